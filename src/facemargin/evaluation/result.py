@@ -1,0 +1,55 @@
+"""One system's scores on one set of image pairs: what an evaluation stores and a report reads.
+
+Shapes: K pairs.
+"""
+
+import json
+from dataclasses import dataclass, fields
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.errors import DataError
+
+
+@dataclass(frozen=True)
+class PairScores:
+    """Similarities of K image pairs by one system, with what the metrics need to know about each pair.
+
+    `scores_K` higher means more alike; `same_K` True for genuine pairs. Quality (higher is better), identity numbers
+    of both sides and fold numbers are optional and (K,) where given.
+    """
+
+    system: str
+    dataset: str
+    scores_K: NDArray[np.float64]
+    same_K: NDArray[np.bool_]
+    quality_a_K: NDArray[np.float64] | None = None
+    quality_b_K: NDArray[np.float64] | None = None
+    identities_a_K: NDArray[np.int64] | None = None
+    identities_b_K: NDArray[np.int64] | None = None
+    folds_K: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        for name in (field.name for field in fields(self) if field.name.endswith("_K")):
+            values = getattr(self, name)
+            if values is not None and values.shape != self.scores_K.shape:
+                raise DataError(f"{name} has shape {values.shape}, expected {self.scores_K.shape} like scores_K")
+
+    def save(self, path: Path) -> None:
+        """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
+        arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name.endswith("_K")}
+        names = json.dumps({"system": self.system, "dataset": self.dataset})
+        with path.open("wb") as file:
+            np.savez_compressed(file, names=np.array(names), **{k: v for k, v in arrays.items() if v is not None})
+
+    @classmethod
+    def load(cls, path: Path) -> "PairScores":
+        """Read a file written by `save`; raises DataError, naming it, if it is not one."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                names = json.loads(str(archive["names"]))
+                return cls(**names, **{name: archive[name] for name in archive.files if name != "names"})
+        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+            raise DataError(f"{path} is not a file of pair scores: {error}") from error

@@ -1,0 +1,104 @@
+"""The B×C product of a softmax head, reduced to three numbers per sample.
+
+Shapes: B samples, C classes, D feature values.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from facemargin.errors import ConfigError, DataError
+from facemargin.heads.chunked import softmax_terms_chunked
+from facemargin.heads.normalisation import unit_rows
+from facemargin.margins.base import HardNegatives, SoftmaxTerms
+from facemargin.registry import unknown_name
+
+# Beyond this many cosines (64 MB in float32) "auto" stops keeping whole B×C matrices.
+_LARGEST_EAGER_PRODUCT = 2**24
+
+
+def softmax_terms(
+    x_BD: Tensor,
+    w_CD: Tensor,
+    y_B: Tensor,
+    scale_B: Tensor,
+    hard_negatives: HardNegatives | None = None,
+    implementation: str = "auto",
+) -> SoftmaxTerms:
+    """Target cosine, log-sum-exp of the scaled negatives and hardest negative cosine of every sample.
+
+    `x_BD` unit vectors, `w_CD` centres as stored (normalised inside), `y_B` int64 classes in [0, C), `scale_B` the
+    factor on each sample's cosines. Gradients flow into `x_BD`, `w_CD` and `scale_B`, once: a second backward raises.
+    With one class there are no negatives: the last two terms are −inf and pass no gradient.
+
+    `implementation`: "eager" is the readable truth, "chunked" never holds more than a chunk of classes at a time,
+    "auto" takes the first that fits. Raises DataError for shapes, types or labels that do not fit.
+    """
+    _check_inputs(x_BD, w_CD, y_B, scale_B)
+    if implementation == "auto":
+        implementation = "eager" if len(x_BD) * len(w_CD) <= _LARGEST_EAGER_PRODUCT else "chunked"
+    if implementation not in IMPLEMENTATIONS:
+        raise ConfigError(unknown_name("implementation", implementation, [*IMPLEMENTATIONS, "auto"]))
+    return IMPLEMENTATIONS[implementation](x_BD, w_CD, y_B, scale_B, hard_negatives)
+
+
+def softmax_terms_eager(
+    x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
+) -> SoftmaxTerms:
+    """`softmax_terms` written as it is defined, on whole B×C matrices; autograd derives the gradients."""
+    cosine_BC = x_BD @ unit_rows(w_CD).T
+    is_target_BC = torch.zeros_like(cosine_BC, dtype=torch.bool).scatter_(1, y_B[:, None], value=True)
+    target_cosine_B = cosine_BC.gather(1, y_B[:, None]).squeeze(1)
+    if w_CD.shape[0] == 1:
+        no_negative_B = torch.full_like(target_cosine_B, -torch.inf, requires_grad=False)
+        return SoftmaxTerms(_Once.apply(target_cosine_B), no_negative_B, no_negative_B.clone())
+    hardest_negative_B = cosine_BC.detach().masked_fill(is_target_BC, -torch.inf).amax(1)
+    if hard_negatives is not None:
+        threshold_B, alpha, beta, gamma = hard_negatives
+        replaced_BC = alpha * cosine_BC.square() + beta * cosine_BC + gamma
+        cosine_BC = torch.where(cosine_BC > threshold_B[:, None], replaced_BC, cosine_BC)
+    logits_BC = (scale_B[:, None] * cosine_BC).masked_fill(is_target_BC, -torch.inf)
+    return SoftmaxTerms(_Once.apply(target_cosine_B), _Once.apply(logits_BC.logsumexp(1)), hardest_negative_B)
+
+
+IMPLEMENTATIONS: dict[str, Callable[..., SoftmaxTerms]] = {
+    "eager": softmax_terms_eager,
+    "chunked": softmax_terms_chunked,
+}
+
+
+class _Once(torch.autograd.Function):
+    """The identity, differentiable once, so that every implementation refuses a second backward alike."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
+def _check_inputs(x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor) -> None:
+    if x_BD.ndim != 2 or w_CD.ndim != 2 or x_BD.shape[1] != w_CD.shape[1]:
+        raise DataError(
+            f"features {tuple(x_BD.shape)} and centres {tuple(w_CD.shape)} do not fit; expected (B, D) and (C, D)"
+        )
+    if y_B.shape != x_BD.shape[:1] or scale_B.shape != x_BD.shape[:1]:
+        raise DataError(
+            f"labels {tuple(y_B.shape)} and scale {tuple(scale_B.shape)} do not fit {len(x_BD)} features; expected (B,)"
+        )
+    if y_B.dtype != torch.int64:
+        raise DataError(f"labels are {y_B.dtype}, expected torch.int64")
+    if not x_BD.dtype == w_CD.dtype == scale_B.dtype or x_BD.dtype not in (torch.float32, torch.float64):
+        raise DataError(
+            f"features {x_BD.dtype}, centres {w_CD.dtype} and scale {scale_B.dtype}: expected all float32 or float64"
+        )
+    if len(y_B):
+        lowest, highest = (int(value) for value in y_B.aminmax())
+        if lowest < 0 or highest >= len(w_CD):
+            raise DataError(f"labels run from {lowest} to {highest}, expected 0 to {len(w_CD) - 1}")

@@ -1,0 +1,74 @@
+"""AdaFace (Kim et al., CVPR 2022, arXiv 2204.00964): the margin adapts to the feature norm. Shapes: B samples."""
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from facemargin.errors import ConfigError
+from facemargin.margins.angles import clipped_angle
+from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+from facemargin.margins.statistics import RunningStatistics
+
+_SMALLEST_NORM, _LARGEST_NORM = 0.001, 100.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class AdaFaceConfig(MarginConfig):
+    """margin: m. h: how many standard deviations of the norm fill [-1, 1] (×h). t_alpha: α, the running statistics'
+    rate; 1.0 means "this batch alone". epsilon: clips the cosine to ±(1−ε) and the angle to [ε, π−ε].
+    initial_norm_mean, initial_norm_std: where the running statistics start.
+    """
+
+    margin: float = 0.4
+    h: float = 0.333
+    t_alpha: float = 0.01
+    epsilon: float = 1e-3
+    initial_norm_mean: float = 20.0
+    initial_norm_std: float = 100.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.t_alpha <= 1:
+            raise ConfigError(f"t_alpha is {self.t_alpha}, expected a number in (0, 1]")
+
+
+@register_margin("adaface")
+class AdaFace(Margin):
+    """Target logit s·(cos(clip(θ_y − m·q, ε, π−ε)) − (m + m·q)) with q = q_norm.
+
+    Only the target cosine carries gradient. The authors also clip the negative cosines to ±(1−ε); here they stay as
+    they are, which differs only for a sample within 2.6 degrees of another class's centre.
+    """
+
+    Config = AdaFaceConfig
+    config: AdaFaceConfig
+    centre_initialisation = "unit"
+
+    def __init__(self, config: AdaFaceConfig) -> None:
+        super().__init__(config)
+        self.norm_statistics = RunningStatistics(config.t_alpha, config.initial_norm_mean, config.initial_norm_std)
+
+    def observe(self, terms: SoftmaxTerms, norm_B: Tensor) -> None:
+        self.norm_statistics.update(clipped_norm(norm_B))
+
+    def norm_quality(self, norm_B: Tensor) -> Tensor:
+        """q_norm = clip(h·(a − μ_a)/(σ_a + ε), −1, 1), without gradient, (B,) (equation 13)."""
+        standardised_B = self.norm_statistics.standardise(clipped_norm(norm_B), self.config.epsilon)
+        return (self.config.h * standardised_B).clamp(-1, 1)
+
+    def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
+        """q, (B,): q_norm."""
+        return self.norm_quality(norm_B)
+
+    def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
+        config = self.config
+        margin_q_B = config.margin * self.margin_scaler(terms, norm_B)
+        angle_B = clipped_angle(terms.target_cosine_B, config.epsilon) - margin_q_B
+        moved_B = angle_B.clamp(config.epsilon, math.pi - config.epsilon).cos()
+        return config.scale * (moved_B - (config.margin + margin_q_B))
+
+
+def clipped_norm(norm_B: Tensor) -> Tensor:
+    """a clipped to [0.001, 100], without gradient, (B,)."""
+    return norm_B.detach().clamp(_SMALLEST_NORM, _LARGEST_NORM)

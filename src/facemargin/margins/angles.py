@@ -1,0 +1,28 @@
+"""Adding an angle to a cosine, with gradients that stay finite at ±1. Shapes: B samples."""
+
+import math
+
+import torch
+from torch import Tensor
+
+# Below this squared sine (0.06 degrees from a pole) the sine's derivative, −c/sin θ, is cut: it grows without bound.
+_SMALLEST_SQUARED_SINE = 1e-6
+
+
+def add_angle(cosine_B: Tensor, angle_B: Tensor | float) -> Tensor:
+    """cos(θ + angle) = c·cos(angle) − √(1−c²)·sin(angle), (B,), differentiable in both."""
+    sine_B = (1 - cosine_B.square()).clamp_min(_SMALLEST_SQUARED_SINE).sqrt()
+    if isinstance(angle_B, Tensor):
+        return cosine_B * angle_B.cos() - sine_B * angle_B.sin()
+    return cosine_B * math.cos(angle_B) - sine_B * math.sin(angle_B)
+
+
+def clipped_angle(cosine_B: Tensor, epsilon: float) -> Tensor:
+    """θ = arccos of the cosine clipped to ±(1−ε), (B,); the clip has zero gradient where it acts."""
+    return torch.acos(cosine_B.clamp(-1 + epsilon, 1 - epsilon))
+
+
+def straight_through(value_B: Tensor, cosine_B: Tensor) -> Tensor:
+    """`value_B` with the gradient of `cosine_B`: InsightFace and CVLface do the margin's arithmetic outside autograd,
+    so that d(value)/d(cosine) is 1."""
+    return cosine_B + (value_B - cosine_B).detach()

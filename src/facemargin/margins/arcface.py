@@ -1,0 +1,40 @@
+"""ArcFace (Deng et al., CVPR 2019, arXiv 1801.07698): a margin added to the angle. Shapes: B samples."""
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from torch import Tensor
+
+from facemargin.margins.angles import clipped_angle, straight_through
+from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+
+
+@dataclass(frozen=True, kw_only=True)
+class ArcFaceConfig(MarginConfig):
+    """margin: m in radians, added to the target angle.
+
+    gradient: "true" differentiates through the arccos; "insightface" leaves the margin's arithmetic out of autograd, as
+    InsightFace's arcface_torch does, so that d(target logit)/d(target cosine) = s.
+    epsilon: the target cosine is clipped to ±(1−ε) and the angle with its margin to [ε, π−ε].
+    """
+
+    margin: float = 0.5
+    gradient: Literal["true", "insightface"] = "true"
+    epsilon: float = 1e-4
+
+
+@register_margin("arcface")
+class ArcFace(Margin):
+    """Target logit s·cos(θ_y + m)."""
+
+    Config = ArcFaceConfig
+    config: ArcFaceConfig
+
+    def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
+        config = self.config
+        angle_B = clipped_angle(terms.target_cosine_B, config.epsilon) + config.margin
+        moved_B = angle_B.clamp(config.epsilon, math.pi - config.epsilon).cos()
+        if config.gradient == "insightface":
+            moved_B = straight_through(moved_B, terms.target_cosine_B)
+        return config.scale * moved_B

@@ -1,0 +1,126 @@
+"""What a margin is: a function of a few numbers per sample that moves the target class's logit.
+
+Shapes: B samples, D feature values, C classes.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any, ClassVar, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from facemargin.errors import ConfigError
+from facemargin.registry import Registry, unknown_name
+
+
+class SoftmaxTerms(NamedTuple):
+    """The three numbers per sample that a head takes from the B×C product.
+
+    `target_cosine_B`: cosine to the sample's own centre. `negative_lse_B`: log Σ_{j≠y} exp(scale·c_j), −inf without
+    negatives. `hardest_negative_B`: the largest raw cosine to another centre, without gradient, −inf without negatives.
+    """
+
+    target_cosine_B: Tensor
+    negative_lse_B: Tensor
+    hardest_negative_B: Tensor
+
+
+class HardNegatives(NamedTuple):
+    """Replaces a negative cosine c by αc² + βc + γ where c > `threshold_B`. No gradient flows into any of the four."""
+
+    threshold_B: Tensor
+    alpha: float | Tensor
+    beta: float | Tensor
+    gamma: float | Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class MarginConfig:
+    """Settings that every margin has; a margin's own dataclass adds its constants.
+
+    scale: s, the factor on every cosine.
+    """
+
+    scale: float = 64.0
+
+    def __post_init__(self) -> None:
+        if not self.scale > 0:
+            raise ConfigError(f"scale is {self.scale}, expected a positive number")
+
+
+class Margin(nn.Module):
+    """Base of all margins. A head calls, in this order: `scale`, `negatives`, `observe` (training only),
+    `target_logit`, `margin_scaler`, `extra_losses`. Every sample it passes is labelled; the batch is the global one.
+    """
+
+    Config: ClassVar[type[MarginConfig]] = MarginConfig
+    #: how the authors' code starts the class centres, "unit" or "normal"; see heads/initialisation.py
+    centre_initialisation: ClassVar[str] = "normal"
+
+    def __init__(self, config: MarginConfig) -> None:
+        super().__init__()
+        self.config = config
+
+    def scale(self, norm_B: Tensor) -> Tensor:
+        """The factor on each sample's cosines, (B,): the constant s unless the loss says otherwise."""
+        return torch.full_like(norm_B, self.config.scale, requires_grad=False)
+
+    def negatives(self, target_cosine_B: Tensor) -> HardNegatives | None:
+        """How negatives above a per-sample threshold are re-weighted; None leaves them alone."""
+        return None
+
+    def observe(self, terms: SoftmaxTerms, norm_B: Tensor) -> None:
+        """Advance running statistics by this batch; called before `target_logit`, in training mode only."""
+
+    def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
+        """The target class's logit after the margin, scale included, (B,)."""
+        raise NotImplementedError
+
+    def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
+        """What adapts the margin to the sample, (B,): AdaFace's and FunFace's q in [-1, 1], MagFace's m(a);
+        1 for a constant margin."""
+        return torch.ones_like(terms.target_cosine_B)
+
+    def extra_losses(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> dict[str, Tensor]:
+        """Named scalar terms, weighted, that are added to the softmax loss."""
+        return {}
+
+    def extra_repr(self) -> str:
+        return ", ".join(f"{field.name}={getattr(self.config, field.name)}" for field in fields(self.config))
+
+
+_MARGINS: Registry[type[Margin]] = Registry("margin")
+
+
+def register_margin(*names: str) -> Callable[[type[Margin]], type[Margin]]:
+    """Class decorator: files a Margin under `names` for `create_margin`, `create_head` and recipes."""
+    return _MARGINS.register(*names)
+
+
+def list_margins(pattern: str = "*") -> list[str]:
+    """Names that `create_head` and a recipe's `head.name` accept, sorted; `pattern` is shell-style."""
+    return _MARGINS.names(pattern)
+
+
+def margin_class(name: str) -> type[Margin]:
+    """The class registered under `name`; ConfigError with the nearest name if there is none."""
+    return _MARGINS[name]
+
+
+def create_margin(name: str, **settings: Any) -> Margin:
+    """Build the margin registered as `name` from its settings.
+
+    Raises ConfigError for an unknown margin or setting (naming the nearest) and for values out of range.
+    """
+    cls = margin_class(name)
+    check_settings(name, settings, cls)
+    return cls(cls.Config(**settings))
+
+
+def check_settings(name: str, settings: Mapping[str, Any], cls: type[Margin], also: tuple[str, ...] = ()) -> None:
+    """Raise ConfigError, naming the nearest, for a setting that neither the margin nor `also` has."""
+    known = [field.name for field in fields(cls.Config)] + list(also)
+    for key in settings:
+        if key not in known:
+            raise ConfigError(unknown_name(f"setting of {name}", key, known))

@@ -1,0 +1,25 @@
+"""CosFace (Wang et al., CVPR 2018, arXiv 1801.09414): a margin subtracted from the cosine. Shapes: B samples."""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+
+
+@dataclass(frozen=True, kw_only=True)
+class CosFaceConfig(MarginConfig):
+    """margin: m, subtracted from the target cosine (.35 in the paper, .4 in later recipes)."""
+
+    margin: float = 0.35
+
+
+@register_margin("cosface")
+class CosFace(Margin):
+    """Target logit s·(c_y − m)."""
+
+    Config = CosFaceConfig
+    config: CosFaceConfig
+
+    def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
+        return self.config.scale * (terms.target_cosine_B - self.config.margin)

@@ -1,0 +1,68 @@
+"""MagFace (Meng et al., CVPR 2021, arXiv 2103.06627): the margin grows with the feature norm. Shapes: B samples."""
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from facemargin.errors import ConfigError
+from facemargin.margins.angles import add_angle
+from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+
+
+@dataclass(frozen=True, kw_only=True)
+class MagFaceConfig(MarginConfig):
+    """The bounds l_a, u_a of the feature norm and l_m, u_m of the margin, and the regulariser's weight λ_g.
+
+    easy_margin: True leaves the target cosine alone where it is not positive (the released default); False continues
+    the margin below cos(π−m) by the line c − m·sin(m), as ArcFace's first code does.
+    """
+
+    lower_norm: float = 10.0
+    upper_norm: float = 110.0
+    lower_margin: float = 0.45
+    upper_margin: float = 0.8
+    lambda_g: float = 35.0
+    easy_margin: bool = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.lower_norm < self.upper_norm:
+            raise ConfigError(f"0 < lower_norm < upper_norm expected, got {self.lower_norm} and {self.upper_norm}")
+
+
+@register_margin("magface")
+class MagFace(Margin):
+    """Target logit s·cos(θ_y + m(a)), plus the loss λ_g·mean g(a). Both m and g pass gradient to the norm a."""
+
+    Config = MagFaceConfig
+    config: MagFaceConfig
+    centre_initialisation = "unit"
+
+    def clamped_norm(self, norm_B: Tensor) -> Tensor:
+        """a clamped to [l_a, u_a], (B,)."""
+        return norm_B.clamp(self.config.lower_norm, self.config.upper_norm)
+
+    def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
+        """m(a) = (u_m − l_m)/(u_a − l_a)·(a − l_a) + l_m in radians, (B,) (equation 4)."""
+        config = self.config
+        slope = (config.upper_margin - config.lower_margin) / (config.upper_norm - config.lower_norm)
+        return slope * (self.clamped_norm(norm_B) - config.lower_norm) + config.lower_margin
+
+    def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
+        cosine_B = terms.target_cosine_B
+        margin_B = self.margin_scaler(terms, norm_B)
+        moved_B = add_angle(cosine_B, margin_B)
+        if self.config.easy_margin:
+            moved_B = torch.where(cosine_B > 0, moved_B, cosine_B)
+        else:
+            continued_B = cosine_B - margin_B * margin_B.sin()
+            moved_B = torch.where(cosine_B > (math.pi - margin_B).cos(), moved_B, continued_B)
+        return self.config.scale * moved_B
+
+    def extra_losses(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> dict[str, Tensor]:
+        """λ_g·mean(g), g(a) = a/u_a² + 1/a on the clamped norm (equation 5): rewards large norms."""
+        norm_B = self.clamped_norm(norm_B)
+        g_B = norm_B / self.config.upper_norm**2 + 1 / norm_B
+        return {"magnitude": self.config.lambda_g * g_B.sum() / max(len(g_B), 1)}

@@ -1,0 +1,39 @@
+"""Exponential running mean and standard deviation of a per-sample quantity. Shapes: B samples."""
+
+import torch
+from torch import Tensor, nn
+
+
+class RunningStatistics(nn.Module):
+    """μ ← α·mean + (1−α)·μ and σ ← α·std + (1−α)·σ, std with Bessel's correction.
+
+    Steps 2 and 4 of FunFace, and AdaFace's batch statistics. Both are buffers, so they are saved and loaded with the
+    head. A batch of one has no standard deviation and leaves σ as it was; an empty or non-finite batch changes nothing.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, alpha: float, mean: float, std: float) -> None:
+        super().__init__()
+        self.alpha = alpha
+        self.register_buffer("mean", torch.tensor(mean))
+        self.register_buffer("std", torch.tensor(std))
+
+    @torch.no_grad()
+    def update(self, values_B: Tensor) -> None:
+        """Advance by one batch of values, (B,)."""
+        if values_B.numel() == 0:
+            return
+        values_B = values_B.to(self.mean.dtype)
+        self._advance(self.mean, values_B.mean())
+        if values_B.numel() > 1:
+            self._advance(self.std, values_B.std())
+
+    def _advance(self, running: Tensor, batch: Tensor) -> None:
+        advanced = self.alpha * batch + (1 - self.alpha) * running
+        running.copy_(torch.where(batch.isfinite(), advanced, running))
+
+    def standardise(self, values_B: Tensor, epsilon: float) -> Tensor:
+        """(value − μ) / (σ + ε), (B,)."""
+        return (values_B - self.mean) / (self.std + epsilon)

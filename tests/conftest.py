@@ -1,0 +1,17 @@
+"""Shared by all tests: threads are few, so that parallel test processes do not fight over two cores."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real faces and fixtures that are not part of the repository; tests that need them skip where they are absent."""
+    folder = Path(__file__).parents[2] / "shared"
+    if not folder.is_dir():
+        pytest.skip("needs the folder of real faces and fixtures beside the repository, which is absent")
+    return folder

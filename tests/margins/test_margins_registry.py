@@ -1,0 +1,32 @@
+import pytest
+
+from facemargin.errors import ConfigError
+from facemargin.heads import create_head
+from facemargin.margins import create_margin, list_margins
+
+
+def test_every_margin_of_the_first_release_is_listed():
+    expected = {"adaface", "arcface", "combined", "cosface", "funface", "magface", "normface"}
+    assert expected <= set(list_margins())
+    assert list_margins("*face") == [name for name in list_margins() if name.endswith("face")]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: create_margin("funfaec"), "did you mean 'funface'"),
+        (lambda: create_margin("funface", mixing_facter=0.2), "did you mean 'mixing_factor'"),
+        (lambda: create_head("adaface", 4, 8, t_alpa=0.2), "did you mean 't_alpha'"),
+        (lambda: create_head("adaface", 4, 8, implementation="chunky"), "did you mean 'chunked'"),
+        (lambda: create_head("adaface", 4, 8, centre_initialisation="units"), "did you mean 'unit'"),
+        (lambda: create_head("adaface", 0, 8), "must be positive"),
+        (lambda: create_margin("funface", mixing_factor=1.5), r"mixing_factor is 1.5, expected a number in \[0, 1\]"),
+        (lambda: create_margin("adaface", t_alpha=0.0), "t_alpha is 0.0"),
+        (lambda: create_margin("cosface", scale=-1.0), "scale is -1.0"),
+        (lambda: create_margin("magface", lower_norm=200.0), "lower_norm < upper_norm"),
+        (lambda: create_margin("funface", certainty_ratio_bound=-1.0), "certainty_ratio_bound"),
+    ],
+)
+def test_mistakes_are_named(call, message):
+    with pytest.raises(ConfigError, match=message):
+        call()
