@@ -49,19 +49,20 @@ def softmax_terms_eager(
     x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
 ) -> SoftmaxTerms:
     """`softmax_terms` written as it is defined, on whole B×C matrices; autograd derives the gradients."""
+    x_BD, w_CD, scale_B = (_Once.apply(values) for values in (x_BD, w_CD, scale_B))
     cosine_BC = x_BD @ unit_rows(w_CD).T
     is_target_BC = torch.zeros_like(cosine_BC, dtype=torch.bool).scatter_(1, y_B[:, None], value=True)
     target_cosine_B = cosine_BC.gather(1, y_B[:, None]).squeeze(1)
     if w_CD.shape[0] == 1:
         no_negative_B = torch.full_like(target_cosine_B, -torch.inf, requires_grad=False)
-        return SoftmaxTerms(_Once.apply(target_cosine_B), no_negative_B, no_negative_B.clone())
+        return SoftmaxTerms(target_cosine_B, no_negative_B, no_negative_B.clone())
     hardest_negative_B = cosine_BC.detach().masked_fill(is_target_BC, -torch.inf).amax(1)
     if hard_negatives is not None:
         threshold_B, alpha, beta, gamma = hard_negatives
         replaced_BC = alpha * cosine_BC.square() + beta * cosine_BC + gamma
         cosine_BC = torch.where(cosine_BC > threshold_B[:, None], replaced_BC, cosine_BC)
     logits_BC = (scale_B[:, None] * cosine_BC).masked_fill(is_target_BC, -torch.inf)
-    return SoftmaxTerms(_Once.apply(target_cosine_B), _Once.apply(logits_BC.logsumexp(1)), hardest_negative_B)
+    return SoftmaxTerms(target_cosine_B, logits_BC.logsumexp(1), hardest_negative_B)
 
 
 IMPLEMENTATIONS: dict[str, Callable[..., SoftmaxTerms]] = {
