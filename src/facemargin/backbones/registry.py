@@ -1,0 +1,61 @@
+"""Backbones by name: `create_backbone("ir_101", dropout=0.2)`."""
+
+import inspect
+from collections.abc import Callable
+from functools import partial
+from typing import Any, TypeVar
+
+from facemargin.backbones.base import Backbone
+from facemargin.errors import ConfigError
+from facemargin.registry import Registry, unknown_name
+
+BackboneClass = TypeVar("BackboneClass", bound=type[Backbone])
+
+_BACKBONES: Registry[partial[Backbone]] = Registry("backbone")
+
+
+def register_backbone(*names: str, **fixed: Any) -> Callable[[BackboneClass], BackboneClass]:
+    """Decorator that files a backbone class under each of `names`, which settle the arguments in `fixed`."""
+
+    def decorate(backbone_class: BackboneClass) -> BackboneClass:
+        _BACKBONES.register(*names)(partial(backbone_class, **fixed))
+        return backbone_class
+
+    return decorate
+
+
+def list_backbones(pattern: str = "*") -> list[str]:
+    """Names of the backbones that match a shell-style pattern, sorted: `list_backbones("ir_se_*")`."""
+    return _BACKBONES.names(pattern)
+
+
+def backbone_parameters(name: str) -> dict[str, inspect.Parameter]:
+    """The options that `create_backbone(name, …)` takes besides `embedding_size`, each with its type and default.
+
+    Raises ConfigError for an unknown name.
+    """
+    entry = _BACKBONES[name]
+    settled = {"embedding_size", *entry.keywords}
+    parameters = inspect.signature(entry.func).parameters
+    return {option: parameter for option, parameter in parameters.items() if option not in settled}
+
+
+def backbone_options(name: str) -> dict[str, Any]:
+    """As `backbone_parameters`, the defaults alone."""
+    return {option: parameter.default for option, parameter in backbone_parameters(name).items()}
+
+
+def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> Backbone:
+    """A freshly initialised backbone: `images_BCHW` in [-1, 1] → `features_BD`, unnormalised, D = `embedding_size`.
+
+    `options` are the family's arguments (see `backbone_options`), such as `input_size`, `dropout`, `batch_norm_eps`.
+    Raises ConfigError for a name or option that does not exist, naming the nearest, and for a value out of range.
+    """
+    known = backbone_options(name)
+    for option in options:
+        if option not in known:
+            raise ConfigError(unknown_name(f"{name} option", option, known))
+    try:
+        return _BACKBONES[name](embedding_size, **options)
+    except ValueError as error:  # torch's own words for a dropout above 1
+        raise ConfigError(f"backbone {name}: {error}") from error
