@@ -1,0 +1,69 @@
+"""Images as files: any list of files, and folders of one folder per person."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from facemargin.data.decode import decode_image
+from facemargin.data.source import ImageSource, LabelledImages, RGBImage
+from facemargin.errors import CorruptImageError, DataError
+
+IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm"})
+
+
+def read_image_file(path: Path) -> RGBImage:
+    """The image in a file as (H, W, 3) uint8 RGB; raises CorruptImageError, naming the file."""
+    try:
+        encoded = path.read_bytes()
+    except OSError as error:
+        raise CorruptImageError(f"{path}: cannot be read: {error.strerror}") from error
+    return decode_image(encoded, str(path))
+
+
+class ImageFiles(ImageSource):
+    """The files `names`, relative to the folder `root`, in that order."""
+
+    def __init__(self, root: Path | str, names: Sequence[str]) -> None:
+        self.root = Path(root)
+        self.name = str(root)
+        self._names = list(names)
+
+    def __len__(self) -> int:
+        return len(self._names)
+
+    def read(self, index: int) -> RGBImage:
+        return read_image_file(self.root / self._names[index])
+
+    def describe(self, index: int) -> str:
+        return str(self.root / self._names[index])
+
+
+class FolderImages(ImageFiles, LabelledImages):
+    """A folder `identity/image.jpg` (or .jpeg, .png, .bmp, .webp, .pgm), people and their images sorted by name.
+
+    Folders without an image in them are not people; folders that are all numbered do not name them (`has_names`).
+    Raises DataError where there is nothing to read.
+    """
+
+    def __init__(self, root: Path | str) -> None:
+        root = Path(root)
+        if not root.is_dir():
+            raise DataError(f"{root} is not a folder; expected one folder of images per person in it")
+        people = {person.name: _image_names(person) for person in sorted(root.iterdir()) if person.is_dir()}
+        people = {person: names for person, names in people.items() if names}
+        if not people:
+            raise DataError(
+                f"{root} has no images in folders of their own; expected identity/image.jpg "
+                f"(also {', '.join(sorted(IMAGE_SUFFIXES - {'.jpg'}))})"
+            )
+        super().__init__(root, [f"{person}/{name}" for person, names in people.items() for name in names])
+        self.identity_names = list(people)
+        self.has_names = not all(person.isdecimal() for person in people)
+        self.labels = np.repeat(
+            np.arange(len(people), dtype=np.int64), [len(image_names) for image_names in people.values()]
+        )
+
+
+def _image_names(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)

@@ -1,0 +1,27 @@
+"""From pixels to what a network reads. Shapes: B images, C colours, H × W pixels."""
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+
+from facemargin.data.source import RGBImage
+
+
+def resize_square(image: RGBImage, size: int) -> RGBImage:
+    """The image at `size` × `size` pixels: averaged over areas when it shrinks, bilinear when it grows."""
+    height, width = image.shape[:2]
+    if (height, width) == (size, size):
+        return image
+    shrinks = min(height, width) >= size
+    return cv2.resize(image, (size, size), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+
+
+def to_tensor(image: RGBImage) -> Tensor:
+    """(H, W, 3) uint8 array to (3, H, W) uint8 tensor."""
+    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def normalise(images_BCHW: Tensor) -> Tensor:
+    """uint8 pixels to float32 in [-1, 1]: (v − 127.5) / 127.5, on the device the images are on."""
+    return images_BCHW.float().sub_(127.5).div_(127.5)

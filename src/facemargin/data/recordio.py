@@ -1,0 +1,141 @@
+"""InsightFace training sets: `train.rec` + `train.idx`, images and labels in RecordIO.
+
+A record's payload is a header (flag, label, id, id2), `flag` float32 labels that replace `label` where flag > 0, and
+the JPEG. In most sets record 0 holds no image but two labels (n+1, n+1+identities): images are keys 1..n, and each
+following key holds one identity's range of image keys, (first, last+1). Older sets hold images only, from key 0.
+`property` is not needed: the records say all it says.
+"""
+
+import logging
+import math
+import struct
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.decode import decode_image
+from facemargin.data.record_file import RecordFile, read_index
+from facemargin.data.source import LabelledImages, RGBImage
+from facemargin.errors import CorruptImageError, DataError
+
+_HEADER = struct.Struct("<IfQQ")
+_LABEL_SIZE = 4
+_RANGE_LABELS = 2
+_UNREADABLE = -1
+
+logger = logging.getLogger(__name__)
+
+
+class RecordIOImages(LabelledImages):
+    """The images of an InsightFace set, given its folder or its .rec file. Identity names are the stored numbers.
+
+    Opening reads the index and the identity records, or, where there are none, every image's header; no image is
+    decoded. Images whose header is corrupt have no label: they are left out, counted in `num_unreadable` and named in
+    a logged warning. Raises DataError for a missing, truncated or foreign file.
+    """
+
+    has_names = False
+
+    def __init__(self, path: Path | str) -> None:
+        rec_path = _rec_path(Path(path))
+        self.name = str(path)
+        self._file = RecordFile(rec_path)
+        self._keys, self._offsets = read_index(rec_path.with_suffix(".idx"), self._file.size)
+        self._positions, stored_labels = self._image_positions_and_labels()
+        readable = stored_labels != _UNREADABLE
+        self.num_unreadable = int((~readable).sum())
+        if self.num_unreadable:
+            self._warn_of_unreadable(self._positions[~readable])
+        self._positions = self._positions[readable]
+        if len(self._positions) == 0:
+            raise DataError(f"{rec_path}: holds no readable image")
+        numbers, self.labels = np.unique(stored_labels[readable], return_inverse=True)
+        self.identity_names = [str(number) for number in numbers]
+
+    def __len__(self) -> int:
+        return len(self._positions)
+
+    def read(self, index: int) -> RGBImage:
+        where = self.describe(index)
+        payload = self._file.payload(int(self._offsets[self._positions[index]]), where)
+        image_start = _HEADER.size + _LABEL_SIZE * _num_labels(payload, where)
+        return decode_image(payload[image_start:], where)
+
+    def describe(self, index: int) -> str:
+        return self._describe_record(int(self._positions[index]))
+
+    def _describe_record(self, position: int) -> str:
+        return f"{self._file.path} record {self._keys[position]} (byte offset {self._offsets[position]})"
+
+    def _image_positions_and_labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Where the image records are in the index, and the label that each stores."""
+        image_range = self._range(0) if self._keys[0] == 0 else None
+        if image_range is None:
+            positions = np.arange(len(self._keys))
+            return positions, self._labels_from_headers(positions)
+        first_identity, end = np.searchsorted(self._keys, image_range)
+        positions = np.arange(1, first_identity)
+        labels = self._labels_from_identities(np.arange(first_identity, end), image_range[0])
+        return positions, self._labels_from_headers(positions) if labels is None else labels
+
+    def _labels_from_identities(self, identities: NDArray[np.int64], end_of_images: int) -> NDArray[np.int64] | None:
+        """Labels by the identity records: two short reads per identity instead of one per image.
+
+        None unless the ranges follow one another over all images and each first image stores its identity's number:
+        cleaned or merged sets, and keys that float32 cannot hold, do not, and the images' own labels are what counts.
+        """
+        try:
+            ranges = np.array([self._range(int(position)) or (0, 0) for position in identities]).reshape(-1, 2)
+        except CorruptImageError:
+            return None
+        bounds = np.append(ranges[:, 0], end_of_images)
+        if bounds[0] != 1 or not np.array_equal(ranges[:, 1], bounds[1:]) or not (np.diff(bounds) > 0).all():
+            return None
+        starts = np.searchsorted(self._keys, bounds)
+        numbers = np.arange(len(identities))
+        if not np.array_equal(self._labels_from_headers(starts[:-1]), numbers):
+            return None
+        return np.repeat(numbers, np.diff(starts))
+
+    def _labels_from_headers(self, positions: NDArray[np.int64]) -> NDArray[np.int64]:
+        return np.array([self._stored_label(int(position)) for position in positions], dtype=np.int64)
+
+    def _stored_label(self, position: int) -> int:
+        """The identity number in a record's header, the first of them if there are several; −1 if it is corrupt."""
+        where = self._describe_record(position)
+        try:
+            start = self._file.payload_start(int(self._offsets[position]), _HEADER.size + _LABEL_SIZE, where)
+            (label,) = struct.unpack_from("<f", start, _HEADER.size if _num_labels(start, where) else _LABEL_SIZE)
+        except (CorruptImageError, struct.error):
+            return _UNREADABLE
+        return int(label) if label >= 0 and label.is_integer() else _UNREADABLE
+
+    def _range(self, position: int) -> tuple[int, int] | None:
+        """The (first, end) that a record without an image holds; None for an image."""
+        where = self._describe_record(position)
+        size = _HEADER.size + _LABEL_SIZE * _RANGE_LABELS
+        payload = self._file.payload_start(int(self._offsets[position]), size + 1, where)
+        if len(payload) != size or _num_labels(payload, where) != _RANGE_LABELS:
+            return None
+        first, end = struct.unpack_from("<ff", payload, _HEADER.size)
+        return (int(first), int(end)) if 0 <= first <= end < math.inf else None
+
+    def _warn_of_unreadable(self, positions: NDArray[np.int64]) -> None:
+        shown = "; ".join(self._describe_record(int(position)) for position in positions[:5])
+        logger.warning("%d images left out, their record headers are corrupt: %s", len(positions), shown)
+
+
+def _num_labels(payload: bytes, where: str) -> int:
+    """How many labels follow the header."""
+    if len(payload) < _HEADER.size:
+        raise CorruptImageError(f"{where}: {len(payload)} bytes are too few for an image record")
+    flag: int = _HEADER.unpack_from(payload)[0]
+    return flag
+
+
+def _rec_path(path: Path) -> Path:
+    rec_path = path / "train.rec" if path.is_dir() else path
+    if not rec_path.is_file():
+        raise DataError(f"{rec_path} does not exist; expected an InsightFace set: train.rec with train.idx beside it")
+    return rec_path

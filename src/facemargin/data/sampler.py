@@ -1,0 +1,61 @@
+"""The order of training: which samples make which batch, from the first step of the first epoch to the last."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+from torch.utils.data import Sampler
+
+from facemargin.data.randomness import Purpose, sample_generator
+from facemargin.errors import ConfigError
+
+
+def epoch_order(seed: int, epoch: int, num_samples: int) -> NDArray[np.int64]:
+    """The permutation (num_samples,) in which an epoch visits the samples: a function of (seed, epoch) alone."""
+    return sample_generator(seed, epoch, 0, Purpose.ORDER).permutation(num_samples)
+
+
+class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
+    """Batches of (epoch, index) over all epochs in one stream, so that a DataLoader's workers live as long as it does.
+
+    Starts with batch number `start_step`, exactly as if the batches before it had been drawn. With `drop_last` an
+    epoch's incomplete batch is left out. Raises ConfigError where that leaves nothing.
+    """
+
+    def __init__(
+        self,
+        num_samples: int,
+        batch_size: int,
+        seed: int,
+        epochs: int,
+        start_step: int = 0,
+        drop_last: bool = True,
+    ) -> None:
+        if num_samples < 1 or batch_size < 1 or epochs < 0 or start_step < 0:
+            raise ConfigError(
+                f"{num_samples} samples, batch_size {batch_size}, {epochs} epochs, start_step {start_step}: "
+                "expected at least one sample and one per batch, and nothing negative"
+            )
+        if drop_last and batch_size > num_samples:
+            raise ConfigError(
+                f"batch_size {batch_size} is larger than the training set of {num_samples} images, "
+                "which leaves no complete batch: lower batch_size or set drop_last to false"
+            )
+        self.num_samples = num_samples
+        self.batch_size = batch_size
+        self.seed = seed
+        self.epochs = epochs
+        self.start_step = start_step
+        self.steps_per_epoch = num_samples // batch_size if drop_last else -(-num_samples // batch_size)
+
+    def __len__(self) -> int:
+        """The number of batches from `start_step` to the end of the last epoch."""
+        return max(0, self.epochs * self.steps_per_epoch - self.start_step)
+
+    def __iter__(self) -> Iterator[list[tuple[int, int]]]:
+        first_epoch, first_batch = divmod(self.start_step, self.steps_per_epoch)
+        for epoch in range(first_epoch, self.epochs):
+            order = epoch_order(self.seed, epoch, self.num_samples)
+            for batch in range(first_batch if epoch == first_epoch else 0, self.steps_per_epoch):
+                start = batch * self.batch_size
+                yield [(epoch, int(index)) for index in order[start : start + self.batch_size]]

@@ -1,0 +1,130 @@
+"""Where images come from. Every reader of this room is an `ImageSource`: nobody else knows a file format.
+
+Shapes: N images, H × W pixels.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.errors import DataError
+
+RGBImage = NDArray[Any]
+"""An image in memory: (H, W, 3), uint8, RGB. OpenCV's type stubs know no element types, hence `Any`."""
+
+
+class ImageSource(ABC):
+    """A sequence of images that are read one at a time, on demand, from any number of worker processes.
+
+    `name` is what messages call the source.
+    """
+
+    name: str
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """The number of images, N."""
+
+    @abstractmethod
+    def read(self, index: int) -> RGBImage:
+        """Image `index` in 0..N-1 as (H, W, 3) uint8 RGB; raises CorruptImageError, naming file or record, if it
+        cannot be read."""
+
+    @abstractmethod
+    def describe(self, index: int) -> str:
+        """The file or record that image `index` comes from, for messages."""
+
+
+class LabelledImages(ImageSource):
+    """Images of known people.
+
+    `labels` (N,) int64 in 0..num_identities-1; `identity_names[label]` is the person's name. Some formats store
+    numbers only: `has_names` is then False and equal names in two sets mean nothing.
+    """
+
+    labels: NDArray[np.int64]
+    identity_names: list[str]
+    has_names: bool = True
+
+    @property
+    def num_identities(self) -> int:
+        return len(self.identity_names)
+
+
+class ArrayImages(ImageSource):
+    """Images that are already in memory: a sequence of (H, W, 3) uint8 RGB arrays, or one (N, H, W, 3) array."""
+
+    def __init__(self, images: Sequence[RGBImage] | RGBImage, name: str = "arrays") -> None:
+        for index, image in enumerate(images):
+            if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
+                raise DataError(
+                    f"{name}: image {index} is {image.dtype} of shape {image.shape}; expected uint8 (H, W, 3), RGB"
+                )
+        self.name = name
+        self._images = images
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, index: int) -> RGBImage:
+        return self._images[index]
+
+    def describe(self, index: int) -> str:
+        return f"{self.name}: image {index}"
+
+
+class ImageSubset(ImageSource):
+    """The images of `source` at `indices`, in that order."""
+
+    def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
+        self.name = source.name
+        self._source = source
+        self._indices = np.asarray(indices, dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._indices)
+
+    def read(self, index: int) -> RGBImage:
+        return self._source.read(int(self._indices[index]))
+
+    def describe(self, index: int) -> str:
+        return self._source.describe(int(self._indices[index]))
+
+
+class WithLabels(LabelledImages):
+    """`source` with `labels` (N,) in 0..len(identity_names)-1 put to it; raises DataError where they do not fit."""
+
+    def __init__(
+        self, source: ImageSource, labels: Sequence[int] | NDArray[np.int64], identity_names: Sequence[str]
+    ) -> None:
+        self.name = source.name
+        self.labels = np.asarray(labels, dtype=np.int64)
+        self.identity_names = list(identity_names)
+        self._source = source
+        if self.labels.shape != (len(source),):
+            raise DataError(f"{self.name}: labels of shape {self.labels.shape} for {len(source)} images")
+        if len(source) and (self.labels.min() < 0 or self.labels.max() >= self.num_identities):
+            raise DataError(
+                f"{self.name}: labels from {self.labels.min()} to {self.labels.max()}; "
+                f"expected 0 to {self.num_identities - 1}, one per identity name"
+            )
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> RGBImage:
+        return self._source.read(index)
+
+    def describe(self, index: int) -> str:
+        return self._source.describe(index)
+
+
+def labelled_subset(images: LabelledImages, indices: Sequence[int] | NDArray[np.int64]) -> LabelledImages:
+    """The images at `indices`. People who have none there are left out and the labels renumbered without gaps."""
+    present, labels = np.unique(images.labels[np.asarray(indices, dtype=np.int64)], return_inverse=True)
+    subset = WithLabels(ImageSubset(images, indices), labels, [images.identity_names[label] for label in present])
+    subset.has_names = images.has_names
+    return subset

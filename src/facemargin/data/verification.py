@@ -1,0 +1,56 @@
+"""What is compared with what in one-to-one verification.
+
+Shapes: N images, K pairs.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.source import ImageSource
+from facemargin.errors import DataError
+
+
+@dataclass(frozen=True)
+class VerificationSet:
+    """Pairs of images and whether both show the same person.
+
+    Pair k compares images `first_K[k]` and `second_K[k]`, and is genuine where `same_K[k]`. `folds_K` numbers the
+    pair's fold in k-fold protocols. `identities_N` numbers the person in each image and `identity_names` names those
+    numbers, where the format says. Raises DataError where the parts do not fit together.
+    """
+
+    name: str
+    images: ImageSource
+    first_K: NDArray[np.int64]
+    second_K: NDArray[np.int64]
+    same_K: NDArray[np.bool_]
+    folds_K: NDArray[np.int64] | None = None
+    identities_N: NDArray[np.int64] | None = None
+    identity_names: list[str] | None = None
+
+    def __post_init__(self) -> None:
+        expected = self.same_K.shape
+        for field, values in (("first_K", self.first_K), ("second_K", self.second_K), ("folds_K", self.folds_K)):
+            if values is not None and values.shape != expected:
+                raise DataError(f"{self.name}: {field} has shape {values.shape}, expected {expected} like same_K")
+        for index_K in (self.first_K, self.second_K):
+            if len(index_K) and (index_K.min() < 0 or index_K.max() >= len(self.images)):
+                raise DataError(
+                    f"{self.name}: pairs name images {index_K.min()} to {index_K.max()} of {len(self.images)}"
+                )
+        if self.identities_N is not None and self.identities_N.shape != (len(self.images),):
+            raise DataError(
+                f"{self.name}: identities_N has shape {self.identities_N.shape} for {len(self.images)} images"
+            )
+
+    def __len__(self) -> int:
+        """The number of pairs, K."""
+        return len(self.same_K)
+
+
+def contiguous_folds(num_pairs: int, num_folds: int = 10) -> NDArray[np.int64]:
+    """Fold numbers (K,) of consecutive blocks; sizes differ by one at most, the larger blocks first."""
+    sizes = [len(block) for block in np.array_split(np.arange(num_pairs), num_folds)]
+    return np.repeat(np.arange(num_folds, dtype=np.int64), sizes)

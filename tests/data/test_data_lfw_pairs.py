@@ -1,0 +1,75 @@
+"""LFW's pairs.txt."""
+
+import numpy as np
+import pytest
+from sample_images import encode, smooth_image
+
+from facemargin.data.lfw_pairs import load_lfw_pairs
+from facemargin.errors import DataError
+
+LINES = ["2\t1", "Ann_Lee\t1\t2", "Ann_Lee\t1\tBob\t1", "Bob\t1\t2", "Bob\t2\tAnn_Lee\t2"]
+
+
+@pytest.fixture
+def lfw(tmp_path):
+    for person in ("Ann_Lee", "Bob"):
+        (tmp_path / "images" / person).mkdir(parents=True)
+        for number in (1, 2):
+            path = tmp_path / "images" / person / f"{person}_{number:04d}.jpg"
+            path.write_bytes(encode(smooth_image(number)))
+    return tmp_path
+
+
+def load(lfw, lines):
+    (lfw / "pairs.txt").write_text("\n".join(lines) + "\n")
+    return load_lfw_pairs(lfw / "pairs.txt", lfw / "images")
+
+
+def test_pairs_folds_and_identities(lfw):
+    pairs = load(lfw, LINES)
+    described = [
+        tuple(pairs.images.describe(index)[-8:-4] for index in pair)
+        for pair in zip(pairs.first_K.tolist(), pairs.second_K.tolist(), strict=True)
+    ]
+    assert described == [("0001", "0002"), ("0001", "0001"), ("0001", "0002"), ("0002", "0002")]
+    np.testing.assert_array_equal(pairs.same_K, [True, False, True, False])
+    np.testing.assert_array_equal(pairs.folds_K, [0, 0, 1, 1])
+    np.testing.assert_array_equal(pairs.identities_N[pairs.first_K] == pairs.identities_N[pairs.second_K], pairs.same_K)
+    assert pairs.identity_names == ["Ann_Lee", "Bob"] and len(pairs.images) == 4
+    assert pairs.images.read(0).shape == (40, 40, 3)
+
+
+def test_a_development_list_is_one_fold(lfw):
+    pairs = load(lfw, ["1", *LINES[1:3]])
+    np.testing.assert_array_equal(pairs.folds_K, [0, 0])
+
+
+@pytest.mark.parametrize("bad", ["Bob\t1", "Bob\tone\t2", "Bob\t1\t2\t3\t4", "Bob\t1\tAnn_Lee\t-2"])
+def test_a_bad_line_is_named_by_its_number(lfw, bad):
+    with pytest.raises(DataError, match=r"pairs\.txt line 4: .* is not a pair"):
+        load(lfw, [*LINES[:3], bad, LINES[4]])
+
+
+@pytest.mark.parametrize("header", ["", "LFW", "10\t300\t2", "0\t300", "-1"])
+def test_a_bad_header_is_named(lfw, header):
+    with pytest.raises(DataError, match=r"pairs\.txt line 1"):
+        load(lfw, [header, *LINES[1:]])
+
+
+def test_fewer_pairs_than_the_header_says(lfw):
+    with pytest.raises(DataError, match=r"3 pairs, but its header says 2 folds of 2 × 1 pairs"):
+        load(lfw, LINES[:-1])
+
+
+def test_missing_images_are_counted_and_named(lfw):
+    (lfw / "images" / "Bob" / "Bob_0002.jpg").unlink()
+    with pytest.raises(DataError, match=r"1 of the 4 images .* missing: Bob/Bob_0002\.jpg$"):
+        load(lfw, LINES)
+
+
+def test_unreadable_files_are_named(lfw):
+    with pytest.raises(DataError, match=r"gone\.txt cannot be read"):
+        load_lfw_pairs(lfw / "gone.txt", lfw / "images")
+    (lfw / "empty.txt").write_text("")
+    with pytest.raises(DataError, match=r"empty\.txt cannot be read"):
+        load_lfw_pairs(lfw / "empty.txt", lfw / "images")

@@ -1,0 +1,69 @@
+"""Choosing the reader by what the user names."""
+
+import pickle
+
+import pytest
+from recordio_writer import insightface_payloads, write_records
+from sample_images import encode, smooth_image, write_people
+
+from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.folder import FolderImages
+from facemargin.data.open import open_images, open_verification
+from facemargin.data.recordio import RecordIOImages
+from facemargin.errors import DataError
+
+
+@pytest.mark.parametrize(
+    ("name", "people"),
+    [
+        ("orl", range(1, 41)),
+        ("orl:1-30", range(1, 31)),
+        ("orl:7", [7]),
+        ("orl:1-3,9,20-21", [1, 2, 3, 9, 20, 21]),
+    ],
+)
+def test_the_embedded_faces_by_name(name, people):
+    faces = open_images(name)
+    assert isinstance(faces, EmbeddedFaces) and faces.identity_names == [f"s{person}" for person in people]
+    pairs = open_verification(name)
+    assert pairs.identity_names == faces.identity_names and len(pairs) == len(faces) * (len(faces) - 1) // 2
+
+
+@pytest.mark.parametrize("name", ["orl:", "orl:a", "orl:1-", "orl:1--3", "ORL", "orl:1-3 "])
+def test_misspelt_names_are_paths_that_do_not_exist(name):
+    with pytest.raises(DataError, match=r"does not exist; expected a path, or orl or orl:1-30"):
+        open_images(name)
+
+
+@pytest.mark.parametrize("name", ["orl:0-3", "orl:39-41", "orl:1-3,2", "orl:5-3"])
+def test_people_who_do_not_exist(name):
+    with pytest.raises(DataError, match="people 1 to 40"):
+        open_verification(name)
+
+
+def test_paths(tmp_path):
+    write_people(tmp_path / "people", [1, 1])
+    rec = write_records(tmp_path / "records", insightface_payloads([[encode(smooth_image(0))]]))
+    assert isinstance(open_images(str(tmp_path / "people")), FolderImages)
+    assert isinstance(open_images(tmp_path / "records"), RecordIOImages)
+    assert isinstance(open_images(str(rec)), RecordIOImages)
+
+
+def test_verification_paths(tmp_path):
+    images = [encode(smooth_image(seed)) for seed in range(4)]
+    (tmp_path / "pairs.bin").write_bytes(pickle.dumps((images, [True, False])))
+    assert len(open_verification(tmp_path / "pairs.bin")) == 2
+    write_people(tmp_path / "images", [2], ".jpg")
+    (tmp_path / "images" / "person_00").rename(tmp_path / "images" / "Ann")
+    for number in (0, 1):
+        folder = tmp_path / "images" / "Ann"
+        (folder / f"{number}.jpg").rename(folder / f"Ann_{number + 1:04d}.jpg")
+    (tmp_path / "pairs.txt").write_text("1\nAnn 1 2\nAnn 1 Ann 2\n")
+    assert len(open_verification(str(tmp_path))) == 2
+
+
+@pytest.mark.parametrize("opener", [open_images, open_verification])
+def test_what_is_not_understood_lists_what_is(tmp_path, opener):
+    (tmp_path / "faces.tar").write_bytes(b"")
+    with pytest.raises(DataError, match=r"faces\.tar holds no .* understood are: orl, "):
+        opener(tmp_path / "faces.tar")
