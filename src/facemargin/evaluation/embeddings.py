@@ -1,9 +1,12 @@
 """What a recogniser says about images. Shapes: N images, D embedding size."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from facemargin.data.source import ImageSource
 
 
 @dataclass(frozen=True)
@@ -17,3 +20,7 @@ class Embeddings:
 
     def __len__(self) -> int:
         return len(self.vectors)
+
+
+Embed = Callable[[ImageSource], Embeddings]
+"""What evaluations call a recogniser: the embeddings of all images of a source, in order."""

@@ -1,0 +1,49 @@
+"""Measuring recognisers: `metrics` are pure functions on arrays, `protocols` say what is compared with what."""
+
+from facemargin.evaluation.embeddings import Embed, Embeddings
+from facemargin.evaluation.metrics.bootstrap import Bootstrap
+from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
+from facemargin.evaluation.metrics.identification import Identification, identification
+from facemargin.evaluation.metrics.roc import RocCurve, roc_curve
+from facemargin.evaluation.metrics.tar_at_far import OperatingPoint, TarAtFar, tar_at_far
+from facemargin.evaluation.metrics.templates import Templates, pool_templates
+from facemargin.evaluation.metrics.verification import (
+    BestBalancedAccuracy,
+    VerificationAccuracy,
+    best_balanced_accuracy,
+    verification_accuracy,
+)
+from facemargin.evaluation.protocols.baselines import fit_pca_embed, fit_pixel_embed
+from facemargin.evaluation.protocols.verification import evaluate_verification
+from facemargin.evaluation.result import PairScores
+from facemargin.evaluation.summary import VerificationSummary, summarise
+from facemargin.evaluation.table import summary_table
+
+__all__ = [
+    "BestBalancedAccuracy",
+    "Bootstrap",
+    "DiscardLimit",
+    "Embed",
+    "Embeddings",
+    "ErrorVersusDiscard",
+    "Identification",
+    "OperatingPoint",
+    "PairScores",
+    "RocCurve",
+    "TarAtFar",
+    "Templates",
+    "VerificationAccuracy",
+    "VerificationSummary",
+    "best_balanced_accuracy",
+    "error_versus_discard",
+    "evaluate_verification",
+    "fit_pca_embed",
+    "fit_pixel_embed",
+    "identification",
+    "pool_templates",
+    "roc_curve",
+    "summarise",
+    "summary_table",
+    "tar_at_far",
+    "verification_accuracy",
+]

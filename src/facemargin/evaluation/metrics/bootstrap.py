@@ -1,0 +1,113 @@
+"""Confidence intervals by resampling identities, because pairs that share a person are not independent.
+
+Shapes: K pairs, I identities, R resamples, F figures.
+
+Identities are drawn with replacement; identity i comes up m_i times. In the resampled population an impostor pair
+(i, j) exists between each copy of i and each copy of j: m_i·m_j times. A genuine pair lies within one copy of its
+person: m_i times. Pairs between two copies of one person were never measured, and are left out. This is the vertex
+bootstrap of Snijders and Borgatti (1999) that Fogliato, Patil and Perona (arXiv 2306.01198) examine for 1:1 matching.
+The intervals are percentiles of the resampled figures. A rate of exactly 0 or 1 gets an interval of zero width, and
+with few identities or few errors the intervals come out too short: the same paper shows by how much.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """How intervals are made: the number of resamples, the confidence they aim at, and the seed of the draws."""
+
+    resamples: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1:
+            raise ConfigError(f"bootstrap resamples={self.resamples}, expected at least 1")
+        if not 0 < self.confidence < 1:
+            raise ConfigError(f"bootstrap confidence={self.confidence}, expected a number between 0 and 1")
+
+
+DEFAULT_BOOTSTRAP = Bootstrap()
+
+
+def pair_intervals(
+    figures: Callable[[IntArray], Sequence[float]],
+    count: int,
+    same_K: BoolArray,
+    identities_a: ArrayLike | None,
+    identities_b: ArrayLike | None,
+    bootstrap: Bootstrap,
+) -> list[Interval] | list[None]:
+    """Interval of each of the `count` figures of `figures(weights_K)`, in which pair k counts weights_K[k] times.
+
+    None for each where no identities are given. Raises DataError if only one side is, if they are not (K,), or if they
+    contradict `same_K`. A resample in which a figure is NaN (no impostor pair was drawn, say) has no say in it.
+    """
+    if identities_a is None and identities_b is None:
+        return [None] * count
+    if identities_a is None or identities_b is None:
+        raise DataError("identities are given for one side of the pairs only; the bootstrap needs both")
+    code_a_K, code_b_K, num_identities = _codes(np.asarray(identities_a), np.asarray(identities_b), same_K)
+    return _percentiles(
+        [
+            figures(multiplicity_I[code_a_K] * np.where(same_K, 1, multiplicity_I[code_b_K]))
+            for multiplicity_I in identity_multiplicities(num_identities, bootstrap)
+        ],
+        bootstrap.confidence,
+    )
+
+
+def sample_intervals(
+    figures: Callable[[IntArray], Sequence[float]], identities_N: ArrayLike, bootstrap: Bootstrap
+) -> list[Interval]:
+    """As `pair_intervals` for N samples (1:N probes) that belong to one identity each."""
+    names_I, code_N = np.unique(np.asarray(identities_N), return_inverse=True)
+    return _percentiles(
+        [figures(multiplicity_I[code_N]) for multiplicity_I in identity_multiplicities(len(names_I), bootstrap)],
+        bootstrap.confidence,
+    )
+
+
+def identity_multiplicities(num_identities: int, bootstrap: Bootstrap) -> Iterator[IntArray]:
+    """How often each identity is drawn, resample by resample; resample r depends on (seed, r) alone, so that two
+    systems compared on the same people see the same draws."""
+    for resample in range(bootstrap.resamples):
+        drawn = np.random.default_rng((bootstrap.seed, resample)).integers(num_identities, size=num_identities)
+        yield np.bincount(drawn, minlength=num_identities)
+
+
+def _codes(names_a_K: NDArray, names_b_K: NDArray, same_K: BoolArray) -> tuple[IntArray, IntArray, int]:
+    for side, names_K in (("identities_a", names_a_K), ("identities_b", names_b_K)):
+        if names_K.shape != same_K.shape:
+            raise DataError(f"{side} has shape {names_K.shape}, expected {same_K.shape}: one identity per pair")
+    names_I, code_2K = np.unique(np.concatenate([names_a_K, names_b_K]), return_inverse=True)
+    code_a_K, code_b_K = code_2K[: len(same_K)], code_2K[len(same_K) :]
+    contradicts_K = (code_a_K == code_b_K) != same_K
+    if contradicts_K.any():
+        first = int(np.argmax(contradicts_K))
+        label = "genuine" if same_K[first] else "impostor"
+        raise DataError(
+            f"{np.count_nonzero(contradicts_K)} pairs contradict their identities; the first is pair {first}, labelled "
+            f"{label}, of identities {names_a_K[first]} and {names_b_K[first]}"
+        )
+    return code_a_K, code_b_K, len(names_I)
+
+
+def _percentiles(figures_RF: list[Sequence[float]], confidence: float) -> list[Interval]:
+    intervals = []
+    for figure_R in np.array(figures_RF, dtype=np.float64).T:
+        known = figure_R[~np.isnan(figure_R)]
+        tails = [(1 - confidence) / 2, (1 + confidence) / 2]
+        low, high = np.quantile(known, tails) if len(known) else (np.nan, np.nan)
+        intervals.append((float(low), float(high)))
+    return intervals

@@ -1,0 +1,181 @@
+"""Does discarding low quality lower the error? (ISO/IEC 29794-1; Grother and Tabassi, TPAMI 2007; arXiv 2303.13294.)
+
+Shapes: K pairs, G genuine pairs, T points of the curve.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from facemargin.errors import ConfigError
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
+from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray, check_finite, check_pairs
+from facemargin.evaluation.metrics.sorted_scores import SortedPairs, allowed_count, highest_rejected
+
+REFIT_FRACTIONS = np.arange(100) / 100
+
+
+@dataclass(frozen=True)
+class DiscardLimit:
+    """The curve up to one discarded fraction.
+
+    `fnmr` is the error once as much as possible, but no more than `limit`, is discarded; `pauc` the area under the
+    step curve from 0 to `limit`; `relative_to_start` = pauc / (limit · starting FNMR), 1 where quality does not help;
+    `relative_to_ideal` = (pauc − ideal) / (limit · starting FNMR − ideal), the share of the avoidable area that is
+    left, where ideal is the area if exactly the false non-matches went first: 0 is perfect, 1 no help. The two ratios
+    are NaN where nothing is wrong at the start.
+    """
+
+    limit: float
+    fnmr: float
+    pauc: float
+    relative_to_start: float
+    relative_to_ideal: float
+    fnmr_interval: Interval | None = None
+    pauc_interval: Interval | None = None
+    relative_to_start_interval: Interval | None = None
+    relative_to_ideal_interval: Interval | None = None
+
+
+@dataclass(frozen=True)
+class ErrorVersusDiscard:
+    """FNMR of the genuine pairs that are left, fnmr_T[t], once the fraction discarded_T[t] of them is discarded; it
+    holds until the next point. `threshold` and `fmr` are those at the start, with nothing discarded."""
+
+    discarded_T: FloatArray
+    fnmr_T: FloatArray
+    threshold: float
+    fmr: float
+    limits: tuple[DiscardLimit, ...]
+
+
+def error_versus_discard(
+    scores: ArrayLike,
+    same: ArrayLike,
+    quality_a: ArrayLike,
+    quality_b: ArrayLike,
+    fmr: float = 1e-2,
+    fnmr: float | None = None,
+    limits: Sequence[float] = (0.1, 0.2, 0.3),
+    refit: bool = False,
+    identities_a: ArrayLike | None = None,
+    identities_b: ArrayLike | None = None,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+) -> ErrorVersusDiscard:
+    """The error-versus-discard curve of K pairs and its partial areas.
+
+    `scores`, `quality_a`, `quality_b` (K,), higher is more alike and better; `same` (K,) True for genuine. A pair's
+    quality is the lower of its two images'. The threshold is fixed with nothing discarded: the smallest that keeps
+    FMR ≤ `fmr`, or, where `fnmr` is given, the largest that keeps FNMR ≤ `fnmr`. Then genuine pairs are discarded from
+    the lowest quality up, equal qualities together, and the FNMR of the rest is taken. With `refit`, as CR-FIQA's
+    script does, impostor pairs of the same qualities go too and the threshold is re-placed at `fmr` at each hundredth.
+
+    With `identities_a`, `identities_b` (K,), the figures at each limit carry bootstrap intervals by identity. Raises
+    DataError for unusable pairs or qualities, ConfigError for rates or limits outside (0, 1).
+    """
+    scores_K, same_K = check_pairs(scores, same)
+    quality_K = np.minimum(
+        check_finite("quality_a", quality_a, same_K.shape), check_finite("quality_b", quality_b, same_K.shape)
+    )
+    _check_rates(fmr, fnmr, limits, refit)
+
+    def curve(weights_K: IntArray) -> tuple[FloatArray, FloatArray, float]:
+        pairs = SortedPairs.of(scores_K, same_K, weights_K)
+        threshold = _start_threshold(pairs, fmr, fnmr)
+        discarded_T, level_T = _discard_levels(quality_K[same_K], weights_K[same_K])
+        if refit:
+            chosen_T = np.unique(np.searchsorted(discarded_T, REFIT_FRACTIONS).clip(max=len(level_T) - 1))
+            fnmr_T = _refit_fnmr(scores_K, same_K, quality_K, weights_K, level_T[chosen_T], fmr)
+            discarded_T = discarded_T[chosen_T][: len(fnmr_T)]
+        else:
+            fnmr_T = _fixed_fnmr(scores_K[same_K] < threshold, quality_K[same_K], weights_K[same_K], level_T)
+        return discarded_T, fnmr_T, threshold
+
+    def figures(weights_K: IntArray) -> list[float]:
+        if not (weights_K[same_K].any() and weights_K[~same_K].any()):
+            return [np.nan] * (4 * len(limits))
+        discarded_T, fnmr_T, _ = curve(weights_K)
+        return [figure for limit in limits for figure in _limit_figures(discarded_T, fnmr_T, limit)]
+
+    discarded_T, fnmr_T, threshold = curve(np.ones(len(same_K), dtype=np.int64))
+    intervals = pair_intervals(figures, 4 * len(limits), same_K, identities_a, identities_b, bootstrap)
+    return ErrorVersusDiscard(
+        discarded_T=discarded_T,
+        fnmr_T=fnmr_T,
+        threshold=threshold,
+        fmr=float(np.mean(scores_K[~same_K] >= threshold)),
+        limits=tuple(
+            DiscardLimit(limit, *_limit_figures(discarded_T, fnmr_T, limit), *intervals[4 * i : 4 * i + 4])
+            for i, limit in enumerate(limits)
+        ),
+    )
+
+
+def _check_rates(fmr: float, fnmr: float | None, limits: Sequence[float], refit: bool) -> None:
+    for name, rate in [("fmr", fmr), ("fnmr", fnmr), *(("limit", limit) for limit in limits)]:
+        if rate is not None and not 0 < rate < 1:
+            raise ConfigError(f"error versus discard: {name}={rate}, expected a number between 0 and 1")
+    if refit and fnmr is not None:
+        raise ConfigError("error versus discard: refit re-places the threshold at an FMR; leave fnmr out")
+
+
+def _start_threshold(pairs: SortedPairs, fmr: float, fnmr: float | None) -> float:
+    """Accept at or above it: the smallest threshold with FMR ≤ fmr, or the largest with FNMR ≤ fnmr."""
+    if fnmr is None:
+        return pairs.lowest_above(highest_rejected(pairs.impostor, fmr))
+    allowed = allowed_count(fnmr, pairs.genuine.total)
+    place = np.searchsorted(pairs.genuine.below_N1, allowed, side="right") - 1
+    return float(pairs.genuine.scores_N[place])
+
+
+def _discard_levels(quality_G: FloatArray, weights_G: IntArray) -> tuple[FloatArray, FloatArray]:
+    """discarded_T, the fraction of the genuine pairs that goes when only qualities ≥ level_T[t] are kept."""
+    drawn_G = weights_G > 0
+    level_T, place_G = np.unique(quality_G[drawn_G], return_inverse=True)
+    at_level_T = np.bincount(place_G, weights=weights_G[drawn_G])
+    level_T[0] = -np.inf  # nothing is discarded at the start, impostor pairs of the lowest qualities included
+    return (np.cumsum(at_level_T) - at_level_T) / at_level_T.sum(), level_T
+
+
+def _fixed_fnmr(wrong_G: BoolArray, quality_G: FloatArray, weights_G: IntArray, level_T: FloatArray) -> FloatArray:
+    """FNMR of the genuine pairs at or above each quality, for one threshold."""
+    place_G = np.searchsorted(level_T, quality_G, side="right") - 1
+    at_level_T = np.bincount(place_G, weights=weights_G, minlength=len(level_T))
+    wrong_T = np.bincount(place_G, weights=weights_G * wrong_G, minlength=len(level_T))
+    return np.cumsum(wrong_T[::-1])[::-1] / np.cumsum(at_level_T[::-1])[::-1]
+
+
+def _refit_fnmr(
+    scores_K: FloatArray,
+    same_K: BoolArray,
+    quality_K: FloatArray,
+    weights_K: IntArray,
+    level_T: FloatArray,
+    fmr: float,
+) -> FloatArray:
+    """FNMR of the pairs at or above each quality at their own threshold; ends where no impostor pair is left."""
+    fnmr = []
+    for level in level_T:
+        kept_K = quality_K >= level
+        pairs = SortedPairs.of(scores_K[kept_K], same_K[kept_K], weights_K[kept_K])
+        if pairs.impostor.total == 0:
+            break
+        accepted = int(pairs.genuine.above(highest_rejected(pairs.impostor, fmr)))
+        fnmr.append(1 - accepted / pairs.genuine.total)
+    return np.array(fnmr)
+
+
+def _limit_figures(discarded_T: FloatArray, fnmr_T: FloatArray, limit: float) -> tuple[float, float, float, float]:
+    """fnmr, pauc, relative_to_start, relative_to_ideal of `DiscardLimit`."""
+    start = float(fnmr_T[0])
+    at_limit = float(fnmr_T[np.searchsorted(discarded_T, limit * (1 + 1e-12), side="right") - 1])
+    pauc = float(np.sum(fnmr_T * np.diff(np.append(discarded_T, 1.0).clip(max=limit))))
+    flat = limit * start
+    # ∫ (e − x)/(1 − x) dx from 0 to min(limit, e), e the starting FNMR: what is left if only errors are discarded
+    end = min(limit, start)
+    ideal = end + (1 - start) * float(np.log1p(-end))
+    relative_to_start = pauc / flat if flat > 0 else np.nan
+    relative_to_ideal = (pauc - ideal) / (flat - ideal) if flat > ideal else np.nan
+    return at_limit, pauc, relative_to_start, relative_to_ideal

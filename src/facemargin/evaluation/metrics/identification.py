@@ -1,0 +1,182 @@
+"""1:N search: probes against a gallery.
+
+Shapes: P probes, Q probes of one block, G gallery entries, D embedding size.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.metrics.bootstrap import Bootstrap, Interval, sample_intervals
+from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray
+from facemargin.evaluation.metrics.sorted_scores import SortedScores, highest_rejected
+
+OpenSetRule = Literal["standard", "published"]
+
+BLOCK_ENTRIES = 2**22  # similarities held at a time
+
+
+@dataclass(frozen=True)
+class Identification:
+    """`rank_rates` {rank: rate of mated probes with a mate at that rank or better}, `tpir_at_fpir` {target FPIR: TPIR},
+    the numbers of mated and non-mated probes behind them, and, where asked for, intervals under the same keys."""
+
+    rank_rates: dict[int, float]
+    tpir_at_fpir: dict[float, float]
+    mated_probes: int
+    nonmated_probes: int
+    rank_intervals: dict[int, Interval] | None = None
+    tpir_intervals: dict[float, Interval] | None = None
+
+
+@dataclass(frozen=True)
+class _Search:
+    """What is kept of the P×G similarities: each probe's best mate (−inf without one) and its rank, its best
+    non-mate, and the highest non-mate scores of all, descending."""
+
+    mate_score_P: FloatArray
+    mate_rank_P: IntArray
+    nonmate_score_P: FloatArray
+    top_nonmate_scores: FloatArray
+
+
+def identification(
+    probe: ArrayLike,
+    gallery: ArrayLike,
+    probe_ids: ArrayLike,
+    gallery_ids: ArrayLike,
+    ranks: Sequence[int] = (1, 5, 10),
+    fpirs: Sequence[float] = (0.01, 0.1),
+    rule: OpenSetRule = "standard",
+    bootstrap: Bootstrap | None = None,
+) -> Identification:
+    """Closed- and open-set identification by cosine of `probe` (P, D) in `gallery` (G, D); ids (P,) and (G,) name
+    identities, which may repeat on both sides: any mate counts.
+
+    A mate's rank is 1 + the number of non-mates that score at least as high, so ties count against it. Probes without
+    a mate in the gallery do not enter the rank rates.
+    rule "standard" (ISO/IEC 19795-1, rank 1): FPIR = non-mated probes with any candidate at or above the threshold /
+        non-mated probes; the threshold is the smallest with FPIR ≤ target; TPIR = mated probes whose mate is at rank 1
+        and at or above it / mated probes. NaN without non-mated probes.
+    rule "published" (the IJB scripts): every probe must be mated; the threshold is the ⌈P·FPIR⌉-th highest of all
+        non-mate scores, and TPIR counts mates strictly above it, whatever their rank.
+
+    `bootstrap` adds intervals over the probes' identities, the gallery fixed: for rank rates, and for TPIR by the
+    standard rule. Memory is bounded: similarities are made in blocks of probes. Raises DataError for arrays that do
+    not fit, features that are not finite or are zero, and no mated probe; ConfigError for unusable ranks and rates.
+    """
+    _check_settings(ranks, fpirs, rule)
+    probe_PD, gallery_GD = _unit_rows("probe", probe), _unit_rows("gallery", gallery)
+    if probe_PD.shape[1] != gallery_GD.shape[1]:
+        raise DataError(f"probe has {probe_PD.shape[1]} features a row, gallery {gallery_GD.shape[1]}; expected equal")
+    code_P, code_G = _codes(np.asarray(probe_ids), np.asarray(gallery_ids), len(probe_PD), len(gallery_GD))
+    mated_P = np.isin(code_P, code_G)
+    if not mated_P.any():
+        raise DataError(f"none of the {len(code_P)} probes has its identity in the gallery")
+    if rule == "published" and not mated_P.all():
+        raise DataError(f"{np.count_nonzero(~mated_P)} probes have no mate; the published rule needs all to have one")
+
+    # the ceiling of the floating-point product, rounding included, is the published threshold
+    places = [math.ceil(len(code_P) * fpir) for fpir in fpirs] if rule == "published" else []
+    search = _search(probe_PD, gallery_GD, code_P, code_G, keep=max(places, default=0))
+
+    def rank_rates(weights_P: IntArray) -> list[float]:
+        return [_rate(search.mate_rank_P <= rank, weights_P * mated_P) for rank in ranks]
+
+    def standard_tpirs(weights_P: IntArray) -> list[float]:
+        false_alarms = SortedScores.of(search.nonmate_score_P[~mated_P], weights_P[~mated_P])
+        if false_alarms.total == 0:
+            return [np.nan] * len(fpirs)
+        found_P = search.mate_rank_P == 1
+        return [
+            _rate(found_P & (search.mate_score_P > highest_rejected(false_alarms, fpir)), weights_P * mated_P)
+            for fpir in fpirs
+        ]
+
+    once_P = np.ones(len(code_P), dtype=np.int64)
+    if rule == "published":
+        tpirs = [float(np.mean(search.mate_score_P > _place(search.top_nonmate_scores, place))) for place in places]
+    else:
+        tpirs = standard_tpirs(once_P)
+    rank_intervals = sample_intervals(rank_rates, code_P, bootstrap) if bootstrap else None
+    tpir_intervals = sample_intervals(standard_tpirs, code_P, bootstrap) if bootstrap and rule == "standard" else None
+    return Identification(
+        rank_rates=dict(zip(ranks, rank_rates(once_P), strict=True)),
+        tpir_at_fpir=dict(zip(fpirs, tpirs, strict=True)),
+        mated_probes=int(mated_P.sum()),
+        nonmated_probes=int((~mated_P).sum()),
+        rank_intervals=dict(zip(ranks, rank_intervals, strict=True)) if rank_intervals else None,
+        tpir_intervals=dict(zip(fpirs, tpir_intervals, strict=True)) if tpir_intervals else None,
+    )
+
+
+def _check_settings(ranks: Sequence[int], fpirs: Sequence[float], rule: str) -> None:
+    if rule not in ("standard", "published"):
+        raise ConfigError(f"unknown identification rule {rule!r}; known: standard, published")
+    for rank in ranks:
+        if rank < 1:
+            raise ConfigError(f"rank {rank}: ranks count from 1")
+    for fpir in fpirs:
+        if not 0 < fpir <= 1:
+            raise ConfigError(f"FPIR {fpir} is outside (0, 1]")
+
+
+def _unit_rows(name: str, features: ArrayLike) -> NDArray:
+    features_ND = np.asarray(features)
+    if features_ND.ndim != 2 or len(features_ND) == 0:
+        raise DataError(f"{name} has shape {features_ND.shape}, expected (rows, features) with at least one row")
+    norms_N1 = np.linalg.norm(features_ND, axis=1, keepdims=True)
+    usable_N = (np.isfinite(norms_N1) & (norms_N1 > 0)).ravel()
+    if not usable_N.all():
+        raise DataError(
+            f"{np.count_nonzero(~usable_N)} rows of {name} are zero or not finite; the first is {np.argmin(usable_N)}"
+        )
+    return features_ND / norms_N1
+
+
+def _codes(probe_ids_P: NDArray, gallery_ids_G: NDArray, probes: int, entries: int) -> tuple[IntArray, IntArray]:
+    for name, ids, count in (("probe_ids", probe_ids_P, probes), ("gallery_ids", gallery_ids_G, entries)):
+        if ids.shape != (count,):
+            raise DataError(f"{name} has shape {ids.shape}, expected ({count},): one identity per row of features")
+    _, code = np.unique(np.concatenate([probe_ids_P, gallery_ids_G]), return_inverse=True)
+    return code[:probes], code[probes:]
+
+
+def _search(probe_PD: NDArray, gallery_GD: NDArray, code_P: IntArray, code_G: IntArray, keep: int) -> _Search:
+    """Search block by block; `keep` is how many of the highest non-mate scores are wanted."""
+    mate_score, mate_rank, nonmate_score = [], [], []
+    top = np.empty(0)
+    probes_a_block = max(1, BLOCK_ENTRIES // len(code_G))
+    for start in range(0, len(code_P), probes_a_block):
+        block = slice(start, start + probes_a_block)
+        similarity_QG = probe_PD[block] @ gallery_GD.T
+        mate_QG: BoolArray = code_P[block, None] == code_G
+        nonmate_QG = np.where(mate_QG, -np.inf, similarity_QG)
+        mate_Q = np.where(mate_QG, similarity_QG, -np.inf).max(axis=1)
+        mate_score.append(mate_Q)
+        mate_rank.append(1 + np.count_nonzero(nonmate_QG >= mate_Q[:, None], axis=1))
+        nonmate_score.append(nonmate_QG.max(axis=1))
+        if keep:
+            top = _highest(np.concatenate([top, nonmate_QG[~mate_QG]]), keep)
+    return _Search(
+        np.concatenate(mate_score), np.concatenate(mate_rank), np.concatenate(nonmate_score), np.sort(top)[::-1]
+    )
+
+
+def _highest(values: FloatArray, count: int) -> FloatArray:
+    return values if len(values) <= count else np.partition(values, len(values) - count)[-count:]
+
+
+def _place(descending: FloatArray, place: int) -> float:
+    """The value at a place counted from 1; −inf beyond the end."""
+    return float(descending[place - 1]) if place <= len(descending) else -np.inf
+
+
+def _rate(hit_P: BoolArray, weights_P: IntArray) -> float:
+    total = int(weights_P.sum())
+    return int(weights_P[hit_P].sum()) / total if total else np.nan

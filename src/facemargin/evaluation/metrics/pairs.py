@@ -1,0 +1,39 @@
+"""What every metric on pairs asks of its arrays. Shapes: K pairs."""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facemargin.errors import DataError
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+
+def check_pairs(scores: ArrayLike, same: ArrayLike) -> tuple[FloatArray, BoolArray]:
+    """`scores_K` as float64 and `same_K` as bool; raises DataError unless both are (K,), the scores finite, the labels
+    0 or 1, and there is at least one genuine and one impostor pair."""
+    scores_K = check_finite("scores", scores)
+    labels_K = np.asarray(same)
+    if labels_K.shape != scores_K.shape:
+        raise DataError(f"same has shape {labels_K.shape}, expected {scores_K.shape}: one label per score")
+    same_K = labels_K.astype(bool)
+    if not np.array_equal(same_K, labels_K):
+        raise DataError(f"same holds {np.unique(labels_K)[:5]}, expected True (1) for genuine, False (0) for impostor")
+    if same_K.all() or not same_K.any():
+        missing = "impostor" if same_K.any() else "genuine"
+        raise DataError(f"none of the {len(same_K)} pairs is {missing}; both kinds are needed to place a threshold")
+    return scores_K, same_K
+
+
+def check_finite(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> FloatArray:
+    """`values` as float64; raises DataError unless they are finite and (K,), or of `shape` where that is given."""
+    values_K = np.asarray(values, dtype=np.float64)
+    if values_K.ndim != 1 or (shape is not None and values_K.shape != shape):
+        raise DataError(f"{name} has shape {values_K.shape}, expected {shape or '(K,)'}: one number per pair")
+    finite_K = np.isfinite(values_K)
+    if not finite_K.all():
+        first = int(np.argmin(finite_K))
+        count = len(values_K) - np.count_nonzero(finite_K)
+        raise DataError(f"{count} of {len(values_K)} {name} are not finite; the first is {name}[{first}]")
+    return values_K

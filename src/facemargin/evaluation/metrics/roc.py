@@ -1,0 +1,89 @@
+"""The receiver operating characteristic, exactly. Shapes: K pairs, T points of the curve."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
+from facemargin.evaluation.metrics.pairs import FloatArray, IntArray, check_pairs
+from facemargin.evaluation.metrics.sorted_scores import SortedPairs
+
+
+@dataclass(frozen=True)
+class RocCurve:
+    """The corners of the ROC from (0, 0) to (1, 1): accepting scores ≥ threshold_T[t] gives far_T[t] and tar_T[t].
+
+    `eer` is where FAR = 1 − TAR on the line through the corners; `auc` is the area under that line, the probability
+    that a genuine pair outscores an impostor pair, ties counted half.
+    """
+
+    far_T: FloatArray
+    tar_T: FloatArray
+    threshold_T: FloatArray
+    eer: float
+    auc: float
+    eer_interval: Interval | None = None
+    auc_interval: Interval | None = None
+
+
+def roc_curve(
+    scores: ArrayLike,
+    same: ArrayLike,
+    identities_a: ArrayLike | None = None,
+    identities_b: ArrayLike | None = None,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+) -> RocCurve:
+    """ROC of K pairs: `scores` (K,), higher is more alike, `same` (K,) True for genuine.
+
+    Exact: no score is binned, and only points inside a straight run of the line are left out, so that the curve has
+    at most two points per genuine pair however many impostors there are. With `identities_a`, `identities_b` (K,), EER
+    and AUC carry bootstrap intervals by identity. Raises DataError for unusable pairs.
+    """
+    scores_K, same_K = check_pairs(scores, same)
+
+    def figures(weights_K: IntArray) -> list[float]:
+        pairs = SortedPairs.of(scores_K, same_K, weights_K)
+        if not pairs.is_complete:
+            return [np.nan, np.nan]
+        far_T, tar_T, _ = roc_corners(pairs)
+        return [equal_error_rate(far_T, tar_T), area(far_T, tar_T)]
+
+    far_T, tar_T, threshold_T = roc_corners(SortedPairs.of(scores_K, same_K))
+    intervals = pair_intervals(figures, 2, same_K, identities_a, identities_b, bootstrap)
+    return RocCurve(
+        far_T, tar_T, threshold_T, equal_error_rate(far_T, tar_T), area(far_T, tar_T), intervals[0], intervals[1]
+    )
+
+
+def roc_corners(pairs: SortedPairs) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """far_T, tar_T and threshold_T from (0, 0, +inf) to (1, 1, lowest score).
+
+    The line turns only at genuine scores: just above each one (impostors since the last are in) and at it.
+    """
+    genuine, impostor = pairs.genuine, pairs.impostor
+    score_G = np.unique(genuine.scores_N)[::-1]
+    just_above_G = np.append(impostor.scores_N, np.inf)[np.searchsorted(impostor.scores_N, score_G, side="right")]
+    lowest = min(genuine.scores_N[0], impostor.scores_N[0])
+
+    def corners(above_G: IntArray, at_G: IntArray, total: int) -> FloatArray:
+        return np.concatenate([[0], np.stack([above_G, at_G], axis=1).ravel(), [total]]) / total
+
+    far_T = corners(impostor.above(score_G), impostor.at_or_above(score_G), impostor.total)
+    tar_T = corners(genuine.above(score_G), genuine.at_or_above(score_G), genuine.total)
+    threshold_T = np.concatenate([[np.inf], np.stack([just_above_G, score_G], axis=1).ravel(), [lowest]])
+    new_T = np.append(True, (np.diff(far_T) > 0) | (np.diff(tar_T) > 0))
+    return far_T[new_T], tar_T[new_T], threshold_T[new_T]
+
+
+def equal_error_rate(far_T: FloatArray, tar_T: FloatArray) -> float:
+    """Where the line through the points crosses FAR = 1 − TAR."""
+    excess_T = far_T - (1 - tar_T)
+    after = int(np.argmax(excess_T >= 0))
+    share = excess_T[after] / (excess_T[after] - excess_T[after - 1])
+    return float(far_T[after] - share * (far_T[after] - far_T[after - 1]))
+
+
+def area(far_T: FloatArray, tar_T: FloatArray) -> float:
+    """Area under the line through the points."""
+    return float(np.sum(np.diff(far_T) * (tar_T[1:] + tar_T[:-1])) / 2)

@@ -1,0 +1,67 @@
+"""Baselines that have learnt nothing about faces: what a recogniser has to beat before its figures mean anything.
+
+Shapes: N images, D pixels, C components.
+"""
+
+import cv2
+import numpy as np
+
+from facemargin.data.source import ImageSource
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.embeddings import Embed, Embeddings
+from facemargin.evaluation.metrics.pairs import FloatArray
+
+
+def fit_pixel_embed(train_images: ImageSource, size: int = 64) -> Embed:
+    """Raw pixels: grey, `size` × `size`, less the mean training image. Quality is the length of that difference.
+
+    Raises DataError without training images.
+    """
+    mean_D = _grey_pixels(train_images, size).mean(axis=0)
+
+    def embed(images: ImageSource) -> Embeddings:
+        return _embeddings(_grey_pixels(images, size) - mean_D)
+
+    return embed
+
+
+def fit_pca_embed(train_images: ImageSource, components: int, size: int = 64) -> Embed:
+    """Eigenfaces (Turk and Pentland, 1991), whitened: `fit_pixel_embed`'s vectors on the training images' first
+    principal components, each divided by its standard deviation there.
+
+    Raises DataError without training images, ConfigError unless 1 ≤ components < training images.
+    """
+    pixels_ND = _grey_pixels(train_images, size)
+    if not 1 <= components < len(pixels_ND):
+        raise ConfigError(
+            f"{components} principal components of {len(pixels_ND)} training images; "
+            f"expected 1 to {len(pixels_ND) - 1}, as one is spent on the mean"
+        )
+    mean_D = pixels_ND.mean(axis=0)
+    _, singular, axes = np.linalg.svd(pixels_ND - mean_D, full_matrices=False)
+    deviation_C = singular[:components] / np.sqrt(len(pixels_ND) - 1)
+    if deviation_C[-1] <= 1e-9 * deviation_C[0]:
+        raise ConfigError(f"the training images do not vary in {components} directions; ask for fewer components")
+    whitening_DC = axes[:components].T / deviation_C
+
+    def embed(images: ImageSource) -> Embeddings:
+        return _embeddings((_grey_pixels(images, size) - mean_D) @ whitening_DC)
+
+    return embed
+
+
+def _grey_pixels(images: ImageSource, size: int) -> FloatArray:
+    if len(images) == 0:
+        raise DataError(f"{images.name} holds no images")
+    rows = []
+    for index in range(len(images)):
+        grey = cv2.cvtColor(images.read(index), cv2.COLOR_RGB2GRAY)
+        rows.append(cv2.resize(grey, (size, size), interpolation=cv2.INTER_LINEAR).ravel())
+    return np.array(rows, dtype=np.float64)
+
+
+def _embeddings(features_ND: FloatArray) -> Embeddings:
+    norm_N = np.linalg.norm(features_ND, axis=1)
+    vectors_ND = features_ND / np.maximum(norm_N, np.finfo(np.float64).tiny)[:, None]
+    norms = norm_N.astype(np.float32)
+    return Embeddings(vectors=vectors_ND.astype(np.float32), norms=norms, quality=norms)

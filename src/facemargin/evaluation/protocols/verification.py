@@ -1,0 +1,56 @@
+"""One-to-one verification: every pair of a set, scored by one system. Shapes: N images, K pairs, D embedding size."""
+
+import numpy as np
+
+from facemargin.data.verification import VerificationSet
+from facemargin.errors import DataError
+from facemargin.evaluation.embeddings import Embed, Embeddings
+from facemargin.evaluation.metrics.pairs import FloatArray, IntArray
+from facemargin.evaluation.result import PairScores
+
+PAIRS_A_BLOCK = 2**15
+
+
+def evaluate_verification(embed: Embed, verification_set: VerificationSet, system: str) -> PairScores:
+    """Cosine of every pair of the set in `embed`'s vectors, with qualities, identities and folds beside them.
+
+    `embed` sees the set's images once; `system` is what reports call it. An image that cannot be read ends the
+    evaluation with the CorruptImageError that names it: leaving its pairs out would change what is measured. Raises
+    DataError where `embed` returns a wrong number of vectors or, naming the image, a vector that is not finite.
+    """
+    images = verification_set.images
+    embeddings = embed(images)
+    if len(embeddings) != len(images):
+        raise DataError(
+            f"{system} returned {len(embeddings)} embeddings for the {len(images)} images of {images.name}; "
+            "expected one per image, in order"
+        )
+    for name, values in (("vector", embeddings.vectors), ("quality", embeddings.quality[:, None])):
+        finite_N = np.isfinite(values).all(axis=1)
+        if not finite_N.all():
+            raise DataError(f"{system} gave {images.describe(int(np.argmin(finite_N)))} a {name} that is not finite")
+
+    first_K, second_K = verification_set.first_K, verification_set.second_K
+    quality_N = embeddings.quality.astype(np.float64)
+    identities_N = verification_set.identities_N
+    return PairScores(
+        system=system,
+        dataset=verification_set.name,
+        scores_K=_cosines(embeddings, first_K, second_K),
+        same_K=verification_set.same_K,
+        quality_a_K=quality_N[first_K],
+        quality_b_K=quality_N[second_K],
+        identities_a_K=None if identities_N is None else identities_N[first_K],
+        identities_b_K=None if identities_N is None else identities_N[second_K],
+        folds_K=verification_set.folds_K,
+    )
+
+
+def _cosines(embeddings: Embeddings, first_K: IntArray, second_K: IntArray) -> FloatArray:
+    """Dot products of unit vectors, in float64; in blocks, as the vectors of all pairs may be far more than N."""
+    cosine_K = np.empty(len(first_K))
+    for start in range(0, len(first_K), PAIRS_A_BLOCK):
+        block = slice(start, start + PAIRS_A_BLOCK)
+        left, right = embeddings.vectors[first_K[block]], embeddings.vectors[second_K[block]]
+        cosine_K[block] = np.einsum("kd,kd->k", left, right, dtype=np.float64)
+    return cosine_K

@@ -1,0 +1,100 @@
+"""Every figure of one system on one set of pairs, for tables, reports and files."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, is_dataclass
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
+from facemargin.evaluation.metrics.error_versus_discard import ErrorVersusDiscard, error_versus_discard
+from facemargin.evaluation.metrics.roc import RocCurve, roc_curve
+from facemargin.evaluation.metrics.tar_at_far import FarRule, TarAtFar, tar_at_far
+from facemargin.evaluation.metrics.verification import (
+    BestBalancedAccuracy,
+    VerificationAccuracy,
+    best_balanced_accuracy,
+    verification_accuracy,
+)
+from facemargin.evaluation.result import PairScores
+
+DEFAULT_FARS = (1e-3, 1e-2, 1e-1)
+
+
+@dataclass(frozen=True)
+class VerificationSummary:
+    """The figures of one `PairScores`: accuracy where it has folds, error versus discard where it has qualities, and
+    bootstrap intervals in each where it has identities."""
+
+    system: str
+    dataset: str
+    genuine: int
+    impostors: int
+    accuracy: VerificationAccuracy | None
+    balanced_accuracy: BestBalancedAccuracy
+    tar_at_far: TarAtFar
+    roc: RocCurve
+    error_versus_discard: ErrorVersusDiscard | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """The same as nested dicts, lists, numbers and None (for what is not finite), curves included."""
+        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict(), indent=2, allow_nan=False)
+
+
+def summarise(
+    pair_scores: PairScores,
+    fars: Sequence[float] = DEFAULT_FARS,
+    far_rule: FarRule = "at_most",
+    folds: int | ArrayLike | None = None,
+    grid: Literal["insightface"] | None = None,
+    discard_fmr: float = 1e-2,
+    bootstrap: Bootstrap | None = DEFAULT_BOOTSTRAP,
+) -> VerificationSummary:
+    """Compute every metric that `pair_scores` allows.
+
+    `folds` (as in `verification_accuracy`) replaces the pair scores' own; without either there is no accuracy.
+    `discard_fmr` is the FMR that error versus discard starts at. `bootstrap` None leaves the intervals out, as does a
+    set without identities. Raises what the metrics raise.
+    """
+    scores_K, same_K = pair_scores.scores_K, pair_scores.same_K
+    identities: dict[str, Any] = {}
+    if bootstrap is not None:
+        identities = {
+            "identities_a": pair_scores.identities_a_K,
+            "identities_b": pair_scores.identities_b_K,
+            "bootstrap": bootstrap,
+        }
+    quality_a_K, quality_b_K = pair_scores.quality_a_K, pair_scores.quality_b_K
+    folds = pair_scores.folds_K if folds is None else folds
+    accuracy = None if folds is None else verification_accuracy(scores_K, same_K, folds, grid, **identities)
+    discard = None
+    if quality_a_K is not None and quality_b_K is not None:
+        discard = error_versus_discard(scores_K, same_K, quality_a_K, quality_b_K, discard_fmr, **identities)
+    return VerificationSummary(
+        system=pair_scores.system,
+        dataset=pair_scores.dataset,
+        genuine=int(np.count_nonzero(same_K)),
+        impostors=int(np.count_nonzero(~same_K)),
+        accuracy=accuracy,
+        balanced_accuracy=best_balanced_accuracy(scores_K, same_K, **identities),
+        tar_at_far=tar_at_far(scores_K, same_K, fars, far_rule, **identities),
+        roc=roc_curve(scores_K, same_K, **identities),
+        error_versus_discard=discard,
+    )
+
+
+def _plain(value: Any) -> Any:
+    if is_dataclass(value):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, np.ndarray):
+        return _plain(value.tolist())
+    if isinstance(value, tuple | list):
+        return [_plain(item) for item in value]
+    if isinstance(value, float):
+        return float(value) if np.isfinite(value) else None
+    return value

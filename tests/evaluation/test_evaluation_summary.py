@@ -1,0 +1,112 @@
+import json
+from io import StringIO
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from facemargin.evaluation import (
+    Bootstrap,
+    PairScores,
+    best_balanced_accuracy,
+    error_versus_discard,
+    roc_curve,
+    summarise,
+    summary_table,
+    tar_at_far,
+    verification_accuracy,
+)
+
+FEW = Bootstrap(resamples=10)
+
+
+def pair_scores(system="mine", **replaced):
+    rng = np.random.default_rng(4)
+    a = rng.integers(0, 10, 200)
+    b = np.where(np.arange(200) % 2 == 0, a, (a + 1) % 10)
+    values = {
+        "scores_K": np.clip((rng.normal(size=200) + 2 * (a == b)) / 9, -1, 1),
+        "same_K": a == b,
+        "quality_a_K": rng.random(200),
+        "quality_b_K": rng.random(200),
+        "identities_a_K": a,
+        "identities_b_K": b,
+        "folds_K": np.arange(200) // 50,
+    }
+    return PairScores(system, "toy", **(values | replaced))
+
+
+def test_a_summary_holds_what_each_metric_says():
+    pairs = pair_scores()
+    summary = summarise(pairs, fars=(0.05, 0.2), bootstrap=FEW)
+    people = {"identities_a": pairs.identities_a_K, "identities_b": pairs.identities_b_K, "bootstrap": FEW}
+    scores, same = pairs.scores_K, pairs.same_K
+    quality = pairs.quality_a_K, pairs.quality_b_K
+    assert (summary.system, summary.dataset, summary.genuine, summary.impostors) == ("mine", "toy", 100, 100)
+    assert summary.accuracy == verification_accuracy(scores, same, pairs.folds_K, **people)
+    assert summary.balanced_accuracy == best_balanced_accuracy(scores, same, **people)
+    assert summary.tar_at_far == tar_at_far(scores, same, (0.05, 0.2), **people)
+    assert summary.roc.eer_interval == roc_curve(scores, same, **people).eer_interval
+    assert summary.error_versus_discard.limits == error_versus_discard(scores, same, *quality, **people).limits
+
+
+def test_options_reach_the_metrics():
+    pairs = pair_scores()
+    summary = summarise(
+        pairs, (0.07,), far_rule="nearest", folds=5, grid="insightface", discard_fmr=0.2, bootstrap=None
+    )
+    assert summary.accuracy == verification_accuracy(pairs.scores_K, pairs.same_K, 5, "insightface")
+    assert summary.tar_at_far == tar_at_far(pairs.scores_K, pairs.same_K, (0.07,), "nearest")
+    assert summary.error_versus_discard.fmr == 0.2
+
+
+def test_what_the_pairs_do_not_say_is_left_out():
+    bare = dict.fromkeys(("quality_a_K", "quality_b_K", "identities_a_K", "identities_b_K", "folds_K"))
+    summary = summarise(pair_scores(**bare))
+    assert summary.accuracy is None and summary.error_versus_discard is None
+    assert summary.balanced_accuracy.interval is None
+    assert summary.tar_at_far.points[0].interval is None
+
+
+def test_json_is_strict_and_complete():
+    hopeless = np.where(pair_scores().same_K, 0.0, 0.5)
+    summary = summarise(pair_scores(scores_K=hopeless), bootstrap=FEW)
+    read = json.loads(summary.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
+    assert read == summary.to_dict()
+    assert read["tar_at_far"]["points"][0]["threshold"] is None
+    assert read["roc"]["far_T"] == summary.roc.far_T.tolist()
+    assert read["accuracy"]["accuracies"] == list(summary.accuracy.accuracies)
+    assert read["error_versus_discard"]["limits"][1]["limit"] == 0.2
+
+
+def test_the_table_shows_every_figure_and_the_impostors_behind_it():
+    pairs = pair_scores()
+    mine = summarise(pairs, fars=(0.05,), bootstrap=FEW)
+    bare = dict.fromkeys(("quality_a_K", "quality_b_K", "identities_a_K", "identities_b_K", "folds_K"))
+    other = summarise(pair_scores("other", **bare), fars=(0.1,))
+    console = Console(width=80, record=True, file=StringIO())
+    console.print(summary_table([mine, other]))
+    text = console.export_text()
+    point = mine.tar_at_far.points[0]
+    discard = mine.error_versus_discard
+
+    def cells(label):
+        return next(line for line in text.splitlines() if f" {label} " in line).split("│")[2:4]
+
+    assert cells("TAR @ FAR 0.05 · impostors")[0].strip() == f"{point.tar:.4f} · {point.impostors_accepted}"
+    assert f"{point.interval[0]:.3f}–{point.interval[1]:.3f}" in text
+    assert cells("accuracy ± std of folds")[0].strip() == f"{mine.accuracy.mean:.4f} ± {mine.accuracy.std:.4f}"
+    assert cells("AUC")[1].strip() == f"{other.roc.auc:.4f}"
+    assert cells("FNMR, nothing discarded")[0].strip() == f"{discard.fnmr_T[0]:.4f}"
+    assert cells("FNMR, 20% discarded")[0].strip() == f"{discard.limits[1].fnmr:.4f}"
+    for label in ("TAR @ FAR 0.05 · impostors", "accuracy ± std of folds", "FNMR, 20% discarded"):
+        assert cells(label)[1].strip() == "–"
+    assert cells("TAR @ FAR 0.1 · impostors")[0].strip() == "–"
+
+
+def test_the_table_leaves_out_rows_that_no_system_has():
+    console = Console(width=80, record=True, file=StringIO())
+    bare = dict.fromkeys(("quality_a_K", "quality_b_K", "identities_a_K", "identities_b_K", "folds_K"))
+    console.print(summary_table([summarise(pair_scores(**bare))]))
+    text = console.export_text()
+    assert "best balanced accuracy" in text and "std of folds" not in text and "FNMR" not in text

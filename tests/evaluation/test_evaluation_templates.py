@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from facemargin.errors import DataError
+from facemargin.evaluation import pool_templates
+
+
+@st.composite
+def images(draw):
+    count = draw(st.integers(1, 20))
+    numbers = st.lists(st.integers(0, 3), min_size=count, max_size=count)
+    features = np.random.default_rng(draw(st.integers(0, 999))).normal(size=(count, 4))
+    return features, np.array(draw(numbers)) + 100, np.array(draw(numbers))
+
+
+def pool_by_loops(features, templates, media, weights, normalise_media):
+    pooled = {}
+    for template in sorted(set(templates.tolist())):
+        total = np.zeros(features.shape[1])
+        for medium in sorted(set(media[templates == template].tolist())):
+            of_medium = [n for n in range(len(features)) if templates[n] == template and media[n] == medium]
+            mean = sum(features[n] * weights[n] for n in of_medium) / len(of_medium)
+            total += mean / np.linalg.norm(mean) if normalise_media else mean
+        pooled[template] = total / np.linalg.norm(total)
+    return pooled
+
+
+@given(images(), st.booleans(), st.booleans())
+def test_mean_within_a_media_sum_over_media_unit_length(images, weighted, normalise_media):
+    features, templates, media = images
+    weights = np.linspace(0.5, 1, len(features)) if weighted else np.ones(len(features))
+    result = pool_templates(features, templates, media, weights if weighted else None, normalise_media)
+    expected = pool_by_loops(features, templates, media, weights, normalise_media)
+    assert result.ids.tolist() == list(expected)
+    np.testing.assert_allclose(result.vectors, list(expected.values()), atol=1e-12)
+
+
+@given(images())
+def test_the_order_of_images_does_not_matter(images):
+    order = np.random.default_rng(0).permutation(len(images[0]))
+    result, shuffled = pool_templates(*images), pool_templates(*(values[order] for values in images))
+    np.testing.assert_array_equal(shuffled.ids, result.ids)
+    np.testing.assert_allclose(shuffled.vectors, result.vectors, atol=1e-12)
+
+
+def test_a_media_number_of_another_template_is_another_media():
+    result = pool_templates([[1.0, 0], [0, 1.0]], [1, 2], [7, 7])
+    np.testing.assert_array_equal(result.vectors, np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([[1.0, 2]], [1, 2], [1]), "template_ids has shape"),
+        (([[1.0, 2]], [1], [1, 2]), "media_ids has shape"),
+        (([[1.0, 2]], [1], [1], [1.0, 2.0]), "image_weights has shape"),
+        (([1.0, 2], [1, 1], [1, 1]), "expected \\(N, D\\)"),
+        (([[1.0, 2], [np.nan, 1]], [1, 1], [1, 1]), "1 images .* the first is 1"),
+        (([[1.0, 2], [-1, -2], [1, 1]], [5, 5, 4], [1, 2, 3]), "template 5 pools to a zero vector"),
+    ],
+)
+def test_unusable_arrays_are_refused(arguments, message):
+    with pytest.raises(DataError, match=message):
+        pool_templates(*arguments)
