@@ -1,0 +1,55 @@
+"""The `facemargin` command: finds the verb, runs it, and turns its errors into one clear line."""
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from rich.console import Console
+
+from facemargin.errors import FacemarginError
+from facemargin.registry import unknown_name
+from facemargin.version import __version__
+
+# verb -> what it does; each is a module of facemargin.commands with a `main(arguments) -> exit code`.
+VERBS = {
+    "demo": "train FunFace on the embedded faces, evaluate on people it never saw, write a report",
+    "train": "train a recipe: facemargin train RECIPE --output runs/name [--field value …]",
+    "evaluate": "score a trained model on verification sets and compare with baselines",
+    "report": "write the HTML report of a run or an evaluation",
+    "list": "show margins, backbones and recipes",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code. 2: bad usage or input, 130: interrupted."""
+    arguments = sys.argv[1:] if arguments is None else list(arguments)
+    console = Console(stderr=True)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        Console().print(_usage(), highlight=False, markup=False)
+        return 0 if arguments else 2
+    if arguments[0] == "--version":
+        Console().print(f"facemargin {__version__}", highlight=False)
+        return 0
+    verb, *rest = arguments
+    if verb not in VERBS:
+        console.print(unknown_name("command", verb, VERBS), highlight=False, markup=False)
+        return 2
+    # Imported late: `facemargin list` should not wait for what only training needs.
+    module = importlib.import_module(f"facemargin.commands.{'listing' if verb == 'list' else verb}")
+    try:
+        return module.main(rest)
+    except FacemarginError as error:
+        console.print(f"facemargin {verb}: {error}", highlight=False, markup=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb.ljust(width)}  {what}" for verb, what in VERBS.items()]
+    return "\n".join(["usage: facemargin COMMAND …", "", *lines, "", "facemargin COMMAND --help says more."])
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,65 @@
+"""`facemargin list`: margins, backbones and recipes."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from facemargin.backbones import describe_backbone, list_backbones
+from facemargin.commands.arguments import parse
+from facemargin.margins import list_margins, margin_class
+from facemargin.training.recipe import list_recipes, load_recipe
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Show what there is to choose from."""
+
+    kind: Literal["all", "margins", "backbones", "recipes"] = "all"
+    """What to show."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    # "facemargin list margins" reads better than "--kind margins"; both work.
+    words = ["--kind", *arguments] if arguments and not arguments[0].startswith("-") else list(arguments)
+    kind = parse(Arguments, "list", words).kind
+    console = Console()
+    if kind in ("all", "margins"):
+        console.print(_margins())
+    if kind in ("all", "backbones"):
+        console.print(_backbones())
+    if kind in ("all", "recipes"):
+        console.print(_recipes())
+    return 0
+
+
+def _margins() -> Table:
+    table = Table("margin", "paper", "settings (with defaults)", title="margins")
+    for name in list_margins():
+        cls = margin_class(name)
+        # The file's first line names the paper.
+        paper = (sys.modules[cls.__module__].__doc__ or "").splitlines()[0].split(": ")[0].removesuffix(".")
+        settings = ", ".join(f"{field.name}={field.default!r}" for field in fields(cls.Config))
+        table.add_row(name, paper, settings)
+    return table
+
+
+def _backbones() -> Table:
+    table = Table("backbone", "input", "parameters", "multiply-adds", title="backbones, with 512 features")
+    for name in list_backbones():
+        info = describe_backbone(name)
+        table.add_row(
+            name, f"{info.input_size} px", f"{info.parameters / 1e6:.1f} M", f"{info.multiply_adds / 1e9:.2f} G"
+        )
+    return table
+
+
+def _recipes() -> Table:
+    table = Table("recipe", "loss", "backbone", "what it is", title="recipes")
+    for name in list_recipes():
+        recipe = load_recipe(name)
+        table.add_row(name, recipe.head.name, recipe.backbone.name, recipe.description)
+    return table

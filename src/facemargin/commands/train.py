@@ -1,0 +1,38 @@
+"""`facemargin train RECIPE`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+
+from facemargin.commands.arguments import parse_known
+from facemargin.training.recipe import load_recipe
+from facemargin.training.trainer import train
+
+_INTERRUPTED = 130
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Train a recipe. Every field of the recipe can be set, as in --epochs 3 --optimizer.learning-rate 0.05
+    --head.name adaface; `facemargin train RECIPE --fields` lists them."""
+
+    output: Path | None = None
+    """Folder of the run; by default runs/RECIPE."""
+    resume: bool = False
+    """Continue the run in the folder from its last checkpoint, exactly; starts it where there is none."""
+    fields: bool = False
+    """List the recipe's fields with their values, and stop."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if not arguments or arguments[0].startswith("-"):
+        parse_known(Arguments, "train RECIPE", ["--help"])
+    name, *rest = arguments
+    own, overrides = parse_known(Arguments, "train RECIPE", rest)
+    if own.fields:
+        load_recipe(name, [*overrides, "--help"])
+    recipe = load_recipe(name, overrides)
+    output = own.output or Path("runs") / Path(name).stem
+    return 0 if train(recipe, output, own.resume, Console()) else _INTERRUPTED

@@ -1,0 +1,36 @@
+"""Several views of one image, whose features are averaged. Shapes: B images, C colours, H × W pixels."""
+
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+Views = Literal["one", "flip", "multi"]
+
+# Scale and translation (fractions of the side) of each view of "multi"; each is also mirrored.
+_JITTERS = ((1, 0, 0), (1, 0.05, 0), (1, -0.05, 0), (1, 0, 0.05), (1, 0, -0.05), (1.1, 0, 0), (0.9, 0, 0))
+
+
+def image_views(images_BCHW: Tensor, views: Views) -> list[Tensor]:
+    """The views of normalised images in [-1, 1], each (B, C, H, W).
+
+    "one": the image. "flip": and its mirror, the field's usual flip test. "multi": 14, the image, four shifts by 5 % of
+    the side and two scalings by 10 %, and the mirror of each; edges are repeated outwards. It steadies a recogniser
+    whose faces are not aligned.
+    """
+    if views == "one":
+        return [images_BCHW]
+    upright = [images_BCHW] if views == "flip" else [_jitter(images_BCHW, *jitter) for jitter in _JITTERS]
+    return [view for image in upright for view in (image, image.flip(3))]
+
+
+def _jitter(images_BCHW: Tensor, scale: float, right: float, down: float) -> Tensor:
+    if (scale, right, down) == (1, 0, 0):
+        return images_BCHW
+    # affine_grid maps output to input in [-1, 1], so a shift of 5 % of the side is 0.1 there.
+    output_to_input = [[1 / scale, 0, -2 * right], [0, 1 / scale, -2 * down]]
+    theta = torch.tensor(output_to_input, dtype=images_BCHW.dtype, device=images_BCHW.device)
+    grid = torch.nn.functional.affine_grid(
+        theta.expand(len(images_BCHW), 2, 3), list(images_BCHW.shape), align_corners=False
+    )
+    return torch.nn.functional.grid_sample(images_BCHW, grid, padding_mode="border", align_corners=False)

@@ -1,0 +1,157 @@
+"""What a recipe says: every field of a training run, typed.
+
+`head` and `backbone` are dataclasses of their own, made from what the margin and the network of that name take (see
+recipe.py), so that `head.margin` or `backbone.width` are checked like every other field.
+"""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from facemargin.data.augmentation_config import AugmentationConfig
+from facemargin.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadConfig:
+    """name: a margin of `facemargin list`; its own settings follow beside it.
+
+    implementation: how the product with all centres is computed, "auto", "eager" or "chunked".
+    centre_initialisation: "unit" or "normal"; None takes what the margin's authors use.
+    """
+
+    name: str = "funface"
+    implementation: str = "auto"
+    centre_initialisation: Literal["unit", "normal"] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackboneConfig:
+    """name: a backbone of `facemargin list`; its own options follow beside it. embedding_size: D."""
+
+    name: str = "ir_50"
+    embedding_size: int = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataConfig:
+    """train: a data set, by path or name ("orl:1-30"). workers: processes that read and augment, 0 for none.
+
+    mirrored_identities: add every face mirrored, as another person: twice the identities, for small sets.
+    cache_decoded: keep decoded images in memory, for sets that fit. credit: who to thank wherever a face is shown.
+    """
+
+    train: str = ""
+    workers: int = 2
+    mirrored_identities: bool = False
+    cache_decoded: bool = False
+    credit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimizerConfig:
+    """name: "sgd" (with momentum) or "adamw". weight_decay spares norms, PReLUs and biases unless decay_all."""
+
+    name: Literal["sgd", "adamw"] = "sgd"
+    learning_rate: float = 0.1
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    decay_all: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class ScheduleConfig:
+    """The learning rate over time, in epochs: a linear warm-up, then
+
+    "step": × gamma at each of `milestones`; "polynomial": (1 − progress)^power; "cosine": half a cosine; the last two
+    fall to `final` × the learning rate at the end.
+    """
+
+    name: Literal["step", "polynomial", "cosine"] = "step"
+    warmup_epochs: float = 0.0
+    milestones: tuple[float, ...] = (12.0, 20.0, 24.0)
+    gamma: float = 0.1
+    power: float = 2.0
+    final: float = 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValidationConfig:
+    """data: verification sets, by path or name, scored every `every_epochs` epochs and at the end; 0 only at the end.
+
+    views: which versions of each image are averaged, "one", "flip" or "multi" (see inference/views.py); the saved model
+    uses the same by default.
+    """
+
+    data: tuple[str, ...] = ()
+    every_epochs: int = 1
+    views: Literal["one", "flip", "multi"] = "flip"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckpointConfig:
+    """every_steps: optimizer steps between checkpoints, 0 for one an epoch. keep: how many of the newest stay."""
+
+    every_steps: int = 0
+    keep: int = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoggingConfig:
+    """every_steps: optimizer steps between rows of metrics.csv. tensorboard: also write TensorBoard events."""
+
+    every_steps: int = 50
+    tensorboard: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """One training run.
+
+    batch_size: images per optimizer step, split into `accumulation_steps` equal passes. precision: the autocast type;
+    "auto" is bf16 where the processor computes in it and float32 elsewhere. gradient_clip: largest gradient norm, 0 for
+    none. ema_decay: the model that is saved and evaluated is a running average of the weights with this decay per step,
+    0 for the weights themselves. threads: CPU threads, 0 for the machine's own choice.
+    """
+
+    head: HeadConfig = field(default_factory=HeadConfig)
+    backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+    optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
+    schedule: ScheduleConfig = field(default_factory=ScheduleConfig)
+    validation: ValidationConfig = field(default_factory=ValidationConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    epochs: int = 24
+    batch_size: int = 512
+    accumulation_steps: int = 1
+    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    channels_last: bool = True
+    compile: bool = False
+    gradient_clip: float = 0.0
+    ema_decay: float = 0.0
+    threads: int = 0
+    device: str = "auto"
+    seed: int = 0
+    description: str = ""
+
+    def __post_init__(self) -> None:
+        for name, value, smallest in (
+            ("epochs", self.epochs, 1),
+            ("batch_size", self.batch_size, 1),
+            ("accumulation_steps", self.accumulation_steps, 1),
+            ("checkpoint.keep", self.checkpoint.keep, 1),
+            ("checkpoint.every_steps", self.checkpoint.every_steps, 0),
+            ("logging.every_steps", self.logging.every_steps, 1),
+            ("data.workers", self.data.workers, 0),
+            ("gradient_clip", self.gradient_clip, 0),
+            ("validation.every_epochs", self.validation.every_epochs, 0),
+        ):
+            if value < smallest:
+                raise ConfigError(f"{name} is {value}, expected at least {smallest}")
+        if self.batch_size % self.accumulation_steps:
+            raise ConfigError(
+                f"batch_size {self.batch_size} is not a multiple of accumulation_steps {self.accumulation_steps}"
+            )
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay is {self.ema_decay}, expected a number in [0, 1)")

@@ -1,0 +1,42 @@
+"""Numbers of a run, one row a logged step, in a CSV file that a resumed run continues as if it had never stopped."""
+
+import csv
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+from facemargin.training.checkpoint import write_atomically
+
+
+class MetricsLog:
+    """Appends rows to a CSV file. Columns are those of the first row; the first must be `step`.
+
+    On opening, rows after `step` are cut off: they belong to steps that the resumed run takes again.
+    """
+
+    def __init__(self, path: Path, step: int) -> None:
+        self.path = path
+        self.columns: list[str] | None = None
+        if path.exists():
+            self._truncate(step)
+
+    def _truncate(self, step: int) -> None:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.reader(file))
+        if not rows:
+            return
+        # A kill while writing may leave half a row at the end; it lies after the checkpoint and goes too.
+        kept = [row for row in rows[1:] if len(row) == len(rows[0]) and row[0].isdigit() and int(row[0]) <= step]
+        text = io.StringIO()
+        csv.writer(text, lineterminator="\n").writerows([rows[0], *kept])
+        write_atomically(self.path, lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
+        self.columns = rows[0]
+
+    def write(self, row: Mapping[str, object]) -> None:
+        """Append one row, in full precision, and flush it."""
+        with self.path.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.writer(file, lineterminator="\n")
+            if self.columns is None:
+                self.columns = list(row)
+                writer.writerow(self.columns)
+            writer.writerow([row.get(column, "") for column in self.columns])

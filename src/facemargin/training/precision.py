@@ -1,0 +1,26 @@
+"""Which number type the backbone computes in."""
+
+import torch
+
+from facemargin.errors import ConfigError
+
+_TYPES = {"float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
+    """The autocast type of a recipe's `precision`, None for float32.
+
+    "auto" is bf16 where the device has instructions for it and float32 elsewhere: emulated, bf16 is slower.
+    """
+    if precision != "auto":
+        if precision not in _TYPES:
+            raise ConfigError(f"precision is {precision!r}, expected auto, float32, bf16 or fp16")
+        return _TYPES[precision]
+    return torch.bfloat16 if _computes_bf16(device) else None
+
+
+def _computes_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

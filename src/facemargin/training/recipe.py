@@ -1,0 +1,130 @@
+"""From a recipe's name or file, and the command line's overrides, to one typed `Recipe`."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import field, fields, make_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, get_type_hints
+
+import tyro
+
+from facemargin.backbones import Backbone, backbone_parameters, create_backbone, list_backbones
+from facemargin.errors import ConfigError
+from facemargin.heads import Head, create_head
+from facemargin.margins import margin_class
+from facemargin.registry import unknown_name
+from facemargin.training.config import BackboneConfig, HeadConfig, Recipe
+from facemargin.training.strict_yaml import from_mapping, read_yaml
+
+
+def list_recipes() -> list[str]:
+    """Names of the recipes that come with the package, sorted."""
+    folder = resources.files("facemargin.recipes")
+    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
+
+
+def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe of a YAML file, or of a name in `list_recipes()`, with command-line `overrides` ("--epochs 3").
+
+    Raises ConfigError for anything that does not fit, naming the file and the field.
+    """
+    mapping = read_yaml(recipe_path(name_or_path))
+    return recipe_from_mapping(mapping, name_or_path, overrides)
+
+
+def recipe_path(name_or_path: str) -> Path:
+    """The YAML file that a recipe's name or path means; ConfigError if there is none."""
+    path = Path(name_or_path)
+    if path.suffix in (".yaml", ".yml"):
+        if not path.is_file():
+            raise ConfigError(f"there is no recipe file {path}")
+        return path
+    if name_or_path not in list_recipes():
+        raise ConfigError(unknown_name("recipe", name_or_path, list_recipes()) + "; a file must end in .yaml")
+    return Path(str(resources.files("facemargin.recipes") / f"{name_or_path}.yaml"))
+
+
+def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
+    """As `load_recipe`, from an already parsed YAML mapping."""
+    mapping = dict(mapping)
+    for part, default in (("head", HeadConfig().name), ("backbone", BackboneConfig().name)):
+        section = mapping.get(part, {})
+        if not isinstance(section, Mapping):
+            raise ConfigError(f"{where}: {part} is {section!r}, expected a mapping of fields")
+        chosen = _override(overrides, f"--{part}.name")
+        if chosen is not None and chosen != section.get("name", default):
+            # Another margin or network has other fields: the recipe's settings for the old one do not apply.
+            shared = {item.name for item in fields(HeadConfig if part == "head" else BackboneConfig)}
+            section = {key: value for key, value in section.items() if key in shared}
+        mapping[part] = {**section, "name": chosen or section.get("name", default)}
+    recipe_class = _recipe_class(mapping["head"]["name"], mapping["backbone"]["name"])
+    recipe = from_mapping(recipe_class, mapping, where)
+    if overrides:
+        recipe = tyro.cli(
+            recipe_class,
+            args=list(overrides),
+            default=recipe,
+            prog="facemargin train RECIPE",
+            description="Every field of the recipe; defaults are the recipe's values.",
+            config=(tyro.conf.FlagConversionOff,),
+        )
+    return recipe
+
+
+def build_head(config: HeadConfig, num_classes: int, embedding_size: int, **extra: Any) -> Head:
+    """The head that a recipe describes."""
+    settings = {item.name: getattr(config, item.name) for item in fields(config)}
+    return create_head(settings.pop("name"), num_classes, embedding_size, **settings, **extra)
+
+
+def build_backbone(config: BackboneConfig) -> Backbone:
+    """The backbone that a recipe describes, freshly initialised."""
+    return create_backbone(**{item.name: getattr(config, item.name) for item in fields(config)})
+
+
+def _recipe_class(head_name: str, backbone_name: str) -> type[Recipe]:
+    """`Recipe` whose head and backbone are the dataclasses of that margin and that network."""
+    head, backbone = head_config_class(head_name), backbone_config_class(backbone_name)
+    return _with_fields(
+        Recipe,
+        [
+            ("head", head, field(default_factory=head)),
+            ("backbone", backbone, field(default_factory=backbone)),
+        ],
+    )
+
+
+def head_config_class(name: str) -> type[HeadConfig]:
+    """HeadConfig with the fields of the margin's own dataclass beside its own."""
+    own = margin_class(name).Config
+    hints = get_type_hints(own)
+    extra = [(item.name, hints[item.name], field(default=item.default)) for item in fields(own)]
+    return _with_fields(HeadConfig, [("name", str, field(default=name)), *extra])
+
+
+def backbone_config_class(name: str) -> type[BackboneConfig]:
+    """BackboneConfig with the options of the network beside its own."""
+    if name not in list_backbones():
+        raise ConfigError(unknown_name("backbone", name, list_backbones()))
+    extra = [
+        (option, parameter.annotation, field(default=parameter.default))
+        for option, parameter in backbone_parameters(name).items()
+    ]
+    return _with_fields(BackboneConfig, [("name", str, field(default=name)), *extra])
+
+
+def _with_fields(base: type[Any], extra: list[tuple[str, Any, Any]]) -> type[Any]:
+    cls = make_dataclass(base.__name__, extra, bases=(base,), frozen=True, kw_only=True)
+    cls.__doc__ = base.__doc__
+    return cls
+
+
+def _override(arguments: Sequence[str], option: str) -> str | None:
+    """The value that the command line gives `option`, as two words or one with "="."""
+    value = None
+    for position, argument in enumerate(arguments):
+        if argument.startswith(f"{option}="):
+            value = argument.split("=", 1)[1]
+        elif argument == option and position + 1 < len(arguments):
+            value = arguments[position + 1]
+    return value

@@ -1,0 +1,103 @@
+"""Where a run keeps what it writes, and what must hold to continue one.
+
+recipe.yaml       the resolved recipe        metrics.csv, validation.csv    one row a logged step or validation
+environment.json  machine and versions       checkpoints/                   what --resume continues from
+model.safetensors the recogniser             head.safetensors               class centres and running statistics
+"""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from facemargin.errors import CheckpointError, ConfigError
+from facemargin.inference.model_file import save_model
+from facemargin.training.checkpoint import latest_checkpoint, write_atomically
+from facemargin.training.config import CheckpointConfig, DataConfig, LoggingConfig, Recipe
+from facemargin.training.environment import environment
+from facemargin.training.recipe import recipe_from_mapping
+from facemargin.training.state import TrainingState
+from facemargin.training.strict_yaml import read_yaml, to_yaml
+from facemargin.training.validation import model_info
+
+
+class RunFolder:
+    """The files of one run under `path`."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.recipe = path / "recipe.yaml"
+        self.environment = path / "environment.json"
+        self.metrics = path / "metrics.csv"
+        self.validation = path / "validation.csv"
+        self.checkpoints = path / "checkpoints"
+        self.model = path / "model.safetensors"
+        self.head = path / "head.safetensors"
+
+    def open(self, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
+        """Make the folder ready for `recipe`; returns the state to continue from, None to start.
+
+        Raises ConfigError if there is a run already and `resume` is False, or if it followed another recipe, and
+        CheckpointError if its checkpoints cannot be read.
+        """
+        if self.recipe.exists() and not resume:
+            raise ConfigError(
+                f"{self.path} already holds a run: add --resume to continue it, or choose another --output"
+            )
+        self.path.mkdir(parents=True, exist_ok=True)
+        saved = None
+        if self.recipe.exists():
+            self._check_same_recipe(recipe)
+            found = latest_checkpoint(self.checkpoints)
+            saved = found[1] if found else None
+        write_atomically(self.recipe, lambda path: path.write_text(to_yaml(recipe), encoding="utf-8"))
+        self.write_environment({})
+        return saved
+
+    def _check_same_recipe(self, recipe: Recipe) -> None:
+        before = recipe_from_mapping(read_yaml(self.recipe), str(self.recipe))
+        changed = _differences(_what_matters(before), _what_matters(recipe))
+        if changed:
+            raise ConfigError(
+                f"{self.path} was started with another recipe; a resumed run must be the same one. "
+                f"Different: {', '.join(changed)}. Use another --output for a new run"
+            )
+
+    def write_environment(self, more: dict[str, str | int | float]) -> None:
+        """Write environment.json, with `more` beside what the machine says."""
+        text = json.dumps(environment() | more, indent=2)
+        write_atomically(self.environment, lambda path: path.write_text(text, encoding="utf-8"))
+
+    def export(self, state: TrainingState) -> None:
+        """Write the recogniser, and the head that it was trained with."""
+        info = model_info(state.recipe)
+        write_atomically(self.model, lambda path: save_model(path, state.recogniser_state(), info))
+        write_atomically(self.head, lambda path: save_model(path, state.head.state_dict(), info))
+
+    def require_model(self) -> Path:
+        """The recogniser's file; CheckpointError where the run has not written one."""
+        if not self.model.exists():
+            raise CheckpointError(f"{self.path} holds no model yet")
+        return self.model
+
+
+def _what_matters(recipe: Recipe) -> Recipe:
+    """The recipe without what does not change the result."""
+    return replace(
+        recipe,
+        checkpoint=CheckpointConfig(),
+        logging=LoggingConfig(),
+        data=replace(recipe.data, workers=DataConfig().workers, cache_decoded=False),
+        description="",
+    )
+
+
+def _differences(before: Any, after: Any, prefix: str = "") -> list[str]:
+    names = []
+    for name, value in vars(before).items():
+        other = getattr(after, name, None)
+        if hasattr(value, "__dataclass_fields__") and hasattr(other, "__dataclass_fields__"):
+            names += _differences(value, other, f"{prefix}{name}.")
+        elif value != other:
+            names.append(f"{prefix}{name} ({value!r} -> {other!r})")
+    return names
