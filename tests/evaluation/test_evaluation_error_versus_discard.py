@@ -157,6 +157,14 @@ def test_without_errors_at_the_start_the_ratios_are_unknown(pairs):
         assert np.isnan(limit.relative_to_start) and np.isnan(limit.relative_to_ideal)
 
 
+def test_a_limit_that_is_attained_is_discarded_in_full():
+    scores = np.append(np.arange(10) >= 4, 0.5)  # errors are the four of lowest quality
+    quality = np.arange(11.0)
+    for tenths in range(1, 10):
+        (limit,) = error_versus_discard(scores, np.arange(11) < 10, quality, quality, limits=[tenths / 10]).limits
+        assert limit.fnmr == pytest.approx(max(0, 4 - tenths) / (10 - tenths))
+
+
 @pytest.mark.parametrize("options", [{"fmr": 0}, {"fnmr": 1.0}, {"limits": [0.2, 1.0]}, {"fnmr": 0.1, "refit": True}])
 def test_unusable_settings_are_refused(options):
     with pytest.raises(ConfigError, match="error versus discard"):

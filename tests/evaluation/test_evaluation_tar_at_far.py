@@ -76,9 +76,15 @@ def test_a_far_that_is_no_binary_fraction_allows_its_whole_number_of_impostors()
         assert tar_at_far(scores, same, [hundredths / 100]).points[0].impostors_accepted == hundredths
 
 
-def test_the_highest_score_an_impostors_leaves_no_finite_threshold():
+def test_an_impostor_with_the_highest_score_leaves_no_finite_threshold():
     (point,) = tar_at_far([0.9, 0.8], [False, True], [0.0]).points
     assert (point.threshold, point.tar, point.impostors_accepted) == (np.inf, 0, 0)
+
+
+def test_of_two_equally_near_fars_the_larger_is_taken():
+    scores, same = [0.9, 0.8, 0.7, 0.6], [False, True, False, True]
+    (point,) = tar_at_far(scores, same, [0.25], rule="nearest").points
+    assert (point.far, point.tar, point.threshold) == (0.5, 0.5, 0.8)
 
 
 def test_scores_in_float32_keep_their_thresholds():

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from facemargin.data.folder import ImageFiles
-from facemargin.data.source import LabelledImages, RGBImage
+from facemargin.data.source import ImageSource, LabelledImages, RGBImage
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 
@@ -18,6 +18,23 @@ ORL_CREDIT = "Faces: the ORL Database of Faces, AT&T Laboratories Cambridge"
 ALL_PEOPLE = range(1, 41)
 IMAGES_PER_PERSON = 10
 _SQUARE_ROWS = slice(12, 104)
+
+
+class FaceSquares(ImageSource):
+    """Rows 12 to 104 of each 92 × 112 frame of `source`: 92 × 92 pixels around the face."""
+
+    def __init__(self, source: ImageSource) -> None:
+        self.name = source.name
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> RGBImage:
+        return np.ascontiguousarray(self._source.read(index)[_SQUARE_ROWS])
+
+    def describe(self, index: int) -> str:
+        return self._source.describe(index)
 
 
 class EmbeddedFaces(LabelledImages):
@@ -34,20 +51,19 @@ class EmbeddedFaces(LabelledImages):
         self.name = f"orl{'' if square else '-full'}:{_ranges(people)}"
         self.identity_names = [f"s{person}" for person in people]
         self.labels = np.repeat(np.arange(len(people), dtype=np.int64), IMAGES_PER_PERSON)
-        self._square = square
-        self._files = ImageFiles(
+        frames = ImageFiles(
             _orl_folder(), [f"s{person}/{image}.pgm" for person in people for image in range(1, IMAGES_PER_PERSON + 1)]
         )
+        self._images: ImageSource = FaceSquares(frames) if square else frames
 
     def __len__(self) -> int:
-        return len(self._files)
+        return len(self._images)
 
     def read(self, index: int) -> RGBImage:
-        image = self._files.read(index)
-        return np.ascontiguousarray(image[_SQUARE_ROWS]) if self._square else image
+        return self._images.read(index)
 
     def describe(self, index: int) -> str:
-        return self._files.describe(index)
+        return self._images.describe(index)
 
 
 def embedded_verification_set(people: Iterable[int], square: bool = True) -> VerificationSet:

@@ -37,14 +37,13 @@ class DataConfig:
     """train: a data set, by path or name ("orl:1-30"). workers: processes that read and augment, 0 for none.
 
     mirrored_identities: add every face mirrored, as another person: twice the identities, for small sets.
-    cache_decoded: keep decoded images in memory, for sets that fit. credit: who to thank wherever a face is shown.
+    cache_decoded: keep decoded images in memory, for sets that fit.
     """
 
     train: str = ""
     workers: int = 2
     mirrored_identities: bool = False
     cache_decoded: bool = False
-    credit: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -69,8 +69,9 @@ def error_versus_discard(
     `scores`, `quality_a`, `quality_b` (K,), higher is more alike and better; `same` (K,) True for genuine. A pair's
     quality is the lower of its two images'. The threshold is fixed with nothing discarded: the smallest that keeps
     FMR ≤ `fmr`, or, where `fnmr` is given, the largest that keeps FNMR ≤ `fnmr`. Then genuine pairs are discarded from
-    the lowest quality up, equal qualities together, and the FNMR of the rest is taken. With `refit`, as CR-FIQA's
-    script does, impostor pairs of the same qualities go too and the threshold is re-placed at `fmr` at each hundredth.
+    the lowest quality up, equal qualities together, and the FNMR of the rest is taken. With `refit`, as some
+    papers do (CR-FIQA), impostor pairs of the same qualities go too and the threshold is re-placed at `fmr` each time;
+    the curve then advances in steps of a hundredth.
 
     With `identities_a`, `identities_b` (K,), the figures at each limit carry bootstrap intervals by identity. Raises
     DataError for unusable pairs or qualities, ConfigError for rates or limits outside (0, 1).
@@ -170,7 +171,7 @@ def _refit_fnmr(
 def _limit_figures(discarded_T: FloatArray, fnmr_T: FloatArray, limit: float) -> tuple[float, float, float, float]:
     """fnmr, pauc, relative_to_start, relative_to_ideal of `DiscardLimit`."""
     start = float(fnmr_T[0])
-    at_limit = float(fnmr_T[np.searchsorted(discarded_T, limit * (1 + 1e-12), side="right") - 1])
+    at_limit = float(fnmr_T[np.searchsorted(discarded_T, limit, side="right") - 1])
     pauc = float(np.sum(fnmr_T * np.diff(np.append(discarded_T, 1.0).clip(max=limit))))
     flat = limit * start
     # ∫ (e − x)/(1 − x) dx from 0 to min(limit, e), e the starting FNMR: what is left if only errors are discarded

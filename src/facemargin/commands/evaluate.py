@@ -1,0 +1,106 @@
+"""`facemargin evaluate RUN_OR_MODEL --data SET …`."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from facemargin.commands.arguments import parse
+from facemargin.commands.progress import embedding_progress
+from facemargin.commands.scoring import score_systems
+from facemargin.data.open import open_images, open_verification
+from facemargin.data.verification import VerificationSet
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation import Embed, fit_pca_embed, fit_pixel_embed, summary_table
+from facemargin.inference import load
+from facemargin.inference.class_quality import certainty_ratio_quality, load_centres
+from facemargin.inference.embeddings_file import EmbeddingsFile
+from facemargin.inference.model import Progress
+from facemargin.inference.views import Views
+from facemargin.quality.twin import degraded_twin
+from facemargin.report import write_run_report
+from facemargin.training.recipe import recipe_from_mapping
+from facemargin.training.strict_yaml import read_yaml
+
+# Eigenfaces of the ORL faces: more components whiten noise.
+PCA_COMPONENTS = 20
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Score a model on verification sets; prints a table and writes scores, JSON and an HTML report."""
+
+    model: tyro.conf.Positional[Path]
+    """A run folder, a model file, or an .npz of embeddings (arrays paths and embeddings)."""
+    data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SET …")]
+    """Verification sets: a .bin, a folder with pairs.txt and images/, or embedded faces such as orl:31-40."""
+    output: Path | None = None
+    """Where to write; by default the run folder, or evaluations/MODEL for a file."""
+    degraded: bool = False
+    """Also score a degraded twin of every set: downscaled, blurred and noisy faces."""
+    baselines: str | None = None
+    """Training images for the pixel and PCA baselines, such as orl:1-30; none without."""
+    quality: Literal["norm", "certainty-ratio"] = "norm"
+    """What counts as an image's quality; the certainty ratio needs a run folder and people it was trained on."""
+    views: Views | None = None
+    """Views of an image to average; by default the model's own."""
+    folds: int | None = None
+    """Contiguous folds for the accuracy; by default the set's own."""
+    grid: Literal["insightface"] | None = None
+    """Choose thresholds on InsightFace's grid of squared distances instead of exactly."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "evaluate", arguments)
+    if not own.data:
+        raise ConfigError("--data is empty: name at least one verification set, such as --data orl:31-40")
+    console = Console()
+    sets = [open_verification(name) for name in own.data]
+    sets += [degraded_twin(one) for one in sets] if own.degraded else []
+    baselines: dict[str, Embed] = {}
+    if own.baselines is not None:
+        images = open_images(own.baselines)
+        baselines = {"raw pixels": fit_pixel_embed(images), "PCA": fit_pca_embed(images, PCA_COMPONENTS)}
+    output = own.output or (own.model if own.model.is_dir() else Path("evaluations") / own.model.stem)
+    name, embed_of = _system(own)
+    for one in sets:
+        with embedding_progress(console, one.name) as progress:
+            systems = {name: embed_of(one, progress), **baselines}
+            summaries = score_systems(systems, one, output, own.grid, own.folds)
+        console.print(summary_table(summaries))
+    console.print(f"report: {write_run_report(output)}", highlight=False)
+    return 0
+
+
+def _system(own: Arguments) -> tuple[str, Callable[[VerificationSet, Progress], Embed]]:
+    """What reports call the model, and how to embed the images of a set with it."""
+    if own.model.suffix == ".npz":
+        embeddings = EmbeddingsFile(own.model)
+        return own.model.stem, lambda one, progress: embeddings.embed
+    model = load(own.model)
+
+    def embed_of(one: VerificationSet, progress: Progress) -> Embed:
+        embed: Embed = lambda images: model.embed(images, views=own.views, progress=progress)  # noqa: E731
+        if own.quality == "norm":
+            return embed
+        return certainty_ratio_quality(embed, load_centres(own.model / "head.safetensors"), _classes(own.model, one))
+
+    return "facemargin", embed_of
+
+
+def _classes(run: Path, one: VerificationSet) -> list[int]:
+    """The class that the run's head gives each image's person; DataError for people it was not trained on."""
+    if one.identities_N is None or one.identity_names is None:
+        raise DataError(f"{one.name} does not name its people, which --quality certainty-ratio needs")
+    recipe = recipe_from_mapping(read_yaml(run / "recipe.yaml"), str(run / "recipe.yaml"))
+    trained = {name: label for label, name in enumerate(open_images(recipe.data.train).identity_names)}
+    unknown = sorted(set(one.identity_names) - trained.keys())
+    if unknown:
+        raise DataError(
+            f"{len(unknown)} people of {one.name} were not in the training set ({', '.join(unknown[:3])}): "
+            "their class centres, and so their certainty ratios, are not known"
+        )
+    return [trained[one.identity_names[identity]] for identity in one.identities_N]

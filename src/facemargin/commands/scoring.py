@@ -1,0 +1,66 @@
+"""Scoring systems on verification sets, and writing what the report reads."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+
+from facemargin.data.embedded import ORL_CREDIT
+from facemargin.data.pixels import resize_square
+from facemargin.data.verification import VerificationSet
+from facemargin.evaluation import Embed, PairScores, VerificationSummary, evaluate_verification, summarise
+from facemargin.report import FaceGallery
+from facemargin.training.checkpoint import write_atomically
+
+# Faces kept for the report, and their size in pixels.
+_GALLERY_FACES = 24
+_GALLERY_SIDE = 96
+
+
+def score_systems(
+    systems: Mapping[str, Embed],
+    verification_set: VerificationSet,
+    folder: Path,
+    grid: str | None = None,
+    folds: int | None = None,
+) -> list[VerificationSummary]:
+    """Score every system on the set; writes `folder`/evaluation/SET/SYSTEM.npz and .json, and the gallery of faces
+    that the first system finds best and worst."""
+    place = folder / "evaluation" / slug(verification_set.name)
+    place.mkdir(parents=True, exist_ok=True)
+    summaries = []
+    for position, (system, embed) in enumerate(systems.items()):
+        scores = evaluate_verification(embed, verification_set, system)
+        summary = summarise(scores, folds=folds, grid=grid)  # type: ignore[arg-type]
+        write_atomically(place / f"{slug(system)}.npz", scores.save)
+        text = summary.to_json()
+        write_atomically(place / f"{slug(system)}.json", lambda path, text=text: path.write_text(text))
+        if position == 0:
+            write_atomically(place / "faces.npz", _gallery(verification_set, scores).save)
+        summaries.append(summary)
+    return summaries
+
+
+def slug(name: str) -> str:
+    """`name` as a file name."""
+    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-") or "set"
+
+
+def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGallery:
+    """The images of lowest and highest quality; quality is known per pair, so it is put back on the images."""
+    quality_N = np.full(len(verification_set.images), np.nan)
+    if scores.quality_a_K is not None and scores.quality_b_K is not None:
+        quality_N[verification_set.first_K] = scores.quality_a_K
+        quality_N[verification_set.second_K] = scores.quality_b_K
+    order = np.argsort(quality_N)[: np.isfinite(quality_N).sum()]
+    half = min(_GALLERY_FACES // 2, len(order) // 2)
+    chosen = np.concatenate([order[:half], order[len(order) - half :]])
+    images = [resize_square(verification_set.images.read(int(index)), _GALLERY_SIDE) for index in chosen]
+    names = [Path(verification_set.images.describe(int(index))) for index in chosen]
+    return FaceGallery(
+        images_NHWC=np.array(images, dtype=np.uint8).reshape(-1, _GALLERY_SIDE, _GALLERY_SIDE, 3),
+        quality_N=quality_N[chosen],
+        captions=["/".join(name.parts[-2:]) for name in names],
+        credit=ORL_CREDIT if verification_set.name.startswith("orl") else f"Faces: {verification_set.name}",
+    )

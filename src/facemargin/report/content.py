@@ -1,0 +1,128 @@
+"""What a report shows, read from a run folder before any of it is drawn.
+
+Beside the files of `training.run_folder`:
+evaluation/<data set>/<system>.npz    PairScores of each system
+evaluation/<data set>/faces.npz       FaceGallery
+"""
+
+import json
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from facemargin.errors import DataError
+from facemargin.evaluation.result import PairScores
+from facemargin.report.columns import Columns, read_columns
+from facemargin.report.gallery import FaceGallery
+from facemargin.training.run_folder import RunFolder
+
+EVALUATION_FOLDER = "evaluation"
+FACES_FILE = "faces.npz"
+
+MODEL_SYSTEM = "facemargin"
+"""The system that a run trained; the others are what it is compared with."""
+
+EnvironmentValue = str | int | float | bool | None
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Rows of validation.csv: the data set of each, and its numbers by column."""
+
+    datasets: list[str]
+    columns: Columns
+
+
+@dataclass(frozen=True)
+class DatasetEvaluation:
+    """What each system scored on one data set, the run's own model first, and some of its faces."""
+
+    dataset: str
+    systems: list[PairScores]
+    faces: FaceGallery | None = None
+
+
+@dataclass(frozen=True)
+class ReportContent:
+    """Everything a report may show; what a run does not have stays empty."""
+
+    title: str
+    recipe: str = ""
+    environment: dict[str, EnvironmentValue] = field(default_factory=dict)
+    metrics: Columns = field(default_factory=dict)
+    validation: Validation | None = None
+    evaluations: list[DatasetEvaluation] = field(default_factory=list)
+
+
+def load_run(folder: Path) -> ReportContent:
+    """Read what `folder` has of recipe, environment, metrics, validation and evaluations.
+
+    Any of them may be missing, but not all. Raises DataError, naming the file, for one that is malformed.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder} is not a folder; expected the folder of a run or an evaluation")
+    run = RunFolder(folder)
+    content = ReportContent(
+        title=folder.resolve().name,
+        recipe=_read_text(run.recipe) if run.recipe.exists() else "",
+        environment=_read_environment(run.environment) if run.environment.exists() else {},
+        metrics=read_columns(run.metrics)[0] if run.metrics.exists() else {},
+        validation=_read_validation(run.validation) if run.validation.exists() else None,
+        evaluations=_read_evaluations(folder / EVALUATION_FOLDER),
+    )
+    if content == ReportContent(content.title):
+        raise DataError(
+            f"{folder} holds nothing to report; expected {run.metrics.name}, {run.recipe.name} or "
+            f"{EVALUATION_FOLDER}/ in it"
+        )
+    return content
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DataError(f"{path} cannot be read as text: {error}") from error
+
+
+def _read_environment(path: Path) -> dict[str, EnvironmentValue]:
+    try:
+        environment = json.loads(_read_text(path))
+    except ValueError as error:
+        raise DataError(f"{path} is not JSON: {error}") from error
+    if not isinstance(environment, dict) or any(isinstance(value, dict | list) for value in environment.values()):
+        raise DataError(f"{path} should hold one flat JSON object of texts and numbers")
+    return environment
+
+
+def _read_validation(path: Path) -> Validation:
+    columns, datasets = read_columns(path, text_column="dataset")
+    return Validation(datasets, columns)
+
+
+def _read_evaluations(folder: Path) -> list[DatasetEvaluation]:
+    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    evaluations = [_read_evaluation(path) for path in folders]
+    return [evaluation for evaluation in evaluations if evaluation.systems or evaluation.faces]
+
+
+def _read_evaluation(folder: Path) -> DatasetEvaluation:
+    faces = folder / FACES_FILE
+    systems: list[PairScores] = []
+    for path in sorted(folder.glob("*.npz")):
+        if path == faces:
+            continue
+        try:
+            scores = PairScores.load(path)
+        except zipfile.BadZipFile as error:
+            raise DataError(f"{path} is not a file of pair scores: {error}") from error
+        if systems and scores.dataset != systems[0].dataset:
+            raise DataError(f"{path} is of data set {scores.dataset!r}, its neighbours of {systems[0].dataset!r}")
+        if scores.system in [other.system for other in systems]:
+            raise DataError(f"{path} holds a second set of scores of the system {scores.system!r}")
+        systems.append(scores)
+    return DatasetEvaluation(
+        dataset=systems[0].dataset if systems else folder.name,
+        systems=sorted(systems, key=lambda scores: scores.system != MODEL_SYSTEM),
+        faces=FaceGallery.load(faces) if faces.exists() else None,
+    )

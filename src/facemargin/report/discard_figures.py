@@ -1,0 +1,50 @@
+"""Error-versus-discard curves of the systems that know how good their images are. Shapes: T points of a curve."""
+
+from collections.abc import Mapping, Sequence
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from facemargin.evaluation import VerificationSummary
+from facemargin.report.style import MUTED, SHADE, STYLE, LineStyle, legend_above, new_axes, percent_ticks
+from facemargin.report.thinning import kept_points
+
+FEW_PAIRS = 30
+"""An FNMR of fewer genuine pairs is drawn on grey: it is hardly known."""
+
+
+@mpl.rc_context(STYLE)
+def discard_figure(summaries: Sequence[VerificationSummary], styles: Mapping[str, LineStyle]) -> Figure:
+    """FNMR against the discarded fraction, of the summaries that have that curve.
+
+    Discarding at random leaves the FNMR, on average, where it started: the dotted line.
+    """
+    figure, axes = new_axes()
+    axes.axvspan(max(0.0, 1 - FEW_PAIRS / min(s.genuine for s in summaries)), 1, color=SHADE, zorder=0)
+    handles, labels = [], []
+    for summary in summaries:
+        curve, style = summary.error_versus_discard, styles[summary.system]
+        if curve is None:
+            continue
+        kept = kept_points(curve.discarded_T, curve.fnmr_T)
+        discarded_T = np.append(curve.discarded_T[kept], 1.0)
+        fnmr_T = np.append(curve.fnmr_T[kept], curve.fnmr_T[-1])
+        axes.plot(discarded_T, fnmr_T, color=style.color, linestyle=style.linestyle, drawstyle="steps-post")
+        axes.axhline(float(fnmr_T[0]), color=style.color, linewidth=0.9, linestyle=":")
+        handles.append(Line2D([], [], color=style.color, linestyle=style.linestyle))
+        labels.append(summary.system)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(0, max(axes.get_ylim()[1], 0.01))
+    percent_ticks(axes.xaxis)
+    percent_ticks(axes.yaxis)
+    axes.set_xlabel("genuine pairs discarded, lowest quality first")
+    axes.set_ylabel("FNMR of the pairs that are left")
+    legend_above(
+        figure,
+        [*handles, Line2D([], [], color=MUTED, linewidth=0.9, linestyle=":"), Patch(color=SHADE)],
+        [*labels, "discarding at random", f"< {FEW_PAIRS} pairs left"],
+    )
+    return figure

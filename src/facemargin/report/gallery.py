@@ -1,0 +1,57 @@
+"""Faces with their quality, to be shown from worst to best. Shapes: N images, H × W pixels, C = 3 (RGB)."""
+
+import json
+import zipfile
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.errors import DataError
+
+
+@dataclass(frozen=True)
+class FaceGallery:
+    """`images_NHWC` uint8 RGB, `quality_N` (higher is better), one caption an image, and the credit that the owner of
+    the images asks for. Raises DataError where these do not belong together."""
+
+    images_NHWC: NDArray[np.uint8]
+    quality_N: NDArray[np.float64]
+    captions: list[str]
+    credit: str
+
+    def __post_init__(self) -> None:
+        shape = self.images_NHWC.shape
+        if self.images_NHWC.dtype != np.uint8 or len(shape) != 4 or shape[3] != 3 or 0 in shape[1:]:
+            raise DataError(f"gallery images are {self.images_NHWC.dtype} {shape}, expected uint8 (N, H, W, 3)")
+        if self.quality_N.shape != shape[:1] or len(self.captions) != shape[0]:
+            raise DataError(
+                f"a gallery of {shape[0]} images has qualities of shape {self.quality_N.shape} and "
+                f"{len(self.captions)} captions; expected one of each per image"
+            )
+        if not np.isfinite(self.quality_N).all():
+            raise DataError(f"the quality of image {int(np.argmin(np.isfinite(self.quality_N)))} is not finite")
+
+    def extremes(self, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+        """Indices of the up to `count` lowest qualities, ascending, and highest, descending; no image is in both."""
+        order = np.argsort(self.quality_N, kind="stable")
+        lowest = order[: min(count, (len(order) + 1) // 2)]
+        return lowest, order[len(lowest) :][::-1][:count]
+
+    def save(self, path: Path) -> None:
+        """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
+        text = json.dumps({"captions": self.captions, "credit": self.credit})
+        with path.open("wb") as file:
+            np.savez_compressed(file, images_NHWC=self.images_NHWC, quality_N=self.quality_N, text=np.array(text))
+
+    @classmethod
+    def load(cls, path: Path) -> "FaceGallery":
+        """Read a file written by `save`; raises DataError, naming it, if it is not one."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                text = json.loads(str(archive["text"]))
+                return cls(archive["images_NHWC"], archive["quality_N"], text["captions"], text["credit"])
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, DataError) as error:
+            raise DataError(f"{path} is not a gallery of faces: {error}") from error

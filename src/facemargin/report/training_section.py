@@ -1,0 +1,111 @@
+"""The training part of a report: which curves there are and what to say under them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from facemargin.report.blocks import FigureBlock
+from facemargin.report.columns import Columns
+from facemargin.report.content import Validation
+from facemargin.report.training_figures import SMOOTH_FROM_ROWS, step_figure
+from facemargin.report.wording import far_text
+
+_PANELS = {
+    "target_cosine": (
+        "Cosine to the own centre",
+        "Mean cosine between each training face and the centre of its own identity: it rises as faces gather there.",
+    ),
+    "feature_norm": (
+        "Feature norm",
+        "Mean length of the features before normalisation, which the norm-based losses read as image quality.",
+    ),
+    "margin_scaler": (
+        "Margin scaler",
+        "Mean of the number that adapts the margin to each face; the more it moves, the more the margin does.",
+    ),
+    "certainty_ratio": (
+        "Certainty ratio",
+        "Mean certainty ratio, the cosine to the own centre over that to the nearest other centre (log axis): above 1, "
+        "faces lie nearer to their own.",
+    ),
+}
+
+
+def training_figures(metrics: Columns) -> list[FigureBlock]:
+    """Loss (with its parts where there are several), learning rate, and the other known columns that vary."""
+    if not len(metrics.get("step", ())):
+        return []
+    return [*_loss(metrics), *_learning_rate(metrics), *_panels(metrics)]
+
+
+def validation_figures(validation: Validation | None) -> list[FigureBlock]:
+    """One figure a data set: its figures after each validation."""
+    blocks = []
+    for number, dataset in enumerate(dict.fromkeys(validation.datasets) if validation else [], start=1):
+        assert validation is not None
+        rows = np.array([name == dataset for name in validation.datasets])
+        step_R = validation.columns["step"][rows]
+        lines = {
+            _metric_title(name): (step_R, values[rows])
+            for name, values in validation.columns.items()
+            if name not in ("step", "epoch") and np.isfinite(values[rows]).any()
+        }
+        if lines:
+            blocks.append(
+                FigureBlock(
+                    f"validation-{number}",
+                    f"Validation on {dataset}",
+                    step_figure(lines, "value"),
+                    f"Figures on {dataset} while training went on, from {len(step_R):,} validations: accuracies and "
+                    "TARs should rise, error rates fall.",
+                )
+            )
+    return blocks
+
+
+def _metric_title(column: str) -> str:
+    """ "tar_at_far_0.01" as "TAR at FAR 1%", others with spaces."""
+    far = column.removeprefix("tar_at_far_")
+    return column.replace("_", " ") if far == column else f"TAR at {far_text(float(far))}"
+
+
+def _loss(metrics: Columns) -> Iterator[FigureBlock]:
+    if not _has_values(metrics, "loss"):
+        return
+    names = list(metrics)
+    first = names.index("loss") + 1
+    # the trainer writes a loss's parts between the loss and the learning rate
+    parts = names[first : names.index("learning_rate")] if "learning_rate" in names[first:] else []
+    lines = {name.replace("_", " "): (metrics["step"], metrics[name]) for name in ["loss", *parts]}
+    average = " (pale) and its moving average" if len(metrics["step"]) >= SMOOTH_FROM_ROWS else ""
+    explained = f" It is the sum of the parts drawn with it ({len(parts)})." if parts else ""
+    yield FigureBlock(
+        "training-loss",
+        "Training loss",
+        step_figure(lines, "loss", smooth=True),
+        f"Training loss at {len(metrics['step']):,} logged steps{average}: it should fall and then level off."
+        f"{explained}",
+    )
+
+
+def _learning_rate(metrics: Columns) -> Iterator[FigureBlock]:
+    if _has_values(metrics, "learning_rate"):
+        yield FigureBlock(
+            "training-learning-rate",
+            "Learning rate",
+            step_figure({"learning rate": (metrics["step"], metrics["learning_rate"])}, "learning rate"),
+            "The learning rate that the schedule gave each step: how far the optimizer moves the weights.",
+        )
+
+
+def _has_values(metrics: Columns, name: str) -> bool:
+    return name in metrics and bool(np.isfinite(metrics[name]).any())
+
+
+def _panels(metrics: Columns) -> Iterator[FigureBlock]:
+    for name, (title, caption) in _PANELS.items():
+        values = metrics.get(name, np.empty(0))
+        if len(np.unique(values[np.isfinite(values)])) > 1:
+            lines = {title: (metrics["step"], values)}
+            figure = step_figure(lines, title.lower(), smooth=True, log=name == "certainty_ratio")
+            yield FigureBlock(f"training-{name.replace('_', '-')}", title, figure, caption)
