@@ -38,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     module = importlib.import_module(f"facemargin.commands.{'listing' if verb == 'list' else verb}")
     try:
         return module.main(rest)
-    except FacemarginError as error:
+    except (FacemarginError, OSError) as error:  # OSError: a folder that may not be written to, a full disk
         console.print(f"facemargin {verb}: {error}", highlight=False, markup=False, soft_wrap=True)
         return 2
     except KeyboardInterrupt:

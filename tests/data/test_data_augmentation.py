@@ -243,3 +243,25 @@ def test_ranges_that_do_not_ascend_are_refused_by_name(name, value):
 def test_negative_spreads_are_refused():
     with pytest.raises(ConfigError, match="augmentation rotation is -5"):
         AugmentationConfig(rotation=-5)
+
+
+def test_shear_slides_rows_in_proportion_to_their_distance_from_the_centre():
+    config = only("affine", rotation=0.0, translation=0.0, scale=(1.0, 1.0), shear=0.2)
+    column = np.zeros((41, 41, 3), np.uint8)
+    column[:, 19:22] = 250
+    slopes = []
+    for image in drawn(column, config, 100):
+        centres = [(image[row, :, 0] @ np.arange(41.0)) / image[row, :, 0].sum() for row in (5, 20, 35)]
+        assert centres[1] == pytest.approx(20, abs=0.05)
+        assert centres[2] - centres[1] == pytest.approx(centres[1] - centres[0], abs=0.15)
+        slopes.append((centres[2] - centres[0]) / 30)
+    assert -0.21 < min(slopes) < -0.17 and 0.17 < max(slopes) < 0.21
+
+
+def test_what_comes_in_from_outside_is_black_or_the_edge_again():
+    white = np.full((20, 20, 3), 255, np.uint8)
+    config = only("affine", rotation=0.0, translation=0.4, scale=(1.0, 1.0))
+    assert min(image.min() for image in drawn(white, config, 20)) == 0
+    assert min(image.min() for image in drawn(white, replace(config, border="repeat"), 20)) == 255
+    with pytest.raises(ConfigError, match="border is 'mirror'"):
+        replace(config, border="mirror")

@@ -142,7 +142,7 @@ def test_an_unknown_option_names_the_nearest(tmp_path):
 
 
 def test_the_run_folder_says_what_was_done(tmp_path):
-    recipe = write_recipe(tmp_path, epochs=2, data={"mirrored_identities": True})
+    recipe = write_recipe(tmp_path, epochs=2, data={"synthetic_identities": ["mirrored"]}, augmentation={"flip": 0.0})
     code, out, err = run("train", recipe, "--output", tmp_path / "run", "--head.name", "arcface")
     assert code == 0, err
     assert "0 people by name" in out

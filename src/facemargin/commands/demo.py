@@ -54,6 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         return _INTERRUPTED
     trained = time.monotonic()
     summaries = evaluate_demo(own.output, train_people, test_people)
+    if own.split == "test":
+        _log_look(own.output.parent / "test_looks.csv", recipe, summaries[0][0])
     RunFolder(own.output).write_environment(
         {
             "seconds of training": round(trained - started, 1),
@@ -62,9 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     report = write_run_report(own.output)
     console.print(demo_table(summaries))
-    if own.split == "test":
-        _log_look(own.output.parent / "test_looks.csv", recipe, summaries[0][0])
-    console.print(f"{time.monotonic() - started:.0f} s in all; report: {report}", highlight=False)
+    console.print(f"{time.monotonic() - started:.0f} s in all; report: {report}", highlight=False, markup=False)
     return 0
 
 

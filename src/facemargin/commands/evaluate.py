@@ -10,7 +10,7 @@ from rich.console import Console
 
 from facemargin.commands.arguments import parse
 from facemargin.commands.progress import embedding_progress
-from facemargin.commands.scoring import score_systems
+from facemargin.commands.scoring import score_systems, slug
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, DataError
@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     sets = [open_verification(name) for name in own.data]
     sets += [degraded_twin(one) for one in sets] if own.degraded else []
+    _check(own, sets)
     baselines: dict[str, Embed] = {}
     if own.baselines is not None:
         images = open_images(own.baselines)
@@ -71,8 +72,22 @@ def main(arguments: Sequence[str]) -> int:
             systems = {name: embed_of(one, progress), **baselines}
             summaries = score_systems(systems, one, output, own.grid, own.folds)
         console.print(summary_table(summaries))
-    console.print(f"report: {write_run_report(output)}", highlight=False)
+    console.print(f"report: {write_run_report(output)}", highlight=False, markup=False)
     return 0
+
+
+def _check(own: Arguments, sets: Sequence[VerificationSet]) -> None:
+    """Raise ConfigError for options that would be ignored, and for sets that would overwrite each other."""
+    if own.model.suffix == ".npz" and (own.quality != "norm" or own.views is not None):
+        raise ConfigError(f"{own.model} holds embeddings, not a model: --quality and --views do not apply to it")
+    if own.quality == "certainty-ratio" and not own.model.is_dir():
+        raise ConfigError(f"--quality certainty-ratio needs a run folder with class centres; {own.model} is a file")
+    if own.grid is not None and own.folds is None and all(one.folds_K is None for one in sets):
+        raise ConfigError("--grid is how the accuracy's thresholds are chosen, and no set has folds: add --folds 10")
+    places = [slug(one.name) for one in sets]
+    twice = sorted({place for place in places if places.count(place) > 1})
+    if twice:
+        raise ConfigError(f"more than one verification set is called {twice[0]}: evaluate them one at a time")
 
 
 def _system(own: Arguments) -> tuple[str, Callable[[VerificationSet, Progress], Embed]]:
@@ -86,17 +101,25 @@ def _system(own: Arguments) -> tuple[str, Callable[[VerificationSet, Progress], 
         embed: Embed = lambda images: model.embed(images, views=own.views, progress=progress)  # noqa: E731
         if own.quality == "norm":
             return embed
-        return certainty_ratio_quality(embed, load_centres(own.model / "head.safetensors"), _classes(own.model, one))
+        centres_CD = load_centres(own.model / "head.safetensors")
+        return certainty_ratio_quality(embed, centres_CD, _classes(own.model, one, len(centres_CD)))
 
     return "facemargin", embed_of
 
 
-def _classes(run: Path, one: VerificationSet) -> list[int]:
-    """The class that the run's head gives each image's person; DataError for people it was not trained on."""
+def _classes(run: Path, one: VerificationSet, num_centres: int) -> list[int]:
+    """The class that the run's head gives each image's person; DataError for people it was not trained on, and where
+    the training set has changed since."""
     if one.identities_N is None or one.identity_names is None:
         raise DataError(f"{one.name} does not name its people, which --quality certainty-ratio needs")
     recipe = recipe_from_mapping(read_yaml(run / "recipe.yaml"), str(run / "recipe.yaml"))
     trained = {name: label for label, name in enumerate(open_images(recipe.data.train).identity_names)}
+    expected = len(trained) * (1 + len(recipe.data.synthetic_identities))
+    if num_centres != expected:
+        raise DataError(
+            f"{run} has {num_centres} class centres, its training set {recipe.data.train} makes {expected}: it has "
+            "changed since, and which centre is whose is not known"
+        )
     unknown = sorted(set(one.identity_names) - trained.keys())
     if unknown:
         raise DataError(

@@ -12,9 +12,14 @@ from facemargin.inference.model import Progress as Report
 @contextmanager
 def embedding_progress(console: Console, name: str) -> Iterator[Report]:
     """Yields `report(done, all)`, which draws images done, rate and time left where the console is a terminal."""
-    columns = (TextColumn(f"embedding {name}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rate]}"))
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]}"),
+    )
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task("embedding", rate="", total=None)
+        task = bar.add_task(f"embedding {name}", rate="", total=None)
 
         def report(done: int, total: int) -> None:
             speed = bar.tasks[0].speed

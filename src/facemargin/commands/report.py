@@ -21,5 +21,5 @@ class Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     own = parse(Arguments, "report", arguments)
-    Console().print(f"report: {write_run_report(own.folder)}", highlight=False)
+    Console().print(f"report: {write_run_report(own.folder)}", highlight=False, markup=False)
     return 0

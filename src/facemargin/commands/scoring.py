@@ -11,11 +11,13 @@ from facemargin.data.pixels import resize_square
 from facemargin.data.verification import VerificationSet
 from facemargin.evaluation import Embed, PairScores, VerificationSummary, evaluate_verification, summarise
 from facemargin.report import FaceGallery
-from facemargin.training.checkpoint import write_atomically
+from facemargin.training.checkpoint import write_atomically, write_text_atomically
 
 # Faces kept for the report, and their size in pixels.
 _GALLERY_FACES = 24
 _GALLERY_SIDE = 96
+
+_ORL_SETS = ("orl:", "orl-full:")
 
 
 def score_systems(
@@ -28,14 +30,12 @@ def score_systems(
     """Score every system on the set; writes `folder`/evaluation/SET/SYSTEM.npz and .json, and the gallery of faces
     that the first system finds best and worst."""
     place = folder / "evaluation" / slug(verification_set.name)
-    place.mkdir(parents=True, exist_ok=True)
     summaries = []
     for position, (system, embed) in enumerate(systems.items()):
         scores = evaluate_verification(embed, verification_set, system)
         summary = summarise(scores, folds=folds, grid=grid)  # type: ignore[arg-type]
         write_atomically(place / f"{slug(system)}.npz", scores.save)
-        text = summary.to_json()
-        write_atomically(place / f"{slug(system)}.json", lambda path, text=text: path.write_text(text))
+        write_text_atomically(place / f"{slug(system)}.json", summary.to_json())
         if position == 0:
             write_atomically(place / "faces.npz", _gallery(verification_set, scores).save)
         summaries.append(summary)
@@ -44,7 +44,7 @@ def score_systems(
 
 def slug(name: str) -> str:
     """`name` as a file name."""
-    return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-") or "set"
+    return re.sub(r"[^A-Za-z0-9.,]+", "-", name).strip("-.") or "set"
 
 
 def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGallery:
@@ -62,5 +62,5 @@ def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGalle
         images_NHWC=np.array(images, dtype=np.uint8).reshape(-1, _GALLERY_SIDE, _GALLERY_SIDE, 3),
         quality_N=quality_N[chosen],
         captions=["/".join(name.parts[-2:]) for name in names],
-        credit=ORL_CREDIT if verification_set.name.startswith("orl") else f"Faces: {verification_set.name}",
+        credit=ORL_CREDIT if verification_set.name.startswith(_ORL_SETS) else f"Faces: {verification_set.name}",
     )

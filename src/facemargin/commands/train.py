@@ -7,7 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from facemargin.commands.arguments import parse_known
-from facemargin.training.recipe import load_recipe
+from facemargin.errors import ConfigError
+from facemargin.training.recipe import list_recipes, load_recipe
 from facemargin.training.trainer import train
 
 _INTERRUPTED = 130
@@ -27,8 +28,13 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    if not arguments or arguments[0].startswith("-"):
+    if arguments and arguments[0] in ("-h", "--help"):
         parse_known(Arguments, "train RECIPE", ["--help"])
+    if not arguments or arguments[0].startswith("-"):
+        raise ConfigError(
+            "name a recipe first, as in facemargin train RECIPE --output runs/name; "
+            f"known: {', '.join(list_recipes())}, or a .yaml file"
+        )
     name, *rest = arguments
     own, overrides = parse_known(Arguments, "train RECIPE", rest)
     if own.fields:

@@ -1,8 +1,11 @@
 """What training does to an image at random: a probability and ranges per augmentation, as fields of a recipe."""
 
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from facemargin.errors import ConfigError
+
+_BORDERS = ("black", "repeat")
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,16 @@ class AugmentationConfig:
     """The hue turns by ± this fraction of the colour circle."""
 
     affine: float = 0.0
-    """Probability of a rotation, translation and scaling; what comes in from outside is black."""
+    """Probability of a rotation, translation, scaling and shear."""
     rotation: float = 5.0
     """The angle is drawn from ± this many degrees."""
     translation: float = 0.05
     """Largest shift in each direction, as a fraction of the side."""
     scale: tuple[float, float] = (0.98, 1.02)
+    shear: float = 0.0
+    """Rows slide sideways by up to ± this much per row (not in FunFace or AdaFace)."""
+    border: Literal["black", "repeat"] = "black"
+    """What comes in from outside: black, or the edge's pixels again."""
 
     grayscale: float = 0.0
     """Probability of removing the colour."""
@@ -66,9 +73,11 @@ class AugmentationConfig:
         for name in PROBABILITIES:
             if not 0 <= getattr(self, name) <= 1:
                 raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected a probability from 0 to 1")
-        for name in ("contrast", "saturation", "brightness", "hue", "rotation", "translation"):
+        for name in ("contrast", "saturation", "brightness", "hue", "rotation", "translation", "shear"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected 0 or more")
+        if self.border not in _BORDERS:
+            raise ConfigError(f"augmentation border is {self.border!r}, expected one of {', '.join(_BORDERS)}")
         for name in (field.name for field in fields(self) if isinstance(field.default, tuple)):
             low, high = getattr(self, name)
             if not 0 < low <= high:

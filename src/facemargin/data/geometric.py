@@ -20,12 +20,17 @@ def flip(image: RGBImage, config: AugmentationConfig, generator: Generator) -> R
 
 
 def affine(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """Rotated and scaled about the centre, then shifted; bilinear, black outside."""
+    """Sheared, rotated and scaled about the centre, then shifted; bilinear."""
     height, width = image.shape[:2]
-    rotation, shift_x, shift_y = generator.uniform(-1, 1, size=3) * (config.rotation, *[config.translation] * 2)
-    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), rotation, generator.uniform(*config.scale))
+    ranges = config.rotation, config.translation, config.translation, config.shear
+    rotation, shift_x, shift_y, shear = generator.uniform(-1, 1, size=4) * ranges
+    centre = (width - 1) / 2, (height - 1) / 2
+    matrix = cv2.getRotationMatrix2D(centre, rotation, generator.uniform(*config.scale))
+    shear_about_centre = np.array([[1, shear, -shear * centre[1]], [0, 1, 0], [0, 0, 1]])
+    matrix = matrix @ shear_about_centre
     matrix[:, 2] += shift_x * width, shift_y * height
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=_BLACK)
+    border = cv2.BORDER_REPLICATE if config.border == "repeat" else cv2.BORDER_CONSTANT
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=_BLACK)
 
 
 def erasing(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:

@@ -36,6 +36,8 @@ class PairScores:
             values = getattr(self, name)
             if values is not None and values.shape != self.scores_K.shape:
                 raise DataError(f"{name} has shape {values.shape}, expected {self.scores_K.shape} like scores_K")
+        if self.same_K.dtype != np.bool_:
+            raise DataError(f"same_K is {self.same_K.dtype}, expected bool")
 
     def save(self, path: Path) -> None:
         """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
@@ -51,5 +53,5 @@ class PairScores:
             with np.load(path, allow_pickle=False) as archive:
                 names = json.loads(str(archive["names"]))
                 return cls(**names, **{name: archive[name] for name in archive.files if name != "names"})
-        except (OSError, ValueError, KeyError, TypeError, EOFError) as error:
+        except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(f"{path} is not a file of pair scores: {error}") from error

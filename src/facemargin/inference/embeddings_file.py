@@ -20,7 +20,7 @@ class EmbeddingsFile:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 paths, features_ND = archive["paths"], archive["embeddings"].astype(np.float32)
-        except (OSError, ValueError, KeyError, EOFError) as error:
+        except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(
                 f"{path} cannot be read as embeddings (an .npz with arrays paths and embeddings): {error}"
             ) from error

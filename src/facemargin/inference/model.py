@@ -81,6 +81,6 @@ def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
     try:
         backbone = create_backbone(info.backbone, info.embedding_size, **info.options)
         backbone.load_state_dict(state)
-    except (ConfigError, RuntimeError) as error:
+    except (ConfigError, RuntimeError, TypeError) as error:
         raise CheckpointError(f"{path} does not fit its own description: {error}") from error
     return Model(backbone, info, device)

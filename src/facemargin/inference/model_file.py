@@ -3,7 +3,7 @@
 import json
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -34,28 +34,39 @@ class ModelInfo:
     views: Views = "flip"
     recipe: str = ""
 
+    def __post_init__(self) -> None:
+        """Raises CheckpointError for what no file of facemargin says."""
+        for name, known in (("color_order", ("RGB", "BGR")), ("views", get_args(Views))):
+            if getattr(self, name) not in known:
+                raise CheckpointError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if not self.std > 0:
+            raise CheckpointError(f"std is {self.std}, expected a positive number")
+
 
 def save_model(path: Path, state: dict[str, torch.Tensor], info: ModelInfo) -> None:
-    """Write weights and metadata to `path` (not atomically: the caller renames)."""
+    """Write weights and metadata to `path` (not atomically: the caller renames); OSError where that fails."""
     metadata = {key: json.dumps(value) for key, value in asdict(info).items()}
     metadata["format"] = json.dumps("facemargin")
     metadata["facemargin_version"] = json.dumps(__version__)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
-    save_file(tensors, path, metadata=metadata)
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:  # its own type, for a full disk too
+        raise OSError(str(error)) from error
 
 
 def read_model(path: Path) -> tuple[dict[str, torch.Tensor], ModelInfo]:
     """Weights and metadata of a file written by `save_model`; CheckpointError, naming it, for anything else."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = {key: json.loads(value) for key, value in (file.metadata() or {}).items()}
+            metadata = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
-    except (SafetensorError, OSError, ValueError) as error:
+    except (SafetensorError, OSError) as error:
         raise CheckpointError(f"cannot read the model {path}: {error}") from error
-    if metadata.get("format") != "facemargin":
+    if metadata.get("format") != json.dumps("facemargin"):
         raise CheckpointError(f"{path} is a safetensors file but was not written by facemargin")
     try:
         known = {item.name for item in fields(ModelInfo)}
-        return state, ModelInfo(**{key: value for key, value in metadata.items() if key in known})
-    except TypeError as error:
-        raise CheckpointError(f"{path} lacks metadata: {error}") from error
+        return state, ModelInfo(**{key: json.loads(value) for key, value in metadata.items() if key in known})
+    except (TypeError, ValueError, CheckpointError) as error:
+        raise CheckpointError(f"{path} does not say how it is to be used: {error}") from error

@@ -1,9 +1,12 @@
 """Several views of one image, whose features are averaged. Shapes: B images, C colours, H × W pixels."""
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor
+
+from facemargin.errors import ConfigError
+from facemargin.registry import unknown_name
 
 Views = Literal["one", "flip", "multi"]
 
@@ -16,8 +19,10 @@ def image_views(images_BCHW: Tensor, views: Views) -> list[Tensor]:
 
     "one": the image. "flip": and its mirror, the field's usual flip test. "multi": 14, the image, four shifts by 5 % of
     the side and two scalings by 10 %, and the mirror of each; edges are repeated outwards. It steadies a recogniser
-    whose faces are not aligned.
+    whose faces are not aligned. Raises ConfigError for other views.
     """
+    if views not in get_args(Views):
+        raise ConfigError(unknown_name("views", str(views), list(get_args(Views))))
     if views == "one":
         return [images_BCHW]
     upright = [images_BCHW] if views == "flip" else [_jitter(images_BCHW, *jitter) for jitter in _JITTERS]

@@ -6,7 +6,6 @@ evaluation/<data set>/faces.npz       FaceGallery
 """
 
 import json
-import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -19,8 +18,8 @@ from facemargin.training.run_folder import RunFolder
 EVALUATION_FOLDER = "evaluation"
 FACES_FILE = "faces.npz"
 
-MODEL_SYSTEM = "facemargin"
-"""The system that a run trained; the others are what it is compared with."""
+_ORDER = {"facemargin": 0, "raw pixels": 2, "PCA": 3}
+"""The run's own model comes first, the baselines last, whatever else was evaluated between them."""
 
 EnvironmentValue = str | int | float | bool | None
 
@@ -35,7 +34,7 @@ class Validation:
 
 @dataclass(frozen=True)
 class DatasetEvaluation:
-    """What each system scored on one data set, the run's own model first, and some of its faces."""
+    """What each system scored on one data set, the model first and the baselines last, and some of its faces."""
 
     dataset: str
     systems: list[PairScores]
@@ -112,10 +111,7 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
     for path in sorted(folder.glob("*.npz")):
         if path == faces:
             continue
-        try:
-            scores = PairScores.load(path)
-        except zipfile.BadZipFile as error:
-            raise DataError(f"{path} is not a file of pair scores: {error}") from error
+        scores = PairScores.load(path)
         if systems and scores.dataset != systems[0].dataset:
             raise DataError(f"{path} is of data set {scores.dataset!r}, its neighbours of {systems[0].dataset!r}")
         if scores.system in [other.system for other in systems]:
@@ -123,6 +119,6 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
         systems.append(scores)
     return DatasetEvaluation(
         dataset=systems[0].dataset if systems else folder.name,
-        systems=sorted(systems, key=lambda scores: scores.system != MODEL_SYSTEM),
+        systems=sorted(systems, key=lambda scores: _ORDER.get(scores.system, 1)),
         faces=FaceGallery.load(faces) if faces.exists() else None,
     )

@@ -37,7 +37,8 @@ def discard_figure(summaries: Sequence[VerificationSummary], styles: Mapping[str
         handles.append(Line2D([], [], color=style.color, linestyle=style.linestyle))
         labels.append(summary.system)
     axes.set_xlim(0, 1)
-    axes.set_ylim(0, max(axes.get_ylim()[1], 0.01))
+    top = max(0.01, *axes.get_ylim())
+    axes.set_ylim(-0.02 * top, top)  # a little below zero, where a perfect curve runs
     percent_ticks(axes.xaxis)
     percent_ticks(axes.yaxis)
     axes.set_xlabel("genuine pairs discarded, lowest quality first")

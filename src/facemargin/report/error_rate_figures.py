@@ -31,7 +31,7 @@ def roc_figure(summaries: Sequence[VerificationSummary], styles: Styles) -> Figu
     for summary in summaries:
         far_T, tar_T = roc_points(summary.roc, low)
         axes.plot(far_T, tar_T, color=styles[summary.system].color, linestyle=styles[summary.system].linestyle)
-    axes.set_ylim(0, 1.02)
+    axes.set_ylim(-0.02, 1.02)
     percent_ticks(axes.yaxis)
     axes.set_ylabel("true accept rate (TAR)")
     _finish(figure, axes, summaries, styles, low)

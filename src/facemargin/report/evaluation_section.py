@@ -11,16 +11,11 @@ from facemargin.report.comparison import Table, comparison_table, discard_table
 from facemargin.report.content import DatasetEvaluation
 from facemargin.report.discard_figures import FEW_PAIRS, discard_figure
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS, det_figure, roc_figure
+from facemargin.report.findings import HEADLINE_FAR, discard_sentence, headline, pair_counts, table_notes
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.score_figures import score_figure
 from facemargin.report.style import LineStyle
-from facemargin.report.wording import far_text, listed, measured_rate, percent
-
-HEADLINE_FAR = 1e-2
-"""The FAR of the sentence above the table and of the threshold in the histograms."""
-
-DISCARDED = 0.2
-"""The fraction that the sentence about quality speaks of."""
+from facemargin.report.wording import far_text, percent
 
 
 @dataclass(frozen=True)
@@ -45,7 +40,7 @@ def evaluation_section(
         return EvaluationSection(evaluation.dataset, "", None, [], [], [], None, evaluation.faces)
     summaries = [_summarise(system, bootstrap) for system in evaluation.systems]
     with_quality = [summary for summary in summaries if summary.error_versus_discard is not None]
-    pairs = _pair_counts(summaries)
+    pairs = pair_counts(summaries)
     figures = [*_score_blocks(evaluation.systems, summaries, styles, pairs, f"evaluation-{number}")]
     if with_quality:
         caption = (
@@ -61,11 +56,15 @@ def evaluation_section(
         )
     return EvaluationSection(
         dataset=evaluation.dataset,
-        headline=_headline(summaries),
+        headline=headline(summaries),
         table=comparison_table(summaries),
-        notes=_notes(summaries),
+        notes=table_notes(summaries, bootstrap),
         figures=figures,
-        discard_sentences=[sentence for summary in summaries for sentence in _discard_sentence(summary)],
+        discard_sentences=[
+            discard_sentence(summary.system, summary.error_versus_discard, summary.genuine, bootstrap)
+            for summary in summaries
+            if summary.error_versus_discard is not None
+        ],
         discard_table=discard_table(with_quality) if with_quality else None,
         faces=evaluation.faces,
     )
@@ -115,59 +114,3 @@ def _score_blocks(
 
 def _threshold(summary: VerificationSummary) -> float:
     return next(point.threshold for point in summary.tar_at_far.points if point.target_far == HEADLINE_FAR)
-
-
-def _pair_counts(summaries: Sequence[VerificationSummary]) -> str:
-    counts = list(dict.fromkeys((summary.genuine, summary.impostors) for summary in summaries))
-    texts = [f"{genuine:,} genuine and {impostors:,} impostor pairs" for genuine, impostors in counts]
-    return texts[0] if len(texts) == 1 else f"{listed(texts)}, depending on the system"
-
-
-def _headline(summaries: Sequence[VerificationSummary]) -> str:
-    first, *others = summaries
-    tars = {s.system: measured_rate(s.tar_at_far.tar[HEADLINE_FAR], s.genuine) for s in summaries}
-    compared = f" ({listed([f'{other.system} {tars[other.system]}' for other in others])})" if others else ""
-    return (
-        f"At {far_text(HEADLINE_FAR)}, {first.system} accepts {tars[first.system]} of the genuine pairs{compared}. "
-        f"The test has {_pair_counts(summaries)}."
-    )
-
-
-def _notes(summaries: Sequence[VerificationSummary]) -> list[str]:
-    notes = []
-    if any(summary.balanced_accuracy.interval for summary in summaries):
-        notes.append("Ranges are 95% bootstrap intervals over identities.")
-    if len(summaries) > 1:
-        notes.append("The best value of each column is bold.")
-    for far in sorted(DEFAULT_FARS, reverse=True):
-        points = [point for s in summaries for point in s.tar_at_far.points if point.target_far == far]
-        accepted = max(point.impostors_accepted for point in points)
-        if accepted < FEW_IMPOSTORS:
-            notes.append(
-                f"TAR at {far_text(far)} rests on {accepted} wrongly accepted impostor "
-                f"{'pair' if accepted == 1 else 'pairs'} at most, so it is uncertain."
-            )
-    notes.append("The threshold of the best balanced accuracy is chosen on the pairs themselves.")
-    return notes
-
-
-def _discard_sentence(summary: VerificationSummary) -> Iterator[str]:
-    curve = summary.error_versus_discard
-    if curve is None:
-        return
-    limit = next(limit for limit in curve.limits if limit.limit == DISCARDED)
-    before, after = (measured_rate(fnmr, summary.genuine) for fnmr in (curve.fnmr_T[0], limit.fnmr))
-    verb = "lowers" if limit.fnmr < curve.fnmr_T[0] else "raises"
-    change = (
-        f"leaves its false non-match rate at {before}"
-        if before == after
-        else f"{verb} its false non-match rate from {before} to {after}"
-    )
-    certainty = ""
-    if limit.fnmr_interval:
-        low, high = (measured_rate(fnmr, summary.genuine) for fnmr in limit.fnmr_interval)
-        certainty = f" (95% interval {low} to {high})"
-    yield (
-        f"{summary.system}: discarding the {percent(DISCARDED)} of genuine pairs with the lowest quality {change}"
-        f"{certainty}, at the threshold of {far_text(HEADLINE_FAR)}."
-    )

@@ -1,11 +1,13 @@
 """Writing a report: one HTML file that needs nothing else."""
 
 import base64
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from facemargin.evaluation import Bootstrap
@@ -16,7 +18,7 @@ from facemargin.report.gallery import FaceGallery
 from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
 from facemargin.report.training_section import training_figures, validation_figures
-from facemargin.training.checkpoint import write_atomically
+from facemargin.training.checkpoint import write_text_atomically
 
 REPORT_FILE = "report.html"
 FACES_A_ROW = 8
@@ -54,8 +56,9 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
         training=[*training_figures(content.metrics), *validation_figures(content.validation)],
         svg=figure_svg,
         face_rows=face_rows,
+        breakable=breakable,
     )
-    write_atomically(path, lambda temporary: temporary.write_text(html, encoding="utf-8"))
+    write_text_atomically(path, html)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,11 @@ def face_rows(gallery: FaceGallery) -> list[tuple[str, list[Face]]]:
         for heading, chosen in rows
         if len(chosen)
     ]
+
+
+def breakable(name: str) -> Markup:
+    """`name` as HTML that may be wrapped after underscores and slashes, which a browser does not do by itself."""
+    return Markup(re.sub(r"([_/]+)", r"\1<wbr>", str(escape(name))))
 
 
 def png_uri(image_HWC: NDArray) -> str:

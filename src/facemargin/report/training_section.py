@@ -7,6 +7,7 @@ import numpy as np
 from facemargin.report.blocks import FigureBlock
 from facemargin.report.columns import Columns
 from facemargin.report.content import Validation
+from facemargin.report.thinning import FloatArray
 from facemargin.report.training_figures import SMOOTH_FROM_ROWS, step_figure
 from facemargin.report.wording import far_text
 
@@ -25,8 +26,8 @@ _PANELS = {
     ),
     "certainty_ratio": (
         "Certainty ratio",
-        "Mean certainty ratio, the cosine to the own centre over that to the nearest other centre (log axis): above 1, "
-        "faces lie nearer to their own.",
+        "Mean certainty ratio, the cosine to the own centre over that to the nearest other centre: above 1, faces lie "
+        "nearer to their own.",
     ),
 }
 
@@ -40,9 +41,10 @@ def training_figures(metrics: Columns) -> list[FigureBlock]:
 
 def validation_figures(validation: Validation | None) -> list[FigureBlock]:
     """One figure a data set: its figures after each validation."""
+    if validation is None:
+        return []
     blocks = []
-    for number, dataset in enumerate(dict.fromkeys(validation.datasets) if validation else [], start=1):
-        assert validation is not None
+    for number, dataset in enumerate(dict.fromkeys(validation.datasets), start=1):
         rows = np.array([name == dataset for name in validation.datasets])
         step_R = validation.columns["step"][rows]
         lines = {
@@ -102,10 +104,16 @@ def _has_values(metrics: Columns, name: str) -> bool:
     return name in metrics and bool(np.isfinite(metrics[name]).any())
 
 
+def _spans_decades(values: FloatArray) -> bool:
+    """Whether a linear axis would show the largest of these positive values alone, as the certainty ratio's may be."""
+    finite = values[np.isfinite(values)]
+    return bool(finite.min() > 0 and finite.max() > 20 * finite.min())
+
+
 def _panels(metrics: Columns) -> Iterator[FigureBlock]:
     for name, (title, caption) in _PANELS.items():
         values = metrics.get(name, np.empty(0))
         if len(np.unique(values[np.isfinite(values)])) > 1:
             lines = {title: (metrics["step"], values)}
-            figure = step_figure(lines, title.lower(), smooth=True, log=name == "certainty_ratio")
+            figure = step_figure(lines, title.lower(), smooth=True, log=_spans_decades(values))
             yield FigureBlock(f"training-{name.replace('_', '-')}", title, figure, caption)

@@ -1,5 +1,7 @@
 """A running average of a network's weights, which often recognises better than the last step's."""
 
+from typing import Any
+
 import torch
 from torch import nn
 
@@ -26,9 +28,13 @@ class WeightAverage:
             else:
                 self.state[key].copy_(value)
 
-    def state_dict(self) -> dict[str, object]:
+    def state_dict(self) -> dict[str, Any]:
+        """The average and how often it was updated; tensors are not copied."""
         return {"updates": self.updates, "state": self.state}
 
-    def load_state_dict(self, saved: dict[str, object]) -> None:
-        self.updates = saved["updates"]  # type: ignore[assignment]
-        self.state = saved["state"]  # type: ignore[assignment]
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from `saved`, on the device and in the memory layout of the network; KeyError or RuntimeError if it
+        is of another one."""
+        for key, value in self.state.items():
+            value.copy_(saved["state"][key])
+        self.updates = saved["updates"]

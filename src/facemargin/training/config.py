@@ -5,10 +5,33 @@ recipe.py), so that `head.margin` or `backbone.width` are checked like every oth
 """
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Literal
 
 from facemargin.data.augmentation_config import AugmentationConfig
+from facemargin.data.synthetic_identities import SyntheticIdentity
 from facemargin.errors import ConfigError
+
+# A batch norm over one image has no variance.
+SMALLEST_PASS = 2
+
+_SMALLEST_VALUES = {
+    "epochs": 1,
+    "batch_size": SMALLEST_PASS,
+    "accumulation_steps": 1,
+    "checkpoint.keep": 1,
+    "checkpoint.every_steps": 0,
+    "logging.every_steps": 1,
+    "data.workers": 0,
+    "optimizer.learning_rate": 0,
+    "optimizer.momentum": 0,
+    "optimizer.weight_decay": 0,
+    "schedule.warmup_epochs": 0,
+    "gradient_clip": 0,
+    "validation.every_epochs": 0,
+    "threads": 0,
+    "seed": 0,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,13 +59,14 @@ class BackboneConfig:
 class DataConfig:
     """train: a data set, by path or name ("orl:1-30"). workers: processes that read and augment, 0 for none.
 
-    mirrored_identities: add every face mirrored, as another person: twice the identities, for small sets.
+    synthetic_identities: add every face changed, as another person, for small sets: "mirrored", "negative",
+    "upside_down" (see data/synthetic_identities.py).
     cache_decoded: keep decoded images in memory, for sets that fit.
     """
 
     train: str = ""
     workers: int = 2
-    mirrored_identities: bool = False
+    synthetic_identities: tuple[SyntheticIdentity, ...] = ()
     cache_decoded: bool = False
 
 
@@ -135,22 +159,23 @@ class Recipe:
     description: str = ""
 
     def __post_init__(self) -> None:
-        for name, value, smallest in (
-            ("epochs", self.epochs, 1),
-            ("batch_size", self.batch_size, 1),
-            ("accumulation_steps", self.accumulation_steps, 1),
-            ("checkpoint.keep", self.checkpoint.keep, 1),
-            ("checkpoint.every_steps", self.checkpoint.every_steps, 0),
-            ("logging.every_steps", self.logging.every_steps, 1),
-            ("data.workers", self.data.workers, 0),
-            ("gradient_clip", self.gradient_clip, 0),
-            ("validation.every_epochs", self.validation.every_epochs, 0),
-        ):
-            if value < smallest:
+        for name, smallest in _SMALLEST_VALUES.items():
+            value = attrgetter(name)(self)
+            if not value >= smallest:
                 raise ConfigError(f"{name} is {value}, expected at least {smallest}")
         if self.batch_size % self.accumulation_steps:
             raise ConfigError(
                 f"batch_size {self.batch_size} is not a multiple of accumulation_steps {self.accumulation_steps}"
+            )
+        if self.batch_size // self.accumulation_steps < SMALLEST_PASS:
+            raise ConfigError(
+                f"batch_size {self.batch_size} in {self.accumulation_steps} accumulation_steps leaves one image "
+                f"a pass, over which a batch norm has no variance: expected at least {SMALLEST_PASS}"
+            )
+        if "mirrored" in self.data.synthetic_identities and self.augmentation.flip > 0:
+            raise ConfigError(
+                f"augmentation.flip is {self.augmentation.flip} beside data.synthetic_identities with mirrored people: "
+                "a flipped image would carry its twin's label; set augmentation.flip to 0 or leave mirrored out"
             )
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}, expected a number in [0, 1)")

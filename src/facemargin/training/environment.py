@@ -12,7 +12,8 @@ from facemargin.version import __version__
 
 
 def environment() -> dict[str, str | int]:
-    """Processor, threads, and versions, under the names the report shows. No host name, user or path."""
+    """Processor, threads, and versions, under the names the report shows. No host name, and no user or folder: of an
+    absolute path in the command only the last name is left."""
     return {
         "facemargin": __version__,
         "python": platform.python_version(),
@@ -23,8 +24,14 @@ def environment() -> dict[str, str | int]:
         "threads": torch.get_num_threads(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        "command": " ".join([Path(sys.argv[0]).name, *sys.argv[1:]]),
+        "command": " ".join([Path(sys.argv[0]).name, *map(_without_folders, sys.argv[1:])]),
     }
+
+
+def _without_folders(argument: str) -> str:
+    """ "--output=/home/name/run" as "--output=run"."""
+    option, equals, value = argument.rpartition("=")
+    return f"{option}{equals}{Path(value).name}" if Path(value).is_absolute() else argument
 
 
 def _processor() -> str:

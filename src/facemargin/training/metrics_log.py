@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from facemargin.training.checkpoint import write_atomically
+from facemargin.training.checkpoint import write_text_atomically
 
 
 class MetricsLog:
@@ -27,9 +27,12 @@ class MetricsLog:
             return
         # A kill while writing may leave half a row at the end; it lies after the checkpoint and goes too.
         kept = [row for row in rows[1:] if len(row) == len(rows[0]) and row[0].isdigit() and int(row[0]) <= step]
+        if not kept:  # the header may be half written too
+            self.path.unlink()
+            return
         text = io.StringIO()
         csv.writer(text, lineterminator="\n").writerows([rows[0], *kept])
-        write_atomically(self.path, lambda path: path.write_text(text.getvalue(), encoding="utf-8"))
+        write_text_atomically(self.path, text.getvalue())
         self.columns = rows[0]
 
     def write(self, row: Mapping[str, object]) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
+from functools import cache
 from importlib import resources
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -56,7 +57,10 @@ def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Seque
             # Another margin or network has other fields: the recipe's settings for the old one do not apply.
             shared = {item.name for item in fields(HeadConfig if part == "head" else BackboneConfig)}
             section = {key: value for key, value in section.items() if key in shared}
-        mapping[part] = {**section, "name": chosen or section.get("name", default)}
+        name = chosen or section.get("name", default)
+        if not isinstance(name, str):
+            raise ConfigError(f"{where}: {part}: name is {name!r}, expected str")
+        mapping[part] = {**section, "name": name}
     recipe_class = _recipe_class(mapping["head"]["name"], mapping["backbone"]["name"])
     recipe = from_mapping(recipe_class, mapping, where)
     if overrides:
@@ -82,6 +86,7 @@ def build_backbone(config: BackboneConfig) -> Backbone:
     return create_backbone(**{item.name: getattr(config, item.name) for item in fields(config)})
 
 
+@cache  # one class a pair of names, so that equal recipes compare equal
 def _recipe_class(head_name: str, backbone_name: str) -> type[Recipe]:
     """`Recipe` whose head and backbone are the dataclasses of that margin and that network."""
     head, backbone = head_config_class(head_name), backbone_config_class(backbone_name)
@@ -94,14 +99,20 @@ def _recipe_class(head_name: str, backbone_name: str) -> type[Recipe]:
     )
 
 
+@cache
 def head_config_class(name: str) -> type[HeadConfig]:
-    """HeadConfig with the fields of the margin's own dataclass beside its own."""
+    """HeadConfig with the fields of the margin's own dataclass, and its checks of them, beside its own."""
     own = margin_class(name).Config
     hints = get_type_hints(own)
     extra = [(item.name, hints[item.name], field(default=item.default)) for item in fields(own)]
-    return _with_fields(HeadConfig, [("name", str, field(default=name)), *extra])
+
+    def check(self: HeadConfig) -> None:
+        own(**{item.name: getattr(self, item.name) for item in fields(own)})
+
+    return _with_fields(HeadConfig, [("name", str, field(default=name)), *extra], __post_init__=check)
 
 
+@cache
 def backbone_config_class(name: str) -> type[BackboneConfig]:
     """BackboneConfig with the options of the network beside its own."""
     if name not in list_backbones():
@@ -113,8 +124,8 @@ def backbone_config_class(name: str) -> type[BackboneConfig]:
     return _with_fields(BackboneConfig, [("name", str, field(default=name)), *extra])
 
 
-def _with_fields(base: type[Any], extra: list[tuple[str, Any, Any]]) -> type[Any]:
-    cls = make_dataclass(base.__name__, extra, bases=(base,), frozen=True, kw_only=True)
+def _with_fields(base: type[Any], extra: list[tuple[str, Any, Any]], **methods: Any) -> type[Any]:
+    cls = make_dataclass(base.__name__, extra, bases=(base,), namespace=methods, frozen=True, kw_only=True)
     cls.__doc__ = base.__doc__
     return cls
 

@@ -12,7 +12,13 @@ from typing import Any
 
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.inference.model_file import save_model
-from facemargin.training.checkpoint import latest_checkpoint, write_atomically
+from facemargin.training.checkpoint import (
+    checkpoint_steps,
+    latest_checkpoint,
+    remove_partial_files,
+    write_atomically,
+    write_text_atomically,
+)
 from facemargin.training.config import CheckpointConfig, DataConfig, LoggingConfig, Recipe
 from facemargin.training.environment import environment
 from facemargin.training.recipe import recipe_from_mapping
@@ -37,20 +43,22 @@ class RunFolder:
     def open(self, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
         """Make the folder ready for `recipe`; returns the state to continue from, None to start.
 
-        Raises ConfigError if there is a run already and `resume` is False, or if it followed another recipe, and
-        CheckpointError if its checkpoints cannot be read.
+        A run that stopped before it had anything to show is none. Raises ConfigError if there is a run already and
+        `resume` is False, or if it followed another recipe, and CheckpointError if its checkpoints cannot be read or
+        the folder cannot be written to.
         """
-        if self.recipe.exists() and not resume:
-            raise ConfigError(
-                f"{self.path} already holds a run: add --resume to continue it, or choose another --output"
-            )
-        self.path.mkdir(parents=True, exist_ok=True)
         saved = None
-        if self.recipe.exists():
+        if self.metrics.exists() or checkpoint_steps(self.checkpoints):
+            if not resume:
+                raise ConfigError(
+                    f"{self.path} already holds a run: add --resume to continue it, or choose another --output"
+                )
             self._check_same_recipe(recipe)
             found = latest_checkpoint(self.checkpoints)
             saved = found[1] if found else None
-        write_atomically(self.recipe, lambda path: path.write_text(to_yaml(recipe), encoding="utf-8"))
+        remove_partial_files(self.path)
+        remove_partial_files(self.checkpoints)
+        write_text_atomically(self.recipe, to_yaml(recipe))
         self.write_environment({})
         return saved
 
@@ -65,8 +73,7 @@ class RunFolder:
 
     def write_environment(self, more: dict[str, str | int | float]) -> None:
         """Write environment.json, with `more` beside what the machine says."""
-        text = json.dumps(environment() | more, indent=2)
-        write_atomically(self.environment, lambda path: path.write_text(text, encoding="utf-8"))
+        write_text_atomically(self.environment, json.dumps(environment() | more, indent=2))
 
     def export(self, state: TrainingState) -> None:
         """Write the recogniser, and the head that it was trained with."""

@@ -8,8 +8,8 @@ from facemargin.training.config import ScheduleConfig
 def learning_rate_factor(config: ScheduleConfig, step: int, steps_per_epoch: int, epochs: int) -> float:
     """What the recipe's learning rate is multiplied by at optimizer step `step` (from 0).
 
-    Warm-up rises linearly and reaches 1 at its end; the schedule then runs on the whole run's clock, warm-up included,
-    so that milestones mean the epochs the papers give.
+    Warm-up rises linearly and reaches 1 at its end. Milestones count from the start of the run, warm-up included, so
+    that they mean the epochs the papers give; the polynomial and the cosine fall from the end of the warm-up on.
     """
     warmup_steps = config.warmup_epochs * steps_per_epoch
     if step < warmup_steps:

@@ -9,6 +9,7 @@ from facemargin.data.pixels import normalise
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError
 from facemargin.heads import HeadOutput
+from facemargin.training.config import SMALLEST_PASS
 from facemargin.training.state import TrainingState
 
 _SMALLEST_LOSS_SCALE = 2.0**-10
@@ -29,13 +30,14 @@ class StepResult:
 
 
 def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: float) -> StepResult:
-    """Forward, backward and update on one batch, in the recipe's accumulation passes.
+    """Forward, backward and update on one batch, in the recipe's accumulation passes (fewer where corrupt images leave
+    too few images for that many), whose sizes differ by one at most.
 
-    Dropout and other draws depend on (seed, step) alone. Raises NonFiniteLossError, before any weight changes, if the
-    loss or the gradient is not finite.
+    The loss is the mean over the labelled samples of the step. Dropout and other draws depend on (seed, step) alone.
+    Raises NonFiniteLossError, before any weight changes, if the loss or the gradient is not finite.
     """
     recipe = state.recipe
-    torch.manual_seed(recipe.seed * 1_000_003 + state.step + 1)
+    torch.manual_seed((recipe.seed * 1_000_003 + state.step + 1) % 2**63)
     state.backbone.train()
     state.head.train()
     for group in state.optimizer.param_groups:
@@ -45,13 +47,14 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
     if recipe.channels_last:
         images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
     labels_B = batch.labels_B.to(state.device, non_blocking=True)
-    pass_size = -(-len(batch) // recipe.accumulation_steps)
+    passes = max(1, min(recipe.accumulation_steps, len(batch) // SMALLEST_PASS))
+    labelled = max(int((labels_B >= 0).sum()), 1)
     outputs: list[tuple[float, HeadOutput]] = []
-    for images_MCHW, labels_M in zip(images_BCHW.split(pass_size), labels_B.split(pass_size), strict=True):
+    for images_MCHW, labels_M in zip(images_BCHW.tensor_split(passes), labels_B.tensor_split(passes), strict=True):
         with torch.autocast(state.device.type, dtype=state.autocast_type, enabled=state.autocast_type is not None):
             features_MD = state.forward_backbone(images_MCHW)
         out = state.head(features_MD, labels_M)
-        share = len(labels_M) / len(batch)  # the mean is over the whole step, not over each pass
+        share = int((labels_M >= 0).sum()) / labelled  # the mean is over the whole step, not over each pass
         _check_loss(state, out)
         state.scaler.scale(out.loss * share).backward()
         outputs.append((share, out))
@@ -64,7 +67,7 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
         parts={name: sum(share * out.parts[name].item() for share, out in outputs) for name in outputs[0][1].parts},
         gradient_norm=gradient_norm,
         **{
-            name: sum(share * getattr(out, f"{name}_B").nanmean().item() for share, out in outputs)
+            name: torch.cat([getattr(out, f"{name}_B") for _, out in outputs]).nanmean().item()
             for name in ("target_cosine", "certainty_ratio", "feature_norm", "margin_scaler")
         },
     )

@@ -77,13 +77,11 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
         if not isinstance(value, Mapping):
             raise ConfigError(f"{where} is {value!r}, expected a mapping of fields")
         return from_mapping(hint, value, where)  # type: ignore[arg-type]
-    if hint is float and isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if hint is float and isinstance(value, str):
-        # YAML 1.1 reads 5e-4 (no point) as text.
+    if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
+        # Text too: YAML 1.1 reads 5e-4 (no point) as such.
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             raise ConfigError(f"{where} is {value!r}, expected a number") from None
     if type(value) is not hint:
         raise ConfigError(f"{where} is {value!r}, expected {hint.__name__}")

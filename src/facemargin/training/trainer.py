@@ -5,18 +5,19 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
+from rich.markup import escape
 from torch.utils.data import DataLoader
 
-from facemargin.data.mirrored import WithMirroredIdentities
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.overlap import identity_overlap
 from facemargin.data.sampler import EpochBatchSampler
 from facemargin.data.source import LabelledImages
+from facemargin.data.synthetic_identities import WithSyntheticIdentities
 from facemargin.data.training_set import CorruptImageLog, TrainingBatch, TrainingSet, single_threaded_opencv
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint
-from facemargin.training.config import Recipe
+from facemargin.training.config import SMALLEST_PASS, Recipe
 from facemargin.training.interrupt import ignore_interrupts, interruptible
 from facemargin.training.metrics_log import MetricsLog
 from facemargin.training.progress import TrainingProgress, training_progress
@@ -29,8 +30,6 @@ from facemargin.training.validation import recogniser, validate, validation_row
 
 # Pictures of larger sets than this are not compared with the test sets' one by one; names always are.
 _MOST_IMAGES_COMPARED = 20_000
-# A batch norm over one image has no variance.
-_SMALLEST_BATCH = 2
 
 
 def train(recipe: Recipe, output: Path, resume: bool = False, console: Console | None = None) -> bool:
@@ -48,12 +47,12 @@ def train(recipe: Recipe, output: Path, resume: bool = False, console: Console |
     folder = RunFolder(output)
     saved = folder.open(recipe, resume)
     report_overlap(images, sets, console)
-    if recipe.data.mirrored_identities:
-        images = WithMirroredIdentities(images)
+    if recipe.data.synthetic_identities:
+        images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)
     state = TrainingState(recipe, images.num_identities, _device(recipe.device))
     if saved is not None:
         state.load_state_dict(saved)
-        console.print(f"continuing {output} after step {state.step}", highlight=False)
+        console.print(f"continuing {output} after step {state.step}", highlight=False, markup=False)
     return _Run(recipe, folder, state, images, sets, console).run()
 
 
@@ -68,7 +67,8 @@ def report_overlap(images: LabelledImages, sets: Sequence[VerificationSet], cons
     """Say which people or pictures of the training set are in a test set, if any are."""
     for one in sets:
         overlap = identity_overlap(images, one, compare_images=len(images) + len(one.images) <= _MOST_IMAGES_COMPARED)
-        console.print(f"[red]warning:[/] {overlap}" if overlap.found else f"overlap check: {overlap}", highlight=False)
+        label = "[red]warning:[/]" if overlap.found else "overlap check:"
+        console.print(label, escape(str(overlap)), highlight=False)
 
 
 class _Run:
@@ -125,12 +125,18 @@ class _Run:
         )
 
     def _step(self, batch: TrainingBatch, progress: TrainingProgress) -> None:
-        state = self.state
         self.corrupt.add(batch.corrupt)
-        if len(batch) < _SMALLEST_BATCH:
-            self.console.print(f"step {state.step + 1} is left out: {len(batch)} readable images", highlight=False)
-            state.step += 1
-            return
+        if len(batch) < SMALLEST_PASS:
+            self.console.print(f"step {self.state.step + 1} is left out: {len(batch)} readable images", highlight=False)
+            self.state.step += 1
+        else:
+            self._optimize(batch, progress)
+        every = self.recipe.validation.every_epochs * self.steps_per_epoch
+        if self.sets and (self.state.step == self.last_step or (every and self.state.step % every == 0)):
+            self._validate()
+
+    def _optimize(self, batch: TrainingBatch, progress: TrainingProgress) -> None:
+        state = self.state
         factor = learning_rate_factor(self.recipe.schedule, state.step, self.steps_per_epoch, self.recipe.epochs)
         learning_rate = self.recipe.optimizer.learning_rate * factor
         try:
@@ -140,9 +146,6 @@ class _Run:
         progress.advance(state.step, len(batch), result.loss)
         if state.step % self.recipe.logging.every_steps == 0 or state.step == self.last_step:
             self._log(result, learning_rate, progress)
-        every = self.recipe.validation.every_epochs * self.steps_per_epoch
-        if self.sets and (state.step == self.last_step or (every and state.step % every == 0)):
-            self._validate()
 
     def _log(self, result: StepResult, learning_rate: float, progress: TrainingProgress) -> None:
         state = self.state
@@ -169,7 +172,7 @@ class _Run:
             row = validation_row(self.state.step, epoch, summary)
             self.validation.write(row)
             figures = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))
-            self.console.print(f"epoch {epoch}  {summary.dataset}  {figures}", highlight=False)
+            self.console.print(f"epoch {epoch}  {summary.dataset}  {figures}", highlight=False, markup=False)
 
     def _is_checkpoint_step(self) -> bool:
         every = self.recipe.checkpoint.every_steps or self.steps_per_epoch
@@ -184,7 +187,7 @@ class _Run:
 
     def _say_interrupted(self) -> None:
         self.console.print(
-            f"stopped after step {self.state.step} of {self.last_step}; a checkpoint is written, and the same command "
+            f"stopped after step {self.state.step} of {self.last_step}; a checkpoint is written, and facemargin train "
             "with --resume continues from here",
             highlight=False,
         )
@@ -197,16 +200,20 @@ class _Run:
                 highlight=False,
             )
         rate = f" at {progress.images_per_second:,.0f} images/s" if self.state.step > first else ""
-        self.console.print(f"trained {self.state.step} steps{rate}; model in {self.folder.model}", highlight=False)
+        text = f"trained {self.state.step} steps{rate}; model in {self.folder.model}"
+        self.console.print(text, highlight=False, markup=False)
 
 
 def _device(name: str) -> torch.device:
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
-        return torch.device(name)
+        device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"device is {name!r}, expected auto, cpu or cuda: {error}") from error
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise ConfigError(f"device is {name!r}, and this machine shows {torch.cuda.device_count()} CUDA devices")
+    return device
 
 
 def _start_worker(worker_id: int) -> None:

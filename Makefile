@@ -1,0 +1,41 @@
+# Everything a fresh machine needs: `make demo` and `make test` create .venv and install what they need first.
+
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-fast lint bench clean
+
+demo: .venv/faces
+	$(BIN)/facemargin demo
+
+test: .venv/dev
+	$(BIN)/pytest --numprocesses 2
+
+test-fast: .venv/dev
+	$(BIN)/pytest --numprocesses 2 -m "not slow"
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/dev
+	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+
+clean:
+	rm -rf .venv
+
+# The stamps are newer than what they were installed from, or the install is done again.
+.venv/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "facemargin needs Python 3.11 or newer; set PYTHON=")'
+	$(PYTHON) -m venv .venv
+	touch $@
+
+.venv/faces: .venv/python pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[faces]'
+	touch $@
+
+.venv/dev: .venv/python pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[dev]'
+	touch $@

@@ -1,0 +1,69 @@
+"""What an evaluation found, in sentences computed from its figures."""
+
+from collections.abc import Sequence
+
+from facemargin.evaluation import Bootstrap, ErrorVersusDiscard, VerificationSummary
+from facemargin.report.error_rate_figures import FEW_IMPOSTORS
+from facemargin.report.wording import far_text, listed, measured_rate, percent
+
+HEADLINE_FAR = 1e-2
+"""The FAR of the sentence above the table, of the histograms' threshold, and where error versus discard starts."""
+
+DISCARDED = 0.2
+"""The fraction that the sentence about quality speaks of."""
+
+
+def pair_counts(summaries: Sequence[VerificationSummary]) -> str:
+    """How many pairs of each kind the systems were tested on."""
+    counts = dict.fromkeys((summary.genuine, summary.impostors) for summary in summaries)
+    texts = [f"{genuine:,} genuine and {impostors:,} impostor pairs" for genuine, impostors in counts]
+    return texts[0] if len(texts) == 1 else f"{listed(texts)}, depending on the system"
+
+
+def headline(summaries: Sequence[VerificationSummary]) -> str:
+    """What the first system reaches at `HEADLINE_FAR`, and the others beside it."""
+    tars = {s.system: measured_rate(s.tar_at_far.tar[HEADLINE_FAR], s.genuine) for s in summaries}
+    first, *others = tars
+    compared = f" ({listed([f'{other} {tars[other]}' for other in others])})" if others else ""
+    return (
+        f"At {far_text(HEADLINE_FAR)}, {first} accepts {tars[first]} of the genuine pairs{compared}. "
+        f"The test has {pair_counts(summaries)}."
+    )
+
+
+def table_notes(summaries: Sequence[VerificationSummary], bootstrap: Bootstrap | None) -> list[str]:
+    """How to read the table of these systems, and which of its numbers rest on little."""
+    notes = []
+    if bootstrap and any(summary.balanced_accuracy.interval for summary in summaries):
+        notes.append(
+            f"Ranges are {percent(bootstrap.confidence)} bootstrap intervals over identities; with few identities or "
+            "few errors they come out too short."
+        )
+    if len(summaries) > 1:
+        notes.append("The best value of each column is bold.")
+    for points in zip(*(summary.tar_at_far.points for summary in summaries), strict=True):
+        accepted = max(point.impostors_accepted for point in points)
+        if accepted < FEW_IMPOSTORS:
+            notes.append(
+                f"TAR at {far_text(points[0].target_far)} rests on {accepted} wrongly accepted impostor "
+                f"{'pair' if accepted == 1 else 'pairs'} at most, so it is uncertain."
+            )
+    notes.append("The threshold of the best balanced accuracy is chosen on the pairs themselves.")
+    return notes
+
+
+def discard_sentence(system: str, curve: ErrorVersusDiscard, genuine: int, bootstrap: Bootstrap | None) -> str:
+    """What discarding the lowest qualities does to the FNMR of a system, measured on `genuine` pairs."""
+    limit = next(limit for limit in curve.limits if limit.limit == DISCARDED)
+    before, after = (measured_rate(fnmr, genuine) for fnmr in (curve.fnmr_T[0], limit.fnmr))
+    verb = "lowers" if limit.fnmr < curve.fnmr_T[0] else "raises"
+    rate = "its false non-match rate"
+    change = f"leaves {rate} at {before}" if before == after else f"{verb} {rate} from {before} to {after}"
+    certainty = ""
+    if bootstrap and limit.fnmr_interval:
+        low, high = (measured_rate(fnmr, genuine) for fnmr in limit.fnmr_interval)
+        certainty = f" ({percent(bootstrap.confidence)} interval after discarding: {low} to {high})"
+    return (
+        f"{system}: discarding the {percent(DISCARDED)} of genuine pairs with the lowest quality "
+        f"{change}{certainty}, at the threshold of {far_text(HEADLINE_FAR)}."
+    )

@@ -1,0 +1,72 @@
+import pytest
+import torch
+
+from facemargin.training.average import WeightAverage
+
+
+def network():
+    torch.manual_seed(0)
+    return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+
+
+def test_the_average_follows_a_loop():
+    one = network()
+    average = WeightAverage(one, decay=0.6)
+    expected = {key: value.double() for key, value in one.state_dict().items()}
+    for step in range(1, 12):
+        with torch.no_grad():
+            for parameter in one.parameters():
+                parameter.add_(torch.randn_like(parameter))
+        one(torch.randn(4, 3))  # running statistics move
+        average.update(one)
+        decay = min(0.6, (1 + step) / (10 + step))
+        for key, value in one.state_dict().items():
+            if value.is_floating_point():
+                expected[key] = decay * expected[key] + (1 - decay) * value.double()
+            else:
+                expected[key] = value.double()
+    assert (1 + 1) / (10 + 1) < 0.6 < (1 + 11) / (10 + 11) + 0.1  # the loop saw the rising decay
+    for key, value in average.state.items():
+        torch.testing.assert_close(value.double(), expected[key], rtol=1e-5, atol=1e-6)
+    assert average.state["1.num_batches_tracked"].item() == 11
+
+
+def test_the_network_is_left_alone():
+    one = network()
+    before = {key: value.clone() for key, value in one.state_dict().items()}
+    average = WeightAverage(one, decay=0.5)
+    for value in average.state.values():
+        value.zero_()
+    average.update(one)
+    for key, value in one.state_dict().items():
+        torch.testing.assert_close(value, before[key])
+
+
+def test_a_loaded_average_goes_on_in_its_own_tensors(tmp_path):
+    one, other = network(), network()
+    first = WeightAverage(one, decay=0.9)
+    for _ in range(5):
+        one(torch.randn(4, 3))
+        first.update(one)
+    torch.save(first.state_dict(), tmp_path / "average.pt")
+    second = WeightAverage(other.to(memory_format=torch.preserve_format), decay=0.9)
+    tensors = dict(second.state)
+    second.load_state_dict(torch.load(tmp_path / "average.pt", weights_only=True))
+    assert second.updates == 5
+    for key, value in second.state.items():
+        # In place: on a GPU the checkpoint is in main memory and the network is not.
+        assert value is tensors[key]
+        torch.testing.assert_close(value, first.state[key], rtol=0, atol=0)
+    first.update(one)
+    second.update(one)
+    for key, value in second.state.items():
+        torch.testing.assert_close(value, first.state[key], rtol=0, atol=0)
+
+
+def test_the_average_of_another_network_is_refused():
+    average = WeightAverage(network(), decay=0.9)
+    with pytest.raises(KeyError):
+        average.load_state_dict({"updates": 1, "state": {}})
+    wrong = {key: torch.zeros(7, 7) for key in average.state}
+    with pytest.raises(RuntimeError):
+        average.load_state_dict({"updates": 1, "state": wrong})

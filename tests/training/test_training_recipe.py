@@ -1,0 +1,224 @@
+from dataclasses import fields, is_dataclass
+from typing import Any, get_type_hints
+
+import pytest
+import yaml
+from training_objects import MAPPING
+
+from facemargin.backbones import backbone_parameters, list_backbones
+from facemargin.errors import ConfigError
+from facemargin.margins import list_margins, margin_class
+from facemargin.training.recipe import (
+    build_backbone,
+    build_head,
+    list_recipes,
+    load_recipe,
+    recipe_from_mapping,
+    recipe_path,
+)
+from facemargin.training.strict_yaml import to_yaml
+
+
+def recipe(*overrides: str, mapping: dict[str, Any] = MAPPING):
+    return recipe_from_mapping(mapping, "the test", overrides)
+
+
+def test_the_packaged_recipes_are_listed_and_found():
+    names = list_recipes()
+    assert "demo" in names and names == sorted(names)
+    for name in names:
+        assert recipe_path(name).name == f"{name}.yaml"
+        assert load_recipe(name).description
+
+
+def test_packaged_recipes_build():
+    for name in list_recipes():
+        one = load_recipe(name)
+        assert build_head(one.head, 5, one.backbone.embedding_size).margin.config.scale == one.head.scale
+
+
+def test_a_recipe_is_found_by_path_too(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(yaml.safe_dump(MAPPING))
+    assert load_recipe(str(path)) == recipe()
+    assert load_recipe(str(path), ["--epochs", "7"]).epochs == 7
+
+
+def test_a_recipe_that_does_not_exist_names_the_nearest(tmp_path):
+    with pytest.raises(ConfigError, match="unknown recipe 'dmo'; did you mean 'demo'"):
+        load_recipe("dmo")
+    with pytest.raises(ConfigError, match=r"there is no recipe file .*mine\.yaml"):
+        load_recipe(str(tmp_path / "mine.yaml"))
+
+
+@pytest.mark.parametrize("name", list_margins())
+def test_head_name_on_the_command_line_brings_that_margins_fields(name):
+    one = recipe("--head.name", name)
+    assert one.head.name == name
+    for item in fields(margin_class(name).Config):
+        # The recipe's settings are cosface's: another margin starts from its own.
+        expected = MAPPING["head"].get(item.name, item.default) if name == "cosface" else item.default
+        assert getattr(one.head, item.name) == expected
+        if isinstance(item.default, float):
+            near = str(item.default * 0.999)
+            changed = recipe(f"--head.name={name}", f"--head.{item.name.replace('_', '-')}", near)
+            assert getattr(changed.head, item.name) == float(near)
+
+
+@pytest.mark.parametrize("name", [name for name in list_backbones() if name in ("ir_se_18", "mobilefacenet", "ir_50")])
+def test_backbone_name_on_the_command_line_brings_that_networks_fields(name):
+    one = recipe("--backbone.name", name, "--backbone.embedding-size", "32")
+    assert one.backbone.name == name and one.backbone.embedding_size == 32
+    for option, parameter in backbone_parameters(name).items():
+        assert getattr(one.backbone, option) == parameter.default
+    assert not hasattr(one.backbone, "width")
+
+
+def test_the_same_name_on_the_command_line_keeps_the_recipes_settings():
+    assert recipe("--head.name", "cosface").head.scale == 8.0
+    assert recipe("--backbone.name", "small_resnet").backbone.width == 4
+
+
+def test_shared_fields_survive_another_margin():
+    mapping = {**MAPPING, "head": {**MAPPING["head"], "centre_initialisation": "unit", "implementation": "eager"}}
+    one = recipe("--head.name", "arcface", mapping=mapping)
+    assert one.head.centre_initialisation == "unit" and one.head.implementation == "eager"
+
+
+def leaves(config: Any, prefix: str = ""):
+    """(name, type, value) of every field that holds no fields of its own."""
+    hints = get_type_hints(type(config))
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            yield from leaves(value, f"{prefix}{item.name}.")
+        else:
+            yield f"{prefix}{item.name}", hints[item.name], value
+
+
+OTHER = {
+    "head.name": "cosface",
+    "head.implementation": "eager",
+    "head.centre_initialisation": "unit",
+    "backbone.name": "small_resnet",
+    "data.train": "orl:5-9",
+    "optimizer.name": "adamw",
+    "schedule.name": "cosine",
+    "validation.views": "multi",
+    "precision": "bf16",
+    "device": "cpu",
+    "description": "two words",
+    "accumulation_steps": 4,
+    "data.synthetic_identities": ("negative", "upside_down"),
+    "validation.data": ("orl:31-33", "orl:34-36"),
+    "backbone.blocks": (1, 2, 1, 2),
+}
+
+
+def other_value(name: str, value: Any) -> Any:
+    """A valid value of a field that differs from `value`, where there is one."""
+    if name in OTHER:
+        return OTHER[name]
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, int):
+        return value * 2 or 1
+    if isinstance(value, float):
+        return value * 0.5 or 0.25
+    assert isinstance(value, tuple), (name, value)
+    return tuple(item * 2 for item in value)
+
+
+def words(value: Any) -> list[str]:
+    return [str(item) for item in value] if isinstance(value, tuple) else [str(value)]
+
+
+def test_every_field_can_be_set_on_the_command_line():
+    before = {name: value for name, _, value in leaves(recipe())}
+    assert len(before) > 50
+    overrides, expected = [], {}
+    for name, value in before.items():
+        expected[name] = other_value(name, value)
+        overrides += [f"--{name.replace('_', '-')}", *words(expected[name])]
+    after = {name: value for name, _, value in leaves(recipe(*overrides))}
+    assert after == expected
+    unchanged = [name for name in before if before[name] == after[name]]
+    assert unchanged == ["head.name", "backbone.name"]
+
+
+def test_none_booleans_and_tuples_on_the_command_line():
+    mapping = {**MAPPING, "head": {"name": "funface", "certainty_ratio_bound": 4.0, "centre_initialisation": "unit"}}
+    one = recipe(
+        "--head.certainty-ratio-bound", "None", "--head.centre-initialisation", "None", "--channels-last", "True",
+        "--schedule.milestones", "1", "2.5", "--validation.data",
+        mapping=mapping,
+    )  # fmt: skip
+    assert one.head.certainty_ratio_bound is None and one.head.centre_initialisation is None
+    assert one.channels_last is True
+    assert one.schedule.milestones == (1.0, 2.5)
+    assert one.validation.data == ()
+    assert recipe("--head.name", "funface", "--head.certainty-ratio-bound", "3").head.certainty_ratio_bound == 3.0
+
+
+@pytest.mark.parametrize(
+    ("mapping", "message"),
+    [
+        ({"head": {"name": "arcfase"}}, "unknown margin 'arcfase'; did you mean 'arcface'"),
+        ({"head": {"name": 5}}, "head: name is 5, expected str"),
+        ({"head": {"name": None}}, "head: name is None, expected str"),
+        ({"head": {"name": "arcface", "h": 0.3}}, "head: unknown field 'h'"),
+        ({"head": 5}, "head is 5, expected a mapping"),
+        ({"head": None}, "head is None, expected a mapping"),
+        ({"backbone": {"name": "ir_5"}}, "unknown backbone 'ir_5'; did you mean 'ir_50'"),
+        ({"backbone": {"name": ["ir_50"]}}, "backbone: name is .*, expected str"),
+        ({"backbone": {"name": "ir_50", "width": 3}}, "backbone: unknown field 'width'"),
+        ({"head": {"name": "funface", "t_alpha": 2.0}}, "t_alpha is 2.0"),
+        ({"epoch": 3}, "unknown field 'epoch'; did you mean 'epochs'"),
+    ],
+)
+def test_what_does_not_fit_is_named(mapping, message):
+    with pytest.raises(ConfigError, match=message):
+        recipe_from_mapping(mapping, "the test")
+
+
+def test_unknown_names_on_the_command_line():
+    with pytest.raises(ConfigError, match="did you mean 'adaface'"):
+        recipe("--head.name", "adafase")
+    with pytest.raises(ConfigError, match="did you mean 'ir_101'"):
+        recipe("--backbone.name=ir_10l")
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["--optimizer.learning-rat", "1"], "--optimizer.learning-rate"),
+        (["--epochs", "many"], "--epochs"),
+        (["--head.h", "0.3"], "--head.h"),  # cosface has none
+        (["--precision", "half"], "bf16"),
+        (["--head.name"], "--head.name"),
+    ],
+)
+def test_command_line_mistakes_exit_with_the_field(capsys, overrides, message):
+    with pytest.raises(SystemExit) as caught:
+        recipe(*overrides)
+    assert caught.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_values_out_of_range_on_the_command_line():
+    with pytest.raises(ConfigError, match="epochs is 0, expected at least 1"):
+        recipe("--epochs", "0")
+
+
+def test_equal_recipes_are_equal_and_print_alike():
+    assert recipe() == recipe() and to_yaml(recipe()) == to_yaml(recipe())
+    assert recipe("--seed", "1") != recipe()
+
+
+def test_the_described_networks_are_built():
+    one = recipe("--head.name", "funface", "--head.mixing-factor", "0.3", "--head.centre-initialisation", "normal")
+    head = build_head(one.head, 7, one.backbone.embedding_size)
+    assert head.weight.shape == (7, 8)
+    assert head.margin.config.mixing_factor == 0.3
+    backbone = build_backbone(one.backbone)
+    assert backbone.input_size == 16 and backbone.embedding_size == 8
