@@ -265,3 +265,40 @@ def test_what_comes_in_from_outside_is_black_or_the_edge_again():
     assert min(image.min() for image in drawn(white, replace(config, border="repeat"), 20)) == 255
     with pytest.raises(ConfigError, match="border is 'mirror'"):
         replace(config, border="mirror")
+
+
+def test_lighting_is_a_plane_of_brightness_with_its_mean_kept():
+    flat = np.full((31, 31, 3), 100, np.uint8)
+    steepest = 0.0
+    for image in drawn(flat, only("lighting", lighting_strength=0.4), 200):
+        grey = image[..., 0].astype(float)
+        rows, columns = np.mgrid[-1:1:31j, -1:1:31j]
+        plane, *_ = np.linalg.lstsq(
+            np.stack([rows, columns, np.ones_like(rows)], -1).reshape(-1, 3), grey.ravel(), None
+        )
+        assert np.abs(plane @ np.stack([rows, columns, np.ones_like(rows)]).reshape(3, -1) - grey.ravel()).max() < 1
+        assert plane[2] == pytest.approx(100, abs=0.5)
+        steepest = max(steepest, math.hypot(plane[0], plane[1]))
+    assert 38 < steepest < 41
+
+
+def test_turn_moves_columns_around_a_cylinder():
+    """Loop reference at one angle: column x shows what was at R·sin(arcsin(x/R) + φ), slide mostly taken back."""
+    width, angle = 41, math.radians(20)
+    image = np.repeat(np.tile(np.arange(width, dtype=np.uint8) * 6, (5, 1))[..., None], 3, axis=2)
+    config = only("turn", turn_angle=20.0, border="repeat")
+
+    class AlwaysFarthest:
+        def random(self, size):
+            return np.zeros(size)
+
+        def uniform(self, low, high):
+            return high
+
+    turned = augment(image, config, AlwaysFarthest())
+    radius = 0.62 * width
+    for column in range(width):
+        x = column - (width - 1) / 2
+        seen = min(math.asin(x / radius) + angle, math.pi / 2)
+        source = radius * math.sin(seen) - 0.7 * radius * math.sin(angle) + (width - 1) / 2
+        assert abs(int(turned[2, column, 0]) - 6 * min(max(source, 0), width - 1)) <= 1

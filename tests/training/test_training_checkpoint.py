@@ -202,7 +202,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_earlier_checkpoint(tmp_path):
 
 def test_the_limits_of_that_test_are_below_a_checkpoints_size(tmp_path):
     path = save_checkpoint(tmp_path, 1, {"step": 1, "weights": torch.zeros(100_000)}, keep=1)
-    assert 400_500 < path.stat().st_size
+    assert path.stat().st_size > 400_500
     assert zipfile.is_zipfile(path)
 
 

@@ -115,6 +115,7 @@ def test_corrupt_images_are_left_out_counted_and_named(tmp_path):
     assert fm.load(tmp_path / "run").info.loss == "funface"
 
 
+@pytest.mark.slow
 def test_mistakes_end_with_one_clear_line(tmp_path):
     recipe = write_recipe(tmp_path)
     wrong = tmp_path / "wrong.yaml"
@@ -141,6 +142,7 @@ def test_an_unknown_option_names_the_nearest(tmp_path):
     assert "--optimizer.learning-rate" in out + err
 
 
+@pytest.mark.slow
 def test_the_run_folder_says_what_was_done(tmp_path):
     recipe = write_recipe(tmp_path, epochs=2, data={"synthetic_identities": ["mirrored"]}, augmentation={"flip": 0.0})
     code, out, err = run("train", recipe, "--output", tmp_path / "run", "--head.name", "arcface")
@@ -154,6 +156,7 @@ def test_the_run_folder_says_what_was_done(tmp_path):
     assert load_file(tmp_path / "run" / "head.safetensors")["weight"].shape == (8, 16)
 
 
+@pytest.mark.slow
 def test_people_in_both_sets_are_found_and_said(tmp_path):
     recipe = write_recipe(tmp_path, epochs=1, validation={"data": ["orl:3-6"]})
     code, out, err = run("train", recipe, "--output", tmp_path / "run")

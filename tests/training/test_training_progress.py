@@ -22,14 +22,15 @@ def plain_console():
 
 def test_elsewhere_than_in_a_terminal_a_line_comes_now_and_then(clock):
     console = plain_console()
-    with training_progress(console, first_step=10, last_step=50, steps_per_epoch=20) as progress:
-        for step in range(11, 51):
+    with training_progress(console, first_step=10, last_step=60, steps_per_epoch=20) as progress:
+        for step in range(11, 61):
             clock.seconds += 1
             progress.advance(step, images=8, loss=1 / step)
     lines = console.file.getvalue().splitlines()
     assert lines == [
-        "step 26/50  epoch 2/2  loss 0.038  8 images/s  24 s left",
-        "step 42/50  epoch 3/2  loss 0.024  8 images/s  8 s left",
+        "step 26/60  epoch 2/3  loss 0.038  8 images/s  34 s left",
+        "step 42/60  epoch 3/3  loss 0.024  8 images/s  18 s left",
+        "step 58/60  epoch 3/3  loss 0.017  8 images/s  2 s left",
     ]
 
 

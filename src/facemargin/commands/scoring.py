@@ -2,13 +2,16 @@
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from facemargin.data.embedded import ORL_CREDIT
 from facemargin.data.pixels import resize_square
-from facemargin.data.verification import VerificationSet
+from facemargin.data.verification import VerificationSet, contiguous_folds
+from facemargin.errors import DataError
 from facemargin.evaluation import Embed, PairScores, VerificationSummary, evaluate_verification, summarise
 from facemargin.report import FaceGallery
 from facemargin.training.checkpoint import write_atomically, write_text_atomically
@@ -24,16 +27,23 @@ def score_systems(
     systems: Mapping[str, Embed],
     verification_set: VerificationSet,
     folder: Path,
-    grid: str | None = None,
+    grid: Literal["insightface"] | None = None,
     folds: int | None = None,
 ) -> list[VerificationSummary]:
-    """Score every system on the set; writes `folder`/evaluation/SET/SYSTEM.npz and .json, and the gallery of faces
-    that the first system finds best and worst."""
+    """Score every system on the set, in `folds` contiguous folds instead of its own where given.
+
+    Writes `folder`/evaluation/SET/SYSTEM.npz and .json, and the gallery of faces that the first system finds best and
+    worst. Raises DataError where there are more folds than pairs.
+    """
+    if folds is not None and not 2 <= folds <= len(verification_set):
+        raise DataError(f"{folds} folds of {len(verification_set)} pairs; expected 2 or more, and no more than pairs")
     place = folder / "evaluation" / slug(verification_set.name)
     summaries = []
     for position, (system, embed) in enumerate(systems.items()):
         scores = evaluate_verification(embed, verification_set, system)
-        summary = summarise(scores, folds=folds, grid=grid)  # type: ignore[arg-type]
+        if folds is not None:
+            scores = replace(scores, folds_K=contiguous_folds(len(verification_set), folds))
+        summary = summarise(scores, grid=grid)
         write_atomically(place / f"{slug(system)}.npz", scores.save)
         write_text_atomically(place / f"{slug(system)}.json", summary.to_json())
         if position == 0:

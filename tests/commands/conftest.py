@@ -1,0 +1,47 @@
+"""A tiny trained run, made once."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from facemargin.cli import main
+
+RECIPE = {
+    "head": {"name": "funface", "scale": 16.0},
+    "backbone": {"name": "small_resnet", "input_size": 16, "width": 4, "embedding_size": 16},
+    "data": {"train": "orl:1-4", "workers": 0, "cache_decoded": True, "synthetic_identities": ["mirrored"]},
+    "optimizer": {"name": "adamw", "learning_rate": 0.01},
+    "schedule": {"name": "cosine"},
+    "epochs": 6,
+    "batch_size": 20,
+    "logging": {"every_steps": 1},
+}
+
+
+@pytest.fixture(scope="session")
+def trained_run(tmp_path_factory) -> Path:
+    """The folder of a run trained on people 1 to 4; tests write their evaluations elsewhere."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = folder / "tiny.yaml"
+    recipe.write_text(yaml.safe_dump(RECIPE))
+    assert main(["train", str(recipe), "--output", str(folder / "run")]) == 0
+    return folder / "run"
+
+
+@pytest.fixture
+def command(capsys, monkeypatch):
+    """Runs a command line in this process: (exit code, stdout, stderr)."""
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*arguments) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as exit:  # tyro's
+            code = exit.code or 0
+        out, err = capsys.readouterr()
+        assert "Traceback" not in out + err
+        return code, out, err
+
+    return run

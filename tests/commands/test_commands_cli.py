@@ -1,0 +1,97 @@
+import subprocess
+import sys
+
+import pytest
+
+from facemargin import cli
+from facemargin.errors import ConfigError
+from facemargin.version import __version__
+
+
+def test_help_names_every_verb(command):
+    for option in ("--help", "-h"):
+        code, out, err = command(option)
+        assert code == 0 and err == ""
+        for verb, what in cli.VERBS.items():
+            assert verb in out and what in out
+
+
+def test_without_a_verb_the_usage_is_an_error(command):
+    code, out, _ = command()
+    assert code == 2 and "usage: facemargin COMMAND" in out
+
+
+def test_version(command):
+    assert command("--version") == (0, f"facemargin {__version__}\n", "")
+
+
+def test_an_unknown_verb_names_the_nearest(command):
+    code, out, err = command("evalute", "run")
+    assert (code, out) == (2, "")
+    assert err == "unknown command 'evalute'; did you mean 'evaluate'?\n"
+    assert "known: demo, evaluate, list, report, train" in command("xyzzy")[2]
+
+
+@pytest.mark.parametrize("verb", cli.VERBS)
+def test_every_verb_explains_itself(command, verb):
+    code, out, _ = command(verb, "--help")
+    assert code == 0
+    assert f"usage: facemargin {verb}" in out
+
+
+def test_an_unknown_option_names_the_nearest(command):
+    code, out, err = command("evaluate", "run", "--data", "orl:1-2", "--degradde")
+    assert code == 2 and "--degraded" in out + err
+    assert command("report", "run", "--outptu", "x")[0] == 2
+
+
+def test_train_without_a_recipe_is_an_error(command):
+    for arguments in ((), ("--output", "somewhere"), ("--epochs", "3")):
+        code, out, err = command("train", *arguments)
+        assert (code, out) == (2, "")
+        assert "name a recipe first" in err and "demo" in err
+    assert "facemargin train RECIPE" in command("train", "--help")[1]
+
+
+def test_train_lists_the_recipes_fields(command):
+    code, out, _ = command("train", "demo", "--fields", "--head.name", "magface")
+    assert code == 0
+    for text in ("--optimizer.learning-rate", "(default: 0.002)", "--head.lambda-g", "--augmentation.scale"):
+        assert text in out
+    assert "--head.mixing-factor" not in out  # FunFace's
+    assert not any(line.startswith("trained") for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (ConfigError("[/x] is wrong; do that"), 2, "facemargin report: [/x] is wrong; do that\n"),
+        (OSError(28, "No space left on device"), 2, "facemargin report: [Errno 28] No space left on device\n"),
+        (KeyboardInterrupt(), 130, ""),
+    ],
+)
+def test_errors_become_one_line_and_a_code(command, monkeypatch, error, code, text):
+    from facemargin.commands import report
+
+    def fail(arguments):
+        raise error
+
+    monkeypatch.setattr(report, "main", fail)
+    assert command("report", "x") == (code, "", text)
+
+
+def test_long_errors_are_not_broken_into_lines(command, monkeypatch):
+    from facemargin.commands import report
+
+    def fail(arguments):
+        raise ConfigError("word " * 200)
+
+    monkeypatch.setattr(report, "main", fail)
+    monkeypatch.setenv("COLUMNS", "40")
+    assert command("report", "x")[2].count("\n") == 1
+
+
+def test_as_a_program():
+    done = subprocess.run([sys.executable, "-m", "facemargin", "nothing"], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert "unknown command 'nothing'" in done.stderr

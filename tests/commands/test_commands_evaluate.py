@@ -1,0 +1,148 @@
+import json
+import shutil
+
+import numpy as np
+import pytest
+from safetensors.torch import load_file
+
+from facemargin.data.embedded import EmbeddedFaces, embedded_verification_set
+from facemargin.evaluation import PairScores
+from facemargin.inference import load
+
+
+def evaluation(folder, name, system="facemargin"):
+    return PairScores.load(folder / "evaluation" / name / f"{system}.npz")
+
+
+@pytest.mark.slow
+def test_a_run_is_scored_beside_its_degraded_twin_and_the_baselines(command, trained_run, tmp_path):
+    code, out, err = command(
+        "evaluate", trained_run, "--data", "orl:31-33", "--degraded", "--baselines", "orl:1-4", "--views", "one",
+        "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    for text in ("facemargin", "raw pixels", "PCA", "orl:31-33-degraded", "TAR @ FAR 0.01", f"{tmp_path}/out/report"):
+        assert text in out
+    for name in ("orl-31-33", "orl-31-33-degraded"):
+        for system in ("facemargin", "raw-pixels", "PCA"):
+            assert len(evaluation(tmp_path / "out", name, system).scores_K) == 435
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "orl:31-33-degraded" in page and "AT&amp;T" in page
+    # The scores are those of the model.
+    pairs = embedded_verification_set([31, 32, 33])
+    vectors = load(trained_run).embed(pairs.images, views="one").vectors.astype(np.float64)
+    expected = [vectors[a] @ vectors[b] for a, b in zip(pairs.first_K, pairs.second_K, strict=True)]
+    np.testing.assert_allclose(evaluation(tmp_path / "out", "orl-31-33").scores_K, expected, atol=1e-6)
+
+
+def test_the_certainty_ratio_is_a_quality_for_people_of_the_training_set(command, trained_run, tmp_path):
+    options = ("--quality", "certainty-ratio", "--output", tmp_path)
+    code, _, err = command("evaluate", trained_run, "--data", "orl:2-4", *options)
+    assert (code, err) == (0, "")
+    scores = evaluation(tmp_path, "orl-2-4")
+    centres = load_file(trained_run / "head.safetensors")["weight"].double().numpy()
+    assert len(centres) == 8  # 4 people and their mirrored twins
+    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    faces = EmbeddedFaces([2, 3, 4])
+    cosines = load(trained_run).embed(faces).vectors.astype(np.float64) @ centres.T
+    ratios = []
+    for row, label in zip(cosines, faces.labels, strict=True):
+        own = label + 1  # person 2 is the run's class 1
+        hardest = max(value for index, value in enumerate(row) if index != own)
+        ratios.append(np.clip(row[own], 0, 1) / (np.clip(hardest, 0, 1) + 1e-5))
+    pairs = embedded_verification_set([2, 3, 4])
+    np.testing.assert_allclose(scores.quality_a_K, np.array(ratios)[pairs.first_K], rtol=1e-3)
+    assert np.mean(ratios) > 1  # it was trained on them
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--data", "orl:3-6"], "2 people of orl:3-6 were not in the training set (s5, s6)"),
+        (["--data", "orl:31-40"], "10 people of orl:31-40 were not in the training set"),
+    ],
+)
+def test_the_certainty_ratio_of_unknown_people_is_not_known(command, trained_run, tmp_path, options, message):
+    arguments = ["evaluate", trained_run, *options, "--quality", "certainty-ratio", "--output", tmp_path]
+    code, _, err = command(*arguments)
+    assert code == 2 and message in err
+    assert not (tmp_path / "evaluation").exists()
+
+
+def test_a_training_set_that_has_changed_is_noticed(command, trained_run, tmp_path):
+    run = shutil.copytree(trained_run, tmp_path / "run")
+    text = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(text.replace("train: orl:1-4", "train: orl:1-5"))
+    code, _, err = command("evaluate", run, "--data", "orl:2-3", "--quality", "certainty-ratio")
+    assert code == 2 and "8 class centres, its training set orl:1-5 makes 10" in err
+
+
+def write_embeddings(path, people):
+    faces = EmbeddedFaces(people)
+    names = ["/".join(faces.describe(index).split("/")[-2:]) for index in range(len(faces))]
+    vectors_ND = np.random.default_rng(0).normal(size=(len(faces), 4)) + 3 * np.eye(4)[faces.labels % 4]
+    np.savez(path, paths=np.array(names), embeddings=vectors_ND)
+    return path
+
+
+@pytest.mark.parametrize("grid", [[], ["--grid", "insightface"]])
+def test_embeddings_of_another_tool_are_scored_over_folds(command, tmp_path, grid):
+    path = write_embeddings(tmp_path / "theirs.npz", [1, 2, 3])
+    code, out, err = command("evaluate", path, "--data", "orl:1-3", "--folds", "5", *grid, "--output", tmp_path / "out")
+    assert (code, err) == (0, "")
+    assert "theirs" in out and "accuracy ± std of folds" in out
+    summary = json.loads((tmp_path / "out" / "evaluation" / "orl-1-3" / "theirs.json").read_text())
+    thresholds = np.array(summary["accuracy"]["thresholds"])
+    # InsightFace's grid: squared distances 2 − 2c in steps of 0.01, from 0 to 4.
+    distances = (2 - 2 * thresholds) / 0.01
+    assert np.allclose(distances, np.round(distances), atol=1e-6) == bool(grid)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{npz}", "--data", "orl:1-3", "--quality", "certainty-ratio"], "holds embeddings, not a model"),
+        (["{npz}", "--data", "orl:1-3", "--views", "one"], "holds embeddings, not a model"),
+        (["{npz}", "--data", "orl:4"], "holds no embedding of"),
+        (["{npz}", "--data", "orl:1-3", "--degraded"], "holds no embedding of"),
+        (["{run}/model.safetensors", "--data", "orl:1-3", "--quality", "certainty-ratio"], "needs a run folder"),
+        (["{run}", "--data", "orl:1-3", "--grid", "insightface"], "no set has folds: add --folds"),
+        (["{run}", "--data", "orl:1-3", "orl:1-3"], "more than one verification set is called orl-1-3"),
+        (["{run}", "--data", "orl:50-60"], "people 1 to 40"),
+        (["{run}", "--data", "nowhere"], "nowhere does not exist"),
+        (["{run}", "--data"], "--data"),
+        (["{tmp}", "--data", "orl:1-3"], "there is no model file"),
+        (["{tmp}/none", "--data", "orl:1-3"], "there is no model file"),
+        (["{run}", "--data", "orl:1-3", "--baselines", "nowhere"], "nowhere does not exist"),
+    ],
+)
+def test_mistakes_end_with_one_clear_line(command, trained_run, tmp_path, arguments, message):
+    npz = write_embeddings(tmp_path / "theirs.npz", [1, 2, 3])
+    places = {"npz": npz, "run": trained_run, "tmp": tmp_path}
+    code, out, err = command("evaluate", *(word.format(**places) for word in arguments), "--output", tmp_path / "out")
+    assert code == 2
+    assert message in out + err
+    assert not (tmp_path / "out" / "report.html").exists()
+
+
+def test_a_model_file_writes_beside_no_run(command, trained_run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(trained_run / "model.safetensors", tmp_path / "mine.safetensors")
+    code, out, _ = command("evaluate", "mine.safetensors", "--data", "orl:31-32")
+    assert code == 0
+    assert (tmp_path / "evaluations" / "mine" / "report.html").exists()
+    assert "report: evaluations/mine/report.html" in out
+
+
+def test_the_report_of_a_run_is_written(command, trained_run, tmp_path):
+    run = shutil.copytree(trained_run, tmp_path / "run [a]")
+    code, out, _ = command("report", run)
+    assert code == 0 and f"report: {run}/report.html" in out
+    assert "Training loss" in (run / "report.html").read_text()
+
+
+def test_a_folder_without_anything_to_report_is_named(command, tmp_path):
+    code, _, err = command("report", tmp_path)
+    assert code == 2 and "holds nothing to report" in err
+    code, _, err = command("report", tmp_path / "none")
+    assert code == 2 and "is not a folder" in err

@@ -1,0 +1,58 @@
+import pytest
+
+from facemargin.backbones import list_backbones
+from facemargin.commands import listing
+from facemargin.margins import list_margins
+from facemargin.training.recipe import list_recipes
+
+FEW = ["ir_18", "ir_50", "small_resnet"]
+NAMES = {"margins": list_margins(), "backbones": FEW, "recipes": list_recipes()}
+
+
+@pytest.fixture
+def few_backbones(monkeypatch):
+    """Their sizes take a while to compute."""
+    assert set(FEW) <= set(list_backbones())
+    monkeypatch.setattr(listing, "list_backbones", lambda: FEW)
+
+
+def first_words(out):
+    return {word for line in out.splitlines() for word in line.replace("│", " ").split()[:1]}
+
+
+@pytest.mark.usefixtures("few_backbones")
+@pytest.mark.parametrize("kind", NAMES)
+def test_a_kind_shows_its_own(command, kind):
+    code, out, _ = command("list", kind)
+    assert code == 0
+    assert set(NAMES[kind]) <= first_words(out)
+    for other in NAMES.keys() - {kind}:
+        assert not set(NAMES[other]) & first_words(out)
+    assert command("list", "--kind", kind)[1] == out
+
+
+@pytest.mark.usefixtures("few_backbones")
+@pytest.mark.parametrize("columns", ["80", "200"])
+def test_everything_is_shown_by_default(command, monkeypatch, columns):
+    monkeypatch.setenv("COLUMNS", columns)
+    out = command("list")[1]
+    for names in NAMES.values():
+        assert set(names) <= first_words(out)
+    assert "mixing_factor=0.1" in out and "FunFace" in out
+    assert command("list", "all")[1] == out
+
+
+@pytest.mark.usefixtures("few_backbones")
+def test_sizes_are_those_of_the_networks(command):
+    (line,) = [line for line in command("list", "backbones")[1].splitlines() if " ir_50 " in line]
+    assert "112 px" in line and "43.6 M" in line
+
+
+@pytest.mark.slow
+def test_every_backbone_is_listed(command):
+    assert set(list_backbones()) <= first_words(command("list", "backbones")[1])
+
+
+def test_another_kind_is_refused(command):
+    code, out, err = command("list", "losses")
+    assert code == 2 and "backbones" in out + err

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from facemargin.data.source import ImageSource
+from facemargin.errors import DataError
+from facemargin.inference.embeddings_file import EmbeddingsFile
+
+PATHS = ["ann/1.jpg", "ann/2.jpg", "bob/1.jpg"]
+FEATURES_ND = np.array([[3.0, 4.0], [0.0, 0.0], [-2.0, 0.0]], np.float32)
+
+
+class Files(ImageSource):
+    name = "files"
+
+    def __init__(self, *names):
+        self.names = names
+
+    def __len__(self):
+        return len(self.names)
+
+    def read(self, index):
+        raise AssertionError("embeddings are looked up, images are not read")
+
+    def describe(self, index):
+        return self.names[index]
+
+
+def write(path, **arrays):
+    np.savez(path, **{"paths": np.array(PATHS), "embeddings": FEATURES_ND, **arrays})
+    return path
+
+
+def test_images_are_found_by_the_end_of_their_path(tmp_path):
+    file = EmbeddingsFile(write(tmp_path / "e.npz"))
+    embeddings = file.embed(Files("/data/images/bob/1.jpg", "ann/1.jpg", "/x/ann/2.jpg", "bob/1.jpg"))
+    np.testing.assert_allclose(embeddings.vectors, [[-1, 0], [0.6, 0.8], [0, 0], [-1, 0]], atol=1e-7)
+    np.testing.assert_allclose(embeddings.norms, [2, 5, 0, 2])
+    np.testing.assert_array_equal(embeddings.quality, embeddings.norms)
+
+
+def test_no_images_need_no_embeddings(tmp_path):
+    assert len(EmbeddingsFile(write(tmp_path / "e.npz")).embed(Files())) == 0
+
+
+@pytest.mark.parametrize("name", ["1.jpg", "carl/1.jpg", "ann/1.jpg (degraded)", "xann/1.jpg"])
+def test_an_image_that_is_not_there_is_named(tmp_path, name):
+    with pytest.raises(DataError) as caught:
+        EmbeddingsFile(write(tmp_path / "e.npz")).embed(Files("ann/1.jpg", f"/data/{name}"))
+    assert f"e.npz holds no embedding of /data/{name}" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"embeddings": FEATURES_ND[:2]}, r"3 paths and embeddings of shape \(2, 2\) do not fit"),
+        ({"embeddings": FEATURES_ND[0]}, r"embeddings of shape \(2,\) do not fit"),
+        ({"embeddings": np.array([[1, 2], [np.nan, 0], [0, 1]])}, r"the embedding of ann/2\.jpg is not finite"),
+        ({"embeddings": np.array([[1, 2], [0, 0], [np.inf, 1]])}, r"the embedding of bob/1\.jpg is not finite"),
+        ({"embeddings": np.array(PATHS)}, "cannot be read as embeddings"),
+        ({"paths": np.array([{"a": 1}, 2, 3], dtype=object)}, "cannot be read as embeddings"),
+    ],
+)
+def test_values_that_do_not_fit_are_named(tmp_path, arrays, message):
+    with pytest.raises(DataError, match=message) as caught:
+        EmbeddingsFile(write(tmp_path / "e.npz", **arrays))
+    assert "e.npz" in str(caught.value)
+
+
+def test_files_of_something_else_are_named(tmp_path):
+    whole = write(tmp_path / "e.npz").read_bytes()
+    np.save(tmp_path / "array.npy", FEATURES_ND)
+    np.savez(tmp_path / "other.npz", x=FEATURES_ND)
+    damaged = bytearray(whole)
+    damaged[len(whole) // 3] ^= 0xFF
+    contents = {"half": whole[: len(whole) // 2], "empty": b"", "text": b"hello", "flipped": bytes(damaged)}
+    contents["array"] = (tmp_path / "array.npy").read_bytes()
+    contents["other"] = (tmp_path / "other.npz").read_bytes()
+    for name, content in contents.items():
+        path = tmp_path / f"{name}.npz"
+        path.write_bytes(content)
+        with pytest.raises(DataError, match=rf"{name}\.npz cannot be read as embeddings"):
+            EmbeddingsFile(path)
+    with pytest.raises(DataError, match=r"nothing\.npz"):
+        EmbeddingsFile(tmp_path / "nothing.npz")

