@@ -12,8 +12,6 @@ _AUGMENTATIONS: dict[str, Callable[[RGBImage, AugmentationConfig, Generator], RG
     "flip": geometric.flip,
     "color_jitter": photometric.color_jitter,
     "affine": geometric.affine,
-    "turn": geometric.turn,
-    "lighting": photometric.lighting,
     "grayscale": photometric.grayscale,
     "blur": photometric.blur,
     "noise": photometric.noise,

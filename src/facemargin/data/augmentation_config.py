@@ -40,16 +40,6 @@ class AugmentationConfig:
     border: Literal["black", "repeat"] = "black"
     """What comes in from outside: black, or the edge's pixels again."""
 
-    turn: float = 0.0
-    """Probability of turning the head: the picture slides around an upright cylinder (not in FunFace or AdaFace)."""
-    turn_angle: float = 15.0
-    """The angle is drawn from ± this many degrees."""
-
-    lighting: float = 0.0
-    """Probability of light from one side: brightness rises in a random direction (not in FunFace or AdaFace)."""
-    lighting_strength: float = 0.3
-    """Brightness is multiplied by up to 1 ± this at the two far edges."""
-
     grayscale: float = 0.0
     """Probability of removing the colour."""
 
@@ -91,8 +81,6 @@ class AugmentationConfig:
             "rotation",
             "translation",
             "shear",
-            "turn_angle",
-            "lighting_strength",
         ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected 0 or more")
@@ -105,7 +93,6 @@ class AugmentationConfig:
 
 
 PROBABILITIES = (
-    "flip", "color_jitter", "affine", "turn", "lighting", "grayscale",
-    "blur", "noise", "erasing", "low_resolution", "crop",
+    "flip", "color_jitter", "affine", "grayscale", "blur", "noise", "erasing", "low_resolution", "crop",
 )  # fmt: skip
 """The fields that are probabilities, in the order in which the augmentations are applied."""

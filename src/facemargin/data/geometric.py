@@ -12,9 +12,6 @@ from facemargin.data.source import RGBImage
 _BLACK = (0, 0, 0)
 _ERASING_ASPECT = (0.3, 3.3)
 _RECTANGLE_TRIES = 10
-# The cylinder that a head is taken for, in picture widths, and the share of its slide that the framing takes back.
-_CYLINDER_RADIUS = 0.62
-_RECENTRED = 0.7
 
 
 def flip(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
@@ -32,26 +29,8 @@ def affine(image: RGBImage, config: AugmentationConfig, generator: Generator) ->
     shear_about_centre = np.array([[1, shear, -shear * centre[1]], [0, 1, 0], [0, 0, 1]])
     matrix = matrix @ shear_about_centre
     matrix[:, 2] += shift_x * width, shift_y * height
-    return cv2.warpAffine(
-        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=_border(config), borderValue=_BLACK
-    )
-
-
-def turn(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """The head turned about its upright axis, as if the picture were painted on a cylinder a little wider than itself.
-
-    A column x from the axis lies at the angle arcsin(x/R); after the turn by φ it shows what was at R·sin(arcsin(x/R) +
-    φ). The slide of the whole picture, R·sin φ, is mostly taken back: a face is framed after it has turned.
-    """
-    height, width = image.shape[:2]
-    angle = math.radians(config.turn_angle) * generator.uniform(-1, 1)
-    radius = _CYLINDER_RADIUS * width
-    column_W = np.arange(width) - (width - 1) / 2
-    seen_W = np.clip(np.arcsin(column_W / radius) + angle, -math.pi / 2, math.pi / 2)
-    source_W = radius * (np.sin(seen_W) - _RECENTRED * math.sin(angle)) + (width - 1) / 2
-    map_x = np.ascontiguousarray(np.broadcast_to(source_W.astype(np.float32), (height, width)))
-    map_y = np.repeat(np.arange(height, dtype=np.float32)[:, None], width, axis=1)
-    return cv2.remap(image, map_x, map_y, cv2.INTER_LINEAR, borderMode=_border(config), borderValue=_BLACK)
+    border = cv2.BORDER_REPLICATE if config.border == "repeat" else cv2.BORDER_CONSTANT
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=_BLACK)
 
 
 def erasing(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
@@ -68,10 +47,6 @@ def crop(image: RGBImage, config: AugmentationConfig, generator: Generator) -> R
     canvas = np.zeros_like(image)
     canvas[rows, columns] = image[rows, columns]
     return canvas
-
-
-def _border(config: AugmentationConfig) -> int:
-    return cv2.BORDER_REPLICATE if config.border == "repeat" else cv2.BORDER_CONSTANT
 
 
 def _random_rectangle(

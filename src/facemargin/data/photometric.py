@@ -30,16 +30,6 @@ def color_jitter(image: RGBImage, config: AugmentationConfig, generator: Generat
     return image
 
 
-def lighting(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """Brighter towards a random direction: multiplied by 1 + k·(x·cos φ + y·sin φ), x and y from −1 to 1."""
-    height, width = image.shape[:2]
-    angle = generator.uniform(0, 2 * np.pi)
-    strength = generator.uniform(0, config.lighting_strength)
-    across_W, down_H = np.linspace(-1, 1, width), np.linspace(-1, 1, height)[:, None]
-    factor_HW = 1 + strength * (np.cos(angle) * across_W + np.sin(angle) * down_H)
-    return np.clip(np.rint(image * factor_HW[..., None]), 0, 255).astype(np.uint8)
-
-
 def grayscale(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
     """Three equal channels of luma (ITU-R BT.601)."""
     return _grey(image)
