@@ -100,13 +100,15 @@ def test_the_demo_trains_evaluates_and_reports(command, tmp_path, monkeypatch, s
 
 
 @pytest.mark.slow
-def test_the_baselines_read_the_squares_around_the_faces(tmp_path, monkeypatch):
+def test_the_baselines_read_squares_and_whole_frames(tmp_path, monkeypatch):
     monkeypatch.setattr(
         demo, "load", lambda folder: SimpleNamespace(embed=lambda images: fit_pixel_embed(images)(images))
     )
     clean, degraded = demo.evaluate_demo(tmp_path, range(1, 4), range(4, 6))
-    pixels = fit_pixel_embed(EmbeddedFaces(range(1, 4)))(EmbeddedFaces(range(4, 6)))
-    stored = PairScores.load(tmp_path / "evaluation" / "orl-full-4-5" / "raw-pixels.npz")
-    vectors = pixels.vectors.astype(np.float64)
-    np.testing.assert_allclose(stored.scores_K[0], vectors[0] @ vectors[1], atol=1e-6)
-    assert [one.system for one in clean] == [one.system for one in degraded] == ["facemargin", "raw pixels", "PCA"]
+    for name, square in (("raw-pixels", True), ("raw-pixels-whole-frame", False)):
+        train, test = (EmbeddedFaces(people, square=square) for people in (range(1, 4), range(4, 6)))
+        vectors = fit_pixel_embed(train)(test).vectors.astype(np.float64)
+        (stored,) = (tmp_path / "evaluation" / "orl-full-4-5").glob(f"{name}.npz")
+        np.testing.assert_allclose(PairScores.load(stored).scores_K[0], vectors[0] @ vectors[1], atol=1e-6)
+    systems = ["facemargin", "raw pixels", "raw pixels (whole frame)", "PCA", "PCA (whole frame)"]
+    assert [one.system for one in clean] == [one.system for one in degraded] == systems

@@ -9,17 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from facemargin.atomic import remove_partial_files, write_atomically, write_text_atomically
 from facemargin.errors import CheckpointError
 from facemargin.inference.model_file import ModelInfo, save_model
-from facemargin.training.checkpoint import (
-    checkpoint_steps,
-    latest_checkpoint,
-    load_checkpoint,
-    remove_partial_files,
-    save_checkpoint,
-    write_atomically,
-    write_text_atomically,
-)
+from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint, load_checkpoint, save_checkpoint
 
 
 def state(step, size=10):

@@ -63,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
         }
     )
     report = write_run_report(own.output)
-    console.print(demo_table(summaries))
+    for of_set in summaries:
+        console.print(demo_table(of_set))
     console.print(f"{time.monotonic() - started:.0f} s in all; report: {report}", highlight=False, markup=False)
     return 0
 
@@ -71,13 +72,15 @@ def main(arguments: Sequence[str]) -> int:
 def evaluate_demo(folder: Path, train_people: range, test_people: range) -> list[list[VerificationSummary]]:
     """Score the run's model and the baselines on the test people, clean and degraded: one list of summaries a set.
 
-    The model reads whole frames; the baselines read the frames' squares around the face, where they do better.
+    The model reads whole frames; the baselines both these and the usual squares around the face.
     """
-    squares = EmbeddedFaces(train_people, square=True)
+    frames, squares = (EmbeddedFaces(train_people, square=square) for square in (False, True))
     systems: dict[str, Embed] = {
         "facemargin": load(folder).embed,
         "raw pixels": on_squares(fit_pixel_embed(squares)),
+        "raw pixels (whole frame)": fit_pixel_embed(frames),
         "PCA": on_squares(fit_pca_embed(squares, PCA_COMPONENTS)),
+        "PCA (whole frame)": fit_pca_embed(frames, PCA_COMPONENTS),
     }
     clean = embedded_verification_set(test_people, square=False)
     return [score_systems(systems, one, folder) for one in (clean, degraded_twin(clean))]
@@ -88,15 +91,14 @@ def on_squares(embed: Embed) -> Embed:
     return lambda images: embed(FaceSquares(images))
 
 
-def demo_table(summaries: Sequence[Sequence[VerificationSummary]]) -> Table:
-    """One row a system and set: TAR at each FAR and best balanced accuracy."""
-    fars = [point.target_far for point in summaries[0][0].tar_at_far.points][::-1]
-    table = Table("set", "system", *(f"TAR @ FAR {far:g}" for far in fars), "best balanced accuracy")
-    for of_set in summaries:
-        for one in of_set:
-            tars = [f"{point.tar:.3f}" for point in one.tar_at_far.points][::-1]
-            table.add_row(one.dataset, one.system, *tars, f"{one.balanced_accuracy.value:.3f}")
-        table.add_section()
+def demo_table(summaries: Sequence[VerificationSummary]) -> Table:
+    """One row a system of one set: TAR at each FAR and best balanced accuracy."""
+    fars = [point.target_far for point in summaries[0].tar_at_far.points][::-1]
+    table = Table("system", *(f"TAR @\nFAR {far:g}" for far in fars), "best balanced\naccuracy")
+    table.title = f"{summaries[0].dataset}: {summaries[0].genuine} genuine, {summaries[0].impostors:,} impostor pairs"
+    for one in summaries:
+        tars = [f"{point.tar:.3f}" for point in one.tar_at_far.points][::-1]
+        table.add_row(one.system, *tars, f"{one.balanced_accuracy.value:.3f}")
     return table
 
 

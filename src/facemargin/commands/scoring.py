@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 
+from facemargin.atomic import write_atomically, write_text_atomically
 from facemargin.data.embedded import ORL_CREDIT
 from facemargin.data.pixels import resize_square
 from facemargin.data.verification import VerificationSet, contiguous_folds
 from facemargin.errors import DataError
 from facemargin.evaluation import Embed, PairScores, VerificationSummary, evaluate_verification, summarise
 from facemargin.report import FaceGallery
-from facemargin.training.checkpoint import write_atomically, write_text_atomically
 
 # Faces kept for the report, and their size in pixels.
 _GALLERY_FACES = 24

@@ -19,7 +19,7 @@ EVALUATION_FOLDER = "evaluation"
 FACES_FILE = "faces.npz"
 
 _ORDER = {"facemargin": 0, "raw pixels": 2, "PCA": 3}
-"""The run's own model comes first, the baselines last, whatever else was evaluated between them."""
+"""The run's own model comes first, the baselines and their variants last, whatever else was evaluated between them."""
 
 EnvironmentValue = str | int | float | bool | None
 
@@ -119,6 +119,10 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
         systems.append(scores)
     return DatasetEvaluation(
         dataset=systems[0].dataset if systems else folder.name,
-        systems=sorted(systems, key=lambda scores: _ORDER.get(scores.system, 1)),
+        systems=sorted(systems, key=_rank),
         faces=FaceGallery.load(faces) if faces.exists() else None,
     )
+
+
+def _rank(scores: PairScores) -> int:
+    return next((rank for name, rank in _ORDER.items() if scores.system.startswith(name)), 1)

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from facemargin.atomic import write_text_atomically
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP
 from facemargin.report.content import ReportContent, load_run
@@ -18,7 +19,6 @@ from facemargin.report.gallery import FaceGallery
 from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
 from facemargin.report.training_section import training_figures, validation_figures
-from facemargin.training.checkpoint import write_text_atomically
 
 REPORT_FILE = "report.html"
 FACES_A_ROW = 8

@@ -4,24 +4,21 @@ One file a checkpoint, `checkpoints/step_00001234.pt`: written beside its place,
 hold plain tensors and numbers and are read with `weights_only=True`: a checkpoint cannot run code.
 """
 
-import contextlib
 import logging
-import os
 import pickle
 import re
 import zipfile
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from facemargin.atomic import write_atomically
 from facemargin.errors import CheckpointError
 
 logger = logging.getLogger(__name__)
 
 _NAME = re.compile(r"step_(\d+)\.pt")
-_PARTIAL = ".partial"
 
 
 def checkpoint_steps(folder: Path) -> dict[int, Path]:
@@ -46,49 +43,6 @@ def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -
     for old in [old for old_step, old in checkpoint_steps(folder).items() if old_step <= step][:-keep]:
         old.unlink()
     return path
-
-
-def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary path)`, flush, and rename to `path`: it appears whole or not at all.
-
-    Folders are made as needed. Raises CheckpointError naming `path` if it cannot be written.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise CheckpointError(f"cannot write {path}: {error}") from error
-    finally:
-        _remove(temporary)
-
-
-def write_text_atomically(path: Path, text: str) -> None:
-    """`write_atomically` for text, in UTF-8."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
-
-
-def remove_partial_files(folder: Path) -> None:
-    """Delete what a process that was killed while it wrote has left in `folder`."""
-    for path in folder.glob(f".*{_PARTIAL}"):
-        _remove(path)
-
-
-def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # a folder that cannot be written to holds nothing of ours
-        path.unlink()
-
-
-def _flush_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:

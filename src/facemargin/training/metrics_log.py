@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from facemargin.training.checkpoint import write_text_atomically
+from facemargin.atomic import write_text_atomically
 
 
 class MetricsLog:

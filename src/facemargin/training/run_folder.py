@@ -10,15 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from facemargin.atomic import remove_partial_files, write_atomically, write_text_atomically
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.inference.model_file import save_model
-from facemargin.training.checkpoint import (
-    checkpoint_steps,
-    latest_checkpoint,
-    remove_partial_files,
-    write_atomically,
-    write_text_atomically,
-)
+from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.config import CheckpointConfig, DataConfig, LoggingConfig, Recipe
 from facemargin.training.environment import environment
 from facemargin.training.recipe import recipe_from_mapping

@@ -1,0 +1,53 @@
+"""Files that appear whole or not at all, whatever kills the process or fills the disk."""
+
+import contextlib
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from facemargin.errors import CheckpointError
+
+_PARTIAL = ".partial"
+
+
+def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
+    """Call `write(temporary path)`, flush, and rename to `path`: it appears whole or not at all.
+
+    Folders are made as needed. Raises CheckpointError naming `path` if it cannot be written.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write(temporary)
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        _flush_folder(path.parent)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
+        raise CheckpointError(f"cannot write {path}: {error}") from error
+    finally:
+        _remove(temporary)
+
+
+def write_text_atomically(path: Path, text: str) -> None:
+    """`write_atomically` for text, in UTF-8."""
+    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def remove_partial_files(folder: Path) -> None:
+    """Delete what a process that was killed while it wrote has left in `folder`."""
+    for path in folder.glob(f".*{_PARTIAL}"):
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    with contextlib.suppress(OSError):  # a folder that cannot be written to holds nothing of ours
+        path.unlink()
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
