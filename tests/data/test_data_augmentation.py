@@ -265,3 +265,13 @@ def test_what_comes_in_from_outside_is_black_or_the_edge_again():
     assert min(image.min() for image in drawn(white, replace(config, border="repeat"), 20)) == 255
     with pytest.raises(ConfigError, match="border is 'mirror'"):
         replace(config, border="mirror")
+
+
+def test_erasing_hides_with_black_or_with_greys_of_all_levels():
+    white = np.full((20, 20, 3), 255, np.uint8)
+    config = only("erasing", erasing_area=(0.1, 0.2))
+    assert {int(image.min()) for image in drawn(white, config, 30)} == {0}
+    greys = [int(image.min()) for image in drawn(white, replace(config, erasing_fill="grey"), 200)]
+    assert min(greys) < 20 and max(greys) > 235 and len(set(greys)) > 80
+    for image in drawn(white, replace(config, erasing_fill="grey"), 20):
+        assert len(np.unique(image)) <= 2 and (image == image[..., :1]).all()

@@ -6,6 +6,7 @@ from typing import Literal
 from facemargin.errors import ConfigError
 
 _BORDERS = ("black", "repeat")
+_FILLS = ("black", "grey")
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,11 @@ class AugmentationConfig:
     """The share of the noise in the blend."""
 
     erasing: float = 0.0
-    """Probability of blackening a rectangle of aspect ratio 0.3 to 3.3."""
+    """Probability of hiding a rectangle of aspect ratio 0.3 to 3.3."""
     erasing_area: tuple[float, float] = (0.01, 0.1)
     """The rectangle's share of the image."""
+    erasing_fill: Literal["black", "grey"] = "black"
+    """What hides it: black, as in FunFace, or a grey drawn at random, which leaves dark hair its meaning."""
 
     low_resolution: float = 0.0
     """Probability of shrinking the image and enlarging it again, with interpolations drawn at random."""
@@ -84,8 +87,9 @@ class AugmentationConfig:
         ):
             if getattr(self, name) < 0:
                 raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected 0 or more")
-        if self.border not in _BORDERS:
-            raise ConfigError(f"augmentation border is {self.border!r}, expected one of {', '.join(_BORDERS)}")
+        for name, choices in (("border", _BORDERS), ("erasing_fill", _FILLS)):
+            if getattr(self, name) not in choices:
+                raise ConfigError(f"augmentation {name} is {getattr(self, name)!r}, expected one of {choices}")
         for name in (field.name for field in fields(self) if isinstance(field.default, tuple)):
             low, high = getattr(self, name)
             if not 0 < low <= high:

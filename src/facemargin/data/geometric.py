@@ -34,10 +34,10 @@ def affine(image: RGBImage, config: AugmentationConfig, generator: Generator) ->
 
 
 def erasing(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """A random rectangle blackened (Zhong et al., "Random erasing data augmentation", AAAI 2020)."""
+    """A random rectangle hidden (Zhong et al., "Random erasing data augmentation", AAAI 2020)."""
     rows, columns = _random_rectangle(image, config.erasing_area, _ERASING_ASPECT, generator)
     erased = image.copy()
-    erased[rows, columns] = 0
+    erased[rows, columns] = generator.integers(256) if config.erasing_fill == "grey" else 0
     return erased
 
 
