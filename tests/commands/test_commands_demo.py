@@ -88,7 +88,7 @@ def test_the_demo_trains_evaluates_and_reports(command, tmp_path, monkeypatch, s
     code, out, err = command("demo", "--split", split, "--output", output, *TINY)
     assert (code, err) == (0, "")
     assert f"report: {output}/report.html" in out
-    for text in ("raw pixels", "PCA", "facemargin", "orl-full:4-5", "orl-full:4-5-degraded", "best balanced accuracy"):
+    for text in ("raw pixels", "PCA", "facemargin", "orl-full:4-5", "orl-full:4-5-degraded", "best balanced"):
         assert text in out
     page = (output / "report.html").read_text()
     assert "seconds of training" in page and "orl-full:1-3" in page
