@@ -7,6 +7,14 @@ import pytest
 from facemargin.training.interrupt import interruptible
 
 
+@pytest.fixture(autouse=True)
+def default_handler():
+    """A process started in the background inherits an ignored SIGINT; these tests start from Python's own handler."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def send(number):
     os.kill(os.getpid(), number)
 
