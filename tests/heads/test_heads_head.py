@@ -54,7 +54,7 @@ CORNERS = {
 def test_corners_have_finite_losses_and_gradients(name, implementation, corner, dtype):
     head, x, y = head_and_batch(name, implementation)
     x = CORNERS[corner](x, head.weight.detach(), y)
-    x = x.clamp(-6e4, 6e4).to(dtype).requires_grad_()
+    x = (x.clamp(-6e4, 6e4) if dtype == torch.float16 else x).to(dtype).requires_grad_()
     with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
         out = head(x, y)
     out.loss.backward()

@@ -5,6 +5,9 @@ the target logit. `reference_losses` turns target logits into the batch's per-sa
 """
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -33,9 +36,9 @@ def mean_std(values: list[float]) -> tuple[float, float]:
     return mean, math.sqrt(sum((v - mean) ** 2 for v in values) / (len(values) - 1))
 
 
-def cross_entropies(cosine_rows, labels, target_logits, scale) -> list[float]:
+def cross_entropies(cosine_rows, labels, target_logits, scales) -> list[float]:
     losses = []
-    for row, label, target in zip(cosine_rows, labels, target_logits, strict=True):
+    for row, label, target, scale in zip(cosine_rows, labels, target_logits, scales, strict=True):
         logits = [target if j == label else scale * c for j, c in enumerate(row)]
         peak = max(logits)
         losses.append(peak + math.log(sum(math.exp(v - peak) for v in logits)) - target)
@@ -118,28 +121,152 @@ def no_q(feature_norms, cosine_rows, labels, state):
     return [None] * len(labels)
 
 
-# name -> (create_head's margin, its settings, the reference's q and target logit)
+def curricularface_target(c, a, q):
+    return 64 * (math.cos(math.acos(c) + 0.5) if c > math.cos(math.pi - 0.5) else c - 0.5 * math.sin(math.pi - 0.5))
+
+
+def curricularface_negative(negative, c, state):
+    if negative > math.cos(math.acos(c) + 0.5):
+        return negative * (state["t"] + negative)
+    return negative
+
+
+def curricularface_q(feature_norms, cosine_rows, labels, state):
+    """Only advances t; the margin is constant."""
+    own = [row[label] for row, label in zip(cosine_rows, labels, strict=True)]
+    state["t"] = 0.01 * sum(own) / len(own) + 0.99 * state.get("t", 0)
+    return no_q(feature_norms, cosine_rows, labels, state)
+
+
+def mv_am_target(c, a, q):
+    return 32 * (c - 0.35 if c > 0 else c)
+
+
+def mv_arc_target(c, a, q):
+    return 32 * (math.cos(math.acos(c) + 0.35) if c > 0 else c)
+
+
+def mv_am_hard_target(c, a, q):
+    return 32 * (c - 0.35)
+
+
+def mv_arc_hard_target(c, a, q):
+    return 32 * (math.cos(math.acos(c) + 0.35) if c > math.cos(math.pi - 0.35) else c - 0.35 * math.sin(0.35))
+
+
+def mv_am_negative(negative, c, state):
+    return 1.2 * negative + 0.2 if negative > c - 0.35 else negative
+
+
+def mv_arc_negative(negative, c, state):
+    return 1.2 * negative + 0.2 if negative > math.cos(math.acos(c) + 0.35) else negative
+
+
+def elastic_arc_target(c, a, q):
+    return 64 * math.cos(math.acos(c) + q)
+
+
+def elastic_cos_target(c, a, q):
+    return 64 * (c - q)
+
+
+def elastic_q(mean, sigma, order):
+    def margins(feature_norms, cosine_rows, labels, state):
+        state["step"] = state.get("step", 0) + 1
+        philox = np.random.Philox(key=[0, 0], counter=[0, 0, 3, state["step"]])
+        draws = list(np.random.Generator(philox).normal(mean, sigma, len(labels)))
+        if order == "random":
+            return draws
+        own = [row[label] for row, label in zip(cosine_rows, labels, strict=True)]
+        easiest_first = sorted(range(len(own)), key=lambda i: -own[i])
+        if order == "released":
+            return [sorted(draws)[i] for i in easiest_first]
+        # The k-th easiest sample gets the k-th smallest margin.
+        return [sorted(draws)[easiest_first.index(i)] for i in range(len(own))]
+
+    return margins
+
+
+def sphereface_q(feature_norms, cosine_rows, labels, state):
+    """Only advances λ; the margin is constant."""
+    state["step"] = state.get("step", 0) + 1
+    annealing = max(5, 1000 / (1 + 0.12 * state["step"]))
+    return [annealing] * len(labels)
+
+
+def sphereface_target(c, a, annealing):
+    theta = math.acos(c)
+    k = min(int(theta / (math.pi / 4)), 3)
+    psi = (-1) ** k * math.cos(4 * theta) - 2 * k
+    return a * (annealing * c + psi) / (1 + annealing)
+
+
+def filtered_negative(negative, c, state):
+    return 0.0 if negative > 0.3 else negative
+
+
+@dataclass
+class Loss:
+    """create_head's margin and settings; the reference's q, target logit, replaced negative, and scale (None: the
+    feature norm)."""
+
+    margin: str
+    target: Callable
+    q: Callable = no_q
+    negative: Callable = lambda negative, c, state: negative
+    scale: float | None = 64
+    settings: dict[str, Any] = field(default_factory=dict)
+    #: whether q is what margin_scaler_B returns
+    returns_q: bool = True
+
+
 LOSSES = {
-    "normface": ("normface", {}, no_q, normface_target),
-    "cosface": ("cosface", {}, no_q, cosface_target),
-    "arcface": ("arcface", {}, no_q, arcface_target),
-    "arcface-insightface": ("arcface", {"gradient": "insightface"}, no_q, arcface_target),
-    "combined": ("combined", {"m1": 0.9, "m2": 0.4, "m3": 0.15}, no_q, combined_target),
-    "magface": ("magface", {}, no_q, magface_target),
-    "magface-hard": ("magface", {"easy_margin": False}, no_q, magface_hard_target),
-    "adaface": ("adaface", {}, adaface_q, adaface_target),
-    "funface": ("funface", {}, funface_q, funface_target),
+    "normface": Loss("normface", normface_target),
+    "cosface": Loss("cosface", cosface_target),
+    "cosface-filtered": Loss(
+        "cosface", cosface_target, negative=filtered_negative, settings={"interclass_filtering_threshold": 0.3}
+    ),
+    "arcface": Loss("arcface", arcface_target),
+    "arcface-insightface": Loss("arcface", arcface_target, settings={"gradient": "insightface"}),
+    "combined": Loss("combined", combined_target, settings={"m1": 0.9, "m2": 0.4, "m3": 0.15}),
+    "magface": Loss("magface", magface_target),
+    "magface-hard": Loss("magface", magface_hard_target, settings={"easy_margin": False}),
+    "adaface": Loss("adaface", adaface_target, adaface_q),
+    "funface": Loss("funface", funface_target, funface_q),
+    "funface-filtered": Loss(
+        "funface", funface_target, funface_q, filtered_negative, settings={"interclass_filtering_threshold": 0.3}
+    ),
+    "curricularface": Loss("curricularface", curricularface_target, curricularface_q, curricularface_negative),
+    "mv_am": Loss("mv_am", mv_am_target, negative=mv_am_negative, scale=32),
+    "mv_arc": Loss("mv_arc", mv_arc_target, negative=mv_arc_negative, scale=32),
+    "mv_am-hard": Loss("mv_am", mv_am_hard_target, negative=mv_am_negative, scale=32, settings={"easy_margin": False}),
+    "mv_arc-hard": Loss(
+        "mv_arc", mv_arc_hard_target, negative=mv_arc_negative, scale=32, settings={"easy_margin": False}
+    ),
+    "elasticface_arc": Loss("elasticface_arc", elastic_arc_target, elastic_q(0.5, 0.05, "random")),
+    "elasticface_arc_plus": Loss("elasticface_arc_plus", elastic_arc_target, elastic_q(0.5, 0.0175, "hardness")),
+    "elasticface_cos": Loss("elasticface_cos", elastic_cos_target, elastic_q(0.35, 0.05, "random")),
+    "elasticface_cos_plus": Loss("elasticface_cos_plus", elastic_cos_target, elastic_q(0.35, 0.02, "hardness")),
+    "elasticface_cos_plus-released": Loss(
+        "elasticface_cos_plus", elastic_cos_target, elastic_q(0.35, 0.02, "released"), settings={"order": "released"}
+    ),
+    "sphereface": Loss("sphereface", sphereface_target, sphereface_q, scale=None, returns_q=False),
 }
 
 
 def reference_step(name, features, labels, centres, state):
     """One step's (mean loss, per-sample cross-entropies, per-sample q), advancing `state`."""
-    _, _, q_of, target_of = LOSSES[name]
+    loss = LOSSES[name]
     rows, feature_norms = cosines(features, centres), norms(features)
-    q = q_of(feature_norms, rows, labels, state)
-    targets = [target_of(row[label], a, qi) for row, label, a, qi in zip(rows, labels, feature_norms, q, strict=True)]
-    losses = cross_entropies(rows, labels, targets, 64)
+    q = loss.q(feature_norms, rows, labels, state)
+    targets = [loss.target(row[y], a, qi) for row, y, a, qi in zip(rows, labels, feature_norms, q, strict=True)]
+    replaced = [
+        [c if j == y else loss.negative(c, row[y], state) for j, c in enumerate(row)]
+        for row, y in zip(rows, labels, strict=True)
+    ]
+    scales = feature_norms if loss.scale is None else [loss.scale] * len(rows)
+    losses = cross_entropies(replaced, labels, targets, scales)
     total = sum(losses) / len(losses)
-    if name.startswith("magface"):
+    if loss.margin == "magface":
         total += magface_regulariser(feature_norms)
     return total, losses, q

@@ -1,7 +1,9 @@
+import math
+
 import numpy as np
 import pytest
 import torch
-from reference import LOSSES, reference_step
+from reference import LOSSES, cosines, reference_step
 
 from facemargin.heads import create_head
 
@@ -21,8 +23,8 @@ def random_steps(seed: int, steps: int = 3):
 
 
 def head_for(name: str, centres: np.ndarray, implementation: str):
-    margin, settings, _, _ = LOSSES[name]
-    head = create_head(margin, C, D, implementation=implementation, **settings).double()
+    loss = LOSSES[name]
+    head = create_head(loss.margin, C, D, implementation=implementation, **loss.settings).double()
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(centres))
     return head
@@ -39,7 +41,7 @@ def test_losses_equal_the_loop_reference(name: str, implementation: str):
         loss, losses, q = reference_step(name, features, labels, centres, state)
         np.testing.assert_allclose(out.loss.item(), loss, rtol=1e-10)
         np.testing.assert_allclose(out.losses_B.detach().numpy(), losses, rtol=1e-9, atol=1e-12)
-        if q[0] is not None:
+        if q[0] is not None and LOSSES[name].returns_q:
             np.testing.assert_allclose(out.margin_scaler_B.numpy(), q, rtol=1e-10, atol=1e-12)
     if name in ("adaface", "funface"):
         assert head.margin.norm_statistics.mean.item() == pytest.approx(state["mean"], rel=1e-12)
@@ -49,21 +51,36 @@ def test_losses_equal_the_loop_reference(name: str, implementation: str):
         assert head.margin.ratio_statistics.std.item() == pytest.approx(state["ratio_std"], rel=1e-12)
 
 
+def test_the_random_steps_reach_every_branch():
+    """Else the comparison above would say nothing about hard negatives, easy margins or the far end of a margin."""
+    own, replaced = [], dict.fromkeys(LOSSES, 0)
+    for features, labels, centres in random_steps(3):
+        rows = cosines(features, centres)
+        own += [row[y] for row, y in zip(rows, labels, strict=True)]
+        for name, loss in LOSSES.items():
+            for row, y in zip(rows, labels, strict=True):
+                replaced[name] += sum(loss.negative(c, row[y], {"t": 0.1}) != c for j, c in enumerate(row) if j != y)
+    assert min(own) < math.cos(math.pi - 0.5) < 0 < math.cos(math.pi / 4) < max(own)
+    hard = [n for n in LOSSES if n.startswith(("curricular", "mv_")) or n.endswith("filtered")]
+    assert all(0 < replaced[name] < 3 * B * (C - 1) for name in hard)
+
+
 @pytest.mark.parametrize("implementation", ["eager", "chunked"])
 @pytest.mark.parametrize("name", [n for n in LOSSES if n != "arcface-insightface"])
 def test_gradients_equal_finite_differences(name: str, implementation: str):
     features, labels, centres = next(random_steps(5, 1))
     # A norm at a clamp's edge or a target cosine at the easy margin's zero has two one-sided slopes: stay away.
-    head = head_for(name, centres, implementation).eval()
+    head = head_for(name, centres, implementation)
     x = torch.from_numpy(features).requires_grad_()
     y = torch.from_numpy(labels)
+    q = head(x, y).margin_scaler_B
+    head.eval()
 
     def loss_of(x_BD, w_CD):
         return torch.func.functional_call(head, {"weight": w_CD}, (x_BD, y)).loss
 
-    # AdaFace and FunFace hold q constant by definition, which finite differences do not: freeze q for the check.
-    if name in ("adaface", "funface"):
-        q = head(x, y).margin_scaler_B
+    # Margins that adapt hold q constant by definition, which finite differences do not: freeze q for the check.
+    if not name.startswith("magface"):
         head.margin.margin_scaler = lambda terms, norm_B: q
     w = head.weight.detach().clone().requires_grad_()
     assert torch.autograd.gradcheck(loss_of, (x, w), eps=1e-6, atol=1e-6, rtol=1e-5)

@@ -25,6 +25,18 @@ def test_every_margin_of_the_first_release_is_listed():
         (lambda: create_margin("cosface", scale=-1.0), "scale is -1.0"),
         (lambda: create_margin("magface", lower_norm=200.0), "lower_norm < upper_norm"),
         (lambda: create_margin("funface", certainty_ratio_bound=-1.0), "certainty_ratio_bound"),
+        (lambda: create_margin("cosface", interclass_filtering_threshold=1.5), "interclass_filtering_threshold is 1.5"),
+        (lambda: create_margin("mv_am", interclass_filtering_threshold=0.4), "MV-Softmax re-weights hard negatives"),
+        (lambda: create_margin("curricularface", interclass_filtering_threshold=0.4), "leave it out"),
+        (lambda: create_margin("curricularface", t_alpha=0.0), "t_alpha is 0.0"),
+        (lambda: create_margin("mv_arc", t=0.2), "t is 0.2, expected 1 or more"),
+        (lambda: create_margin("elasticface_cos", sigma=-0.1), "sigma is -0.1"),
+        (lambda: create_margin("sphereface", multiplier=0), "multiplier is 0"),
+        (lambda: create_margin("sphereface", lambda_end=2000.0), "lambda_end 2000.0"),
+        (
+            lambda: create_margin("sphereface", scale=64.0),
+            "setting of sphereface",
+        ),
     ],
 )
 def test_mistakes_are_named(call, message):

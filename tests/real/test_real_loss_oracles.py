@@ -22,6 +22,7 @@ FIXTURES = {
     "arcface_clip": ("arcface", {}),
     "cosface": ("cosface", {}),
     "magface": ("magface", {}),
+    "curricularface": ("curricularface", {"t": "t"}),
 }
 
 

@@ -17,6 +17,7 @@ class Purpose(IntEnum):
     AUGMENTATION = 0
     ORDER = 1
     DEGRADATION = 2
+    MARGIN = 3
 
 
 def sample_generator(seed: int, epoch: int, index: int, purpose: Purpose = Purpose.AUGMENTATION) -> np.random.Generator:

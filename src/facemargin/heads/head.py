@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.heads.initialisation import initial_centres
-from facemargin.heads.normalisation import nonzero, row_norms
+from facemargin.heads.normalisation import nonzero, row_norms, unit_rows
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS, softmax_terms
 from facemargin.margins.base import Margin, check_settings, create_margin, margin_class
 from facemargin.margins.certainty_ratio import certainty_ratio
@@ -85,8 +85,10 @@ class Head(nn.Module):
         with torch.no_grad():
             # Row dots alone: what decides which negatives are hard is known before the product with all centres.
             target_cosine_B = (x_BD * weight_CD[y_B]).sum(1) / nonzero(row_norms(weight_CD[y_B]))
-        hard_negatives = self.margin.negatives(target_cosine_B)
         scale_B = self.margin.scale(norm_B)
+        if self.training:
+            self.margin.observe_targets(target_cosine_B)
+        hard_negatives = self.margin.negatives(target_cosine_B)
         terms = softmax_terms(x_BD, weight_CD, y_B, scale_B, hard_negatives, self.implementation)
         if self.training:
             self.margin.observe(terms, norm_B)
@@ -94,7 +96,8 @@ class Head(nn.Module):
         # Cross-entropy: log(exp(target) + Σ exp(negatives)) − target. Not softplus: it turns linear at 20.
         losses_B = torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
         parts = {"softmax": losses_B.sum() / max(len(losses_B), 1)}
-        parts |= self.margin.extra_losses(terms, norm_B, y_B)
+        centres_BD = unit_rows(weight_CD[y_B]) if self.margin.needs_centres else None
+        parts |= self.margin.extra_losses(terms, norm_B, y_B, centres_BD)
 
         def spread(values: Tensor, fill: float) -> Tensor:
             if whole:
@@ -140,15 +143,18 @@ def create_head(
     implementation: str = "auto",
     centre_initialisation: str | None = None,
     generator: torch.Generator | None = None,
+    seed: int = 0,
     **settings: Any,
 ) -> Head:
     """A head with the margin registered as `name`; `settings` are the margin's own fields (`list_margins()` names the
     margins, a margin's `Config` its fields).
 
     implementation: "auto", or one of `softmax_terms`. centre_initialisation: "unit" or "normal", by default what the
-    margin's authors use. Raises ConfigError for an unknown margin, setting or value.
+    margin's authors use. generator: draws the centres. seed: a margin's own draws are a function of it and the step.
+    Raises ConfigError for an unknown margin, setting or value.
     """
-    own = ("implementation", "centre_initialisation", "generator")
+    own = ("implementation", "centre_initialisation", "generator", "seed")
     check_settings(name, settings, margin_class(name), also=own)
     margin = create_margin(name, **settings)
+    margin.seed = seed
     return Head(margin, num_classes, embedding_size, implementation, centre_initialisation, generator)

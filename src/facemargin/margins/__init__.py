@@ -1,7 +1,21 @@
 """Margins: one paper a file. Importing this package registers them all."""
 
-from facemargin.margins import adaface, arcface, combined, cosface, funface, magface, normface
+from facemargin.margins import (
+    adaface,
+    arcface,
+    combined,
+    cosface,
+    curricularface,
+    elasticface,
+    funface,
+    magface,
+    mv_softmax,
+    normface,
+    sphereface,
+)
 from facemargin.margins.base import (
+    ConstantScaleConfig,
+    ConstantScaleMargin,
     HardNegatives,
     Margin,
     MarginConfig,
@@ -14,6 +28,8 @@ from facemargin.margins.base import (
 from facemargin.margins.certainty_ratio import certainty_ratio
 
 __all__ = [
+    "ConstantScaleConfig",
+    "ConstantScaleMargin",
     "HardNegatives",
     "Margin",
     "MarginConfig",
@@ -24,10 +40,14 @@ __all__ = [
     "combined",
     "cosface",
     "create_margin",
+    "curricularface",
+    "elasticface",
     "funface",
     "list_margins",
     "magface",
     "margin_class",
+    "mv_softmax",
     "normface",
     "register_margin",
+    "sphereface",
 ]

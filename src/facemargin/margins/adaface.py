@@ -7,14 +7,14 @@ from torch import Tensor
 
 from facemargin.errors import ConfigError
 from facemargin.margins.angles import clipped_angle
-from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
 from facemargin.margins.statistics import RunningStatistics
 
 _SMALLEST_NORM, _LARGEST_NORM = 0.001, 100.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdaFaceConfig(MarginConfig):
+class AdaFaceConfig(ConstantScaleConfig):
     """margin: m. h: how many standard deviations of the norm fill [-1, 1] (×h). t_alpha: α, the running statistics'
     rate; 1.0 means "this batch alone". epsilon: clips the cosine to ±(1−ε) and the angle to [ε, π−ε].
     initial_norm_mean, initial_norm_std: where the running statistics start.
@@ -34,7 +34,7 @@ class AdaFaceConfig(MarginConfig):
 
 
 @register_margin("adaface")
-class AdaFace(Margin):
+class AdaFace(ConstantScaleMargin):
     """Target logit s·(cos(clip(θ_y − m·q, ε, π−ε)) − (m + m·q)) with q = q_norm.
 
     Only the target cosine carries gradient. The authors also clip the negative cosines to ±(1−ε); here they stay as

@@ -17,6 +17,21 @@ def add_angle(cosine_B: Tensor, angle_B: Tensor | float) -> Tensor:
     return cosine_B * math.cos(angle_B) - sine_B * math.sin(angle_B)
 
 
+def add_angle_easy(cosine_B: Tensor, angle_B: Tensor | float) -> Tensor:
+    """cos(θ + angle) where the cosine is positive, the cosine itself elsewhere (the "easy margin"), (B,)."""
+    return torch.where(cosine_B > 0, add_angle(cosine_B, angle_B), cosine_B)
+
+
+def add_angle_continued(cosine_B: Tensor, angle_B: Tensor | float) -> Tensor:
+    """cos(θ + angle) up to θ = π − angle, beyond it the line c − angle·sin(angle), (B,).
+
+    Past π the cosine would rise again and reward a larger θ; ArcFace's first code continues it like this.
+    """
+    angle_B = torch.as_tensor(angle_B, dtype=cosine_B.dtype, device=cosine_B.device)
+    continued_B = cosine_B - angle_B * angle_B.sin()
+    return torch.where(cosine_B > (math.pi - angle_B).cos(), add_angle(cosine_B, angle_B), continued_B)
+
+
 def clipped_angle(cosine_B: Tensor, epsilon: float) -> Tensor:
     """θ = arccos of the cosine clipped to ±(1−ε), (B,); the clip has zero gradient where it acts."""
     return torch.acos(cosine_B.clamp(-1 + epsilon, 1 - epsilon))

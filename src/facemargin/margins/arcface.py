@@ -7,11 +7,11 @@ from typing import Literal
 from torch import Tensor
 
 from facemargin.margins.angles import clipped_angle, straight_through
-from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArcFaceConfig(MarginConfig):
+class ArcFaceConfig(ConstantScaleConfig):
     """margin: m in radians, added to the target angle.
 
     gradient: "true" differentiates through the arccos; "insightface" leaves the margin's arithmetic out of autograd, as
@@ -25,7 +25,7 @@ class ArcFaceConfig(MarginConfig):
 
 
 @register_margin("arcface")
-class ArcFace(Margin):
+class ArcFace(ConstantScaleMargin):
     """Target logit s·cos(θ_y + m)."""
 
     Config = ArcFaceConfig

@@ -39,36 +39,49 @@ class HardNegatives(NamedTuple):
 class MarginConfig:
     """Settings that every margin has; a margin's own dataclass adds its constants.
 
-    scale: s, the factor on every cosine.
+    interclass_filtering_threshold: negative cosines above it count as 0, with no gradient (InsightFace's interclass
+    filtering): a sample so near to another class's centre is taken for wrongly labelled. None filters nothing.
     """
 
-    scale: float = 64.0
+    interclass_filtering_threshold: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.scale > 0:
-            raise ConfigError(f"scale is {self.scale}, expected a positive number")
+        threshold = self.interclass_filtering_threshold
+        if threshold is not None and not 0 < threshold < 1:
+            raise ConfigError(f"interclass_filtering_threshold is {threshold}, expected a cosine between 0 and 1")
 
 
 class Margin(nn.Module):
-    """Base of all margins. A head calls, in this order: `scale`, `negatives`, `observe` (training only),
-    `target_logit`, `margin_scaler`, `extra_losses`. Every sample it passes is labelled; the batch is the global one.
+    """Base of all margins. A head calls, in this order: `scale`, `observe_targets` (training only), `negatives`,
+    `observe` (training only), `target_logit`, `margin_scaler`, `extra_losses`. Every sample it passes is labelled; the
+    batch is the global one.
     """
 
     Config: ClassVar[type[MarginConfig]] = MarginConfig
     #: how the authors' code starts the class centres, "unit" or "normal"; see heads/initialisation.py
     centre_initialisation: ClassVar[str] = "normal"
+    #: whether `extra_losses` wants the centres of the samples' own classes
+    needs_centres: ClassVar[bool] = False
+    #: random draws are a function of (seed, step); the head sets it
+    seed: int = 0
 
     def __init__(self, config: MarginConfig) -> None:
         super().__init__()
         self.config = config
 
     def scale(self, norm_B: Tensor) -> Tensor:
-        """The factor on each sample's cosines, (B,): the constant s unless the loss says otherwise."""
-        return torch.full_like(norm_B, self.config.scale, requires_grad=False)
+        """The factor on each sample's cosines, (B,), never negative."""
+        raise NotImplementedError
+
+    def observe_targets(self, target_cosine_B: Tensor) -> None:
+        """Advance what `negatives` depends on by this batch; the cosines are without gradient."""
 
     def negatives(self, target_cosine_B: Tensor) -> HardNegatives | None:
         """How negatives above a per-sample threshold are re-weighted; None leaves them alone."""
-        return None
+        threshold = self.config.interclass_filtering_threshold
+        if threshold is None:
+            return None
+        return HardNegatives(torch.full_like(target_cosine_B, threshold), alpha=0.0, beta=0.0, gamma=0.0)
 
     def observe(self, terms: SoftmaxTerms, norm_B: Tensor) -> None:
         """Advance running statistics by this batch; called before `target_logit`, in training mode only."""
@@ -78,16 +91,50 @@ class Margin(nn.Module):
         raise NotImplementedError
 
     def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
-        """What adapts the margin to the sample, (B,): AdaFace's and FunFace's q in [-1, 1], MagFace's m(a);
-        1 for a constant margin."""
+        """What adapts the margin to the sample, (B,): AdaFace's and FunFace's q in [-1, 1], MagFace's m(a),
+        ElasticFace's draw; 1 for a constant margin."""
         return torch.ones_like(terms.target_cosine_B)
 
-    def extra_losses(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> dict[str, Tensor]:
-        """Named scalar terms, weighted, that are added to the softmax loss."""
+    def extra_losses(
+        self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centres_BD: Tensor | None = None
+    ) -> dict[str, Tensor]:
+        """Named scalar terms, weighted, that are added to the softmax loss. `centres_BD`, given where `needs_centres`,
+        are the centres of the samples' own classes, of unit length and with gradient."""
         return {}
 
     def extra_repr(self) -> str:
         return ", ".join(f"{field.name}={getattr(self.config, field.name)}" for field in fields(self.config))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConstantScaleConfig(MarginConfig):
+    """scale: s, the factor on every cosine."""
+
+    scale: float = 64.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.scale > 0:
+            raise ConfigError(f"scale is {self.scale}, expected a positive number")
+
+
+class ConstantScaleMargin(Margin):
+    """A margin over s·cosine with the same s for every sample: all but those whose scale is the feature norm."""
+
+    Config = ConstantScaleConfig
+    config: ConstantScaleConfig
+
+    def scale(self, norm_B: Tensor) -> Tensor:
+        return torch.full_like(norm_B, self.config.scale, requires_grad=False)
+
+
+def refuse_interclass_filtering(name: str, config: MarginConfig) -> None:
+    """Raise ConfigError for a margin `name` that has a rule of its own for hard negatives."""
+    if config.interclass_filtering_threshold is not None:
+        raise ConfigError(
+            f"interclass_filtering_threshold is {config.interclass_filtering_threshold}, but {name} re-weights hard "
+            "negatives itself: leave it out, or take another margin"
+        )
 
 
 _MARGINS: Registry[type[Margin]] = Registry("margin")

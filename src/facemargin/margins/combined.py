@@ -7,11 +7,11 @@ from typing import Literal
 from torch import Tensor
 
 from facemargin.margins.angles import clipped_angle, straight_through
-from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
 
 
 @dataclass(frozen=True, kw_only=True)
-class CombinedMarginConfig(MarginConfig):
+class CombinedMarginConfig(ConstantScaleConfig):
     """m1 multiplies the target angle, m2 is added to it, m3 is subtracted from its cosine.
 
     gradient, epsilon: as in ArcFace.
@@ -25,7 +25,7 @@ class CombinedMarginConfig(MarginConfig):
 
 
 @register_margin("combined")
-class CombinedMargin(Margin):
+class CombinedMargin(ConstantScaleMargin):
     """Target logit s·(cos(m1·θ_y + m2) − m3)."""
 
     Config = CombinedMarginConfig

@@ -4,18 +4,18 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
 
 
 @dataclass(frozen=True, kw_only=True)
-class CosFaceConfig(MarginConfig):
+class CosFaceConfig(ConstantScaleConfig):
     """margin: m, subtracted from the target cosine (.35 in the paper, .4 in later recipes)."""
 
     margin: float = 0.35
 
 
 @register_margin("cosface")
-class CosFace(Margin):
+class CosFace(ConstantScaleMargin):
     """Target logit s·(c_y − m)."""
 
     Config = CosFaceConfig

@@ -1,18 +1,16 @@
 """MagFace (Meng et al., CVPR 2021, arXiv 2103.06627): the margin grows with the feature norm. Shapes: B samples."""
 
-import math
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
 
 from facemargin.errors import ConfigError
-from facemargin.margins.angles import add_angle
-from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
+from facemargin.margins.angles import add_angle_continued, add_angle_easy
+from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
 
 
 @dataclass(frozen=True, kw_only=True)
-class MagFaceConfig(MarginConfig):
+class MagFaceConfig(ConstantScaleConfig):
     """The bounds l_a, u_a of the feature norm and l_m, u_m of the margin, and the regulariser's weight λ_g.
 
     easy_margin: True leaves the target cosine alone where it is not positive (the released default); False continues
@@ -33,7 +31,7 @@ class MagFaceConfig(MarginConfig):
 
 
 @register_margin("magface")
-class MagFace(Margin):
+class MagFace(ConstantScaleMargin):
     """Target logit s·cos(θ_y + m(a)), plus the loss λ_g·mean g(a). Both m and g pass gradient to the norm a."""
 
     Config = MagFaceConfig
@@ -51,17 +49,13 @@ class MagFace(Margin):
         return slope * (self.clamped_norm(norm_B) - config.lower_norm) + config.lower_margin
 
     def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
-        cosine_B = terms.target_cosine_B
         margin_B = self.margin_scaler(terms, norm_B)
-        moved_B = add_angle(cosine_B, margin_B)
-        if self.config.easy_margin:
-            moved_B = torch.where(cosine_B > 0, moved_B, cosine_B)
-        else:
-            continued_B = cosine_B - margin_B * margin_B.sin()
-            moved_B = torch.where(cosine_B > (math.pi - margin_B).cos(), moved_B, continued_B)
-        return self.config.scale * moved_B
+        add = add_angle_easy if self.config.easy_margin else add_angle_continued
+        return self.config.scale * add(terms.target_cosine_B, margin_B)
 
-    def extra_losses(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> dict[str, Tensor]:
+    def extra_losses(
+        self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centres_BD: Tensor | None = None
+    ) -> dict[str, Tensor]:
         """λ_g·mean(g), g(a) = a/u_a² + 1/a on the clamped norm (equation 5): rewards large norms."""
         norm_B = self.clamped_norm(norm_B)
         g_B = norm_B / self.config.upper_norm**2 + 1 / norm_B

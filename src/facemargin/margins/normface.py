@@ -2,11 +2,11 @@
 
 from torch import Tensor
 
-from facemargin.margins.base import Margin, SoftmaxTerms, register_margin
+from facemargin.margins.base import ConstantScaleMargin, SoftmaxTerms, register_margin
 
 
 @register_margin("normface")
-class NormFace(Margin):
+class NormFace(ConstantScaleMargin):
     """Target logit s·c_y."""
 
     def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
