@@ -6,11 +6,11 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from facemargin.backbones import describe_backbone, list_backbones
 from facemargin.commands.arguments import parse
-from facemargin.margins import list_margins, margin_class
+from facemargin.margins import MarginConfig, list_margins, margin_class
 from facemargin.training.recipe import list_recipes, load_recipe
 
 
@@ -37,12 +37,16 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _margins() -> Table:
-    table = Table("margin", "paper", "settings (with defaults)", title="margins")
+    table = Table(
+        Column("margin", no_wrap=True), "paper", Column("settings (with defaults)", overflow="fold"), title="margins"
+    )
     for name in list_margins():
         cls = margin_class(name)
         # The file's first line names the paper.
         paper = (sys.modules[cls.__module__].__doc__ or "").splitlines()[0].split(": ")[0].removesuffix(".")
-        settings = ", ".join(f"{field.name}={field.default!r}" for field in fields(cls.Config))
+        # What is the margin's own comes first, what every margin has last.
+        own_first = sorted(fields(cls.Config), key=lambda field: field.name in MarginConfig.__dataclass_fields__)
+        settings = ", ".join(f"{field.name}={field.default!r}" for field in own_first)
         table.add_row(name, paper, settings)
     return table
 
@@ -58,8 +62,8 @@ def _backbones() -> Table:
 
 
 def _recipes() -> Table:
-    table = Table("recipe", "loss", "backbone", "what it is", title="recipes")
+    table = Table(Column("recipe", no_wrap=True), "backbone", "what it is", title="recipes")
     for name in list_recipes():
         recipe = load_recipe(name)
-        table.add_row(name, recipe.head.name, recipe.backbone.name, recipe.description)
+        table.add_row(name, recipe.backbone.name, recipe.description)
     return table

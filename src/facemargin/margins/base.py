@@ -92,7 +92,7 @@ class Margin(nn.Module):
 
     def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
         """What adapts the margin to the sample, (B,): AdaFace's and FunFace's q in [-1, 1], MagFace's m(a),
-        ElasticFace's draw; 1 for a constant margin."""
+        ElasticFace's draw, LH2Face's m/κ; 1 for a constant margin."""
         return torch.ones_like(terms.target_cosine_B)
 
     def extra_losses(

@@ -1,4 +1,7 @@
-"""The combined margin (Deng et al., CVPR 2019, section 2.2, arXiv 1801.07698; InsightFace). Shapes: B samples."""
+"""The combined margin (Deng et al., CVPR 2019, section 2.2, arXiv 1801.07698): factor, angle and cosine.
+
+Shapes: B samples.
+"""
 
 import math
 from dataclasses import dataclass

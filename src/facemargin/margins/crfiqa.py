@@ -1,0 +1,32 @@
+"""CR-FIQA's classification term (Boutros et al., CVPR 2023, arXiv 2112.06592): ArcFace, as its code computes it.
+
+    target logit  s·cos(θ_y + m),   m = 0.5, s = 64
+
+without a clip of the angle: past θ_y = π − m the logit rises again. ("arcface" clips it.) What CR-FIQA is about, the
+layer that learns to predict the certainty ratio, goes with any margin: see quality/crfiqa.py. Shapes: B samples.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from facemargin.margins.angles import add_angle
+from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
+
+
+@dataclass(frozen=True, kw_only=True)
+class CRFIQAConfig(ConstantScaleConfig):
+    """margin: m in radians, added to the target angle."""
+
+    margin: float = 0.5
+
+
+@register_margin("crfiqa")
+class CRFIQA(ConstantScaleMargin):
+    """Target logit s·cos(θ_y + m)."""
+
+    Config = CRFIQAConfig
+    config: CRFIQAConfig
+
+    def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
+        return self.config.scale * add_angle(terms.target_cosine_B, self.config.margin)

@@ -1,0 +1,236 @@
+"""LH2Face against its equations as loops; the corners; and that its free norms find a level."""
+
+import math
+
+import mpmath
+import numpy as np
+import pytest
+import torch
+from reference import cosines, cross_entropies, norms
+
+from facemargin.errors import ConfigError
+from facemargin.heads import create_head
+from facemargin.margins import SoftmaxTerms, create_margin
+from facemargin.margins.lh2face import proxy_positive_losses, proxy_proxy_loss
+from facemargin.margins.vmf import bessel_ratio
+
+B, C, D = 8, 9, 5
+IMPLEMENTATIONS = ["eager", "chunked"]
+
+
+def mean(values) -> float:
+    return sum(values) / len(values)
+
+
+def reference_parts(features, labels, centres, held_norms=None, running_mean=None, dimension=256) -> dict[str, float]:
+    """The four terms. `held_norms`: the norms where the loss takes them without gradient (default: the features' own);
+    `running_mean`: μ_a (default: the mean of the norms)."""
+    rows, kappas = cosines(features, centres), norms(features)
+    held_norms = held_norms or kappas
+    own = [row[y] for row, y in zip(rows, labels, strict=True)]
+    # The value is the running mean's, the slope the batch mean's.
+    margin_mean = mean(kappas) if running_mean is None else running_mean + mean(kappas) - mean(held_norms)
+    held_mean = max(mean(held_norms) if running_mean is None else running_mean, 1)
+
+    targets = [kappa * c - 0.35 * margin_mean for kappa, c in zip(kappas, own, strict=True)]
+    softmax = mean(cross_entropies(rows, labels, targets, kappas))
+
+    half = mpmath.mpf(dimension) / 2
+    log_c = [
+        float((half - 1) * mpmath.log(k) - half * mpmath.log(2 * mpmath.pi) - mpmath.log(mpmath.besseli(half - 1, k)))
+        for k in kappas
+    ]
+    pps = mean([-(log_c[i] + kappas[i] * own[i]) / dimension for i in range(len(labels))])
+
+    pns = []
+    for row, y, kappa, held in zip(rows, labels, kappas, held_norms, strict=True):
+        lse = math.log(sum(math.exp(kappa * c) for j, c in enumerate(row) if j != y))
+        pns.append(math.log1p(math.exp((lse - held * 0.65) / held_mean)))
+
+    classes = sorted({int(y) for y in labels})
+    between = cosines(centres, centres)
+    pp = []
+    for p in classes:
+        others = [math.exp(held_mean * between[p][q]) for q in classes if q != p]
+        pp.append(math.log(mean(others)) / held_mean)
+    return {"softmax": softmax, "pps": pps, "pns": mean(pns), "pp": mean(pp)}
+
+
+def random_steps(seed: int, steps: int):
+    rng = np.random.default_rng(seed)
+    centres = rng.normal(size=(C, D))
+    for _ in range(steps):
+        labels = rng.integers(0, C - 2, B)
+        features = rng.normal(size=(B, D)) + rng.uniform(-2, 4, (B, 1)) * centres[labels]
+        features *= rng.uniform(0.5, 40, (B, 1)) / np.linalg.norm(features, axis=1, keepdims=True)
+        yield features, labels, centres
+
+
+def head_for(centres: np.ndarray, implementation: str = "auto", **settings):
+    head = create_head("lh2face", *centres.shape, implementation=implementation, **settings).double()
+    with torch.no_grad():
+        head.weight.copy_(torch.from_numpy(centres))
+    return head
+
+
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+@pytest.mark.parametrize("dimension", [3, 256])
+def test_every_term_equals_the_loops(dimension, implementation):
+    head = None
+    for features, labels, centres in random_steps(3, 3):
+        head = head or head_for(centres, implementation, dimension=dimension)
+        out = head(torch.from_numpy(features), torch.from_numpy(labels))
+        expected = reference_parts(features, labels, centres, dimension=dimension)
+        assert list(out.parts) == list(expected)
+        for name, value in expected.items():
+            assert out.parts[name].item() == pytest.approx(value, rel=1e-10), name
+        assert out.loss.item() == pytest.approx(sum(expected.values()), rel=1e-10)
+
+
+@pytest.mark.parametrize("t_alpha", [1.0, 0.2])
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_gradients_equal_the_loops_finite_differences(implementation, t_alpha):
+    features, labels, centres = next(random_steps(5, 1))
+    held = norms(features)
+    running_mean = None if t_alpha == 1 else t_alpha * mean(held) + (1 - t_alpha) * 20
+    head = head_for(centres, implementation, t_alpha=t_alpha)
+    x = torch.from_numpy(features).requires_grad_()
+    head(x, torch.from_numpy(labels)).loss.backward()
+    for values, gradient in ((features, x.grad), (centres, head.weight.grad)):
+        numeric = np.zeros_like(values)
+        for index in np.ndindex(values.shape):
+            original, sides = values[index], []
+            for step in (1e-5, -1e-5):
+                values[index] = original + step
+                sides.append(sum(reference_parts(features, labels, centres, held, running_mean).values()))
+            values[index] = original
+            numeric[index] = (sides[0] - sides[1]) / 2e-5
+        np.testing.assert_allclose(gradient.numpy(), numeric, rtol=1e-6, atol=1e-8)
+
+
+def test_each_weight_scales_its_term_alone():
+    features, labels, centres = next(random_steps(7, 1))
+    x, y = torch.from_numpy(features), torch.from_numpy(labels)
+    plain = head_for(centres)(x, y).parts
+    for name in ("pps", "pns", "pp"):
+        weighted = head_for(centres, **{f"lambda_{name}": 2.5})(x, y).parts
+        for part, value in plain.items():
+            torch.testing.assert_close(weighted[part], value * (2.5 if part == name else 1))
+
+
+def test_the_margin_is_a_share_of_the_running_mean_norm():
+    head = head_for(np.eye(3), t_alpha=0.25, margin=0.5, initial_norm_mean=8.0)
+    x = torch.diag(torch.tensor([2.0, 4.0, 12.0], dtype=torch.float64))
+    out = head(x, torch.arange(3))
+    mean_norm = 0.25 * 6 + 0.75 * 8
+    assert head.margin.norm_statistics.mean.item() == pytest.approx(mean_norm)
+    expected = [math.log1p(2 * math.exp(0.5 * mean_norm - norm)) for norm in (2, 4, 12)]
+    np.testing.assert_allclose(out.losses_B.detach(), expected)
+    np.testing.assert_allclose(out.margin_scaler_B, [0.5 * mean_norm / norm for norm in (2, 4, 12)])
+    restored = head_for(np.eye(3), t_alpha=0.25, margin=0.5).eval()
+    restored.load_state_dict(head.state_dict())
+    torch.testing.assert_close(restored(x * 0.1, torch.arange(3)).margin_scaler_B, out.margin_scaler_B * 10)
+    assert restored.margin.norm_statistics.mean.item() == pytest.approx(mean_norm)  # eval mode leaves it alone
+    batch_alone = head_for(np.eye(3))
+    batch_alone(x, torch.arange(3))
+    assert batch_alone.margin.norm_statistics.mean.item() == pytest.approx(6)
+
+
+def test_in_training_the_margin_has_the_slope_of_the_batch_mean():
+    terms = SoftmaxTerms(torch.tensor([0.9, -0.2]), torch.zeros(2), torch.zeros(2))
+    margin = create_margin("lh2face", t_alpha=0.1)
+    norm = torch.tensor([10.0, 30.0], requires_grad=True)
+    for training, share in ((True, 0.35), (False, 0.0)):
+        logits = margin.train(training).target_logit(terms, norm, torch.arange(2))
+        (slope,) = torch.autograd.grad(logits.sum(), norm)  # each of two logits loses share·κ_i/2
+        torch.testing.assert_close(slope, terms.target_cosine_B - share)
+
+
+def test_the_positive_term_calibrates_the_norm():
+    """Its slope in κ vanishes where A_n(κ) is the cosine: below it a longer feature pays, above it a shorter one."""
+    calibrated = torch.tensor([10.0, 100.0, 1000.0], dtype=torch.float64)
+    cosine = bessel_ratio(calibrated, 256)
+    for factor, sign in ((0.9, -1), (1.0, 0), (1.1, 1)):
+        kappa = (calibrated * factor).requires_grad_()
+        (slope,) = torch.autograd.grad(proxy_positive_losses(cosine, kappa, 256).sum(), kappa)
+        assert torch.equal(torch.where(slope.abs() < 1e-15, 0, slope).sign(), torch.full((3,), sign).double())
+
+
+def test_the_proxy_term_counts_classes_not_samples_and_is_a_cosine():
+    centres = torch.nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
+    once, often = torch.arange(4), torch.tensor([3, 0, 0, 2, 1, 3, 3])
+    for mean_norm in (1.0, 20.0, 1e6):
+        value = proxy_proxy_loss(centres, once, torch.tensor(mean_norm))
+        torch.testing.assert_close(proxy_proxy_loss(centres[often], often, torch.tensor(mean_norm)), value)
+        assert -1 <= value <= 1
+    hardest = (centres @ centres.T).fill_diagonal_(-1).amax(1).mean()
+    torch.testing.assert_close(value, hardest, atol=1e-5, rtol=0)
+    assert proxy_proxy_loss(centres[:1].expand(5, 3), torch.zeros(5, dtype=torch.int64), torch.tensor(9.0)) == 0
+
+
+CORNERS = {
+    "norm zero": lambda w, y: w[y] * 0,
+    "norm a million": lambda w, y: w[y] * 1e6,
+    "a million among ones": lambda w, y: w[y] * torch.tensor([1e6, 1, 1, 1, 1, 1])[: len(y), None],
+    "on its centre": lambda w, y: w[y] * 20,
+    "opposite its centre": lambda w, y: w[y] * -20,
+    "opposite every centre": lambda w, y: -20 * w.abs().sum(0).expand(len(y), -1),
+}
+
+
+@pytest.mark.parametrize("batch", [0, 1, 6])
+@pytest.mark.parametrize("classes", [1, 7])
+@pytest.mark.parametrize("corner", CORNERS)
+@pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
+def test_corners_are_finite_in_float32(implementation, corner, classes, batch):
+    centres = torch.nn.functional.normalize(torch.randn(classes, D, generator=torch.Generator().manual_seed(2)))
+    if corner == "opposite every centre":
+        centres = centres.abs()  # in one orthant, so that every cosine is negative
+    head = create_head("lh2face", classes, D, implementation=implementation)
+    with torch.no_grad():
+        head.weight.copy_(centres)
+    labels = torch.arange(batch) % classes
+    x = CORNERS[corner](centres, labels).clone().requires_grad_()
+    out = head(x, labels)
+    out.loss.backward()
+    assert all(part.isfinite() for part in out.parts.values()), out.parts
+    assert x.grad.isfinite().all() and head.weight.grad.isfinite().all()
+    assert out.margin_scaler_B.isfinite().all()
+    if classes == 1:
+        assert out.parts["softmax"] == out.parts["pns"] == out.parts["pp"] == 0
+
+
+def test_free_norms_find_a_level_and_the_loss_falls():
+    """With a margin held constant in the gradient, the same run ends at a mean norm of 46, still growing."""
+    generator = torch.Generator().manual_seed(0)
+    prototypes = torch.randn(30, 16, generator=generator)
+    head = create_head("lh2face", 30, 32, generator=generator)
+    weight = (torch.randn(32, 16, generator=generator) / 4).requires_grad_()
+    optimizer = torch.optim.Adam([weight, *head.parameters()], lr=0.03)
+    losses, mean_norms = [], []
+    for _ in range(160):
+        labels = torch.randint(0, 30, (64,), generator=generator)
+        images = prototypes[labels] + 0.8 * torch.randn(64, 16, generator=generator)
+        out = head(images @ weight.T, labels)
+        optimizer.zero_grad()
+        out.loss.backward()
+        optimizer.step()
+        losses.append(out.loss.item())
+        mean_norms.append(out.feature_norm_B.mean().item())
+    assert np.mean(losses[-40:]) < np.mean(losses[:10]) - 1
+    assert np.mean(mean_norms[-40:]) == pytest.approx(9, abs=2)
+    assert np.mean(mean_norms[-40:]) == pytest.approx(np.mean(mean_norms[-80:-40]), rel=0.1)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"t_alpha": 0.0}, "t_alpha is 0.0"),
+        ({"dimension": 1}, "dimension is 1, expected 2 or more"),
+        ({"scale": 64.0}, "unknown setting of lh2face 'scale'"),
+        ({"dimensions": 128}, "did you mean 'dimension'"),
+    ],
+)
+def test_mistakes_are_named(settings, message):
+    with pytest.raises(ConfigError, match=message):
+        create_margin("lh2face", **settings)
