@@ -51,10 +51,12 @@ class LH2Face(Margin):
     m = 0.35·μ_a, μ_a the mean norm; L_FR = L_vMF + L_pps + L_pns + L_pp, terms between proxies (the class centres) and
     positive samples, negative samples and one another. The text does not give the form of the three terms.
 
-    This project's: that form, see `proxy_positive_losses`, `proxy_negative_losses` and `proxy_proxy_loss`, where μ_a is
-    a constant of at least 1; and the gradient of m, which in training is that of the batch's mean norm. Were m held
-    constant, every sample with c_y > c_j would gain by a longer feature, the margin would follow, and the norms of a
-    network that does not bound them would grow without end.
+    This project's: that form, see `proxy_positive_losses`, `proxy_negative_losses` and `proxy_proxy_loss`; and that μ_a
+    is a constant, of at least 1 where it divides, through which no gradient flows. With the gradient of the batch's
+    mean norm a network that ends in a batch norm was seen to shorten most features and lengthen a few, and hardly to
+    learn (docs/losses.md). Without it the norms of a network that does *not* bound them grow without end, as every
+    sample with c_y > c_j gains by a longer feature: give this loss a backbone that ends in a batch norm, as all of this
+    package do.
     """
 
     Config = LH2FaceConfig
@@ -73,11 +75,7 @@ class LH2Face(Margin):
         self.norm_statistics.update(norm_B)
 
     def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
-        mean_norm = self.norm_statistics.mean
-        if self.training:
-            batch_mean = norm_B.mean()
-            mean_norm = mean_norm + (batch_mean - batch_mean.detach())
-        return norm_B * terms.target_cosine_B - self.config.margin * mean_norm
+        return norm_B * terms.target_cosine_B - self.config.margin * self.norm_statistics.mean
 
     def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
         """m/κ, (B,): the margin as a cosine, since κ·c_y − m = κ·(c_y − m/κ). It is `margin` at the mean norm and
