@@ -1,0 +1,107 @@
+"""The canonical head as it looks from another view, by casting rays at its depth map; differentiable.
+
+Each pixel's ray is taken back to the canonical frame, where the surface is a depth map D. Along the ray, at depth s
+from the camera, f(s) = z(s) − D(p(s)) is how far the point lies behind the surface, p(s) being the canonical pixel that
+it projects to. The first root of f is what the pixel sees, so what is hidden stays hidden. The search for it is not
+differentiated: one Newton step s − f(s)/f′(s), with f′ held constant, has the root's gradients (the implicit function
+theorem). Outside the picture D goes on as at its edge, and what is seen there is masked.
+
+Shape suffixes: B images, C channels, H × W pixels, 2 and 3 coordinates.
+"""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from facemargin.reconstruction.camera import PinholeCamera
+from facemargin.reconstruction.view import rigid_motion
+
+MARCHING_STEPS = 16
+BISECTIONS = 5
+
+# How far in front of the nearest point of the surface, and behind its farthest, a ray is searched.
+SEARCH_MARGIN = 1e-3
+
+# Where a ray grazes the surface f′ nears 0, and the gradient would be that of a silhouette, without bound.
+SMALLEST_SLOPE = 0.1
+
+
+class Reprojection(NamedTuple):
+    """`image_BCHW` and `depth_BHW` as seen from the view; `mask_BHW` is 1 where the canonical picture shows what is
+    seen, else 0."""
+
+    image_BCHW: Tensor
+    depth_BHW: Tensor
+    mask_BHW: Tensor
+
+
+@dataclass(frozen=True)
+class _CanonicalRays:
+    """A view's rays in the canonical frame, origin + s·direction, and the surface `depth_BHW` that they meet."""
+
+    origin_B3: Tensor
+    direction_BHW3: Tensor
+    depth_BHW: Tensor
+    camera: PinholeCamera
+
+    def points(self, s_BHW: Tensor) -> Tensor:
+        return self.origin_B3[:, None, None] + s_BHW[..., None] * self.direction_BHW3
+
+    def behind(self, s_BHW: Tensor) -> Tensor:
+        """f(s), positive behind the surface."""
+        points_BHW3 = self.points(s_BHW)
+        surface_BHW = sample(self.depth_BHW[:, None], self.camera.project(points_BHW3))[:, 0]
+        return points_BHW3[..., 2] - surface_BHW
+
+
+def reproject(image_BCHW: Tensor, depth_BHW: Tensor, view_B6: Tensor, camera: PinholeCamera) -> Reprojection:
+    """The canonical `image_BCHW`, on the surface `depth_BHW`, from the views, which turn it by at most 75°.
+
+    Differentiable in all three, but for the silhouettes, where what is seen jumps.
+    """
+    with torch.autocast(view_B6.device.type, enabled=False):
+        rotation_B33, translation_B3 = rigid_motion(view_B6)
+        rays = _CanonicalRays(
+            origin_B3=-torch.einsum("bj,bji->bi", translation_B3, rotation_B33),
+            direction_BHW3=torch.einsum("hwj,bji->bhwi", camera.rays(depth_BHW), rotation_B33),
+            depth_BHW=depth_BHW,
+            camera=camera,
+        )
+    front_BHW, slope_BHW = _first_hit(rays)
+    s_BHW = front_BHW - rays.behind(front_BHW) / slope_BHW
+    pixels_BHW2 = camera.project(rays.points(s_BHW))
+    mask_BHW = (pixels_BHW2.detach().abs() <= 1).all(dim=-1).to(depth_BHW.dtype)
+    return Reprojection(sample(image_BCHW, pixels_BHW2), s_BHW, mask_BHW)
+
+
+def sample(map_BCHW: Tensor, pixels_BHW2: Tensor) -> Tensor:
+    """Bilinear values (B, C, H, W) at pixel coordinates; outside the picture those of its edge."""
+    return F.grid_sample(map_BCHW, pixels_BHW2, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+@torch.no_grad()
+def _first_hit(rays: _CanonicalRays) -> tuple[Tensor, Tensor]:
+    """A point just in front of where each ray first goes behind the surface, and f′ there, (B, H, W) each.
+
+    The ray is marched in equal steps from the surface's nearest depth to its farthest, then the step that goes through
+    is halved again and again.
+    """
+    nearest_B, farthest_B = rays.depth_BHW.flatten(1).aminmax(dim=1)
+    origin_z_B = rays.origin_B3[:, 2]
+    front_BHW = (nearest_B - SEARCH_MARGIN - origin_z_B)[:, None, None] / rays.direction_BHW3[..., 2]
+    end_BHW = (farthest_B + SEARCH_MARGIN - origin_z_B)[:, None, None] / rays.direction_BHW3[..., 2]
+    step_BHW = (end_BHW - front_BHW) / MARCHING_STEPS
+    hit_BHW = torch.zeros_like(front_BHW, dtype=torch.bool)
+    for _ in range(MARCHING_STEPS - 1):
+        next_BHW = front_BHW + step_BHW
+        hit_BHW |= rays.behind(next_BHW) >= 0
+        front_BHW = torch.where(hit_BHW, front_BHW, next_BHW)
+    for _ in range(BISECTIONS):
+        step_BHW = step_BHW / 2
+        middle_BHW = front_BHW + step_BHW
+        front_BHW = torch.where(rays.behind(middle_BHW) >= 0, front_BHW, middle_BHW)
+    slope_BHW = (rays.behind(front_BHW + step_BHW) - rays.behind(front_BHW)) / step_BHW
+    return front_BHW, slope_BHW.clamp(min=SMALLEST_SLOPE)

@@ -1,0 +1,31 @@
+"""How the head stands before the camera: a rigid motion away from its canonical, frontal pose.
+
+A view is (yaw, pitch, roll, x, y, z): three angles in radians and a shift. The head turns about its centre, which lies
+at depth 1 on the camera's axis. Seen in the picture, a positive yaw takes the nose to the right, a positive pitch takes
+it up, a positive roll turns the face clockwise.
+
+Shape suffixes: B views.
+"""
+
+import torch
+from torch import Tensor
+
+HEAD_CENTRE_DEPTH = 1.0
+
+
+def rotation_matrix(view_B6: Tensor) -> Tensor:
+    """R = R_z(roll)·R_x(pitch)·R_y(yaw), (B, 3, 3)."""
+    cos_B3, sin_B3 = view_B6[:, :3].cos(), view_B6[:, :3].sin()
+    (cy, cp, cr), (sy, sp, sr) = cos_B3.unbind(1), sin_B3.unbind(1)
+    zero, one = torch.zeros_like(cy), torch.ones_like(cy)
+    yaw_B33 = torch.stack([cy, zero, -sy, zero, one, zero, sy, zero, cy], dim=1).view(-1, 3, 3)
+    pitch_B33 = torch.stack([one, zero, zero, zero, cp, sp, zero, -sp, cp], dim=1).view(-1, 3, 3)
+    roll_B33 = torch.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], dim=1).view(-1, 3, 3)
+    return roll_B33 @ pitch_B33 @ yaw_B33
+
+
+def rigid_motion(view_B6: Tensor) -> tuple[Tensor, Tensor]:
+    """R (B, 3, 3) and t (B, 3) of X ↦ R·X + t, which takes the canonical head to the view."""
+    rotation_B33 = rotation_matrix(view_B6)
+    centre_3 = view_B6.new_tensor([0.0, 0.0, HEAD_CENTRE_DEPTH])
+    return rotation_B33, view_B6[:, 3:] + centre_3 - rotation_B33 @ centre_3
