@@ -52,6 +52,20 @@ def test_a_wrong_shape_is_refused_with_both_shapes(family, shape, make_backbone)
     assert "(batch, 3, 32, 32)" in str(caught.value)
 
 
+@pytest.mark.parametrize("in_channels", [1, 7])
+def test_other_maps_can_be_stacked_onto_the_colours(family, in_channels):
+    backbone = create_backbone(family, 8, in_channels, input_size=16)
+    assert backbone.in_channels == in_channels
+    features_BD = backbone(torch.randn(4, in_channels, 16, 16))
+    features_BD[:, 0].square().sum().backward()
+    first = next(module for module in backbone.modules() if isinstance(module, nn.Conv2d))
+    assert first.weight.shape[1] == in_channels and bool(first.weight.grad.any(dim=(0, 2, 3)).all())
+    with pytest.raises(
+        ConfigError, match=rf"images have shape .*, this backbone takes \(batch, {in_channels}, 16, 16\)"
+    ):
+        backbone(torch.zeros(2, 3, 16, 16))
+
+
 def test_undecoded_bytes_are_refused_with_the_formula(make_backbone):
     with pytest.raises(ConfigError, match=r"images are torch.uint8; give floats in \[-1, 1\], \(v - 127.5\) / 127.5"):
         make_backbone("small_resnet")(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))

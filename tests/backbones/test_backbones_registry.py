@@ -67,6 +67,7 @@ def test_what_the_name_settles_cannot_be_given_again():
     ("arguments", "message"),
     [
         ({"embedding_size": 0}, "embedding_size is 0; it must be at least 1"),
+        ({"in_channels": 0}, "in_channels is 0; it must be at least 1"),
         ({"input_size": 15}, "input_size is 15 pixels; it must be at least 16"),
         ({"width": 0}, "width is 0; it must be at least 1"),
         ({"blocks": (0, 1, 1, 1)}, r"blocks is \(0, 1, 1, 1\); give four numbers"),
@@ -89,6 +90,12 @@ def test_describe_matches_the_built_network():
     backbone = create_backbone("small_resnet", embedding_size=16, input_size=32, width=8)
     assert info.parameters == sum(parameter.numel() for parameter in backbone.parameters())
     assert (info.name, info.embedding_size, info.input_size) == ("small_resnet", 16, 32)
+
+
+def test_describe_knows_the_input_channels():
+    three, seven = (describe_backbone("small_resnet", 16, input_size=32, width=8, in_channels=n) for n in (3, 7))
+    assert seven.parameters - three.parameters == 4 * 8 * 9
+    assert seven.multiply_adds - three.multiply_adds == 4 * 8 * 9 * 16**2
 
 
 def test_describe_counts_the_multiply_adds_of_convolutions_and_linear_layers():

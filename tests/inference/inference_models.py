@@ -2,8 +2,8 @@
 
 import torch
 
-from facemargin.backbones import create_backbone
 from facemargin.inference import Model, ModelInfo
+from facemargin.inference.recogniser import Recogniser, create_recogniser
 
 OPTIONS = {"input_size": 16, "width": 4}
 
@@ -13,13 +13,13 @@ def model_info(**changes) -> ModelInfo:
     return ModelInfo(**{**values, **changes})
 
 
-def tiny_backbone():
+def tiny_recogniser(quality="norm") -> Recogniser:
     torch.manual_seed(0)
-    backbone = create_backbone("small_resnet", 8, **OPTIONS).train()
+    recogniser = create_recogniser(model_info(quality=quality)).train()
     for _ in range(20):  # running statistics that fit its features
-        backbone(torch.rand(32, 3, 16, 16) * 2 - 1)
-    return backbone.eval()
+        recogniser(torch.rand(32, 3, 16, 16) * 2 - 1)
+    return recogniser.eval()
 
 
 def tiny_model(**changes) -> Model:
-    return Model(tiny_backbone(), model_info(**changes))
+    return Model(tiny_recogniser(changes.get("quality", "norm")), model_info(**changes))

@@ -38,6 +38,26 @@ def test_images_are_found_by_the_end_of_their_path(tmp_path):
     np.testing.assert_array_equal(embeddings.quality, embeddings.norms)
 
 
+def test_a_stored_quality_is_the_quality(tmp_path):
+    file = EmbeddingsFile(write(tmp_path / "e.npz", quality=np.array([0.5, -1.5, 0.25])))
+    embeddings = file.embed(Files("bob/1.jpg", "ann/2.jpg"))
+    np.testing.assert_array_equal(embeddings.quality, np.array([0.25, -1.5], np.float32))
+    np.testing.assert_array_equal(embeddings.norms, [2, 0])
+    assert embeddings.quality.dtype == np.float32
+
+
+def test_whole_paths_are_found_from_wherever_one_stands(tmp_path, monkeypatch):
+    paths = [str(tmp_path / "ann" / "1.jpg"), "people/ann/2.jpg", "../bob/1.jpg"]
+    file = EmbeddingsFile(write(tmp_path / "e.npz", paths=np.array(paths)))
+    norms = file.embed(Files(paths[0], "/data/people/ann/2.jpg", "../bob/1.jpg", "/data/x/../bob/1.jpg")).norms
+    np.testing.assert_array_equal(norms, [5, 0, 2, 2])
+    (tmp_path / "people").mkdir()
+    monkeypatch.chdir(tmp_path / "people")
+    np.testing.assert_array_equal(file.embed(Files("ann/2.jpg")).norms, [0])
+    with pytest.raises(DataError, match=r"no embedding of ann/1\.jpg"):  # that is people/ann/1.jpg
+        file.embed(Files("ann/1.jpg"))
+
+
 def test_no_images_need_no_embeddings(tmp_path):
     assert len(EmbeddingsFile(write(tmp_path / "e.npz")).embed(Files())) == 0
 
@@ -56,6 +76,10 @@ def test_an_image_that_is_not_there_is_named(tmp_path, name):
         ({"embeddings": FEATURES_ND[0]}, r"embeddings of shape \(2,\) do not fit"),
         ({"embeddings": np.array([[1, 2], [np.nan, 0], [0, 1]])}, r"the embedding of ann/2\.jpg is not finite"),
         ({"embeddings": np.array([[1, 2], [0, 0], [np.inf, 1]])}, r"the embedding of bob/1\.jpg is not finite"),
+        ({"quality": np.ones(2)}, r"3 paths and quality of shape \(2,\) do not fit"),
+        ({"quality": np.ones((3, 1))}, r"quality of shape \(3, 1\) do not fit"),
+        ({"quality": np.array([1, np.inf, 1])}, r"the quality of ann/2\.jpg is not finite"),
+        ({"quality": np.array(["high", "low", "low"])}, "cannot be read as embeddings"),
         ({"embeddings": np.array(PATHS)}, "cannot be read as embeddings"),
         ({"paths": np.array([{"a": 1}, 2, 3], dtype=object)}, "cannot be read as embeddings"),
     ],

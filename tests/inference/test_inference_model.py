@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 import torch
-from inference_models import model_info, tiny_backbone, tiny_model
+from inference_models import model_info, tiny_model, tiny_recogniser
 
 import facemargin as fm
 from facemargin.data.pixels import normalise, resize_square, to_tensor
@@ -14,14 +14,15 @@ def pictures(count, height=16, width=16, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def reference(backbone, images, views):
+def reference(recogniser, images, views):
     """Embeddings one image and view at a time."""
     vectors, norms = [], []
     for image in images:
         resized = resize_square(image, 16)
         versions = [resized] if views == "one" else [resized, resized[:, ::-1]]
         with torch.no_grad():
-            features = [backbone(normalise(to_tensor(version)[None]))[0].double().numpy() for version in versions]
+            outputs = [recogniser(normalise(to_tensor(version)[None])) for version in versions]
+        features = [output.features_BD[0].double().numpy() for output in outputs]
         mean = sum(features) / len(features)
         norms.append(np.sqrt((mean**2).sum()))
         vectors.append(mean / norms[-1])
@@ -33,7 +34,7 @@ def reference(backbone, images, views):
 def test_embeddings_are_unit_vectors_and_norms_of_the_views_mean(views, batch_size):
     model, images = tiny_model(), pictures(7)
     embeddings = model.embed(images, batch_size=batch_size, views=views)
-    vectors, norms = reference(model.backbone, images, views)
+    vectors, norms = reference(model.recogniser, images, views)
     np.testing.assert_allclose(embeddings.vectors, vectors, atol=1e-5)
     np.testing.assert_allclose(embeddings.norms, norms, rtol=1e-5)
     np.testing.assert_array_equal(embeddings.quality, embeddings.norms)
@@ -45,7 +46,7 @@ def test_embeddings_are_unit_vectors_and_norms_of_the_views_mean(views, batch_si
 def test_images_of_any_size_are_resized():
     images = [pictures(1, *shape)[0] for shape in ((16, 16), (9, 30), (112, 112), (1, 1))]
     model = tiny_model()
-    vectors, norms = reference(model.backbone, images, "flip")
+    vectors, norms = reference(model.recogniser, images, "flip")
     embeddings = model.embed(images)
     np.testing.assert_allclose(embeddings.vectors, vectors, atol=1e-5)
     np.testing.assert_allclose(embeddings.norms, norms, rtol=1e-5)
@@ -95,7 +96,7 @@ def test_mean_and_std_are_the_models_own():
     brighter = (halved.astype(float) / 2 + 127.5).astype(np.float64)
     with torch.no_grad():
         pixels = torch.from_numpy((brighter - 127.5) / 127.5).permute(0, 3, 1, 2).float()
-        features = other.backbone(pixels).numpy()
+        features = other.recogniser(pixels).features_BD.numpy()
     expected = features / np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(other.embed(halved, views="one").vectors, expected, atol=1e-5)
 
@@ -107,12 +108,12 @@ def test_progress_is_told_after_every_batch():
 
 
 def test_embedding_leaves_the_network_as_it_was():
-    backbone = tiny_backbone()
-    before = {key: value.clone() for key, value in backbone.state_dict().items()}
-    model = Model(backbone.train(), model_info())
+    recogniser = tiny_recogniser()
+    before = {key: value.clone() for key, value in recogniser.state_dict().items()}
+    model = Model(recogniser.train(), model_info())
     model.embed(pictures(5))
-    assert not backbone.training
-    for key, value in backbone.state_dict().items():
+    assert not recogniser.training
+    for key, value in recogniser.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
@@ -146,7 +147,7 @@ def test_unknown_views_are_refused():
 
 def test_a_saved_model_embeds_alike(tmp_path):
     model, images = tiny_model(views="multi"), pictures(3)
-    save_model(tmp_path / "model.safetensors", model.backbone.state_dict(), model.info)
+    save_model(tmp_path / "model.safetensors", model.recogniser.state_dict(), model.info)
     for path in (tmp_path, str(tmp_path), tmp_path / "model.safetensors"):  # the run folder, and the file
         loaded = fm.load(path)
         assert loaded.info == model.info
@@ -175,6 +176,6 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 )
 def test_weights_that_do_not_fit_their_description_are_refused(tmp_path, changes):
     path = tmp_path / "model.safetensors"
-    save_model(path, tiny_backbone().state_dict(), model_info(**changes))
+    save_model(path, tiny_recogniser().state_dict(), model_info(**changes))
     with pytest.raises(CheckpointError, match=r"model\.safetensors does not fit its own description"):
         fm.load(path)

@@ -15,6 +15,7 @@ import yaml
 RECIPE = {
     "head": {"name": "funface", "scale": 16.0},
     "backbone": {"name": "small_resnet", "input_size": 16, "width": 4, "embedding_size": 16, "dropout": 0.2},
+    "quality": {"name": "crfiqa"},
     "data": {"train": "orl:1-4", "workers": 1, "cache_decoded": False},
     "augmentation": {"flip": 0.5, "affine": 1.0, "rotation": 10.0, "noise": 0.3},
     "optimizer": {"name": "sgd", "learning_rate": 0.05},

@@ -22,6 +22,8 @@ from facemargin.errors import ConfigError
         ({"optimizer": {"weight_decay": -1}}, "optimizer.weight_decay is -1"),
         ({"schedule": {"warmup_epochs": -1}}, "schedule.warmup_epochs is -1"),
         ({"gradient_clip": -1}, "gradient_clip is -1"),
+        ({"quality": {"weight": -1}}, "quality.weight is -1"),
+        ({"quality": {"beta": "nan"}}, "quality.beta is nan"),
         ({"validation": {"every_epochs": -1}}, "validation.every_epochs is -1"),
         ({"threads": -1}, "threads is -1"),
         ({"seed": -1}, "seed is -1"),
@@ -35,6 +37,12 @@ from facemargin.errors import ConfigError
 def test_values_out_of_range_are_named(changes, message):
     with pytest.raises(ConfigError, match=message):
         tiny_recipe(**changes)
+
+
+def test_the_norm_is_the_quality_unless_a_recipe_says_otherwise():
+    assert tiny_recipe().quality.name == "norm"
+    with pytest.raises(ConfigError, match="quality: name is 'crfika'"):
+        tiny_recipe(quality={"name": "crfika"})
 
 
 def test_flips_go_with_other_synthetic_people():

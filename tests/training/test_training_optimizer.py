@@ -23,7 +23,7 @@ def decay_of(optimizer, parameter):
 def test_weight_decay_spares_norms_prelus_and_biases(name, decay_all):
     parts = modules()
     convolution, norm, prelu, _, linear = parts["backbone"]
-    optimizer = create_optimizer(OptimizerConfig(name=name, weight_decay=0.3, decay_all=decay_all), parts)
+    optimizer = create_optimizer(OptimizerConfig(name=name, weight_decay=0.3, decay_all=decay_all), parts.values())
     for weight in (convolution.weight, linear.weight, parts["head"].weight):
         assert decay_of(optimizer, weight) == [0.3]
     for spared in (norm.weight, norm.bias, prelu.weight, linear.bias):
@@ -34,7 +34,7 @@ def test_weight_decay_spares_norms_prelus_and_biases(name, decay_all):
 def test_every_parameter_of_a_network_is_trained_once():
     state = tiny_state(head={"name": "funface"})
     trained = [id(p) for group in state.optimizer.param_groups for p in group["params"]]
-    everything = [id(p) for module in (state.backbone, state.head) for p in module.parameters()]
+    everything = [id(p) for module in (state.recogniser, state.head) for p in module.parameters()]
     assert sorted(trained) == sorted(everything)
 
 
@@ -43,7 +43,7 @@ def test_sgd_is_momentum_sgd(decay):
     layer = torch.nn.Linear(2, 1, bias=True).double()
     weight, bias = (p.detach().clone() for p in (layer.weight, layer.bias))
     config = OptimizerConfig(name="sgd", learning_rate=0.5, momentum=0.9, weight_decay=decay)
-    optimizer = create_optimizer(config, {"layer": layer})
+    optimizer = create_optimizer(config, [layer])
     weight_velocity, bias_velocity = torch.zeros_like(weight), torch.zeros_like(bias)
     for gradient in (1.0, -2.0, 0.5):
         layer.weight.grad, layer.bias.grad = torch.full_like(weight, gradient), torch.full_like(bias, gradient)
@@ -59,7 +59,7 @@ def test_adamw_decays_beside_its_step():
     layer = torch.nn.Linear(2, 1).double()
     before = layer.weight.detach().clone(), layer.bias.detach().clone()
     config = OptimizerConfig(name="adamw", learning_rate=0.1, weight_decay=0.2)
-    optimizer = create_optimizer(config, {"layer": layer})
+    optimizer = create_optimizer(config, [layer])
     layer.weight.grad, layer.bias.grad = torch.full_like(layer.weight, 3.0), torch.full_like(layer.bias, 3.0)
     optimizer.step()
     # Adam's first step is the learning rate, whatever the gradient's size.

@@ -7,12 +7,13 @@ from training_objects import MAPPING
 
 from facemargin.backbones import backbone_parameters, list_backbones
 from facemargin.errors import ConfigError
+from facemargin.inference.recogniser import create_recogniser
 from facemargin.margins import list_margins, margin_class
 from facemargin.training.recipe import (
-    build_backbone,
     build_head,
     list_recipes,
     load_recipe,
+    model_info,
     recipe_from_mapping,
     recipe_path,
 )
@@ -34,7 +35,9 @@ def test_the_packaged_recipes_are_listed_and_found():
 def test_packaged_recipes_build():
     for name in list_recipes():
         one = load_recipe(name)
-        assert build_head(one.head, 5, one.backbone.embedding_size).margin.config.scale == one.head.scale
+        config = build_head(one.head, 5, one.backbone.embedding_size).margin.config
+        for item in fields(config):
+            assert getattr(config, item.name) == getattr(one.head, item.name)
 
 
 def test_a_recipe_is_found_by_path_too(tmp_path):
@@ -100,6 +103,7 @@ OTHER = {
     "head.name": "cosface",
     "head.implementation": "eager",
     "head.centre_initialisation": "unit",
+    "head.interclass_filtering_threshold": 0.5,
     "backbone.name": "small_resnet",
     "data.train": "orl:5-9",
     "device": "cpu",
@@ -218,5 +222,7 @@ def test_the_described_networks_are_built():
     head = build_head(one.head, 7, one.backbone.embedding_size)
     assert head.weight.shape == (7, 8)
     assert head.margin.config.mixing_factor == 0.3
-    backbone = build_backbone(one.backbone)
-    assert backbone.input_size == 16 and backbone.embedding_size == 8
+    recogniser = create_recogniser(model_info(one))
+    assert recogniser.backbone.input_size == 16 and recogniser.backbone.embedding_size == 8
+    assert recogniser.quality is None
+    assert create_recogniser(model_info(recipe("--quality.name", "crfiqa"))).quality is not None

@@ -41,8 +41,8 @@ def test_a_folder_with_a_run_needs_resume(tmp_path):
     assert saved["step"] == 1
     fresh = tiny_state()
     fresh.load_state_dict(saved)
-    for key, value in state.backbone.state_dict().items():
-        torch.testing.assert_close(fresh.backbone.state_dict()[key], value, rtol=0, atol=0)
+    for key, value in state.recogniser.state_dict().items():
+        torch.testing.assert_close(fresh.recogniser.state_dict()[key], value, rtol=0, atol=0)
 
 
 def test_a_run_that_stopped_before_it_had_anything_to_show_is_none(tmp_path):
@@ -60,6 +60,7 @@ def test_another_recipe_is_refused_and_the_difference_named(tmp_path):
         ({"head": {"name": "arcface"}}, r"head.name \('cosface' -> 'arcface'\)"),
         ({"head": {"margin": 0.3}}, r"head.margin \(0.2 -> 0.3\)"),
         ({"backbone": {"width": 8}}, r"backbone.width \(4 -> 8\)"),
+        ({"quality": {"name": "crfiqa"}}, r"quality.name \('norm' -> 'crfiqa'\)"),
     ):
         with pytest.raises(ConfigError, match=f"started with another recipe.*{text}"):
             folder.open(tiny_recipe(**changes), resume=True)
@@ -96,7 +97,7 @@ def test_export_writes_the_recogniser_and_the_head(tmp_path, ema_decay):
     weights, info = read_model(folder.require_model())
     assert (info.backbone, info.loss, info.input_size, info.views) == ("small_resnet", "cosface", 16, "flip")
     assert info.options["width"] == 4 and "seed: 0" in info.recipe
-    expected = state.average.state if ema_decay else state.backbone.state_dict()
+    expected = state.average.state if ema_decay else state.recogniser.state_dict()
     for key, value in expected.items():
         torch.testing.assert_close(weights[key], value, rtol=0, atol=0)
     centres, _ = read_model(folder.head)
@@ -105,7 +106,13 @@ def test_export_writes_the_recogniser_and_the_head(tmp_path, ema_decay):
 
 @pytest.mark.parametrize(
     "changes",
-    [{"backbone": {"width": 8}}, {"head": {"name": "funface"}}, {"ema_decay": 0.5}, {"precision": "fp16"}],
+    [
+        {"backbone": {"width": 8}},
+        {"head": {"name": "funface"}},
+        {"ema_decay": 0.5},
+        {"precision": "fp16"},
+        {"quality": {"name": "crfiqa"}},
+    ],
 )
 def test_a_checkpoint_of_another_network_is_refused(changes):
     saved = tiny_state().state_dict()
@@ -124,7 +131,7 @@ def test_the_number_of_people_must_fit():
 def test_a_loaded_state_takes_the_same_steps(tmp_path, precision, optimizer):
     changes = {
         "precision": precision, "optimizer": {"name": optimizer}, "ema_decay": 0.9, "head": {"name": "funface"},
-        "backbone": {"dropout": 0.3}, "channels_last": True,
+        "backbone": {"dropout": 0.3}, "channels_last": True, "quality": {"name": "crfiqa"},
     }  # fmt: skip
     one = tiny_state(**changes)
     for step in range(3):

@@ -26,15 +26,20 @@ def assert_close(one, other, **tolerance):
         ([-1, -1, -1, -1, 1, 2, 0, 1], 2),
     ],
 )
-@pytest.mark.parametrize("head", [{"name": "cosface", "scale": 8.0}, {"name": "magface", "scale": 8.0}])
-def test_accumulated_passes_equal_one(labels, passes, head):
-    whole = without_batch_norm(tiny_state(head=head))
-    split = without_batch_norm(tiny_state(head=head, accumulation_steps=passes))
+@pytest.mark.parametrize(
+    ("head", "quality"),
+    [({"name": "cosface", "scale": 8.0}, "norm"), ({"name": "magface", "scale": 8.0}, "crfiqa")],
+)
+def test_accumulated_passes_equal_one(labels, passes, head, quality):
+    whole = without_batch_norm(tiny_state(head=head, quality={"name": quality}))
+    split = without_batch_norm(tiny_state(head=head, quality={"name": quality}, accumulation_steps=passes))
     batch = random_batch(labels)
     for _ in range(2):
         one, other = training_step(whole, batch, 0.05), training_step(split, batch, 0.05)
-        for name in ("loss", "gradient_norm", "target_cosine", "certainty_ratio", "feature_norm", "margin_scaler"):
+        for name in ("loss", "gradient_norm"):
             assert getattr(other, name) == pytest.approx(getattr(one, name), rel=1e-4), name
+        assert list(one.sample_means) == ["target_cosine", "certainty_ratio", "feature_norm", "margin_scaler"]
+        assert other.sample_means == pytest.approx(one.sample_means, rel=1e-4)
         assert other.parts == pytest.approx(one.parts, rel=1e-4)
     assert_close(weights(split), weights(whole), rtol=1e-4, atol=1e-6)
 
@@ -43,7 +48,7 @@ def test_the_loss_is_the_mean_over_labelled_samples():
     state = without_batch_norm(tiny_state(accumulation_steps=2))
     batch = random_batch([2, -1, 0, 1, -1, -1])
     with torch.no_grad():
-        out = state.head(state.backbone(normalise(batch.images_BCHW)), batch.labels_B)
+        out = state.head(state.recogniser(normalise(batch.images_BCHW)).features_BD, batch.labels_B)
     expected = [float(loss) for loss, label in zip(out.losses_B, batch.labels_B, strict=True) if label >= 0]
     assert len(expected) == 3
     assert training_step(state, batch, 0.1).loss == pytest.approx(sum(expected) / 3, rel=1e-5)
@@ -53,7 +58,7 @@ def test_a_step_without_labels_changes_nothing():
     state = without_batch_norm(tiny_state(optimizer={"weight_decay": 0.0}))
     before = weights(state)
     result = training_step(state, random_batch([-1, -1, -1, -1]), 0.1)
-    assert result.loss == 0.0 and result.gradient_norm == 0.0 and math.isnan(result.target_cosine)
+    assert result.loss == 0.0 and result.gradient_norm == 0.0 and math.isnan(result.sample_means["target_cosine"])
     assert_close(weights(state), before, rtol=0, atol=0)
 
 
@@ -75,7 +80,7 @@ def test_running_statistics_advance_once_a_pass():
         mean, std = 0.1 * norms.mean().item() + 0.9 * mean, 0.1 * norms.std().item() + 0.9 * std
     assert state.head.margin.norm_statistics.mean.item() == pytest.approx(mean, rel=1e-5)
     assert state.head.margin.norm_statistics.std.item() == pytest.approx(std, rel=1e-5)
-    assert state.backbone.state_dict()["stem.1.num_batches_tracked"].item() == 2
+    assert state.recogniser.state_dict()["backbone.stem.1.num_batches_tracked"].item() == 2
 
 
 def gradient(parameters):
@@ -87,7 +92,7 @@ def test_clipping_scales_the_gradient_to_its_largest_norm():
     batch = random_batch([0, 1, 2, 0])
     norms = [training_step(state, batch, 0.0).gradient_norm for state in (free, clipped, loose)]
     assert norms[0] > 0.01 and norms[1] == norms[0] == norms[2]  # reported before clipping
-    gradients = [gradient(p for m in (s.backbone, s.head) for p in m.parameters()) for s in (free, clipped, loose)]
+    gradients = [gradient(p for m in (s.recogniser, s.head) for p in m.parameters()) for s in (free, clipped, loose)]
     assert gradients[0].norm().item() == pytest.approx(norms[0], rel=1e-4)
     assert gradients[1].norm().item() == pytest.approx(0.01, rel=1e-3)
     torch.testing.assert_close(gradients[1] / gradients[1].norm(), gradients[0] / gradients[0].norm())
@@ -101,7 +106,7 @@ def test_bf16_follows_float32():
     one, other = training_step(exact, batch, 0.01), training_step(rounded, batch, 0.01)
     assert other.loss == pytest.approx(one.loss, rel=0.05) and other.loss != one.loss
     assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=0.2)
-    assert all(p.dtype == torch.float32 for p in rounded.backbone.parameters())
+    assert all(p.dtype == torch.float32 for p in rounded.recogniser.parameters())
 
 
 def test_fp16_trains_with_a_scaled_loss():
@@ -120,10 +125,10 @@ def test_fp16_trains_with_a_scaled_loss():
 def test_fp16_skips_a_step_whose_gradient_overflows():
     state = tiny_state(precision="fp16")
     state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": 2.0**60})
-    before = {key: value.clone() for key, value in state.backbone.named_parameters()}
+    before = {key: value.clone() for key, value in state.recogniser.named_parameters()}
     result = training_step(state, random_batch([0, 1, 2, 0]), 0.1)
     assert math.isfinite(result.loss) and not math.isfinite(result.gradient_norm)
-    assert_close(dict(state.backbone.named_parameters()), before, rtol=0, atol=0)
+    assert_close(dict(state.recogniser.named_parameters()), before, rtol=0, atol=0)
     assert state.scaler.get_scale() == 2.0**59
     assert state.step == 1
 
@@ -139,7 +144,7 @@ def test_fp16_gives_up_where_no_scale_helps():
 
 def poison_features(state):
     with torch.no_grad():
-        state.backbone.stem[0].weight.fill_(float("nan"))
+        state.recogniser.backbone.stem[0].weight.fill_(float("nan"))
 
 
 def poison_centres(state):
@@ -165,7 +170,7 @@ def test_what_is_not_finite_raises_before_the_weights_change(poison, precision, 
     state = tiny_state(precision=precision, accumulation_steps=accumulation_steps, ema_decay=0.5)
     training_step(state, random_batch([0, 1, 2, 0]), 0.1)
     poison(state)
-    parameters = {**dict(state.backbone.named_parameters()), "centres": state.head.weight}
+    parameters = {**dict(state.recogniser.named_parameters()), "centres": state.head.weight}
     before = {key: value.detach().clone() for key, value in parameters.items()}
     average = {key: value.clone() for key, value in state.average.state.items()}
     with pytest.raises(NonFiniteLossError, match=f"step 2: .*{message}"):
@@ -173,6 +178,13 @@ def test_what_is_not_finite_raises_before_the_weights_change(poison, precision, 
     assert state.step == 1
     assert_close({key: value.detach() for key, value in parameters.items()}, before, rtol=0, atol=0, equal_nan=True)
     assert_close(state.average.state, average, rtol=0, atol=0)
+
+
+def test_a_margin_without_a_scale_is_named_itself():
+    state = tiny_state(head={"name": "sphereface"})
+    poison_centres(state)
+    with pytest.raises(NonFiniteLossError, match=r"step 1: the loss is nan.* first is head.name \(now sphereface\)"):
+        training_step(state, random_batch([0, 1, 2, 0]), 0.1)
 
 
 def test_draws_depend_on_seed_and_step_alone():

@@ -63,8 +63,8 @@ def test_validation_does_not_change_what_is_trained(tmp_path):
     run(tiny_recipe(**changes), tmp_path / "without")
     run(tiny_recipe(validation={"data": ["orl:31-32"]}, **changes), tmp_path / "with")
     states = [latest_checkpoint(tmp_path / name / "checkpoints")[1] for name in ("without", "with")]
-    for key, value in states[0]["backbone"].items():
-        assert torch.equal(value, states[1]["backbone"][key]), key
+    for key, value in states[0]["recogniser"].items():
+        assert torch.equal(value, states[1]["recogniser"][key]), key
 
 
 def test_steps_without_readable_images_are_left_out_and_the_rest_goes_on(tmp_path):

@@ -26,17 +26,21 @@ class Backbone(nn.Module, ABC):
     Attributes:
         embedding_size: D, the length of a feature.
         input_size: height and width of the images in pixels.
+        in_channels: of the images; more than 3 where other maps are stacked onto the colours.
     """
 
-    def __init__(self, embedding_size: int, input_size: int) -> None:
+    def __init__(self, embedding_size: int, input_size: int, in_channels: int = IMAGE_CHANNELS) -> None:
         """Raises ConfigError for a size that leaves nothing to compute."""
         super().__init__()
         if embedding_size < 1:
             raise ConfigError(f"embedding_size is {embedding_size}; it must be at least 1 (512 is usual)")
         if input_size < TOTAL_STRIDE:
             raise ConfigError(f"input_size is {input_size} pixels; it must be at least {TOTAL_STRIDE} (112 is usual)")
+        if in_channels < 1:
+            raise ConfigError(f"in_channels is {in_channels}; it must be at least 1 (3 is usual)")
         self.embedding_size = embedding_size
         self.input_size = input_size
+        self.in_channels = in_channels
 
     @property
     def map_size(self) -> int:
@@ -59,10 +63,10 @@ class Backbone(nn.Module, ABC):
             return self.embed(map_BCHW.to(next(self.parameters()).dtype))
 
     def _check(self, images_BCHW: Tensor) -> None:
-        size = self.input_size
-        if images_BCHW.ndim != 4 or images_BCHW.shape[1:] != (IMAGE_CHANNELS, size, size):
+        channels, size = self.in_channels, self.input_size
+        if images_BCHW.ndim != 4 or images_BCHW.shape[1:] != (channels, size, size):
             raise ConfigError(
-                f"images have shape {tuple(images_BCHW.shape)}, this backbone takes (batch, {IMAGE_CHANNELS}, {size}, "
+                f"images have shape {tuple(images_BCHW.shape)}, this backbone takes (batch, {channels}, {size}, "
                 f"{size}); resize the images, or create the backbone with another input_size"
             )
         if not images_BCHW.is_floating_point():

@@ -28,7 +28,7 @@ def describe_backbone(name: str, embedding_size: int = 512, **options: Any) -> B
     """
     with torch.device("meta"):
         backbone = create_backbone(name, embedding_size, **options).eval()
-        image_BCHW = torch.empty(1, 3, backbone.input_size, backbone.input_size)
+        image_BCHW = torch.empty(1, backbone.in_channels, backbone.input_size, backbone.input_size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         backbone.embed(backbone.feature_map(image_BCHW))  # forward's autocast does not know the meta device
     return BackboneInfo(

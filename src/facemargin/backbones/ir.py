@@ -125,6 +125,7 @@ class IR(Backbone):
     def __init__(
         self,
         embedding_size: int = 512,
+        in_channels: int = IMAGE_CHANNELS,
         *,
         depth: int,
         squeeze_excitation: bool,
@@ -133,12 +134,12 @@ class IR(Backbone):
         batch_norm_eps: float = 1e-5,
     ) -> None:
         """`dropout` zeroes that fraction of the flattened map before the last linear layer."""
-        super().__init__(embedding_size, input_size)
+        super().__init__(embedding_size, input_size, in_channels)
         bottleneck = depth > 101
         stage_channels = BOTTLENECK_CHANNELS if bottleneck else BASIC_CHANNELS
         unit = partial(ResidualUnit, eps=batch_norm_eps, bottleneck=bottleneck, squeeze_excitation=squeeze_excitation)
         self.input_layer = nn.Sequential(
-            nn.Conv2d(IMAGE_CHANNELS, STEM_CHANNELS, 3, padding=1, bias=False),
+            nn.Conv2d(in_channels, STEM_CHANNELS, 3, padding=1, bias=False),
             nn.BatchNorm2d(STEM_CHANNELS, eps=batch_norm_eps),
             nn.PReLU(STEM_CHANNELS),
         )

@@ -65,6 +65,7 @@ class IResNet(Backbone):
     def __init__(
         self,
         embedding_size: int = 512,
+        in_channels: int = IMAGE_CHANNELS,
         *,
         units: tuple[int, int, int, int],
         input_size: int = 112,
@@ -77,9 +78,9 @@ class IResNet(Backbone):
 
         `train_features_weight` lets the last batch norm's weight be trained; InsightFace freezes it at 1.
         """
-        super().__init__(embedding_size, input_size)
+        super().__init__(embedding_size, input_size, in_channels)
         eps = batch_norm_eps
-        self.conv1 = nn.Conv2d(IMAGE_CHANNELS, CHANNELS[0], 3, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, CHANNELS[0], 3, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(CHANNELS[0], eps=eps)
         self.prelu = nn.PReLU(CHANNELS[0])
         self.layer1 = stage(CHANNELS[0], CHANNELS[0], units[0], eps)

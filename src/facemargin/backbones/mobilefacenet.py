@@ -79,11 +79,18 @@ def residual_bottlenecks(channels: int, units: int, eps: float) -> Layers:
 class MobileFaceNet(Backbone):
     """The network of this module's table. Initialisation as in InsightFace (He). The layout has no dropout."""
 
-    def __init__(self, embedding_size: int = 512, *, input_size: int = 112, batch_norm_eps: float = 1e-5) -> None:
-        super().__init__(embedding_size, input_size)
+    def __init__(
+        self,
+        embedding_size: int = 512,
+        in_channels: int = IMAGE_CHANNELS,
+        *,
+        input_size: int = 112,
+        batch_norm_eps: float = 1e-5,
+    ) -> None:
+        super().__init__(embedding_size, input_size, in_channels)
         eps = batch_norm_eps
         self.layers = nn.Sequential(
-            conv_block(IMAGE_CHANNELS, 128, eps, kernel=3, stride=2),
+            conv_block(in_channels, 128, eps, kernel=3, stride=2),
             conv_block(128, 128, eps, kernel=3, groups=64),
             Layers(*bottleneck(128, 128, 128, 2, eps)),
             residual_bottlenecks(128, 4, eps),

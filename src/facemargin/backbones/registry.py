@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeVar
 
-from facemargin.backbones.base import Backbone
+from facemargin.backbones.base import IMAGE_CHANNELS, Backbone
 from facemargin.errors import ConfigError
 from facemargin.registry import Registry, unknown_name
 
@@ -30,12 +30,13 @@ def list_backbones(pattern: str = "*") -> list[str]:
 
 
 def backbone_parameters(name: str) -> dict[str, inspect.Parameter]:
-    """The options that `create_backbone(name, …)` takes besides `embedding_size`, each with its type and default.
+    """The options that `create_backbone(name, …)` takes besides `embedding_size` and `in_channels`, each with its type
+    and default.
 
     Raises ConfigError for an unknown name.
     """
     entry = _BACKBONES[name]
-    settled = {"embedding_size", *entry.keywords}
+    settled = {"embedding_size", "in_channels", *entry.keywords}
     parameters = inspect.signature(entry.func).parameters
     return {option: parameter for option, parameter in parameters.items() if option not in settled}
 
@@ -45,8 +46,11 @@ def backbone_options(name: str) -> dict[str, Any]:
     return {option: parameter.default for option, parameter in backbone_parameters(name).items()}
 
 
-def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> Backbone:
-    """A freshly initialised backbone: `images_BCHW` in [-1, 1] → `features_BD`, unnormalised, D = `embedding_size`.
+def create_backbone(
+    name: str, embedding_size: int = 512, in_channels: int = IMAGE_CHANNELS, **options: Any
+) -> Backbone:
+    """A freshly initialised backbone: `images_BCHW` in [-1, 1] → `features_BD`, unnormalised, C = `in_channels`, D =
+    `embedding_size`.
 
     `options` are the family's arguments (see `backbone_options`), such as `input_size`, `dropout`, `batch_norm_eps`.
     Raises ConfigError for a name or option that does not exist, naming the nearest, and for a value out of range.
@@ -56,6 +60,6 @@ def create_backbone(name: str, embedding_size: int = 512, **options: Any) -> Bac
         if option not in known:
             raise ConfigError(unknown_name(f"{name} option", option, known))
     try:
-        return _BACKBONES[name](embedding_size, **options)
+        return _BACKBONES[name](embedding_size, in_channels, **options)
     except ValueError as error:  # torch's own words for a dropout above 1
         raise ConfigError(f"backbone {name}: {error}") from error

@@ -58,6 +58,7 @@ class SmallResNet(Backbone):
     def __init__(
         self,
         embedding_size: int = 512,
+        in_channels: int = IMAGE_CHANNELS,
         *,
         input_size: int = 64,
         width: int = 32,
@@ -69,14 +70,14 @@ class SmallResNet(Backbone):
 
         Raises ConfigError for a width or a number of blocks below 1, or for other than four stages.
         """
-        super().__init__(embedding_size, input_size)
+        super().__init__(embedding_size, input_size, in_channels)
         if width < 1:
             raise ConfigError(f"width is {width}; it must be at least 1 (32 is usual)")
         if len(blocks) != 4 or min(blocks) < 1:
             raise ConfigError(f"blocks is {blocks}; give four numbers of at least 1, the residual blocks of each stage")
         eps = batch_norm_eps
         self.stem = nn.Sequential(
-            nn.Conv2d(IMAGE_CHANNELS, width, 3, stride=2, padding=1, bias=False),
+            nn.Conv2d(in_channels, width, 3, stride=2, padding=1, bias=False),
             nn.BatchNorm2d(width, eps=eps),
             nn.PReLU(width),
         )

@@ -1,8 +1,9 @@
-"""Embeddings that another tool has written, used as if they were a model. Shapes: N images, D embedding size."""
+"""Embeddings in a file, used as if they were a model. Shapes: N images, D embedding size."""
 
 from pathlib import Path
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
@@ -10,7 +11,8 @@ from facemargin.evaluation.embeddings import Embeddings
 
 
 class EmbeddingsFile:
-    """An .npz file with `paths` (N,) text and `embeddings` (N, D); an image is looked up by the end of its path.
+    """An .npz file with `paths` (N,) text, `embeddings` (N, D) and maybe `quality` (N,), as `facemargin embed` and
+    other tools write it. An image is looked up by the end of its path.
 
     Raises DataError, naming the file, if it is not one, holds values that are not finite, or lacks an image asked for.
     """
@@ -20,29 +22,39 @@ class EmbeddingsFile:
         try:
             with np.load(path, allow_pickle=False) as archive:
                 paths, features_ND = archive["paths"], archive["embeddings"].astype(np.float32)
+                quality_N = archive["quality"].astype(np.float32) if "quality" in archive else None
         except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(
                 f"{path} cannot be read as embeddings (an .npz with arrays paths and embeddings): {error}"
             ) from error
         if features_ND.ndim != 2 or len(paths) != len(features_ND):
             raise DataError(f"{path}: {len(paths)} paths and embeddings of shape {features_ND.shape} do not fit")
-        unusable_N = ~np.isfinite(features_ND).all(axis=1)
-        if unusable_N.any():
-            raise DataError(f"{path}: the embedding of {paths[int(np.argmax(unusable_N))]} is not finite")
-        self._features_ND = features_ND
+        norms_N = np.linalg.norm(features_ND, axis=1)
+        if quality_N is None:
+            quality_N = norms_N
+        if quality_N.shape != norms_N.shape:
+            raise DataError(f"{path}: {len(paths)} paths and quality of shape {quality_N.shape} do not fit")
+        _require_finite(features_ND, f"{path}: the embedding", paths)
+        _require_finite(quality_N[:, None], f"{path}: the quality", paths)
+        self._vectors_ND = features_ND / np.where(norms_N > 0, norms_N, 1)[:, None]
+        self._norms_N, self._quality_N = norms_N, quality_N
         self._index = {str(name): index for index, name in enumerate(paths)}
 
     def embed(self, images: ImageSource) -> Embeddings:
-        """The stored embeddings of `images`, in their order; quality is the norm."""
-        features_ND = self._features_ND[[self._find(images.describe(index)) for index in range(len(images))]]
-        norms_N = np.linalg.norm(features_ND, axis=1)
-        vectors_ND = features_ND / np.where(norms_N > 0, norms_N, 1)[:, None]
-        return Embeddings(vectors=vectors_ND, norms=norms_N, quality=norms_N)
+        """The stored embeddings of `images`, in their order; quality is what the file says, else the norm."""
+        found = [self._find(images.describe(index)) for index in range(len(images))]
+        return Embeddings(self._vectors_ND[found], self._norms_N[found], self._quality_N[found])
 
     def _find(self, name: str) -> int:
-        parts = Path(name).parts
-        for start in range(len(parts)):
-            index = self._index.get("/".join(parts[start:]))
-            if index is not None:
-                return index
+        path = Path(name).absolute()
+        ends = ("/".join(path.parts[start:]) for start in range(1, len(path.parts)))
+        for known in (path.as_posix(), *ends):
+            if known in self._index:
+                return self._index[known]
         raise DataError(f"{self.path} holds no embedding of {name}")
+
+
+def _require_finite(values_NX: NDArray[np.float32], what: str, paths: NDArray[np.str_]) -> None:
+    finite_N = np.isfinite(values_NX).all(axis=1)
+    if not finite_N.all():
+        raise DataError(f"{what} of {paths[int(np.argmin(finite_N))]} is not finite")

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 
 from facemargin.errors import CheckpointError
 from facemargin.inference.views import Views
+from facemargin.quality import QualityName
 from facemargin.version import __version__
 
 
@@ -18,12 +19,14 @@ from facemargin.version import __version__
 class ModelInfo:
     """What a model file says of itself.
 
-    backbone, options: arguments of `create_backbone`. color_order, mean, std: the network reads (pixel − mean)/std of
-    0…255 pixels. loss: the margin it was trained with. views: what `embed` averages by default
-    (see views.py). recipe: the whole recipe as YAML.
+    backbone, options: arguments of `create_backbone`. reconstruction: the settings of its FaceReconstructor, None
+    without one; where that is all the file holds, backbone is None, embedding_size 0 and loss "reconstruction".
+    color_order, mean, std: the network reads (pixel − mean)/std of 0…255 pixels. loss: the margin it was trained with.
+    quality: what `embed` takes for an image's quality, "crfiqa" if the file holds the layer that predicts it. views:
+    what `embed` averages by default (see views.py). recipe: the whole recipe as YAML.
     """
 
-    backbone: str
+    backbone: str | None
     options: dict[str, Any]
     embedding_size: int
     input_size: int
@@ -31,14 +34,19 @@ class ModelInfo:
     color_order: str = "RGB"
     mean: float = 127.5
     std: float = 127.5
+    quality: QualityName = "norm"
+    reconstruction: dict[str, Any] | None = None
     views: Views = "flip"
     recipe: str = ""
 
     def __post_init__(self) -> None:
         """Raises CheckpointError for what no file of facemargin says."""
-        for name, known in (("color_order", ("RGB", "BGR")), ("views", get_args(Views))):
+        choices = {"color_order": ("RGB", "BGR"), "quality": get_args(QualityName), "views": get_args(Views)}
+        for name, known in choices.items():
             if getattr(self, name) not in known:
                 raise CheckpointError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if self.backbone is None and self.reconstruction is None:
+            raise CheckpointError("backbone and reconstruction are both null, expected at least one of them")
         if not self.std > 0:
             raise CheckpointError(f"std is {self.std}, expected a positive number")
 

@@ -11,6 +11,9 @@ from typing import Literal
 from facemargin.data.augmentation_config import AugmentationConfig
 from facemargin.data.synthetic_identities import SyntheticIdentity
 from facemargin.errors import ConfigError
+from facemargin.quality import QualityName
+from facemargin.quality.crfiqa import RatioDefinition
+from facemargin.reconstruction import ReconstructionConfig
 
 # A batch norm over one image has no variance.
 SMALLEST_PASS = 2
@@ -28,6 +31,8 @@ _SMALLEST_VALUES = {
     "optimizer.weight_decay": 0,
     "schedule.warmup_epochs": 0,
     "gradient_clip": 0,
+    "quality.weight": 0,
+    "quality.beta": 0,
     "validation.every_epochs": 0,
     "threads": 0,
     "seed": 0,
@@ -53,6 +58,31 @@ class BackboneConfig:
 
     name: str = "ir_50"
     embedding_size: int = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class QualityConfig:
+    """name: what the model takes for an image's quality, "norm" for its feature's norm, or "crfiqa" for a layer that
+    learns to predict the certainty ratio beside any margin (see quality/crfiqa.py); the rest is that layer's.
+
+    weight, beta: λ and β of its smooth L1 loss. target: which certainty ratio, "paper" or "code"; with few classes the
+    code's is wild, which is why it is not the default.
+    """
+
+    name: QualityName = "norm"
+    weight: float = 10.0
+    beta: float = 0.5
+    target: RatioDefinition = "paper"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FaceReconstructionConfig(ReconstructionConfig):
+    """mode: "none"; "joint", whose recogniser reads the canonical face and depth beside the image and is trained
+    together with the networks that make them; or "alone", which trains these and no recogniser: `head`, and `backbone`
+    but for its input_size, are then left aside. The rest: see reconstruction/config.py.
+    """
+
+    mode: Literal["none", "joint", "alone"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +168,8 @@ class Recipe:
 
     head: HeadConfig = field(default_factory=HeadConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    quality: QualityConfig = field(default_factory=QualityConfig)
+    reconstruction: FaceReconstructionConfig = field(default_factory=FaceReconstructionConfig)
     data: DataConfig = field(default_factory=DataConfig)
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
     optimizer: OptimizerConfig = field(default_factory=OptimizerConfig)
@@ -177,5 +209,14 @@ class Recipe:
                 f"augmentation.flip is {self.augmentation.flip} beside data.synthetic_identities with mirrored people: "
                 "a flipped image would carry its twin's label; set augmentation.flip to 0 or leave mirrored out"
             )
+        if self.reconstruction.mode == "alone":
+            self._refuse_what_needs_a_recogniser()
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}, expected a number in [0, 1)")
+
+    def _refuse_what_needs_a_recogniser(self) -> None:
+        alone = "but reconstruction.mode is alone, which trains no recogniser: leave it out, or set the mode to joint"
+        if self.validation.data:
+            raise ConfigError(f"validation.data is {', '.join(self.validation.data)}, {alone}")
+        if self.quality.name != "norm":
+            raise ConfigError(f"quality.name is {self.quality.name}, {alone}")

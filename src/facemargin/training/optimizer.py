@@ -1,12 +1,14 @@
 """The optimizer of a recipe, and which parameters weight decay spares."""
 
+from collections.abc import Iterable
+
 import torch
 from torch import nn
 
 from facemargin.training.config import OptimizerConfig
 
 
-def create_optimizer(config: OptimizerConfig, modules: dict[str, nn.Module]) -> torch.optim.Optimizer:
+def create_optimizer(config: OptimizerConfig, modules: Iterable[nn.Module]) -> torch.optim.Optimizer:
     """SGD with momentum, or AdamW, over all parameters of `modules`.
 
     Parameters of one dimension (the weights of norms and PReLUs, biases) get no weight decay unless `decay_all`: decay
@@ -14,7 +16,7 @@ def create_optimizer(config: OptimizerConfig, modules: dict[str, nn.Module]) -> 
     """
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
-    for module in modules.values():
+    for module in modules:
         for parameter in module.parameters():
             if parameter.requires_grad:
                 (decayed if parameter.ndim > 1 or config.decay_all else spared).append(parameter)

@@ -1,7 +1,7 @@
 """From a recipe's name or file, and the command line's overrides, to one typed `Recipe`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, make_dataclass
+from dataclasses import field, fields, make_dataclass, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -9,13 +9,15 @@ from typing import Any, get_type_hints
 
 import tyro
 
-from facemargin.backbones import Backbone, backbone_parameters, create_backbone, list_backbones
+from facemargin.backbones import backbone_parameters, list_backbones
 from facemargin.errors import ConfigError
 from facemargin.heads import Head, create_head
+from facemargin.inference import ModelInfo
 from facemargin.margins import margin_class
+from facemargin.reconstruction import ReconstructionConfig
 from facemargin.registry import unknown_name
 from facemargin.training.config import BackboneConfig, HeadConfig, Recipe
-from facemargin.training.strict_yaml import from_mapping, read_yaml
+from facemargin.training.strict_yaml import from_mapping, read_yaml, to_yaml
 
 
 def list_recipes() -> list[str]:
@@ -81,9 +83,29 @@ def build_head(config: HeadConfig, num_classes: int, embedding_size: int, **extr
     return create_head(settings.pop("name"), num_classes, embedding_size, **settings, **extra)
 
 
-def build_backbone(config: BackboneConfig) -> Backbone:
-    """The backbone that a recipe describes, freshly initialised."""
-    return create_backbone(**{item.name: getattr(config, item.name) for item in fields(config)})
+def model_info(recipe: Recipe) -> ModelInfo:
+    """The networks that a recipe describes: what `create_recogniser` makes, and what their file says of itself."""
+    options = {name: value for name, value in vars(recipe.backbone).items() if name not in vars(BackboneConfig())}
+    info = ModelInfo(
+        backbone=recipe.backbone.name,
+        options=options,
+        embedding_size=recipe.backbone.embedding_size,
+        input_size=options["input_size"],
+        loss=recipe.head.name,
+        quality=recipe.quality.name,
+        reconstruction=_reconstructor_settings(recipe),
+        views=recipe.validation.views,
+        recipe=to_yaml(recipe),
+    )
+    if recipe.reconstruction.mode == "alone":
+        return replace(info, backbone=None, options={}, embedding_size=0, loss="reconstruction")
+    return info
+
+
+def _reconstructor_settings(recipe: Recipe) -> dict[str, Any] | None:
+    if recipe.reconstruction.mode == "none":
+        return None
+    return {item.name: getattr(recipe.reconstruction, item.name) for item in fields(ReconstructionConfig)}
 
 
 @cache  # one class a pair of names, so that equal recipes compare equal

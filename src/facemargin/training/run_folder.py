@@ -16,10 +16,9 @@ from facemargin.inference.model_file import save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.config import CheckpointConfig, DataConfig, LoggingConfig, Recipe
 from facemargin.training.environment import environment
-from facemargin.training.recipe import recipe_from_mapping
+from facemargin.training.recipe import model_info, recipe_from_mapping
 from facemargin.training.state import TrainingState
 from facemargin.training.strict_yaml import read_yaml, to_yaml
-from facemargin.training.validation import model_info
 
 
 class RunFolder:
@@ -48,7 +47,7 @@ class RunFolder:
                 raise ConfigError(
                     f"{self.path} already holds a run: add --resume to continue it, or choose another --output"
                 )
-            self._check_same_recipe(recipe)
+            self.check_same_recipe(recipe)
             found = latest_checkpoint(self.checkpoints)
             saved = found[1] if found else None
         remove_partial_files(self.path)
@@ -57,7 +56,8 @@ class RunFolder:
         self.write_environment({})
         return saved
 
-    def _check_same_recipe(self, recipe: Recipe) -> None:
+    def check_same_recipe(self, recipe: Recipe) -> None:
+        """Raise ConfigError, naming the fields, if the run in the folder followed another recipe."""
         before = recipe_from_mapping(read_yaml(self.recipe), str(self.recipe))
         changed = _differences(_what_matters(before), _what_matters(recipe))
         if changed:
@@ -71,10 +71,12 @@ class RunFolder:
         write_text_atomically(self.environment, json.dumps(environment() | more, indent=2))
 
     def export(self, state: TrainingState) -> None:
-        """Write the recogniser, and the head that it was trained with."""
+        """Write the recogniser, and the head that it was trained with, if there is one."""
         info = model_info(state.recipe)
         write_atomically(self.model, lambda path: save_model(path, state.recogniser_state(), info))
-        write_atomically(self.head, lambda path: save_model(path, state.head.state_dict(), info))
+        if state.head is not None:
+            head_state = state.head.state_dict()
+            write_atomically(self.head, lambda path: save_model(path, head_state, info))
 
     def require_model(self) -> Path:
         """The recogniser's file; CheckpointError where the run has not written one."""

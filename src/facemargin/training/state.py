@@ -3,23 +3,24 @@
 from typing import Any
 
 import torch
+from torch import nn
 
-from facemargin.backbones import Backbone
 from facemargin.errors import CheckpointError
 from facemargin.heads import Head
+from facemargin.inference.recogniser import Recogniser, create_recogniser
 from facemargin.training.average import WeightAverage
 from facemargin.training.config import Recipe
 from facemargin.training.optimizer import create_optimizer
 from facemargin.training.precision import autocast_type
-from facemargin.training.recipe import build_backbone, build_head
+from facemargin.training.recipe import build_head, model_info
 
-_PARTS = ("backbone", "head", "optimizer", "scaler", "average")
+_PARTS = ("recogniser", "head", "optimizer", "scaler", "average")
 
 
 class TrainingState:
-    """Backbone, head, optimizer, gradient scaler and weight average, and the number of steps done.
+    """Recogniser, head, optimizer, gradient scaler and weight average, and the number of steps done.
 
-    Initial weights depend on the recipe's seed alone.
+    Initial weights depend on the recipe's seed alone. There is no head where the reconstruction is trained alone.
     """
 
     def __init__(self, recipe: Recipe, num_classes: int, device: torch.device) -> None:
@@ -27,17 +28,29 @@ class TrainingState:
         self.device = device
         self.step = 0
         torch.manual_seed(recipe.seed)
-        self.backbone: Backbone = build_backbone(recipe.backbone).to(device)
+        self.recogniser: Recogniser = create_recogniser(model_info(recipe)).to(device)
         if recipe.channels_last:
-            self.backbone = self.backbone.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-        self.head: Head = build_head(recipe.head, num_classes, recipe.backbone.embedding_size).to(device)
-        self.optimizer = create_optimizer(recipe.optimizer, {"backbone": self.backbone, "head": self.head})
+            self.recogniser = self.recogniser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.head: Head | None = None
+        if self.recogniser.backbone is not None:
+            head = build_head(recipe.head, num_classes, recipe.backbone.embedding_size, seed=recipe.seed)
+            self.head = head.to(device)
+        self.optimizer = create_optimizer(recipe.optimizer, self.modules())
         self.autocast_type = autocast_type(recipe.precision, device)
         # bf16 has float32's exponents; only fp16 gradients underflow.
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.autocast_type == torch.float16)
-        self.average = WeightAverage(self.backbone, recipe.ema_decay) if recipe.ema_decay else None
-        #: the backbone, compiled where the recipe says so; shares its parameters
-        self.forward_backbone = torch.compile(self.backbone) if recipe.compile else self.backbone
+        self.average = WeightAverage(self.recogniser, recipe.ema_decay) if recipe.ema_decay else None
+        if recipe.compile:
+            for network in self.recogniser.children():
+                network.compile()
+
+    def modules(self) -> list[nn.Module]:
+        """What has parameters to train."""
+        return [module for module in (self.recogniser, self.head) if module is not None]
+
+    def autocast(self) -> torch.autocast:
+        """The context that the networks compute in."""
+        return torch.autocast(self.device.type, dtype=self.autocast_type, enabled=self.autocast_type is not None)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors, numbers and containers of them, `step` among them."""
@@ -57,4 +70,4 @@ class TrainingState:
 
     def recogniser_state(self) -> dict[str, torch.Tensor]:
         """The weights to evaluate and publish: the average where there is one."""
-        return self.average.state if self.average is not None else self.backbone.state_dict()
+        return self.average.state if self.average is not None else self.recogniser.state_dict()

@@ -21,12 +21,13 @@ from facemargin.training.config import SMALLEST_PASS, Recipe
 from facemargin.training.interrupt import ignore_interrupts, interruptible
 from facemargin.training.metrics_log import MetricsLog
 from facemargin.training.progress import TrainingProgress, training_progress
+from facemargin.training.recipe import model_info
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.schedule import learning_rate_factor
 from facemargin.training.state import TrainingState
 from facemargin.training.step import StepResult, training_step
 from facemargin.training.tensorboard import TensorBoardLog
-from facemargin.training.validation import recogniser, validate, validation_row
+from facemargin.training.validation import present_model, validate, validation_row
 
 # Pictures of larger sets than this are not compared with the test sets' one by one; names always are.
 _MOST_IMAGES_COMPARED = 20_000
@@ -84,7 +85,7 @@ class _Run:
         console: Console,
     ) -> None:
         self.recipe, self.folder, self.state, self.sets, self.console = recipe, folder, state, sets, console
-        size = state.backbone.input_size
+        size = model_info(recipe).input_size
         self.training_set = TrainingSet(images, size, recipe.augmentation, recipe.seed, recipe.data.cache_decoded)
         self.sampler = EpochBatchSampler(len(images), recipe.batch_size, recipe.seed, recipe.epochs, state.step)
         self.steps_per_epoch = self.sampler.steps_per_epoch
@@ -156,10 +157,7 @@ class _Run:
             **(result.parts if len(result.parts) > 1 else {}),
             "learning_rate": learning_rate,
             "gradient_norm": result.gradient_norm,
-            "target_cosine": result.target_cosine,
-            "certainty_ratio": result.certainty_ratio,
-            "feature_norm": result.feature_norm,
-            "margin_scaler": result.margin_scaler,
+            **result.sample_means,
             "images_per_second": round(progress.images_per_second, 1),
         }
         self.metrics.write(row)
@@ -168,7 +166,7 @@ class _Run:
 
     def _validate(self) -> None:
         epoch = self.state.step // self.steps_per_epoch
-        for summary in validate(recogniser(self.state), self.sets):
+        for summary in validate(present_model(self.state), self.sets):
             row = validation_row(self.state.step, epoch, summary)
             self.validation.write(row)
             figures = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))

@@ -2,36 +2,20 @@
 
 from collections.abc import Sequence
 
-from facemargin.backbones import create_backbone
 from facemargin.data.verification import VerificationSet
 from facemargin.evaluation import VerificationSummary, evaluate_verification, summarise
 from facemargin.inference.model import Model
-from facemargin.inference.model_file import ModelInfo
-from facemargin.training.config import BackboneConfig, Recipe
+from facemargin.inference.recogniser import create_recogniser
+from facemargin.training.recipe import model_info
 from facemargin.training.state import TrainingState
-from facemargin.training.strict_yaml import to_yaml
 
 
-def model_info(recipe: Recipe) -> ModelInfo:
-    """What the saved model says of itself."""
-    options = {name: value for name, value in vars(recipe.backbone).items() if name not in vars(BackboneConfig())}
-    return ModelInfo(
-        backbone=recipe.backbone.name,
-        options=options,
-        embedding_size=recipe.backbone.embedding_size,
-        input_size=options["input_size"],
-        loss=recipe.head.name,
-        views=recipe.validation.views,
-        recipe=to_yaml(recipe),
-    )
-
-
-def recogniser(state: TrainingState) -> Model:
-    """The recogniser as it stands: a copy, so that training goes on undisturbed."""
+def present_model(state: TrainingState) -> Model:
+    """The model as it stands: a copy, so that training goes on undisturbed."""
     info = model_info(state.recipe)
-    backbone = create_backbone(info.backbone, info.embedding_size, **info.options)
-    backbone.load_state_dict(state.recogniser_state())
-    return Model(backbone, info, state.device)
+    recogniser = create_recogniser(info)
+    recogniser.load_state_dict(state.recogniser_state())
+    return Model(recogniser, info, state.device)
 
 
 def validate(model: Model, sets: Sequence[VerificationSet]) -> list[VerificationSummary]:

@@ -1,0 +1,67 @@
+"""Embedding the images that can be read, and naming those that cannot.
+
+Shapes: N images, R of them readable, D embedding size.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.pixels import resize_square
+from facemargin.data.source import ImageSource, RGBImage
+from facemargin.errors import CorruptImageError, DataError
+from facemargin.evaluation.embeddings import Embeddings
+from facemargin.inference.model import Model, Progress
+from facemargin.inference.views import Views
+
+
+@dataclass(frozen=True)
+class ReadableEmbeddings:
+    """`embeddings` of the images at `indices_R` of the source; `unreadable` says what is wrong with each other one."""
+
+    embeddings: Embeddings
+    indices_R: NDArray[np.int64]
+    unreadable: list[str]
+
+
+def embed_readable(
+    model: Model,
+    images: ImageSource,
+    batch_size: int = 64,
+    views: Views | None = None,
+    progress: Progress | None = None,
+) -> ReadableEmbeddings:
+    """As `Model.embed`, but images that cannot be read are left out and named.
+
+    Raises DataError where none can be read and, naming the image, where the model gives a value that is not finite.
+    """
+    indices: list[int] = []
+    unreadable: list[str] = []
+    batches: list[Embeddings] = []
+    for start in range(0, len(images), batch_size):
+        stop = min(start + batch_size, len(images))
+        readable: list[RGBImage] = []
+        for index in range(start, stop):
+            try:
+                readable.append(resize_square(images.read(index), model.info.input_size))
+            except CorruptImageError as error:
+                unreadable.append(str(error))
+            else:
+                indices.append(index)
+        batches.append(model.embed(readable, batch_size, views))
+        if progress is not None:
+            progress(stop, len(images))
+    if not indices:
+        raise DataError(f"none of the {len(images)} images of {images.name} can be read; {'; '.join(unreadable[:1])}")
+    embeddings = Embeddings(
+        vectors=np.concatenate([batch.vectors for batch in batches]),
+        norms=np.concatenate([batch.norms for batch in batches]),
+        quality=np.concatenate([batch.quality for batch in batches]),
+    )
+    finite_R = np.isfinite(embeddings.norms) & np.isfinite(embeddings.quality)
+    if not finite_R.all():
+        raise DataError(
+            f"the model gave {images.describe(indices[int(np.argmin(finite_R))])} a value that is not finite"
+        )
+    return ReadableEmbeddings(embeddings, np.array(indices, dtype=np.int64), unreadable)

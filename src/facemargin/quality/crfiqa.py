@@ -1,0 +1,74 @@
+"""CR-FIQA (Boutros et al., CVPR 2023, arXiv 2112.06592): predicting how well a face can be told from other people's.
+
+While training, the class centres say how much nearer a sample lies to its own centre (CCS, its target cosine c_y) than
+to the nearest other one (NNCCS, its hardest negative max_{j≠y} c_j). A layer on the feature learns that ratio beside
+the recogniser, and afterwards predicts it for anyone's face, without centres and labels: that is the image's quality.
+
+    L = L_margin + λ · mean smooth_l1(CR, prediction; β),        λ = 10, β = 0.5
+
+The paper's CR and the one in its published code are not the same; `certainty_ratio_target` has both.
+Shapes: B samples, D feature values.
+"""
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+RatioDefinition = Literal["paper", "code"]
+
+_PAPER_EPSILON = 1e-9
+_CODE_MASK = 1e-12
+
+
+class CertaintyRatioLayer(nn.Module):
+    """One linear layer from the unnormalised feature to the predicted certainty ratio, which may be any number."""
+
+    def __init__(self, embedding_size: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(embedding_size, 1)
+
+    def forward(self, features_BD: Tensor) -> Tensor:
+        """The predictions (B,), in the type of the weights whatever the autocast context."""
+        with torch.autocast(features_BD.device.type, enabled=False):
+            return self.linear(features_BD.to(self.linear.weight.dtype)).squeeze(1)
+
+
+def certainty_ratio_target(
+    target_cosine_B: Tensor, hardest_negative_B: Tensor, definition: RatioDefinition = "paper"
+) -> Tensor:
+    """What the layer is to predict, (B,), without gradient.
+
+    "paper": CR = c_y / (NNCCS + 1 + ε), ε = 1e-9. Bounded but where the nearest other centre lies opposite.
+
+    "code": CR = c_y / max(NNCCS, −1e-12), as the authors' code has it, which masks the own class with −1e-12 before it
+    takes the maximum. Where no negative is positive it is about −1e12 for a sample that could not be told apart better;
+    that does not happen among tens of thousands of classes, and does among a few. A NNCCS from 0 up to 1e-12, where
+    the code may divide by zero, is taken for 1e-12 here, so that the ratio is finite.
+    """
+    c_B, hardest_B = target_cosine_B.detach(), hardest_negative_B.detach()
+    if definition == "paper":
+        return c_B / (hardest_B.clamp(-1, 1) + 1 + _PAPER_EPSILON)
+    return c_B / torch.where(hardest_B < 0, -_CODE_MASK, hardest_B.clamp_min(_CODE_MASK))
+
+
+def quality_loss(
+    prediction_B: Tensor,
+    target_cosine_B: Tensor,
+    hardest_negative_B: Tensor,
+    *,
+    definition: RatioDefinition = "paper",
+    weight: float = 10.0,
+    beta: float = 0.5,
+) -> Tensor:
+    """λ·mean smooth_l1(CR, prediction; β), a scalar; its gradient reaches the layer and the feature below it.
+
+    The mean is over the samples whose ratio is known: not the unlabelled, whose cosines are NaN (see `HeadOutput`), nor
+    those of a single class, which has no negatives (−inf). However large a ratio, it pulls a prediction with no more
+    than λ/B.
+    """
+    known_B = hardest_negative_B.isfinite()
+    target_B = certainty_ratio_target(target_cosine_B[known_B], hardest_negative_B[known_B], definition)
+    losses_B = F.smooth_l1_loss(prediction_B[known_B], target_B, reduction="none", beta=beta)
+    return weight * losses_B.sum() / max(len(losses_B), 1)
