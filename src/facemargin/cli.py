@@ -15,6 +15,10 @@ VERBS = {
     "demo": "train FunFace on the embedded faces, evaluate on people it never saw, write a report",
     "train": "train a recipe: facemargin train RECIPE --output runs/name [--field value …]",
     "evaluate": "score a trained model on verification sets and compare with baselines",
+    "embed": "write the embeddings, norms and qualities of images to a file",
+    "quality": "say how good images are for recognition, worst first",
+    "reconstruct": "take faces apart into depth, albedo, light and view, and draw them relit and turned",
+    "compare": "train several heads with several seeds alike and compare them: facemargin compare RECIPE --heads …",
     "report": "write the HTML report of a run or an evaluation",
     "list": "show margins, backbones and recipes",
 }

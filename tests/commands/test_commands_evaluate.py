@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from safetensors.torch import load_file
 
+from facemargin.cli import main
 from facemargin.data.embedded import EmbeddedFaces, embedded_verification_set
 from facemargin.evaluation import PairScores
 from facemargin.inference import load
@@ -77,12 +78,47 @@ def test_a_training_set_that_has_changed_is_noticed(command, trained_run, tmp_pa
     assert code == 2 and "8 class centres, its training set orl:1-5 makes 10" in err
 
 
+@pytest.fixture(scope="module")
+def run_with_layer(trained_run, tmp_path_factory):
+    """The run of `trained_run`, trained with CR-FIQA's layer."""
+    folder = tmp_path_factory.mktemp("with_layer") / "run"
+    recipe = str(trained_run / "recipe.yaml")
+    assert main(["train", recipe, "--quality.name", "crfiqa", "--epochs", "2", "--output", str(folder)]) == 0
+    return folder
+
+
+@pytest.mark.parametrize("options", [(), ("--quality", "crfiqa"), ("--quality", "norm")])
+def test_the_models_own_quality_is_the_default_and_the_norm_can_be_had(command, run_with_layer, tmp_path, options):
+    code, _, err = command("evaluate", run_with_layer, "--data", "orl:31-32", *options, "--output", tmp_path)
+    assert (code, err) == (0, "")
+    pairs = embedded_verification_set([31, 32])
+    embeddings = load(run_with_layer).embed(pairs.images)
+    expected_N = embeddings.norms if "norm" in options else embeddings.quality
+    assert not np.allclose(embeddings.norms, embeddings.quality)
+    scores = evaluation(tmp_path, "orl-31-32")
+    np.testing.assert_allclose(scores.quality_a_K, expected_N[pairs.first_K], rtol=1e-5)
+    np.testing.assert_allclose(scores.quality_b_K, expected_N[pairs.second_K], rtol=1e-5)
+
+
 def write_embeddings(path, people):
     faces = EmbeddedFaces(people)
     names = ["/".join(faces.describe(index).split("/")[-2:]) for index in range(len(faces))]
     vectors_ND = np.random.default_rng(0).normal(size=(len(faces), 4)) + 3 * np.eye(4)[faces.labels % 4]
     np.savez(path, paths=np.array(names), embeddings=vectors_ND)
     return path
+
+
+@pytest.mark.parametrize("options", [[], ["--quality", "norm"]])
+def test_stored_qualities_are_used_unless_the_norm_is_asked_for(command, tmp_path, options):
+    path = write_embeddings(tmp_path / "theirs.npz", [1, 2])
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    np.savez(path, **arrays, quality=np.arange(20.0))
+    assert command("evaluate", path, "--data", "orl:1-2", "--output", tmp_path, *options)[0] == 0
+    scores = evaluation(tmp_path, "orl-1-2", "theirs")
+    expected_N = np.linalg.norm(arrays["embeddings"], axis=1) if options else np.arange(20.0)
+    pairs = embedded_verification_set([1, 2])
+    np.testing.assert_allclose(scores.quality_a_K, expected_N[pairs.first_K], rtol=1e-5)
 
 
 @pytest.mark.parametrize("grid", [[], ["--grid", "insightface"]])
@@ -102,7 +138,9 @@ def test_embeddings_of_another_tool_are_scored_over_folds(command, tmp_path, gri
     ("arguments", "message"),
     [
         (["{npz}", "--data", "orl:1-3", "--quality", "certainty-ratio"], "holds embeddings, not a model"),
+        (["{npz}", "--data", "orl:1-3", "--quality", "crfiqa"], "holds embeddings, not a model"),
         (["{npz}", "--data", "orl:1-3", "--views", "one"], "holds embeddings, not a model"),
+        (["{run}", "--data", "orl:1-3", "--quality", "crfiqa"], "has no layer that predicts quality: train with"),
         (["{npz}", "--data", "orl:4"], "holds no embedding of"),
         (["{npz}", "--data", "orl:1-3", "--degraded"], "holds no embedding of"),
         (["{run}/model.safetensors", "--data", "orl:1-3", "--quality", "certainty-ratio"], "needs a run folder"),

@@ -1,7 +1,8 @@
 """`facemargin evaluate RUN_OR_MODEL --data SET …`."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,12 +11,14 @@ from rich.console import Console
 
 from facemargin.commands.arguments import parse
 from facemargin.commands.progress import embedding_progress
-from facemargin.commands.scoring import score_systems, slug
+from facemargin.commands.reconstruct import reconstruct_images
+from facemargin.commands.scoring import Reconstruct, score_systems, slug
 from facemargin.data.open import open_images, open_verification
+from facemargin.data.source import ImageSource
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, DataError
-from facemargin.evaluation import Embed, fit_pca_embed, fit_pixel_embed, summary_table
-from facemargin.inference import load
+from facemargin.evaluation import Embed, Embeddings, fit_pca_embed, fit_pixel_embed, summary_table
+from facemargin.inference import Model, load
 from facemargin.inference.class_quality import certainty_ratio_quality, load_centres
 from facemargin.inference.embeddings_file import EmbeddingsFile
 from facemargin.inference.model import Progress
@@ -43,8 +46,10 @@ class Arguments:
     """Also score a degraded twin of every set: downscaled, blurred and noisy faces."""
     baselines: str | None = None
     """Training images for the pixel and PCA baselines, such as orl:1-30; none without."""
-    quality: Literal["norm", "certainty-ratio"] = "norm"
-    """What counts as an image's quality; the certainty ratio needs a run folder and people it was trained on."""
+    quality: Literal["norm", "crfiqa", "certainty-ratio"] | None = None
+    """What counts as an image's quality; by default the model's own: the certainty ratio that CR-FIQA's layer predicts
+    where it has one, else the norm. "certainty-ratio" measures it: that needs a run folder and people it was trained
+    on."""
     views: Views | None = None
     """Views of an image to average; by default the model's own."""
     folds: int | None = None
@@ -66,19 +71,20 @@ def main(arguments: Sequence[str]) -> int:
         images = open_images(own.baselines)
         baselines = {"raw pixels": fit_pixel_embed(images), "PCA": fit_pca_embed(images, PCA_COMPONENTS)}
     output = own.output or (own.model if own.model.is_dir() else Path("evaluations") / own.model.stem)
-    name, embed_of = _system(own)
+    name, embed_of, reconstruct = _system(own)
     for one in sets:
         with embedding_progress(console, one.name) as progress:
-            systems = {name: embed_of(one, progress), **baselines}
-            summaries = score_systems(systems, one, output, own.grid, own.folds)
-        console.print(summary_table(summaries))
+            systems = {} if embed_of is None else {name: embed_of(one, progress)}
+            summaries = score_systems({**systems, **baselines}, one, output, own.grid, own.folds, reconstruct)
+        if summaries:
+            console.print(summary_table(summaries))
     console.print(f"report: {write_run_report(output)}", highlight=False, markup=False)
     return 0
 
 
 def _check(own: Arguments, sets: Sequence[VerificationSet]) -> None:
     """Raise ConfigError for options that would be ignored, and for sets that would overwrite each other."""
-    if own.model.suffix == ".npz" and (own.quality != "norm" or own.views is not None):
+    if own.model.suffix == ".npz" and (own.quality not in (None, "norm") or own.views is not None):
         raise ConfigError(f"{own.model} holds embeddings, not a model: --quality and --views do not apply to it")
     if own.quality == "certainty-ratio" and not own.model.is_dir():
         raise ConfigError(f"--quality certainty-ratio needs a run folder with class centres; {own.model} is a file")
@@ -90,21 +96,45 @@ def _check(own: Arguments, sets: Sequence[VerificationSet]) -> None:
         raise ConfigError(f"more than one verification set is called {twice[0]}: evaluate them one at a time")
 
 
-def _system(own: Arguments) -> tuple[str, Callable[[VerificationSet, Progress], Embed]]:
-    """What reports call the model, and how to embed the images of a set with it."""
+def _system(own: Arguments) -> tuple[str, Callable[[VerificationSet, Progress], Embed] | None, Reconstruct | None]:
+    """What reports call the model, how to embed the images of a set with it, and how to take them apart; None for what
+    it cannot do."""
     if own.model.suffix == ".npz":
-        embeddings = EmbeddingsFile(own.model)
-        return own.model.stem, lambda one, progress: embeddings.embed
+        embed = EmbeddingsFile(own.model).embed
+        return own.model.stem, lambda one, progress: _with_norms(embed) if own.quality == "norm" else embed, None
     model = load(own.model)
+    if own.quality == "crfiqa" and model.info.quality != "crfiqa":
+        raise ConfigError(
+            f"{own.model} has no layer that predicts quality: train with --quality.name crfiqa, or leave --quality out"
+        )
+    if model.recogniser.backbone is None and (own.quality is not None or own.views is not None):
+        raise ConfigError(f"{own.model} holds a face reconstruction alone: --quality and --views do not apply to it")
+    embed_of = None if model.recogniser.backbone is None else partial(_embed_of, own, model)
+    if model.recogniser.reconstructor is None:
+        return "facemargin", embed_of, None
+    return "facemargin", embed_of, lambda images: reconstruct_images(model, images)[1]
 
-    def embed_of(one: VerificationSet, progress: Progress) -> Embed:
-        embed: Embed = lambda images: model.embed(images, views=own.views, progress=progress)  # noqa: E731
-        if own.quality == "norm":
-            return embed
-        centres_CD = load_centres(own.model / "head.safetensors")
-        return certainty_ratio_quality(embed, centres_CD, _classes(own.model, one, len(centres_CD)))
 
-    return "facemargin", embed_of
+def _embed_of(own: Arguments, model: Model, one: VerificationSet, progress: Progress) -> Embed:
+    """How to embed the images of `one`, with the quality that was asked for."""
+
+    embed: Embed = lambda images: model.embed(images, views=own.views, progress=progress)  # noqa: E731
+    if own.quality == "norm":
+        return _with_norms(embed)
+    if own.quality != "certainty-ratio":
+        return embed
+    centres_CD = load_centres(own.model / "head.safetensors")
+    return certainty_ratio_quality(embed, centres_CD, _classes(own.model, one, len(centres_CD)))
+
+
+def _with_norms(embed: Embed) -> Embed:
+    """`embed` with the norm as quality, whatever its own is."""
+
+    def with_norms(images: ImageSource) -> Embeddings:
+        embeddings = embed(images)
+        return replace(embeddings, quality=embeddings.norms)
+
+    return with_norms
 
 
 def _classes(run: Path, one: VerificationSet, num_centres: int) -> list[int]:

@@ -10,7 +10,7 @@ from facemargin.inference.model import Progress as Report
 
 
 @contextmanager
-def embedding_progress(console: Console, name: str) -> Iterator[Report]:
+def embedding_progress(console: Console, name: str, doing: str = "embedding") -> Iterator[Report]:
     """Yields `report(done, all)`, which draws images done, rate and time left where the console is a terminal."""
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -19,7 +19,7 @@ def embedding_progress(console: Console, name: str) -> Iterator[Report]:
         TextColumn("{task.fields[rate]}"),
     )
     with Progress(*columns, TimeRemainingColumn(), console=console, disable=not console.is_terminal) as bar:
-        task = bar.add_task(f"embedding {name}", rate="", total=None)
+        task = bar.add_task(f"{doing} {name}", rate="", total=None)
 
         def report(done: int, total: int) -> None:
             speed = bar.tasks[0].speed

@@ -1,7 +1,7 @@
 """Scoring systems on verification sets, and writing what the report reads."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,16 +11,25 @@ import numpy as np
 from facemargin.atomic import write_atomically, write_text_atomically
 from facemargin.data.embedded import ORL_CREDIT
 from facemargin.data.pixels import resize_square
+from facemargin.data.source import RGBImage
 from facemargin.data.verification import VerificationSet, contiguous_folds
 from facemargin.errors import DataError
 from facemargin.evaluation import Embed, PairScores, VerificationSummary, evaluate_verification, summarise
-from facemargin.report import FaceGallery
+from facemargin.report import FaceGallery, ReconstructionGallery, ReconstructionPictures
+from facemargin.report.content import FACES_FILE, RECONSTRUCTIONS_FILE
 
 # Faces kept for the report, and their size in pixels.
 _GALLERY_FACES = 24
 _GALLERY_SIDE = 96
 
+# Faces of a set that are reconstructed for the report.
+_RECONSTRUCTED_FACES = 12
+
 _ORL_SETS = ("orl:", "orl-full:")
+
+
+Reconstruct = Callable[[Sequence[RGBImage]], ReconstructionPictures]
+"""Takes images of any size apart, and draws them."""
 
 
 def score_systems(
@@ -29,11 +38,13 @@ def score_systems(
     folder: Path,
     grid: Literal["insightface"] | None = None,
     folds: int | None = None,
+    reconstruct: Reconstruct | None = None,
 ) -> list[VerificationSummary]:
     """Score every system on the set, in `folds` contiguous folds instead of its own where given.
 
-    Writes `folder`/evaluation/SET/SYSTEM.npz and .json, and the gallery of faces that the first system finds best and
-    worst. Raises DataError where there are more folds than pairs.
+    Writes `folder`/evaluation/SET/SYSTEM.npz and .json, the gallery of faces that the first system finds best and
+    worst, and, with `reconstruct`, the gallery of faces spread over the set that it takes apart. Raises DataError where
+    there are more folds than pairs.
     """
     if folds is not None and not 2 <= folds <= len(verification_set):
         raise DataError(f"{folds} folds of {len(verification_set)} pairs; expected 2 or more, and no more than pairs")
@@ -47,8 +58,12 @@ def score_systems(
         write_atomically(place / f"{slug(system)}.npz", scores.save)
         write_text_atomically(place / f"{slug(system)}.json", summary.to_json())
         if position == 0:
-            write_atomically(place / "faces.npz", _gallery(verification_set, scores).save)
+            write_atomically(place / FACES_FILE, _gallery(verification_set, scores).save)
         summaries.append(summary)
+    # An earlier model's are not to be taken for this one's.
+    (place / RECONSTRUCTIONS_FILE).unlink(missing_ok=True)
+    if reconstruct is not None:
+        write_atomically(place / RECONSTRUCTIONS_FILE, _reconstructions(verification_set, reconstruct).save)
     return summaries
 
 
@@ -67,10 +82,29 @@ def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGalle
     half = min(_GALLERY_FACES // 2, len(order) // 2)
     chosen = np.concatenate([order[:half], order[len(order) - half :]])
     images = [resize_square(verification_set.images.read(int(index)), _GALLERY_SIDE) for index in chosen]
-    names = [Path(verification_set.images.describe(int(index))) for index in chosen]
     return FaceGallery(
         images_NHWC=np.array(images, dtype=np.uint8).reshape(-1, _GALLERY_SIDE, _GALLERY_SIDE, 3),
         quality_N=quality_N[chosen],
-        captions=["/".join(name.parts[-2:]) for name in names],
-        credit=ORL_CREDIT if verification_set.name.startswith(_ORL_SETS) else f"Faces: {verification_set.name}",
+        captions=[_caption(verification_set, int(index)) for index in chosen],
+        credit=_credit(verification_set),
     )
+
+
+def _reconstructions(verification_set: VerificationSet, reconstruct: Reconstruct) -> ReconstructionGallery:
+    """Of images in equal steps through the set."""
+    images = verification_set.images
+    chosen = np.linspace(0, len(images) - 1, min(_RECONSTRUCTED_FACES, len(images))).astype(int).tolist()
+    return ReconstructionGallery(
+        pictures=reconstruct([images.read(index) for index in chosen]),
+        captions=[_caption(verification_set, index) for index in chosen],
+        credit=_credit(verification_set),
+    )
+
+
+def _caption(verification_set: VerificationSet, index: int) -> str:
+    return "/".join(Path(verification_set.images.describe(index)).parts[-2:])
+
+
+def _credit(verification_set: VerificationSet) -> str:
+    """What is to be shown beside the set's faces."""
+    return ORL_CREDIT if verification_set.name.startswith(_ORL_SETS) else f"Faces: {verification_set.name}"

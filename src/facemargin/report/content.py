@@ -1,8 +1,9 @@
 """What a report shows, read from a run folder before any of it is drawn.
 
 Beside the files of `training.run_folder`:
-evaluation/<data set>/<system>.npz    PairScores of each system
-evaluation/<data set>/faces.npz       FaceGallery
+evaluation/<data set>/<system>.npz          PairScores of each system
+evaluation/<data set>/faces.npz             FaceGallery
+evaluation/<data set>/reconstructions.npz   ReconstructionGallery
 """
 
 import json
@@ -13,10 +14,12 @@ from facemargin.errors import DataError
 from facemargin.evaluation.result import PairScores
 from facemargin.report.columns import Columns, read_columns
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.training.run_folder import RunFolder
 
 EVALUATION_FOLDER = "evaluation"
 FACES_FILE = "faces.npz"
+RECONSTRUCTIONS_FILE = "reconstructions.npz"
 
 _ORDER = {"facemargin": 0, "raw pixels": 2, "PCA": 3}
 """The run's own model comes first, the baselines and their variants last, whatever else was evaluated between them."""
@@ -34,11 +37,13 @@ class Validation:
 
 @dataclass(frozen=True)
 class DatasetEvaluation:
-    """What each system scored on one data set, the model first and the baselines last, and some of its faces."""
+    """What each system scored on one data set, the model first and the baselines last, some of its faces, and what
+    the model took some of them apart into."""
 
     dataset: str
     systems: list[PairScores]
     faces: FaceGallery | None = None
+    reconstructions: ReconstructionGallery | None = None
 
 
 @dataclass(frozen=True)
@@ -102,14 +107,18 @@ def _read_validation(path: Path) -> Validation:
 def _read_evaluations(folder: Path) -> list[DatasetEvaluation]:
     folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
     evaluations = [_read_evaluation(path) for path in folders]
-    return [evaluation for evaluation in evaluations if evaluation.systems or evaluation.faces]
+    return [evaluation for evaluation in evaluations if _shows_anything(evaluation)]
+
+
+def _shows_anything(evaluation: DatasetEvaluation) -> bool:
+    return bool(evaluation.systems or evaluation.faces or evaluation.reconstructions)
 
 
 def _read_evaluation(folder: Path) -> DatasetEvaluation:
-    faces = folder / FACES_FILE
+    faces, reconstructions = folder / FACES_FILE, folder / RECONSTRUCTIONS_FILE
     systems: list[PairScores] = []
     for path in sorted(folder.glob("*.npz")):
-        if path == faces:
+        if path in (faces, reconstructions):
             continue
         scores = PairScores.load(path)
         if systems and scores.dataset != systems[0].dataset:
@@ -121,6 +130,7 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
         dataset=systems[0].dataset if systems else folder.name,
         systems=sorted(systems, key=_rank),
         faces=FaceGallery.load(faces) if faces.exists() else None,
+        reconstructions=ReconstructionGallery.load(reconstructions) if reconstructions.exists() else None,
     )
 
 

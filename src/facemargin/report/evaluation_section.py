@@ -13,6 +13,7 @@ from facemargin.report.discard_figures import FEW_PAIRS, discard_figure
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS, det_figure, roc_figure
 from facemargin.report.findings import HEADLINE_FAR, discard_sentence, headline, pair_counts, table_notes
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.report.score_figures import score_figure
 from facemargin.report.style import LineStyle
 from facemargin.report.wording import far_text, percent
@@ -30,6 +31,7 @@ class EvaluationSection:
     discard_sentences: list[str]
     discard_table: Table | None
     faces: FaceGallery | None
+    reconstructions: ReconstructionGallery | None
 
 
 def evaluation_section(
@@ -37,7 +39,9 @@ def evaluation_section(
 ) -> EvaluationSection:
     """Section `number` of a report. Raises DataError, naming data set and system, for scores that no metric takes."""
     if not evaluation.systems:
-        return EvaluationSection(evaluation.dataset, "", None, [], [], [], None, evaluation.faces)
+        return EvaluationSection(
+            evaluation.dataset, "", None, [], [], [], None, evaluation.faces, evaluation.reconstructions
+        )
     summaries = [_summarise(system, bootstrap) for system in evaluation.systems]
     with_quality = [summary for summary in summaries if summary.error_versus_discard is not None]
     pairs = pair_counts(summaries)
@@ -67,6 +71,7 @@ def evaluation_section(
         ],
         discard_table=discard_table(with_quality) if with_quality else None,
         faces=evaluation.faces,
+        reconstructions=evaluation.reconstructions,
     )
 
 

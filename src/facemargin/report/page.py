@@ -1,14 +1,11 @@
 """Writing a report: one HTML file that needs nothing else."""
 
-import base64
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
-from numpy.typing import NDArray
 
 from facemargin.atomic import write_text_atomically
 from facemargin.evaluation import Bootstrap
@@ -16,9 +13,12 @@ from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP
 from facemargin.report.content import ReportContent, load_run
 from facemargin.report.evaluation_section import evaluation_section
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.png import png_uri
+from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
 from facemargin.report.training_section import training_figures, validation_figures
+from facemargin.report.wording import angle_text, psnr_text
 
 REPORT_FILE = "report.html"
 FACES_A_ROW = 8
@@ -56,6 +56,7 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
         training=[*training_figures(content.metrics), *validation_figures(content.validation)],
         svg=figure_svg,
         face_rows=face_rows,
+        reconstruction_rows=reconstruction_rows,
         breakable=breakable,
     )
     write_text_atomically(path, html)
@@ -87,13 +88,35 @@ def face_rows(gallery: FaceGallery) -> list[tuple[str, list[Face]]]:
     ]
 
 
+@dataclass(frozen=True)
+class ReconstructionRow:
+    """One face of the page: its caption, its numbers as texts, and its pictures: heading and data URI of each."""
+
+    caption: str
+    numbers: list[str]
+    pictures: list[tuple[str, str]]
+
+
+def reconstruction_rows(gallery: ReconstructionGallery) -> list[ReconstructionRow]:
+    """A row a face, in the order of the gallery."""
+    pictures = gallery.pictures
+    rows = zip(gallery.captions, pictures.angles_B3, pictures.psnr_B, pictures.pictures_BPHWC, strict=True)
+    return [
+        ReconstructionRow(
+            caption=caption,
+            numbers=[
+                *(
+                    f"{name} {angle_text(angle)}"
+                    for name, angle in zip(("yaw", "pitch", "roll"), angles_3, strict=True)
+                ),
+                psnr_text(psnr),
+            ],
+            pictures=list(zip(pictures.headings, map(png_uri, pictures_PHWC), strict=True)),
+        )
+        for caption, angles_3, psnr, pictures_PHWC in rows
+    ]
+
+
 def breakable(name: str) -> Markup:
     """`name` as HTML that may be wrapped after underscores and slashes, which a browser does not do by itself."""
     return Markup(re.sub(r"([_/]+)", r"\1<wbr>", str(escape(name))))
-
-
-def png_uri(image_HWC: NDArray) -> str:
-    """An RGB image as a data URI; a grey one takes a third of the space."""
-    is_grey = (image_HWC == image_HWC[..., :1]).all()
-    _, png = cv2.imencode(".png", image_HWC[..., 0] if is_grey else cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR))
-    return "data:image/png;base64," + base64.b64encode(png.tobytes()).decode("ascii")

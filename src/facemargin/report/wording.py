@@ -1,5 +1,6 @@
 """Numbers and lists as a report words them."""
 
+import math
 from collections.abc import Sequence
 
 
@@ -16,6 +17,16 @@ def far_text(far: float) -> str:
 def measured_rate(fraction: float, pairs: int) -> str:
     """A measured rate in percent, with the digits that so many pairs can carry: 92.9%, or 99.55% of 1,000 and more."""
     return f"{fraction:.1%}" if pairs < 1000 else f"{fraction:.2%}"
+
+
+def angle_text(degrees: float) -> str:
+    """ "+12°", "−3°" or "+0°" """
+    return f"{round(degrees):+d}°".replace("-", "−")
+
+
+def psnr_text(psnr: float) -> str:
+    """ "21.5 dB", which no line break parts; a dash for NaN, the PSNR of no pixels."""
+    return "–" if math.isnan(psnr) else f"{psnr:.1f}\N{NO-BREAK SPACE}dB"
 
 
 def listed(items: Sequence[str]) -> str:

@@ -1,0 +1,65 @@
+"""`facemargin quality MODEL IMAGES…`."""
+
+import csv
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from facemargin.atomic import write_atomically
+from facemargin.commands.arguments import parse
+from facemargin.commands.embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
+from facemargin.errors import ConfigError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(EmbeddingArguments):
+    """Say how good images are for recognition by the model's own measure, worst first; higher is better."""
+
+    output: Path | None = None
+    """A .csv file to write, with all images in the order given: path, quality, norm."""
+    rows: int = 20
+    """Images to show."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "quality", arguments)
+    if own.rows < 1:
+        raise ConfigError(f"--rows is {own.rows}, expected at least 1")
+    found = embed_images(own)
+    console = Console()
+    if own.output is not None:
+        write_atomically(own.output, lambda path: _write_csv(found, path))
+    console.print(_table(found, own.rows))
+    more = len(found.paths) - own.rows
+    if more > 0:
+        console.print(f"and {more:,} more", highlight=False)
+    warn_of_unreadable(found.unreadable, len(found.paths))
+    if own.output is not None:
+        console.print(f"all {len(found.paths):,}: {own.output}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _table(found: EmbeddedImages, rows: int) -> Table:
+    """The `rows` images of lowest quality, worst first."""
+    table = Table()
+    table.add_column("image, worst first", overflow="fold")
+    table.add_column(f"quality:\n{found.measure}", justify="right")
+    quality_N = found.embeddings.quality
+    for index in np.argsort(quality_N, kind="stable")[:rows]:
+        name = os.fsencode(found.paths[index]).decode(errors="replace")
+        table.add_row(Text(name), f"{quality_N[index]:.4g}")
+    return table
+
+
+def _write_csv(found: EmbeddedImages, path: Path) -> None:
+    # surrogateescape: names of files that are not UTF-8 are written byte for byte.
+    with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["path", "quality", "norm"])
+        writer.writerows(zip(found.paths, found.embeddings.quality, found.embeddings.norms, strict=True))

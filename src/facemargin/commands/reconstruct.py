@@ -1,0 +1,137 @@
+"""`facemargin reconstruct MODEL IMAGES… --output FOLDER`. Shapes: N images, H × W pixels, C colours (RGB)."""
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import tyro
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from facemargin.atomic import write_atomically
+from facemargin.commands.arguments import parse
+from facemargin.commands.embedding import warn_of_unreadable
+from facemargin.commands.progress import embedding_progress
+from facemargin.data.image_files import NamedImages
+from facemargin.data.pixels import normalise, resize_square, to_tensor
+from facemargin.data.source import RGBImage
+from facemargin.errors import CorruptImageError, DataError
+from facemargin.inference import Model, load
+from facemargin.inference.model import Progress
+from facemargin.reconstruction import Reconstruction
+from facemargin.report import ReconstructionPictures, reconstruction_pictures
+from facemargin.report.png import png_bytes
+from facemargin.report.wording import angle_text, psnr_text
+
+ARRAYS_FILE = "reconstructions.npz"
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Take faces apart into depth, albedo, light and view: a strip of pictures for each image, and a file of arrays."""
+
+    model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
+    """A run folder or a model file, trained with a reconstruction."""
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
+    """Image files and folders of them, of any depth; faces aligned as in training."""
+    output: Path
+    """The folder to write to; files of the same names are replaced."""
+
+
+@dataclass(frozen=True)
+class _Reconstructed:
+    """`names` (see NamedImages), reconstructions and pictures of the images that can be read, one each, and what is
+    wrong with each other one."""
+
+    names: list[str] = field(default_factory=list)
+    reconstructions: list[Reconstruction] = field(default_factory=list)
+    pictures: list[ReconstructionPictures] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "reconstruct", arguments)
+    images = NamedImages(own.images)
+    model = load(own.model)
+    with embedding_progress(Console(stderr=True), images.name, "reconstructing") as progress:
+        found = _reconstruct(model, images, progress)
+    for name, pictures in zip(found.names, found.pictures, strict=True):
+        _write_strip(pictures, own.output / f"{name}.png")
+    write_atomically(own.output / ARRAYS_FILE, lambda path: _save_arrays(found, path))
+    console = Console()
+    console.print(_table(found))
+    warn_of_unreadable(found.unreadable, len(found.names))
+    console.print(
+        f"{len(found.names):,} strips of pictures and {ARRAYS_FILE}: {own.output}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def reconstruct_images(model: Model, images: Sequence[RGBImage]) -> tuple[Reconstruction, ReconstructionPictures]:
+    """Take images of any size apart, as one batch, and draw them; ConfigError if the model has no reconstructor."""
+    reconstruction = model.reconstruct(images)
+    assert model.recogniser.reconstructor is not None
+    images_NCHW = normalise(torch.stack([to_tensor(resize_square(image, model.info.input_size)) for image in images]))
+    pictures = reconstruction_pictures(model.recogniser.reconstructor, images_NCHW.to(model.device), reconstruction)
+    return reconstruction, pictures
+
+
+def _reconstruct(model: Model, images: NamedImages, progress: Progress) -> _Reconstructed:
+    found = _Reconstructed()
+    for index, name in enumerate(images.names):
+        progress(index, len(images))
+        try:
+            image = images.read(index)
+        except CorruptImageError as error:
+            found.unreadable.append(str(error))
+            continue
+        reconstruction, pictures = reconstruct_images(model, [image])
+        found.names.append(name)
+        found.reconstructions.append(reconstruction)
+        found.pictures.append(pictures)
+    if not found.names:
+        raise DataError(f"none of the {len(images)} images of {images.name} can be read; {found.unreadable[0]}")
+    return found
+
+
+def _write_strip(pictures: ReconstructionPictures, path: Path) -> None:
+    strip_HWC = np.concatenate(pictures.pictures_BPHWC[0], axis=1)
+    write_atomically(path, lambda temporary: temporary.write_bytes(png_bytes(strip_HWC)))
+
+
+def _save_arrays(found: _Reconstructed, path: Path) -> None:
+    """Arrays `paths` (N,), canonical `depth` (N, H, W), `albedo` (N, H, W, C), `light` (N, 4), `view` (N, 6) and `psnr`
+    (N,); no pickles."""
+    stacked = {
+        name: np.concatenate([getattr(one, name).cpu().numpy() for one in found.reconstructions])
+        for name in ("canonical_depth_BHW", "albedo_BCHW", "light_B4", "view_B6")
+    }
+    with path.open("wb") as file:
+        np.savez_compressed(
+            file,
+            paths=np.array(found.names),
+            depth=stacked["canonical_depth_BHW"],
+            albedo=stacked["albedo_BCHW"].transpose(0, 2, 3, 1),
+            light=stacked["light_B4"],
+            view=stacked["view_B6"],
+            psnr=np.concatenate([one.psnr_B for one in found.pictures]),
+        )
+
+
+def _table(found: _Reconstructed) -> Table:
+    table = Table()
+    table.add_column("image", overflow="fold")
+    for heading in ("yaw", "pitch", "roll", "PSNR"):
+        table.add_column(heading, justify="right")
+    for name, pictures in zip(found.names, found.pictures, strict=True):
+        printable = os.fsencode(name).decode(errors="replace")
+        table.add_row(Text(printable), *map(angle_text, pictures.angles_B3[0]), psnr_text(pictures.psnr_B[0]))
+    return table

@@ -1,0 +1,67 @@
+"""Images of people unknown, as a user names them: files, and folders of whatever depth."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from facemargin.data.folder import IMAGE_SUFFIXES, read_image_file
+from facemargin.data.source import ImageSource, RGBImage
+from facemargin.errors import DataError
+
+
+class NamedImages(ImageSource):
+    """The images at `locations`: files as they are, and in folders all images at any depth, sorted by name.
+
+    `paths` are as given and found. `names` say the same from the last folder on that all locations share, so that they
+    stay true where that folder is moved or mounted elsewhere. An image that is named twice is here once. Raises
+    DataError for a location that does not exist and for a folder without an image; a file of any kind is taken for one.
+    """
+
+    def __init__(self, locations: Sequence[Path]) -> None:
+        if not locations:
+            raise DataError("no images are named; expected image files, or folders of them")
+        found: dict[Path, Path] = {}
+        for location in locations:
+            for path in _images_at(location):
+                found.setdefault(_absolute(path), path)
+        shared = os.path.commonpath([_absolute(path if path.is_dir() else path.parent) for path in locations])
+        self.paths = list(found.values())
+        self.names = [path.relative_to(Path(shared).parent).as_posix() for path in found]
+        self.name = str(locations[0]) if len(locations) == 1 else f"{len(locations)} files and folders"
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def read(self, index: int) -> RGBImage:
+        return read_image_file(self.paths[index])
+
+    def describe(self, index: int) -> str:
+        return str(self.paths[index])
+
+
+def _absolute(path: Path) -> Path:
+    """Without "..", but not through links as by resolve(): an image keeps the name by which it was found."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+def _images_at(location: Path) -> list[Path]:
+    if not location.exists():
+        raise DataError(f"{location} does not exist; expected an image file, or a folder of them")
+    if not location.is_dir():
+        return [location]
+    found = list(_images_in(location, frozenset()))
+    if not found:
+        raise DataError(f"{location} holds no images; expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
+    return found
+
+
+def _images_in(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+    """Links to folders are followed, but not back into a folder that lies `above`."""
+    real = folder.resolve()
+    if real in above:
+        return
+    for path in sorted(folder.iterdir()):
+        if path.is_dir():
+            yield from _images_in(path, above | {real})
+        elif path.suffix.lower() in IMAGE_SUFFIXES:
+            yield path

@@ -1,0 +1,51 @@
+"""Faces and what they were taken apart into, as kept for a report."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from facemargin.errors import DataError
+from facemargin.report.reconstruction_pictures import ReconstructionPictures
+
+
+@dataclass(frozen=True)
+class ReconstructionGallery:
+    """`pictures` with one caption a face, and the credit that the owner of the images asks for. Raises DataError where
+    these do not belong together."""
+
+    pictures: ReconstructionPictures
+    captions: list[str]
+    credit: str
+
+    def __post_init__(self) -> None:
+        faces = len(self.pictures.pictures_BPHWC)
+        if len(self.captions) != faces:
+            raise DataError(f"{len(self.captions)} captions for {faces} faces, expected one of each")
+
+    def save(self, path: Path) -> None:
+        """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
+        pictures = self.pictures
+        text = json.dumps({"headings": pictures.headings, "captions": self.captions, "credit": self.credit})
+        with path.open("wb") as file:
+            np.savez_compressed(
+                file,
+                pictures_BPHWC=pictures.pictures_BPHWC,
+                angles_B3=pictures.angles_B3,
+                psnr_B=pictures.psnr_B,
+                text=np.array(text),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> "ReconstructionGallery":
+        """Read a file written by `save`; raises DataError, naming it, if it is not one."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                text = json.loads(str(archive["text"]))
+                pictures = ReconstructionPictures(
+                    text["headings"], archive["pictures_BPHWC"], archive["angles_B3"], archive["psnr_B"]
+                )
+                return cls(pictures, text["captions"], text["credit"])
+        except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
+            raise DataError(f"{path} is not a gallery of reconstructed faces: {error}") from error

@@ -1,0 +1,112 @@
+import shutil
+
+import cv2
+import numpy as np
+import pytest
+from face_folder import write_crfiqa_model, write_faces
+
+import facemargin as fm
+from facemargin.data.image_files import NamedImages
+from facemargin.evaluation import PairScores
+from facemargin.inference.embeddings_file import EmbeddingsFile
+
+
+def read_image(path):
+    return cv2.imread(str(path))[:, :, ::-1]
+
+
+def stored(path):
+    with np.load(path, allow_pickle=False) as archive:
+        return dict(archive)
+
+
+def test_the_file_holds_what_the_model_says(command, trained_run, tmp_path):
+    paths = write_faces(tmp_path / "faces", range(1, 3))
+    code, out, err = command(
+        "embed", trained_run, tmp_path / "faces", "--output", tmp_path / "new" / "e.npz", "--batch-size", "4",
+        "--views", "one",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    assert out == f"6 embeddings of 16 values, quality: feature norm; {tmp_path}/new/e.npz\n"
+    arrays = stored(tmp_path / "new" / "e.npz")
+    assert arrays.keys() == {"paths", "embeddings", "norms", "quality"}
+    assert arrays["paths"].tolist() == [f"faces/{path.relative_to(tmp_path / 'faces')}" for path in paths]
+    expected = fm.load(trained_run).embed([read_image(path) for path in paths], views="one")
+    np.testing.assert_allclose(arrays["embeddings"], expected.vectors * expected.norms[:, None], rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(arrays["norms"], expected.norms, rtol=1e-5)
+    np.testing.assert_array_equal(arrays["quality"], arrays["norms"])
+    assert [path.name for path in (tmp_path / "new").iterdir()] == ["e.npz"]  # no partial files
+
+
+def test_corrupt_images_are_named_left_out_and_counted(command, trained_run, tmp_path):
+    paths = write_faces(tmp_path / "faces", range(1, 2))
+    paths[1].write_bytes(paths[1].read_bytes()[:100])
+    (tmp_path / "faces" / "s1" / "z.png").write_bytes(b"")
+    code, out, err = command("embed", trained_run, tmp_path / "faces", "--output", tmp_path / "e.npz")
+    assert code == 0 and "2 embeddings" in out
+    lines = err.splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith(f"{paths[1]}: the image is truncated")
+    assert lines[1].startswith(f"{tmp_path}/faces/s1/z.png: the image is empty")
+    assert lines[2] == "warning: 2 of 4 images cannot be read and were left out; they are named above"
+    assert [path.rsplit("/")[-1] for path in stored(tmp_path / "e.npz")["paths"]] == ["s1_0001.jpg", "s1_0003.jpg"]
+
+
+@pytest.mark.slow
+def test_a_file_is_evaluated_like_the_model_it_comes_from(command, tmp_path):
+    write_faces(tmp_path / "lfw" / "images", range(1, 5))
+    same = [f"s{person}\t{one}\t{other}" for person in range(1, 5) for one, other in ((1, 2), (2, 3), (1, 3))]
+    different = [f"s{a}\t{a}\ts{b}\t{b - 1}" for a in range(1, 4) for b in range(a + 1, 5)] * 2
+    (tmp_path / "lfw" / "pairs.txt").write_text(
+        "\n".join(["2\t6", *same[:6], *different[:6], *same[6:], *different[6:]])
+    )
+    model = write_crfiqa_model(tmp_path / "model.safetensors")
+    assert command("embed", model, tmp_path / "lfw" / "images", "--output", tmp_path / "e.npz")[0] == 0
+    shutil.move(tmp_path / "lfw", tmp_path / "elsewhere")
+    scores = []
+    for system, name in ((model, "facemargin"), (tmp_path / "e.npz", "e")):
+        code, _, err = command("evaluate", system, "--data", tmp_path / "elsewhere", "--output", tmp_path / name)
+        assert (code, err) == (0, "")
+        scores.append(PairScores.load(tmp_path / name / "evaluation" / "lfw" / f"{name}.npz"))
+    np.testing.assert_allclose(scores[1].scores_K, scores[0].scores_K, atol=1e-5)
+    np.testing.assert_allclose(scores[1].quality_a_K, scores[0].quality_a_K, rtol=1e-4)
+    np.testing.assert_allclose(scores[1].quality_b_K, scores[0].quality_b_K, rtol=1e-4)
+
+
+def test_the_layer_that_predicts_quality_is_asked(command, tmp_path):
+    paths = write_faces(tmp_path / "faces", range(1, 2))
+    model = write_crfiqa_model(tmp_path / "model.safetensors")
+    code, out, _ = command("embed", model, *paths, "--output", tmp_path / "e.npz")
+    assert code == 0 and "quality: CR-FIQA's prediction" in out
+    expected = fm.load(model).embed([read_image(path) for path in paths])
+    arrays = stored(tmp_path / "e.npz")
+    np.testing.assert_allclose(arrays["quality"], expected.quality, rtol=1e-4)
+    assert not np.allclose(arrays["quality"], arrays["norms"])
+    read_back = EmbeddingsFile(tmp_path / "e.npz").embed(NamedImages(paths[::-1]))
+    np.testing.assert_array_equal(read_back.quality, arrays["quality"][::-1])
+    np.testing.assert_allclose(read_back.vectors, expected.vectors[::-1], atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{run}", "--output", "{tmp}/e.npz"], "no images are named"),
+        (["{run}", "{tmp}/none", "--output", "{tmp}/e.npz"], "none does not exist"),
+        (["{run}", "{tmp}/empty", "--output", "{tmp}/e.npz"], "empty holds no images"),
+        (["{run}", "{tmp}/bad.png", "--output", "{tmp}/e.npz"], "none of the 1 images"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npy"], "expected a name that ends in .npz"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png/e.npz"], "cannot write"),
+        (["{run}", "{tmp}/faces"], "--output"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npz", "--batch-size", "0"], "--batch-size is 0"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npz", "--views", "two"], "--views"),
+        (["{tmp}", "{tmp}/faces", "--output", "{tmp}/e.npz"], "there is no model file"),
+    ],
+)
+def test_mistakes_end_with_one_clear_line(command, trained_run, tmp_path, arguments, message):
+    write_faces(tmp_path / "faces", range(1, 2), each=1)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "bad.png").write_bytes(b"garbage")
+    code, out, err = command("embed", *(word.format(run=trained_run, tmp=tmp_path) for word in arguments))
+    assert code == 2
+    assert message in out + err
+    assert not list(tmp_path.glob("e.np*"))

@@ -1,0 +1,80 @@
+import csv
+
+import cv2
+import numpy as np
+import pytest
+from face_folder import write_crfiqa_model, write_faces
+
+import facemargin as fm
+
+
+def shown(out):
+    """(image, quality) of every row of the printed table."""
+    rows = [line.strip("│").split("│") for line in out.splitlines() if line.startswith("│")]
+    return [(image.strip(), quality.strip()) for image, quality in rows]
+
+
+def qualities(model, paths):
+    return fm.load(model).embed([cv2.imread(str(path))[:, :, ::-1] for path in paths])
+
+
+@pytest.mark.parametrize("kind", ["norm", "crfiqa"])
+def test_the_worst_images_are_shown_first(command, trained_run, tmp_path, kind, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write_faces(tmp_path / "faces", range(1, 4))
+    model = trained_run if kind == "norm" else write_crfiqa_model(tmp_path / "model.safetensors")
+    code, out, err = command("quality", model, "faces", "--rows", "4", "--output", "q/quality.csv")
+    assert (code, err) == (0, "")
+    assert {"norm": "feature norm", "crfiqa": "CR-FIQA's prediction"}[kind] in out
+    paths = [f"faces/s{person}/s{person}_000{number}.jpg" for person in (1, 2, 3) for number in (1, 2, 3)]
+    expected = qualities(model, paths)
+    order = np.argsort(expected.quality)
+    assert [image for image, _ in shown(out)] == [paths[index] for index in order[:4]]
+    assert [float(quality) for _, quality in shown(out)] == pytest.approx(expected.quality[order[:4]], rel=1e-3)
+    assert "and 5 more" in out and "all 9: q/quality.csv" in out
+    with (tmp_path / "q" / "quality.csv").open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["path", "quality", "norm"]
+    assert [row[0] for row in rows] == paths
+    np.testing.assert_allclose([float(row[1]) for row in rows], expected.quality, rtol=1e-4)
+    np.testing.assert_allclose([float(row[2]) for row in rows], expected.norms, rtol=1e-4)
+
+
+def test_all_are_shown_where_there_are_few(command, trained_run, tmp_path):
+    write_faces(tmp_path / "faces", range(1, 2))
+    code, out, _ = command("quality", trained_run, tmp_path / "faces")
+    assert code == 0 and len(shown(out)) == 3
+    assert "more" not in out and ".csv" not in out
+    assert [path.name for path in tmp_path.iterdir()] == ["faces"]
+
+
+def test_strange_names_and_corrupt_images(command, trained_run, tmp_path):
+    (first, second, third) = write_faces(tmp_path / "faces", range(1, 2))
+    first.rename(first.with_name("[red]a,b.jpg"))
+    second.rename(second.parent / "na\udcffme.jpg")  # a byte that is no UTF-8
+    third.write_bytes(b"garbage")
+    code, out, err = command("quality", trained_run, tmp_path / "faces", "--output", tmp_path / "q.csv")
+    assert code == 0
+    assert "[red]a,b.jpg" in out and "na�me.jpg" in out
+    assert f"{third}: not an image" in err and "warning: 1 of 3 images cannot be read" in err
+    written = (tmp_path / "q.csv").read_bytes()
+    assert b"na\xffme.jpg," in written and b'[red]a,b.jpg",' in written and third.name.encode() not in written
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["{run}"], "no images are named"),
+        (["{run}", "{tmp}/none"], "none does not exist"),
+        (["{run}", "{tmp}/bad.png"], "none of the 1 images"),
+        (["{run}", "{tmp}/faces", "--rows", "0"], "--rows is 0"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png/q.csv"], "cannot write"),
+        (["{tmp}", "{tmp}/faces"], "there is no model file"),
+    ],
+)
+def test_mistakes_end_with_one_clear_line(command, trained_run, tmp_path, arguments, message):
+    write_faces(tmp_path / "faces", range(1, 2), each=1)
+    (tmp_path / "bad.png").write_bytes(b"garbage")
+    code, out, err = command("quality", *(word.format(run=trained_run, tmp=tmp_path) for word in arguments))
+    assert code == 2
+    assert message in out + err
