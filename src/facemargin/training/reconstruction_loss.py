@@ -33,8 +33,7 @@ def canonical_loss(state: TrainingState, reconstruction: Reconstruction, labels_
 def _call_on_copied_buffers(module: nn.Module, *arguments: Any) -> Any:
     """`module(*arguments)` in its present mode, with its own parameters, and without a trace in its buffers.
 
-    In eval mode they would stand still too, but the margin and the batch norms would go by the images' statistics, and
-    LH2Face's margin would lose the gradient that keeps the norms from growing.
+    In eval mode they would stand still too, but the margin and the batch norms would go by the images' statistics.
     """
     buffers = {name: buffer.clone() for name, buffer in module.named_buffers()}
     return functional_call(module, buffers, arguments)
