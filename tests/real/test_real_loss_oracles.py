@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from facemargin.heads import create_head
+from facemargin.quality.crfiqa import certainty_ratio_target
 
 # fixture -> (margin, {buffer of the authors' code: ours})
 NORM = {"batch_mean": "norm_statistics.mean", "batch_std": "norm_statistics.std"}
@@ -23,6 +24,7 @@ FIXTURES = {
     "cosface": ("cosface", {}),
     "magface": ("magface", {}),
     "curricularface": ("curricularface", {"t": "t"}),
+    "crfiqa": ("crfiqa", {}),
 }
 
 
@@ -53,3 +55,9 @@ def test_agrees_with_the_authors_code(shared_data, fixture, implementation):
         if fixture == "magface":
             assert relative_error(out.parts["softmax"], oracle["ex_ce"][step]) < 1e-6
             assert relative_error(out.parts["magnitude"], 35 * oracle["ex_g"][step]) < 1e-6
+        if fixture == "crfiqa":
+            ccs, nnccs = oracle["ex_ccs"][step], oracle["ex_nnccs"][step]
+            assert relative_error(out.target_cosine_B, ccs) < 1e-6
+            assert relative_error(out.hardest_negative_B, nnccs) < 1e-6
+            target_B = certainty_ratio_target(out.target_cosine_B, out.hardest_negative_B, "code")
+            assert relative_error(target_B, ccs / nnccs) < 1e-6
