@@ -179,7 +179,7 @@ def test_sizes_that_do_not_halve_three_times_are_refused(size):
     ("field", "value"),
     [
         ("width", 6), ("width", 0), ("latent_size", 0), ("field_of_view", 0.0), ("field_of_view", 45.0),
-        ("relief", -0.1), ("residual_depth", 0.6), ("largest_angle", 75.0), ("largest_shift", -0.01),
+        ("relief", 0.0), ("residual_depth", 0.6), ("largest_angle", 75.0), ("largest_shift", -0.01),
         ("lambda_reco", -1.0), ("lambda_canon", math.nan), ("lambda_view", -0.1), ("lambda_symmetry", -0.5),
         ("lambda_smooth", -1e-9), ("relief", math.nan),
     ],

@@ -31,7 +31,7 @@ class ReconstructionConfig:
     largest_shift: float = 0.03
     lambda_reco: float = 1.0
     lambda_canon: float = 0.5
-    lambda_view: float = 0.3
+    lambda_view: float = 0.1
     lambda_symmetry: float = 1.0
     lambda_smooth: float = 0.3
 
@@ -42,7 +42,7 @@ class ReconstructionConfig:
             raise ConfigError(f"latent_size is {self.latent_size}, expected at least 1 (128 is usual)")
         for name, smallest, largest in (
             ("field_of_view", 1, 20),
-            ("relief", 0, 0.5),
+            ("relief", 0.01, 0.5),
             ("residual_depth", 0, 0.25),
             ("largest_angle", 0, 60),
             ("largest_shift", 0, 0.25),
