@@ -104,7 +104,7 @@ def _nearness(reconstructor: FaceReconstructor, depth_BHW: Tensor) -> Tensor:
     """From −1, the farthest depth that the settings allow, to 1, the nearest."""
     config = reconstructor.config
     largest = config.relief / 2 + config.residual_depth
-    return (HEAD_CENTRE_DEPTH - depth_BHW) / (largest or 1.0)
+    return (HEAD_CENTRE_DEPTH - depth_BHW) / largest
 
 
 def _side_light(light_B4: Tensor, x: float) -> Tensor:
