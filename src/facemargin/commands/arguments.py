@@ -5,6 +5,9 @@ from typing import TypeVar
 
 import tyro
 
+from facemargin.errors import ConfigError
+from facemargin.training.recipe import list_recipes
+
 T = TypeVar("T")
 
 
@@ -22,3 +25,18 @@ def parse_known(cls: type[T], verb: str, arguments: Sequence[str]) -> tuple[T, l
         return_unknown_args=True,
         config=(tyro.conf.FlagCreatePairsOff,),
     )
+
+
+def parse_with_recipe(cls: type[T], verb: str, example: str, arguments: Sequence[str]) -> tuple[str, T, list[str]]:
+    """The recipe's name or file that comes first, and `parse_known` of the rest; ConfigError with the `example` where
+    none comes first."""
+    usage = f"{verb} RECIPE"
+    if arguments and arguments[0] in ("-h", "--help"):
+        parse_known(cls, usage, ["--help"])
+    if not arguments or arguments[0].startswith("-"):
+        raise ConfigError(
+            f"name a recipe first, as in facemargin {verb} {example}; "
+            f"known: {', '.join(list_recipes())}, or a .yaml file"
+        )
+    own, rest = parse_known(cls, usage, arguments[1:])
+    return arguments[0], own, rest

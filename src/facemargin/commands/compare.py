@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from facemargin.atomic import write_text_atomically
-from facemargin.commands.arguments import parse_known
+from facemargin.commands.arguments import parse_with_recipe
 from facemargin.commands.compare_plan import parse_heads, plan_runs
 from facemargin.commands.compare_processes import complete_runs
 from facemargin.commands.compare_run import ComparisonRun, is_complete, run_result, with_twins
@@ -26,7 +26,6 @@ from facemargin.report.compare_figure import comparison_figure
 from facemargin.report.compare_table import comparison_markdown, legend, metric_table, notes, terminal_table
 from facemargin.report.svg import figure_svg
 from facemargin.training.config import Recipe
-from facemargin.training.recipe import list_recipes
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.trainer import open_training_images, report_overlap
 
@@ -54,15 +53,7 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    if arguments and arguments[0] in ("-h", "--help"):
-        parse_known(Arguments, "compare RECIPE", ["--help"])
-    if not arguments or arguments[0].startswith("-"):
-        raise ConfigError(
-            "name a recipe first, as in facemargin compare RECIPE --heads funface,adaface; "
-            f"known: {', '.join(list_recipes())}, or a .yaml file"
-        )
-    recipe_name, *rest = arguments
-    own, overrides = parse_known(Arguments, "compare RECIPE", rest)
+    recipe_name, own, overrides = parse_with_recipe(Arguments, "compare", "RECIPE --heads funface,adaface", arguments)
     for name, value in (("seeds", own.seeds), ("jobs", own.jobs)):
         if value < 1:
             raise ConfigError(f"--{name} is {value}, expected at least 1")

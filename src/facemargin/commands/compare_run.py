@@ -24,6 +24,7 @@ from facemargin.quality.twin import degraded_twin
 from facemargin.report.columns import read_columns
 from facemargin.report.content import EVALUATION_FOLDER
 from facemargin.training.config import HeadConfig, Recipe
+from facemargin.training.device import training_device
 from facemargin.training.recipe import recipe_from_mapping
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.trainer import train
@@ -93,7 +94,7 @@ def train_and_score(run: ComparisonRun, console: Console) -> bool:
             folder.write_environment({SECONDS_OF_TRAINING: round(time.monotonic() - started, 1)})
     for one in with_twins([open_verification(name) for name in run.data]):
         if stored_scores(run.folder, one) is None:
-            _score(run.folder, one, _device(recipe))
+            _score(run.folder, one, training_device(recipe.device))
             console.print(f"scored on {one.name}", highlight=False, markup=False)
     return True
 
@@ -128,7 +129,7 @@ def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSe
     )
 
 
-def _score(folder: Path, one: VerificationSet, device: str) -> None:
+def _score(folder: Path, one: VerificationSet, device: torch.device) -> None:
     started = time.monotonic()
     summary = summarise(evaluate_verification(load(folder, device).embed, one, "facemargin"), bootstrap=None)
     values = {name: value if math.isfinite(value) else None for name, value in metric_values(summary).items()}
@@ -163,9 +164,3 @@ def _machine(environment: Mapping[str, Any]) -> str:
     device = "" if environment["device"] == "cpu" else f"{environment['device']}, "
     cores = f"{environment['cores']} cores ({environment['threads']} used by a run)"
     return f"{device}{environment['processor']}, {cores}, torch {environment['torch']}"
-
-
-def _device(recipe: Recipe) -> str:
-    if recipe.device != "auto":
-        return recipe.device
-    return "cuda" if torch.cuda.is_available() else "cpu"

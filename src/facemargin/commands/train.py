@@ -6,9 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from facemargin.commands.arguments import parse_known
-from facemargin.errors import ConfigError
-from facemargin.training.recipe import list_recipes, load_recipe
+from facemargin.commands.arguments import parse_with_recipe
+from facemargin.training.recipe import load_recipe
 from facemargin.training.trainer import train
 
 _INTERRUPTED = 130
@@ -28,15 +27,7 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    if arguments and arguments[0] in ("-h", "--help"):
-        parse_known(Arguments, "train RECIPE", ["--help"])
-    if not arguments or arguments[0].startswith("-"):
-        raise ConfigError(
-            "name a recipe first, as in facemargin train RECIPE --output runs/name; "
-            f"known: {', '.join(list_recipes())}, or a .yaml file"
-        )
-    name, *rest = arguments
-    own, overrides = parse_known(Arguments, "train RECIPE", rest)
+    name, own, overrides = parse_with_recipe(Arguments, "train", "RECIPE --output runs/name", arguments)
     if own.fields:
         load_recipe(name, [*overrides, "--help"])
     recipe = load_recipe(name, overrides)

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from facemargin.errors import ConfigError
 from facemargin.margins.angles import clipped_angle
 from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
-from facemargin.margins.statistics import RunningStatistics
+from facemargin.margins.statistics import RunningStatistics, check_rate
 
 _SMALLEST_NORM, _LARGEST_NORM = 0.001, 100.0
 
@@ -29,8 +28,7 @@ class AdaFaceConfig(ConstantScaleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.t_alpha <= 1:
-            raise ConfigError(f"t_alpha is {self.t_alpha}, expected a number in (0, 1]")
+        check_rate(self.t_alpha)
 
 
 @register_margin("adaface")

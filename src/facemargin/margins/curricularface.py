@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facemargin.errors import ConfigError
 from facemargin.margins.angles import add_angle, add_angle_continued
 from facemargin.margins.base import (
     ConstantScaleConfig,
@@ -18,6 +17,7 @@ from facemargin.margins.base import (
     refuse_interclass_filtering,
     register_margin,
 )
+from facemargin.margins.statistics import check_rate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +29,7 @@ class CurricularFaceConfig(ConstantScaleConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.t_alpha <= 1:
-            raise ConfigError(f"t_alpha is {self.t_alpha}, expected a number in (0, 1]")
+        check_rate(self.t_alpha)
         refuse_interclass_filtering("curricularface", self)
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from facemargin.errors import ConfigError
 from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
-from facemargin.margins.statistics import RunningStatistics
+from facemargin.margins.statistics import RunningStatistics, check_rate
 from facemargin.margins.vmf import log_vmf_normaliser
 
 # A mean norm below it counts as 1: the density is as good as uniform there, and terms are divided by it.
@@ -36,8 +36,7 @@ class LH2FaceConfig(MarginConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 0 < self.t_alpha <= 1:
-            raise ConfigError(f"t_alpha is {self.t_alpha}, expected a number in (0, 1]")
+        check_rate(self.t_alpha)
         if self.dimension < 2:
             raise ConfigError(f"dimension is {self.dimension}, expected 2 or more: the sphere's surrounding space")
 

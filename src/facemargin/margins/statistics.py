@@ -3,6 +3,14 @@
 import torch
 from torch import Tensor, nn
 
+from facemargin.errors import ConfigError
+
+
+def check_rate(t_alpha: float) -> None:
+    """Raise ConfigError unless `t_alpha` is a rate at which something running follows the batches, in (0, 1]."""
+    if not 0 < t_alpha <= 1:
+        raise ConfigError(f"t_alpha is {t_alpha}, expected a number in (0, 1]")
+
 
 class RunningStatistics(nn.Module):
     """μ ← α·mean + (1−α)·μ and σ ← α·std + (1−α)·σ, std with Bessel's correction.

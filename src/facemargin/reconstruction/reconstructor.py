@@ -115,11 +115,13 @@ class FaceReconstructor(nn.Module):
         return reproject(image_BCHW, reconstruction.canonical_depth_BHW, view_B6, self.camera)
 
     def recogniser_input(self, images_BCHW: Tensor, reconstruction: Reconstruction) -> Tensor:
-        """Image, canonical face and canonical depth, (B, 7, H, W); the depth is scaled to about −1 (far) to 1."""
-        depth_B1HW = reconstruction.canonical_depth_BHW[:, None]
-        deepest = self.config.relief / 2 + self.config.residual_depth
-        towards_B1HW = (HEAD_CENTRE_DEPTH - depth_B1HW) / deepest
-        return torch.cat([images_BCHW, reconstruction.canonical_image_BCHW, towards_B1HW], dim=1)
+        """Image, canonical face and canonical depth as `nearness`, (B, 7, H, W)."""
+        nearness_B1HW = self.nearness(reconstruction.canonical_depth_BHW)[:, None]
+        return torch.cat([images_BCHW, reconstruction.canonical_image_BCHW, nearness_B1HW], dim=1)
+
+    def nearness(self, depth_BHW: Tensor) -> Tensor:
+        """The depth on a scale from −1, the farthest that the settings allow, to 1, the nearest, (B, H, W)."""
+        return (HEAD_CENTRE_DEPTH - depth_BHW) / (self.config.relief / 2 + self.config.residual_depth)
 
     def _depth(self, images_BCHW: Tensor) -> Tensor:
         residual_BHW = self._read(self.depth_network, images_BCHW)[:, 0].tanh()

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from facemargin.errors import DataError
 from facemargin.reconstruction import FaceReconstructor, Reconstruction, Reprojection, shade
-from facemargin.reconstruction.view import HEAD_CENTRE_DEPTH
 
 TURNED_BY = (-30, -15, 15, 30)
 """Yaws in degrees from which the canonical face is shown."""
@@ -75,7 +74,7 @@ def reconstruction_pictures(
         "Reconstruction": _on_grey(own),
         "Canonical face": reconstruction.canonical_image_BCHW,
         "Albedo": 2 * albedo_BCHW - 1,
-        "Depth": _nearness(reconstructor, depth_BHW)[:, None].expand_as(albedo_BCHW),
+        "Depth": reconstructor.nearness(depth_BHW)[:, None].expand_as(albedo_BCHW),
         "Surface": shade(clay_BCHW, depth_BHW, clay_light_B4, reconstructor.camera),
     }
     for side, x in (("left", -1.0), ("right", 1.0)):
@@ -98,13 +97,6 @@ def reconstruction_pictures(
 def _on_grey(seen: Reprojection) -> Tensor:
     mask_B1HW = seen.mask_BHW[:, None]
     return seen.image_BCHW * mask_B1HW + _NEUTRAL_GREY * (1 - mask_B1HW)
-
-
-def _nearness(reconstructor: FaceReconstructor, depth_BHW: Tensor) -> Tensor:
-    """From −1, the farthest depth that the settings allow, to 1, the nearest."""
-    config = reconstructor.config
-    largest = config.relief / 2 + config.residual_depth
-    return (HEAD_CENTRE_DEPTH - depth_BHW) / largest
 
 
 def _side_light(light_B4: Tensor, x: float) -> Tensor:

@@ -18,6 +18,7 @@ from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint
 from facemargin.training.config import SMALLEST_PASS, Recipe
+from facemargin.training.device import training_device
 from facemargin.training.interrupt import ignore_interrupts, interruptible
 from facemargin.training.metrics_log import MetricsLog
 from facemargin.training.progress import TrainingProgress, training_progress
@@ -50,7 +51,7 @@ def train(recipe: Recipe, output: Path, resume: bool = False, console: Console |
     report_overlap(images, sets, console)
     if recipe.data.synthetic_identities:
         images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)
-    state = TrainingState(recipe, images.num_identities, _device(recipe.device))
+    state = TrainingState(recipe, images.num_identities, training_device(recipe.device))
     if saved is not None:
         state.load_state_dict(saved)
         console.print(f"continuing {output} after step {state.step}", highlight=False, markup=False)
@@ -200,18 +201,6 @@ class _Run:
         rate = f" at {progress.images_per_second:,.0f} images/s" if self.state.step > first else ""
         text = f"trained {self.state.step} steps{rate}; model in {self.folder.model}"
         self.console.print(text, highlight=False, markup=False)
-
-
-def _device(name: str) -> torch.device:
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-    except RuntimeError as error:
-        raise ConfigError(f"device is {name!r}, expected auto, cpu or cuda: {error}") from error
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
-        raise ConfigError(f"device is {name!r}, and this machine shows {torch.cuda.device_count()} CUDA devices")
-    return device
 
 
 def _start_worker(worker_id: int) -> None:
