@@ -18,6 +18,7 @@ class Purpose(IntEnum):
     ORDER = 1
     DEGRADATION = 2
     MARGIN = 3
+    CLASSES = 4
 
 
 def sample_generator(seed: int, epoch: int, index: int, purpose: Purpose = Purpose.AUGMENTATION) -> np.random.Generator:

@@ -1,6 +1,8 @@
 """Heads: the class centres and the B×C work."""
 
-from facemargin.heads.head import Head, HeadOutput, create_head
+from facemargin.heads.create import create_head
+from facemargin.heads.head import Head, HeadOptions, HeadOutput
+from facemargin.heads.row_optimizer import RowSGD
 from facemargin.heads.softmax_terms import softmax_terms
 
-__all__ = ["Head", "HeadOutput", "create_head", "softmax_terms"]
+__all__ = ["Head", "HeadOptions", "HeadOutput", "RowSGD", "create_head", "softmax_terms"]

@@ -1,19 +1,30 @@
 """The classification head: class centres, and a margin over what the features' cosines to them reduce to.
 
-Shapes: B samples, C classes, D feature values.
+Shapes: B samples of the global batch, b of this process, C classes (of this process, where they are sharded),
+S sampled classes, D feature values.
 """
 
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from facemargin.errors import ConfigError, DataError
+from facemargin.heads.collectives import (
+    Group,
+    RowsOfProcesses,
+    copy_for_products,
+    gather_for_margin,
+    gather_for_products,
+)
+from facemargin.heads.hardest_negative import hardest_negatives
 from facemargin.heads.initialisation import initial_centres
-from facemargin.heads.normalisation import nonzero, row_norms, unit_rows
-from facemargin.heads.softmax_terms import IMPLEMENTATIONS, softmax_terms
-from facemargin.margins.base import Margin, check_settings, create_margin, margin_class
+from facemargin.heads.normalisation import nonzero, row_norms
+from facemargin.heads.row_optimizer import RowSGD
+from facemargin.heads.sampling import SampledClasses, sample_classes
+from facemargin.heads.sharding import combine_terms, shard_range, sum_own_targets, target_centres
+from facemargin.heads.softmax_terms import IMPLEMENTATIONS, own_target_cosines, shard_terms
+from facemargin.margins.base import Margin, SoftmaxTerms
 from facemargin.margins.certainty_ratio import certainty_ratio
 from facemargin.registry import unknown_name
 
@@ -26,6 +37,10 @@ class HeadOutput:
     losses_B: cross-entropy per sample, 0 where unlabelled. The rest is without gradient and NaN where unlabelled:
     target_cosine_B, hardest_negative_B (−inf with a single class), certainty_ratio_B, feature_norm_B (known for every
     sample), margin_scaler_B (see Margin.margin_scaler).
+
+    With several processes `loss` and `parts` are those of the global batch, the same everywhere, and each process must
+    differentiate the same function of them; the per-sample outputs are this process's rows, losses_B without gradient.
+    `num_labelled` counts the labelled samples behind the means.
     """
 
     loss: Tensor
@@ -36,125 +51,209 @@ class HeadOutput:
     certainty_ratio_B: Tensor
     feature_norm_B: Tensor
     margin_scaler_B: Tensor
+    num_labelled: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """How a head holds its centres and computes with them; see `create_head`."""
+
+    implementation: str = "auto"
+    centre_initialisation: str | None = None
+    process_group: Group = None
+    sample_rate: float = 1.0
+    row_optimizer: RowSGD = field(default_factory=RowSGD)
+    exact_hardest_negative: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.implementation not in (*IMPLEMENTATIONS, "auto"):
+            raise ConfigError(unknown_name("implementation", self.implementation, [*IMPLEMENTATIONS, "auto"]))
+        if not 0 < self.sample_rate <= 1:
+            raise ConfigError(f"sample_rate is {self.sample_rate}, expected a number in (0, 1]")
+        if self.exact_hardest_negative and self.sample_rate == 1:
+            raise ConfigError("exact_hardest_negative is for sampled classes: with sample_rate 1 it is exact anyway")
 
 
 class Head(nn.Module):
     """Cross-entropy over scaled cosines to C class centres, with a margin on the target class.
 
-    `weight` (C, D) holds the centres. All arithmetic is in float32 whatever the features' type or the autocast context
-    (float64 stays float64). In eval mode the margin's running statistics stand still.
+    `weight` holds the centres, (C, D), or this process's shard of them. All arithmetic is in float32 whatever the
+    features' type or the autocast context (float64 stays float64). In eval mode the margin's running statistics stand
+    still and no classes are sampled.
     """
+
+    sampling_step: Tensor
 
     def __init__(
         self,
         margin: Margin,
         num_classes: int,
         embedding_size: int,
-        implementation: str = "auto",
-        centre_initialisation: str | None = None,
+        options: HeadOptions | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if num_classes < 1 or embedding_size < 1:
             raise ConfigError(f"num_classes {num_classes} and embedding_size {embedding_size} must be positive")
-        if implementation not in (*IMPLEMENTATIONS, "auto"):
-            raise ConfigError(unknown_name("implementation", implementation, [*IMPLEMENTATIONS, "auto"]))
+        self.options = options or HeadOptions()
+        self.num_classes = num_classes
         self.margin = margin
-        self.implementation = implementation
-        start = centre_initialisation or margin.centre_initialisation
-        self.weight = nn.Parameter(initial_centres(start, num_classes, embedding_size, generator))
-
-    @property
-    def num_classes(self) -> int:
-        return self.weight.shape[0]
+        group = self.options.process_group
+        self.class_range = (0, num_classes) if group is None else shard_range(num_classes, group.rank(), group.size())
+        start = self.options.centre_initialisation or margin.centre_initialisation
+        centres_CD = initial_centres(start, num_classes, embedding_size, generator, self.class_range)
+        self.samples_classes = self.options.sample_rate < 1
+        self.weight = nn.Parameter(centres_CD, requires_grad=not self.samples_classes)
+        self.sampled: SampledClasses | None = None
+        if self.samples_classes:
+            self.row_optimizer = self.options.row_optimizer
+            self.register_buffer("sampling_step", torch.tensor(0))
+            self.register_state_dict_pre_hook(_flush_rows)
 
     def forward(self, features: Tensor, labels: Tensor) -> HeadOutput:
-        """Loss of unnormalised features (B, D) with integer labels (B,) in [−1, C); −1 means unlabelled: such a sample
-        is left out of the loss, its denominator and all statistics. DataError for shapes or labels that don't fit."""
+        """Loss of unnormalised features (b, D) with integer labels (b,) in [−1, C); −1 means unlabelled: such a sample
+        is left out of the loss, its denominator and all statistics. Every process passes its own rows, as many as it
+        has. DataError for shapes or labels that don't fit."""
         with torch.autocast(features.device.type, enabled=False):
             return self._forward(features.to(torch.promote_types(features.dtype, self.weight.dtype)), labels)
 
-    def _forward(self, features_BD: Tensor, labels_B: Tensor) -> HeadOutput:
-        self._check(features_BD, labels_B)
-        all_norm_B = row_norms(features_BD)
+    def _forward(self, features_bD: Tensor, labels_b: Tensor) -> HeadOutput:
+        self._check(features_bD, labels_b)
+        group = self.options.process_group
+        own_norm_b = row_norms(features_bD)
+        rows = RowsOfProcesses.of(len(labels_b), labels_b.device, group)
+        labels_B = self._gather_labels(labels_b, rows)
+        x_BD = gather_for_products(features_bD / nonzero(own_norm_b)[:, None], rows)
+        norm_B = gather_for_margin(own_norm_b, rows)
         labelled_B = labels_B >= 0
         whole = bool(labelled_B.all())
-        x_BD, norm_B, y_B = (v if whole else v[labelled_B] for v in (features_BD, all_norm_B, labels_B.long()))
-        x_BD = x_BD / nonzero(norm_B)[:, None]
-        weight_CD = self.weight.to(x_BD.dtype)
-        with torch.no_grad():
-            # Row dots alone: what decides which negatives are hard is known before the product with all centres.
-            target_cosine_B = (x_BD * weight_CD[y_B]).sum(1) / nonzero(row_norms(weight_CD[y_B]))
-        scale_B = self.margin.scale(norm_B)
-        if self.training:
-            self.margin.observe_targets(target_cosine_B)
-        hard_negatives = self.margin.negatives(target_cosine_B)
-        terms = softmax_terms(x_BD, weight_CD, y_B, scale_B, hard_negatives, self.implementation)
-        if self.training:
-            self.margin.observe(terms, norm_B)
-        target_logit_B = self.margin.target_logit(terms, norm_B, y_B)
+        x_BD, norm_B, y_B = (v if whole else v[labelled_B] for v in (x_BD, norm_B, labels_B))
+        terms, target_logit_B, centres_BD = self._terms(x_BD, norm_B, y_B)
         # Cross-entropy: log(exp(target) + Σ exp(negatives)) − target. Not softplus: it turns linear at 20.
         losses_B = torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
         parts = {"softmax": losses_B.sum() / max(len(losses_B), 1)}
-        centres_BD = unit_rows(weight_CD[y_B]) if self.margin.needs_centres else None
         parts |= self.margin.extra_losses(terms, norm_B, y_B, centres_BD)
 
-        def spread(values: Tensor, fill: float) -> Tensor:
-            if whole:
-                return values
-            return values.new_full((len(labels_B),), fill).masked_scatter(labelled_B, values)
+        def own(values: Tensor, fill: float = float("nan")) -> Tensor:
+            if not whole:
+                values = values.new_full((len(labels_B),), fill).masked_scatter(labelled_B, values)
+            return values[rows.own]
 
-        nan = float("nan")
         return HeadOutput(
             loss=torch.stack(list(parts.values())).sum(),
-            losses_B=spread(losses_B, 0.0),
+            losses_B=own(losses_B if group is None else losses_B.detach(), 0.0),
             parts=parts,
-            target_cosine_B=spread(terms.target_cosine_B.detach(), nan),
-            hardest_negative_B=spread(terms.hardest_negative_B, nan),
-            certainty_ratio_B=spread(certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B), nan),
-            feature_norm_B=all_norm_B.detach(),
-            margin_scaler_B=spread(self.margin.margin_scaler(terms, norm_B).detach(), nan),
+            target_cosine_B=own(terms.target_cosine_B.detach()),
+            hardest_negative_B=own(terms.hardest_negative_B),
+            certainty_ratio_B=own(certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B)),
+            feature_norm_B=own_norm_b.detach(),
+            margin_scaler_B=own(self.margin.margin_scaler(terms, norm_B).detach()),
+            num_labelled=len(losses_B),
         )
 
-    def _check(self, features_BD: Tensor, labels_B: Tensor) -> None:
-        if features_BD.ndim != 2 or features_BD.shape[1] != self.weight.shape[1]:
-            raise DataError(f"features have shape {tuple(features_BD.shape)}, expected (B, {self.weight.shape[1]})")
-        if labels_B.shape != features_BD.shape[:1]:
-            raise DataError(f"labels have shape {tuple(labels_B.shape)}, expected ({len(features_BD)},)")
-        if labels_B.is_floating_point() or labels_B.dtype == torch.bool:
-            raise DataError(f"labels are {labels_B.dtype}, expected integers")
+    def _terms(self, x_BD: Tensor, norm_B: Tensor, y_B: Tensor) -> tuple[SoftmaxTerms, Tensor, Tensor | None]:
+        """The terms of all labelled samples, their target logits, and their centres where the margin needs them."""
+        group, margin = self.options.process_group, self.margin
+        w_CD, local_y_B = self._centres(y_B)
+        w_CD = w_CD.to(x_BD.dtype)
+        scale_B = margin.scale(norm_B)
+        target_cosine_B = torch.full_like(norm_B, float("nan"), requires_grad=False)
+        if margin.uses_target_cosines:
+            # Row dots alone: what decides which negatives are hard is known before the product with all centres.
+            target_cosine_B = sum_own_targets(own_target_cosines(x_BD.detach(), w_CD.detach(), local_y_B), group)
+        if self.training:
+            margin.observe_targets(target_cosine_B)
+        hard_negatives = margin.negatives(target_cosine_B)
+        products_scale_B = copy_for_products(scale_B, group)
+        terms = shard_terms(x_BD, w_CD, local_y_B, products_scale_B, hard_negatives, self.options.implementation)
+        if self.options.exact_hardest_negative and self.training:
+            weight_CD = self.weight.detach().to(x_BD.dtype)
+            hardest_B = hardest_negatives(x_BD.detach(), weight_CD, y_B - self.class_range[0])
+            terms = terms._replace(hardest_negative_B=hardest_B)
+        terms = combine_terms(terms, group)
+        if self.training:
+            margin.observe(terms, norm_B)
+        centres_BD = target_centres(w_CD, local_y_B, group) if margin.needs_centres else None
+        return terms, margin.target_logit(terms, norm_B, y_B), centres_BD
+
+    def _centres(self, y_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The centres of this step, and each sample's row among them; outside them for another shard's classes."""
+        local_y_B = y_B - self.class_range[0]
+        if not (self.samples_classes and self.training):
+            return self.weight, local_y_B
+        if self.sampled is None:
+            self._sample(local_y_B)
+        assert self.sampled is not None
+        return self.sampled.rows_SD, self.sampled.positions(local_y_B, len(self.weight))
+
+    def begin_step(self, labels: Tensor) -> None:
+        """Sample the classes of a step from the labels (b,) of all its passes, −1 for unlabelled. A step of one pass
+        need not call it: the forward does. Without sampled classes it does nothing."""
+        if not self.samples_classes:
+            return
+        rows = RowsOfProcesses.of(len(labels), labels.device, self.options.process_group)
+        labels_B = self._gather_labels(labels, rows)
+        self._sample(labels_B[labels_B >= 0] - self.class_range[0])
+
+    def _sample(self, local_y_B: Tensor) -> None:
+        group = self.options.process_group
+        shard = 0 if group is None else group.rank()
+        step, rate = int(self.sampling_step), self.options.sample_rate
+        if self.options.exact_hardest_negative:  # it looks at all rows, also at those that have steps to catch up
+            self.row_optimizer.flush(self.weight.data)
+        index_S = sample_classes(local_y_B, len(self.weight), rate, self.options.seed, step, shard)
+        rows_SD = self.row_optimizer.gather(self.weight.data, index_S)
+        self.sampled = SampledClasses(index_S, rows_SD.requires_grad_())
+        self.sampling_step += 1
+
+    def step(self, learning_rate: float) -> None:
+        """Update the sampled centres by their gradient, and let the next forward sample anew. For a head without
+        sampled classes an ordinary optimizer over its parameters does it."""
+        if self.sampled is not None:
+            rows_SD, gradient_SD = self.sampled.rows_SD, self.sampled.rows_SD.grad
+            if gradient_SD is not None:
+                index_S = self.sampled.index_S
+                self.row_optimizer.step(self.weight.data, index_S, rows_SD.detach(), gradient_SD, learning_rate)
+        self.skip_step()
+
+    def skip_step(self) -> None:
+        """Forget the step's sampled classes and their gradient."""
+        self.sampled = None
+
+    def trained_tensors(self) -> list[Tensor]:
+        """The tensors whose `.grad` is the head's gradient in the present step."""
+        if not self.samples_classes:
+            return list(self.parameters())
+        return [] if self.sampled is None else [self.sampled.rows_SD]
+
+    def _gather_labels(self, labels_b: Tensor, rows: RowsOfProcesses) -> Tensor:
+        labels_B = rows.gather(labels_b.long())
         if len(labels_B):
             lowest, highest = (int(value) for value in labels_B.aminmax())
             if lowest < -1 or highest >= self.num_classes:
                 raise DataError(
                     f"labels run from {lowest} to {highest}, expected 0 to {self.num_classes - 1}, or -1 for unlabelled"
                 )
+        return labels_B
+
+    def _check(self, features_bD: Tensor, labels_b: Tensor) -> None:
+        if features_bD.ndim != 2 or features_bD.shape[1] != self.weight.shape[1]:
+            raise DataError(f"features have shape {tuple(features_bD.shape)}, expected (B, {self.weight.shape[1]})")
+        if labels_b.shape != features_bD.shape[:1]:
+            raise DataError(f"labels have shape {tuple(labels_b.shape)}, expected ({len(features_bD)},)")
+        if labels_b.is_floating_point() or labels_b.dtype == torch.bool:
+            raise DataError(f"labels are {labels_b.dtype}, expected integers")
 
     def extra_repr(self) -> str:
-        num_classes, embedding_size = self.weight.shape
-        return f"num_classes={num_classes}, embedding_size={embedding_size}, implementation={self.implementation!r}"
+        first, last = self.class_range
+        shard = "" if last - first == self.num_classes else f", classes={first}–{last - 1}"
+        return (
+            f"num_classes={self.num_classes}{shard}, embedding_size={self.weight.shape[1]}, "
+            f"implementation={self.options.implementation!r}"
+        )
 
 
-def create_head(
-    name: str,
-    num_classes: int,
-    embedding_size: int = 512,
-    *,
-    implementation: str = "auto",
-    centre_initialisation: str | None = None,
-    generator: torch.Generator | None = None,
-    seed: int = 0,
-    **settings: Any,
-) -> Head:
-    """A head with the margin registered as `name`; `settings` are the margin's own fields (`list_margins()` names the
-    margins, a margin's `Config` its fields).
-
-    implementation: "auto", or one of `softmax_terms`. centre_initialisation: "unit" or "normal", by default what the
-    margin's authors use. generator: draws the centres. seed: a margin's own draws are a function of it and the step.
-    Raises ConfigError for an unknown margin, setting or value.
-    """
-    own = ("implementation", "centre_initialisation", "generator", "seed")
-    check_settings(name, settings, margin_class(name), also=own)
-    margin = create_margin(name, **settings)
-    margin.seed = seed
-    return Head(margin, num_classes, embedding_size, implementation, centre_initialisation, generator)
+def _flush_rows(head: Head, *_: object) -> None:
+    """Before a head's state is read, its rows take the steps that they missed."""
+    head.row_optimizer.flush(head.weight.data)

@@ -12,23 +12,46 @@ from torch import Tensor
 from facemargin.errors import ConfigError
 from facemargin.registry import unknown_name
 
+# Centres are drawn block by block of classes, so that a process draws the blocks of its shard alone.
+_BLOCK_CLASSES = 65_536
 
-def _unit(c: int, d: int, generator: torch.Generator | None) -> Tensor:
-    return torch.nn.functional.normalize(torch.randn(c, d, generator=generator))
-
-
-def _normal(c: int, d: int, generator: torch.Generator | None) -> Tensor:
-    return 0.01 * torch.randn(c, d, generator=generator)
-
-
-_INITIALISATIONS: dict[str, Callable[[int, int, torch.Generator | None], Tensor]] = {"unit": _unit, "normal": _normal}
+_FINISH: dict[str, Callable[[Tensor], Tensor]] = {
+    "unit": torch.nn.functional.normalize,
+    "normal": lambda normal_KD: normal_KD.mul_(0.01),
+}
 
 
 def initial_centres(
-    name: str, num_classes: int, embedding_size: int, generator: torch.Generator | None = None
+    name: str,
+    num_classes: int,
+    embedding_size: int,
+    generator: torch.Generator | None = None,
+    class_range: tuple[int, int] | None = None,
 ) -> Tensor:
-    """float32 centres, (C, D). "unit": uniform directions of norm 1 (AdaFace's and MagFace's code); "normal":
-    normal(0, .01), norm ≈ .01·√D (InsightFace's and most others). ConfigError for another name."""
-    if name not in _INITIALISATIONS:
-        raise ConfigError(unknown_name("centre_initialisation", name, _INITIALISATIONS))
-    return _INITIALISATIONS[name](num_classes, embedding_size, generator)
+    """float32 centres of the classes [first, last) of `class_range`, (last − first, D), by default of all C.
+
+    "unit": uniform directions of norm 1 (AdaFace's and MagFace's code); "normal": normal(0, .01), norm ≈ .01·√D
+    (InsightFace's and most others). A class has the same centre whatever the range. ConfigError for another name.
+    """
+    if name not in _FINISH:
+        raise ConfigError(unknown_name("centre_initialisation", name, _FINISH))
+    first, last = class_range or (0, num_classes)
+    centres_CD = torch.empty(last - first, embedding_size)
+    # The first block takes the generator as it is given; the others have generators of their own.
+    seeds = torch.randint(2**62, (-(-num_classes // _BLOCK_CLASSES),), generator=_fork(generator)).tolist()
+    for block, seed in enumerate(seeds):
+        start, end = block * _BLOCK_CLASSES, min((block + 1) * _BLOCK_CLASSES, num_classes)
+        low, high = max(start, first), min(end, last)
+        if low >= high:
+            continue
+        own = generator if block == 0 else torch.Generator().manual_seed(seed)
+        block_KD = _FINISH[name](torch.randn(end - start, embedding_size, generator=own))
+        centres_CD[low - first : high - first] = block_KD[low - start : high - start]
+    return centres_CD
+
+
+def _fork(generator: torch.Generator | None) -> torch.Generator:
+    """A generator in the same state, torch's own for None, that can be drawn from without advancing it."""
+    fork = torch.Generator()
+    fork.set_state((generator or torch.default_generator).get_state())
+    return fork

@@ -12,7 +12,7 @@ from torch.autograd.function import once_differentiable
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.heads.chunked import softmax_terms_chunked
-from facemargin.heads.normalisation import unit_rows
+from facemargin.heads.normalisation import nonzero, row_norms, unit_rows
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.registry import unknown_name
 
@@ -38,6 +38,19 @@ def softmax_terms(
     "auto" takes the first that fits. Raises DataError for shapes, types or labels that do not fit.
     """
     _check_inputs(x_BD, w_CD, y_B, scale_B)
+    return shard_terms(x_BD, w_CD, y_B, scale_B, hard_negatives, implementation)
+
+
+def shard_terms(
+    x_BD: Tensor,
+    w_CD: Tensor,
+    y_B: Tensor,
+    scale_B: Tensor,
+    hard_negatives: HardNegatives | None,
+    implementation: str,
+) -> SoftmaxTerms:
+    """`softmax_terms` over the centres of one shard: a class outside [0, C) is another shard's, all C centres are
+    negatives of such a sample, and its target cosine is 0, without gradient. C may be 0."""
     if implementation == "auto":
         implementation = "eager" if len(x_BD) * len(w_CD) <= _LARGEST_EAGER_PRODUCT else "chunked"
     if implementation not in IMPLEMENTATIONS:
@@ -45,24 +58,34 @@ def softmax_terms(
     return IMPLEMENTATIONS[implementation](x_BD, w_CD, y_B, scale_B, hard_negatives)
 
 
+def own_target_cosines(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
+    """The target cosines alone, (B,), by row dots; 0 for another shard's classes."""
+    own_B = (y_B >= 0) & (y_B < len(w_CD))
+    w_bD = w_CD[y_B[own_B]]
+    return x_BD.new_zeros(len(x_BD)).masked_scatter(own_B, (x_BD[own_B] * w_bD).sum(1) / nonzero(row_norms(w_bD)))
+
+
 def softmax_terms_eager(
     x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
 ) -> SoftmaxTerms:
-    """`softmax_terms` written as it is defined, on whole B×C matrices; autograd derives the gradients."""
+    """`shard_terms` written as they are defined, on whole B×C matrices; autograd derives the gradients."""
     x_BD, w_CD, scale_B = (_Once.apply(values) for values in (x_BD, w_CD, scale_B))
     cosine_BC = x_BD @ unit_rows(w_CD).T
-    is_target_BC = torch.zeros_like(cosine_BC, dtype=torch.bool).scatter_(1, y_B[:, None], value=True)
-    target_cosine_B = cosine_BC.gather(1, y_B[:, None]).squeeze(1)
-    if w_CD.shape[0] == 1:
-        no_negative_B = torch.full_like(target_cosine_B, -torch.inf, requires_grad=False)
-        return SoftmaxTerms(target_cosine_B, no_negative_B, no_negative_B.clone())
-    hardest_negative_B = cosine_BC.detach().masked_fill(is_target_BC, -torch.inf).amax(1)
+    is_target_BC = y_B[:, None] == torch.arange(w_CD.shape[0], device=y_B.device)
+    target_cosine_B = cosine_BC.masked_fill(~is_target_BC, 0).sum(1)
+    if w_CD.shape[0] == 0:
+        hardest_negative_B = torch.full_like(scale_B, -torch.inf, requires_grad=False)
+    else:
+        hardest_negative_B = cosine_BC.detach().masked_fill(is_target_BC, -torch.inf).amax(1)
     if hard_negatives is not None:
         threshold_B, alpha, beta, gamma = hard_negatives
         replaced_BC = alpha * cosine_BC.square() + beta * cosine_BC + gamma
         cosine_BC = torch.where(cosine_BC > threshold_B[:, None], replaced_BC, cosine_BC)
-    logits_BC = (scale_B[:, None] * cosine_BC).masked_fill(is_target_BC, -torch.inf)
-    return SoftmaxTerms(target_cosine_B, logits_BC.logsumexp(1), hardest_negative_B)
+    # Rows without negatives are left out: the gradient of a log-sum-exp of nothing is not a number.
+    has_negatives_B1 = hardest_negative_B[:, None] != -torch.inf
+    logits_BC = (scale_B[:, None] * cosine_BC).masked_fill(is_target_BC & has_negatives_B1, -torch.inf)
+    negative_lse_B = logits_BC.logsumexp(1).masked_fill(~has_negatives_B1.squeeze(1), -torch.inf)
+    return SoftmaxTerms(target_cosine_B, negative_lse_B, hardest_negative_B)
 
 
 IMPLEMENTATIONS: dict[str, Callable[..., SoftmaxTerms]] = {

@@ -69,6 +69,13 @@ class Margin(nn.Module):
         super().__init__()
         self.config = config
 
+    @property
+    def uses_target_cosines(self) -> bool:
+        """Whether `observe_targets` or `negatives` goes by the target cosines, which then must be known before the
+        product with all centres; the others are given NaN, and with several processes spare them an exchange."""
+        cls = type(self)
+        return cls.observe_targets is not Margin.observe_targets or cls.negatives is not Margin.negatives
+
     def scale(self, norm_B: Tensor) -> Tensor:
         """The factor on each sample's cosines, (B,), never negative."""
         raise NotImplementedError

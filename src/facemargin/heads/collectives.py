@@ -1,0 +1,139 @@
+"""Exchanges between the processes of a class-parallel head, with their gradients.
+
+After the exchange every process computes the same loss from the same numbers, so a gradient that arrives from there is
+the same everywhere and must count once; one that arrives from a product with a process's own centres is its part of a
+sum over all processes. Each function below says which of the two it expects.
+
+With the group None, a single process, all of them return what they are given.
+Shapes: B samples of the global batch, b of this process, P processes, D feature values.
+"""
+
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+Group: TypeAlias = "dist.ProcessGroup | None"
+
+# torch 2.12 renamed them.
+all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+
+
+@dataclass(frozen=True)
+class RowsOfProcesses:
+    """How many rows of the global batch each process of `group` holds; they lie in the order of the ranks."""
+
+    group: Group
+    counts: tuple[int, ...]
+    rank: int
+
+    @classmethod
+    def of(cls, rows: int, device: torch.device, group: Group) -> "RowsOfProcesses":
+        """Ask every process for its number of rows."""
+        if group is None:
+            return cls(None, (rows,), 0)
+        counts_P = torch.empty(group.size(), dtype=torch.int64, device=device)
+        all_gather(counts_P, torch.tensor([rows], device=device), group=group)
+        return cls(group, tuple(counts_P.tolist()), group.rank())
+
+    @property
+    def own(self) -> slice:
+        """This process's rows in the global batch."""
+        first = sum(self.counts[: self.rank])
+        return slice(first, first + self.counts[self.rank])
+
+    def gather(self, own: Tensor) -> Tensor:
+        """The rows of all processes, (B, …), without gradient."""
+        if self.group is None:
+            return own
+        longest = max(self.counts)
+        padded = own.new_zeros(longest, *own.shape[1:])
+        padded[: len(own)] = own
+        gathered = own.new_empty(len(self.counts) * longest, *own.shape[1:])
+        all_gather(gathered, padded, group=self.group)
+        return torch.cat([part[:count] for part, count in zip(gathered.split(longest), self.counts, strict=True)])
+
+    def sum_scatter(self, partial: Tensor) -> Tensor:
+        """This process's rows of the sum over the processes' `partial` (B, …), without gradient."""
+        longest = max(self.counts)
+        padded = partial.new_zeros(len(self.counts), longest, *partial.shape[1:])
+        for part, rows in zip(padded, partial.split(self.counts), strict=True):
+            part[: len(rows)] = rows
+        summed = partial.new_empty(longest, *partial.shape[1:])
+        reduce_scatter(summed, padded.flatten(0, 1), group=self.group)
+        return summed[: self.counts[self.rank]]
+
+
+def gather_for_products(own: Tensor, rows: RowsOfProcesses) -> Tensor:
+    """All processes' rows, (B, …), for products with each one's own centres: gradients are summed over processes."""
+    return own if rows.group is None else _GatherForProducts.apply(own, rows)
+
+
+def gather_for_margin(own: Tensor, rows: RowsOfProcesses) -> Tensor:
+    """All processes' rows, (B, …), for what every process computes alike: each one keeps its own rows' gradient."""
+    return own if rows.group is None else _GatherForMargin.apply(own, rows)
+
+
+def copy_for_products(values: Tensor, group: Group) -> Tensor:
+    """`values`, the same everywhere, for products with each process's own centres: gradients are summed."""
+    return _CopyForProducts.apply(values, group) if group is not None and values.requires_grad else values
+
+
+def sum_for_margin(values: Tensor, group: Group) -> Tensor:
+    """The sum over the processes, for what every process computes alike: its gradient passes unchanged."""
+    return values if group is None else _SumForMargin.apply(values, group)
+
+
+class _GatherForProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, rows: RowsOfProcesses) -> Tensor:
+        ctx.rows = rows
+        return rows.gather(own)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return ctx.rows.sum_scatter(gradient), None
+
+
+class _GatherForMargin(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, own: Tensor, rows: RowsOfProcesses) -> Tensor:
+        ctx.rows = rows
+        return rows.gather(own)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient[ctx.rows.own], None
+
+
+class _CopyForProducts(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup) -> Tensor:
+        ctx.group = group
+        return values.view_as(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        gradient = gradient.contiguous().clone()
+        dist.all_reduce(gradient, group=ctx.group)
+        return gradient, None
+
+
+class _SumForMargin(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup) -> Tensor:
+        total = values.contiguous().clone()
+        dist.all_reduce(total, group=group)
+        return total
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        return gradient, None

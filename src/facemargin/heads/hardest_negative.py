@@ -1,0 +1,24 @@
+"""The hardest negative over all centres, for heads whose softmax sees a sample of them.
+
+Shapes: B samples, C classes, D feature values, K classes of a chunk.
+"""
+
+import torch
+from torch import Tensor
+
+from facemargin.heads.normalisation import unit_rows
+
+_CHUNK_COSINES = 2**22
+
+
+@torch.no_grad()
+def hardest_negatives(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
+    """max_{j≠y} of the cosines between unit rows `x_BD` and the centres `w_CD`, (B,), chunk by chunk of the classes;
+    −inf without negatives. Classes outside [0, C) are another shard's."""
+    hardest_B = x_BD.new_full((len(x_BD),), -torch.inf)
+    chunk_classes = max(256, _CHUNK_COSINES // max(len(x_BD), 1))
+    for first, w_KD in zip(range(0, len(w_CD), chunk_classes), w_CD.split(chunk_classes), strict=True):
+        cosine_BK = x_BD @ unit_rows(w_KD).T
+        is_target_BK = (y_B - first)[:, None] == torch.arange(len(w_KD), device=y_B.device)
+        torch.maximum(hardest_B, cosine_BK.masked_fill_(is_target_BK, -torch.inf).amax(1), out=hardest_B)
+    return hardest_B

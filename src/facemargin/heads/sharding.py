@@ -1,0 +1,69 @@
+"""Class-parallel heads: every process holds a run of the classes, and three numbers a sample are exchanged.
+
+A shard's own terms (its target cosine or 0, the log-sum-exp and the hardest of its negatives) are gathered once and
+reduced in the order of the ranks, so that every process ends with the same terms to the last bit:
+
+    c_y = Σ_r c_y,r      LSE = log Σ_r exp(LSE_r)      hardest = max_r hardest_r
+
+Shapes: B samples of the global batch, P processes, C classes, D feature values.
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+from facemargin.heads.collectives import Group, all_gather, sum_for_margin
+from facemargin.heads.normalisation import unit_rows
+from facemargin.margins.base import SoftmaxTerms
+
+
+def shard_range(num_classes: int, rank: int, processes: int) -> tuple[int, int]:
+    """[first, last) of the classes that process `rank` holds: the layout of `torch.chunk` and of DTensor's Shard(0).
+
+    Every shard has ⌈C/P⌉ classes until they run out; the last ones may have fewer, or none.
+    """
+    size = -(-num_classes // processes)
+    return min(rank * size, num_classes), min((rank + 1) * size, num_classes)
+
+
+def combine_terms(terms: SoftmaxTerms, group: Group) -> SoftmaxTerms:
+    """The terms over all classes from those of each process's shard; the same on every process."""
+    return terms if group is None else SoftmaxTerms(*_Combine.apply(*terms, group))
+
+
+def sum_own_targets(target_cosine_B: Tensor, group: Group) -> Tensor:
+    """Every sample's target cosine, from the one process that holds its class and the zeros of the others."""
+    return sum_for_margin(target_cosine_B, group)
+
+
+def target_centres(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
+    """Unit centres of the samples' own classes, (B, D), with gradient to the shard that holds each; `y_B` counts from
+    the shard's first class, and what lies outside the shard is another's."""
+    own_B = (y_B >= 0) & (y_B < len(w_CD))
+    centres_BD = w_CD.new_zeros(len(y_B), w_CD.shape[1])
+    return sum_for_margin(centres_BD.index_put((own_B,), unit_rows(w_CD[y_B[own_B]])), group)
+
+
+class _Combine(torch.autograd.Function):
+    @staticmethod
+    def forward(
+        ctx: Any, target_B: Tensor, lse_B: Tensor, hardest_B: Tensor, group: torch.distributed.ProcessGroup
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        own_3B = torch.stack([target_B, lse_B, hardest_B])
+        gathered = own_3B.new_empty(group.size() * 3, len(target_B))
+        all_gather(gathered, own_3B, group=group)
+        target_PB, lse_PB, hardest_PB = gathered.view(group.size(), 3, -1).unbind(1)
+        combined_B = lse_PB.logsumexp(0)
+        # This shard's share of the negatives' probability; none where there are no negatives at all.
+        ctx.save_for_backward(torch.where(combined_B > -torch.inf, (lse_B - combined_B).exp(), 0.0))
+        hardest_all_B = hardest_PB.amax(0)
+        ctx.mark_non_differentiable(hardest_all_B)
+        return target_PB.sum(0), combined_B, hardest_all_B
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+        (share_B,) = ctx.saved_tensors
+        return grad_target_B, grad_lse_B * share_B, None, None
