@@ -19,14 +19,19 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        _flush_folder(path.parent)
+        publish(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
         raise CheckpointError(f"cannot write {path}: {error}") from error
     finally:
         _remove(temporary)
+
+
+def publish(temporary: Path, path: Path) -> None:
+    """Flush what was written to `temporary` to the disk and give it its name; OSError where that fails."""
+    with temporary.open("rb") as file:
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    _flush_folder(path.parent)
 
 
 def write_text_atomically(path: Path, text: str) -> None:

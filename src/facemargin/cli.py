@@ -19,6 +19,7 @@ VERBS = {
     "quality": "say how good images are for recognition, worst first",
     "reconstruct": "take faces apart into depth, albedo, light and view, and draw them relit and turned",
     "compare": "train several heads with several seeds alike and compare them: facemargin compare RECIPE --heads …",
+    "plan": "say what a training would need: memory, communication and time per step, before there is a machine",
     "report": "write the HTML report of a run or an evaluation",
     "list": "show margins, backbones and recipes",
 }

@@ -7,7 +7,9 @@ from facemargin.training.precision import autocast_type
 CPU, CUDA = torch.device("cpu"), torch.device("cuda")
 
 
-@pytest.mark.parametrize(("precision", "expected"), [("float32", None), ("bf16", torch.bfloat16), ("fp16", torch.half)])
+@pytest.mark.parametrize(
+    ("precision", "expected"), [("float64", None), ("float32", None), ("bf16", torch.bfloat16), ("fp16", torch.half)]
+)
 def test_named_precisions_are_taken_at_their_word(precision, expected):
     assert autocast_type(precision, CPU) is expected
     assert autocast_type(precision, CUDA) is expected
@@ -38,5 +40,5 @@ def test_the_capabilities_asked_for_exist():
 
 
 def test_another_precision_is_refused():
-    with pytest.raises(ConfigError, match="precision is 'half', expected auto, float32, bf16 or fp16"):
+    with pytest.raises(ConfigError, match="precision is 'half', expected auto, float64, float32, bf16 or fp16"):
         autocast_type("half", CPU)

@@ -35,7 +35,7 @@ def test_the_packaged_recipes_are_listed_and_found():
 def test_packaged_recipes_build():
     for name in list_recipes():
         one = load_recipe(name)
-        config = build_head(one.head, 5, one.backbone.embedding_size).margin.config
+        config = build_head(one, 5).margin.config
         for item in fields(config):
             assert getattr(config, item.name) == getattr(one.head, item.name)
 
@@ -109,6 +109,7 @@ OTHER = {
     "device": "cpu",
     "description": "two words",
     "accumulation_steps": 4,
+    "optimizer.name": "sgd",  # the other does not go with sampled classes
     "data.synthetic_identities": ("negative", "upside_down"),
     "validation.data": ("orl:31-33", "orl:34-36"),
     "backbone.blocks": (1, 2, 1, 2),
@@ -145,7 +146,8 @@ def test_every_field_can_be_set_on_the_command_line():
     after = {name: value for name, _, value in leaves(recipe(*overrides))}
     assert after == expected
     unchanged = [name for name in before if before[name] == after[name]]
-    assert unchanged == ["head.name", "backbone.name"]
+    assert unchanged == ["head.name", "backbone.name", "optimizer.name"]
+    assert recipe("--optimizer.name", "adamw").optimizer.name == "adamw"
 
 
 def test_none_booleans_and_tuples_on_the_command_line():
@@ -175,6 +177,7 @@ def test_none_booleans_and_tuples_on_the_command_line():
         ({"backbone": {"name": ["ir_50"]}}, "backbone: name is .*, expected str"),
         ({"backbone": {"name": "ir_50", "width": 3}}, "backbone: unknown field 'width'"),
         ({"head": {"name": "funface", "t_alpha": 2.0}}, "t_alpha is 2.0"),
+        ({"head": {"sample_rate": 0.1}, "optimizer": {"name": "adamw"}}, "AdamW's steps .* cannot be caught up"),
         ({"epoch": 3}, "unknown field 'epoch'; did you mean 'epochs'"),
     ],
 )
@@ -219,7 +222,7 @@ def test_equal_recipes_are_equal_and_print_alike():
 
 def test_the_described_networks_are_built():
     one = recipe("--head.name", "funface", "--head.mixing-factor", "0.3", "--head.centre-initialisation", "normal")
-    head = build_head(one.head, 7, one.backbone.embedding_size)
+    head = build_head(one, 7)
     assert head.weight.shape == (7, 8)
     assert head.margin.config.mixing_factor == 0.3
     recogniser = create_recogniser(model_info(one))

@@ -101,7 +101,7 @@ def test_clipping_scales_the_gradient_to_its_largest_norm():
 
 def test_bf16_follows_float32():
     exact, rounded = tiny_state(), tiny_state(precision="bf16")
-    assert not rounded.scaler.is_enabled()
+    assert not rounded.scaler.enabled
     batch = random_batch([0, 1, 2, 0, 1, 2])
     one, other = training_step(exact, batch, 0.01), training_step(rounded, batch, 0.01)
     assert other.loss == pytest.approx(one.loss, rel=0.05) and other.loss != one.loss
@@ -111,32 +111,32 @@ def test_bf16_follows_float32():
 
 def test_fp16_trains_with_a_scaled_loss():
     exact, half = tiny_state(), tiny_state(precision="fp16")
-    half.scaler.set_growth_interval(2)
-    half.scaler.load_state_dict({**half.scaler.state_dict(), "scale": 16.0})
+    half.scaler.growth_interval = 2
+    half.scaler.scale = 16.0
     batch = random_batch([0, 1, 2, 0, 1, 2])
     one, other = training_step(exact, batch, 0.01), training_step(half, batch, 0.01)
     # The scale is taken out again: before the norm, and before the step.
     assert other.loss == pytest.approx(one.loss, rel=0.02)
     assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=0.1)
     training_step(half, batch, 0.01)
-    assert half.scaler.get_scale() == 32.0
+    assert half.scaler.scale == 32.0
 
 
 def test_fp16_skips_a_step_whose_gradient_overflows():
     state = tiny_state(precision="fp16")
-    state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": 2.0**60})
+    state.scaler.scale = 2.0**60
     before = {key: value.clone() for key, value in state.recogniser.named_parameters()}
     result = training_step(state, random_batch([0, 1, 2, 0]), 0.1)
     assert math.isfinite(result.loss) and not math.isfinite(result.gradient_norm)
     assert_close(dict(state.recogniser.named_parameters()), before, rtol=0, atol=0)
-    assert state.scaler.get_scale() == 2.0**59
+    assert state.scaler.scale == 2.0**59
     assert state.step == 1
 
 
 def test_fp16_gives_up_where_no_scale_helps():
     state = tiny_state(precision="fp16")
     state.head.weight.register_hook(lambda gradient: gradient * float("inf"))
-    state.scaler.load_state_dict({**state.scaler.state_dict(), "scale": 2.0**-9})
+    state.scaler.scale = 2.0**-9
     training_step(state, random_batch([0, 1, 2, 0]), 0.1)
     with pytest.raises(NonFiniteLossError, match=r"step 2: fp16 gradients .* look at first is precision \(now fp16\)"):
         training_step(state, random_batch([0, 1, 2, 0]), 0.1)

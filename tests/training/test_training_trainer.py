@@ -67,6 +67,18 @@ def test_validation_does_not_change_what_is_trained(tmp_path):
         assert torch.equal(value, states[1]["recogniser"][key]), key
 
 
+def test_draws_applied_on_the_device_train_the_same_network(tmp_path):
+    """Flips and grayscale are the same to the last bit wherever they are applied."""
+    changes = {"epochs": 2, "augmentation": {"flip": 0.5, "grayscale": 0.3}}
+    for where in ("cpu", "device"):
+        run(tiny_recipe(data={**DATA, "augment_on": where}, **changes), tmp_path / where)
+    run(tiny_recipe(data=DATA, epochs=2), tmp_path / "without")
+    names = ("cpu", "device", "without")
+    one, other, without = (latest_checkpoint(tmp_path / name / "checkpoints")[1]["recogniser"] for name in names)
+    assert all(torch.equal(value, other[key]) for key, value in one.items())
+    assert any(not torch.equal(value, without[key]) for key, value in one.items())
+
+
 def test_steps_without_readable_images_are_left_out_and_the_rest_goes_on(tmp_path):
     write_faces(tmp_path / "faces", people=3, images=4)
     for path in sorted((tmp_path / "faces").rglob("*.jpg"))[:10]:

@@ -1,20 +1,44 @@
-"""The random changes that training makes to one image: OpenCV on uint8, in the worker that read it."""
+"""The random changes that training makes to one image: drawn, and applied by OpenCV in the worker that read it.
+
+`augment` does both. `draw_augmentation` only draws, for `augment_batch` to apply on a device; what it draws is the
+same, but for the pixels of the noise.
+"""
 
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 from numpy.random import Generator
 
 from facemargin.data import geometric, photometric
 from facemargin.data.augmentation_config import PROBABILITIES, AugmentationConfig
+from facemargin.data.augmentation_draws import AugmentationDraws
 from facemargin.data.source import RGBImage
 
-_AUGMENTATIONS: dict[str, Callable[[RGBImage, AugmentationConfig, Generator], RGBImage]] = {
+_SEEDS = 2**63
+
+
+def _happens(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> bool:
+    return True
+
+
+_DRAW: dict[str, Callable[[tuple[int, int], AugmentationConfig, Generator], Any]] = {
+    "flip": _happens,
+    "color_jitter": photometric.draw_color_jitter,
+    "affine": geometric.draw_affine,
+    "grayscale": _happens,
+    "blur": photometric.draw_blur,
+    "noise": photometric.draw_noise,
+    "erasing": geometric.draw_erasing,
+    "low_resolution": photometric.draw_low_resolution,
+    "crop": geometric.draw_crop,
+}
+_APPLY: dict[str, Callable[[RGBImage, Any], RGBImage]] = {
     "flip": geometric.flip,
     "color_jitter": photometric.color_jitter,
     "affine": geometric.affine,
     "grayscale": photometric.grayscale,
     "blur": photometric.blur,
-    "noise": photometric.noise,
     "erasing": geometric.erasing,
     "low_resolution": photometric.low_resolution,
     "crop": geometric.crop,
@@ -27,8 +51,33 @@ def augment(image: RGBImage, config: AugmentationConfig, generator: Generator) -
     All draws come from `generator`. Which augmentations happen is drawn first, so that turning one on or off changes
     nothing about whether the others happen.
     """
-    draws = generator.random(len(PROBABILITIES))
-    for name, draw in zip(PROBABILITIES, draws, strict=True):
-        if draw < getattr(config, name):
-            image = _AUGMENTATIONS[name](image, config, generator)
+    shape = image.shape[:2]
+    for name in _happening(config, generator):
+        draw = _DRAW[name](shape, config, generator)
+        if name == "noise":
+            image = photometric.noise(image, draw, photometric.noise_pixels(shape, draw, generator))
+        else:
+            image = _APPLY[name](image, draw)
     return image
+
+
+def draw_augmentation(height: int, width: int, config: AugmentationConfig, generator: Generator) -> AugmentationDraws:
+    """What `augment` would draw for an image of this size, and a seed in place of the noise's pixels."""
+    shape = height, width
+    happening = _happening(config, generator)
+    drawn = {}
+    for name in happening:
+        drawn[name] = _DRAW[name](shape, config, generator)
+        if name == "noise" and name != happening[-1]:
+            # What follows is drawn after the noise's pixels, which take longer than all else: only where it must be.
+            photometric.noise_pixels(shape, drawn[name], generator)
+    if "noise" in drawn:
+        # Last, so that the others stay what they are.
+        drawn["noise"] = replace(drawn["noise"], seed=int(generator.integers(_SEEDS)))
+    return AugmentationDraws(**drawn)
+
+
+def _happening(config: AugmentationConfig, generator: Generator) -> list[str]:
+    """The augmentations that happen, in the order of their application."""
+    draws = generator.random(len(PROBABILITIES))
+    return [name for name, draw in zip(PROBABILITIES, draws, strict=True) if draw < getattr(config, name)]

@@ -1,4 +1,7 @@
-"""Augmentations that move or hide pixels. Images are (H, W, 3) uint8 RGB; black (0) is −1 in a network's units."""
+"""Augmentations that move or hide pixels, drawn for an image of shape (H, W) and applied to one with OpenCV.
+
+Images are (H, W, 3) uint8 RGB; black (0) is −1 in a network's units.
+"""
 
 import math
 
@@ -7,6 +10,7 @@ import numpy as np
 from numpy.random import Generator
 
 from facemargin.data.augmentation_config import AugmentationConfig
+from facemargin.data.augmentation_draws import Affine, Erasing, Rectangle
 from facemargin.data.source import RGBImage
 
 _BLACK = (0, 0, 0)
@@ -14,14 +18,14 @@ _ERASING_ASPECT = (0.3, 3.3)
 _RECTANGLE_TRIES = 10
 
 
-def flip(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
+def flip(image: RGBImage, happens: bool) -> RGBImage:
     """The mirror image."""
     return cv2.flip(image, 1)
 
 
-def affine(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """Sheared, rotated and scaled about the centre, then shifted; bilinear."""
-    height, width = image.shape[:2]
+def draw_affine(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Affine:
+    """Shear, rotation and scale about the centre, then a shift."""
+    height, width = shape
     ranges = config.rotation, config.translation, config.translation, config.shear
     rotation, shift_x, shift_y, shear = generator.uniform(-1, 1, size=4) * ranges
     centre = (width - 1) / 2, (height - 1) / 2
@@ -29,34 +33,55 @@ def affine(image: RGBImage, config: AugmentationConfig, generator: Generator) ->
     shear_about_centre = np.array([[1, shear, -shear * centre[1]], [0, 1, 0], [0, 0, 1]])
     matrix = matrix @ shear_about_centre
     matrix[:, 2] += shift_x * width, shift_y * height
-    border = cv2.BORDER_REPLICATE if config.border == "repeat" else cv2.BORDER_CONSTANT
+    return Affine(tuple(matrix.ravel().tolist()), config.border)
+
+
+def affine(image: RGBImage, draw: Affine) -> RGBImage:
+    """Every pixel moved by the matrix; bilinear."""
+    height, width = image.shape[:2]
+    matrix = np.array(draw.matrix).reshape(2, 3)
+    border = cv2.BORDER_REPLICATE if draw.border == "repeat" else cv2.BORDER_CONSTANT
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=_BLACK)
 
 
-def erasing(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """A random rectangle hidden (Zhong et al., "Random erasing data augmentation", AAAI 2020)."""
-    rows, columns = _random_rectangle(image, config.erasing_area, _ERASING_ASPECT, generator)
+def draw_erasing(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Erasing:
+    """The rectangle to hide and what with (Zhong et al., "Random erasing data augmentation", AAAI 2020)."""
+    rectangle = _random_rectangle(shape, config.erasing_area, _ERASING_ASPECT, generator)
+    return Erasing(rectangle, int(generator.integers(256)) if config.erasing_fill == "grey" else 0)
+
+
+def erasing(image: RGBImage, draw: Erasing) -> RGBImage:
+    """A rectangle hidden."""
     erased = image.copy()
-    erased[rows, columns] = generator.integers(256) if config.erasing_fill == "grey" else 0
+    erased[_slices(draw.rectangle)] = draw.grey
     return erased
 
 
-def crop(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """Everything but a random rectangle blackened; the rectangle stays where it was."""
-    rows, columns = _random_rectangle(image, config.crop_area, config.crop_aspect, generator)
+def draw_crop(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Rectangle:
+    """The rectangle to keep."""
+    return _random_rectangle(shape, config.crop_area, config.crop_aspect, generator)
+
+
+def crop(image: RGBImage, draw: Rectangle) -> RGBImage:
+    """Everything but the rectangle blackened; the rectangle stays where it was."""
     canvas = np.zeros_like(image)
-    canvas[rows, columns] = image[rows, columns]
+    kept = _slices(draw)
+    canvas[kept] = image[kept]
     return canvas
 
 
+def _slices(rectangle: Rectangle) -> tuple[slice, slice]:
+    return slice(rectangle.top, rectangle.bottom), slice(rectangle.left, rectangle.right)
+
+
 def _random_rectangle(
-    image: RGBImage, area: tuple[float, float], aspect: tuple[float, float], generator: Generator
-) -> tuple[slice, slice]:
-    """Rows and columns of a rectangle inside the image: its share of the area uniform, its width / height log-uniform.
+    shape: tuple[int, int], area: tuple[float, float], aspect: tuple[float, float], generator: Generator
+) -> Rectangle:
+    """A rectangle inside the image: its share of the area uniform, its width / height log-uniform.
 
     Draws that do not fit are drawn again, ten times at most; then the last one is cut to the image.
     """
-    image_height, image_width = image.shape[:2]
+    image_height, image_width = shape
     log_aspect = math.log(aspect[0]), math.log(aspect[1])
     for _ in range(_RECTANGLE_TRIES):
         pixels = generator.uniform(*area) * image_height * image_width
@@ -65,5 +90,6 @@ def _random_rectangle(
         if height <= image_height and width <= image_width:
             break
     height, width = min(height, image_height), min(width, image_width)
-    top, left = generator.integers(image_height - height + 1), generator.integers(image_width - width + 1)
-    return slice(top, top + height), slice(left, left + width)
+    top = int(generator.integers(image_height - height + 1))
+    left = int(generator.integers(image_width - width + 1))
+    return Rectangle(top, top + height, left, left + width)

@@ -1,65 +1,98 @@
-"""Augmentations that change colours and sharpness. Images are (H, W, 3) uint8 RGB."""
+"""Augmentations that change colours and sharpness, drawn for an image of shape (H, W) and applied with OpenCV.
+
+Images are (H, W, 3) uint8 RGB.
+"""
 
 import cv2
 import numpy as np
 from numpy.random import Generator
 
 from facemargin.data.augmentation_config import AugmentationConfig
+from facemargin.data.augmentation_draws import ColorJitter, LowResolution, Noise
 from facemargin.data.source import RGBImage
 
-_GREY_VALUES = np.arange(256, dtype=np.float32)
-_MID_GREY = 127.5
+BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
+"""The numbers of the colour jitter's steps in its drawn order."""
+MID_GREY = 127.5
+_GREY_VALUES = np.arange(256, dtype=np.float64)
 _INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
 
-def color_jitter(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """Brightness, contrast, saturation and hue changed by random amounts in random order."""
+def draw_color_jitter(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> ColorJitter:
+    """By how much brightness, contrast, saturation and hue change, and in what order."""
     spreads = (config.brightness, config.contrast, config.saturation)
-    brightness, contrast, saturation = np.maximum(0.0, 1 + generator.uniform(-1, 1, size=3) * spreads)
+    factors = np.maximum(0.0, 1 + generator.uniform(-1, 1, size=3) * spreads)
+    brightness, contrast, saturation = factors.tolist()
     turn = config.hue * generator.uniform(-1, 1)
-    for step in generator.permutation(4):
-        if step == 0:
-            image = _linear(image, brightness, 0.0)
-        elif step == 1:
+    order = tuple(generator.permutation(4).tolist())
+    return ColorJitter(brightness, contrast, saturation, round(turn * 256) % 256, order)
+
+
+def color_jitter(image: RGBImage, draw: ColorJitter) -> RGBImage:
+    """Brightness, contrast, saturation and hue changed, in the drawn order."""
+    for step in draw.order:
+        if step == BRIGHTNESS:
+            image = _linear(image, draw.brightness, 0.0)
+        elif step == CONTRAST:
             mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
-            image = _linear(image, contrast, (1 - contrast) * mean)
-        elif step == 2:
-            image = cv2.addWeighted(image, saturation, _grey(image), 1 - saturation, 0)
+            image = _linear(image, draw.contrast, (1 - draw.contrast) * mean)
+        elif step == SATURATION:
+            image = cv2.addWeighted(image, draw.saturation, _grey(image), 1 - draw.saturation, 0)
         else:
-            image = _turn_hue(image, turn)
+            image = _turn_hue(image, draw.hue_steps)
     return image
 
 
-def grayscale(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
+def grayscale(image: RGBImage, happens: bool) -> RGBImage:
     """Three equal channels of luma (ITU-R BT.601)."""
     return _grey(image)
 
 
-def blur(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
+def draw_blur(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> float:
+    """The standard deviation in pixels."""
+    return float(generator.uniform(*config.blur_sigma) * shape[0])
+
+
+def blur(image: RGBImage, sigma: float) -> RGBImage:
     """Convolved with a Gaussian."""
-    return cv2.GaussianBlur(image, (0, 0), generator.uniform(*config.blur_sigma) * image.shape[0])
+    return cv2.GaussianBlur(image, (0, 0), sigma)
 
 
-def noise(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
+def draw_noise(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Noise:
+    """The kind of noise and its share, without its pixels."""
+    share = float(generator.uniform(*config.noise_share))
+    return Noise(share, normal=bool(generator.random() >= 0.5))
+
+
+def noise_pixels(shape: tuple[int, int], draw: Noise, generator: Generator) -> RGBImage:
+    """The noise (H, W, 3): uint8, uniform over all grey values, or float32, standard normal."""
+    if draw.normal:
+        return generator.standard_normal((*shape, 3), dtype=np.float32)
+    return np.frombuffer(generator.bytes(shape[0] * shape[1] * 3), dtype=np.uint8).reshape(*shape, 3)
+
+
+def noise(image: RGBImage, draw: Noise, pixels: RGBImage) -> RGBImage:
     """(1 − a)·image + a·noise; in units where pixels are in [−1, 1] the noise is uniform there, or standard normal."""
-    share = generator.uniform(*config.noise_share)
-    if generator.random() < 0.5:
-        grey = np.frombuffer(generator.bytes(image.size), dtype=np.uint8).reshape(image.shape)
-        return cv2.addWeighted(image, 1 - share, grey, share, 0)
-    normal = generator.standard_normal(image.shape, dtype=np.float32)
+    share = draw.share
+    if not draw.normal:
+        return cv2.addWeighted(image, 1 - share, pixels, share, 0)
     # The normal noise reaches beyond the grey values: only the blend is clipped to them.
-    return cv2.addWeighted(image, 1 - share, normal, share * _MID_GREY, share * _MID_GREY, dtype=cv2.CV_8U)
+    return cv2.addWeighted(image, 1 - share, pixels, share * MID_GREY, share * MID_GREY, dtype=cv2.CV_8U)
 
 
-def low_resolution(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """Shrunk to a random size and enlarged again, each with an interpolation of its own."""
-    height, width = image.shape[:2]
+def draw_low_resolution(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> LowResolution:
+    """The small size and the two interpolations."""
     factor = generator.uniform(*config.low_resolution_side)
-    shrink, enlarge = generator.choice(_INTERPOLATIONS, size=2)
-    small = cv2.resize(
-        image, (max(1, round(width * factor)), max(1, round(height * factor))), interpolation=int(shrink)
-    )
-    return cv2.resize(small, (width, height), interpolation=int(enlarge))
+    shrink, enlarge = generator.choice(_INTERPOLATIONS, size=2).tolist()
+    height, width = (max(1, round(side * factor)) for side in shape)
+    return LowResolution(height, width, shrink, enlarge)
+
+
+def low_resolution(image: RGBImage, draw: LowResolution) -> RGBImage:
+    """Shrunk and enlarged again."""
+    height, width = image.shape[:2]
+    small = cv2.resize(image, (draw.width, draw.height), interpolation=draw.shrink)
+    return cv2.resize(small, (width, height), interpolation=draw.enlarge)
 
 
 def _grey(image: RGBImage) -> RGBImage:
@@ -71,8 +104,8 @@ def _linear(image: RGBImage, factor: float, offset: float) -> RGBImage:
     return cv2.LUT(image, np.clip(np.rint(_GREY_VALUES * factor + offset), 0, 255).astype(np.uint8))
 
 
-def _turn_hue(image: RGBImage, turn: float) -> RGBImage:
-    """The hue turned by a fraction of the circle, which uint8 stores in 256 steps and wraps around."""
+def _turn_hue(image: RGBImage, steps: int) -> RGBImage:
+    """The hue turned, which uint8 stores in 256 steps and wraps around."""
     image_hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
-    image_hsv[..., 0] += np.uint8(round(turn * 256) % 256)
+    image_hsv[..., 0] += np.uint8(steps)
     return cv2.cvtColor(image_hsv, cv2.COLOR_HSV2RGB_FULL)

@@ -15,11 +15,18 @@ def epoch_order(seed: int, epoch: int, num_samples: int) -> NDArray[np.int64]:
     return sample_generator(seed, epoch, 0, Purpose.ORDER).permutation(num_samples)
 
 
+def process_slice(num_samples: int, rank: int, processes: int) -> tuple[int, int]:
+    """[first, last) of the samples that process `rank` takes of `num_samples`, contiguous and of sizes at most one
+    apart."""
+    return num_samples * rank // processes, num_samples * (rank + 1) // processes
+
+
 class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) over all epochs in one stream, so that a DataLoader's workers live as long as it does.
 
     Starts with batch number `start_step`, exactly as if the batches before it had been drawn. With `drop_last` an
-    epoch's incomplete batch is left out. Raises ConfigError where that leaves nothing.
+    epoch's incomplete batch is left out. Of several processes each takes, of every one of a batch's `passes`, its
+    `process_slice`: together they see each sample once. Raises ConfigError where that leaves nothing.
     """
 
     def __init__(
@@ -30,6 +37,9 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         epochs: int,
         start_step: int = 0,
         drop_last: bool = True,
+        rank: int = 0,
+        processes: int = 1,
+        passes: int = 1,
     ) -> None:
         if num_samples < 1 or batch_size < 1 or epochs < 0 or start_step < 0:
             raise ConfigError(
@@ -46,6 +56,7 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         self.seed = seed
         self.epochs = epochs
         self.start_step = start_step
+        self.rank, self.processes, self.passes = rank, processes, passes
         self.steps_per_epoch = num_samples // batch_size if drop_last else -(-num_samples // batch_size)
 
     def __len__(self) -> int:
@@ -58,4 +69,10 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
             order = epoch_order(self.seed, epoch, self.num_samples)
             for batch in range(first_batch if epoch == first_epoch else 0, self.steps_per_epoch):
                 start = batch * self.batch_size
-                yield [(epoch, int(index)) for index in order[start : start + self.batch_size]]
+                samples = order[start : start + self.batch_size]
+                yield [(epoch, int(index)) for index in self._own(samples)]
+
+    def _own(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+        """This process's samples of a batch, pass after pass."""
+        parts = np.array_split(samples, self.passes)
+        return np.concatenate([part[slice(*process_slice(len(part), self.rank, self.processes))] for part in parts])

@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from facemargin.data.augmentation import augment
+from facemargin.data.augmentation import augment, draw_augmentation
 from facemargin.data.augmentation_config import AugmentationConfig
+from facemargin.data.augmentation_draws import AugmentationDraws
 from facemargin.data.pixels import resize_square, to_tensor
 from facemargin.data.randomness import sample_generator
 from facemargin.data.source import LabelledImages, RGBImage
@@ -27,25 +28,33 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingSample:
-    """One image (3, H, W) uint8 with its label and index, or `corrupt`, which says what is wrong with it."""
+    """One image (3, H, W) uint8 with its label and index, or `corrupt`, which says what is wrong with it.
+
+    `draws` is the augmentation that the image is still to get, None where it has had it.
+    """
 
     image: Tensor | None
     label: int
     index: int
     corrupt: str | None = None
+    draws: AugmentationDraws | None = None
 
 
 @dataclass(frozen=True)
 class TrainingBatch:
     """`images_BCHW` uint8 RGB, `labels_B` and `indices_B` int64; `corrupt` names the images that had to be left out.
 
-    B is the batch size less the corrupt images, down to 0.
+    B is the batch size less the corrupt images, down to 0. `positions_B` int64 are the readable images' positions in
+    the batch that was asked for, with gaps where corrupt ones were. `draws`, one an image, is the augmentation that
+    `augment_batch` is still to apply; None where the images have had it.
     """
 
     images_BCHW: Tensor
     labels_B: Tensor
     indices_B: Tensor
     corrupt: list[str]
+    positions_B: Tensor | None = None
+    draws: list[AugmentationDraws] | None = None
 
     def __len__(self) -> int:
         return len(self.labels_B)
@@ -57,14 +66,16 @@ class TrainingBatch:
             images_BCHW=self.images_BCHW.pin_memory(),
             labels_B=self.labels_B.pin_memory(),
             indices_B=self.indices_B.pin_memory(),
+            positions_B=None if self.positions_B is None else self.positions_B.pin_memory(),
         )
 
 
 class TrainingSet(Dataset[TrainingSample]):
     """Augmented `image_size` × `image_size` images of `images`; an item is addressed by (epoch, index).
 
-    The augmentation depends on (seed, epoch, index) alone. `cache_decoded` keeps the resized images in memory, which
-    workers share: for sets of N images it takes N·image_size²·3 bytes, and the time to decode them once now.
+    The augmentation depends on (seed, epoch, index) alone. Without `apply_augmentation` it is only drawn, and the draws
+    come with the images for `augment_batch`. `cache_decoded` keeps the resized images in memory, which workers share:
+    for sets of N images it takes N·image_size²·3 bytes, and the time to decode them once now.
     """
 
     def __init__(
@@ -74,11 +85,13 @@ class TrainingSet(Dataset[TrainingSample]):
         augmentation: AugmentationConfig | None = None,
         seed: int = 0,
         cache_decoded: bool = False,
+        apply_augmentation: bool = True,
     ) -> None:
         self.images = images
         self.image_size = image_size
         self.augmentation = augmentation or AugmentationConfig()
         self.seed = seed
+        self.apply_augmentation = apply_augmentation
         self._corrupt: dict[int, str] = {}
         self._cache = self._decode_all() if cache_decoded else None
 
@@ -92,18 +105,25 @@ class TrainingSet(Dataset[TrainingSample]):
             image = self._resized(index)
         except CorruptImageError as error:
             return TrainingSample(None, label, index, corrupt=str(error))
-        image = augment(image, self.augmentation, sample_generator(self.seed, epoch, index))
-        return TrainingSample(to_tensor(image), label, index)
+        generator = sample_generator(self.seed, epoch, index)
+        if self.apply_augmentation:
+            return TrainingSample(to_tensor(augment(image, self.augmentation, generator)), label, index)
+        draws = draw_augmentation(self.image_size, self.image_size, self.augmentation, generator)
+        return TrainingSample(to_tensor(image), label, index, draws=draws)
 
     def collate(self, samples: Sequence[TrainingSample]) -> TrainingBatch:
         """The batch of the samples that could be read, for DataLoader(collate_fn=…)."""
-        readable = [(sample.image, sample) for sample in samples if sample.image is not None]
+        readable = [(position, sample) for position, sample in enumerate(samples) if sample.image is not None]
+        images = [sample.image for sample in samples if sample.image is not None]
+        draws = [sample.draws for _, sample in readable if sample.draws is not None]
         empty = torch.empty(0, 3, self.image_size, self.image_size, dtype=torch.uint8)
         return TrainingBatch(
-            images_BCHW=torch.stack([image for image, _ in readable]) if readable else empty,
+            images_BCHW=torch.stack(images) if images else empty,
             labels_B=torch.tensor([sample.label for _, sample in readable], dtype=torch.int64),
             indices_B=torch.tensor([sample.index for _, sample in readable], dtype=torch.int64),
             corrupt=[sample.corrupt for sample in samples if sample.corrupt is not None],
+            positions_B=torch.tensor([position for position, _ in readable], dtype=torch.int64),
+            draws=None if self.apply_augmentation else draws,
         )
 
     def _resized(self, index: int) -> RGBImage:

@@ -1,20 +1,27 @@
-"""`softmax_terms` in memory bounded by a chunk of classes: B×C is computed twice and never kept.
+"""`softmax_terms` chunk by chunk of classes, with gradients derived by hand.
 
-Shapes: B samples, C classes, D feature values, K classes of one chunk.
+Shapes: B samples, C classes, D feature values, K classes of one chunk. Cosines lie class by class, so that a chunk is
+one block of memory.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from facemargin.heads.buffers import reused_buffer
 from facemargin.heads.normalisation import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
-# Cosines held at a time (16 MB in float32): large enough for the matrix product, small enough for a last-level cache.
-_CHUNK_COSINES = 2**22
+# Cosines of one chunk. On the CPU 2 MB in float32, which the passes over them find in the cache; on CUDA, where a
+# chunk costs about twenty launches whatever its size, 256 MB.
+_CHUNK_COSINES = {"cpu": 2**19, "cuda": 2**26}
+# Cosines kept from forward to backward, in bytes.
+_KEPT_BYTES = {"cpu": 2**30, "cuda": 2**32}
+_KEPT_BYTES_BOUNDED = 2**25
 
 
 def softmax_terms_chunked(
@@ -24,13 +31,30 @@ def softmax_terms_chunked(
     scale_B: Tensor,
     hard_negatives: HardNegatives | None,
     chunk_classes: int | None = None,
+    kept_bytes: int | None = None,
 ) -> SoftmaxTerms:
-    """As `softmax_terms_eager`, class chunk by class chunk; gradients are derived by hand and recompute the cosines.
+    """As `softmax_terms_eager`, in three products: the cosines of forward are kept for backward, which overwrites none.
 
-    `chunk_classes` defaults to what keeps a chunk at 16 MB.
+    Of the chunks, the first that fit into `kept_bytes` are kept (1 GB by default, 4 GB on CUDA); the others' cosines
+    are computed again, in the same way, so that the gradients do not depend on `kept_bytes` by a single bit.
+    `chunk_classes`, by default such that a chunk holds 2 MB of float32 cosines (256 MB on CUDA), changes their rounding.
     """
-    chunk_classes = chunk_classes or max(256, _CHUNK_COSINES // max(len(x_BD), 1))
-    return SoftmaxTerms(*_Chunked.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, chunk_classes))
+    device = x_BD.device.type
+    if chunk_classes is None:
+        fitting = _CHUNK_COSINES.get(device, _CHUNK_COSINES["cuda"]) // max(len(x_BD), 1)
+        chunk_classes = max(256, fitting // 64 * 64)
+    if kept_bytes is None:
+        kept_bytes = _KEPT_BYTES.get(device, _KEPT_BYTES["cuda"])
+    if not (torch.is_grad_enabled() and any(values.requires_grad for values in (x_BD, w_CD, scale_B))):
+        kept_bytes = 0
+    return SoftmaxTerms(*_Chunked.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, chunk_classes, kept_bytes))
+
+
+def softmax_terms_recomputed(
+    x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
+) -> SoftmaxTerms:
+    """`softmax_terms_chunked` to the bit, with no more than 32 MB of cosines kept whatever the number of classes."""
+    return softmax_terms_chunked(x_BD, w_CD, y_B, scale_B, hard_negatives, kept_bytes=_KEPT_BYTES_BOUNDED)
 
 
 class _Chunked(torch.autograd.Function):
@@ -43,91 +67,177 @@ class _Chunked(torch.autograd.Function):
         scale_B: Tensor,
         hard_negatives: HardNegatives | None,
         chunk_classes: int,
+        kept_bytes: int,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inverse_norm_C = 1 / nonzero(row_norms(w_CD))
-        target_cosine_B = (x_BD * w_CD[y_B]).sum(1) * inverse_norm_C[y_B]
-        hardest_B = torch.full_like(target_cosine_B, -torch.inf)
-        largest_B = torch.full_like(target_cosine_B, -torch.inf)  # running maximum of the logits
-        sum_B = torch.zeros_like(target_cosine_B)  # Σ exp(logit − largest)
-        for first, cosine_BK in _cosine_chunks(x_BD, w_CD, inverse_norm_C, chunk_classes):
-            rows, columns = _targets_in(y_B, first, cosine_BK.shape[1])
-            cosine_BK[rows, columns] = -torch.inf
-            chunk_hardest_B = cosine_BK.amax(1)
-            torch.maximum(hardest_B, chunk_hardest_B, out=hardest_B)
+        kept = min(kept_bytes // max(x_BD.element_size() * len(x_BD), 1) // chunk_classes * chunk_classes, len(w_CD))
+        kept_CB = reused_buffer(w_CD, "cosines").empty((kept, len(x_BD)), x_BD)
+        inverse_norm_C = nonzero(row_norms(w_CD)).reciprocal_()
+        targets = _targets(y_B, len(w_CD), chunk_classes)
+        scratch = _Scratch(x_BD, min(chunk_classes, len(w_CD)))
+        # N chunks, and at least one row, which then says: no negatives.
+        hardest_NB = x_BD.new_full((max(len(targets), 1), len(x_BD)), _absent(x_BD))
+        peak_NB = hardest_NB if hard_negatives is None else hardest_NB.clone()  # of what the scale multiplies
+        sum_NB = torch.zeros_like(hardest_NB)  # Σ exp(scale·(c − peak)) over a chunk
+        minus_scale_B = -scale_B
+        chunks = _chunks(w_CD, inverse_norm_C, kept_CB, targets, chunk_classes)
+        for chunk, hardest_B, peak_B, sum_B in zip(chunks, hardest_NB, peak_NB, sum_NB, strict=False):
+            cosine_KB = chunk.kept_KB if chunk.kept_KB is not None else scratch.take("cosine", len(chunk.w_KD))
+            chunk.cosines(x_BD, out_KB=cosine_KB)
+            torch.amax(cosine_KB, 0, out=hardest_B)
             if hard_negatives is not None:
-                threshold_B, alpha, beta, gamma = hard_negatives
-                # The target's −inf is above no threshold but −inf itself, so it is put back afterwards.
-                replaced_BK = (alpha * cosine_BK + beta) * cosine_BK + gamma
-                cosine_BK = torch.where(cosine_BK > threshold_B[:, None], replaced_BK, cosine_BK)
-                cosine_BK[rows, columns] = -torch.inf
-                chunk_hardest_B = cosine_BK.amax(1)
-            # The largest cosine is the largest logit as no scale is negative; −inf·0 would be NaN.
-            peak_B = torch.where(chunk_hardest_B.isfinite(), chunk_hardest_B, 0)
-            exponential_BK = cosine_BK.sub_(peak_B[:, None]).mul_(scale_B[:, None])
-            exponential_BK[rows, columns] = -torch.inf
-            chunk_sum_B = exponential_BK.exp_().sum(1)
-            peak_logit_B = peak_B * scale_B
-            grown_B = torch.where(chunk_sum_B > 0, torch.maximum(largest_B, peak_logit_B), largest_B)
-            shift_B = torch.where(grown_B.isfinite(), grown_B, 0)
-            sum_B = sum_B * (largest_B - shift_B).exp() + chunk_sum_B * (peak_logit_B - shift_B).exp()
-            largest_B = grown_B
-        negative_lse_B = largest_B + sum_B.log()
-        ctx.save_for_backward(x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B)
-        ctx.hard_negatives, ctx.chunk_classes = hard_negatives, chunk_classes
+                cosine_KB = _replaced(cosine_KB, hard_negatives, chunk.targets_T, scratch)
+                torch.amax(cosine_KB, 0, out=peak_B)
+            exponential_KB = scratch.take("exponential", len(chunk.w_KD))
+            torch.addcmul(minus_scale_B * peak_B, cosine_KB, scale_B, out=exponential_KB).exp_()
+            torch.sum(_fill(exponential_KB, chunk.targets_T, 0), 0, out=sum_B)
+        negative_lse_B = (scale_B * peak_NB + sum_NB.log()).logsumexp(0)
+        hardest_B = hardest_NB.amax(0)
+        hardest_B.masked_fill_(hardest_B == _absent(x_BD), -torch.inf)
+        target_cosine_B = torch.zeros_like(hardest_B)
+        if len(w_CD):
+            own_B, row_B = _own_rows(y_B, len(w_CD))
+            target_cosine_B = ((x_BD * w_CD[row_B]).sum(1) * inverse_norm_C[row_B]).where(own_B, 0)
+        ctx.save_for_backward(x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B)
+        ctx.kept_CB, ctx.targets, ctx.hard_negatives = kept_CB, targets, hard_negatives
+        ctx.gradient_buffer, ctx.chunk_classes = reused_buffer(w_CD, "gradient"), chunk_classes
         ctx.mark_non_differentiable(hardest_B)
         return target_cosine_B, negative_lse_B, hardest_B
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B = ctx.saved_tensors
-        # Without negatives the log-sum-exp is −inf and every probability is zero.
-        shift_B = torch.where(negative_lse_B.isfinite(), negative_lse_B, torch.inf)
-        grad_x_BD, grad_w_CD = torch.zeros_like(x_BD), torch.empty_like(w_CD)
-        grad_scale_B = torch.zeros_like(scale_B)
-        for first, cosine_BK in _cosine_chunks(x_BD, w_CD, inverse_norm_C, ctx.chunk_classes):
-            rows, columns = _targets_in(y_B, first, cosine_BK.shape[1])
-            slope_BK: Tensor | None = None
-            replaced_BK = cosine_BK
-            if ctx.hard_negatives is not None:
-                threshold_B, alpha, beta, gamma = ctx.hard_negatives
-                above_BK = cosine_BK > threshold_B[:, None]
-                replaced_BK = torch.where(above_BK, (alpha * cosine_BK + beta) * cosine_BK + gamma, cosine_BK)
-                slope_BK = torch.where(above_BK, 2 * alpha * cosine_BK + beta, 1.0)
-            probability_BK = (replaced_BK * scale_B[:, None]).sub_(shift_B[:, None]).exp_()
-            probability_BK[rows, columns] = 0
+        x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B = ctx.saved_tensors
+        hard_negatives: HardNegatives | None = ctx.hard_negatives
+        scratch = _Scratch(x_BD, min(ctx.chunk_classes, len(w_CD)))
+        # Every row of the softmax has one factor, which goes to x_BD in place of all B×C.
+        factor_B = grad_lse_B * scale_B
+        weighted_x_BD = factor_B[:, None] * x_BD
+        minus_lse_B = -negative_lse_B
+        grad_x_BD, grad_scale_B = torch.zeros_like(x_BD), torch.zeros_like(scale_B)
+        grad_w_CD = ctx.gradient_buffer.empty(tuple(w_CD.shape), w_CD)
+        chunks = _chunks(w_CD, inverse_norm_C, ctx.kept_CB, ctx.targets, ctx.chunk_classes)
+        for chunk, grad_w_KD in zip(chunks, grad_w_CD.split(ctx.chunk_classes), strict=False):
+            classes = len(chunk.w_KD)
+            cosine_KB = chunk.kept_KB
+            if cosine_KB is None:
+                cosine_KB = chunk.cosines(x_BD, out_KB=scratch.take("cosine", classes))
+            effective_KB = cosine_KB
+            if hard_negatives is not None:
+                effective_KB = _replaced(cosine_KB, hard_negatives, chunk.targets_T, scratch)
+            probability_KB = scratch.take("exponential", classes)
+            torch.addcmul(minus_lse_B, effective_KB, scale_B, out=probability_KB).exp_()
+            _fill(probability_KB, chunk.targets_T, 0)
+            product_KB = torch.mul(probability_KB, effective_KB, out=scratch.take("product", classes))
             if ctx.needs_input_grad[3]:
-                grad_scale_B += grad_lse_B * torch.einsum("bk,bk->b", probability_BK, replaced_BK)
-            grad_cosine_BK = probability_BK.mul_((grad_lse_B * scale_B)[:, None])
-            if slope_BK is not None:
-                grad_cosine_BK.mul_(slope_BK)
-            grad_cosine_BK[rows, columns] = grad_target_B[rows]
+                grad_scale_B.add_(product_KB.sum(0))
+            if hard_negatives is not None:
+                _multiply_by_slope(probability_KB, cosine_KB, hard_negatives, chunk.targets_T, scratch)
+                torch.mul(probability_KB, cosine_KB, out=product_KB)
             # d cos/dw of a normalised centre: what is along the centre does not change its direction.
-            w_KD, inverse_norm_K = _chunk(w_CD, first, cosine_BK), _chunk(inverse_norm_C, first, cosine_BK)
-            radial_K = torch.einsum("bk,bk->k", grad_cosine_BK, cosine_BK) * inverse_norm_K.square()
-            grad_cosine_BK.mul_(inverse_norm_K)
-            grad_x_BD.addmm_(grad_cosine_BK, w_KD)
-            grad_w_KD = _chunk(grad_w_CD, first, cosine_BK)
-            torch.mul(w_KD, -radial_K[:, None], out=grad_w_KD)
-            grad_w_KD.addmm_(grad_cosine_BK.T, x_BD)
-        return grad_x_BD, grad_w_CD, None, grad_scale_B, None, None
+            radial_K1 = torch.mv(product_KB, factor_B)[:, None].mul_(chunk.minus_square_K1)
+            probability_KB.mul_(chunk.inverse_norm_K1)
+            grad_x_BD.addmm_(probability_KB.T, chunk.w_KD)
+            torch.mul(chunk.w_KD, radial_K1, out=grad_w_KD)
+            grad_w_KD.addmm_(probability_KB, weighted_x_BD)
+        grad_x_BD.mul_(factor_B[:, None])
+        if len(w_CD):
+            own_B, row_B = _own_rows(y_B, len(w_CD))
+            inverse_norm_B = inverse_norm_C[row_B]
+            slope_B1 = (grad_target_B.where(own_B, 0) * inverse_norm_B)[:, None]
+            w_BD = w_CD[row_B]
+            grad_x_BD.addcmul_(slope_B1, w_BD)
+            across_BD = torch.addcmul(x_BD, (target_cosine_B * inverse_norm_B)[:, None], w_BD, value=-1)
+            grad_w_CD.index_put_((row_B,), slope_B1 * across_BD, accumulate=True)
+        return grad_x_BD, grad_w_CD, None, grad_lse_B * grad_scale_B, None, None, None
 
 
-def _cosine_chunks(
-    x_BD: Tensor, w_CD: Tensor, inverse_norm_C: Tensor, chunk_classes: int
-) -> Iterator[tuple[int, Tensor]]:
-    """(first class, cosine_BK) of each chunk of classes; the yielded tensor is the caller's to overwrite."""
-    for first in range(0, len(w_CD), chunk_classes):
-        last = first + chunk_classes
-        yield first, (x_BD @ w_CD[first:last].T).mul_(inverse_norm_C[first:last])
+class _Chunk(NamedTuple):
+    """Consecutive classes. `minus_square_K1`: −1/‖w‖². `kept_KB`: where their cosines are kept, if they are.
+    `targets_T`: the places, in the flattened (K, B), of the samples' own classes."""
+
+    w_KD: Tensor
+    inverse_norm_K1: Tensor
+    minus_square_K1: Tensor
+    kept_KB: Tensor | None
+    targets_T: Tensor
+
+    def cosines(self, x_BD: Tensor, out_KB: Tensor) -> Tensor:
+        """The cosines, with `_absent` in place of the targets', which no maximum and no threshold finds."""
+        torch.mm(self.w_KD, x_BD.T, out=out_KB).mul_(self.inverse_norm_K1)
+        return _fill(out_KB, self.targets_T, _absent(out_KB))
 
 
-def _targets_in(y_B: Tensor, first: int, chunk_classes: int) -> tuple[Tensor, Tensor]:
-    """Rows whose target class lies in the chunk, and its column there."""
-    rows = torch.nonzero((y_B >= first) & (y_B < first + chunk_classes)).squeeze(1)
-    return rows, y_B[rows] - first
+def _chunks(
+    w_CD: Tensor, inverse_norm_C: Tensor, kept_CB: Tensor, targets: list[Tensor], chunk_classes: int
+) -> Iterator[_Chunk]:
+    if not targets:  # splitting no classes gives one chunk of none
+        return
+    inverse_norm_C1 = inverse_norm_C[:, None]
+    per_class = (w_CD, inverse_norm_C1, -inverse_norm_C1.square())
+    kept = kept_CB.split(chunk_classes) if len(kept_CB) else ()
+    columns = zip(*(values.split(chunk_classes) for values in per_class), strict=True)
+    for (w_KD, inverse_norm_K1, minus_square_K1), kept_KB, targets_T in zip_longest(columns, kept, targets):
+        yield _Chunk(w_KD, inverse_norm_K1, minus_square_K1, kept_KB, targets_T)
 
 
-def _chunk(values: Tensor, first: int, cosine_BK: Tensor) -> Tensor:
-    """The rows of a per-class tensor that belong to a chunk."""
-    return values[first : first + cosine_BK.shape[1]]
+def _targets(y_B: Tensor, num_classes: int, chunk_classes: int) -> list[Tensor]:
+    """For every chunk, the places in its flattened (K, B) that are a sample's own class."""
+    firsts = list(range(0, num_classes, chunk_classes))
+    places_B = (y_B * len(y_B) + torch.arange(len(y_B), device=y_B.device)).sort().values
+    starts = torch.tensor([*firsts, num_classes], device=y_B.device) * len(y_B)
+    bounds = torch.searchsorted(places_B, starts).tolist()
+    return [
+        places_B[lower:upper] - first * len(y_B)
+        for first, lower, upper in zip(firsts, bounds, bounds[1:], strict=False)
+    ]
+
+
+def _absent(values: Tensor) -> float:
+    """Stands for "no cosine": the lowest number, because −inf·0 and −inf + inf are not numbers."""
+    return torch.finfo(values.dtype).min
+
+
+def _fill(values_KB: Tensor, places_T: Tensor, value: float) -> Tensor:
+    values_KB.view(-1).index_fill_(0, places_T, value)
+    return values_KB
+
+
+class _Scratch:
+    """Room for the chunks of one pass, made on first use."""
+
+    def __init__(self, like_BD: Tensor, chunk_classes: int) -> None:
+        self._like_BD, self._chunk_classes = like_BD, chunk_classes
+        self._tensors: dict[str, Tensor] = {}
+
+    def take(self, name: str, classes: int, dtype: torch.dtype | None = None) -> Tensor:
+        """The tensor of that name, (classes, B), with what was last written to it."""
+        if name not in self._tensors:
+            self._tensors[name] = self._like_BD.new_empty(self._chunk_classes, len(self._like_BD), dtype=dtype)
+        return self._tensors[name][:classes]
+
+
+def _own_rows(y_B: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+    """Which samples' classes are among these, and their rows (0 for the others)."""
+    own_B = (y_B >= 0) & (y_B < num_classes)
+    return own_B, y_B.where(own_B, 0)
+
+
+def _replaced(cosine_KB: Tensor, hard_negatives: HardNegatives, targets_T: Tensor, scratch: _Scratch) -> Tensor:
+    """The cosines with those above the threshold replaced; the lowest number for the targets again."""
+    threshold_B, alpha, beta, gamma = hard_negatives
+    above_KB = torch.gt(cosine_KB, threshold_B, out=scratch.take("above", len(cosine_KB), torch.bool))
+    replaced_KB = torch.mul(cosine_KB, alpha, out=scratch.take("replaced", len(cosine_KB)))
+    replaced_KB.add_(beta).mul_(cosine_KB).add_(gamma)
+    torch.where(above_KB, replaced_KB, cosine_KB, out=replaced_KB)
+    return _fill(replaced_KB, targets_T, _absent(cosine_KB))
+
+
+def _multiply_by_slope(
+    probability_KB: Tensor, cosine_KB: Tensor, hard_negatives: HardNegatives, targets_T: Tensor, scratch: _Scratch
+) -> None:
+    """Multiply by d replaced/d cosine: 2αc + β above the threshold, else 1."""
+    above_KB = scratch.take("above", len(cosine_KB), torch.bool)  # as `_replaced` left it
+    slope_KB = torch.mul(cosine_KB, 2 * hard_negatives.alpha, out=scratch.take("slope", len(cosine_KB)))
+    slope_KB.add_(hard_negatives.beta).masked_fill_(above_KB.logical_not_(), 1)
+    # A target's slope overflows where no threshold is too low for it, and 0·∞ is not a number.
+    _fill(probability_KB.mul_(slope_KB), targets_T, 0)

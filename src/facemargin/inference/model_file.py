@@ -51,11 +51,15 @@ class ModelInfo:
             raise CheckpointError(f"std is {self.std}, expected a positive number")
 
 
+def file_metadata(info: ModelInfo) -> dict[str, str]:
+    """What a file of facemargin carries beside its tensors."""
+    metadata = {key: json.dumps(value) for key, value in asdict(info).items()}
+    return metadata | {"format": json.dumps("facemargin"), "facemargin_version": json.dumps(__version__)}
+
+
 def save_model(path: Path, state: dict[str, torch.Tensor], info: ModelInfo) -> None:
     """Write weights and metadata to `path` (not atomically: the caller renames); OSError where that fails."""
-    metadata = {key: json.dumps(value) for key, value in asdict(info).items()}
-    metadata["format"] = json.dumps("facemargin")
-    metadata["facemargin_version"] = json.dumps(__version__)
+    metadata = file_metadata(info)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     try:
         save_file(tensors, path, metadata=metadata)

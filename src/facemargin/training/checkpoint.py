@@ -1,13 +1,22 @@
 """Checkpoints that a kill at any moment cannot damage.
 
-One file a checkpoint, `checkpoints/step_00001234.pt`: written beside its place, flushed to the disk, then renamed. They
-hold plain tensors and numbers and are read with `weights_only=True`: a checkpoint cannot run code.
+One process writes one file a checkpoint, `checkpoints/step_00001234.pt`: beside its place, flushed to the disk, then
+renamed. Of several processes each writes the rows of its classes (centres and their momentum) to a file of its own,
+`step_00001234.rows_00000000.pt`, named after its first class; nothing is gathered. The main one writes the rest last:
+a checkpoint whose main file exists is whole, and any number of processes can read it, each its own classes.
+
+They hold plain tensors and numbers and are read with `weights_only=True`: a checkpoint cannot run code. (For the same
+reason they are not those of torch.distributed.checkpoint, whose metadata is a pickle that is run when it is read.)
+
+Shapes: C classes of a process.
 """
 
 import logging
 import pickle
 import re
 import zipfile
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +24,7 @@ import torch
 
 from facemargin.atomic import write_atomically
 from facemargin.errors import CheckpointError
+from facemargin.training.processes import ONE_PROCESS, Processes
 
 logger = logging.getLogger(__name__)
 
@@ -31,28 +41,65 @@ def checkpoint_steps(folder: Path) -> dict[int, Path]:
     return dict(sorted(found.items()))
 
 
-def save_checkpoint(folder: Path, step: int, state: dict[str, Any], keep: int) -> Path:
-    """Write the checkpoint of `step`, then delete all but the newest `keep` up to it.
+def save_checkpoint(
+    folder: Path,
+    step: int,
+    state: dict[str, Any],
+    keep: int,
+    processes: Processes = ONE_PROCESS,
+    class_range: tuple[int, int] = (0, 0),
+) -> Path:
+    """Write the checkpoint of `step`, then delete all but the newest `keep` up to it. Several processes do it together,
+    each with the "rows" of its classes [first, last) in `state`, whose rest is that of the main process.
 
     Later ones can only be damaged ones that the run has gone back behind: they must not push out good ones.
 
-    Raises CheckpointError, with earlier checkpoints untouched, if it cannot be written (a full disk).
+    Raises CheckpointError, everywhere and with earlier checkpoints untouched, if it cannot be written (a full disk).
     """
     path = folder / f"step_{step:08d}.pt"
-    write_atomically(path, lambda temporary: torch.save(state, temporary))
-    for old in [old for old_step, old in checkpoint_steps(folder).items() if old_step <= step][:-keep]:
-        old.unlink()
+    if processes.group is None:
+        write_atomically(path, lambda temporary: torch.save(state, temporary))
+        _delete_old(folder, step, keep)
+        return path
+    rows = {"step": step, "classes": list(class_range), "rows": state["rows"]}
+    file = path.with_suffix(f".rows_{class_range[0]:08d}.pt")
+    empty = class_range[0] == class_range[1]  # fewer classes than processes
+
+    def write_rows() -> None:
+        if not empty:
+            write_atomically(file, lambda temporary: torch.save(rows, temporary))
+
+    def write_rest() -> None:
+        rest = {key: value for key, value in state.items() if key != "rows"} | {"row_files": names}
+        write_atomically(path, lambda temporary: torch.save(rest, temporary))
+        _delete_old(folder, step, keep)
+
+    processes.together(write_rows)
+    names = [name for name in processes.gather(None if empty else file.name) if name is not None]
+    processes.on_main(write_rest)
     return path
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
+def _delete_old(folder: Path, step: int, keep: int) -> None:
+    kept = [old_step for old_step in checkpoint_steps(folder) if old_step <= step][-keep:]
+    for old_step, old in checkpoint_steps(folder).items():
+        if old_step <= step and old_step not in kept:
+            old.unlink()
+    # rows whose main file is gone, or never came because the run was killed between the two
+    for rows in folder.glob("step_*.rows_*.pt"):
+        match = _NAME.fullmatch(f"{rows.name.split('.')[0]}.pt")
+        if match and int(match[1]) <= step and int(match[1]) not in kept:
+            rows.unlink()
+
+
+def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
     """The state in a checkpoint file; CheckpointError, naming it, if it is damaged or holds anything but tensors."""
     try:
         with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums it writes
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} in it does not have its checksum")
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
     except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{path} is damaged or holds more than tensors and numbers, which facemargin never writes and does not load"
@@ -64,18 +111,51 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return state
 
 
-def latest_checkpoint(folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """The newest readable checkpoint and its state, or None where there is none; says which it had to pass over.
+def load_rows(path: Path, state: dict[str, Any], class_range: tuple[int, int] | None) -> dict[str, torch.Tensor]:
+    """The rows of the classes [first, last), all for None, of the checkpoint `path` whose main part is `state`; only
+    the files that hold some are read. CheckpointError, naming the file, if one is damaged or missing."""
+    first, last = class_range or (0, state.get("num_classes", 0))
+    if "row_files" not in state:
+        return {key: rows_CD[first:last].clone() for key, rows_CD in state.get("rows", {}).items()}
+    files = [path.with_name(Path(name).name) for name in state["row_files"]]
+    starts = [int(file.stem.rpartition("_")[2]) for file in files]
+    ends = [*starts[1:], state.get("num_classes", 0)]
+    # a process without classes still learns from the last file which rows there are
+    needed = [n for n, start in enumerate(starts) if start < last and ends[n] > first] or [len(files) - 1]
+    found: dict[str, list[torch.Tensor]] = {}
+    for n in needed:
+        # memory-mapped: of a file that another number of processes wrote, only what is needed is copied
+        part = load_checkpoint(files[n], mmap=True)
+        if part["classes"] != [starts[n], ends[n]]:
+            raise CheckpointError(f"{files[n]} holds classes {part['classes']}, expected {[starts[n], ends[n]]}")
+        for key, rows_CD in part["rows"].items():
+            own_CD = rows_CD[max(first - starts[n], 0) : max(last - starts[n], 0)]
+            found.setdefault(key, []).append(own_CD.clone())
+    return {key: torch.cat(parts) for key, parts in found.items()}
+
+
+def latest_checkpoint(
+    folder: Path, processes: Processes = ONE_PROCESS, class_range_of: Callable[[int], tuple[int, int]] | None = None
+) -> tuple[Path, dict[str, Any]] | None:
+    """The newest checkpoint that all processes can read, and its state, or None where there is none; says which it had
+    to pass over. "rows" are those of `class_range_of(number of classes)`, by default all.
 
     Raises CheckpointError if there are some and none is readable.
     """
     problem: CheckpointError | None = None
     for path in reversed(checkpoint_steps(folder).values()):
         try:
-            return path, load_checkpoint(path)
+            return path, processes.together(partial(_load, path, class_range_of))
         except CheckpointError as error:
-            logger.warning("%s; going back to the checkpoint before it", error)
+            if processes.is_main:
+                logger.warning("%s; going back to the checkpoint before it", error)
             problem = problem or error
     if problem is not None:
         raise problem
     return None
+
+
+def _load(path: Path, class_range_of: Callable[[int], tuple[int, int]] | None) -> dict[str, Any]:
+    state = load_checkpoint(path)
+    class_range = None if class_range_of is None else class_range_of(state.get("num_classes", 0))
+    return {**state, "rows": load_rows(path, state, class_range)}

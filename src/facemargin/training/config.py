@@ -11,6 +11,7 @@ from typing import Literal
 from facemargin.data.augmentation_config import AugmentationConfig
 from facemargin.data.synthetic_identities import SyntheticIdentity
 from facemargin.errors import ConfigError
+from facemargin.heads.row_optimizer import UnsampledRows
 from facemargin.quality import QualityName
 from facemargin.quality.crfiqa import RatioDefinition
 from facemargin.reconstruction import ReconstructionConfig
@@ -43,13 +44,19 @@ _SMALLEST_VALUES = {
 class HeadConfig:
     """name: a margin of `facemargin list`; its own settings follow beside it.
 
-    implementation: how the product with all centres is computed, "auto", "eager" or "chunked".
+    implementation: how the product with all centres is computed, "auto", "eager", "chunked", "recomputed" or "triton".
     centre_initialisation: "unit" or "normal"; None takes what the margin's authors use.
+    sample_rate: the share of its classes that each process sees in a step, its positives first (PartialFC); 1 is all.
+    unsampled_rows: what becomes of the other centres in such a step, "frozen" (nothing, PartialFC's way) or "exact"
+    (weight decay and momentum as in dense SGD). exact_hardest_negative: over all centres all the same, for FunFace.
     """
 
     name: str = "funface"
     implementation: str = "auto"
     centre_initialisation: Literal["unit", "normal"] | None = None
+    sample_rate: float = 1.0
+    unsampled_rows: UnsampledRows = "frozen"
+    exact_hardest_negative: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,13 +98,15 @@ class DataConfig:
 
     synthetic_identities: add every face changed, as another person, for small sets: "mirrored", "negative",
     "upside_down" (see data/synthetic_identities.py).
-    cache_decoded: keep decoded images in memory, for sets that fit.
+    cache_decoded: keep decoded images in memory, for sets that fit. augment_on: where the augmentation's draws are
+    applied, on the "cpu" by the workers or on the "device" batch by batch; "auto" is the device where it is a GPU.
     """
 
     train: str = ""
     workers: int = 2
     synthetic_identities: tuple[SyntheticIdentity, ...] = ()
     cache_decoded: bool = False
+    augment_on: Literal["auto", "cpu", "device"] = "auto"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,8 +169,9 @@ class LoggingConfig:
 class Recipe:
     """One training run.
 
-    batch_size: images per optimizer step, split into `accumulation_steps` equal passes. precision: the autocast type;
-    "auto" is bf16 where the processor computes in it and float32 elsewhere. gradient_clip: largest gradient norm, 0 for
+    batch_size: images per optimizer step, of all processes together, split into `accumulation_steps` equal passes.
+    precision: the autocast type; "auto" is bf16 where the processor computes in it and float32 elsewhere; float64, for
+    checks, is that of the weights. gradient_clip: largest gradient norm, 0 for
     none. ema_decay: the model that is saved and evaluated is a running average of the weights with this decay per step,
     0 for the weights themselves. threads: CPU threads, 0 for the machine's own choice.
     """
@@ -180,7 +190,7 @@ class Recipe:
     epochs: int = 24
     batch_size: int = 512
     accumulation_steps: int = 1
-    precision: Literal["auto", "float32", "bf16", "fp16"] = "auto"
+    precision: Literal["auto", "float64", "float32", "bf16", "fp16"] = "auto"
     channels_last: bool = True
     compile: bool = False
     gradient_clip: float = 0.0
@@ -213,6 +223,12 @@ class Recipe:
             self._refuse_what_needs_a_recogniser()
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}, expected a number in [0, 1)")
+        if self.head.sample_rate < 1 and self.optimizer.name == "adamw":
+            raise ConfigError(
+                f"optimizer.name is adamw and head.sample_rate {self.head.sample_rate}: AdamW's steps on rows without "
+                "a gradient cannot be caught up in closed form, as its second moment enters by a root, and its bias "
+                "correction would be wrong for rows touched now and then; take sgd, or sample_rate 1"
+            )
 
     def _refuse_what_needs_a_recogniser(self) -> None:
         alone = "but reconstruction.mode is alone, which trains no recogniser: leave it out, or set the mode to joint"

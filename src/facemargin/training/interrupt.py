@@ -14,12 +14,13 @@ class Interruption:
 
 
 @contextmanager
-def interruptible() -> Iterator[Interruption]:
-    """Within, the first SIGINT or SIGTERM only sets the flag. Outside the main thread signals stay as they are."""
+def interruptible(once: bool = True) -> Iterator[Interruption]:
+    """Within, the first SIGINT or SIGTERM only sets the flag; unless `once`, later ones too, for processes that get a
+    terminal's signal and then their launcher's. Outside the main thread signals stay as they are."""
     interruption = Interruption()
 
     def handle(number: int, frame: FrameType | None) -> None:
-        if interruption.requested:
+        if once and interruption.requested:
             raise KeyboardInterrupt
         interruption.requested = True
 

@@ -1,53 +1,87 @@
 """The loss of one accumulation pass of a step. Shapes: M images of the pass, C colours, H × W pixels."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from facemargin.heads import HeadOutput
 from facemargin.quality.crfiqa import quality_loss
 from facemargin.reconstruction import reconstruction_losses
-from facemargin.training.config import QualityConfig
+from facemargin.training.config import SMALLEST_PASS, QualityConfig
 from facemargin.training.reconstruction_loss import canonical_loss
 from facemargin.training.state import TrainingState
 
 
 @dataclass(frozen=True)
 class PassLoss:
-    """Named scalars whose sum is to be differentiated: `label_parts` are means over the labelled samples of the pass,
-    `image_parts` over all of them. `head` is the head's output, None where the reconstruction is trained alone."""
+    """Named scalars whose weighted sum is to be differentiated. `head_parts` are means over the labelled samples of all
+    processes in the pass, the same everywhere; `label_parts` are means over this process's labelled samples and
+    `image_parts` over all its images. `head` is the head's output, None where the reconstruction is trained alone."""
 
+    head_parts: dict[str, Tensor]
     label_parts: dict[str, Tensor]
     image_parts: dict[str, Tensor]
     head: HeadOutput | None
 
-    def shared(self, label_share: float, image_share: float) -> dict[str, Tensor]:
-        """All parts, weighted by the pass's share of the step's labelled samples or of its images."""
-        return {
-            **{name: label_share * part for name, part in self.label_parts.items()},
-            **{name: image_share * part for name, part in self.image_parts.items()},
-        }
+    def shared(self, num_labelled: int, num_own_labelled: int, num_own_images: int, totals: "StepTotals") -> "Shares":
+        """The parts, weighted by the pass's shares of all labelled samples or images of the step."""
+        return Shares(
+            {name: num_labelled / totals.labelled * part for name, part in self.head_parts.items()},
+            {
+                **{name: num_own_labelled / totals.labelled * part for name, part in self.label_parts.items()},
+                **{name: num_own_images / totals.images * part for name, part in self.image_parts.items()},
+            },
+        )
+
+
+@dataclass(frozen=True)
+class StepTotals:
+    """Images and labelled images of a step, of all processes; at least 1, to divide by."""
+
+    images: int
+    labelled: int
+
+
+@dataclass(frozen=True)
+class Shares:
+    """What a pass adds to the step's loss: `everywhere` is the same in every process, `here` this one's part of a sum
+    over the processes."""
+
+    everywhere: dict[str, Tensor]
+    here: dict[str, Tensor]
 
 
 def pass_loss(state: TrainingState, images_MCHW: Tensor, labels_M: Tensor) -> PassLoss:
-    """Forward through all that the recipe trains, for normalised images and their labels, −1 for unlabelled."""
+    """Forward through all that the recipe trains, for normalised images and their labels, −1 for unlabelled.
+
+    A process that corrupt images leave fewer than two images normalises them by the running statistics of its batch
+    norms; left with none, it looks at a black image in their place, which counts for nothing.
+    """
+    if not len(labels_M):
+        images_MCHW = images_MCHW.new_zeros(1, *images_MCHW.shape[1:])
+    with _running_statistics(state.recogniser, when=len(labels_M) < SMALLEST_PASS):
+        return _pass_loss(state, images_MCHW, labels_M)
+
+
+def _pass_loss(state: TrainingState, images_MCHW: Tensor, labels_M: Tensor) -> PassLoss:
     config = state.recipe.reconstruction
     if state.head is None:
-        assert state.recogniser.reconstructor is not None
         with state.autocast():
-            reconstruction = state.recogniser.reconstructor(images_MCHW)
-        return PassLoss({}, reconstruction_losses(images_MCHW, reconstruction, config), None)
+            reconstruction = state.replica(images_MCHW)
+        return PassLoss({}, {}, reconstruction_losses(images_MCHW, reconstruction, config), None)
     with state.autocast():
-        recognised = state.recogniser(images_MCHW)
-    out = state.head(recognised.features_BD, labels_M)
-    label_parts, image_parts = dict(out.parts), {}
+        recognised = state.replica(images_MCHW)
+    out = state.head(recognised.features_BD[: len(labels_M)], labels_M)
+    head_parts, label_parts, image_parts = dict(out.parts), {}, {}
     if recognised.quality_B is not None:
-        label_parts["quality"] = _quality_loss(state.recipe.quality, out, recognised.quality_B)
+        label_parts["quality"] = _quality_loss(state.recipe.quality, out, recognised.quality_B[: len(labels_M)])
     if recognised.reconstruction is not None:
         image_parts = reconstruction_losses(images_MCHW, recognised.reconstruction, config)
         if config.lambda_canon > 0:
-            label_parts["canonical"] = canonical_loss(state, recognised.reconstruction, labels_M)
-    return PassLoss(label_parts, image_parts, out)
+            head_parts["canonical"] = canonical_loss(state, recognised.reconstruction, labels_M)
+    return PassLoss(head_parts, label_parts, image_parts, out)
 
 
 def _quality_loss(config: QualityConfig, out: HeadOutput, prediction_M: Tensor) -> Tensor:
@@ -59,3 +93,17 @@ def _quality_loss(config: QualityConfig, out: HeadOutput, prediction_M: Tensor) 
         weight=config.weight,
         beta=config.beta,
     )
+
+
+@contextlib.contextmanager
+def _running_statistics(network: nn.Module, when: bool) -> Iterator[None]:
+    """Within, if `when`, batch norms go by their running statistics and leave them alone."""
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm1d | nn.BatchNorm2d) and m.training]
+    norms = norms if when else []
+    for norm in norms:
+        norm.eval()
+    try:
+        yield
+    finally:
+        for norm in norms:
+            norm.train()

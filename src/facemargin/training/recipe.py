@@ -11,7 +11,8 @@ import tyro
 
 from facemargin.backbones import backbone_parameters, list_backbones
 from facemargin.errors import ConfigError
-from facemargin.heads import Head, create_head
+from facemargin.heads import Head, RowSGD, create_head
+from facemargin.heads.collectives import Group
 from facemargin.inference import ModelInfo
 from facemargin.margins import margin_class
 from facemargin.reconstruction import ReconstructionConfig
@@ -77,10 +78,19 @@ def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Seque
     return recipe
 
 
-def build_head(config: HeadConfig, num_classes: int, embedding_size: int, **extra: Any) -> Head:
-    """The head that a recipe describes."""
-    settings = {item.name: getattr(config, item.name) for item in fields(config)}
-    return create_head(settings.pop("name"), num_classes, embedding_size, **settings, **extra)
+def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) -> Head:
+    """The head that a recipe describes, with its classes over the processes of the group."""
+    settings = {item.name: getattr(recipe.head, item.name) for item in fields(recipe.head)}
+    optimizer = recipe.optimizer
+    return create_head(
+        settings.pop("name"),
+        num_classes,
+        recipe.backbone.embedding_size,
+        row_optimizer=RowSGD(optimizer.momentum, optimizer.weight_decay, settings.pop("unsampled_rows")),
+        process_group=process_group,
+        seed=recipe.seed,
+        **settings,
+    )
 
 
 def model_info(recipe: Recipe) -> ModelInfo:

@@ -12,10 +12,13 @@ from typing import Any
 
 from facemargin.atomic import remove_partial_files, write_atomically, write_text_atomically
 from facemargin.errors import CheckpointError, ConfigError
+from facemargin.heads.sharding import shard_range
 from facemargin.inference.model_file import save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.config import CheckpointConfig, DataConfig, LoggingConfig, Recipe
 from facemargin.training.environment import environment
+from facemargin.training.head_file import write_head
+from facemargin.training.processes import ONE_PROCESS, Processes
 from facemargin.training.recipe import model_info, recipe_from_mapping
 from facemargin.training.state import TrainingState
 from facemargin.training.strict_yaml import read_yaml, to_yaml
@@ -34,27 +37,39 @@ class RunFolder:
         self.model = path / "model.safetensors"
         self.head = path / "head.safetensors"
 
-    def open(self, recipe: Recipe, resume: bool) -> dict[str, Any] | None:
-        """Make the folder ready for `recipe`; returns the state to continue from, None to start.
+    def open(self, recipe: Recipe, resume: bool, processes: Processes = ONE_PROCESS) -> dict[str, Any] | None:
+        """Make the folder ready for `recipe`; returns the state to continue from, None to start. All processes call it,
+        and each is given the rows of its own classes; one process writes.
 
         A run that stopped before it had anything to show is none. Raises ConfigError if there is a run already and
         `resume` is False, or if it followed another recipe, and CheckpointError if its checkpoints cannot be read or
         the folder cannot be written to.
         """
-        saved = None
-        if self.metrics.exists() or checkpoint_steps(self.checkpoints):
-            if not resume:
-                raise ConfigError(
-                    f"{self.path} already holds a run: add --resume to continue it, or choose another --output"
-                )
-            self.check_same_recipe(recipe)
-            found = latest_checkpoint(self.checkpoints)
-            saved = found[1] if found else None
+
+        def own_classes(num_classes: int) -> tuple[int, int]:
+            return shard_range(num_classes, processes.rank, processes.size)
+
+        found = None
+        if processes.on_main(lambda: self._is_there(recipe, resume)):
+            found = latest_checkpoint(self.checkpoints, processes, own_classes)
+        processes.on_main(lambda: self._prepare(recipe, processes))
+        return found[1] if found else None
+
+    def _is_there(self, recipe: Recipe, resume: bool) -> bool:
+        if not (self.metrics.exists() or checkpoint_steps(self.checkpoints)):
+            return False
+        if not resume:
+            raise ConfigError(
+                f"{self.path} already holds a run: add --resume to continue it, or choose another --output"
+            )
+        self.check_same_recipe(recipe)
+        return True
+
+    def _prepare(self, recipe: Recipe, processes: Processes) -> None:
         remove_partial_files(self.path)
         remove_partial_files(self.checkpoints)
         write_text_atomically(self.recipe, to_yaml(recipe))
-        self.write_environment({})
-        return saved
+        self.write_environment({"processes": processes.size} if processes.size > 1 else {})
 
     def check_same_recipe(self, recipe: Recipe) -> None:
         """Raise ConfigError, naming the fields, if the run in the folder followed another recipe."""
@@ -71,12 +86,15 @@ class RunFolder:
         write_text_atomically(self.environment, json.dumps(environment() | more, indent=2))
 
     def export(self, state: TrainingState) -> None:
-        """Write the recogniser, and the head that it was trained with, if there is one."""
-        info = model_info(state.recipe)
-        write_atomically(self.model, lambda path: save_model(path, state.recogniser_state(), info))
+        """Write the recogniser, and the head that it was trained with, if there is one, each as one file. All processes
+        call it."""
+        info, processes = model_info(state.recipe), state.processes
         if state.head is not None:
-            head_state = state.head.state_dict()
-            write_atomically(self.head, lambda path: save_model(path, head_state, info))
+            write_head(self.head, state.head, info, processes)
+        # last: whoever finds the model finds all of the run
+        processes.on_main(
+            lambda: write_atomically(self.model, lambda path: save_model(path, state.recogniser_state(), info))
+        )
 
     def require_model(self) -> Path:
         """The recogniser's file; CheckpointError where the run has not written one."""

@@ -18,9 +18,9 @@ from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint
 from facemargin.training.config import SMALLEST_PASS, Recipe
-from facemargin.training.device import training_device
-from facemargin.training.interrupt import ignore_interrupts, interruptible
+from facemargin.training.interrupt import Interruption, ignore_interrupts, interruptible
 from facemargin.training.metrics_log import MetricsLog
+from facemargin.training.processes import Processes, restarted, run_processes
 from facemargin.training.progress import TrainingProgress, training_progress
 from facemargin.training.recipe import model_info
 from facemargin.training.run_folder import RunFolder
@@ -29,6 +29,7 @@ from facemargin.training.state import TrainingState
 from facemargin.training.step import StepResult, training_step
 from facemargin.training.tensorboard import TensorBoardLog
 from facemargin.training.validation import present_model, validate, validation_row
+from facemargin.version import __version__
 
 # Pictures of larger sets than this are not compared with the test sets' one by one; names always are.
 _MOST_IMAGES_COMPARED = 20_000
@@ -41,21 +42,44 @@ def train(recipe: Recipe, output: Path, resume: bool = False, console: Console |
     ended, False when SIGINT or SIGTERM stopped it after a checkpoint. Raises ConfigError, DataError or
     NonFiniteLossError; what was written before stays.
     """
-    console = console or Console()
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    images = open_training_images(recipe)
-    sets = [open_verification(name) for name in recipe.validation.data]
+    with run_processes(recipe.device) as processes:
+        console = (console or Console()) if processes.is_main else Console(quiet=True)
+        return _train(recipe, output, resume or restarted(processes), console, processes)
+
+
+def _train(recipe: Recipe, output: Path, resume: bool, console: Console, processes: Processes) -> bool:
+    images = processes.together(lambda: open_training_images(recipe))
+    _check_processes(recipe, images, processes)
+    # One process scores the test sets.
+    sets = processes.together(lambda: [open_verification(name) for name in recipe.validation.data])
     folder = RunFolder(output)
-    saved = folder.open(recipe, resume)
-    report_overlap(images, sets, console)
+    saved = folder.open(recipe, resume, processes)
+    if processes.is_main:
+        report_overlap(images, sets, console)
     if recipe.data.synthetic_identities:
         images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)
-    state = TrainingState(recipe, images.num_identities, training_device(recipe.device))
+    state = TrainingState(recipe, images.num_identities, processes)
     if saved is not None:
         state.load_state_dict(saved)
         console.print(f"continuing {output} after step {state.step}", highlight=False, markup=False)
     return _Run(recipe, folder, state, images, sets, console).run()
+
+
+def _check_processes(recipe: Recipe, images: LabelledImages, processes: Processes) -> None:
+    """ConfigError unless all processes do the same, on the same data, and there is enough of it for each."""
+    if processes.group is None:
+        return
+    same = {name: repr(value) for name, value in vars(recipe).items() if name != "device"}
+    size = {"the number of training images": len(images), "the number of identities": images.num_identities}
+    processes.check_same({"facemargin": __version__, "torch": torch.__version__, **same, **size})
+    smallest = recipe.batch_size // recipe.accumulation_steps // processes.size
+    if smallest < SMALLEST_PASS:
+        raise ConfigError(
+            f"batch_size {recipe.batch_size} in {recipe.accumulation_steps} accumulation_steps leaves {smallest} "
+            f"images a pass for each of {processes.size} processes: expected at least {SMALLEST_PASS}"
+        )
 
 
 def open_training_images(recipe: Recipe) -> LabelledImages:
@@ -87,27 +111,48 @@ class _Run:
     ) -> None:
         self.recipe, self.folder, self.state, self.sets, self.console = recipe, folder, state, sets, console
         size = model_info(recipe).input_size
-        self.training_set = TrainingSet(images, size, recipe.augmentation, recipe.seed, recipe.data.cache_decoded)
-        self.sampler = EpochBatchSampler(len(images), recipe.batch_size, recipe.seed, recipe.epochs, state.step)
+        where = recipe.data.augment_on
+        on_device = where == "device" or (where == "auto" and state.device.type == "cuda")
+        self.training_set = TrainingSet(
+            images,
+            size,
+            recipe.augmentation,
+            recipe.seed,
+            recipe.data.cache_decoded,
+            apply_augmentation=not on_device,
+        )
+        self.processes = state.processes
+        self.sampler = EpochBatchSampler(
+            len(images),
+            recipe.batch_size,
+            recipe.seed,
+            recipe.epochs,
+            state.step,
+            rank=self.processes.rank,
+            processes=self.processes.size,
+            passes=recipe.accumulation_steps,
+        )
         self.steps_per_epoch = self.sampler.steps_per_epoch
         self.last_step = recipe.epochs * self.steps_per_epoch
-        self.metrics = MetricsLog(folder.metrics, state.step)
-        self.validation = MetricsLog(folder.validation, state.step)
-        self.tensorboard = TensorBoardLog(folder.path, state.step) if recipe.logging.tensorboard else None
+        # One process logs; only it may cut off the rows of steps that are taken again.
+        main = self.processes.is_main
+        self.metrics = MetricsLog(folder.metrics, state.step) if main else None
+        self.validation = MetricsLog(folder.validation, state.step) if main else None
+        self.tensorboard = TensorBoardLog(folder.path, state.step) if main and recipe.logging.tensorboard else None
         self.corrupt = CorruptImageLog()
 
     def run(self) -> bool:
         """The steps that are left; see `train`."""
         first = self.state.step
         with (
-            interruptible() as interruption,
+            interruptible(once=self.processes.group is None) as interruption,
             training_progress(self.console, first, self.last_step, self.steps_per_epoch) as progress,
         ):
             for batch in self._loader():
-                self._step(batch, progress)
-                if self._is_checkpoint_step() or interruption.requested:
+                stop = self._step(batch, progress, interruption)
+                if self._is_checkpoint_step() or stop:
                     self._checkpoint()
-                if interruption.requested and self.state.step < self.last_step:
+                if stop and self.state.step < self.last_step:
                     self._say_interrupted()
                     return False
         self.folder.export(self.state)
@@ -126,18 +171,25 @@ class _Run:
             prefetch_factor=4 if workers else None,
         )
 
-    def _step(self, batch: TrainingBatch, progress: TrainingProgress) -> None:
-        self.corrupt.add(batch.corrupt)
-        if len(batch) < SMALLEST_PASS:
-            self.console.print(f"step {self.state.step + 1} is left out: {len(batch)} readable images", highlight=False)
+    def _step(self, batch: TrainingBatch, progress: TrainingProgress, interruption: Interruption) -> bool:
+        """One step; whether to stop: because a signal came, of several processes to one of them before the step."""
+        agreed = self.processes.sum([len(batch), len(batch.corrupt), interruption.requested])
+        images, corrupt, stop = (int(number) for number in agreed)
+        if corrupt:
+            every_process = self.processes.gather(batch.corrupt)
+            if self.processes.is_main:
+                self.corrupt.add(name for names in every_process for name in names)
+        if images < SMALLEST_PASS:
+            self.console.print(f"step {self.state.step + 1} is left out: {images} readable images", highlight=False)
             self.state.step += 1
         else:
-            self._optimize(batch, progress)
+            self._optimize(batch, images, progress)
         every = self.recipe.validation.every_epochs * self.steps_per_epoch
         if self.sets and (self.state.step == self.last_step or (every and self.state.step % every == 0)):
-            self._validate()
+            self.processes.on_main(self._validate)
+        return stop > 0 or (self.processes.group is None and interruption.requested)
 
-    def _optimize(self, batch: TrainingBatch, progress: TrainingProgress) -> None:
+    def _optimize(self, batch: TrainingBatch, images: int, progress: TrainingProgress) -> None:
         state = self.state
         factor = learning_rate_factor(self.recipe.schedule, state.step, self.steps_per_epoch, self.recipe.epochs)
         learning_rate = self.recipe.optimizer.learning_rate * factor
@@ -145,7 +197,7 @@ class _Run:
             result = training_step(state, batch, learning_rate)
         except NonFiniteLossError as error:
             raise NonFiniteLossError(f"{error}. {self._last_checkpoint()}") from error
-        progress.advance(state.step, len(batch), result.loss)
+        progress.advance(state.step, images, result.loss)
         if state.step % self.recipe.logging.every_steps == 0 or state.step == self.last_step:
             self._log(result, learning_rate, progress)
 
@@ -161,7 +213,8 @@ class _Run:
             **result.sample_means,
             "images_per_second": round(progress.images_per_second, 1),
         }
-        self.metrics.write(row)
+        if self.metrics is not None:
+            self.metrics.write(row)
         if self.tensorboard is not None:
             self.tensorboard.write(row)
 
@@ -169,6 +222,7 @@ class _Run:
         epoch = self.state.step // self.steps_per_epoch
         for summary in validate(present_model(self.state), self.sets):
             row = validation_row(self.state.step, epoch, summary)
+            assert self.validation is not None  # the main process validates
             self.validation.write(row)
             figures = "  ".join(f"{k} {v:.4f}" for k, v in row.items() if isinstance(v, float))
             self.console.print(f"epoch {epoch}  {summary.dataset}  {figures}", highlight=False, markup=False)
@@ -178,7 +232,10 @@ class _Run:
         return self.state.step % every == 0 or self.state.step == self.last_step
 
     def _checkpoint(self) -> None:
-        save_checkpoint(self.folder.checkpoints, self.state.step, self.state.state_dict(), self.recipe.checkpoint.keep)
+        state, keep = self.state, self.recipe.checkpoint.keep
+        save_checkpoint(
+            self.folder.checkpoints, state.step, state.state_dict(), keep, self.processes, state.class_range
+        )
 
     def _last_checkpoint(self) -> str:
         steps = list(checkpoint_steps(self.folder.checkpoints))

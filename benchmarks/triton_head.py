@@ -1,0 +1,202 @@
+"""The Triton head on a GPU against the other implementations, the bare matrix products and the dense formulation.
+
+Claims, none of them measured yet, for want of a GPU: at B = 1024, C = 205,990, D = 512 a FunFace step takes at most 1.5
+times the three products that nothing can do without and a third of the dense formulation's time, and 10,000,000 classes
+fit one card of 80 GB. Without a GPU this checks the kernels' results in Triton's interpreter, and times nothing.
+
+    python benchmarks/triton_head.py [BxC …] [--precision tf32] [--tiles]
+
+Shapes: B samples, C classes, D feature values.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import warnings
+from collections.abc import Callable
+from importlib.util import find_spec
+
+import torch
+from head_step import bare_products, dense_funface
+from measure import interleaved, ratio
+from torch.nn import functional as F
+
+from facemargin import create_head
+from facemargin.heads.softmax_terms import IMPLEMENTATIONS, softmax_terms_eager
+from facemargin.heads.triton import TILES, Tiles, softmax_terms_triton
+
+SIZES = [(b, c) for c in (93_431, 205_990, 2_000_000, 10_000_000) for b in (512, 1024, 2048, 4096)]
+D = 512
+CANDIDATES = [
+    Tiles(128, 256, 32, 8, 3),
+    Tiles(128, 256, 32, 8, 4),
+    Tiles(256, 128, 32, 8, 3),
+    Tiles(128, 128, 32, 8, 3),
+    Tiles(128, 128, 32, 4, 3),
+    Tiles(64, 256, 32, 8, 3),
+    Tiles(128, 64, 32, 4, 3),
+    Tiles(64, 128, 32, 8, 3),
+    Tiles(64, 64, 32, 8, 3),
+]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("sizes", nargs="*", help="BxC, such as 1024x205990; by default all of the issue's")
+    parser.add_argument("--precision", choices=["tf32", "ieee"], help="of float32 products; by default both in turn")
+    parser.add_argument("--tiles", action="store_true", help="time tile sizes at the first size instead")
+    parser.add_argument("--check", action="store_true", help="compare results with the eager implementation's only")
+    options = parser.parse_args()
+    sizes = [tuple(map(int, size.split("x"))) for size in options.sizes]
+    if options.check:
+        check()
+    elif find_spec("triton") is None:
+        print("triton is not installed: nothing to measure")
+    elif not torch.cuda.is_available():
+        print("no CUDA device: nothing is timed. Results in Triton's interpreter, on the CPU:", flush=True)
+        subprocess.run([sys.executable, __file__, "--check"], env=os.environ | {"TRITON_INTERPRET": "1"}, check=True)
+    else:
+        print(f"{torch.cuda.get_device_name()}; torch {torch.__version__}; D = {D}, float32")
+        for precision in [options.precision] if options.precision else ["tf32", "ieee"]:
+            torch.backends.cuda.matmul.fp32_precision = precision
+            if options.tiles:
+                time_tiles(*(sizes[0] if sizes else (1024, 205_990)), precision)
+                continue
+            for b, c in sizes or SIZES:
+                measure(b, c, precision)
+                torch.cuda.empty_cache()
+
+
+def batch(b: int, c: int) -> tuple[torch.Tensor, torch.nn.Parameter, torch.Tensor]:
+    """Features of norm 20, unit centres and labels, on the GPU."""
+    torch.manual_seed(0)
+    with torch.device("cuda"):
+        x_BD = (20 * F.normalize(torch.randn(b, D))).requires_grad_()
+        weight_CD = torch.nn.Parameter(torch.randn(c, D).div_(D**0.5))
+        return x_BD, weight_CD, torch.randint(0, c, (b,))
+
+
+def funface(implementation: str, weight_CD: torch.nn.Parameter) -> torch.nn.Module:
+    """A head over centres that are on the GPU already: 10,000,000 of them take minutes to draw on the CPU."""
+    head = create_head("funface", 1, D, implementation=implementation).cuda()
+    head.num_classes = len(weight_CD)
+    head.class_range = (0, len(weight_CD))
+    head.weight = weight_CD
+    return head
+
+
+def measure(b: int, c: int, precision: str) -> None:
+    x_BD, weight_CD, y_B = batch(b, c)
+
+    def step(loss: Callable[[], torch.Tensor]) -> None:
+        x_BD.grad = weight_CD.grad = None
+        loss().backward()
+        torch.cuda.synchronize()
+
+    heads = {name: funface(name, weight_CD) for name in sorted(IMPLEMENTATIONS, key=lambda name: name != "triton")}
+    functions: dict[str, Callable[[], object]] = {
+        name: lambda head=head: step(lambda: head(x_BD, y_B).loss) for name, head in heads.items()
+    }
+    functions["dense"] = lambda: step(lambda: dense_funface(x_BD, weight_CD, y_B))
+    extra: dict[str, float | None] = {}
+    for name, function in functions.items():
+        x_BD.grad = weight_CD.grad = None
+        extra[name] = peak_extra_gpu_memory(function)
+    x_BD.grad = weight_CD.grad = None
+    torch.cuda.empty_cache()
+    try:
+        with torch.device("cuda"):
+            products = bare_products(x_BD.detach(), weight_CD.detach())
+        functions["products"] = lambda: (products(), torch.cuda.synchronize())
+        extra["products"] = b * c * 4 / 2**20 + (b + c) * D * 4 / 2**20
+    except torch.cuda.OutOfMemoryError:
+        extra["products"] = None
+    print(f"\nB = {b}, C = {c:,}, {precision}: {'ms':>12}{'× products (quartiles)':>28}{'extra memory':>16}")
+    seconds = {}
+    for name in [name for name in functions if extra[name] is not None and name != "products"]:
+        # By pairs: not all of them fit beside the others' buffers.
+        pair = {key: functions[key] for key in (name, "products") if extra[key] is not None}
+        try:
+            seconds[name] = interleaved(pair)
+        except torch.cuda.OutOfMemoryError:  # beside the buffers of the products
+            seconds[name] = interleaved({name: functions[name]})
+        times = seconds[name]
+        against = f"{'–':>14}"
+        if "products" in times:
+            middle, low, high = ratio(times[name], times["products"])
+            against = f"{middle:14.2f} ({low:.2f}–{high:.2f})"
+        print(f"{name:>30}{1000 * sorted(times[name])[len(times[name]) // 2]:10.2f}{against}{extra[name]:13.0f} MB")
+    if "products" in seconds.get("triton", {}):
+        times = seconds["triton"]["products"]
+        print(
+            f"{'products':>30}{1000 * sorted(times)[len(times) // 2]:10.2f}{1:14.2f}{'':14}{extra['products']:13.0f} MB"
+        )
+    for name in (name for name, megabytes in extra.items() if megabytes is None):
+        print(f"{name:>30}  does not fit")
+    print(f"extra memory includes the gradient of the centres, {c * D * 4 / 2**20:.0f} MB")
+
+
+def peak_extra_gpu_memory(function: Callable[[], object]) -> float | None:
+    """Megabytes that `function` allocates on the GPU at most, beyond what is there before; None if they do not fit."""
+    torch.cuda.empty_cache()
+    torch.cuda.reset_peak_memory_stats()
+    before = torch.cuda.memory_allocated()
+    try:
+        function()
+    except torch.cuda.OutOfMemoryError:
+        return None
+    return (torch.cuda.max_memory_allocated() - before) / 2**20
+
+
+def time_tiles(b: int, c: int, precision: str) -> None:
+    """Milliseconds of forward and of backward with each of the candidates for both kernels."""
+    from triton.runtime.errors import OutOfResources
+
+    x_BD, weight_CD, y_B = batch(b, c)
+    x_BD, scale_B = F.normalize(x_BD.detach()).requires_grad_(), torch.full((b,), 64.0, device="cuda")
+    kept = dict(TILES)
+    print(f"\nB = {b}, C = {c:,}, {precision}:{'forward':>12}{'backward':>12} ms")
+    for tiles in CANDIDATES:
+        TILES.update({key: (tiles, tiles) for key in kept if key[0] != "interpreter"})
+        terms = {}
+
+        def forward() -> None:
+            terms["lse"] = softmax_terms_triton(x_BD, weight_CD, y_B, scale_B, None).negative_lse_B.sum()  # noqa: B023
+            torch.cuda.synchronize()
+
+        def backward() -> None:
+            torch.autograd.grad(terms["lse"], (x_BD, weight_CD), retain_graph=True)  # noqa: B023
+            torch.cuda.synchronize()
+
+        try:
+            seconds = interleaved({"forward": forward, "backward": backward})
+        except OutOfResources as error:
+            print(f"  {tuple(tiles)}: {error}")
+            continue
+        middle = {name: 1000 * sorted(times)[len(times) // 2] for name, times in seconds.items()}
+        print(f"  {tuple(tiles)!s:>28}{middle['forward']:12.2f}{middle['backward']:12.2f}")
+    TILES.update(kept)
+
+
+def check() -> None:
+    """The largest differences from eager in float64, relative to the largest value."""
+    warnings.filterwarnings("ignore", category=RuntimeWarning, module="triton")  # of lanes that are masked afterwards
+    b, c, d = 150, 1000, 64
+    torch.manual_seed(0)
+    x_BD, w_CD, y_B = F.normalize(torch.randn(b, d)), torch.randn(c, d), torch.randint(0, c, (b,))
+    found = []
+    for terms_of, dtype in ((softmax_terms_triton, torch.float32), (softmax_terms_eager, torch.float64)):
+        leaves = [v.to(dtype).requires_grad_() for v in (x_BD, w_CD, torch.full((b,), 64.0))]
+        terms = terms_of(leaves[0], leaves[1], y_B, leaves[2], None)
+        gradients = torch.autograd.grad(terms.negative_lse_B.sum() - terms.target_cosine_B.sum(), leaves)
+        found.append([values.detach().double() for values in (*terms, *gradients)])
+    names = ("target cosine", "log-sum-exp", "hardest negative", "gradient of x", "gradient of W", "gradient of scale")
+    for name, ours, truth in zip(names, *found, strict=True):
+        error = float((ours - truth).abs().max() / truth.abs().max())
+        print(f"{name:>20}: {error:.1e} of the largest")
+        assert error < 1e-4, name
+
+
+if __name__ == "__main__":
+    main()

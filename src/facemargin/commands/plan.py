@@ -1,0 +1,104 @@
+"""`facemargin plan --classes 1e8 --gpus 64 …`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from rich.console import Console
+
+from facemargin.atomic import write_text_atomically
+from facemargin.commands.arguments import parse
+from facemargin.commands.plan_tables import plan_to_dict, print_plan
+from facemargin.errors import ConfigError
+from facemargin.planning.backbone_cost import measure_backbone
+from facemargin.planning.hardware import Efficiency, Float32Products, Precision, find_hardware
+from facemargin.planning.head_buffers import Implementation
+from facemargin.planning.job import Job, Optimizer
+from facemargin.planning.machine import Machine
+from facemargin.planning.plan import Plan, make_plan
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Say what a training would take on many GPUs, with the head's centres replicated on every GPU (dense), divided
+    among them (class-parallel), or divided and sampled: memory, what is exchanged, and time per step."""
+
+    classes: float
+    """Number of identities, such as 93431 or 1e8."""
+    gpus: int = 8
+    """GPUs in all; each is a process."""
+    gpus_per_node: int = 8
+    """GPUs that share a machine and its links."""
+    gpu: str = "h100"
+    """h200, h100, a100_80gb, a100_40gb, v100, l4, rtx_4090; custom or cpu with --flops --memory --bandwidth."""
+    backbone: str = "ir_101"
+    """A backbone of `facemargin list`."""
+    embedding: int = 512
+    """Feature values, D."""
+    batch: int = 256
+    """Images of one GPU in a step."""
+    head: str = "funface"
+    """A margin of `facemargin list`."""
+    sample_rate: float = 0.1
+    """The share of its classes that a GPU sees in a step with the sampled head."""
+    optimizer: Optimizer = "sgd"
+    """sgd has momentum."""
+    precision: Precision = "auto"
+    """Of the backbone; auto is bf16 where the GPU has it, else float32. The head's products are float32's."""
+    float32_products: Float32Products = "tf32"
+    """How the GPU multiplies float32 matrices; tf32 rounds them to 10 bits."""
+    implementation: Implementation | Literal["auto"] = "auto"
+    """How the head computes, as of a recipe."""
+    flops: float | None = None
+    """TFLOP/s of matrix products, in place of the datasheet's."""
+    memory: float | None = None
+    """GB of a GPU's memory, likewise."""
+    bandwidth: float | None = None
+    """GB/s of that memory."""
+    link: float | None = None
+    """GB/s that a GPU sends within its node."""
+    network: float | None = None
+    """GB/s that a whole node sends to others."""
+    efficiency: Efficiency = field(default_factory=Efficiency)
+    reserve: float = 0.1
+    """The fraction of a GPU's memory left to CUDA, NCCL, workspaces and fragmentation."""
+    json: Path | None = None
+    """A file to write the plan to, in bytes and seconds."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "plan", arguments)
+    plan = _plan(own)
+    if own.json is not None:
+        write_text_atomically(own.json, json.dumps(plan_to_dict(plan), indent=2) + "\n")
+    print_plan(plan, Console())
+    return 0
+
+
+def _plan(own: Arguments) -> Plan:
+    if not own.classes.is_integer():
+        raise ConfigError(f"--classes is {own.classes}, expected a whole number")
+    job = Job(
+        classes=int(own.classes),
+        backbone=own.backbone,
+        embedding_size=own.embedding,
+        margin=own.head,
+        batch=own.batch,
+        gpus=own.gpus,
+        gpus_per_node=own.gpus_per_node,
+        sample_rate=own.sample_rate,
+        optimizer=own.optimizer,
+    )
+    hardware = find_hardware(
+        own.gpu,
+        tflops=own.flops,
+        memory=own.memory,
+        bandwidth=own.bandwidth,
+        link=own.link,
+        network=own.network,
+    )
+    backbone = measure_backbone(own.backbone, own.embedding, hardware.precision(own.precision))
+    machine = Machine(hardware=hardware, efficiency=own.efficiency, float32_products=own.float32_products)
+    return make_plan(job, backbone, machine, reserve=own.reserve, implementation=own.implementation)

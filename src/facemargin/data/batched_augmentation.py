@@ -1,0 +1,53 @@
+"""Draws applied to a whole batch at once, on the device it is on: the same changes as OpenCV's, to a grey level or two.
+
+Every operation works on each value alone, or adds up in a fixed order or in integers, so that a sample comes out the
+same, bit for bit, whatever its batch. (Matrix products and convolutions choose their algorithm by the batch's size.)
+What samples differ in is a tensor or a mask; nothing waits for the device.
+
+Shapes: B images, G of them that an augmentation happens to, C colours, H × W pixels.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facemargin.data import batched_geometric, batched_photometric, batched_resampling
+from facemargin.data.augmentation_config import PROBABILITIES
+from facemargin.data.augmentation_draws import AugmentationDraws
+from facemargin.data.transfer import on_device
+from facemargin.errors import ConfigError
+
+_APPLY: dict[str, Callable[[Tensor, list[Any]], Tensor]] = {
+    "flip": batched_geometric.flip,
+    "color_jitter": batched_photometric.color_jitter,
+    "affine": batched_geometric.affine,
+    "grayscale": batched_photometric.grayscale,
+    "blur": batched_resampling.blur,
+    "noise": batched_photometric.noise,
+    "erasing": batched_geometric.erasing,
+    "low_resolution": batched_resampling.low_resolution,
+    "crop": batched_geometric.crop,
+}
+
+
+def augment_batch(images_BCHW: Tensor, draws: Sequence[AugmentationDraws]) -> Tensor:
+    """The images, uint8 RGB, with each one's draws applied; new memory, uint8, on the same device.
+
+    The draws are those of `draw_augmentation` for images of this size. Raises ConfigError for images that are not
+    uint8 RGB, or not as many as there are draws.
+    """
+    if images_BCHW.dtype != torch.uint8 or images_BCHW.ndim != 4 or images_BCHW.shape[1] != 3:
+        given = f"{images_BCHW.dtype} of shape {tuple(images_BCHW.shape)}"
+        raise ConfigError(f"augment_batch got images {given}, expected uint8 (B, 3, H, W)")
+    if len(images_BCHW) != len(draws):
+        raise ConfigError(f"augment_batch got {len(images_BCHW)} images and {len(draws)} draws, expected one for each")
+    augmented_BCHW = images_BCHW.clone(memory_format=torch.contiguous_format)
+    for name in PROBABILITIES:
+        happening = {position: draw for position, one in enumerate(draws) if (draw := getattr(one, name))}
+        if happening:
+            positions_G = on_device(list(happening), torch.int64, images_BCHW.device)
+            changed_GCHW = _APPLY[name](augmented_BCHW[positions_G], list(happening.values()))
+            augmented_BCHW[positions_G] = changed_GCHW
+    return augmented_BCHW

@@ -1,0 +1,14 @@
+"""Small tables of numbers from the host to a device."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def on_device(values: Any, dtype: torch.dtype, device: torch.device) -> Tensor:
+    """A tensor of `values` on `device`; a GPU's work goes on meanwhile, which needs page-locked memory."""
+    tensor = torch.as_tensor(values, dtype=dtype)
+    if device.type == "cuda":
+        tensor = tensor.pin_memory()
+    return tensor.to(device, non_blocking=True)

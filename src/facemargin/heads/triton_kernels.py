@@ -1,0 +1,188 @@
+"""The fused kernels of heads/triton.py; importing this file needs triton.
+
+A tile of cosines lives in registers alone: one kernel reduces it to a few numbers a sample, another turns it into the
+gradient with respect to x·w. Shapes: B samples, C classes, D feature values, K classes of one chunk, S splits of the
+classes, R blocks of samples.
+"""
+
+# Triton reads these signatures itself: beside tl.constexpr it takes no annotations.
+# mypy: disable-error-code="no-untyped-def"
+
+import triton
+import triton.language as tl
+from triton.tools.tensor_descriptor import TensorDescriptor
+
+__all__ = ["INTERPRETED", "TensorDescriptor", "gradient_kernel", "project_kernel", "statistics_kernel"]
+
+#: whether the kernels run in Triton's interpreter, on the CPU: TRITON_INTERPRET=1 decides it when triton is imported
+INTERPRETED = bool(triton.knobs.runtime.interpret)
+
+
+@triton.jit
+def _cosines(
+    x_BD,
+    w_CD,
+    inverse_norm,
+    first_row,
+    first_class,
+    D: tl.constexpr,
+    BLOCK_B: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """One tile of cosines; descriptors load zeros past the end of B, C and D."""
+    product = tl.zeros((BLOCK_B, BLOCK_C), dtype=tl.float32)
+    for d in tl.range(0, D, BLOCK_D):
+        x = x_BD.load([first_row, d])
+        w = w_CD.load([first_class, d])
+        product = tl.dot(x, w.T, product, input_precision=PRECISION)
+    return product * inverse_norm[None, :]
+
+
+@triton.jit(do_not_specialize=["B", "C", "blocks_per_split"])
+def statistics_kernel(
+    x_BD,
+    w_CD,
+    inverse_norm_C,
+    label_B,
+    scale_B,
+    threshold_B,
+    quadratic_3,
+    peak_SB,
+    sum_SB,
+    hardest_SB,
+    weighted_SB,
+    B,
+    C,
+    blocks_per_split,
+    D: tl.constexpr,
+    HARD: tl.constexpr,
+    WEIGHTED: tl.constexpr,
+    BLOCK_B: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """Of every sample's negatives in one split of the classes: the largest cosine after the quadratic (peak) and before
+    it (hardest), Σ 2^(scale·(cosine − peak)), and that sum weighted by the cosines. Grid (R, S).
+
+    `label_B` is −1 where the sample's class is none of the C; `scale_B` is positive and includes log2 e.
+    """
+    first_row = tl.program_id(0) * BLOCK_B
+    split = tl.program_id(1)
+    rows = first_row + tl.arange(0, BLOCK_B)
+    inside = rows < B
+    label = tl.load(label_B + rows, mask=inside, other=-1)
+    scale = tl.load(scale_B + rows, mask=inside, other=1.0)
+    if HARD:
+        threshold = tl.load(threshold_B + rows, mask=inside, other=0.0)
+        alpha, beta, gamma = tl.load(quadratic_3), tl.load(quadratic_3 + 1), tl.load(quadratic_3 + 2)
+    peak = tl.full((BLOCK_B,), float("-inf"), tl.float32)
+    hardest = tl.full((BLOCK_B,), float("-inf"), tl.float32)
+    total = tl.zeros((BLOCK_B,), tl.float32)
+    weighted = tl.zeros((BLOCK_B,), tl.float32)
+    first_block = split * blocks_per_split
+    for block in tl.range(first_block, min(first_block + blocks_per_split, tl.cdiv(C, BLOCK_C))):
+        classes = block * BLOCK_C + tl.arange(0, BLOCK_C)
+        inverse_norm = tl.load(inverse_norm_C + classes, mask=classes < C, other=0.0)
+        cosine = _cosines(x_BD, w_CD, inverse_norm, first_row, block * BLOCK_C, D, BLOCK_B, BLOCK_C, BLOCK_D, PRECISION)
+        negative = (classes[None, :] != label[:, None]) & (classes[None, :] < C)
+        cosine = tl.where(negative, cosine, float("-inf"))
+        if HARD:
+            hardest = tl.maximum(hardest, tl.max(cosine, 1))
+            replaced = (alpha * cosine + beta) * cosine + gamma
+            cosine = tl.where(cosine > threshold[:, None], replaced, cosine)  # −inf is above no threshold
+        grown = tl.maximum(peak, tl.max(cosine, 1))
+        # Before the first negative any shift does but −inf: −inf − −inf is not a number.
+        shift = tl.where(grown == float("-inf"), 0.0, grown)
+        exponential = tl.exp2((cosine - shift[:, None]) * scale[:, None])
+        shrink = tl.exp2((peak - shift) * scale)
+        total = total * shrink + tl.sum(exponential, 1)
+        if WEIGHTED:
+            weighted = weighted * shrink + tl.sum(tl.where(exponential > 0, exponential * cosine, 0.0), 1)
+        peak = grown
+    out = split * B + rows
+    tl.store(peak_SB + out, peak, mask=inside)
+    tl.store(sum_SB + out, total, mask=inside)
+    if HARD:
+        tl.store(hardest_SB + out, hardest, mask=inside)
+    if WEIGHTED:
+        tl.store(weighted_SB + out, weighted, mask=inside)
+
+
+@triton.jit(do_not_specialize=["B", "C", "first_class"])
+def gradient_kernel(
+    x_BD,
+    w_CD,
+    grad_BK,
+    inverse_norm_C,
+    label_B,
+    scale_B,
+    threshold_B,
+    quadratic_3,
+    peak_B,
+    coefficient_B,
+    grad_target_B,
+    first_class,
+    B,
+    C,
+    D: tl.constexpr,
+    HARD: tl.constexpr,
+    BLOCK_B: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """The gradient with respect to x·w for one tile of a chunk of classes. Grid (R, blocks of classes in the chunk).
+
+    `coefficient_B` is the gradient of the log-sum-exp × scale / Σ 2^(scale·(cosine − peak)).
+    """
+    first_row = tl.program_id(0) * BLOCK_B
+    first_column = tl.program_id(1) * BLOCK_C
+    rows = first_row + tl.arange(0, BLOCK_B)
+    inside = rows < B
+    classes = first_class + first_column + tl.arange(0, BLOCK_C)
+    inverse_norm = tl.load(inverse_norm_C + classes, mask=classes < C, other=0.0)
+    cosine = _cosines(
+        x_BD, w_CD, inverse_norm, first_row, first_class + first_column, D, BLOCK_B, BLOCK_C, BLOCK_D, PRECISION
+    )
+    label = tl.load(label_B + rows, mask=inside, other=-1)
+    scale = tl.load(scale_B + rows, mask=inside, other=1.0)
+    peak = tl.load(peak_B + rows, mask=inside, other=0.0)
+    coefficient = tl.load(coefficient_B + rows, mask=inside, other=0.0)
+    grad_target = tl.load(grad_target_B + rows, mask=inside, other=0.0)
+    if HARD:
+        threshold = tl.load(threshold_B + rows, mask=inside, other=0.0)
+        alpha, beta, gamma = tl.load(quadratic_3), tl.load(quadratic_3 + 1), tl.load(quadratic_3 + 2)
+        above = cosine > threshold[:, None]
+        slope = tl.where(above, 2 * alpha * cosine + beta, 1.0)
+        cosine = tl.where(above, (alpha * cosine + beta) * cosine + gamma, cosine)
+        grad = coefficient[:, None] * tl.exp2((cosine - peak[:, None]) * scale[:, None]) * slope
+    else:
+        grad = coefficient[:, None] * tl.exp2((cosine - peak[:, None]) * scale[:, None])
+    grad = tl.where(classes[None, :] == label[:, None], grad_target[:, None], grad)
+    grad_BK.store([first_row, first_column], grad * inverse_norm[None, :])
+
+
+@triton.jit(do_not_specialize=["K"])
+def project_kernel(
+    grad_KD,
+    w_KD,
+    inverse_norm_K,
+    K,
+    D: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    ROW: tl.constexpr,
+):
+    """Takes from the gradient of every centre, in place, what lies along it: that changes no direction. `ROW` is the
+    power of two not below D. Grid (blocks of K)."""
+    rows = tl.program_id(0) * BLOCK_K + tl.arange(0, BLOCK_K)
+    columns = tl.arange(0, ROW)
+    inside = (rows < K)[:, None] & (columns < D)[None, :]
+    offsets = rows.to(tl.int64)[:, None] * D + columns[None, :]
+    inverse_norm = tl.load(inverse_norm_K + rows, mask=rows < K, other=0.0)
+    w = tl.load(w_KD + offsets, mask=inside, other=0.0)
+    grad = tl.load(grad_KD + offsets, mask=inside, other=0.0)
+    along = tl.sum(w * grad, 1) * inverse_norm * inverse_norm
+    tl.store(grad_KD + offsets, grad - along[:, None] * w, mask=inside)

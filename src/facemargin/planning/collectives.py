@@ -1,0 +1,75 @@
+"""What the processes of a step exchange.
+
+Convention: `bytes` is the size of the whole tensor: what an all-reduce sums, what an all-gather ends with, what a
+reduce-scatter starts from. Of it a process sends (and receives), in a ring of P,
+
+    all-reduce 2·(P − 1)/P · bytes      all-gather, reduce-scatter (P − 1)/P · bytes
+
+A step is one pass (no accumulation). A few scalars, such as the gradient's norm, are left out.
+Shapes: B samples of the global batch, P processes, C classes, D feature values.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from facemargin.planning.backbone_cost import BackboneCost
+from facemargin.planning.job import HeadKind, Job, MarginFacts
+
+Operation = Literal["all-reduce", "all-gather", "reduce-scatter"]
+
+_FLOAT, _DOUBLE, _INT = 4, 8, 8
+
+
+@dataclass(frozen=True)
+class Collective:
+    """`what` is exchanged, by which operation, `bytes` of the whole tensor; part of the "head" or the "backbone"."""
+
+    what: str
+    operation: Operation
+    bytes: int
+    part: Literal["head", "backbone"] = "head"
+
+    def sent(self, processes: int) -> float:
+        """Bytes that a process sends."""
+        factor = 2 if self.operation == "all-reduce" else 1
+        return factor * (processes - 1) / processes * self.bytes
+
+
+def backbone_collectives(job: Job, backbone: BackboneCost) -> list[Collective]:
+    """Of the replicated backbone; none on one GPU."""
+    if job.gpus == 1:
+        return []
+    return [
+        Collective("backbone gradient", "all-reduce", backbone.trained * _FLOAT, "backbone"),
+        Collective("batch-norm statistics", "all-reduce", backbone.buffers * _DOUBLE, "backbone"),
+    ]
+
+
+def head_collectives(job: Job, kind: HeadKind, margin: MarginFacts) -> list[Collective]:
+    """Of the head, in the order of the step; none on one GPU."""
+    if job.gpus == 1:
+        return []
+    if kind == "dense":
+        return [Collective("centre gradient", "all-reduce", job.classes * job.embedding_size * _FLOAT)]
+    batch_bytes = job.global_batch * _FLOAT
+    features_bytes = batch_bytes * job.embedding_size
+    exchanges = []
+    # The classes are sampled before the first of a step's passes, from the labels of all of them.
+    for of_what in ("of the step", "of the pass") if kind == "sampled" else ("of the pass",):
+        exchanges += [
+            Collective(f"batch sizes {of_what}", "all-gather", job.gpus * _INT),
+            Collective(f"labels {of_what}", "all-gather", job.global_batch * _INT),
+        ]
+    exchanges += [
+        Collective("features", "all-gather", features_bytes),
+        Collective("feature norms", "all-gather", batch_bytes),
+    ]
+    if margin.uses_target_cosines:
+        exchanges.append(Collective("target cosines", "all-reduce", batch_bytes))
+    exchanges.append(Collective("softmax terms", "all-gather", 3 * job.gpus * batch_bytes))
+    if margin.needs_centres:
+        exchanges.append(Collective("target centres", "all-reduce", features_bytes))
+    if margin.learned_scale:
+        exchanges.append(Collective("scale gradient", "all-reduce", batch_bytes))
+    exchanges.append(Collective("feature gradient", "reduce-scatter", features_bytes))
+    return exchanges

@@ -1,0 +1,78 @@
+"""What the head's forward and backward pass hold beside centres and gradient, by implementation of `softmax_terms`.
+
+Shapes: B samples, C centres of a step, D feature values, K centres of a chunk.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from facemargin.planning.hardware import Device
+from facemargin.planning.head_shape import HeadShape
+from facemargin.planning.job import MarginFacts
+
+Implementation = Literal["eager", "chunked", "recomputed", "triton"]
+"""As of `create_head`: whole matrices; in chunks whose cosines are kept as far as there is room, or hardly; fused."""
+
+_FLOAT = 4
+
+# B×C float32 matrices that eager holds at its peak, masks included; more where negatives are re-weighted, and where
+# the scale has a gradient.
+_EAGER_MATRICES, _EAGER_REWEIGHTED, _EAGER_LEARNED_SCALE = 4.5, 1.75, 1.0
+# Eager's peak in W's size, when the normalised centres' gradient becomes the centres'.
+_EAGER_CENTRES = 4
+# Up to so many cosines "auto" is eager.
+LARGEST_EAGER_PRODUCT = 2**24
+# Cosines of a chunk, and bytes of them that are kept from forward to backward (heads/chunked.py).
+CHUNK_COSINES = {"cuda": 2**26, "cpu": 2**19}
+KEPT_BYTES = {"cuda": 2**32, "cpu": 2**30}
+KEPT_BYTES_RECOMPUTED = 2**25
+# Entries of Triton's workspace, and the centres that it is for at most (heads/triton.py).
+TRITON_ENTRIES, TRITON_CLASSES = 2**24, 2**16
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """classes: K. kept: centres, whole chunks of them, whose cosines stay until the backward pass."""
+
+    classes: int
+    kept: int
+
+
+def chosen_implementation(wanted: Implementation | Literal["auto"], shape: HeadShape) -> Implementation:
+    """What "auto" takes for this shape, or what is wanted."""
+    if wanted != "auto":
+        return wanted
+    return "eager" if shape.cosines <= LARGEST_EAGER_PRODUCT else "chunked"
+
+
+def chunks_of(shape: HeadShape, implementation: Implementation, device: Device = "cuda") -> Chunks:
+    """How "chunked" or "recomputed" divides the work."""
+    classes = max(256, CHUNK_COSINES[device] // shape.samples // 64 * 64)
+    kept_bytes = KEPT_BYTES[device] if implementation == "chunked" else KEPT_BYTES_RECOMPUTED
+    kept = kept_bytes // (_FLOAT * shape.samples) // classes * classes
+    return Chunks(min(classes, shape.active_rows), min(kept, shape.active_rows))
+
+
+def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implementation, device: Device = "cuda") -> int:
+    """Peak bytes."""
+    centres = shape.active_rows * shape.embedding_size
+    features = shape.samples * shape.embedding_size
+    if implementation == "eager":
+        matrices = _EAGER_MATRICES + _EAGER_REWEIGHTED * margin.reweights_negatives
+        matrices += _EAGER_LEARNED_SCALE * margin.learned_scale
+        values = max(matrices * shape.cosines, _EAGER_CENTRES * centres)
+        feature_copies = 3
+    elif implementation == "triton":
+        workspace = min(TRITON_ENTRIES // shape.samples, TRITON_CLASSES, shape.active_rows)
+        values = workspace * shape.samples + shape.active_rows
+        feature_copies = 3
+    else:
+        chunks = chunks_of(shape, implementation, device)
+        # Exponentials and their product with the cosines; cosines that are not kept; replaced ones, slopes and a mask.
+        scratch = 2 + (chunks.kept < shape.active_rows) + 2.25 * margin.reweights_negatives
+        values = (chunks.kept + scratch * chunks.classes) * shape.samples + shape.active_rows
+        feature_copies = 6
+    if margin.needs_centres:
+        # The gradient of the samples' own centres is as large as all of them until it is added to the others'.
+        values += centres + features
+    return int(_FLOAT * (values + feature_copies * features))

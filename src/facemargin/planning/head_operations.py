@@ -1,0 +1,46 @@
+"""What the head computes and moves in a step, by implementation of `softmax_terms`.
+
+Passes over B×C matrices, and over W and its gradient, are counted as reads and writes of float32 values; the tests
+count those of the real head. A GPU's chunks are larger than its cache; a CPU's are not, its memory sees none of them.
+Shapes: B samples, C centres of a step, D feature values.
+"""
+
+from facemargin.planning.hardware import Device
+from facemargin.planning.head_buffers import Implementation, chunks_of
+from facemargin.planning.head_shape import HeadShape
+from facemargin.planning.job import MarginFacts
+from facemargin.planning.machine import Operation
+
+_FLOAT = 4
+
+# Passes over B×C beside the products' own; more where negatives are re-weighted, and where the scale has a gradient.
+_PASSES = {"eager": 28.5, "chunked": 18, "recomputed": 18, "triton": 0}
+_PASSES_REWEIGHTED = {"eager": 37.0, "chunked": 40.75, "recomputed": 40.75, "triton": 0}
+_PASSES_LEARNED_SCALE = {"eager": 4, "chunked": 1, "recomputed": 1, "triton": 0}
+# Passes over W or its gradient, likewise: norms, and what lies along a centre taken from its gradient; more where the
+# samples' own centres have a gradient of their own.
+_CENTRE_PASSES = {"eager": 24, "chunked": 4, "recomputed": 4, "triton": 4}
+_CENTRE_PASSES_OWN = 5
+
+
+def head_operations(
+    shape: HeadShape, margin: MarginFacts, implementation: Implementation, device: Device = "cuda"
+) -> list[Operation]:
+    """The products x·Wᵀ, G·W and Gᵀ·x, the passes beside them, and the cosines once more where they are not kept."""
+    features, centres = (_FLOAT * rows * shape.embedding_size for rows in (shape.samples, shape.active_rows))
+    cached = device == "cpu" and implementation != "eager"
+    matrix = 0 if cached else _FLOAT * shape.cosines
+    flops = 2 * shape.cosines * shape.embedding_size
+    product = Operation(flops, features + centres + matrix)
+    passes = _PASSES[implementation]
+    passes += _PASSES_REWEIGHTED[implementation] * margin.reweights_negatives
+    passes += _PASSES_LEARNED_SCALE[implementation] * margin.learned_scale
+    operations = [product] * 3
+    if implementation == "triton":
+        operations.append(Operation(flops, features + centres))  # the statistics, of which no matrix is written
+    elif implementation != "eager":
+        again = 1 - chunks_of(shape, implementation, device).kept / max(shape.active_rows, 1)
+        operations.append(Operation(again * flops, again * product.bytes))
+        passes += 2 * again
+    centre_passes = _CENTRE_PASSES[implementation] + _CENTRE_PASSES_OWN * margin.needs_centres
+    return [*operations, Operation(0, passes * matrix), Operation(0, centre_passes * centres)]

@@ -1,0 +1,51 @@
+"""Loss scaling for fp16, decided once for all processes.
+
+(torch's GradScaler decides for every optimizer and every process by itself. Here the norm of the whole gradient, which
+all processes know, says whether it overflowed, so that none skips a step alone.)
+"""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_GROWTH, _BACKOFF = 2.0, 0.5
+
+
+class LossScale:
+    """The factor on a loss that keeps small fp16 gradients from vanishing; 1, and nothing done, unless `enabled`.
+
+    It doubles after `growth_interval` steps without an overflow, and halves at every overflow.
+    """
+
+    def __init__(self, enabled: bool, scale: float = 65536.0, growth_interval: int = 2000) -> None:
+        self.enabled = enabled
+        self.scale = scale if enabled else 1.0
+        self.growth_interval = growth_interval
+        self._good_steps = 0
+
+    @torch.no_grad()
+    def unscale_(self, gradients: list[Tensor]) -> None:
+        """Divide the gradients by the scale."""
+        if self.enabled and gradients:
+            torch._foreach_div_(gradients, self.scale)
+
+    def update(self, finite: bool) -> None:
+        """Adapt the scale to whether the last gradient was finite."""
+        if not self.enabled:
+            return
+        self._good_steps = self._good_steps + 1 if finite else 0
+        if not finite:
+            self.scale *= _BACKOFF
+        elif self._good_steps == self.growth_interval:
+            self.scale *= _GROWTH
+            self._good_steps = 0
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"enabled": self.enabled, "scale": self.scale, "good_steps": self._good_steps}
+
+    def load_state_dict(self, saved: dict[str, Any]) -> None:
+        """Continue from `saved`; KeyError or ValueError if it is not that of such a scale."""
+        if saved["enabled"] != self.enabled:
+            raise ValueError("its loss was scaled and this one's is not, or the other way round")
+        self.scale, self._good_steps = saved["scale"], saved["good_steps"]

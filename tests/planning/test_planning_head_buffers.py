@@ -1,0 +1,132 @@
+"""The head's buffers and memory traffic against those of real heads on the CPU."""
+
+import sys
+
+import pytest
+import torch
+from memory_profile import peak_memory
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+
+from facemargin.heads import chunked, create_head, triton
+from facemargin.heads.softmax_terms import IMPLEMENTATIONS, shard_terms
+from facemargin.planning import head_buffers as planned
+from facemargin.planning.head_operations import head_operations
+from facemargin.planning.head_shape import HeadShape
+from facemargin.planning.job import margin_facts
+
+# A constant margin, one that re-weights negatives, one with a learned scale, one with that and the centres themselves.
+MARGINS = ["funface", "curricularface", "sphereface", "lh2face"]
+# (B, C, D): the cosines beside the centres from a quarter to eight times as many.
+SHAPES = [(64, 20_000, 32), (64, 20_000, 128), (256, 60_000, 32), (512, 3_000, 128), (16, 60_000, 64)]
+
+
+@pytest.fixture(autouse=True)
+def all_implementations(monkeypatch):
+    """Whether or not recipes may name it already."""
+    monkeypatch.setitem(IMPLEMENTATIONS, "recomputed", chunked.softmax_terms_recomputed)
+
+
+def step_of(margin, implementation, samples, classes, size):
+    """A function that does a head's forward and backward pass, and the head."""
+    head = create_head(margin, classes, size, implementation=implementation)
+    features = torch.randn(samples, size, requires_grad=True)
+    labels = torch.arange(samples)
+
+    def step():
+        head(features, labels).loss.backward()
+
+    return step, head
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("margin", MARGINS)
+@pytest.mark.parametrize("implementation", ["eager", "chunked", "recomputed"])
+def test_buffers_are_the_peak_of_a_real_step(implementation, margin, shape):
+    samples, classes, size = shape
+    if implementation == "eager" and samples * classes > 2**23:
+        pytest.skip("a whole matrix of that size is not what eager is for")
+    step, head = step_of(margin, implementation, *shape)
+    measured = peak_memory(step) - head.weight.nbytes  # the gradient
+    counted = planned.head_buffers(
+        HeadShape(classes, classes, samples, size, gathered=False), margin_facts(margin), implementation, "cpu"
+    )
+    assert measured == pytest.approx(counted, rel=0.05)
+
+
+def test_recomputed_is_bounded_and_chunked_keeps_the_cosines():
+    facts = margin_facts("funface")
+    shape = HeadShape(10**7, 10**7, 512, 16, gathered=False)
+    beside = 4 * (shape.rows + 6 * shape.samples * 16)
+    recomputed = planned.head_buffers(shape, facts, "recomputed", "cpu") - beside
+    assert 2**25 < recomputed < 2**26
+    small = HeadShape(100_000, 100_000, 512, 16, gathered=False)
+    beside = 4 * (small.rows + 6 * small.samples * 16)
+    chunked_bytes = planned.head_buffers(small, facts, "chunked", "cpu") - beside
+    assert 0 <= chunked_bytes - 4 * small.cosines <= 2 * 4 * 2**19
+    # Never more than its share: the plan's largest is 4 GB of cosines and three chunks of 256 MB.
+    assert planned.head_buffers(shape, facts, "chunked") < 2**32 + 3 * 2**28 + 4 * shape.rows + 2**20
+
+
+def test_triton_s_workspace_is_bounded():
+    facts = margin_facts("arcface")
+    for samples, classes in ((512, 10**7), (16_384, 10**6), (64, 1000)):
+        counted = planned.head_buffers(HeadShape(classes, classes, samples, 16, False), facts, "triton")
+        beside = 4 * (classes + 3 * samples * 16)
+        assert 0 < counted - beside <= min(2**26, 4 * samples * classes)
+
+
+def test_sizes_are_those_of_the_heads():
+    assert planned.CHUNK_COSINES == chunked._CHUNK_COSINES
+    assert planned.KEPT_BYTES == chunked._KEPT_BYTES
+    assert planned.KEPT_BYTES_RECOMPUTED == chunked._KEPT_BYTES_BOUNDED
+    assert (planned.TRITON_ENTRIES, planned.TRITON_CLASSES) == (triton._CHUNK_ENTRIES, triton._LARGEST_CHUNK)
+    assert planned.LARGEST_EAGER_PRODUCT == sys.modules[shard_terms.__module__]._LARGEST_EAGER_PRODUCT
+    assert set(IMPLEMENTATIONS) == set(planned.Implementation.__args__)
+
+
+class Traffic(TorchDispatchMode):
+    """Bytes that the operations within read and write, but for those that touch only a sample's places in a matrix."""
+
+    def __init__(self):
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        result = function(*args, **(kwargs or {}))
+        name = function._schema.name
+        if function.namespace == "aten" and not function.is_view and not any(w in name for w in ("empty", "index")):
+            read = [value for key, value in (kwargs or {}).items() if key != "out"]
+            tensors = [value for value in tree_leaves((args, read, result)) if isinstance(value, torch.Tensor)]
+            self.bytes += sum(tensor.nbytes for tensor in tensors)
+        return result
+
+
+@pytest.mark.parametrize("shape", [(128, 20_000, 32), (64, 20_000, 128)], ids=str)
+@pytest.mark.parametrize("margin", MARGINS)
+@pytest.mark.parametrize("implementation", ["eager", "chunked"])
+def test_the_traffic_is_that_of_a_real_step(implementation, margin, shape):
+    samples, classes, size = shape
+    step, _ = step_of(margin, implementation, *shape)
+    with Traffic() as traffic:
+        step()
+    # A matrix that stays in a CPU's cache is read and written all the same: a GPU's plan counts it.
+    operations = head_operations(
+        HeadShape(classes, classes, samples, size, gathered=False), margin_facts(margin), implementation
+    )
+    assert sum(operation.bytes for operation in operations) == pytest.approx(traffic.bytes, rel=0.05)
+
+
+def test_products_are_three_and_one_more_where_cosines_are_not_kept():
+    shape = HeadShape(10**7, 10**7, 512, 512, gathered=False)
+    facts = margin_facts("adaface")
+    products = {
+        name: sum(o.flops for o in head_operations(shape, facts, name)) / (2 * 512 * 10**7 * 512)
+        for name in ("eager", "chunked", "recomputed", "triton")
+    }
+    kept = 2**32 / (4 * 512 * 10**7)
+    assert products["eager"] == 3 and products["triton"] == 4
+    assert products["chunked"] == pytest.approx(4 - kept, abs=0.02)
+    assert 3.95 < products["recomputed"] <= 4
+    on_cpu = head_operations(shape, facts, "chunked", "cpu")
+    assert sum(o.bytes for o in on_cpu) < 10 * 4 * 10**7 * 512
