@@ -37,7 +37,7 @@ def softmax_terms_chunked(
 
     Of the chunks, the first that fit into `kept_bytes` are kept (1 GB by default, 4 GB on CUDA); the others' cosines
     are computed again, in the same way, so that the gradients do not depend on `kept_bytes` by a single bit.
-    `chunk_classes`, by default such that a chunk holds 2 MB of float32 cosines (256 MB on CUDA), changes their rounding.
+    `chunk_classes`, by default such that a chunk holds 2 MB of float32 cosines (256 MB on CUDA), changes the rounding.
     """
     device = x_BD.device.type
     if chunk_classes is None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from facemargin.errors import ConfigError, DataError
-from facemargin.heads.chunked import softmax_terms_chunked
+from facemargin.heads.chunked import softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.normalisation import nonzero, row_norms, unit_rows
 from facemargin.heads.triton import softmax_terms_triton
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
@@ -92,6 +92,7 @@ def softmax_terms_eager(
 IMPLEMENTATIONS: dict[str, Callable[..., SoftmaxTerms]] = {
     "eager": softmax_terms_eager,
     "chunked": softmax_terms_chunked,
+    "recomputed": softmax_terms_recomputed,
     "triton": softmax_terms_triton,
 }
 

@@ -5,7 +5,8 @@ reduce-scatter starts from. Of it a process sends (and receives), in a ring of P
 
     all-reduce 2·(P − 1)/P · bytes      all-gather, reduce-scatter (P − 1)/P · bytes
 
-A step is one pass (no accumulation). A few scalars, such as the gradient's norm, are left out.
+A step is one pass (no accumulation). A few numbers are left out: the gradient's norm, the log's means, and which
+parameters a pass used.
 Shapes: B samples of the global batch, P processes, C classes, D feature values.
 """
 

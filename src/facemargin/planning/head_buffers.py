@@ -70,7 +70,8 @@ def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implemen
         chunks = chunks_of(shape, implementation, device)
         # Exponentials and their product with the cosines; cosines that are not kept; replaced ones, slopes and a mask.
         scratch = 2 + (chunks.kept < shape.active_rows) + 2.25 * margin.reweights_negatives
-        values = (chunks.kept + scratch * chunks.classes) * shape.samples + shape.active_rows
+        values = (chunks.kept + scratch * chunks.classes) * shape.samples
+        values += 2 * shape.active_rows + chunks.classes  # of the centres' norms
         feature_copies = 6
     if margin.needs_centres:
         # The gradient of the samples' own centres is as large as all of them until it is added to the others'.
