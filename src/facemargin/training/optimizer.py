@@ -24,6 +24,8 @@ def create_optimizer(config: OptimizerConfig, modules: Iterable[nn.Module]) -> t
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": spared, "weight_decay": 0.0},
     ]
+    # On CUDA the other forms copy every gradient once for the weight decay, the centres' too.
+    fused = any(parameter.is_cuda for parameter in decayed)
     if config.name == "sgd":
-        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=True)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=True)
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=fused)
+    return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)

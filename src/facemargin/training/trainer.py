@@ -47,9 +47,7 @@ def train(recipe: Recipe, output: Path, resume: bool = False, console: Console |
     with run_processes(recipe.device) as processes:
         console = (console or Console()) if processes.is_main else Console(quiet=True)
         if processes.device.type == "cuda":
-            torch.set_float32_matmul_precision(
-                "high"
-            )  # TF32, several times as fast
+            torch.set_float32_matmul_precision("high")  # TF32, several times as fast
         return _train(recipe, output, resume or restarted(processes), console, processes)
 
 
