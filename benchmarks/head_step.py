@@ -1,7 +1,9 @@
 """The head's forward and backward against the bare matrix products and the plain dense formulation.
 
-Claims: the chunked FunFace head takes at most 1.35 times the three products x·Wᵀ, G·W, Gᵀ·x that nothing can do without,
-with one B×C matrix, and at most 1.7 times with 64 MB (D = 512, float32). Shapes: B samples, C classes, D feature values.
+Claims: the chunked FunFace head takes at most 1.35 times the three products x·Wᵀ, G·W, Gᵀ·x that nothing can do
+without, with one B×C matrix, and at most 1.7 times with 64 MB (float32).
+
+Shapes: B samples, C classes, D feature values.
 """
 
 import sys
