@@ -70,12 +70,12 @@ class RowsOfProcesses:
 
 def gather_for_products(own: Tensor, rows: RowsOfProcesses) -> Tensor:
     """All processes' rows, (B, …), for products with each one's own centres: gradients are summed over processes."""
-    return own if rows.group is None else _GatherForProducts.apply(own, rows)
+    return own if rows.group is None else _Gather.apply(own, rows, True)
 
 
 def gather_for_margin(own: Tensor, rows: RowsOfProcesses) -> Tensor:
     """All processes' rows, (B, …), for what every process computes alike: each one keeps its own rows' gradient."""
-    return own if rows.group is None else _GatherForMargin.apply(own, rows)
+    return own if rows.group is None else _Gather.apply(own, rows, False)
 
 
 def copy_for_products(values: Tensor, group: Group) -> Tensor:
@@ -88,28 +88,16 @@ def sum_for_margin(values: Tensor, group: Group) -> Tensor:
     return values if group is None else _SumForMargin.apply(values, group)
 
 
-class _GatherForProducts(torch.autograd.Function):
+class _Gather(torch.autograd.Function):
     @staticmethod
-    def forward(ctx: Any, own: Tensor, rows: RowsOfProcesses) -> Tensor:
-        ctx.rows = rows
+    def forward(ctx: Any, own: Tensor, rows: RowsOfProcesses, sums_gradients: bool) -> Tensor:
+        ctx.rows, ctx.sums_gradients = rows, sums_gradients
         return rows.gather(own)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return ctx.rows.sum_scatter(gradient), None
-
-
-class _GatherForMargin(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, own: Tensor, rows: RowsOfProcesses) -> Tensor:
-        ctx.rows = rows
-        return rows.gather(own)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        return gradient[ctx.rows.own], None
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
+        return ctx.rows.sum_scatter(gradient) if ctx.sums_gradients else gradient[ctx.rows.own], None, None
 
 
 class _CopyForProducts(torch.autograd.Function):
