@@ -7,6 +7,8 @@ from pathlib import Path
 from rich.console import Console
 
 from facemargin.commands.arguments import parse_with_recipe
+from facemargin.commands.profile_table import print_profile
+from facemargin.training.profile import profile_training
 from facemargin.training.recipe import load_recipe
 from facemargin.training.trainer import train
 
@@ -24,6 +26,10 @@ class Arguments:
     """Continue the run in the folder from its last checkpoint, exactly; starts it where there is none."""
     fields: bool = False
     """List the recipe's fields with their values, and stop."""
+    profile: bool = False
+    """Train a few steps, say where the time goes, and stop; nothing is written."""
+    profile_steps: int = 20
+    """How many steps --profile measures."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -31,5 +37,10 @@ def main(arguments: Sequence[str]) -> int:
     if own.fields:
         load_recipe(name, [*overrides, "--help"])
     recipe = load_recipe(name, overrides)
+    if own.profile:
+        profile = profile_training(recipe, own.profile_steps)
+        if profile is not None:
+            print_profile(profile, Console())
+        return 0
     output = own.output or Path("runs") / Path(name).stem
     return 0 if train(recipe, output, own.resume, Console()) else _INTERRUPTED

@@ -16,11 +16,31 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from facemargin.timing import section
+
 Group: TypeAlias = "dist.ProcessGroup | None"
 
 # torch 2.12 renamed them.
-all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
-reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+_all_gather = getattr(dist, "all_gather_single", None) or dist.all_gather_into_tensor
+_reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_scatter_tensor
+
+
+@section("communication")
+def all_gather(gathered: Tensor, own: Tensor, group: Group) -> None:
+    """Every process's `own` (b, …), one after another in `gathered` (P·b, …)."""
+    _all_gather(gathered, own, group=group)
+
+
+@section("communication")
+def reduce_scatter(own: Tensor, partial: Tensor, group: Group) -> None:
+    """This process's rows of the sum of every process's `partial` (P·b, …), in `own` (b, …)."""
+    _reduce_scatter(own, partial, group=group)
+
+
+@section("communication")
+def all_reduce(values: Tensor, group: Group) -> None:
+    """The sum of every process's `values`, in their place."""
+    dist.all_reduce(values, group=group)
 
 
 @dataclass(frozen=True)
@@ -110,7 +130,7 @@ class _CopyForProducts(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
         gradient = gradient.contiguous().clone()
-        dist.all_reduce(gradient, group=ctx.group)
+        all_reduce(gradient, group=ctx.group)
         return gradient, None
 
 
@@ -118,7 +138,7 @@ class _SumForMargin(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup) -> Tensor:
         total = values.contiguous().clone()
-        dist.all_reduce(total, group=group)
+        all_reduce(total, group=group)
         return total
 
     @staticmethod

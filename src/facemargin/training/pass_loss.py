@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from facemargin.heads import HeadOutput
 from facemargin.quality.crfiqa import quality_loss
 from facemargin.reconstruction import reconstruction_losses
+from facemargin.timing import section, switch_section
 from facemargin.training.config import SMALLEST_PASS, QualityConfig
 from facemargin.training.reconstruction_loss import canonical_loss
 from facemargin.training.state import TrainingState
@@ -68,12 +69,15 @@ def pass_loss(state: TrainingState, images_MCHW: Tensor, labels_M: Tensor) -> Pa
 def _pass_loss(state: TrainingState, images_MCHW: Tensor, labels_M: Tensor) -> PassLoss:
     config = state.recipe.reconstruction
     if state.head is None:
-        with state.autocast():
+        with section("backbone"), state.autocast():
             reconstruction = state.replica(images_MCHW)
         return PassLoss({}, {}, reconstruction_losses(images_MCHW, reconstruction, config), None)
-    with state.autocast():
+    with section("backbone"), state.autocast():
         recognised = state.replica(images_MCHW)
-    out = state.head(recognised.features_BD[: len(labels_M)], labels_M)
+    # The backward pass comes to the backbone when the features have their gradient.
+    recognised.features_BD.register_hook(lambda _: switch_section("backbone"))
+    with section("head"):
+        out = state.head(recognised.features_BD[: len(labels_M)], labels_M)
     head_parts, label_parts, image_parts = dict(out.parts), {}, {}
     if recognised.quality_B is not None:
         label_parts["quality"] = _quality_loss(state.recipe.quality, out, recognised.quality_B[: len(labels_M)])

@@ -14,7 +14,8 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
 from facemargin.errors import ConfigError, FacemarginError
-from facemargin.heads.collectives import Group
+from facemargin.heads.collectives import Group, all_reduce
+from facemargin.timing import section, switch_section
 from facemargin.training.device import training_device
 
 T = TypeVar("T")
@@ -55,7 +56,7 @@ class Processes:
         if self.group is None:
             return values
         total = torch.tensor(values, dtype=torch.float64, device=self.device)
-        dist.all_reduce(total, group=self.group)
+        all_reduce(total, group=self.group)
         return total.tolist()
 
     def average_(self, tensors: list[Tensor]) -> None:
@@ -63,7 +64,7 @@ class Processes:
         if self.group is None or not tensors:
             return
         flat = torch.cat([tensor.detach().flatten().double() for tensor in tensors])
-        dist.all_reduce(flat, group=self.group)
+        all_reduce(flat, group=self.group)
         flat /= self.size
         for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
             tensor.copy_(mean.view_as(tensor))
@@ -73,7 +74,8 @@ class Processes:
         if self.group is None:
             return [value]
         gathered: list[Any] = [None] * self.size
-        dist.all_gather_object(gathered, value, group=self.group)
+        with section("communication"):
+            dist.all_gather_object(gathered, value, group=self.group)
         return gathered
 
     def on_main(self, function: Callable[[], T]) -> T:
@@ -140,6 +142,8 @@ def _sum_gradients(
 ) -> torch.futures.Future[Tensor]:
     work = dist.all_reduce(bucket.buffer(), group=group, async_op=True)
     assert work is not None
+    if bucket.is_last():
+        switch_section("communication")  # the backward pass is through: all that is left is waiting for the sums
     return work.get_future().then(lambda future: future.value()[0])
 
 

@@ -15,6 +15,7 @@ from facemargin.data.pixels import normalise
 from facemargin.data.sampler import process_slice
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError
+from facemargin.timing import section
 from facemargin.training.gradient_norm import clip_, global_gradient_norm
 from facemargin.training.pass_loss import PassLoss, Shares, StepTotals, pass_loss
 from facemargin.training.state import TrainingState
@@ -49,8 +50,9 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
     state.optimizer.zero_grad(set_to_none=True)
-    images_BCHW = _network_input(state, batch)
-    labels_B = batch.labels_B.to(state.device, non_blocking=True)
+    with section("transfer"):
+        images_BCHW = _network_input(state, batch)
+        labels_B = batch.labels_B.to(state.device, non_blocking=True)
     if state.head is not None:
         state.head.begin_step(labels_B)
     images, labelled = state.processes.sum([len(batch), int((batch.labels_B >= 0).sum())])
@@ -66,18 +68,20 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
             num_labelled = one.head.num_labelled if one.head is not None else num_own
             share = one.shared(num_labelled, num_own, len(labels_M), totals)
             loss = torch.stack([*share.everywhere.values(), *share.here.values()]).sum()
-            (loss * state.scaler.scale).backward()
+            with section("backbone" if one.head is None else "head"):
+                (loss * state.scaler.scale).backward()
         losses.append(one)
         shares.append(share)
     parts, sample_means = _means(state, losses, shares)
     loss_value = sum(parts.values())
     if not math.isfinite(loss_value):
         raise NonFiniteLossError(_loss_advice(state, loss_value, losses))
-    gradient_norm = _update(state, learning_rate)
-    state.processes.average_([b for b in state.recogniser.buffers() if b.is_floating_point()])
-    state.step += 1
-    if state.average is not None:
-        state.average.update(state.recogniser)
+    with section("optimizer"):
+        gradient_norm = _update(state, learning_rate)
+        state.processes.average_([b for b in state.recogniser.buffers() if b.is_floating_point()])
+        state.step += 1
+        if state.average is not None:
+            state.average.update(state.recogniser)
     return StepResult(loss_value, parts, gradient_norm, sample_means)
 
 

@@ -6,23 +6,21 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.markup import escape
-from torch.utils.data import DataLoader
 
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.overlap import identity_overlap
-from facemargin.data.sampler import EpochBatchSampler
 from facemargin.data.source import LabelledImages
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
-from facemargin.data.training_set import CorruptImageLog, TrainingBatch, TrainingSet, single_threaded_opencv
+from facemargin.data.training_set import CorruptImageLog, TrainingBatch
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, NonFiniteLossError
+from facemargin.training.batches import TrainingBatches
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint
 from facemargin.training.config import SMALLEST_PASS, Recipe
-from facemargin.training.interrupt import Interruption, ignore_interrupts, interruptible
+from facemargin.training.interrupt import Interruption, interruptible
 from facemargin.training.metrics_log import MetricsLog
 from facemargin.training.processes import Processes, restarted, run_processes
 from facemargin.training.progress import TrainingProgress, training_progress
-from facemargin.training.recipe import model_info
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.schedule import learning_rate_factor
 from facemargin.training.state import TrainingState
@@ -112,29 +110,9 @@ class _Run:
         console: Console,
     ) -> None:
         self.recipe, self.folder, self.state, self.sets, self.console = recipe, folder, state, sets, console
-        size = model_info(recipe).input_size
-        where = recipe.data.augment_on
-        on_device = where == "device" or (where == "auto" and state.device.type == "cuda")
-        self.training_set = TrainingSet(
-            images,
-            size,
-            recipe.augmentation,
-            recipe.seed,
-            recipe.data.cache_decoded,
-            apply_augmentation=not on_device,
-        )
         self.processes = state.processes
-        self.sampler = EpochBatchSampler(
-            len(images),
-            recipe.batch_size,
-            recipe.seed,
-            recipe.epochs,
-            state.step,
-            rank=self.processes.rank,
-            processes=self.processes.size,
-            passes=recipe.accumulation_steps,
-        )
-        self.steps_per_epoch = self.sampler.steps_per_epoch
+        self.batches = TrainingBatches(images, state)
+        self.steps_per_epoch = self.batches.steps_per_epoch
         self.last_step = recipe.epochs * self.steps_per_epoch
         # One process logs; only it may cut off the rows of steps that are taken again.
         main = self.processes.is_main
@@ -150,7 +128,7 @@ class _Run:
             interruptible(once=self.processes.group is None) as interruption,
             training_progress(self.console, first, self.last_step, self.steps_per_epoch) as progress,
         ):
-            for batch in self._loader():
+            for batch in self.batches.loader():
                 stop = self._step(batch, progress, interruption)
                 if self._is_checkpoint_step() or stop:
                     self._checkpoint()
@@ -160,18 +138,6 @@ class _Run:
         self.folder.export(self.state)
         self._say_finished(progress, first)
         return True
-
-    def _loader(self) -> "DataLoader[TrainingBatch]":
-        workers = self.recipe.data.workers
-        return DataLoader(
-            self.training_set,  # type: ignore[arg-type]
-            batch_sampler=self.sampler,
-            collate_fn=self.training_set.collate,
-            num_workers=workers,
-            worker_init_fn=_start_worker if workers else None,
-            pin_memory=self.state.device.type == "cuda",
-            prefetch_factor=4 if workers else None,
-        )
 
     def _step(self, batch: TrainingBatch, progress: TrainingProgress, interruption: Interruption) -> bool:
         """One step; whether to stop: because a signal came, of several processes to one of them before the step."""
@@ -260,8 +226,3 @@ class _Run:
         rate = f" at {progress.images_per_second:,.0f} images/s" if self.state.step > first else ""
         text = f"trained {self.state.step} steps{rate}; model in {self.folder.model}"
         self.console.print(text, highlight=False, markup=False)
-
-
-def _start_worker(worker_id: int) -> None:
-    ignore_interrupts()
-    single_threaded_opencv(worker_id)
