@@ -38,7 +38,7 @@ def _color_jitter(image, config, generator):
             image = np.clip(np.rint(values * contrast + (1 - contrast) * mean), 0, 255).astype(np.uint8)[image]
         elif step == 2:
             image = cv2.addWeighted(image, saturation, _grayscale(image, config, generator), 1 - saturation, 0)
-        else:
+        elif round(turn * 256):
             image_hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
             image_hsv[..., 0] = (image_hsv[..., 0].astype(int) + round(turn * 256)) % 256
             image = cv2.cvtColor(image_hsv, cv2.COLOR_HSV2RGB_FULL)

@@ -122,6 +122,12 @@ def test_saturation_and_hue_leave_grey_alone_and_keep_luma_or_value():
         assert np.abs(image @ luma - middle @ luma).max() <= 2
 
 
+def test_a_hue_that_is_not_turned_changes_nothing():
+    image = smooth_image(0, 24, 20)
+    config = only("color_jitter", brightness=0.0, contrast=0.0, saturation=0.0, hue=0.0)
+    assert all(np.array_equal(one, image) for one in drawn(image, config, 5))
+
+
 def test_hue_turns_the_colour_circle():
     red = np.zeros((4, 4, 3), np.uint8)
     red[..., 0] = 200

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from sample_images import encode, smooth_image
 
 from facemargin.data.bin import load_bin
+from facemargin.data.decode import decode_image
 from facemargin.errors import CorruptImageError, DataError
 
 IMAGES = [encode(smooth_image(seed)) for seed in range(40)]
@@ -100,6 +102,141 @@ def test_admitted_names_cannot_be_turned_to_other_ends(tmp_path, content):
         load(tmp_path, content)
 
 
+def as_arrays(images: list[bytes]) -> list[np.ndarray]:
+    """As OpenCV's imencode returns them: some (n,), some (n, 1)."""
+    arrays = [np.frombuffer(image, dtype=np.uint8) for image in images]
+    return [array[:, None] if number % 2 else array.copy() for number, array in enumerate(arrays)]
+
+
+def as_object_array(values: list) -> np.ndarray:
+    array = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array
+
+
+IMAGE_FORMS = {
+    "uint8 arrays": as_arrays(IMAGES),
+    "numpy bytes": [np.bytes_(image) for image in IMAGES],
+    "an object array": as_object_array(IMAGES),
+    "an object array of arrays": as_object_array(as_arrays(IMAGES)),
+    "a bytes array": np.array(IMAGES),
+}
+SAME_FORMS = {
+    "a bool array": np.array(SAME),
+    "an object array": np.array(SAME, dtype=object),
+    "a big-endian array": np.array(SAME, dtype=">i4"),
+    "integers": [np.int64(value) for value in SAME],
+    "a uint8 array": np.array(SAME, dtype=np.uint8),
+}
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+def test_numpy_scalars_and_arrays_of_every_protocol(tmp_path, protocol):
+    for images in IMAGE_FORMS.values():
+        assert_holds_the_pairs(load(tmp_path, pickle.dumps((images, SAME), protocol)))
+    for same in SAME_FORMS.values():
+        assert_holds_the_pairs(load(tmp_path, pickle.dumps((IMAGES, same), protocol)))
+
+
+def test_an_image_that_is_stored_once_is_read_once(tmp_path):
+    one, two, three = IMAGES[:3]
+    pairs = load(tmp_path, pickle.dumps(([one, two, one, three], [True, False])))
+    assert len(pairs.images) == 3
+    np.testing.assert_array_equal([pairs.first_K, pairs.second_K], [[0, 0], [1, 2]])
+    assert [pairs.images.describe(index)[-7:] for index in range(3)] == ["image 0", "image 1", "image 3"]
+    np.testing.assert_array_equal(pairs.images.read(2), decode_image(three, ""))
+
+
+@pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
+@pytest.mark.parametrize(
+    "value",
+    [np.float32(1), np.zeros(3), np.array(["text"]), np.zeros(2, dtype="V8"), np.datetime64("2020-01-01"), {1}, 1j],
+    ids=repr,
+)
+def test_other_values_are_refused(tmp_path, protocol, value):
+    with pytest.raises(DataError, match=r"faces\.bin.*(it holds|it refers to|pickle instruction)"):
+        load(tmp_path, pickle.dumps((IMAGES, [*SAME[:-1], value]), protocol))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        ([np.zeros((112, 112, 3), np.uint8)] * 40, "array of 3 dimensions"),
+        ([np.zeros((112, 112), np.uint8)] * 40, r"array of shape \(112, 112\).* encoded images"),
+        ([np.zeros(9, np.int64)] * 40, "image 0: holds ndarray"),
+        (np.array([b"short"] * 40), "strings of 5 bytes, too short"),
+        (np.zeros(40, np.uint8), "expected a list of encoded images"),
+    ],
+)
+def test_arrays_that_are_no_images_are_refused(tmp_path, images, message):
+    with pytest.raises(DataError, match=rf"faces\.bin.*{message}"):
+        load(tmp_path, pickle.dumps((images, SAME)))
+
+
+TYPE_U1 = b"cnumpy\ndtype\n(U\x02u1\x89\x88tR(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\0tb"
+TEXT = b"X" + (10**5).to_bytes(4, "little") + b"a" * 10**5 + b"\x94"
+EMPTY_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U\x01btR"
+
+
+@pytest.mark.parametrize(
+    ("program", "message"),
+    [
+        (b"(" * 10**6, "nested more deeply"),
+        (b"]" * 10**6, "far more objects"),
+        (b"K\x01" + b"\x85" * 10**6, "far more objects"),
+        (TEXT + 10**3 * (b"c_codecs\nencode\nj\0\0\0\0U\x06latin1\x86R"), "far more objects"),
+        (b"Nr\xff\xff\xff\x7f.", r"holds a NoneType"),  # memo entry two thousand million
+        (EMPTY_ARRAY + b"(K\x01J\xff\xff\xff\x7f\x85" + TYPE_U1 + b"\x89U\x01atb.", "without as much data"),
+        (EMPTY_ARRAY + b"(K\x01J\xff\xff\xff\x7fK\0\x86" + TYPE_U1 + b"\x89U\x01atb.", "expected one dimension"),
+        (EMPTY_ARRAY + b"(K\x01" + b"L" + b"9" * 10**5 + b"L\n\x85" + TYPE_U1 + b"\x89U\x01atb.", "4300"),
+        (EMPTY_ARRAY + b"}b.", "pickle instruction"),
+        (TYPE_U1 + b"Nb.", "without a byte order"),
+        (b"]U\x01ab.", "sets the state of a list"),
+        (b"cnumpy\ndtype\nU\x01ab.", "sets the state of a type"),
+        (b"K\x01)R.", "calls a int"),
+        (b"c__builtin__\nbytes\n(J\xff\xff\xff\x7ftR.", "takes 0 positional arguments"),
+        (b"(\x94h\0h\0h\0t.", "values that are not there"),
+        (b"\x93.", "values that are not there"),
+        (b"cbuiltins\ngetattr\n.", r"refers to builtins\.getattr"),
+        (b"cnumpy\nload\n.", r"refers to numpy\.load"),
+        (b"cfacemargin.data.bin_numpy\nPickledArray\n.", "no .bin file needs"),
+        (b"ios\nsystem\n.", "pickle instruction b'i'"),
+        (b"(cos\nsystem\nU\x01ao.", r"refers to os\.system"),
+        (b"\x8c\x02os\x8c\x06system\x93)R.", r"refers to os\.system"),
+        (b"c" + b"a" * 10**6 + b"\nb\n.", r"a{100}"),
+    ],
+)  # fmt: skip
+def test_programs_that_ask_for_too_much_are_refused_in_little_memory(tmp_path, program, message):
+    tracemalloc.start()
+    try:
+        with pytest.raises(DataError, match=rf"faces\.bin.*{message}") as refusal:
+            load(tmp_path, program)
+        assert tracemalloc.get_traced_memory()[1] < 3 * 10**7 + 8 * len(program)
+    finally:
+        tracemalloc.stop()
+    assert len(str(refusal.value)) < 500
+
+
+def test_mutated_files_are_read_or_refused(tmp_path):
+    """No other exception, whatever bytes are changed, cut out or doubled."""
+    forms = [
+        pickle.dumps((images[:4], SAME[:2]), protocol) for images in IMAGE_FORMS.values() for protocol in (0, 2, 5)
+    ]
+    random = np.random.default_rng(0)
+    refused = 0
+    for number in range(500):
+        content = bytearray(forms[number % len(forms)])
+        for _ in range(random.integers(1, 4)):
+            # The instructions between the images are what matters, and they are few.
+            place = int(random.integers(len(content)) if number % 2 else min(random.geometric(0.01), len(content) - 1))
+            content[place : place + int(random.integers(0, 3))] = random.bytes(int(random.integers(0, 3)))
+        try:
+            load(tmp_path, bytes(content))
+        except DataError:
+            refused += 1
+    assert 50 < refused < 500
+
+
 @pytest.mark.parametrize("kept", [0.0, 0.001, 0.5, 0.999])
 def test_a_truncated_file_is_refused_with_its_name(tmp_path, kept):
     content = pickle.dumps((IMAGES, SAME))
@@ -110,16 +247,17 @@ def test_a_truncated_file_is_refused_with_its_name(tmp_path, kept):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"images": []}, "holds a dict"),
         ((IMAGES, SAME, 3), "expected"),
         ((IMAGES[:-1], SAME), "39 images for 20 pairs"),
         (([], []), "0 images for 0 pairs"),
         ((IMAGES, [1] * 20), "truth values"),
-        (([3] * 40, SAME), "encoded images"),
+        (([3] * 40, SAME), "holds int, expected encoded images"),
+        ([IMAGES, 3], "holds list and int"),
+        (IMAGES, "holds a list"),
     ],
 )
 def test_other_contents_are_refused_with_what_was_expected(tmp_path, content, message):
-    with pytest.raises(DataError, match=rf"faces\.bin: .*{message}"):
+    with pytest.raises(DataError, match=rf"faces\.bin.*: .*{message}"):
         load(tmp_path, pickle.dumps(content))
 
 

@@ -93,3 +93,23 @@ def test_what_holds_no_images_is_named(tmp_path):
         NamedImages([tmp_path / "ann", tmp_path / "empty"])
     with pytest.raises(DataError, match="no images are named"):
         NamedImages([])
+
+
+def test_lists_name_files_relative_to_their_own_folder(tmp_path):
+    write(tmp_path, "photos/a/1.png", "photos/b 2.png", "other/3.png")
+    (tmp_path / "photos" / "list.txt").write_bytes(
+        b"\xef\xbb\xbfa/1.png\r\n\r\n  b 2.png \r\nna\xffme.png\n" + str(tmp_path / "other" / "3.png").encode()
+    )
+    images = NamedImages([tmp_path / "photos" / "list.txt"])
+    names = ["photos/a/1.png", "photos/b 2.png", "photos/na\udcffme.png", "other/3.png"]
+    assert images.names == [f"{tmp_path.name}/{name}" for name in names]
+    np.testing.assert_array_equal(images.read(1), smooth_image(1))
+    with pytest.raises(CorruptImageError, match="cannot be read"):
+        images.read(2)
+
+
+@pytest.mark.parametrize("content", ["", " \n\n", "a\0.png\n"])
+def test_a_list_of_nothing(tmp_path, content):
+    (tmp_path / "list.txt").write_text(content)
+    with pytest.raises(DataError, match=r"list\.txt lists no images"):
+        NamedImages([tmp_path / "list.txt"])

@@ -5,6 +5,7 @@ import pytest
 from sample_images import encode, smooth_image
 
 from facemargin.data.lfw_pairs import load_lfw_pairs
+from facemargin.data.open import open_verification
 from facemargin.errors import DataError
 
 LINES = ["2\t1", "Ann_Lee\t1\t2", "Ann_Lee\t1\tBob\t1", "Bob\t1\t2", "Bob\t2\tAnn_Lee\t2"]
@@ -65,6 +66,51 @@ def test_missing_images_are_counted_and_named(lfw):
     (lfw / "images" / "Bob" / "Bob_0002.jpg").unlink()
     with pytest.raises(DataError, match=r"1 of the 4 images .* missing: Bob/Bob_0002\.jpg$"):
         load(lfw, LINES)
+
+
+def test_images_of_other_kinds(lfw):
+    for suffix in (".png", ".JPEG"):
+        for path in list((lfw / "images").rglob("*_0001.*")):
+            path.rename(path.with_suffix(suffix))
+        pairs = load(lfw, LINES)
+        assert [pairs.images.describe(index).rpartition(".")[2] for index in range(4)] == [suffix[1:], "jpg"] * 2
+        assert pairs.images.read(0).shape == (40, 40, 3)
+
+
+def test_names_with_spaces_are_separated_by_tabs(lfw):
+    (lfw / "images" / "Bob").rename(lfw / "images" / "Bob van Dyk")
+    for path in (lfw / "images" / "Bob van Dyk").iterdir():
+        path.rename(path.with_name(path.name.replace("Bob", "Bob van Dyk")))
+    assert load(lfw, [line.replace("Bob", "Bob van Dyk") for line in LINES]).identity_names == [
+        "Ann_Lee",
+        "Bob van Dyk",
+    ]
+    with pytest.raises(DataError, match=r"line 3: .* is not a pair"):
+        load(lfw, [line.replace("Bob", "Bob van Dyk").replace("\t", " ") for line in LINES])
+
+
+def test_the_set_is_called_by_its_folder_or_file(lfw):
+    assert load(lfw, LINES).name == lfw.name
+    (lfw / "pairs.txt").rename(lfw / "xqlfw_pairs.txt")
+    assert load_lfw_pairs(lfw / "xqlfw_pairs.txt", lfw / "images").name == "xqlfw_pairs"
+
+
+@pytest.mark.parametrize("folder", ["images", "lfw", "."])
+def test_where_the_images_are(lfw, folder):
+    load(lfw, LINES)
+    if folder == ".":
+        for person in list((lfw / "images").iterdir()):
+            person.rename(lfw / person.name)
+        (lfw / "images").rmdir()
+    else:
+        (lfw / "images").rename(lfw / folder)
+    assert len(open_verification(lfw)) == len(open_verification(lfw / "pairs.txt")) == 4
+
+
+@pytest.mark.parametrize("line", ["Bob\t1\t99999999999999999999", "Bob\t²\t1", "Bob\t1\t\0"])
+def test_strange_numbers_are_refused(lfw, line):
+    with pytest.raises(DataError, match=r"pairs\.txt"):
+        load(lfw, [*LINES[:3], line, LINES[4]])
 
 
 def test_unreadable_files_are_named(lfw):

@@ -2,10 +2,13 @@
 
 import pickle
 
+import numpy as np
 import pytest
+from conversion_progress import no_progress
 from recordio_writer import insightface_payloads, write_records
 from sample_images import encode, smooth_image, write_people
 
+from facemargin.data.conversion import convert
 from facemargin.data.embedded import EmbeddedFaces
 from facemargin.data.folder import FolderImages
 from facemargin.data.open import open_images, open_verification
@@ -49,6 +52,29 @@ def test_paths(tmp_path):
     assert isinstance(open_images(str(rec)), RecordIOImages)
 
 
+@pytest.mark.parametrize("name", ["list", "webdataset", "parquet", "folder", "recordio"])
+def test_every_format_by_its_folder_and_by_its_file(tmp_path, name):
+    write_people(tmp_path / "people", [2, 1])
+    convert(open_images(tmp_path / "people"), tmp_path / name, name, no_progress)
+    patterns = {
+        "list": "list.txt",
+        "webdataset": "train-{000000..000000}.tar",
+        "parquet": "train-*.parquet",
+        "folder": "",
+        "recordio": "train.rec",
+    }
+    for location in (tmp_path / name, f"{tmp_path}/{name}/{patterns[name]}"):
+        faces = open_images(location)
+        assert faces.labels.tolist() == [0, 0, 1] and faces.identity_names == ["person_00", "person_01"]
+        assert faces.has_names and str(tmp_path / name) in faces.name
+
+
+def test_the_paths_of_a_list_relative_to_another_folder(tmp_path):
+    write_people(tmp_path / "people", [1, 1])
+    (tmp_path / "faces.txt").write_text("person_00/0.png Ann\nperson_01/0.png Bob\n")
+    np.testing.assert_array_equal(open_images(tmp_path / "faces.txt", tmp_path / "people").read(1), smooth_image(100))
+
+
 def test_verification_paths(tmp_path):
     images = [encode(smooth_image(seed)) for seed in range(4)]
     (tmp_path / "pairs.bin").write_bytes(pickle.dumps((images, [True, False])))
@@ -64,6 +90,6 @@ def test_verification_paths(tmp_path):
 
 @pytest.mark.parametrize("opener", [open_images, open_verification])
 def test_what_is_not_understood_lists_what_is(tmp_path, opener):
-    (tmp_path / "faces.tar").write_bytes(b"")
-    with pytest.raises(DataError, match=r"faces\.tar holds no .* understood are: orl, "):
-        opener(tmp_path / "faces.tar")
+    (tmp_path / "faces.zip").write_bytes(b"")
+    with pytest.raises(DataError, match=r"faces\.zip holds no .* understood are: orl, "):
+        opener(tmp_path / "faces.zip")

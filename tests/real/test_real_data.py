@@ -43,10 +43,11 @@ def test_the_bin_file_is_fold_1_of_the_pairs(shared_data, lfw):
     fold = open_verification(shared_data / "data" / "lfw" / "lfw_fold1.bin")
     assert len(fold) == 600 and len(fold.images) == 1200
     np.testing.assert_array_equal(fold.same_K, lfw.same_K[:600])
-    for k in range(0, 600, 37):
-        for in_bin, in_folder in ((fold.first_K, lfw.first_K), (fold.second_K, lfw.second_K)):
-            ours, theirs = fold.images.read(in_bin[k]).astype(int), lfw.images.read(in_folder[k])
-            assert np.abs(ours - theirs).mean() < 6
+    for in_bin, in_folder in ((fold.first_K, lfw.first_K), (fold.second_K, lfw.second_K)):
+        for k in range(600):  # the very bytes
+            assert fold.images.read_encoded(in_bin[k]) == lfw.images.read_encoded(in_folder[k])
+        for k in range(0, 600, 37):
+            np.testing.assert_array_equal(fold.images.read(in_bin[k]), lfw.images.read(in_folder[k]))
 
 
 def test_training_people_are_not_in_lfw(train, lfw):

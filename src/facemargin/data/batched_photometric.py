@@ -41,7 +41,7 @@ def color_jitter(images_GCHW: Tensor, draws: Sequence[ColorJitter]) -> Tensor:
             positions_P, steps_P = on_device(blends, torch.int64, device).unbind(1)
             share_P111 = amounts_G4[positions_P, steps_P][:, None, None, None]
             jittered_GCHW[positions_P] = _blended(jittered_GCHW[positions_P], steps_P[:, None, None, None], share_P111)
-        turns = [position for position, step in enumerate(steps) if step == HUE]
+        turns = [position for position, step in enumerate(steps) if step == HUE and draws[position].hue_steps]
         if turns:
             positions_P = on_device(turns, torch.int64, device)
             turn_P111 = amounts_G4[positions_P, HUE][:, None, None, None]

@@ -1,5 +1,6 @@
 """Images as files: any list of files, and folders of one folder per person."""
 
+import stat
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,15 +11,24 @@ from facemargin.data.source import ImageSource, LabelledImages, RGBImage
 from facemargin.errors import CorruptImageError, DataError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm"})
+_LARGEST_FILE = 1 << 30
 
 
 def read_image_file(path: Path) -> RGBImage:
     """The image in a file as (H, W, 3) uint8 RGB; raises CorruptImageError, naming the file."""
+    return decode_image(_read_bytes(path), str(path))
+
+
+def _read_bytes(path: Path) -> bytes:
     try:
-        encoded = path.read_bytes()
-    except OSError as error:
-        raise CorruptImageError(f"{path}: cannot be read: {error.strerror}") from error
-    return decode_image(encoded, str(path))
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a list may name what never ends, such as /dev/zero
+            raise CorruptImageError(f"{path}: is not a file, expected an image")
+        if status.st_size > _LARGEST_FILE:
+            raise CorruptImageError(f"{path}: {status.st_size:,} bytes are too many for an image")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, from a list
+        raise CorruptImageError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
 
 
 class ImageFiles(ImageSource):
@@ -34,6 +44,9 @@ class ImageFiles(ImageSource):
 
     def read(self, index: int) -> RGBImage:
         return read_image_file(self.root / self._names[index])
+
+    def read_encoded(self, index: int) -> bytes:
+        return _read_bytes(self.root / self._names[index])
 
     def describe(self, index: int) -> str:
         return str(self.root / self._names[index])

@@ -1,4 +1,4 @@
-"""Images of people unknown, as a user names them: files, and folders of whatever depth."""
+"""Images of people unknown, as a user names them: files, folders of whatever depth, and lists of files."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -9,25 +9,12 @@ from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
 
 
-class NamedImages(ImageSource):
-    """The images at `locations`: files as they are, and in folders all images at any depth, sorted by name.
+class FileImages(ImageSource):
+    """The files at `paths`, in that order."""
 
-    `paths` are as given and found. `names` say the same from the last folder on that all locations share, so that they
-    stay true where that folder is moved or mounted elsewhere. An image that is named twice is here once. Raises
-    DataError for a location that does not exist and for a folder without an image; a file of any kind is taken for one.
-    """
-
-    def __init__(self, locations: Sequence[Path]) -> None:
-        if not locations:
-            raise DataError("no images are named; expected image files, or folders of them")
-        found: dict[Path, Path] = {}
-        for location in locations:
-            for path in _images_at(location):
-                found.setdefault(_absolute(path), path)
-        shared = os.path.commonpath([_absolute(path if path.is_dir() else path.parent) for path in locations])
-        self.paths = list(found.values())
-        self.names = [path.relative_to(Path(shared).parent).as_posix() for path in found]
-        self.name = str(locations[0]) if len(locations) == 1 else f"{len(locations)} files and folders"
+    def __init__(self, paths: Sequence[Path], name: str) -> None:
+        self.paths = list(paths)
+        self.name = name
 
     def __len__(self) -> int:
         return len(self.paths)
@@ -39,6 +26,32 @@ class NamedImages(ImageSource):
         return str(self.paths[index])
 
 
+class NamedImages(FileImages):
+    """The images at `locations`: files as they are, in folders all images at any depth, sorted by name, and of .txt
+    files the images that they list, one path a line, relative to the list's folder.
+
+    `paths` are as given and found. `names` say the same from the last folder on that all locations share, so that they
+    stay true where that folder is moved or mounted elsewhere. An image that is named twice is here once. Raises
+    DataError for a location that does not exist and for a folder or list without an image; a file of any other kind is
+    taken for one, and so is what a list names.
+    """
+
+    def __init__(self, locations: Sequence[Path]) -> None:
+        if not locations:
+            raise DataError("no images are named; expected image files, or folders of them")
+        found: dict[Path, Path] = {}
+        folders: set[Path] = set()
+        for location in locations:
+            paths = _images_at(location)
+            folders |= {_absolute(location)} if location.is_dir() else {_absolute(path.parent) for path in paths}
+            for path in paths:
+                found.setdefault(_absolute(path), path)
+        shared = os.path.commonpath(folders)
+        name = str(locations[0]) if len(locations) == 1 else f"{len(locations)} files and folders"
+        super().__init__(list(found.values()), name)
+        self.names = [path.relative_to(Path(shared).parent).as_posix() for path in found]
+
+
 def _absolute(path: Path) -> Path:
     """Without "..", but not through links as by resolve(): an image keeps the name by which it was found."""
     return Path(os.path.abspath(path))  # noqa: PTH100
@@ -47,12 +60,25 @@ def _absolute(path: Path) -> Path:
 def _images_at(location: Path) -> list[Path]:
     if not location.exists():
         raise DataError(f"{location} does not exist; expected an image file, or a folder of them")
+    if location.suffix == ".txt" and not location.is_dir():
+        return _listed(location)
     if not location.is_dir():
         return [location]
     found = list(_images_in(location, frozenset()))
     if not found:
         raise DataError(f"{location} holds no images; expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return found
+
+
+def _listed(location: Path) -> list[Path]:
+    try:
+        text = location.read_text(encoding="utf-8-sig", errors="surrogateescape")
+    except OSError as error:
+        raise DataError(f"{location}: cannot be read: {error.strerror}") from error
+    paths = [location.parent / line.strip() for line in text.splitlines() if line.strip()]
+    if not paths or "\0" in text:
+        raise DataError(f"{location} lists no images; expected the path of one in each line")
+    return paths
 
 
 def _images_in(folder: Path, above: frozenset[Path]) -> Iterator[Path]:

@@ -1,17 +1,22 @@
 """LFW's verification protocol: `pairs.txt` and a folder `name/name_0001.jpg`.
 
-The header says `folds<TAB>n`; each fold has n lines `name i j` (same person) and n lines `name1 i name2 j`.
+The header says `folds<TAB>n`; each fold has n lines `name i j` (same person) and n lines `name1 i name2 j`. Columns
+are separated by tabs, in lines without a tab by spaces. The images may be of any kind, such as `name/name_0001.png`.
 Shapes: N images, K pairs.
 """
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
-from facemargin.data.folder import ImageFiles
+from facemargin.data.folder import IMAGE_SUFFIXES, ImageFiles
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
+
+_LONGEST_NUMBER = 10
+_LONGEST_HEADER = 256
 
 
 class _Pair(NamedTuple):
@@ -27,7 +32,7 @@ def load_lfw_pairs(pairs_path: Path | str, images_folder: Path | str) -> Verific
     """
     pairs_path, images_folder = Path(pairs_path), Path(images_folder)
     try:
-        header, *lines = pairs_path.read_text(encoding="utf-8").splitlines()
+        header, *lines = pairs_path.read_text(encoding="utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError, ValueError) as error:
         raise DataError(f"{pairs_path} cannot be read as LFW pairs: {error}") from error
     num_folds, per_class = _parse_header(header, pairs_path)
@@ -36,13 +41,13 @@ def load_lfw_pairs(pairs_path: Path | str, images_folder: Path | str) -> Verific
         raise DataError(
             f"{pairs_path}: {len(pairs)} pairs, but its header says {num_folds} folds of 2 × {per_class} pairs"
         )
-    names = sorted({name for pair in pairs for name in (pair.first, pair.second)})
-    _require_images(images_folder, names)
-    index = {name: position for position, name in enumerate(names)}
-    people = [Path(name).parent.name for name in names]
+    stems = sorted({stem for pair in pairs for stem in (pair.first, pair.second)})
+    names = _find_images(images_folder, stems)
+    index = {stem: position for position, stem in enumerate(stems)}
+    people = [Path(stem).parent.name for stem in stems]
     identity_names, identities_N = np.unique(people, return_inverse=True)
     return VerificationSet(
-        name="lfw",
+        name=pairs_path.resolve().parent.name if pairs_path.stem == "pairs" else pairs_path.stem,
         images=ImageFiles(images_folder, names),
         first_K=np.array([index[pair.first] for pair in pairs], dtype=np.int64),
         second_K=np.array([index[pair.second] for pair in pairs], dtype=np.int64),
@@ -53,30 +58,70 @@ def load_lfw_pairs(pairs_path: Path | str, images_folder: Path | str) -> Verific
     )
 
 
+def is_lfw_pairs(path: Path | str) -> bool:
+    """Whether a text file starts with LFW's header: one or two numbers. A file that cannot be read does not."""
+    try:
+        with Path(path).open("rb") as file:
+            numbers = file.readline(_LONGEST_HEADER).decode("utf-8-sig", errors="replace").split()
+    except OSError:
+        return False
+    return 1 <= len(numbers) <= 2 and all(number.isdecimal() for number in numbers)
+
+
+def images_folder(pairs_path: Path) -> Path:
+    """The folder of images beside a pairs.txt: images, lfw (as LFW's own archive unpacks), or its own folder."""
+    folders = [pairs_path.parent / name for name in ("images", "lfw")]
+    return next((folder for folder in folders if folder.is_dir()), pairs_path.parent)
+
+
 def _parse_header(line: str, path: Path) -> tuple[int, int]:
     """(folds, pairs per class and fold); the development lists give the second number only, for one fold."""
     numbers = line.split()
-    if not 1 <= len(numbers) <= 2 or not all(number.isdecimal() and int(number) > 0 for number in numbers):
-        raise DataError(f"{path} line 1: {line!r} is not LFW's header, expected `folds<TAB>pairs per class`")
+    if not 1 <= len(numbers) <= 2 or not all(_are_numbers(n) and int(n) > 0 for n in numbers):
+        raise DataError(f"{path} line 1: {line[:200]!r} is not LFW's header, expected `folds<TAB>pairs per class`")
     num_folds = int(numbers[0]) if len(numbers) == 2 else 1
     return num_folds, int(numbers[-1])
 
 
 def _parse_pair(line: str, where: str) -> _Pair:
-    match line.split():
-        case [name, first, second] if first.isdecimal() and second.isdecimal():
-            return _Pair(_file_name(name, first), _file_name(name, second), same=True)
-        case [name1, first, name2, second] if first.isdecimal() and second.isdecimal():
-            return _Pair(_file_name(name1, first), _file_name(name2, second), same=False)
-    raise DataError(f"{where}: {line!r} is not a pair, expected `name i j` or `name1 i name2 j`")
+    match line.strip().split("\t") if "\t" in line else line.split():
+        case [name, first, second] if _are_numbers(first, second):
+            return _Pair(_stem(name, first), _stem(name, second), same=True)
+        case [name1, first, name2, second] if _are_numbers(first, second):
+            return _Pair(_stem(name1, first), _stem(name2, second), same=False)
+    raise DataError(f"{where}: {line[:200]!r} is not a pair, expected `name i j` or `name1 i name2 j`")
 
 
-def _file_name(person: str, number: str) -> str:
-    return f"{person}/{person}_{int(number):04d}.jpg"
+def _are_numbers(*texts: str) -> bool:
+    return all(text.isdecimal() and len(text) < _LONGEST_NUMBER for text in texts)
 
 
-def _require_images(folder: Path, names: list[str]) -> None:
-    missing = [name for name in names if not (folder / name).is_file()]
+def _stem(person: str, number: str) -> str:
+    return f"{person}/{person}_{int(number):04d}"
+
+
+def _find_images(folder: Path, stems: list[str]) -> list[str]:
+    """The file of each image, `name/name_0001.jpg` or of another suffix; DataError naming those that are missing."""
+    found: dict[str, str] = {}
+    for person in {stem.rpartition("/")[0] for stem in stems}:
+        for file in _file_names(folder / person):
+            stem, _, suffix = file.rpartition(".")
+            if f".{suffix.lower()}" in IMAGE_SUFFIXES:
+                found.setdefault(f"{person}/{stem}", f"{person}/{file}")
+    require_images(folder, len(stems), [f"{stem}.jpg" for stem in stems if stem not in found])
+    return [found[stem] for stem in stems]
+
+
+def _file_names(folder: Path) -> list[str]:
+    try:
+        return sorted(path.name for path in folder.iterdir())
+    except (OSError, ValueError):  # ValueError: a name with a zero byte
+        return []
+
+
+def require_images(folder: Path, count: int, missing: Iterable[str]) -> None:
+    """Raise DataError naming the `missing` of `count` images, if there are any."""
+    missing = list(missing)
     if missing:
         shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise DataError(f"{folder}: {len(missing)} of the {len(names)} images that the pairs name are missing: {shown}")
+        raise DataError(f"{folder}: {len(missing)} of the {count} images that the pairs name are missing: {shown}")

@@ -2,13 +2,21 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 
+from facemargin.data.adaface_memmap import DAT_FILE, load_adaface_memmap
 from facemargin.data.bin import load_bin
 from facemargin.data.embedded import ALL_PEOPLE, EmbeddedFaces, embedded_verification_set
 from facemargin.data.folder import FolderImages
-from facemargin.data.lfw_pairs import load_lfw_pairs
+from facemargin.data.image_list import LIST_NAME, LIST_SUFFIXES, ListedImages
+from facemargin.data.lfw_pairs import images_folder, is_lfw_pairs, load_lfw_pairs
+from facemargin.data.named_sets import find_named_set, set_name, warn_if_incomplete
+from facemargin.data.pair_shards import load_pair_shards
+from facemargin.data.pairs_list import PAIRS_LIST_NAMES, PAIRS_LIST_SUFFIXES, load_pairs_list
+from facemargin.data.parquet import ParquetImages, parquet_paths
 from facemargin.data.recordio import RecordIOImages
+from facemargin.data.shards import SHARD_SUFFIXES, open_shards, shard_paths
 from facemargin.data.source import LabelledImages
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
@@ -16,38 +24,84 @@ from facemargin.errors import DataError
 _ORL = re.compile(r"(?P<set>orl|orl-full)(?::(?P<people>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?")
 
 
-def open_images(location: str | Path) -> LabelledImages:
-    """Labelled images from "orl", "orl:1-30" (people; also "orl:1-24,31"; "orl-full" leaves the frames as they are
-    instead of cutting them square), a folder with train.rec, a .rec file, or a folder of one folder per person.
-    Raises DataError for anything else."""
+def open_images(location: str | Path, root: str | Path | None = None) -> LabelledImages:
+    """Labelled images from whatever format `location` is in.
+
+    "orl", "orl:1-30" (people; also "orl:1-24,31"; "orl-full" leaves the frames as they are instead of cutting them
+    square), a folder with train.rec or a .rec file, WebDataset shards (see `open_shards`), parquet files (see
+    `parquet_paths`), an image list (whose paths are relative to `root`), or a folder of one folder per person. Raises
+    DataError for anything else.
+    """
     orl = _orl(location)
     if orl is not None:
         return EmbeddedFaces(*orl)
+    name, path = str(location), Path(location)
+    if name.lower().endswith(SHARD_SUFFIXES):
+        return open_shards(location)
+    if "*" in name and (found := parquet_paths(location)):
+        return ParquetImages(found, name)
     path = _existing(location)
     if path.suffix == ".rec" or (path / "train.rec").is_file():
         return RecordIOImages(path)
+    if path.suffix == ".parquet":
+        return ParquetImages([path], name)
+    if path.is_file() and path.suffix in LIST_SUFFIXES:
+        return ListedImages(path, root)
+    if (path / LIST_NAME).is_file():
+        return ListedImages(path / LIST_NAME, root)
+    if path.is_dir() and shard_paths(path):
+        return open_shards(path)
+    if path.is_dir() and (found := parquet_paths(path)):
+        return ParquetImages(found, name)
     if path.is_dir():
         return FolderImages(path)
     raise DataError(
         f"{path} holds no labelled images that can be read; understood are: orl, orl:1-30, a folder with train.rec, "
-        "a .rec file, a folder of one folder per person"
+        "a .rec file, .tar or .tar.gz shards (a folder of them, train-{000..012}.tar), .parquet files (a folder of "
+        "them, data/train-*.parquet), an image list (.txt, .lst, .tsv), a folder of one folder per person"
     )
 
 
 def open_verification(location: str | Path) -> VerificationSet:
-    """A verification set from "orl:31-40" (all pairs of these people), a .bin file, or a folder with pairs.txt and
-    images/ as of LFW. Raises DataError for anything else."""
+    """A verification set from whatever format `location` is in.
+
+    "orl:31-40" (all pairs of these people); a set of the field by name, "lfw" or "path/to/lfw" (see
+    `find_named_set`); a .bin file; pairs.txt or another text file of pairs, or a folder with one; a folder with
+    AdaFace's memfile; WebDataset shards of pairs. Raises DataError for anything else.
+    """
     orl = _orl(location)
     if orl is not None:
         return embedded_verification_set(*orl)
+    name = set_name(location)
+    if name is None:
+        return _open_pairs(location)
+    found = replace(_open_pairs(find_named_set(name, location)), name=name)
+    warn_if_incomplete(name, found)
+    return found
+
+
+def _open_pairs(location: str | Path) -> VerificationSet:
+    if str(location).lower().endswith(SHARD_SUFFIXES):
+        return load_pair_shards(location)
     path = _existing(location)
     if path.suffix == ".bin":
         return load_bin(path)
-    if (path / "pairs.txt").is_file():
-        return load_lfw_pairs(path / "pairs.txt", path / "images")
+    if path.is_dir():
+        if (path / DAT_FILE).is_file():
+            return load_adaface_memmap(path)
+        if shard_paths(path):
+            return load_pair_shards(path)
+        lists = [path / list_name for list_name in PAIRS_LIST_NAMES if (path / list_name).is_file()]
+    else:
+        lists = [path] if path.suffix in PAIRS_LIST_SUFFIXES else []
+    if lists:
+        return (
+            load_lfw_pairs(lists[0], images_folder(lists[0])) if is_lfw_pairs(lists[0]) else load_pairs_list(lists[0])
+        )
     raise DataError(
-        f"{path} holds no verification pairs that can be read; understood are: orl, orl:31-40, a .bin file, "
-        "a folder with pairs.txt and images/"
+        f"{path} holds no verification pairs that can be read; understood are: orl, orl:31-40, lfw and other names of "
+        "the field's sets, a .bin file, a .txt, .csv or .tsv file of pairs, .tar or .tar.gz shards, and a folder with "
+        f"pairs.txt and images/, with pairs.csv, with {DAT_FILE} or with shards"
     )
 
 

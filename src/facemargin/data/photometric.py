@@ -38,7 +38,7 @@ def color_jitter(image: RGBImage, draw: ColorJitter) -> RGBImage:
             image = _linear(image, draw.contrast, (1 - draw.contrast) * mean)
         elif step == SATURATION:
             image = cv2.addWeighted(image, draw.saturation, _grey(image), 1 - draw.saturation, 0)
-        else:
+        elif draw.hue_steps:  # to HSV and back is not without loss: nothing is turned by nothing
             image = _turn_hue(image, draw.hue_steps)
     return image
 

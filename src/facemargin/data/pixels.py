@@ -1,5 +1,7 @@
 """From pixels to what a network reads. Shapes: B images, C colours, H × W pixels."""
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 import torch
@@ -18,8 +20,14 @@ def resize_square(image: RGBImage, size: int) -> RGBImage:
 
 
 def to_tensor(image: RGBImage) -> Tensor:
-    """(H, W, 3) uint8 array to (3, H, W) uint8 tensor."""
-    return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))
+    """(H, W, 3) uint8 array to (3, H, W) uint8 tensor; a view, colours last in memory, where the array's rows allow."""
+    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+
+
+def stack_images(images: Sequence[Tensor]) -> Tensor:
+    """Images (3, H, W) of `to_tensor` as a batch (B, 3, H, W), channels-last: copied as they lie, several times as fast
+    as with the colours moved."""
+    return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
 def normalise(images_BCHW: Tensor) -> Tensor:

@@ -19,6 +19,8 @@ class Purpose(IntEnum):
     DEGRADATION = 2
     MARGIN = 3
     CLASSES = 4
+    PAIRS = 5
+    DEGRADED_KIND = 6
 
 
 def sample_generator(seed: int, epoch: int, index: int, purpose: Purpose = Purpose.AUGMENTATION) -> np.random.Generator:

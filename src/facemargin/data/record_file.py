@@ -5,90 +5,77 @@ payload's length, the payload, zeros up to a multiple of 4; all little-endian. A
 multiple of 4 is split there: joining the parts puts the magic back between them.
 """
 
-import os
+import logging
 import struct
-import weakref
+import warnings
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.positioned_file import PositionedFile
 from facemargin.errors import CorruptImageError, DataError
 
 MAGIC = 0xCED7230A
-_WHOLE, _FIRST, _MIDDLE, _LAST = range(4)
-_PART_HEADER = struct.Struct("<II")
-_LENGTH_BITS = 29
+WHOLE, FIRST, MIDDLE, LAST = range(4)
+PART_HEADER = struct.Struct("<II")
+LENGTH_BITS = 29
+
+logger = logging.getLogger(__name__)
 
 
-class RecordFile:
-    """Reads records of a .rec file by byte offset.
-
-    Safe in threads, forked workers and pickled copies: positioned reads share no file position, and each copy opens
-    its own descriptor on first use.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.size = path.stat().st_size
-        self._descriptor: int | None = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_descriptor": None}
+class RecordFile(PositionedFile):
+    """Reads records of a .rec file by byte offset."""
 
     def payload(self, offset: int, where: str) -> bytes:
         """The whole record at `offset`, its parts joined; raises CorruptImageError, naming `where`."""
         part, start, length = self._part_header(offset, where)
-        if part == _WHOLE:
-            return self._read(start, length)
-        if part != _FIRST:
+        if part == WHOLE:
+            return self.read(start, length)
+        if part != FIRST:
             raise CorruptImageError(f"{where}: starts with part {part} of a split record, expected 0 or 1")
-        parts = [self._read(start, length)]
-        while part != _LAST:
+        parts = [self.read(start, length)]
+        while part != LAST:
             part, start, length = self._part_header(start + length + -length % 4, where)
-            if part not in (_MIDDLE, _LAST):
+            if part not in (MIDDLE, LAST):
                 raise CorruptImageError(f"{where}: a split record continues with part {part}, expected 2 or 3")
-            parts.append(self._read(start, length))
+            parts.append(self.read(start, length))
         return struct.pack("<I", MAGIC).join(parts)
 
     def payload_start(self, offset: int, max_length: int, where: str) -> bytes:
         """Up to `max_length` bytes of the payload, of its first part only; raises CorruptImageError."""
         _, start, length = self._part_header(offset, where)
-        return self._read(start, min(length, max_length))
+        return self.read(start, min(length, max_length))
 
     def _part_header(self, offset: int, where: str) -> tuple[int, int, int]:
         """(part, payload start, payload length) of the record part at `offset`."""
-        header = self._read(offset, _PART_HEADER.size)
-        if len(header) < _PART_HEADER.size:
+        header = self.read(offset, PART_HEADER.size)
+        if len(header) < PART_HEADER.size:
             raise CorruptImageError(f"{where}: the file ends inside the record ({self.size} bytes)")
-        magic, part_and_length = _PART_HEADER.unpack(header)
+        magic, part_and_length = PART_HEADER.unpack(header)
         if magic != MAGIC:
             raise CorruptImageError(f"{where}: found {magic:#010x} instead of RecordIO's {MAGIC:#010x}")
-        part, length = part_and_length >> _LENGTH_BITS, part_and_length & ((1 << _LENGTH_BITS) - 1)
-        start = offset + _PART_HEADER.size
+        part, length = part_and_length >> LENGTH_BITS, part_and_length & ((1 << LENGTH_BITS) - 1)
+        start = offset + PART_HEADER.size
         if start + length > self.size:
             raise CorruptImageError(
                 f"{where}: the record says {length} bytes, the file ends after {self.size - start} of them"
             )
         return part, start, length
 
-    def _read(self, offset: int, length: int) -> bytes:
-        if self._descriptor is None:
-            self._descriptor = os.open(self.path, os.O_RDONLY)
-            weakref.finalize(self, os.close, self._descriptor)
-        return os.pread(self._descriptor, length, offset)
-
 
 def read_index(path: Path, file_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Keys, ascending, and their byte offsets from an .idx file: one `key<TAB>offset` a line, in any order.
 
-    Raises DataError for anything else, and where an offset lies beyond the `file_size` bytes of the .rec file.
+    Records beyond the `file_size` bytes of the .rec file are left out with a logged warning. Raises DataError where
+    none is left, and for anything else than such lines.
     """
     try:
-        lines = np.loadtxt(path, dtype=np.int64, comments=None, ndmin=2)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # numpy's own words for an empty file
+            lines = np.loadtxt(path, dtype=np.int64, comments=None, ndmin=2)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error}; a .rec file needs its .idx beside it") from error
+        raise DataError(f"{path}: cannot be read: {error}") from error
     except ValueError as error:
         raise DataError(f"{path}: expected lines `key<TAB>offset` of whole numbers: {error}") from error
     if len(lines) == 0 or lines.shape[1] != 2:
@@ -97,10 +84,14 @@ def read_index(path: Path, file_size: int) -> tuple[NDArray[np.int64], NDArray[n
     keys, first_use, uses = np.unique(keys, return_index=True, return_counts=True)
     if uses.max() > 1:
         raise DataError(f"{path}: key {keys[uses.argmax()]} occurs {uses.max()} times, expected once")
-    if offsets.min() < 0 or offsets.max() >= file_size:
-        beyond = int(((offsets < 0) | (offsets >= file_size)).sum())
-        raise DataError(
-            f"{path}: {beyond} of {len(keys)} records lie outside {path.with_suffix('.rec').name}, which has "
-            f"{file_size} bytes: it is truncated or not the file this index is for; copy both again"
+    offsets = offsets[first_use]
+    within = (offsets >= 0) & (offsets < file_size)
+    if not within.all():
+        message = (
+            f"{path}: {len(keys) - within.sum()} of {len(keys)} records lie outside {path.with_suffix('.rec').name}, "
+            f"which has {file_size} bytes: it is truncated or not the file this index is for; copy both again"
         )
-    return keys, offsets[first_use]
+        if not within.any():
+            raise DataError(message)
+        logger.warning("%s. The %d records before are kept", message, within.sum())
+    return keys[within], offsets[within]

@@ -3,7 +3,7 @@
 A record's payload is a header (flag, label, id, id2), `flag` float32 labels that replace `label` where flag > 0, and
 the JPEG. In most sets record 0 holds no image but two labels (n+1, n+1+identities): images are keys 1..n, and each
 following key holds one identity's range of image keys, (first, last+1). Older sets hold images only, from key 0.
-`property` is not needed: the records say all it says.
+`property` (identities,height,width and perhaps a line with the number of images) is only compared with the records.
 """
 
 import logging
@@ -15,7 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.decode import decode_image
+from facemargin.data.identity_names import numbered_identities
 from facemargin.data.record_file import RecordFile, read_index
+from facemargin.data.record_scan import scanned_index
 from facemargin.data.source import LabelledImages, RGBImage
 from facemargin.errors import CorruptImageError, DataError
 
@@ -23,16 +25,19 @@ _HEADER = struct.Struct("<IfQQ")
 _LABEL_SIZE = 4
 _RANGE_LABELS = 2
 _UNREADABLE = -1
+_MOST_IDENTITIES = 2**31
 
 logger = logging.getLogger(__name__)
 
 
 class RecordIOImages(LabelledImages):
-    """The images of an InsightFace set, given its folder or its .rec file. Identity names are the stored numbers.
+    """The images of an InsightFace set, given its folder or its .rec file. Identity names are the stored numbers, or
+    those that identities.txt beside it has for them.
 
     Opening reads the index and the identity records, or, where there are none, every image's header; no image is
-    decoded. Images whose header is corrupt have no label: they are left out, counted in `num_unreadable` and named in
-    a logged warning. Raises DataError for a missing, truncated or foreign file.
+    decoded. A missing .idx is made up for by going through the .rec file once. Images whose header is corrupt have no
+    label: they are left out, counted in `num_unreadable` and named in a logged warning, and so are those that a
+    truncated file lacks. Raises DataError for a missing or foreign file.
     """
 
     has_names = False
@@ -41,7 +46,8 @@ class RecordIOImages(LabelledImages):
         rec_path = _rec_path(Path(path))
         self.name = str(path)
         self._file = RecordFile(rec_path)
-        self._keys, self._offsets = read_index(rec_path.with_suffix(".idx"), self._file.size)
+        index = rec_path.with_suffix(".idx")
+        self._keys, self._offsets = read_index(index, self._file.size) if index.exists() else scanned_index(self._file)
         self._positions, stored_labels = self._image_positions_and_labels()
         readable = stored_labels != _UNREADABLE
         self.num_unreadable = int((~readable).sum())
@@ -50,17 +56,19 @@ class RecordIOImages(LabelledImages):
         self._positions = self._positions[readable]
         if len(self._positions) == 0:
             raise DataError(f"{rec_path}: holds no readable image")
-        numbers, self.labels = np.unique(stored_labels[readable], return_inverse=True)
-        self.identity_names = [str(number) for number in numbers]
+        self.labels, self.identity_names, self.has_names = numbered_identities(stored_labels[readable], rec_path.parent)
+        self._compare_with_property(rec_path.with_name("property"))
 
     def __len__(self) -> int:
         return len(self._positions)
 
     def read(self, index: int) -> RGBImage:
+        return decode_image(self.read_encoded(index), self.describe(index))
+
+    def read_encoded(self, index: int) -> bytes:
         where = self.describe(index)
         payload = self._file.payload(int(self._offsets[self._positions[index]]), where)
-        image_start = _HEADER.size + _LABEL_SIZE * _num_labels(payload, where)
-        return decode_image(payload[image_start:], where)
+        return payload[_HEADER.size + _LABEL_SIZE * _num_labels(payload, where) :]
 
     def describe(self, index: int) -> str:
         return self._describe_record(int(self._positions[index]))
@@ -109,7 +117,7 @@ class RecordIOImages(LabelledImages):
             (label,) = struct.unpack_from("<f", start, _HEADER.size if _num_labels(start, where) else _LABEL_SIZE)
         except (CorruptImageError, struct.error):
             return _UNREADABLE
-        return int(label) if label >= 0 and label.is_integer() else _UNREADABLE
+        return int(label) if 0 <= label < _MOST_IDENTITIES and label.is_integer() else _UNREADABLE
 
     def _range(self, position: int) -> tuple[int, int] | None:
         """The (first, end) that a record without an image holds; None for an image."""
@@ -120,6 +128,21 @@ class RecordIOImages(LabelledImages):
             return None
         first, end = struct.unpack_from("<ff", payload, _HEADER.size)
         return (int(first), int(end)) if 0 <= first <= end < math.inf else None
+
+    def _compare_with_property(self, path: Path) -> None:
+        """Warn where the property file, if there is one, says something else than the records."""
+        try:
+            lines = path.read_text().split()
+            stated = {"identities": int(lines[0].split(",")[0])} | ({"images": int(lines[1])} if lines[1:] else {})
+        except FileNotFoundError:
+            return
+        except (OSError, ValueError, IndexError):
+            logger.warning("%s is not understood; expected identities,height,width", path)
+            return
+        found = {"identities": self.num_identities, "images": len(self)}
+        for what, number in stated.items():
+            if number != found[what]:
+                logger.warning("%s says %d %s, the records hold %d", path, number, what, found[what])
 
     def _warn_of_unreadable(self, positions: NDArray[np.int64]) -> None:
         shown = "; ".join(self._describe_record(int(position)) for position in positions[:5])

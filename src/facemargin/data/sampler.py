@@ -6,13 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from facemargin.data.blocks import Blocks
 from facemargin.data.randomness import Purpose, sample_generator
 from facemargin.errors import ConfigError
 
 
-def epoch_order(seed: int, epoch: int, num_samples: int) -> NDArray[np.int64]:
-    """The permutation (num_samples,) in which an epoch visits the samples: a function of (seed, epoch) alone."""
-    return sample_generator(seed, epoch, 0, Purpose.ORDER).permutation(num_samples)
+def epoch_order(seed: int, epoch: int, num_samples: int, blocks: Blocks | None = None) -> NDArray[np.int64]:
+    """The permutation (num_samples,) in which an epoch visits the samples: a function of (seed, epoch) alone.
+
+    With `blocks`, the samples are shuffled only as far as they can be read quickly; see `Blocks.shuffled`.
+    """
+    generator = sample_generator(seed, epoch, 0, Purpose.ORDER)
+    return generator.permutation(num_samples) if blocks is None else blocks.shuffled(generator)
 
 
 def process_slice(num_samples: int, rank: int, processes: int) -> tuple[int, int]:
@@ -26,7 +31,8 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
 
     Starts with batch number `start_step`, exactly as if the batches before it had been drawn. With `drop_last` an
     epoch's incomplete batch is left out. Of several processes each takes, of every one of a batch's `passes`, its
-    `process_slice`: together they see each sample once. Raises ConfigError where that leaves nothing.
+    `process_slice`: together they see each sample once. `blocks` are those of the images. Raises ConfigError where
+    that leaves nothing.
     """
 
     def __init__(
@@ -40,6 +46,7 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         rank: int = 0,
         processes: int = 1,
         passes: int = 1,
+        blocks: Blocks | None = None,
     ) -> None:
         if num_samples < 1 or batch_size < 1 or epochs < 0 or start_step < 0:
             raise ConfigError(
@@ -57,6 +64,7 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         self.epochs = epochs
         self.start_step = start_step
         self.rank, self.processes, self.passes = rank, processes, passes
+        self.blocks = blocks
         self.steps_per_epoch = num_samples // batch_size if drop_last else -(-num_samples // batch_size)
 
     def __len__(self) -> int:
@@ -66,7 +74,7 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
     def __iter__(self) -> Iterator[list[tuple[int, int]]]:
         first_epoch, first_batch = divmod(self.start_step, self.steps_per_epoch)
         for epoch in range(first_epoch, self.epochs):
-            order = epoch_order(self.seed, epoch, self.num_samples)
+            order = epoch_order(self.seed, epoch, self.num_samples, self.blocks)
             for batch in range(first_batch if epoch == first_epoch else 0, self.steps_per_epoch):
                 start = batch * self.batch_size
                 samples = order[start : start + self.batch_size]

@@ -7,9 +7,11 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.blocks import Blocks
 from facemargin.errors import DataError
 
 RGBImage = NDArray[Any]
@@ -33,21 +35,33 @@ class ImageSource(ABC):
         """Image `index` in 0..N-1 as (H, W, 3) uint8 RGB; raises CorruptImageError, naming file or record, if it
         cannot be read."""
 
+    def read_encoded(self, index: int) -> bytes:
+        """The bytes of image `index` as they are stored, which may be corrupt; of an image that is not stored as a
+        file, a PNG of it. Raises CorruptImageError for bytes that cannot be had."""
+        return encode_png(self.read(index))
+
     @abstractmethod
     def describe(self, index: int) -> str:
         """The file or record that image `index` comes from, for messages."""
+
+
+def encode_png(image: RGBImage) -> bytes:
+    """The image as the bytes of a PNG file, which lose nothing."""
+    return bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
 
 
 class LabelledImages(ImageSource):
     """Images of known people.
 
     `labels` (N,) int64 in 0..num_identities-1; `identity_names[label]` is the person's name. Some formats store
-    numbers only: `has_names` is then False and equal names in two sets mean nothing.
+    numbers only: `has_names` is then False and equal names in two sets mean nothing. `blocks` are the images that lie
+    together where single ones are slow to get at, None where each is read on its own.
     """
 
     labels: NDArray[np.int64]
     identity_names: list[str]
     has_names: bool = True
+    blocks: Blocks | None = None
 
     @property
     def num_identities(self) -> int:
@@ -90,6 +104,9 @@ class ImageSubset(ImageSource):
     def read(self, index: int) -> RGBImage:
         return self._source.read(int(self._indices[index]))
 
+    def read_encoded(self, index: int) -> bytes:
+        return self._source.read_encoded(int(self._indices[index]))
+
     def describe(self, index: int) -> str:
         return self._source.describe(int(self._indices[index]))
 
@@ -117,6 +134,9 @@ class WithLabels(LabelledImages):
 
     def read(self, index: int) -> RGBImage:
         return self._source.read(index)
+
+    def read_encoded(self, index: int) -> bytes:
+        return self._source.read_encoded(index)
 
     def describe(self, index: int) -> str:
         return self._source.describe(index)

@@ -36,6 +36,7 @@ class WithSyntheticIdentities(LabelledImages):
         self.identity_names = [*source.identity_names]
         self.identity_names += [f"{name} ({kind})" for kind in kinds for name in source.identity_names]
         self.has_names = source.has_names
+        self.blocks = None if source.blocks is None else source.blocks.repeated(len(kinds) + 1)
         self._source = source
         self._kinds = kinds
 

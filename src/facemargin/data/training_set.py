@@ -18,7 +18,7 @@ from torch.utils.data import Dataset
 from facemargin.data.augmentation import augment, draw_augmentation
 from facemargin.data.augmentation_config import AugmentationConfig
 from facemargin.data.augmentation_draws import AugmentationDraws
-from facemargin.data.pixels import resize_square, to_tensor
+from facemargin.data.pixels import resize_square, stack_images, to_tensor
 from facemargin.data.randomness import sample_generator
 from facemargin.data.source import LabelledImages, RGBImage
 from facemargin.errors import CorruptImageError
@@ -118,7 +118,7 @@ class TrainingSet(Dataset[TrainingSample]):
         draws = [sample.draws for _, sample in readable if sample.draws is not None]
         empty = torch.empty(0, 3, self.image_size, self.image_size, dtype=torch.uint8)
         return TrainingBatch(
-            images_BCHW=torch.stack(images) if images else empty,
+            images_BCHW=stack_images(images) if images else empty,
             labels_B=torch.tensor([sample.label for _, sample in readable], dtype=torch.int64),
             indices_B=torch.tensor([sample.index for _, sample in readable], dtype=torch.int64),
             corrupt=[sample.corrupt for sample in samples if sample.corrupt is not None],

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
 from facemargin.evaluation.embeddings import Embeddings
+from facemargin.inference.paths_by_end import PathsByEnd
 
 
 class EmbeddingsFile:
@@ -29,16 +30,18 @@ class EmbeddingsFile:
             ) from error
         if features_ND.ndim != 2 or len(paths) != len(features_ND):
             raise DataError(f"{path}: {len(paths)} paths and embeddings of shape {features_ND.shape} do not fit")
-        norms_N = np.linalg.norm(features_ND, axis=1)
+        with np.errstate(over="ignore"):
+            norms_N = np.linalg.norm(features_ND, axis=1)
         if quality_N is None:
             quality_N = norms_N
         if quality_N.shape != norms_N.shape:
             raise DataError(f"{path}: {len(paths)} paths and quality of shape {quality_N.shape} do not fit")
         _require_finite(features_ND, f"{path}: the embedding", paths)
+        _require_finite(norms_N[:, None], f"{path}: the length of the embedding", paths)
         _require_finite(quality_N[:, None], f"{path}: the quality", paths)
         self._vectors_ND = features_ND / np.where(norms_N > 0, norms_N, 1)[:, None]
         self._norms_N, self._quality_N = norms_N, quality_N
-        self._index = {str(name): index for index, name in enumerate(paths)}
+        self._paths = PathsByEnd(paths)
 
     def embed(self, images: ImageSource) -> Embeddings:
         """The stored embeddings of `images`, in their order; quality is what the file says, else the norm."""
@@ -46,12 +49,10 @@ class EmbeddingsFile:
         return Embeddings(self._vectors_ND[found], self._norms_N[found], self._quality_N[found])
 
     def _find(self, name: str) -> int:
-        path = Path(name).absolute()
-        ends = ("/".join(path.parts[start:]) for start in range(1, len(path.parts)))
-        for known in (path.as_posix(), *ends):
-            if known in self._index:
-                return self._index[known]
-        raise DataError(f"{self.path} holds no embedding of {name}")
+        place = self._paths.find(name)
+        if place is None:
+            raise DataError(f"{self.path} holds no embedding of {name}")
+        return place
 
 
 def _require_finite(values_NX: NDArray[np.float32], what: str, paths: NDArray[np.str_]) -> None:

@@ -1,6 +1,7 @@
 """facemargin's own model files: safetensors whose metadata say which network it is and how to feed it."""
 
 import json
+import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -14,6 +15,8 @@ from facemargin.inference.views import Views
 from facemargin.quality import QualityName
 from facemargin.version import __version__
 
+_LARGEST_INPUT = 1024
+
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
@@ -23,7 +26,8 @@ class ModelInfo:
     without one; where that is all the file holds, backbone is None, embedding_size 0 and loss "reconstruction".
     color_order, mean, std: the network reads (pixel − mean)/std of 0…255 pixels. loss: the margin it was trained with.
     quality: what `embed` takes for an image's quality, "crfiqa" if the file holds the layer that predicts it. views:
-    what `embed` averages by default (see views.py). recipe: the whole recipe as YAML.
+    what `embed` averages by default (see views.py). recipe: the whole recipe as YAML. family, licence: of
+    the project whose checkpoint the weights come from, empty for facemargin's own.
     """
 
     backbone: str | None
@@ -38,6 +42,8 @@ class ModelInfo:
     reconstruction: dict[str, Any] | None = None
     views: Views = "flip"
     recipe: str = ""
+    family: str = ""
+    licence: str = ""
 
     def __post_init__(self) -> None:
         """Raises CheckpointError for what no file of facemargin says."""
@@ -47,8 +53,14 @@ class ModelInfo:
                 raise CheckpointError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
         if self.backbone is None and self.reconstruction is None:
             raise CheckpointError("backbone and reconstruction are both null, expected at least one of them")
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in (self.mean, self.std)):
+            raise CheckpointError(f"mean is {self.mean!r} and std {self.std!r}, expected numbers")
         if not self.std > 0:
             raise CheckpointError(f"std is {self.std}, expected a positive number")
+        if type(self.embedding_size) is not int or self.embedding_size < 0:
+            raise CheckpointError(f"embedding_size is {self.embedding_size!r}, expected a number of values")
+        if type(self.input_size) is not int or not 0 < self.input_size <= _LARGEST_INPUT:
+            raise CheckpointError(f"input_size is {self.input_size!r}, expected 1 to {_LARGEST_INPUT} pixels")
 
 
 def file_metadata(info: ModelInfo) -> dict[str, str]:
@@ -80,5 +92,5 @@ def read_model(path: Path) -> tuple[dict[str, torch.Tensor], ModelInfo]:
     try:
         known = {item.name for item in fields(ModelInfo)}
         return state, ModelInfo(**{key: json.loads(value) for key, value in metadata.items() if key in known})
-    except (TypeError, ValueError, CheckpointError) as error:
+    except (TypeError, ValueError, RecursionError, CheckpointError) as error:
         raise CheckpointError(f"{path} does not say how it is to be used: {error}") from error

@@ -41,6 +41,7 @@ class TrainingBatches:
             rank=state.processes.rank,
             processes=state.processes.size,
             passes=recipe.accumulation_steps,
+            blocks=images.blocks,
         )
         self.steps_per_epoch = self.sampler.steps_per_epoch
         self._workers, self._pins = recipe.data.workers, state.device.type == "cuda"

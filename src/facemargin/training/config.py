@@ -6,7 +6,9 @@ recipe.py), so that `head.margin` or `backbone.width` are checked like every oth
 
 from dataclasses import dataclass, field
 from operator import attrgetter
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from facemargin.data.augmentation_config import AugmentationConfig
 from facemargin.data.synthetic_identities import SyntheticIdentity
@@ -65,6 +67,20 @@ class BackboneConfig:
 
     name: str = "ir_50"
     embedding_size: int = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class InitialConfig:
+    """weights: a model that training starts from instead of from random weights, in any form that `fm.load` takes.
+    family: whose it is, where that cannot be told.
+
+    head: class centres, and the margin's statistics, of the same training set: a run's head.safetensors, AdaFace's or
+    MagFace's checkpoint, InsightFace's softmax_fc_gpu_0.pt.
+    """
+
+    weights: Annotated[str, tyro.conf.arg(aliases=("--initial-weights",))] = ""
+    head: Annotated[str, tyro.conf.arg(aliases=("--initial-head",))] = ""
+    family: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -178,6 +194,7 @@ class Recipe:
 
     head: HeadConfig = field(default_factory=HeadConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
+    initial: InitialConfig = field(default_factory=InitialConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
     reconstruction: FaceReconstructionConfig = field(default_factory=FaceReconstructionConfig)
     data: DataConfig = field(default_factory=DataConfig)
@@ -236,3 +253,6 @@ class Recipe:
             raise ConfigError(f"validation.data is {', '.join(self.validation.data)}, {alone}")
         if self.quality.name != "norm":
             raise ConfigError(f"quality.name is {self.quality.name}, {alone}")
+        for name in ("weights", "head"):
+            if value := getattr(self.initial, name):
+                raise ConfigError(f"initial.{name} is {value}, {alone}")

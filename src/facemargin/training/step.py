@@ -102,9 +102,8 @@ def _network_input(state: TrainingState, batch: TrainingBatch) -> Tensor:
     images_BCHW = normalise(images_BCHW)
     if state.recipe.precision == "float64":
         images_BCHW = images_BCHW.double()
-    if state.recipe.channels_last:
-        images_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
-    return images_BCHW
+    channels_last = state.recipe.channels_last
+    return images_BCHW.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 @contextlib.contextmanager

@@ -29,7 +29,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; ConfigError naming the file if it cannot be read or holds something else."""
     try:
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if content is None:
         return {}

@@ -17,6 +17,7 @@ from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training.batches import TrainingBatches
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint
 from facemargin.training.config import SMALLEST_PASS, Recipe
+from facemargin.training.initial import load_initial
 from facemargin.training.interrupt import Interruption, interruptible
 from facemargin.training.metrics_log import MetricsLog
 from facemargin.training.processes import Processes, restarted, run_processes
@@ -64,6 +65,9 @@ def _train(recipe: Recipe, output: Path, resume: bool, console: Console, process
     if saved is not None:
         state.load_state_dict(saved)
         console.print(f"continuing {output} after step {state.step}", highlight=False, markup=False)
+    else:
+        for line in processes.together(lambda: load_initial(state)):
+            console.print(f"starting from {line}", highlight=False, markup=False, soft_wrap=True)
     return _Run(recipe, folder, state, images, sets, console).run()
 
 

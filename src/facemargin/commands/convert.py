@@ -1,0 +1,55 @@
+"""`facemargin convert SRC DST --to FORMAT`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+
+from facemargin.commands.arguments import parse
+from facemargin.commands.progress import embedding_progress
+from facemargin.data.conversion import convert
+from facemargin.data.open import open_images
+
+_SHOWN = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Write a training set in another format. The images' bytes stay as they are; what is written is read back and
+    compared. Corrupt images are named and left out. Interrupted, it goes on when the same command is run again."""
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
+    """A folder with train.rec, shards, parquet files, an image list, or a folder of one folder per person."""
+    destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
+    """The folder to write, which must not exist yet."""
+    to: Literal["recordio", "folder", "list", "webdataset", "parquet"] = "recordio"
+    """The format to write."""
+    root: Path | None = None
+    """What the paths in an image list are relative to; by default the list's folder."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "convert", arguments)
+    errors = Console(stderr=True)
+    source = open_images(own.source, own.root)
+    result = convert(source, own.destination, own.to, lambda doing: embedding_progress(errors, source.name, doing))
+    for message in result.corrupt[:_SHOWN]:
+        errors.print(message, highlight=False, markup=False, soft_wrap=True)
+    if result.corrupt:
+        errors.print(
+            f"warning: {len(result.corrupt):,} of {len(source):,} images cannot be read and were left out; "
+            f"the first {min(_SHOWN, len(result.corrupt))} are named above",
+            highlight=False,
+            soft_wrap=True,
+        )
+    before = f", {result.num_before:,} of them before" if result.num_before else ""
+    Console().print(
+        f"{result.num_images:,} images written as {own.to}{before}, read back and the same; {own.destination}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0

@@ -1,0 +1,80 @@
+"""`facemargin convert-weights SRC DST.safetensors`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+import tyro
+from rich.console import Console
+from rich.table import Table
+
+from facemargin.atomic import write_atomically
+from facemargin.commands.arguments import parse
+from facemargin.errors import ConfigError
+from facemargin.inference.load import checkpoint_recogniser, is_own_file, locate
+from facemargin.inference.model_file import ModelInfo, save_model
+from facemargin.interop import FAMILIES, read_checkpoint
+
+FamilyName = Literal["adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Another project's checkpoint as facemargin's own model file, which says how it is to be fed."""
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
+    """A .ckpt, .pth, .pt or .safetensors file, a folder that holds one, or hf:owner/name."""
+    target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
+    """The .safetensors file to write; one that is there is replaced."""
+    family: FamilyName | None = None
+    """Whose checkpoint it is, where that cannot be told from it."""
+    color_order: Literal["RGB", "BGR"] | None = None
+    """What the network reads, where you know better than its family's custom."""
+    trust: bool = False
+    """Run the code that a pickle holds. Only for files of people you trust: it can do anything."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "convert-weights", arguments)
+    if own.target.suffix != ".safetensors":
+        raise ConfigError(f"the file to write is {own.target}, expected a name that ends in .safetensors")
+    source = locate(own.source)
+    if source.suffix == ".onnx":
+        raise ConfigError(
+            f"{source} is an ONNX graph, whose weights are folded into its operations: it cannot be converted, but "
+            "every command takes it as MODEL as it is"
+        )
+    if is_own_file(source):
+        raise ConfigError(f"{source} is facemargin's own file already")
+    checkpoint = read_checkpoint(source, own.family, own.trust)
+    recogniser, info = checkpoint_recogniser(checkpoint)
+    if own.color_order is not None:
+        info = ModelInfo(**{**vars(info), "color_order": own.color_order})
+    write_atomically(own.target, lambda path: save_model(path, recogniser.state_dict(), info))
+    console = Console()
+    console.print(_table(info, FAMILIES[checkpoint.family.name].title))
+    for note in checkpoint.notes:
+        console.print("[yellow]note:[/]", note, highlight=False, soft_wrap=True)
+    if checkpoint.left_out:
+        shown = ", ".join(checkpoint.left_out[:8]) + (" …" if len(checkpoint.left_out) > 8 else "")
+        console.print(f"left out, not of the network: {shown}", highlight=False, markup=False, soft_wrap=True)
+    label = "[red]licence warning:[/]" if checkpoint.family.non_commercial else "licence:"
+    console.print(label, info.licence, highlight=False, soft_wrap=True)
+    console.print(f"written: {own.target}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _table(info: ModelInfo, family: str) -> Table:
+    table = Table(show_header=False)
+    rows = {
+        "family": family,
+        "architecture": f"{info.backbone}, {info.embedding_size} features of {info.input_size} × {info.input_size} px",
+        "colour order": info.color_order,
+        "normalisation": f"(pixel − {info.mean:g}) / {info.std:g}",
+        "options": ", ".join(f"{k} {v}" for k, v in info.options.items() if k != "input_size") or "none",
+        "norm": "of the unnormalised features; quality: " + ("CR-FIQA's layer" if info.quality == "crfiqa" else "it"),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    return table

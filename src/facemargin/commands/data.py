@@ -1,0 +1,154 @@
+"""`facemargin data inspect SRC`."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import tyro
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from facemargin.atomic import write_atomically
+from facemargin.commands.arguments import parse
+from facemargin.commands.data_picture import PICTURE_SUFFIXES, draw_inspection
+from facemargin.commands.progress import embedding_progress
+from facemargin.data.inspection import Duplicates, Inspection, inspect_images
+from facemargin.data.open import open_images
+from facemargin.data.source import LabelledImages
+from facemargin.errors import ConfigError
+
+_SHOWN = 5
+_BINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Read all of a training set and say what is in it: identities, sizes, corrupt and duplicate images."""
+
+    source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
+    """A folder with train.rec, shards, parquet files, an image list, or a folder of one folder per person."""
+    picture: Path | None = None
+    """Draw images per identity and image sizes to this .svg or .png file."""
+    json: bool = False
+    """Print JSON instead of a table."""
+    root: Path | None = None
+    """What the paths in an image list are relative to; by default the list's folder."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    if arguments and arguments[0] in ("-h", "--help"):
+        arguments = ["inspect", "--help"]
+    if not arguments or arguments[0] != "inspect":
+        raise ConfigError("name what to do, as in facemargin data inspect path/to/faces")
+    own = parse(Arguments, "data inspect", arguments[1:])
+    if own.picture is not None and own.picture.suffix not in PICTURE_SUFFIXES:
+        raise ConfigError(f"--picture is {own.picture}, expected a name that ends in {' or '.join(PICTURE_SUFFIXES)}")
+    source = open_images(own.source, own.root)
+    with embedding_progress(Console(stderr=True), source.name, "inspecting") as report:
+        found = inspect_images(source, report)
+    if own.picture is not None:
+        picture = own.picture
+        write_atomically(picture, lambda path: draw_inspection(found, source.name, path, picture.suffix[1:]))
+    console = Console()
+    if own.json:
+        print_json(console, summary(source, found))
+    else:
+        print_tables(console, source, found)
+    return 0
+
+
+def summary(source: LabelledImages, found: Inspection) -> dict[str, Any]:
+    """What `--json` prints."""
+    counts_C = found.images_per_identity_C
+    return {
+        "name": source.name,
+        "images": len(source),
+        "identities": source.num_identities,
+        "images_per_identity": {
+            "min": int(counts_C.min()),
+            "median": float(np.median(counts_C)),
+            "max": int(counts_C.max()),
+            "histogram": histogram(counts_C),
+        },
+        "sizes": [{"height": size[0], "width": size[1], "images": n} for size, n in found.sizes.most_common()],
+        "corrupt": list(found.corrupt.values()),
+        "same_bytes": _duplicates(source, found.same_bytes),
+        "same_pixels": _duplicates(source, found.same_pixels),
+    }
+
+
+def histogram(counts_C: NDArray[np.int64]) -> list[dict[str, int | None]]:
+    """How many identities have `from` to `to` images, both included, null for no end; no empty entries at the end."""
+    rows: list[dict[str, int | None]] = []
+    for low, high in zip([0, *_BINS], [*_BINS, None], strict=True):
+        within_C = (counts_C >= low) & (True if high is None else counts_C < high)
+        rows.append({"from": low, "to": None if high is None else high - 1, "identities": int(within_C.sum())})
+    while len(rows) > 1 and not rows[-1]["identities"]:
+        rows.pop()
+    return rows
+
+
+def print_json(console: Console, content: dict[str, Any]) -> None:
+    """JSON for other programs: no colours, no line breaks that depend on the terminal."""
+    console.print(json.dumps(content, indent=1), highlight=False, markup=False, soft_wrap=True)
+
+
+def print_tables(console: Console, source: LabelledImages, found: Inspection) -> None:
+    """The findings, and the first of what is wrong."""
+    counts_C = found.images_per_identity_C
+    table = Table(title=escape(source.name), title_justify="left", show_header=False)
+    sizes = [f"{height} × {width}: {number:,}" for (height, width), number in found.sizes.most_common(_SHOWN)]
+    more = len(found.sizes) - len(sizes)
+    rows = {
+        "images": f"{len(source):,}",
+        "identities": f"{source.num_identities:,}" + ("" if source.has_names else ", without names"),
+        "images per identity": f"{counts_C.min():,} to {counts_C.max():,}, median {np.median(counts_C):g}",
+        "sizes (height × width)": "\n".join(sizes + ([f"and {more:,} others"] if more else [])),
+        "corrupt images": f"{len(found.corrupt):,}",
+        "duplicates by bytes": _duplicate_text(found.same_bytes),
+        "duplicates by pixels": _duplicate_text(found.same_pixels),
+    }
+    for name, value in rows.items():
+        table.add_row(name, value)
+    console.print(table, highlight=False, markup=False)
+    identities = Table("images", "identities", title="images per identity", title_justify="left")
+    for row in histogram(counts_C):
+        low, high = row["from"], row["to"]
+        span = f"{low:,}" if low == high else f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
+        identities.add_row(span, f"{row['identities']:,}")
+    console.print(identities, highlight=False, markup=False)
+    for message in list(found.corrupt.values())[:_SHOWN]:
+        console.print(message, highlight=False, markup=False, soft_wrap=True)
+    across = [group for group, differ in zip(found.same_pixels.groups, found.same_pixels.across, strict=True) if differ]
+    for group in across[:_SHOWN]:
+        places = ", ".join(_described(source, index) for index in group[:_SHOWN])
+        console.print(
+            f"the same image of different identities: {places}", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def _duplicates(source: LabelledImages, found: Duplicates) -> dict[str, Any]:
+    return {
+        "superfluous": found.num_superfluous,
+        "groups_across_identities": found.num_across,
+        "groups": [
+            {"images": [_described(source, index) for index in group], "across_identities": across}
+            for group, across in zip(found.groups, found.across, strict=True)
+        ],
+    }
+
+
+def _duplicate_text(found: Duplicates) -> str:
+    return (
+        f"{found.num_superfluous:,} superfluous images in {len(found.groups):,} groups, "
+        f"{found.num_across:,} of them across identities"
+    )
+
+
+def _described(source: LabelledImages, index: int) -> str:
+    return f"{source.describe(index)} (identity {source.identity_names[source.labels[index]]})"

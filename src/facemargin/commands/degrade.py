@@ -1,0 +1,47 @@
+"""`facemargin degrade SET --output twin.bin --kind blur,jpeg --strength 0.5`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from facemargin.commands.arguments import parse
+from facemargin.commands.writing_pairs import check_output, keeps_folds, write_pairs
+from facemargin.data.open import open_verification
+from facemargin.quality.degradation_kinds import DegradedByKinds
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Write a low-quality twin of a verification set: the same pairs of degraded images, stored without loss."""
+
+    pairs: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SET")]
+    """A verification set, as for facemargin evaluate."""
+    output: Path
+    """A .bin file, or a folder to make, which keeps folds and people."""
+    kind: str
+    """One or more of occlusion, blur, downscale, noise, jpeg, separated by commas."""
+    strength: float = 0.5
+    """From 0, the image as it is, to 1."""
+    seed: int = 0
+    """Another seed draws other noise and hides other places."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "degrade", arguments)
+    check_output(own.output)
+    pairs = open_verification(own.pairs)
+    images = DegradedByKinds(pairs.images, [kind.strip() for kind in own.kind.split(",")], own.strength, own.seed)
+    if not keeps_folds(own.output, pairs):
+        Console(stderr=True).print(
+            f"warning: a .bin file is read as ten blocks of pairs, which are not the folds of {pairs.name}; a folder "
+            "as --output keeps them",
+            highlight=False,
+            markup=False,
+            soft_wrap=True,
+        )
+    write_pairs(replace(pairs, images=images), own.output, "degrading")
+    return 0

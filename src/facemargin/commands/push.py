@@ -1,0 +1,100 @@
+"""`facemargin push MODEL owner/name`."""
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from facemargin.atomic import write_atomically, write_text_atomically
+from facemargin.commands.arguments import parse
+from facemargin.commands.convert_weights import FamilyName
+from facemargin.commands.model_card import model_card, read_results
+from facemargin.errors import ConfigError
+from facemargin.inference import save_model
+from facemargin.inference.load import read_recogniser
+from facemargin.interop import FAMILIES
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Upload a model with a card that says how to load and feed it. Nothing but these two files leaves the machine."""
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """A run folder, whose evaluations go into the card, or anything else that holds a model."""
+    repository: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="owner/name")]
+    """The repository on the Hub, made if it is not there."""
+    licence: str | None = None
+    """The licence that you give the weights, as the Hub abbreviates it: mit, cc-by-nc-4.0, …"""
+    private: bool = False
+    """Make a repository that only you see."""
+    dry_run: Path | None = None
+    """Write the files to this folder and upload nothing."""
+    family: FamilyName | None = None
+    """Whose checkpoint it is, where that cannot be told from it."""
+    trust: bool = False
+    """Run the code that a pickle holds. Only for files of people you trust."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "push", arguments)
+    owner, _, name = own.repository.partition("/")
+    if not owner or not name or "/" in name:
+        raise ConfigError(f"{own.repository!r} is no repository: expected owner/name")
+    if own.dry_run is None:
+        require_token()
+    console = Console()
+    recogniser, info, notes = read_recogniser(own.model, own.family, own.trust)
+    if info.backbone == "onnx":
+        raise ConfigError(f"{own.model} is an ONNX graph, not facemargin's weights: upload the file as it is")
+    for note in notes:
+        console.print("[yellow]note:[/]", note, highlight=False, soft_wrap=True)
+    if own.licence is None and info.family in FAMILIES and FAMILIES[info.family].non_commercial:
+        console.print(f"[red]licence warning:[/] {info.licence}", highlight=False, soft_wrap=True)
+    card = model_card(own.repository, info, read_results(Path(own.model)), own.licence)
+
+    def write(folder: Path) -> None:
+        write_atomically(folder / "model.safetensors", lambda path: save_model(path, recogniser.state_dict(), info))
+        write_text_atomically(folder / "README.md", card)
+
+    if own.dry_run is not None:
+        write(own.dry_run)
+        console.print(f"written, not uploaded: {own.dry_run}", highlight=False, markup=False, soft_wrap=True)
+        return 0
+    with tempfile.TemporaryDirectory() as folder:
+        write(Path(folder))
+        address = upload(Path(folder), own.repository, own.private)
+    console.print(f"uploaded: {address}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def require_token() -> None:
+    """ConfigError unless huggingface-hub knows who the user is."""
+    from huggingface_hub import get_token
+
+    if not get_token():
+        raise ConfigError(
+            "uploading needs a token of the Hugging Face Hub: `hf auth login`, or the environment variable HF_TOKEN; "
+            "--dry-run FOLDER writes the files without uploading"
+        )
+
+
+def upload(folder: Path, repository: str, private: bool) -> str:
+    """The address of `repository` after the two files of `folder` are in it; ConfigError where the Hub refuses."""
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi()
+        address = api.create_repo(repository, private=private, exist_ok=True)
+        api.upload_folder(
+            repo_id=repository,
+            folder_path=folder,
+            allow_patterns=["model.safetensors", "README.md"],
+            commit_message="facemargin model",
+        )
+    except Exception as error:  # the HTTP client's own types, too
+        raise ConfigError(f"{repository} could not be uploaded: {error}") from error
+    return str(address)

@@ -1,0 +1,195 @@
+"""From one format of data set to another: every image's bytes as they are, checked, and resumed after a kill.
+
+What is being written lies in `<destination>.partial`, beside a journal of how far it is good. It gets its name when it
+has been read back and is what was written. Shapes: N images that were written.
+"""
+
+import fcntl
+import hashlib
+import json
+import shutil
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.atomic import write_text_atomically
+from facemargin.data.decode import decode_image
+from facemargin.data.image_kind import image_suffix
+from facemargin.data.open import open_images
+from facemargin.data.source import LabelledImages, encode_png
+from facemargin.data.writers import WRITERS
+from facemargin.data.writers.append_file import AppendFile
+from facemargin.errors import CheckpointError, CorruptImageError, DataError
+
+Report = Callable[[int, int], None]
+"""Called with images done and images in all."""
+
+Progress = Callable[[str], AbstractContextManager[Report]]
+"""Shows how far what it is called with, "converting" or "reading back", has got."""
+
+_SECONDS_BETWEEN_COMMITS = 2.0
+_REPORT_EVERY = 32
+_JOURNAL = ".conversion"
+_ENTRY = np.dtype([("position", "<i8"), ("digest", "<u8", 2)])
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How many images were written, how many of them before this process, and what is wrong with each that was not."""
+
+    num_images: int
+    num_before: int
+    corrupt: list[str]
+
+
+def convert(source: LabelledImages, destination: Path, to: str, progress: Progress) -> Conversion:
+    """Write `source` to the folder `destination` in the format `to`, and read it back.
+
+    Corrupt images are left out. An interrupted conversion goes on where it was when it is called again. Raises
+    DataError, and leaves what is there, where the destination exists, cannot be written, or belongs to another
+    conversion, and where reading it back gives anything else than was written.
+    """
+    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+        raise DataError(f"{destination} exists already; name another destination, or move it away")
+    partial = destination.with_name(destination.name + ".partial")
+    try:
+        if partial.exists() and not (partial / _JOURNAL).is_dir() and any(partial.iterdir()):
+            raise DataError(f"{partial} is in the way and not of a conversion; move it away")
+        (partial / _JOURNAL).mkdir(parents=True, exist_ok=True)
+        with _locked(partial):
+            run = _Run(source, partial, to)
+            with progress("converting") as report:
+                run.write(report)
+            with progress("reading back") as report:
+                run.verify(report)
+            partial.rename(destination)
+            shutil.rmtree(destination / _JOURNAL)
+    except (OSError, CheckpointError) as error:
+        raise DataError(
+            f"cannot write {destination}: {error}. What is good is kept in {partial}: mend that (if the disk is "
+            "full, free some space) and run the same command again to go on"
+        ) from error
+    return Conversion(len(run.entries_N), run.num_before, list(run.corrupt.values()))
+
+
+class _Run:
+    """One process's part in a conversion."""
+
+    def __init__(self, source: LabelledImages, partial: Path, to: str) -> None:
+        self.source, self.partial = source, partial
+        # RecordIO groups a person's images; only readers in blocks must keep to their order.
+        by_person = to == "recordio" and source.blocks is None
+        order = np.argsort(source.labels, kind="stable") if by_person else np.arange(len(source))
+        self.order: NDArray[np.int64] = order
+        self.task = {
+            "to": to,
+            "images": len(source),
+            "source": source.describe(0),
+            "people": hashlib.sha256(repr(source.identity_names).encode(errors="surrogatepass")).hexdigest(),
+            "labels": hashlib.sha256(source.labels.astype("<i8").tobytes()).hexdigest(),
+        }
+        journal = self._load_journal()
+        self.corrupt: dict[int, str] = {int(key): text for key, text in journal["corrupt"].items()}
+        self.num_before: int = journal["images"]
+        self.log = AppendFile(partial / _JOURNAL / "images", self.num_before * _ENTRY.itemsize)
+        self.entries_N = np.fromfile(self.log.path, dtype=_ENTRY)
+        grouped = bool((np.diff(source.labels[order]) >= 0).all())
+        self.writer = WRITERS[to](partial, source.identity_names, grouped, journal["writer"])
+
+    def write(self, report: Report) -> None:
+        names = [name.encode(errors="surrogatepass") for name in self.writer.stored_names]
+        new: list[tuple[int, Any]] = []
+        start = int(self.entries_N["position"][-1]) + 1 if self.num_before else 0
+        committed = time.monotonic()
+        for position in range(start, len(self.order)):
+            index = int(self.order[position])
+            try:
+                encoded, suffix = self._checked(index)
+            except CorruptImageError as error:
+                self.corrupt[position] = str(error)
+            else:
+                label = int(self.source.labels[index])
+                self.writer.add(self.num_before + len(new), label, encoded, suffix)
+                new.append((position, _digest(names[label], encoded)))
+            if time.monotonic() - committed > _SECONDS_BETWEEN_COMMITS:
+                self._commit(new)
+                committed = time.monotonic()
+            if position % _REPORT_EVERY == 0:
+                report(position, len(self.order))
+        self.entries_N = np.concatenate([self.entries_N, np.array(new, dtype=_ENTRY)])
+        if len(self.entries_N) == 0:
+            raise DataError(f"{self.source.name}: not one of {len(self.order)} images can be read")
+        self.writer.finish(self.source.labels[self.order[self.entries_N["position"]]])
+
+    def verify(self, report: Report) -> None:
+        """Read what was written, with the reader that everyone uses, and compare."""
+        written = open_images(self.partial)
+        names = [name.encode(errors="surrogatepass") for name in written.identity_names]
+        total = np.zeros(2, dtype=np.uint64)
+        for index in range(len(written)):
+            total += np.array(_digest(names[written.labels[index]], written.read_encoded(index)), dtype=np.uint64)
+            if index % _REPORT_EVERY == 0:
+                report(index, len(written))
+        if len(written) != len(self.entries_N) or not np.array_equal(total, self.entries_N["digest"].sum(axis=0)):
+            raise DataError(
+                f"{self.partial}: {len(self.entries_N)} images were written, but what is read back "
+                f"({len(written)} images) is not the same; delete it and try again, perhaps on another disk"
+            )
+
+    def _checked(self, index: int) -> tuple[bytes, str]:
+        """An image's bytes, which can be decoded, and their suffix; rare kinds become PNG, which loses nothing."""
+        encoded = self.source.read_encoded(index)
+        image = decode_image(encoded, self.source.describe(index))
+        suffix = image_suffix(encoded)
+        return (encode_png(image), ".png") if suffix is None else (encoded, suffix)
+
+    def _commit(self, new: list[tuple[int, Any]]) -> None:
+        """Note in the journal what is on the disk for good."""
+        count, state = self.writer.commit()
+        count = self.num_before + len(new) if count is None else count
+        logged = self.log.size // _ENTRY.itemsize
+        self.log.write(np.array(new[logged - self.num_before : count - self.num_before], dtype=_ENTRY).tobytes())
+        self.log.sync()
+        last = new[count - self.num_before - 1][0] if count > self.num_before else -1
+        corrupt = {position: text for position, text in self.corrupt.items() if position < last}
+        content = {"task": self.task, "images": count, "writer": state, "corrupt": corrupt}
+        if count > self.num_before:
+            write_text_atomically(self.partial / _JOURNAL / "journal.json", json.dumps(content))
+
+    def _load_journal(self) -> dict[str, Any]:
+        path = self.partial / _JOURNAL / "journal.json"
+        if not path.exists():
+            empty = {"task": self.task, "images": 0, "writer": {}, "corrupt": {}}
+            write_text_atomically(path, json.dumps(empty))
+            return empty
+        journal: dict[str, Any] = json.loads(path.read_bytes())
+        if journal["task"] != self.task:
+            raise DataError(
+                f"{self.partial} is of another conversion ({journal['task']['source']} to {journal['task']['to']}), or "
+                "its source has changed since; delete it, or name another destination"
+            )
+        return journal
+
+
+def _digest(name: bytes, encoded: bytes) -> tuple[int, int]:
+    """128 bits that depend on the person's name and the image's bytes. Their sums do not depend on any order."""
+    digest = hashlib.blake2b(len(name).to_bytes(8, "little") + name + encoded, digest_size=16).digest()
+    return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
+
+
+def _locked(partial: Path) -> ExitStack:
+    """Held while the conversion runs; DataError where another process holds it."""
+    stack = ExitStack()
+    file = stack.enter_context((partial / _JOURNAL / "lock").open("w"))
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        stack.close()
+        raise DataError(f"{partial}: another process is converting to it; wait for it to end") from error
+    return stack

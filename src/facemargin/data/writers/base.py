@@ -1,0 +1,45 @@
+"""What all writers of data sets have in common. Shapes: N images."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.identity_names import one_line
+
+
+class ImageWriter(ABC):
+    """Writes images, in order, to the empty folder `folder`, or goes on where an earlier one with a `state` was.
+
+    `grouped` says that images of one person follow one another, in the order of the labels. OSErrors are the caller's.
+    """
+
+    def __init__(self, folder: Path, identity_names: Sequence[str], grouped: bool, state: dict[str, Any]) -> None:
+        self.folder = folder
+        self.identity_names = list(identity_names)
+        self.grouped = grouped
+        self._resume(state)
+
+    @property
+    def stored_names(self) -> list[str]:
+        """What a reader will call the people."""
+        return [one_line(name) for name in self.identity_names]
+
+    @abstractmethod
+    def _resume(self, state: dict[str, Any]) -> None:
+        """Open the files, cut off after what `state` says; an empty state is the beginning."""
+
+    @abstractmethod
+    def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
+        """Write image `number`; `suffix` is that of a file of its kind, as ".jpg"."""
+
+    @abstractmethod
+    def commit(self) -> tuple[int | None, dict[str, Any]]:
+        """How many images are on the disk for good, None for all, and the state from which to go on after them."""
+
+    @abstractmethod
+    def finish(self, labels_N: NDArray[np.int64]) -> None:
+        """Complete the set of all images that were added, which have these labels."""

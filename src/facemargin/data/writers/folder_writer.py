@@ -1,0 +1,61 @@
+"""Writes one folder of images per person."""
+
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.writers.base import ImageWriter
+
+_UNSAFE = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
+_LONGEST = 100
+
+
+class FolderWriter(ImageWriter):
+    """`person/000000123.jpg`, the number counting all images. Numbers of people are filled up with zeros, so that
+    sorting by name keeps their order; names that cannot be folders are changed until they can."""
+
+    @property
+    def stored_names(self) -> list[str]:
+        return self._folders
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        self._folders = folder_names(self.identity_names)
+
+    def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
+        write_image(self.folder / self._folders[label] / f"{number:09d}{suffix}", encoded)
+
+    def commit(self) -> tuple[int | None, dict[str, Any]]:
+        return None, {}
+
+    def finish(self, labels_N: NDArray[np.int64]) -> None:
+        os.sync()  # one by one, many small files would take far longer
+
+
+def write_image(path: Path, encoded: bytes) -> None:
+    """Write a file in a folder that is made if there is none."""
+    try:
+        path.write_bytes(encoded)
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded)
+
+
+def folder_names(names: Sequence[str]) -> list[str]:
+    """A different folder name for each person, on any file system, never leading elsewhere."""
+    width = max(map(len, names), default=0) if all(name.isdecimal() for name in names) else 0
+    found: list[str] = []
+    taken: set[str] = set()
+    for number, name in enumerate(names):
+        folder = _UNSAFE.sub("_", name.zfill(width))[:_LONGEST].strip(". ") or "_"
+        if folder.casefold() in taken:
+            folder = f"{folder}_{number}"
+        while folder.casefold() in taken:
+            folder += "_"
+        taken.add(folder.casefold())
+        found.append(folder)
+    return found

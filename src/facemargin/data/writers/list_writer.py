@@ -1,0 +1,36 @@
+"""Writes an image list, list.txt, and the images it names."""
+
+import os
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.identity_names import write_identity_names
+from facemargin.data.image_list import LIST_NAME
+from facemargin.data.writers.append_file import AppendFile
+from facemargin.data.writers.base import ImageWriter
+from facemargin.data.writers.folder_writer import write_image
+
+_IMAGES_IN_FOLDER = 10_000
+
+
+class ListWriter(ImageWriter):
+    """Images are `images/0012/000123456.jpg`, 10,000 a folder; lines are `path<TAB>number of the person`."""
+
+    def _resume(self, state: dict[str, Any]) -> None:
+        self._list = AppendFile(self.folder / LIST_NAME, state.get("list", 0))
+
+    def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
+        name = f"images/{number // _IMAGES_IN_FOLDER:04d}/{number:09d}{suffix}"
+        write_image(self.folder / name, encoded)
+        self._list.write(f"{name}\t{label}\n".encode())
+
+    def commit(self) -> tuple[int | None, dict[str, Any]]:
+        self._list.sync()
+        return None, {"list": self._list.size}
+
+    def finish(self, labels_N: NDArray[np.int64]) -> None:
+        self._list.close()
+        os.sync()  # one by one, many small files would take far longer
+        write_identity_names(self.folder, self.identity_names)

@@ -1,0 +1,143 @@
+"""Several measures of image quality, compared on the scores of one system.
+
+Shapes: N images, K pairs, M measures.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.verification import VerificationSet
+from facemargin.errors import DataError
+from facemargin.evaluation.metrics.error_versus_discard import ErrorVersusDiscard, error_versus_discard
+from facemargin.evaluation.metrics.pairs import FloatArray
+from facemargin.evaluation.metrics.rank_correlation import spearman_correlation
+from facemargin.evaluation.plain import plain
+from facemargin.evaluation.result import PairScores
+
+COMPARED_FMRS = (1e-3, 1e-4)
+COMPARED_LIMITS = (0.1, 0.2, 0.3, 0.5)
+"""How much may be discarded. Rankings of measures settle at the larger limits (arXiv 2303.13294)."""
+
+
+@dataclass(frozen=True)
+class QualityMeasures:
+    """The scores of K pairs of N images, and what each of M `measures` says of every image in `quality_MN`, higher is
+    better. Pair k compares images first_K[k] and second_K[k]. Raises DataError where these do not fit together."""
+
+    system: str
+    dataset: str
+    measures: list[str]
+    scores_K: FloatArray
+    same_K: NDArray[np.bool_]
+    first_K: NDArray[np.int64]
+    second_K: NDArray[np.int64]
+    quality_MN: FloatArray
+
+    def __post_init__(self) -> None:
+        if not self.measures or self.quality_MN.shape[:1] != (len(self.measures),) or self.quality_MN.ndim != 2:
+            raise DataError(f"quality_MN has shape {self.quality_MN.shape} for {len(self.measures)} measures")
+        if len(set(self.measures)) < len(self.measures):
+            raise DataError(f"two measures of quality have one name: {', '.join(self.measures)}")
+        for name in ("same_K", "first_K", "second_K"):
+            if getattr(self, name).shape != self.scores_K.shape:
+                raise DataError(f"{name} has shape {getattr(self, name).shape}, expected {self.scores_K.shape}")
+        for index_K in (self.first_K, self.second_K):
+            if len(index_K) and (index_K.min() < 0 or index_K.max() >= self.quality_MN.shape[1]):
+                raise DataError(
+                    f"pairs name images {index_K.min()} to {index_K.max()} of {self.quality_MN.shape[1]} with quality"
+                )
+
+    @classmethod
+    def of(
+        cls, scores: PairScores, verification_set: VerificationSet, quality: Mapping[str, NDArray]
+    ) -> "QualityMeasures":
+        """Of a system's scores on a set and each measure's values (N,) for its images."""
+        return cls(
+            system=scores.system,
+            dataset=scores.dataset,
+            measures=list(quality),
+            scores_K=scores.scores_K,
+            same_K=scores.same_K,
+            first_K=verification_set.first_K,
+            second_K=verification_set.second_K,
+            quality_MN=np.array(list(quality.values()), dtype=np.float64),
+        )
+
+    def save(self, path: Path) -> None:
+        """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
+        names = json.dumps({"system": self.system, "dataset": self.dataset, "measures": self.measures})
+        arrays = {name: getattr(self, name) for name in ("scores_K", "same_K", "first_K", "second_K", "quality_MN")}
+        with path.open("wb") as file:
+            np.savez_compressed(file, names=np.array(names), **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> "QualityMeasures":
+        """Read a file written by `save`; raises DataError, naming it, if it is not one."""
+        try:
+            with np.load(path, allow_pickle=False) as archive:
+                names = json.loads(str(archive["names"]))
+                return cls(**names, **{name: archive[name] for name in archive.files if name != "names"})
+        except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
+            raise DataError(f"{path} is not a file of quality measures: {error}") from error
+
+
+@dataclass(frozen=True)
+class QualityComparison:
+    """`curves[fmr][measure]` is the error versus discard at the threshold of that FMR; `impostors` pairs stand behind
+    the thresholds. `spearman_MM` are the rank correlations between the measures over the images, in their order."""
+
+    system: str
+    dataset: str
+    measures: list[str]
+    impostors: int
+    curves: dict[float, dict[str, ErrorVersusDiscard]]
+    spearman_MM: FloatArray
+
+    def to_json(self) -> str:
+        return json.dumps(plain(self), indent=2, allow_nan=False)
+
+
+def compare_quality(
+    measures: QualityMeasures,
+    fmrs: Sequence[float] = COMPARED_FMRS,
+    limits: Sequence[float] = COMPARED_LIMITS,
+    refit: bool = False,
+) -> QualityComparison:
+    """Error-versus-discard curves of every measure at every FMR, and the rank correlations between the measures.
+
+    With `refit` the threshold is placed anew at the FMR for every discarded fraction (see `error_versus_discard`).
+    Images that no pair has do not count. Raises DataError, naming the measure, for values that are not finite.
+    """
+    used_N = np.zeros(measures.quality_MN.shape[1], dtype=np.bool_)
+    used_N[measures.first_K] = used_N[measures.second_K] = True
+    for name, quality_N in zip(measures.measures, measures.quality_MN, strict=True):
+        if not np.isfinite(quality_N[used_N]).all():
+            raise DataError(f"quality by {name} holds values that are not finite on {measures.dataset}")
+    curves = {
+        fmr: {
+            name: error_versus_discard(
+                measures.scores_K,
+                measures.same_K,
+                quality_N[measures.first_K],
+                quality_N[measures.second_K],
+                fmr,
+                limits=limits,
+                refit=refit,
+            )
+            for name, quality_N in zip(measures.measures, measures.quality_MN, strict=True)
+        }
+        for fmr in fmrs
+    }
+    return QualityComparison(
+        system=measures.system,
+        dataset=measures.dataset,
+        measures=measures.measures,
+        impostors=int(np.count_nonzero(~measures.same_K)),
+        curves=curves,
+        spearman_MM=spearman_correlation(measures.quality_MN[:, used_N]),
+    )

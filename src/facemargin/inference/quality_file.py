@@ -1,0 +1,79 @@
+"""Qualities that another tool measured, in a file. Shapes: N images."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.source import ImageSource
+from facemargin.errors import DataError
+from facemargin.inference.paths_by_end import PathsByEnd
+
+# What the tools call their one number: `facemargin quality`, OFIQ (the scalar maps its raw value to 0…100).
+_COLUMNS = ("quality", "UnifiedQualityScore.scalar", "UnifiedQualityScore")
+_DELIMITERS = ",;\t"
+
+
+class QualityFile:
+    """A .csv file with a line of headings, the image's path first, and a column of qualities, higher is better: as
+    `facemargin quality`, OFIQ and many tools write it; commas, semicolons or tabs between the columns.
+
+    `column` is the heading to read; without it, one that is known, or the only other one. An image is looked up by the
+    end of its path. Raises DataError, naming file and line, for what cannot be read.
+    """
+
+    def __init__(self, path: Path, column: str | None = None) -> None:
+        self.path = path
+        try:
+            text = path.read_text(encoding="utf-8-sig")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DataError(f"{path} cannot be read as a table of qualities: {error}") from error
+        first_line = text.split("\n", 1)[0]
+        delimiter = max(_DELIMITERS, key=first_line.count)
+        try:
+            rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+        except csv.Error as error:
+            raise DataError(f"{path} cannot be read as a table of qualities: {error}") from error
+        if len(rows) < 2 or len(rows[0]) < 2:
+            raise DataError(f"{path}: expected a line of headings (path, quality) and a line for every image")
+        self.column = self._column(rows[0], column)
+        place = rows[0].index(self.column)
+        self._quality_N = np.array([self._number(row, place, line) for line, row in enumerate(rows[1:], start=2)])
+        self._paths = PathsByEnd([row[0] for row in rows[1:]])
+
+    def of(self, images: ImageSource) -> NDArray[np.float64]:
+        """The qualities (N,) of `images`, in their order; DataError, naming it, for an image that is not there."""
+        found = [self._paths.find(images.describe(index)) for index in range(len(images))]
+        if None in found:
+            missing = [images.describe(index) for index, place in enumerate(found) if place is None]
+            raise DataError(
+                f"{self.path} holds no quality of {missing[0]} ({len(missing):,} of {len(found):,} missing)"
+            )
+        return self._quality_N[np.array(found, dtype=np.int64)]
+
+    def _column(self, headings: list[str], asked: str | None) -> str:
+        if asked is not None:
+            if asked not in headings[1:]:
+                raise DataError(f"{self.path} has no column {asked!r}; it has {', '.join(headings[1:])}")
+            return asked
+        known = [name for name in _COLUMNS if name in headings[1:]]
+        if not known and len(headings) == 2:
+            known = headings[1:]
+        if not known:
+            raise DataError(
+                f"{self.path} has no column called quality; name one as in {self.path}:{headings[1]}; "
+                f"it has {', '.join(headings[1:])}"
+            )
+        return known[0]
+
+    def _number(self, row: list[str], place: int, line: int) -> float:
+        try:
+            number = float(row[place])
+        except (IndexError, ValueError):
+            number = np.nan
+        if not np.isfinite(number):
+            given = row[place] if place < len(row) else "nothing"
+            raise DataError(f"{self.path}, line {line}: {self.column} is {given!r}, expected a finite number")
+        return number

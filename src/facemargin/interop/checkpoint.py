@@ -1,0 +1,112 @@
+"""Another project's checkpoint as the weights of one of facemargin's backbones, with how to feed it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from facemargin.backbones import create_backbone
+from facemargin.errors import CheckpointError
+from facemargin.interop.blank import blank_networks
+from facemargin.interop.family import ColorOrder, Family
+from facemargin.interop.layouts import Architecture, Tensors, check_colours
+from facemargin.interop.reading import read_checkpoint_file
+from facemargin.interop.recognise import Found, recognise
+from facemargin.interop.stored_tensor import StoredTensor
+from facemargin.interop.torch_zip import some_of
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """`state` fits `create_backbone(architecture.backbone, architecture.embedding_size, **options)`, `quality` the
+    CertaintyRatioLayer, None without one. notes: what had to be assumed. left_out: what else the file holds."""
+
+    family: Family
+    architecture: Architecture
+    options: Mapping[str, Any]
+    color_order: ColorOrder
+    state: dict[str, Tensor]
+    quality: dict[str, Tensor] | None
+    notes: tuple[str, ...]
+    left_out: tuple[str, ...]
+
+
+def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) -> Checkpoint:
+    """The network in a PyTorch or safetensors file of another project; `family` says whose, where its keys do not.
+
+    Raises CheckpointError, naming the file, for one that is damaged, would run code (see `read_checkpoint_file`), is of
+    no known family or of several, or whose tensors are not exactly those of the network; ConfigError for an unknown
+    family.
+    """
+    content = read_checkpoint_file(path, trust)
+    try:
+        found, whose = recognise(content, family)
+        architecture = found.layout.describe(found.tensors)
+        options = {**whose.options, "input_size": architecture.input_size}
+        check_colours(found.tensors, found.layout.markers[0])
+        state = _network_state(found, whose, architecture, options)
+        quality = _quality_state(found.tensors, whose, architecture.embedding_size)
+    except CheckpointError as error:
+        raise CheckpointError(f"{path}: {error}") from error
+    notes = [whose.doubt] if whose.doubt and family is None else []
+    order = whose.color_order
+    if whose.declared_order is not None:
+        order, note = whose.declared_order(path)
+        notes.append(note)
+    if whose.name == "insightface" and family is None and not _is_frozen(state):
+        notes.append(
+            "features.weight is not 1 everywhere, as InsightFace leaves it: the weights could be MagFace's, which "
+            "wants BGR and other pixels (--family magface)"
+        )
+    return Checkpoint(whose, architecture, options, order, state, quality, tuple(notes), found.others)
+
+
+def _network_state(
+    found: Found, family: Family, architecture: Architecture, options: Mapping[str, Any]
+) -> dict[str, Tensor]:
+    """Its tensors as the backbone's, floats as float32; CheckpointError that names what is missing, of another shape,
+    or too much."""
+    with blank_networks():
+        expected = create_backbone(architecture.backbone, architecture.embedding_size, **options).state_dict()
+    stored = {key: one for key, one in found.tensors.items() if key not in family.quality_keys}
+    counters = {key for key in expected if key.endswith("num_batches_tracked")}  # older files have none
+    missing = expected.keys() - stored.keys() - counters
+    if missing or (extra := stored.keys() - expected.keys()):
+        what = f"{some_of(missing)} missing" if missing else f"{some_of(extra)} too much"
+        raise CheckpointError(f"it looks like {architecture.backbone} ({found.layout.title}), but with {what}")
+    for key, one in stored.items():
+        if one.shape != expected[key].shape:
+            raise CheckpointError(
+                f"{key} has shape {one.shape}, {architecture.backbone} expects {tuple(expected[key].shape)}"
+            )
+    return {key: _read(stored[key], key) if key in stored else torch.tensor(0) for key in expected}
+
+
+def _quality_state(tensors: Tensors, family: Family, embedding_size: int) -> dict[str, Tensor] | None:
+    if not family.quality_keys:
+        return None
+    shapes = {"linear.weight": (1, embedding_size), "linear.bias": (1,)}
+    for key, own in family.quality_keys.items():
+        if tensors[key].shape != shapes[own]:
+            raise CheckpointError(f"{key} has shape {tensors[key].shape}, expected {shapes[own]}")
+    return {own: _read(tensors[key], key) for key, own in family.quality_keys.items()}
+
+
+def _read(stored: StoredTensor, key: str) -> Tensor:
+    """Its values, floats as float32; CheckpointError unless they are finite."""
+    values = stored.read()
+    if not values.is_floating_point():
+        return values.clone()
+    values = values.float()
+    # NaN passes through both; several times as fast as isfinite
+    if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
+        raise CheckpointError(f"{key} holds values that are not finite: the file is damaged, or its training diverged")
+    return values.contiguous()
+
+
+def _is_frozen(state: Mapping[str, Tensor]) -> bool:
+    weight_D = state.get("features.weight")
+    return weight_D is None or bool((weight_D == 1).all())

@@ -1,0 +1,48 @@
+"""CVLface (github.com/mk-minchul/CVLface): repositories on the Hugging Face Hub with `pretrained_model/model.pt` (keys
+`net.…`) or `model.safetensors` (`model.net.…`), and a `model.yaml` that says the colour order.
+
+Its wrapper always takes RGB and turns it round itself where model.yaml says BGR, so that is what the network reads.
+"""
+
+from pathlib import Path
+
+from facemargin.errors import CheckpointError
+from facemargin.interop.family import ColorOrder, Family
+
+_LONGEST_CONFIG = 2**16
+
+
+def declared_order(path: Path) -> tuple[ColorOrder, str]:
+    """The colour order in the model.yaml beside the weights, RGB without one, and what was found; CheckpointError where
+    it says something else."""
+    folders = (path.parent, path.parent / "pretrained_model")
+    config = next((folder / "model.yaml" for folder in folders if (folder / "model.yaml").is_file()), None)
+    if config is None:
+        return "RGB", f"there is no model.yaml beside {path.name}, which would say the colour order: RGB is assumed"
+    import yaml  # only here: importing facemargin should not wait for it
+
+    try:
+        with config.open("rb") as file:
+            content = yaml.safe_load(file.read(_LONGEST_CONFIG))
+    except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+        raise CheckpointError(f"{config} cannot be read: {error}") from error
+    order = content.get("color_space", "RGB") if isinstance(content, dict) else None
+    if order not in ("RGB", "BGR"):
+        raise CheckpointError(f"{config}: color_space is {order!r}, expected RGB or BGR")
+    return order, f"{config.name} says {order}"
+
+
+CVLFACE = Family(
+    name="cvlface",
+    title="CVLface",
+    layouts=("ir", "iresnet"),
+    prefixes=("net.", "model.net."),
+    containers=("", "state_dict"),
+    loss="unknown",
+    licence=(
+        "CVLface's model cards ask to follow the licence of the training data: WebFace and MS1M were given for "
+        "non-commercial research only"
+    ),
+    non_commercial=True,
+    declared_order=declared_order,
+)

@@ -1,0 +1,37 @@
+"""What is known of a project's released checkpoints: how they are recognised, and how their networks want to be fed."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+ColorOrder = Literal["RGB", "BGR"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Family:
+    """layouts: names in `layouts.LAYOUTS`. prefixes: of its keys. containers: the entries of a checkpoint under which
+    its state dict lies, "" for a bare one.
+
+    color_order, mean, std: the network reads (pixel − mean)/std of 0…255 pixels. options: of `create_backbone`. loss:
+    the margin that its networks are trained with. quality_keys: keys of a layer that predicts quality beside the
+    network's, and what they are called in `CertaintyRatioLayer`. doubt: what could be mistaken for it, where it is
+    recognised without being told. declared_order: reads the colour order from what lies beside the file, and says what
+    it found. licence: of the released weights; non_commercial: whether that forbids commercial use.
+    """
+
+    name: str
+    title: str
+    layouts: tuple[str, ...]
+    prefixes: tuple[str, ...]
+    containers: tuple[str, ...]
+    loss: str
+    licence: str
+    non_commercial: bool
+    color_order: ColorOrder = "RGB"
+    mean: float = 127.5
+    std: float = 127.5
+    options: Mapping[str, Any] = field(default_factory=dict)
+    quality_keys: Mapping[str, str] = field(default_factory=dict)
+    doubt: str = ""
+    declared_order: Callable[[Path], tuple[ColorOrder, str]] | None = None

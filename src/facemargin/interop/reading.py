@@ -1,0 +1,113 @@
+"""Checkpoint files of any project, read safely: a PyTorch file, old or new, or safetensors."""
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from facemargin.errors import CheckpointError
+from facemargin.interop.inert_pickle import CodeError, Inert
+from facemargin.interop.stored_tensor import StoredTensor
+from facemargin.interop.torch_legacy import read_torch_legacy
+from facemargin.interop.torch_zip import read_torch_zip
+
+logger = logging.getLogger(__name__)
+
+_SAFETENSORS_TYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "I64": torch.int64,
+    "I32": torch.int32,
+    "I16": torch.int16,
+    "I8": torch.int8,
+    "U8": torch.uint8,
+    "BOOL": torch.bool,
+}
+
+
+def read_checkpoint_file(path: Path, trust: bool = False) -> Mapping[Any, Any]:
+    """The mapping in a checkpoint, usually from names to tensors (`StoredTensor`) or to further mappings.
+
+    Nothing in the file is run. One that calls functions of Python, numpy or torch is refused; with `trust` it is read
+    by torch.load, which runs whatever it says. Raises CheckpointError, naming the file, if it is missing, damaged,
+    holds such calls, or something else than a mapping.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(10)
+    except OSError as error:
+        raise CheckpointError(f"{path} cannot be read: {error.strerror}") from error
+    if start[8:9] == b"{":
+        return _read_safetensors(path)
+    if start[:4] != b"PK\x03\x04" and start[:1] != b"\x80":
+        raise CheckpointError(
+            f"{path} is not a checkpoint: expected a file of torch.save (.ckpt, .pth, .pt), .safetensors or .onnx"
+        )
+    if trust:
+        return _mapping(path, _read_trusted(path))
+    try:
+        return _mapping(path, (read_torch_zip if start[:1] == b"P" else read_torch_legacy)(path))
+    except CodeError as error:
+        raise CheckpointError(
+            f"{path} is refused: it is a pickle that calls {error} when it is loaded, and so could do anything on this "
+            "machine. Weights do not need that. If you know who made it and trust them, load it with trust=True (on "
+            "the command line --trust), which runs it; safer is to ask for a state dict or safetensors"
+        ) from error
+
+
+def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = {}
+            for key in file.keys():  # noqa: SIM118  (not a dict)
+                part = file.get_slice(key)
+                dtype = _SAFETENSORS_TYPES.get(part.get_dtype())
+                if dtype is not None:
+                    found[key] = StoredTensor(
+                        tuple(part.get_shape()), dtype, partial(_read_from_safetensors, path, key)
+                    )
+            return found
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+
+def _read_from_safetensors(path: Path, key: str) -> torch.Tensor:
+    with safe_open(path, framework="pt") as file:
+        return file.get_tensor(key)
+
+
+def _read_trusted(path: Path) -> object:
+    logger.warning("%s is loaded with trust: whatever code is in it runs", path)
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=False)
+    except Exception as error:  # code of others raises anything
+        raise CheckpointError(f"{path} cannot be loaded by torch.load: {error}") from error
+    return _stored(content)
+
+
+def _stored(content: object, depth: int = 3) -> object:
+    if isinstance(content, torch.nn.Module):
+        content = content.state_dict()
+    if isinstance(content, torch.Tensor):
+        return StoredTensor.of(content)
+    if isinstance(content, Mapping) and depth:
+        return {key: _stored(value, depth - 1) for key, value in content.items()}
+    return content
+
+
+def _mapping(path: Path, content: object) -> Mapping[Any, Any]:
+    if isinstance(content, Inert):
+        raise CheckpointError(
+            f"{path} holds a whole object of class {content.name}, not its weights. Save its state_dict() instead; "
+            "where that is not possible and you trust who made the file, load it with trust=True (--trust), which runs "
+            "the code that it names"
+        )
+    if not isinstance(content, Mapping):
+        raise CheckpointError(f"{path} holds {type(content).__name__}, expected a mapping from names to tensors")
+    return content

@@ -1,0 +1,139 @@
+"""Released class centres and statistics into a head, to go on training with the people that they are of.
+
+| file | centres | statistics |
+|---|---|---|
+| AdaFace `.ckpt` | `head.kernel` (D, C) | `head.batch_mean`, `head.batch_std` of the norms (not `head.t`) |
+| MagFace `.pth` | `parallel_fc.weight` (C, D), `module.fc.weight` or `fc.weight` (D, C) | none |
+| InsightFace `softmax_fc_gpu_0.pt` | `weight`, (C of the process, D) each of the files `…_gpu_0`, `…_gpu_1`, … | none |
+| InsightFace `checkpoint_gpu_0.pt` | the same | none |
+| facemargin `head.safetensors` | `weight` (C, D) | `margin.…` |
+
+Shapes: C classes, c classes of this process, D embedding size.
+"""
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from facemargin.errors import CheckpointError
+from facemargin.heads import Head
+from facemargin.interop.reading import read_checkpoint_file
+from facemargin.interop.recognise import tensors_in
+from facemargin.interop.stored_tensor import StoredTensor
+from facemargin.interop.torch_zip import some_of
+
+# Key of the centres, and whether the rows are the features' values.
+_CENTRES = {
+    "head.kernel": True,
+    "parallel_fc.weight": False,
+    "module.fc.weight": True,
+    "module.parallel_fc.weight": False,
+    "fc.weight": True,
+    "weight": False,
+}
+_STATISTICS = {"head.batch_mean": "margin.norm_statistics.mean", "head.batch_std": "margin.norm_statistics.std"}
+_CONTAINERS = ("state_dict", "state_dict_softmax_fc", "")
+_SHARD = re.compile(r"(.*_gpu_)0(\.\w+)")
+
+
+@dataclass(frozen=True)
+class LoadedHead:
+    """The key of the centres that were loaded, how many classes, and the names of the running statistics."""
+
+    key: str
+    num_classes: int
+    statistics: tuple[str, ...]
+
+
+def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
+    """Give `head` the class centres in a released file, and the running statistics that its margin has too.
+
+    A head that holds a shard of the classes takes the rows of its own. Raises CheckpointError, naming the file, where
+    it holds no centres, or of another number of classes or values than the head's, or is refused (see
+    `read_checkpoint_file`). The head is then as it was.
+    """
+    path = Path(path)
+    tensors = _tensors(path, trust)
+    key = next((key for key in _CENTRES if key in tensors and len(tensors[key].shape) == 2), None)
+    if key is None:
+        raise CheckpointError(
+            f"{path} holds no class centres: expected one of {', '.join(_CENTRES)}, found {some_of(tensors) or 'none'}"
+        )
+    parts = [tensors[key], *_other_shards(path, key, trust)]
+    num_classes, size = head.num_classes, head.weight.shape[1]
+    turned = _is_turned(parts, key, num_classes, size)
+    found = sum(part.shape[1 if turned else 0] for part in parts)
+    found_size = parts[0].shape[0 if turned else 1]
+    if (found, found_size) != (num_classes, size):
+        raise CheckpointError(
+            f"{path} holds the centres of {found:,} classes of {found_size} values, the head has {num_classes:,} of "
+            f"{size}: they can only be continued with the training set, and the embedding size, that they are of"
+        )
+    centres_cD = _rows(parts, turned, head.class_range)
+    state = head.state_dict()
+    known = {_STATISTICS.get(name, name): one for name, one in tensors.items() if name != key}
+    statistics = {
+        name: known[name].read().to(state[name].dtype).reshape(state[name].shape)
+        for name in state
+        if name.startswith("margin.") and name in known and _count(known[name]) == state[name].numel()
+    }
+    if not all(bool(values.isfinite().all()) for values in (centres_cD, *statistics.values())):
+        raise CheckpointError(f"{path} holds centres or statistics that are not finite")
+    with torch.no_grad():
+        head.weight.copy_(centres_cD)
+        buffers = dict(head.named_buffers())
+        for name, values in statistics.items():
+            buffers[name].copy_(values)
+    return LoadedHead(key, num_classes, tuple(statistics))
+
+
+def _tensors(path: Path, trust: bool) -> dict[str, StoredTensor]:
+    content = read_checkpoint_file(path, trust)
+    found: dict[str, StoredTensor] = {}
+    for container in _CONTAINERS:
+        found |= tensors_in(content if container == "" else content.get(container))
+    return found
+
+
+def _other_shards(path: Path, key: str, trust: bool) -> list[StoredTensor]:
+    """Of the processes after the first, whose files lie beside its own."""
+    match = _SHARD.fullmatch(path.name)
+    parts: list[StoredTensor] = []
+    while match and (other := path.with_name(f"{match[1]}{len(parts) + 1}{match[2]}")).is_file():
+        tensors = _tensors(other, trust)
+        if key not in tensors or len(tensors[key].shape) != 2:
+            raise CheckpointError(f"{other} holds no {key}, which {path.name} has")
+        parts.append(tensors[key])
+    return parts
+
+
+def _is_turned(parts: list[StoredTensor], key: str, num_classes: int, size: int) -> bool:
+    """Whether a centre is a column. The shape says it, unless there are as many classes as values."""
+    if len(parts) == 1 and num_classes != size:
+        if parts[0].shape == (num_classes, size):
+            return False
+        if parts[0].shape == (size, num_classes):
+            return True
+    return _CENTRES[key]
+
+
+def _rows(parts: list[StoredTensor], turned: bool, class_range: tuple[int, int]) -> Tensor:
+    """The centres of the classes [first, last), (c, D); parts that hold none of them are not read."""
+    first, last = class_range
+    rows, start = [], 0
+    for part in parts:
+        count = part.shape[1 if turned else 0]
+        low, high = max(first - start, 0), min(last - start, count)
+        if low < high:
+            values = part.read()
+            rows.append((values.T if turned else values)[low:high].float())
+        start += count
+    size = parts[0].shape[0 if turned else 1]
+    return torch.cat(rows) if rows else torch.empty(0, size)
+
+
+def _count(stored: StoredTensor) -> int:
+    return int(torch.Size(stored.shape).numel())

@@ -1,0 +1,97 @@
+"""Where training starts from: the weights of a model that is there already, instead of random ones."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from facemargin.backbones import Backbone, backbone_options
+from facemargin.errors import CheckpointError
+from facemargin.inference.load import read_recogniser
+from facemargin.inference.model_file import ModelInfo
+from facemargin.interop import load_head
+from facemargin.interop.input_convention import refit_input
+from facemargin.interop.insightface_onnx import OnnxBackbone
+from facemargin.training.average import WeightAverage
+from facemargin.training.config import Recipe
+from facemargin.training.recipe import model_info
+from facemargin.training.state import TrainingState
+
+# They do not change what a trained network computes.
+_ONLY_TRAINING = {"dropout", "drop_channels", "train_features_weight"}
+
+
+def load_initial(state: TrainingState) -> list[str]:
+    """Give `state` the weights and class centres that its recipe names; returns what was loaded, for people.
+
+    The network is refitted to read what facemargin trains with (see interop/input_convention.py). Raises
+    CheckpointError, naming the file, where it cannot be read or is of another network or number of classes.
+    """
+    recipe, said = state.recipe, []
+    if recipe.initial.weights:
+        said += _load_weights(state, recipe)
+    if recipe.initial.head:
+        assert state.head is not None  # the recipe's own check
+        found = load_head(Path(recipe.initial.head), state.head)
+        statistics = f", and {', '.join(found.statistics)}" if found.statistics else ""
+        said.append(f"class centres of {found.num_classes:,} people from {recipe.initial.head}{statistics}")
+    return said
+
+
+def _load_weights(state: TrainingState, recipe: Recipe) -> list[str]:
+    where = recipe.initial.weights
+    recogniser, info, notes = read_recogniser(where, recipe.initial.family)
+    if recogniser.backbone is None or isinstance(recogniser.backbone, OnnxBackbone):
+        raise CheckpointError(f"{where} holds no network that can be trained")
+    if recogniser.reconstructor is not None or state.recogniser.reconstructor is not None:
+        raise CheckpointError(
+            f"initial.weights is {where}, but a recogniser that is trained jointly with a face reconstruction reads "
+            "other channels: set reconstruction.mode to none"
+        )
+    _check_same_network(where, info, model_info(recipe))
+    refit_input(recogniser.backbone, info.color_order, info.mean, info.std)
+    assert state.recogniser.backbone is not None
+    _copy(recogniser.backbone, state.recogniser.backbone)
+    parts = info.backbone or ""
+    if recogniser.quality is not None and state.recogniser.quality is not None:
+        state.recogniser.quality.load_state_dict(recogniser.quality.state_dict())
+        parts += " and its quality layer"
+    if state.average is not None:
+        state.average = WeightAverage(state.recogniser, recipe.ema_decay)
+    convention = ""
+    if (info.color_order, info.mean, info.std) != ("RGB", 127.5, 127.5):
+        convention = f", refitted from {info.color_order} and (v − {info.mean:g})/{info.std:g}"
+    return [f"weights of {parts} from {where}{convention}", *notes]
+
+
+def _copy(source: Backbone, target: Backbone) -> None:
+    with torch.no_grad():
+        target.load_state_dict(source.state_dict())
+
+
+def _check_same_network(where: str, found: ModelInfo, wanted: ModelInfo) -> None:
+    """CheckpointError that says which fields of the recipe to set."""
+    theirs, ours = _network(found), _network(wanted)
+    different = [
+        f"--backbone.{name.replace('_', '-')} {theirs.get(name)} (the recipe has {ours.get(name)})"
+        for name in theirs | ours
+        if not _equal(theirs.get(name), ours.get(name))
+    ]
+    if different:
+        raise CheckpointError(f"{where} holds another network than the recipe: set {', '.join(different)}")
+
+
+def _network(info: ModelInfo) -> dict[str, Any]:
+    assert info.backbone is not None
+    options = {**backbone_options(info.backbone), **info.options}
+    kept = {name: value for name, value in options.items() if name not in _ONLY_TRAINING}
+    return {"name": info.backbone, "embedding_size": info.embedding_size, **kept}
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other)
+    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
+        return list(one) == list(other)
+    return one == other

@@ -1,0 +1,106 @@
+"""A network that sees red alone, on pictures whose red says who it is and whose blue is noise."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+from facemargin.commands.check_model import balanced_part
+from facemargin.data.bin import load_bin
+from facemargin.errors import DataError
+from facemargin.inference import ModelInfo, save_model
+from facemargin.inference.recogniser import create_recogniser
+
+SIZE = 16
+
+
+def write_model(path, **changes):
+    values = {"options": {"input_size": SIZE, "width": 4}, "embedding_size": 16, "input_size": SIZE, "loss": "funface"}
+    info = ModelInfo(backbone="small_resnet", **values, **changes)
+    torch.manual_seed(0)
+    recogniser = create_recogniser(info)
+    with torch.no_grad():
+        recogniser.backbone.stem[0].weight[:, 1:] = 0
+    save_model(path, recogniser.eval().state_dict(), info)
+    return path
+
+
+def write_pairs(path, pairs=160, grey=False):
+    import pickle
+
+    random = np.random.default_rng(0)
+    people = random.integers(0, 256, (40, SIZE, SIZE))
+    encoded, same = [], []
+    for pair in range(pairs):
+        genuine = pair % 2 == 0
+        first = random.integers(40)
+        second = first if genuine else (first + 1 + random.integers(39)) % 40
+        for person in (first, second):
+            red = np.clip(people[person] + random.normal(0, 25, (SIZE, SIZE)), 0, 255)
+            noise = random.integers(0, 256, (2, SIZE, SIZE))
+            bgr = np.stack([red] * 3 if grey else [noise[0], noise[1], red], axis=2).astype(np.uint8)
+            encoded.append(cv2.imencode(".png", bgr)[1].tobytes())
+        same.append(genuine)
+    path.write_bytes(pickle.dumps((encoded, same)))
+    return path
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory):
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "colour.bin")
+
+
+def test_the_right_order_is_confirmed(command, pairs, tmp_path):
+    code, out, err = command("check-model", write_model(tmp_path / "m.safetensors"), "--pairs", pairs)
+    assert (code, err) == (0, "") and "warning" not in out
+    assert "RGB, (v − 127.5)/127.5 (declared)" in out and "BGR, (v − 127.5)/127.5" in out and "worse (p =" in out
+    assert "RGB, (v − 0)/255" in out and "160 pairs" in out
+
+
+def test_the_wrong_order_is_warned_of(command, pairs, tmp_path):
+    path = write_model(tmp_path / "m.safetensors", color_order="BGR")
+    code, out, _ = command("check-model", path, "--pairs", pairs)
+    assert code == 0
+    assert "warning: the model declares BGR, (v − 127.5)/127.5, but RGB, (v − 127.5)/127.5 recognises better" in out
+    assert out.count("warning") == 1
+
+
+def test_grey_pictures_cannot_tell(command, tmp_path):
+    path = write_model(tmp_path / "m.safetensors", color_order="BGR")
+    code, out, _ = command("check-model", path, "--pairs", write_pairs(tmp_path / "grey.bin", 20, grey=True))
+    assert code == 0 and "the pictures are grey: they cannot tell the colour order" in out and "warning" not in out
+
+
+def test_a_part_of_a_set_is_balanced_and_spread(pairs):
+    one = load_bin(pairs)
+    part = balanced_part(one, 20)
+    assert len(part) == 20 and part.same_K.sum() == 10 and len(part.images) <= 40
+    indices = [part.images.describe(index) for index in range(len(part.images))]
+    assert indices == sorted(indices, key=lambda name: int(name.rsplit(" ", 1)[1]))
+    assert int(indices[-1].rsplit(" ", 1)[1]) > 300  # to the end of the set
+    for kth in range(len(part)):
+        left = part.images.describe(int(part.first_K[kth])).rsplit(" ", 1)[1]
+        right = part.images.describe(int(part.second_K[kth])).rsplit(" ", 1)[1]
+        assert int(right) == int(left) + 1 and part.same_K[kth] == (int(left) // 2 % 2 == 0)
+    assert len(balanced_part(one, 0)) == 160
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--limit", "-1"), "--limit is -1"),
+        (("--family", "adaface"), "facemargin's own file"),
+    ],
+)
+def test_bad_options_are_named(command, pairs, tmp_path, arguments, message):
+    path = write_model(tmp_path / "m.safetensors")
+    code, _, err = command("check-model", path, "--pairs", pairs, *arguments)
+    assert code == 2 and message in err
+
+
+def test_a_set_of_one_kind_is_refused(pairs):
+    one = load_bin(pairs)
+    from dataclasses import replace
+
+    with pytest.raises(DataError, match="no pairs of both kinds"):
+        balanced_part(replace(one, same_K=np.ones_like(one.same_K)), 10)

@@ -1,0 +1,71 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+from face_folder import write_faces
+
+from facemargin.commands.data import histogram
+
+
+@pytest.fixture(scope="module")
+def faces(tmp_path_factory):
+    """Three people with three images each; one is corrupt, one of s3 is also of s1 (as other bytes)."""
+    folder = tmp_path_factory.mktemp("faces")
+    paths = write_faces(folder, range(1, 4))
+    paths[4].write_bytes(b"nothing")
+    paths[7].unlink()
+    paths[7].with_suffix(".png").write_bytes(cv2.imencode(".png", cv2.imread(str(paths[0])))[1])
+    return folder
+
+
+def test_the_table(command, faces):
+    code, out, err = command("data", "inspect", faces)
+    assert code == 0 and err == ""
+    lines = {line.split("│")[1].strip(): line.split("│")[2].strip() for line in out.splitlines() if "│" in line}
+    assert lines["images"] == "9" and lines["identities"] == "3" and lines["corrupt images"] == "1"
+    assert lines["images per identity"] == "2 to 3, median 3" and lines["sizes (height × width)"] == "92 × 92: 8"
+    assert lines["duplicates by bytes"].startswith("0 superfluous")
+    assert lines["duplicates by pixels"] == "1 superfluous images in 1 groups, 1 of them across identities"
+    assert lines["2 to 4"] == "3"
+    assert f"{faces}/s2/s2_0002.jpg: not an image" in out
+    assert f"the same image of different identities: {faces}/s1/s1_0001.jpg (identity s1), " in out
+
+
+def test_json_and_picture(command, faces, tmp_path):
+    code, out, _ = command("data", "inspect", faces, "--json", "--picture", tmp_path / "new" / "p.svg")
+    found = json.loads(out)
+    assert code == 0 and found["images"] == 9 and found["sizes"] == [{"height": 92, "width": 92, "images": 8}]
+    assert found["images_per_identity"]["histogram"][-1] == {"from": 2, "to": 4, "identities": 3}
+    assert found["same_pixels"]["groups"][0]["across_identities"] and len(found["corrupt"]) == 1
+    assert (tmp_path / "new" / "p.svg").read_text().count("<svg") == 1
+    assert command("data", "inspect", faces, "--picture", tmp_path / "p.png")[0] == 0
+    assert cv2.imread(str(tmp_path / "p.png")) is not None
+
+
+def test_a_set_of_corrupt_images_only(command, tmp_path):
+    (tmp_path / "Ann").mkdir()
+    (tmp_path / "Ann" / "0.jpg").write_bytes(b"")
+    code, out, _ = command("data", "inspect", tmp_path, "--picture", tmp_path / "p.png")
+    assert code == 0 and "0 to 0" in out and (tmp_path / "p.png").is_file()
+
+
+def test_histogram():
+    counts = np.array([0, 1, 1, 3, 10, 19, 20, 5000])
+    assert [(row["from"], row["to"], row["identities"]) for row in histogram(counts) if row["identities"]] == [
+        (0, 0, 1), (1, 1, 2), (2, 4, 1), (10, 19, 2), (20, 49, 1), (1000, None, 1),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["inspect", "nowhere"], "facemargin data: nowhere does not exist"),
+        (["look"], "name what to do, as in facemargin data inspect"),
+        ([], "name what to do"),
+        (["inspect", "orl:1", "--picture", "p.jpg"], "expected a name that ends in .svg or .png"),
+    ],
+)
+def test_mistakes(command, arguments, message):
+    code, out, err = command("data", *arguments)
+    assert (code, out) == (2, "") and message in err

@@ -1,0 +1,157 @@
+import pytest
+import torch
+from foreign_files import adaface_checkpoint, shapes
+
+from facemargin.backbones import list_backbones
+from facemargin.errors import CheckpointError, ConfigError
+from facemargin.interop.layouts import Architecture
+from facemargin.interop.recognise import FAMILIES, recognise
+from facemargin.interop.stored_tensor import StoredTensor
+
+QUALITY = {"qs.weight": StoredTensor.of(torch.ones(1, 512)), "qs.bias": StoredTensor.of(torch.ones(1))}
+MAGFACE = "features.module."
+
+RECOGNISED = {
+    "adaface": {"state_dict": shapes("ir_18", "model."), "epoch": 3},
+    "funface": shapes("ir_18"),
+    "cvlface pt": shapes("ir_18", "net."),
+    "cvlface safetensors": shapes("ir_18", "model.net."),
+    "cvlface insightface": shapes("iresnet18", "net."),
+    "insightface": shapes("iresnet18"),
+    "insightface parallel": shapes("iresnet18", "module."),
+    "insightface training": {"state_dict_backbone": shapes("iresnet18"), "epoch": 3},
+    "insightface mbf": shapes("mobilefacenet"),
+    "magface": {"state_dict": {**shapes("iresnet18", MAGFACE), "parallel_fc.weight": QUALITY["qs.weight"]}},
+    "magface single": {
+        "state_dict": {**shapes("iresnet18", "module.features."), "module.fc.weight": QUALITY["qs.bias"]}
+    },
+    "crfiqa": {**shapes("iresnet18"), **QUALITY},
+}
+
+
+@pytest.mark.parametrize("name", RECOGNISED)
+def test_families_are_known_by_container_and_keys(name):
+    found, family = recognise(RECOGNISED[name])
+    assert family.name == name.split()[0]
+    assert all(marker in found.tensors for marker in found.layout.markers)
+
+
+@pytest.mark.parametrize(
+    ("content", "choices"),
+    [
+        ({"state_dict": shapes("ir_18")}, "adaface, funface, cvlface"),  # AdaFace's without its prefix, or FunFace's
+        ({"state_dict": shapes("iresnet18")}, "cvlface, insightface, magface, crfiqa"),
+        ({"state_dict": shapes("ir_18", "net."), "state_dict_backbone": {}}, None),
+        ({**shapes("iresnet18", "net."), "net.qs.weight": QUALITY["qs.weight"]}, "cvlface, insightface"),
+    ],
+)
+def test_what_could_be_of_several_families_names_them(content, choices):
+    if choices is None:
+        assert recognise(content)[1].name == "cvlface"
+        return
+    with pytest.raises(CheckpointError, match=rf"could be of {choices}.*say which with family= .*--family"):
+        recognise(content)
+
+
+@pytest.mark.parametrize(("layout", "families"), [("ir_18", 3), ("iresnet18", 4), ("mobilefacenet", 1)])
+def test_a_family_that_is_told_is_believed_if_it_has_the_layout(layout, families):
+    fitting = []
+    for name, family in FAMILIES.items():
+        try:
+            assert recognise({"state_dict": {**shapes(layout), **QUALITY}}, name)[1] is family
+            fitting.append(name)
+        except CheckpointError as error:
+            assert "does not use; families that do: " in str(error)
+    assert len(fitting) == families
+
+
+def test_wrong_families_are_named():
+    with pytest.raises(ConfigError, match="unknown family 'adafce'; did you mean 'adaface'"):
+        recognise(RECOGNISED["funface"], "adafce")
+    with pytest.raises(CheckpointError, match=r"CR-FIQA has a quality layer, but qs\.bias, qs\.weight is missing"):
+        recognise(RECOGNISED["insightface"], "crfiqa")
+
+
+def test_two_networks_in_a_file_are_named():
+    content = {**shapes("ir_18", "net."), **shapes("ir_18", "model.")}
+    with pytest.raises(CheckpointError, match=r"more than one network, under 'model\.…' and 'net\.…'"):
+        recognise(content)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ({"epoch": 3, "lr": 0.1}, "holds no tensors, but epoch, lr; expected a state dict of adaface"),
+        ({}, "holds no tensors"),
+        ({"encoder.0.weight": QUALITY["qs.bias"]}, r"1 tensors \(encoder\.0\.weight\), which are of none"),
+        (
+            {"model": {key: one for key, one in shapes("ir_18").items() if "output" not in key}},
+            r"169 tensors .*model: 169 tensors.*nearest known is AdaFace's IR .*adaface.*100%.*output_layer",
+        ),
+        (shapes("iresnet18", "student."), "nearest known is InsightFace's IResNet.*they have another prefix"),
+    ],
+)
+def test_unknown_files_name_what_is_in_them_and_the_nearest(content, message):
+    with pytest.raises(CheckpointError, match=message):
+        recognise(content)
+
+
+SIZES = [
+    *((name, 512, 112) for name in list_backbones() if name.startswith(("ir", "mobilefacenet"))),
+    *((name, 256, 224) for name in ("ir_18", "ir_se_50", "ir_152", "iresnet18", "mobilefacenet")),
+]
+
+
+@pytest.mark.parametrize(("name", "embedding_size", "input_size"), SIZES)
+def test_the_architecture_is_read_from_the_shapes(name, embedding_size, input_size):
+    own = shapes(name, embedding_size=embedding_size, input_size=input_size)
+    content = {"state_dict": {f"model.{key}": one for key, one in own.items()}} if name.startswith("ir_") else own
+    found, _ = recognise(content)
+    same = {"ir_100": "ir_101", "ir_se_100": "ir_se_101"}
+    assert found.layout.describe(found.tensors) == Architecture(same.get(name, name), embedding_size, input_size)
+
+
+def altered(name, **changes):
+    found = shapes(name)
+    for key, shape in changes.items():
+        key = key.replace("__", ".")
+        if shape is None:
+            del found[key]
+        else:
+            found[key] = StoredTensor(shape, torch.float32, lambda: torch.empty(0))
+    return found
+
+
+@pytest.mark.parametrize(
+    ("tensors", "message"),
+    [
+        (altered("ir_18", body__7__res_layer__4__weight=None), r"body\.7\.res_layer\.4\.weight is missing"),
+        (altered("ir_18", body__8__res_layer__4__weight=(512, 512, 3, 3)), r"\(2, 2, 2, 3\) basic units per stage"),
+        (altered("ir_18", output_layer__3__weight=(512, 512)), None),
+        (altered("ir_18", output_layer__3__weight=(512, 513)), "513 values, which is no square map of 512 channels"),
+        (altered("ir_18", output_layer__3__weight=(512,)), r"shape \(512,\), expected 2 dimensions"),
+        (
+            altered("iresnet18", layer4__2__bn1__weight=(512,)),
+            r"IResNet with \(2, 2, 2, 3\) units per stage; known are",
+        ),
+        (altered("iresnet18", fc__weight=(512, 100)), "no square map"),
+        (altered("mobilefacenet", layers__0__layers__0__weight=(256, 3, 3, 3)), "MobileFaceNet of 256 channels"),
+    ],
+)
+def test_networks_of_other_sizes_are_explained(tensors, message):
+    found, _ = recognise(tensors)
+    if message is None:
+        assert found.layout.describe(found.tensors).input_size == 16
+        return
+    with pytest.raises(CheckpointError, match=message):
+        found.layout.describe(found.tensors)
+
+
+def test_the_head_of_a_checkpoint_is_left_out():
+    content = adaface_checkpoint({f"model.{key}": one for key, one in shapes("ir_18").items()})
+    content["state_dict"] = {
+        key: one if isinstance(one, StoredTensor) else StoredTensor.of(one)
+        for key, one in content["state_dict"].items()
+    }
+    found, _ = recognise(content)
+    assert set(found.others) == {"head.kernel", "head.t", "head.batch_mean", "head.batch_std"}
