@@ -20,14 +20,12 @@ _KEPT_BYTES = 2**31  # of cosines, from forward to backward: all
 
 @dataclass
 class Filter:
-    """Which negatives the backward passes leave out, and what the last one left out: `omitted_B`, the sum of their
-    softmax weights, and the fractions of classes and of pairs that stayed."""
+    """Which negatives the backward passes leave out; `omitted_B`, the sum of the softmax weights that the last one
+    left out, by sample."""
 
     threshold: float = 0.0
     by: str = "classes"
     omitted_B: Tensor = field(default_factory=lambda: torch.empty(0))
-    classes: float = 1.0
-    pairs: float = 1.0
 
 
 FILTER = Filter()
@@ -40,7 +38,7 @@ class FilteredTerms(chunked._Chunked):
     @staticmethod
     def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B = ctx.saved_tensors
-        # p = weight_B · exp(s·c − LSE): the softmax weight of a negative, times d loss/d LSE already
+        # d loss/d LSE of a sample is its negatives' softmax weight together, of which each has exp(s·c − LSE)
         weight_B = grad_lse_B * len(x_BD)
         shift_B = weight_B.log() - negative_lse_B
         least_cosine_B = (math.log(FILTER.threshold or 1e-38) - shift_B) / scale_B
@@ -69,8 +67,9 @@ def _by_classes(
 ) -> tuple[Tensor, Tensor]:
     """The negatives' part of the gradients, of the features as returned, and the kept softmax weight (B,): of the
     classes that pass the threshold of some sample."""
-    parts = cosine_CB.split(_BLOCK_IN_CACHE)
-    above_C = torch.cat([(part_KB - least_cosine_B).amax(1) for part_KB in parts])
+    scratch_KB, above_C = torch.empty_like(cosine_CB[:_BLOCK_IN_CACHE]), torch.empty_like(inverse_norm_C)
+    for part_KB, above_K in zip(cosine_CB.split(_BLOCK_IN_CACHE), above_C.split(_BLOCK_IN_CACHE), strict=True):
+        torch.amax(torch.sub(part_KB, least_cosine_B, out=scratch_KB[: len(part_KB)]), 1, out=above_K)
     kept_K = (above_C > 0).nonzero().squeeze(1)
     grad_x_BD, kept_B = torch.zeros_like(x_BD), torch.zeros_like(scale_B)
     grad_w_CD.zero_()
@@ -84,7 +83,6 @@ def _by_classes(
         gradient_KB *= inverse_norm_K1
         grad_x_BD.addmm_(gradient_KB.T, w_KD)
         grad_w_CD.index_copy_(0, rows_K, torch.addmm(w_KD.mul_(radial_K1), gradient_KB, x_BD))
-    FILTER.classes = FILTER.pairs = len(kept_K) / len(w_CD)
     return grad_x_BD, kept_B
 
 
@@ -99,7 +97,7 @@ def _by_pairs(
     grad_w_CD: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """As `_by_classes`, of the pairs that pass the threshold."""
-    (c, b), count = cosine_CB.shape, cosine_CB.numel()
+    c, b = cosine_CB.shape
     place_P = _places_above(cosine_CB, least_cosine_B)
     class_P, sample_P = place_P // b, place_P % b
     cosine_P = cosine_CB.view(-1)[place_P]
@@ -113,7 +111,6 @@ def _by_pairs(
     grad_w_CD.addmm_(_sparse(class_P, sample_P, gradient_P, (c, b)), x_BD)
     order_P = sample_P.argsort(stable=True)
     grad_x_BD = torch.mm(_sparse(sample_P[order_P], class_P[order_P], gradient_P[order_P], (b, c)), w_CD)
-    FILTER.classes, FILTER.pairs = len(class_P.unique_consecutive()) / c, len(place_P) / count
     return grad_x_BD, kept_B
 
 
@@ -137,7 +134,7 @@ def _places_above(cosine_CB: Tensor, least_cosine_B: Tensor) -> Tensor:
 def _sparse(row_P: Tensor, column_P: Tensor, value_P: Tensor, shape: tuple[int, int]) -> Tensor:
     """A compressed sparse matrix of pairs that lie in order of their rows."""
     starts = torch.cat([torch.zeros(1, dtype=torch.int64), torch.bincount(row_P, minlength=shape[0]).cumsum(0)])
-    return torch.sparse_csr_tensor(starts, column_P, value_P, shape, check_invariants=False)
+    return torch.sparse_csr_tensor(starts.int(), column_P.int(), value_P, shape, check_invariants=False)
 
 
 def filtered_terms(

@@ -10,16 +10,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 
-def interleaved(functions: dict[str, Callable[[], object]], rounds: int = 7) -> dict[str, list[float]]:
-    """Seconds of every function in each of `rounds` rounds, after one warm-up round."""
+def interleaved(
+    functions: dict[str, Callable[[], object]], rounds: int = 7, clock: Callable[[], float] = time.perf_counter
+) -> dict[str, list[float]]:
+    """Seconds, by `clock`, of every function in each of `rounds` rounds, after one warm-up round."""
     seconds: dict[str, list[float]] = {name: [] for name in functions}
     for round_number in range(rounds + 1):
         for name, function in functions.items():
             gc.collect()
-            started = time.perf_counter()
+            started = clock()
             function()
             if round_number:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(clock() - started)
     return seconds
 
 

@@ -2,10 +2,14 @@ import shutil
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from face_folder import write_crfiqa_model, write_faces
+from onnx import TensorProto, helper, numpy_helper
+from photo_folder import write_empty, write_photographs
 
 import facemargin as fm
+from facemargin.data.folder import read_image_file
 from facemargin.data.image_files import NamedImages
 from facemargin.evaluation import PairScores
 from facemargin.inference.embeddings_file import EmbeddingsFile
@@ -67,7 +71,8 @@ def test_a_file_is_evaluated_like_the_model_it_comes_from(command, tmp_path):
     for system, name in ((model, "facemargin"), (tmp_path / "e.npz", "e")):
         code, _, err = command("evaluate", system, "--data", tmp_path / "elsewhere", "--output", tmp_path / name)
         assert (code, err) == (0, "")
-        scores.append(PairScores.load(tmp_path / name / "evaluation" / "lfw" / f"{name}.npz"))
+        (written,) = (tmp_path / name / "evaluation").glob(f"*/{name}.npz")
+        scores.append(PairScores.load(written))
     np.testing.assert_allclose(scores[1].scores_K, scores[0].scores_K, atol=1e-5)
     np.testing.assert_allclose(scores[1].quality_a_K, scores[0].quality_a_K, rtol=1e-4)
     np.testing.assert_allclose(scores[1].quality_b_K, scores[0].quality_b_K, rtol=1e-4)
@@ -94,7 +99,10 @@ def test_the_layer_that_predicts_quality_is_asked(command, tmp_path):
         (["{run}", "{tmp}/none", "--output", "{tmp}/e.npz"], "none does not exist"),
         (["{run}", "{tmp}/empty", "--output", "{tmp}/e.npz"], "empty holds no images"),
         (["{run}", "{tmp}/bad.png", "--output", "{tmp}/e.npz"], "none of the 1 images"),
-        (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npy"], "expected a name that ends in .npz"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npy"], "expected a name that ends in .npz, or a folder"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/new", "--by-folder"], "--by-folder writes one embedding a folder"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/new", "--batch-size", "0"], "--batch-size is 0"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png"], "expected a name that ends in .npz"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png/e.npz"], "cannot write"),
         (["{run}", "{tmp}/faces"], "--output"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npz", "--batch-size", "0"], "--batch-size is 0"),
@@ -109,4 +117,76 @@ def test_mistakes_end_with_one_clear_line(command, trained_run, tmp_path, argume
     code, out, err = command("embed", *(word.format(run=trained_run, tmp=tmp_path) for word in arguments))
     assert code == 2
     assert message in out + err
-    assert not list(tmp_path.glob("e.np*"))
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["bad.png", "empty", "faces"]
+
+
+def test_photographs_are_aligned_on_the_fly(command, trained_run, tmp_path):
+    first, second = write_photographs(tmp_path / "photos", range(1, 2))
+    nobody = write_empty(tmp_path / "photos" / "nobody.png")
+    code, out, err = command("embed", trained_run, tmp_path / "photos", "--output", tmp_path / "e.npz", "--detect")
+    assert code == 0 and "2 embeddings" in out
+    assert f"{nobody}: no face was found" in err and "1 of 3 images cannot be read or show no face" in err
+    expected = fm.load(trained_run).embed([fm.align(read_image(path)) for path in (first, second)])
+    np.testing.assert_allclose(stored(tmp_path / "e.npz")["norms"], expected.norms, rtol=1e-4)
+    assert (
+        "1 of 3 images cannot be read or show no face"
+        in command("quality", trained_run, tmp_path / "photos", "--detect")[2]
+    )
+
+
+def test_one_embedding_a_folder(command, trained_run, tmp_path):
+    paths = write_faces(tmp_path / "videos", range(1, 3))
+    code, out, _ = command("embed", trained_run, tmp_path / "videos", "--output", tmp_path / "e.npz", "--by-folder")
+    assert code == 0 and "2 embeddings of the folders of 6 images of 16 values" in out
+    arrays = stored(tmp_path / "e.npz")
+    assert arrays["paths"].tolist() == ["videos/s1", "videos/s2"]
+    frames = fm.load(trained_run).embed([read_image(path) for path in paths[:3]])
+    mean = (frames.quality[:, None] * frames.vectors).sum(0)
+    np.testing.assert_allclose(arrays["embeddings"][0] / arrays["norms"][0], mean / np.linalg.norm(mean), atol=1e-4)
+
+
+@pytest.mark.parametrize("detect", [False, True])
+def test_a_folder_of_arrays_that_is_resumed(command, trained_run, tmp_path, detect):
+    paths = write_photographs(tmp_path / "photos", range(1, 3))
+    paths[3] = paths[3].rename(paths[3].parent / "z\udcffme.png")  # a byte that is no UTF-8
+    damaged = paths[2].read_bytes()
+    paths[2].write_bytes(b"")
+    arguments = ["embed", trained_run, tmp_path / "photos", "--output", tmp_path / "new" / "stored"]
+    arguments += ["--detect"] if detect else []
+    code, out, err = command(*arguments)
+    assert code == 0 and "3 embeddings of 16 values" in out and "the image is empty" in err
+    assert "image" in (tmp_path / "new" / "stored" / "images.csv").read_text(errors="replace").splitlines()[3]
+    paths[2].write_bytes(damaged)
+    code, out, err = command(*arguments)
+    assert (code, err) == (0, "") and "4 embeddings" in out
+    folder = tmp_path / "new" / "stored"
+    features = np.load(folder / "features.npy", mmap_mode="r")
+    images = [fm.align(read_image_file(path)) if detect else read_image_file(path) for path in paths]
+    expected = fm.load(trained_run).embed(images)
+    np.testing.assert_allclose(features, expected.vectors * expected.norms[:, None], rtol=1e-3, atol=1e-4)
+    np.testing.assert_allclose(np.load(folder / "quality.npy"), expected.quality, rtol=1e-3)
+    lines = (folder / "images.csv").read_text(errors="replace").splitlines()
+    assert lines[:2] == ["row,path,problem", "0,photos/s1/s1_0001.png,"] and len(lines) == 5
+    other = ["--views", "one"] if detect else ["--detect"]
+    code, _, err = command(*arguments, *other)
+    assert code == 2 and "holds features of other images, another model or other views" in err
+
+
+def write_onnx_model(path, seed):
+    """A matrix as a recogniser of 16 × 16 pixels, in a graph as InsightFace's."""
+    weight = np.random.default_rng(seed).normal(size=(768, 4)).astype(np.float32)
+    nodes = [helper.make_node("Flatten", ["data"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["features"])]
+    inputs = [helper.make_tensor_value_info("data", TensorProto.FLOAT, ["batch", 3, 16, 16])]
+    outputs = [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["batch", 4])]
+    graph = helper.make_graph(nodes, "recogniser", inputs, outputs, [numpy_helper.from_array(weight, "w")])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8), str(path))
+    return path
+
+
+def test_onnx_models_are_told_apart(command, tmp_path):
+    write_faces(tmp_path / "faces", range(1, 2))
+    first, second = (write_onnx_model(tmp_path / f"{seed}.onnx", seed) for seed in range(2))
+    assert command("embed", first, tmp_path / "faces", "--output", tmp_path / "stored")[0] == 0
+    assert command("embed", first, tmp_path / "faces", "--output", tmp_path / "stored")[0] == 0
+    code, _, err = command("embed", second, tmp_path / "faces", "--output", tmp_path / "stored")
+    assert code == 2 and "another model" in err

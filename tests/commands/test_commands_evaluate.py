@@ -7,7 +7,9 @@ from safetensors.torch import load_file
 
 from facemargin.cli import main
 from facemargin.data.embedded import EmbeddedFaces, embedded_verification_set
+from facemargin.data.open import open_verification
 from facemargin.evaluation import PairScores
+from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.inference import load
 
 
@@ -184,3 +186,46 @@ def test_a_folder_without_anything_to_report_is_named(command, tmp_path):
     assert code == 2 and "holds nothing to report" in err
     code, _, err = command("report", tmp_path / "none")
     assert code == 2 and "is not a folder" in err
+
+
+def test_several_measures_of_quality_are_compared(command, trained_run, tmp_path):
+    images = open_verification("orl:2-3").images
+    ofiq = tmp_path / "ofiq.csv"
+    lines = [f"{images.describe(i)},{i},{-i}" for i in range(len(images))]
+    ofiq.write_text("\n".join(["image,UnifiedQualityScore,other", *lines]) + "\n", encoding="utf-8")
+    arguments = ("evaluate", trained_run, "--data", "orl:2-3", "--output", tmp_path / "out")
+    code, out, err = command(*arguments, "--quality", "norm", ofiq, f"{ofiq}:other", "--refit")
+    assert code == 0, err
+    assert "Spearman" in out and "FMR 0.001" in out and "FMR 0.0001" in out
+    place = tmp_path / "out" / "evaluation" / "orl-2-3"
+    measures = QualityMeasures.load(place / "quality.npz")
+    assert measures.measures == ["norm", str(ofiq), f"{ofiq}:other"]
+    np.testing.assert_array_equal(measures.quality_MN[1], np.arange(len(images)))
+    scores = PairScores.load(place / "facemargin.npz")
+    np.testing.assert_allclose(scores.quality_a_K, measures.quality_MN[0][measures.first_K], rtol=1e-6)  # the first
+    figures = json.loads((place / "quality.json").read_text())
+    assert figures["spearman_MM"][1][2] == -1 and figures["refit"] and measures.refit
+    assert "Measures of quality compared" in (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+
+    # One measure leaves no comparison behind, its own or an earlier one's.
+    assert command(*arguments, "--quality", ofiq)[0] == 0
+    assert not (place / "quality.npz").exists()
+    np.testing.assert_array_equal(PairScores.load(place / "facemargin.npz").quality_b_K, measures.second_K)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--quality", "sharpness"], "neither one of norm, crfiqa, certainty-ratio nor a file of qualities"),
+        (["--quality", "norm", "norm"], "--quality names norm twice"),
+        (["--quality", "norm", "--refit"], "--refit is for comparing measures of quality"),
+        (["--quality", "{csv}", "--degraded"], "says nothing of degraded images"),
+        (["--quality", "{csv}"], "holds no quality of"),
+    ],
+)
+def test_measures_that_there_are_none_of_are_refused(command, trained_run, tmp_path, options, message):
+    path = tmp_path / "few.csv"
+    path.write_text("path,quality\nnobody.jpg,1\n")
+    options = [option.format(csv=path) for option in options]
+    code, _, err = command("evaluate", trained_run, "--data", "orl:2-3", "--output", tmp_path / "out", *options)
+    assert code == 2 and message in err.replace("\n", " "), err

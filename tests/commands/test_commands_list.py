@@ -2,11 +2,17 @@ import pytest
 
 from facemargin.backbones import list_backbones
 from facemargin.commands import listing
+from facemargin.evaluation.protocols.known import list_protocols
 from facemargin.margins import list_margins
 from facemargin.training.recipe import list_recipes
 
 FEW = ["ir_18", "ir_50", "small_resnet"]
-NAMES = {"margins": list_margins(), "backbones": FEW, "recipes": list_recipes()}
+NAMES = {
+    "margins": list_margins(),
+    "backbones": FEW,
+    "recipes": list_recipes(),
+    "protocols": list_protocols(),
+}
 
 
 @pytest.fixture

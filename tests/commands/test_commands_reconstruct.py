@@ -135,7 +135,7 @@ def test_corrupt_images_are_named_and_left_out_and_equal_stems_kept_apart(comman
         (["{model}", "{tmp}/bad.png", "--output", "{tmp}/out"], "none of the 1 images"),
         (["{model}", "{tmp}/faces"], "--output"),
         (["{model}", "{tmp}/faces", "--output", "{tmp}/bad.png"], "cannot write"),
-        (["{tmp}", "{tmp}/faces", "--output", "{tmp}/out"], "there is no model file"),
+        (["{tmp}/faces", "{tmp}/faces", "--output", "{tmp}/out"], "there is no model file"),
         (["{plain}", "{tmp}/faces", "--output", "{tmp}/out"], "holds no face reconstruction: train one with"),
     ],
 )

@@ -62,8 +62,8 @@ def test_spearman_refuses_what_has_no_order():
 
 @pytest.mark.parametrize("refit", [False, True])
 def test_curves_are_those_of_error_versus_discard(refit):
-    given_measures = measures()
-    comparison = compare_quality(given_measures, fmrs=(1e-1, 1e-2), limits=(0.1, 0.4), refit=refit)
+    given_measures = measures(refit=refit)
+    comparison = compare_quality(given_measures, fmrs=(1e-1, 1e-2), limits=(0.1, 0.4))
     assert list(comparison.curves) == [1e-1, 1e-2]
     for fmr, curves in comparison.curves.items():
         assert list(curves) == ["true", "noisy", "blind"]
@@ -123,10 +123,11 @@ def test_parts_that_do_not_fit_are_refused(changes, message):
 
 def test_a_file_reads_back_and_a_damaged_one_is_named(tmp_path):
     path = tmp_path / "quality.npz"
-    one = measures()
+    one = measures(refit=True)
     one.save(path)
     other = QualityMeasures.load(path)
     assert (other.system, other.dataset, other.measures) == (one.system, one.dataset, one.measures)
+    assert other.refit
     for name in ("scores_K", "same_K", "first_K", "second_K", "quality_MN"):
         np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
     path.write_bytes(path.read_bytes()[:100])

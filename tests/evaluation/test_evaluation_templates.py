@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from facemargin.errors import DataError
 from facemargin.evaluation import pool_templates
+from facemargin.evaluation.metrics import templates as module
 
 
 @st.composite
@@ -59,8 +60,41 @@ def test_a_media_number_of_another_template_is_another_media():
         (([1.0, 2], [1, 1], [1, 1]), "expected \\(N, D\\)"),
         (([[1.0, 2], [np.nan, 1]], [1, 1], [1, 1]), "1 images .* the first is 1"),
         (([[1.0, 2], [-1, -2], [1, 1]], [5, 5, 4], [1, 2, 3]), "template 5 pools to a zero vector"),
+        (([[0.0, 0], [1, 1]], [5, 5], [1, 2], None, True), "template 5 pools to a zero vector"),
+        ((np.full((2, 2), 3e38, np.float32), [4, 4], [1, 2]), "features of template 4 are too large to be summed"),
+        (([[1.0, 2]], [1], [1], None, False, [1]), "image_rows are not numbers"),
+        (([[1.0, 2]], [], [], None, False, []), "image_rows are not numbers"),
     ],
 )
 def test_unusable_arrays_are_refused(arguments, message):
     with pytest.raises(DataError, match=message):
         pool_templates(*arguments)
+
+
+@given(images(), st.booleans())
+def test_images_may_be_in_several_templates_or_in_none(images, normalise_media):
+    features, templates, media = images
+    rows = np.random.default_rng(0).integers(0, len(features), len(features))
+    result = pool_templates(features, templates, media, None, normalise_media, image_rows=rows)
+    expected = pool_by_loops(features[rows], templates, media, np.ones(len(rows)), normalise_media)
+    assert result.ids.tolist() == list(expected)
+    np.testing.assert_allclose(result.vectors, list(expected.values()), atol=1e-12)
+
+
+@pytest.mark.parametrize("normalise_media", [False, True])
+def test_features_on_disk_are_pooled_in_blocks_in_their_own_precision(tmp_path, monkeypatch, normalise_media):
+    rng = np.random.default_rng(0)
+    features, templates, media = (
+        rng.normal(size=(300, 16)).astype(np.float32),
+        rng.integers(0, 40, 300),
+        rng.integers(0, 9, 300),
+    )
+    features.tofile(tmp_path / "features")
+    stored = np.memmap(tmp_path / "features", np.float32, "r", shape=features.shape)
+    weights = rng.uniform(size=300)
+    expected = pool_by_loops(features.astype(float), templates, media, weights, normalise_media)
+    for block in (1, 20, 10**6):
+        monkeypatch.setattr(module, "IMAGES_A_BLOCK", block)
+        result = pool_templates(stored, templates, media, weights, normalise_media)
+        assert result.vectors.dtype == np.float32
+        np.testing.assert_allclose(result.vectors, list(expected.values()), atol=1e-6)

@@ -1,7 +1,8 @@
 """`facemargin embed MODEL IMAGES… --output embeddings.npz`. Shapes: N images, D embedding size."""
 
+import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -9,33 +10,92 @@ from rich.console import Console
 
 from facemargin.atomic import write_atomically
 from facemargin.commands.arguments import parse
-from facemargin.commands.embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
+from facemargin.commands.embedding import (
+    MEASURES,
+    EmbeddedImages,
+    EmbeddingArguments,
+    check_batch_size,
+    embed_images,
+    faces_of,
+    warn_of_unreadable,
+)
+from facemargin.commands.face_files import write_csv
+from facemargin.commands.progress import embedding_progress
+from facemargin.data.image_files import NamedImages
 from facemargin.errors import ConfigError
+from facemargin.inference import load
+from facemargin.inference.detect import default_detector
+from facemargin.inference.feature_store import extract_features, features_key
+from facemargin.inference.load import locate
+from facemargin.inference.pooling import pool_by_quality
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EmbeddingArguments):
-    """Write the embeddings, norms and qualities of images to a file that `facemargin evaluate` reads, too."""
+    """Write the embeddings, norms and qualities of images: to a file that `facemargin evaluate` reads, too, or for
+    more images than memory holds to a folder of arrays, where an interrupted run goes on."""
 
     output: Path
-    """The .npz file to write; one that is there is replaced."""
+    """The .npz file to write (one that is there is replaced), or a folder, by a name without a suffix."""
+    by_folder: bool = False
+    """One embedding for all images of a folder, such as the frames of a video: their mean, weighted by quality."""
 
 
 def main(arguments: Sequence[str]) -> int:
     own = parse(Arguments, "embed", arguments)
-    if own.output.suffix != ".npz":
-        raise ConfigError(f"--output is {own.output}, expected a name that ends in .npz")
+    if own.output.suffix not in (".npz", ""):
+        raise ConfigError(
+            f"--output is {own.output}, expected a name that ends in .npz, or a folder's name without a suffix"
+        )
+    if own.output.suffix == "":
+        return _embed_to_folder(own)
     found = embed_images(own)
+    images, count = len(found.names), ""
+    if own.by_folder:
+        found = _pooled(found)
+        count = f" of the folders of {images:,} images"
     write_atomically(own.output, lambda path: _save(found, path))
-    warn_of_unreadable(found.unreadable, len(found.paths))
-    count, size = found.embeddings.vectors.shape
+    warn_of_unreadable(found.unreadable, images, own.detect)
+    _say(len(found.names), found.embeddings.vectors.shape[1], count, found.measure, own.output)
+    return 0
+
+
+def _embed_to_folder(own: Arguments) -> int:
+    if own.by_folder:
+        raise ConfigError("--by-folder writes one embedding a folder, for which an .npz file is enough: name one")
+    check_batch_size(own)
+    images = NamedImages(own.images)
+    model = load(own.model)
+    source = faces_of(own, images)
+    key = str(default_detector().settings) if own.detect else ""
+    if not model.recogniser.state_dict():  # an ONNX model: its file holds the weights
+        with locate(own.model).open("rb") as file:
+            key += hashlib.file_digest(file, "sha256").hexdigest()
+    key = features_key(model, source, own.views, key)
+    with embedding_progress(Console(stderr=True), images.name) as progress:
+        stored = extract_features(model, source, own.output, key, own.batch_size, own.views, progress)
+    rows = ((index, name, stored.unreadable.get(index, "")) for index, name in enumerate(images.names))
+    write_csv(["row", "path", "problem"], rows, own.output / "images.csv")
+    readable = int(np.count_nonzero(stored.readable_N))
+    warn_of_unreadable(list(stored.unreadable.values()), readable, own.detect)
+    _say(readable, stored.features_ND.shape[1], "", MEASURES[model.info.quality], own.output)
+    return 0
+
+
+def _say(count: int, size: int, of_what: str, measure: str, output: Path) -> None:
     Console().print(
-        f"{count:,} embeddings of {size} values, quality: {found.measure}; {own.output}",
+        f"{count:,} embeddings{of_what} of {size} values, quality: {measure}; {output}",
         highlight=False,
         markup=False,
         soft_wrap=True,
     )
-    return 0
+
+
+def _pooled(found: EmbeddedImages) -> EmbeddedImages:
+    folders = [Path(name).parent.as_posix() for name in found.names]
+    names, group_N = np.unique(folders, return_inverse=True)
+    embeddings = pool_by_quality(found.embeddings, group_N)
+    return replace(found, embeddings=embeddings, names=names.tolist(), paths=[Path(name) for name in names])
 
 
 def _save(found: EmbeddedImages, path: Path) -> None:

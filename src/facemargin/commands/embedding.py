@@ -10,14 +10,16 @@ from rich.console import Console
 
 from facemargin.commands.progress import embedding_progress
 from facemargin.data.image_files import NamedImages
+from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference import load
+from facemargin.inference.detect import DetectedFaces
 from facemargin.inference.readable import embed_readable
 from facemargin.inference.views import Views
 from facemargin.quality import QualityName
 
-_MEASURES: dict[QualityName, str] = {"norm": "feature norm", "crfiqa": "CR-FIQA's prediction"}
+MEASURES: dict[QualityName, str] = {"norm": "feature norm", "crfiqa": "CR-FIQA's prediction"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,7 +27,9 @@ class EmbeddingArguments:
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """A run folder or a model file."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
-    """Image files and folders of them, of any depth; faces aligned as in training."""
+    """Image files, folders of them, of any depth, and .txt files that list them; faces aligned as in training."""
+    detect: bool = False
+    """Find and align the largest face of each image first: the images are photographs."""
     batch_size: int = 64
     """Images that are embedded at once."""
     views: Views | None = None
@@ -46,30 +50,41 @@ class EmbeddedImages:
 
 def embed_images(own: EmbeddingArguments) -> EmbeddedImages:
     """Embed the images that can be read; progress goes to stderr where that is a terminal."""
-    if own.batch_size < 1:
-        raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
+    check_batch_size(own)
     images = NamedImages(own.images)
     model = load(own.model)
     with embedding_progress(Console(stderr=True), images.name) as progress:
-        result = embed_readable(model, images, own.batch_size, own.views, progress)
+        result = embed_readable(model, faces_of(own, images), own.batch_size, own.views, progress)
     return EmbeddedImages(
         embeddings=result.embeddings,
         paths=[images.paths[index] for index in result.indices_R],
         names=[images.names[index] for index in result.indices_R],
-        measure=_MEASURES[model.info.quality],
+        measure=MEASURES[model.info.quality],
         unreadable=result.unreadable,
     )
 
 
-def warn_of_unreadable(unreadable: Sequence[str], readable: int) -> None:
+def check_batch_size(own: EmbeddingArguments) -> None:
+    """ConfigError for a batch of none."""
+    if own.batch_size < 1:
+        raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
+
+
+def faces_of(own: EmbeddingArguments, images: NamedImages) -> ImageSource:
+    """The images, or the faces that are found in them."""
+    return DetectedFaces(images) if own.detect else images
+
+
+def warn_of_unreadable(unreadable: Sequence[str], readable: int, detect: bool = False) -> None:
     """Name and count on stderr the images that had to be left out beside `readable` others; nothing where none was."""
     console = Console(stderr=True)
     for message in unreadable:
         console.print(message, highlight=False, markup=False, soft_wrap=True)
     if unreadable:
-        count = len(unreadable)
+        count, shown = len(unreadable), " or show no face" if detect else ""
         console.print(
-            f"warning: {count:,} of {count + readable:,} images cannot be read and were left out; they are named above",
+            f"warning: {count:,} of {count + readable:,} images cannot be read{shown} and "
+            "were left out; they are named above",
             highlight=False,
             soft_wrap=True,
         )

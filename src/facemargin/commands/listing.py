@@ -1,4 +1,4 @@
-"""`facemargin list`: margins, backbones and recipes."""
+"""`facemargin list`: margins, backbones, recipes and evaluation protocols."""
 
 import sys
 from collections.abc import Sequence
@@ -10,6 +10,7 @@ from rich.table import Column, Table
 
 from facemargin.backbones import describe_backbone, list_backbones
 from facemargin.commands.arguments import parse
+from facemargin.evaluation.protocols.known import DESCRIPTIONS, list_protocols
 from facemargin.margins import MarginConfig, list_margins, margin_class
 from facemargin.training.recipe import list_recipes, load_recipe
 
@@ -18,7 +19,7 @@ from facemargin.training.recipe import list_recipes, load_recipe
 class Arguments:
     """Show what there is to choose from."""
 
-    kind: Literal["all", "margins", "backbones", "recipes"] = "all"
+    kind: Literal["all", "margins", "backbones", "recipes", "protocols"] = "all"
     """What to show."""
 
 
@@ -33,6 +34,8 @@ def main(arguments: Sequence[str]) -> int:
         console.print(_backbones())
     if kind in ("all", "recipes"):
         console.print(_recipes())
+    if kind in ("all", "protocols"):
+        console.print(_protocols())
     return 0
 
 
@@ -66,4 +69,11 @@ def _recipes() -> Table:
     for name in list_recipes():
         recipe = load_recipe(name)
         table.add_row(name, recipe.backbone.name, recipe.description)
+    return table
+
+
+def _protocols() -> Table:
+    table = Table(Column("protocol", no_wrap=True), "what it is", title="evaluation protocols")
+    for name in list_protocols():
+        table.add_row(name, DESCRIPTIONS[name])
     return table

@@ -39,7 +39,7 @@ def main(arguments: Sequence[str]) -> int:
     more = len(found.paths) - own.rows
     if more > 0:
         console.print(f"and {more:,} more", highlight=False)
-    warn_of_unreadable(found.unreadable, len(found.paths))
+    warn_of_unreadable(found.unreadable, len(found.paths), own.detect)
     if own.output is not None:
         console.print(f"all {len(found.paths):,}: {own.output}", highlight=False, markup=False, soft_wrap=True)
     return 0

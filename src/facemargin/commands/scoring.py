@@ -16,7 +16,7 @@ from facemargin.data.verification import VerificationSet, contiguous_folds
 from facemargin.errors import DataError
 from facemargin.evaluation import Embed, PairScores, VerificationSummary, evaluate_verification, summarise
 from facemargin.report import FaceGallery, ReconstructionGallery, ReconstructionPictures
-from facemargin.report.content import FACES_FILE, RECONSTRUCTIONS_FILE
+from facemargin.report.content import EVALUATION_FOLDER, FACES_FILE, RECONSTRUCTIONS_FILE
 
 # Faces kept for the report, and their size in pixels.
 _GALLERY_FACES = 24
@@ -48,7 +48,7 @@ def score_systems(
     """
     if folds is not None and not 2 <= folds <= len(verification_set):
         raise DataError(f"{folds} folds of {len(verification_set)} pairs; expected 2 or more, and no more than pairs")
-    place = folder / "evaluation" / slug(verification_set.name)
+    place = evaluation_folder(folder, verification_set)
     summaries = []
     for position, (system, embed) in enumerate(systems.items()):
         scores = evaluate_verification(embed, verification_set, system)
@@ -65,6 +65,11 @@ def score_systems(
     if reconstruct is not None:
         write_atomically(place / RECONSTRUCTIONS_FILE, _reconstructions(verification_set, reconstruct).save)
     return summaries
+
+
+def evaluation_folder(folder: Path, verification_set: VerificationSet) -> Path:
+    """Where the scores on a set are written."""
+    return folder / EVALUATION_FOLDER / slug(verification_set.name)
 
 
 def slug(name: str) -> str:

@@ -20,7 +20,7 @@ from facemargin.errors import CorruptImageError, DataError
 
 DAT_FILE = Path("memfile", "mem_file.dat")
 _LONGEST_CONF = 4096
-_LONGEST_SIDE = 4096
+_LONGEST_SIDE = 1024
 _ROUNDING = 1e-3
 
 

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from facemargin.data.decode import decode_image
+from facemargin.data.decode import LARGEST_ENCODED, decode_image
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
 from facemargin.errors import CorruptImageError, DataError
 
 IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm"})
-_LARGEST_FILE = 1 << 30
 
 
 def read_image_file(path: Path) -> RGBImage:
@@ -24,7 +23,7 @@ def _read_bytes(path: Path) -> bytes:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a list may name what never ends, such as /dev/zero
             raise CorruptImageError(f"{path}: is not a file, expected an image")
-        if status.st_size > _LARGEST_FILE:
+        if status.st_size > LARGEST_ENCODED:
             raise CorruptImageError(f"{path}: {status.st_size:,} bytes are too many for an image")
         return path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, from a list

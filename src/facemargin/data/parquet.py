@@ -56,6 +56,8 @@ class ParquetImages(BlockImages):
         for number, (path, file) in enumerate(zip(self._paths, files, strict=True)):
             if _columns(path, file.schema_arrow) != (self._image_columns, label_column):
                 raise DataError(f"{path}: its columns are not those of {self._paths[0]}")
+            if file.metadata.num_rows > path.stat().st_size:  # a few bytes may stand for any number of equal rows
+                raise DataError(f"{path}: {file.metadata.num_rows:,} rows cannot be images in a file of its size")
             stored.append(_labels(path, file, label_column))
             for group in range(file.metadata.num_row_groups):
                 metadata = file.metadata.row_group(group)

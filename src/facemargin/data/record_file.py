@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.decode import LARGEST_ENCODED
 from facemargin.data.positioned_file import PositionedFile
 from facemargin.errors import CorruptImageError, DataError
 
@@ -30,15 +31,19 @@ class RecordFile(PositionedFile):
     def payload(self, offset: int, where: str) -> bytes:
         """The whole record at `offset`, its parts joined; raises CorruptImageError, naming `where`."""
         part, start, length = self._part_header(offset, where)
+        _require_image_size(length, where)
         if part == WHOLE:
             return self.read(start, length)
         if part != FIRST:
             raise CorruptImageError(f"{where}: starts with part {part} of a split record, expected 0 or 1")
         parts = [self.read(start, length)]
+        total = length
         while part != LAST:
             part, start, length = self._part_header(start + length + -length % 4, where)
             if part not in (MIDDLE, LAST):
                 raise CorruptImageError(f"{where}: a split record continues with part {part}, expected 2 or 3")
+            total += length
+            _require_image_size(total, where)
             parts.append(self.read(start, length))
         return struct.pack("<I", MAGIC).join(parts)
 
@@ -62,6 +67,11 @@ class RecordFile(PositionedFile):
                 f"{where}: the record says {length} bytes, the file ends after {self.size - start} of them"
             )
         return part, start, length
+
+
+def _require_image_size(size: int, where: str) -> None:
+    if size > LARGEST_ENCODED:
+        raise CorruptImageError(f"{where}: has {size:,} bytes or more, too many for an image")
 
 
 def read_index(path: Path, file_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

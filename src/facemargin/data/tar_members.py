@@ -14,6 +14,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from facemargin.data.decode import LARGEST_ENCODED
 from facemargin.data.packed_strings import PackedStrings
 from facemargin.data.positioned_file import PositionedFile
 from facemargin.data.saved_scan import saved_scan
@@ -62,6 +63,7 @@ class TarShard:
             return self.labels[position].encode("ascii")
         if self.compressed:
             raise DataError(f"{self.path}: a compressed shard can only be read from the start; unpack it first")
+        self._require_image_size(position)
         content = self._file.read(int(self._offsets[position]), int(self.sizes[position]))
         if len(content) != self.sizes[position]:
             raise CorruptImageError(f"{self.describe(position)}: the file ends inside it")
@@ -72,6 +74,7 @@ class TarShard:
         CorruptImageError where it cannot be gone on with."""
         with _open(self.path, self.compressed) as file:
             for position in wanted:
+                self._require_image_size(position)
                 try:
                     file.seek(int(self._offsets[position]))
                     content = file.read(int(self.sizes[position]))
@@ -80,6 +83,12 @@ class TarShard:
                 if len(content) != self.sizes[position]:
                     raise CorruptImageError(f"{self.describe(position)}: the file ends inside it")
                 yield content
+
+    def _require_image_size(self, position: int) -> None:
+        if self.sizes[position] > LARGEST_ENCODED:
+            raise CorruptImageError(
+                f"{self.describe(position)}: {self.sizes[position]:,} bytes are too many for an image"
+            )
 
     def describe(self, position: int) -> str:
         """Shard and member, for messages."""
@@ -91,7 +100,7 @@ class TarShard:
         if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) != 1:  # type: ignore[arg-type]
             return False
         end = _LARGEST if self.compressed else self._file.size
-        return isinstance(found.get("damage"), str | None) and all(
+        return "damage" in found and isinstance(found["damage"], str | None) and all(
             isinstance(name, str)
             and type(offset) is int
             and type(size) is int

@@ -4,6 +4,7 @@ from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.metrics.bootstrap import Bootstrap
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.identification import Identification, identification
+from facemargin.evaluation.metrics.pair_scores import pair_scores
 from facemargin.evaluation.metrics.roc import RocCurve, roc_curve
 from facemargin.evaluation.metrics.tar_at_far import OperatingPoint, TarAtFar, tar_at_far
 from facemargin.evaluation.metrics.templates import Templates, pool_templates
@@ -14,6 +15,8 @@ from facemargin.evaluation.metrics.verification import (
     verification_accuracy,
 )
 from facemargin.evaluation.protocols.baselines import fit_pca_embed, fit_pixel_embed
+from facemargin.evaluation.protocols.known import list_protocols, load_protocol
+from facemargin.evaluation.protocols.score_protocol import score_protocol
 from facemargin.evaluation.protocols.verification import evaluate_verification
 from facemargin.evaluation.result import PairScores
 from facemargin.evaluation.summary import VerificationSummary, summarise
@@ -40,8 +43,12 @@ __all__ = [
     "fit_pca_embed",
     "fit_pixel_embed",
     "identification",
+    "list_protocols",
+    "load_protocol",
+    "pair_scores",
     "pool_templates",
     "roc_curve",
+    "score_protocol",
     "summarise",
     "summary_table",
     "tar_at_far",

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.arrays_file import load_arrays
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.error_versus_discard import ErrorVersusDiscard, error_versus_discard
@@ -23,11 +24,14 @@ COMPARED_FMRS = (1e-3, 1e-4)
 COMPARED_LIMITS = (0.1, 0.2, 0.3, 0.5)
 """How much may be discarded. Rankings of measures settle at the larger limits (arXiv 2303.13294)."""
 
+_FEW_ACCEPTED = 10
+
 
 @dataclass(frozen=True)
 class QualityMeasures:
     """The scores of K pairs of N images, and what each of M `measures` says of every image in `quality_MN`, higher is
-    better. Pair k compares images first_K[k] and second_K[k]. Raises DataError where these do not fit together."""
+    better. Pair k compares images first_K[k] and second_K[k]. With `refit` they are to be compared at thresholds placed
+    anew for every discarded fraction. Raises DataError where these do not fit together."""
 
     system: str
     dataset: str
@@ -37,6 +41,7 @@ class QualityMeasures:
     first_K: NDArray[np.int64]
     second_K: NDArray[np.int64]
     quality_MN: FloatArray
+    refit: bool = False
 
     def __post_init__(self) -> None:
         if not self.measures or self.quality_MN.shape[:1] != (len(self.measures),) or self.quality_MN.ndim != 2:
@@ -54,7 +59,11 @@ class QualityMeasures:
 
     @classmethod
     def of(
-        cls, scores: PairScores, verification_set: VerificationSet, quality: Mapping[str, NDArray]
+        cls,
+        scores: PairScores,
+        verification_set: VerificationSet,
+        quality: Mapping[str, NDArray],
+        refit: bool = False,
     ) -> "QualityMeasures":
         """Of a system's scores on a set and each measure's values (N,) for its images."""
         return cls(
@@ -66,11 +75,12 @@ class QualityMeasures:
             first_K=verification_set.first_K,
             second_K=verification_set.second_K,
             quality_MN=np.array(list(quality.values()), dtype=np.float64),
+            refit=refit,
         )
 
     def save(self, path: Path) -> None:
         """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
-        names = json.dumps({"system": self.system, "dataset": self.dataset, "measures": self.measures})
+        names = json.dumps({name: getattr(self, name) for name in ("system", "dataset", "measures", "refit")})
         arrays = {name: getattr(self, name) for name in ("scores_K", "same_K", "first_K", "second_K", "quality_MN")}
         with path.open("wb") as file:
             np.savez_compressed(file, names=np.array(names), **arrays)
@@ -79,9 +89,8 @@ class QualityMeasures:
     def load(cls, path: Path) -> "QualityMeasures":
         """Read a file written by `save`; raises DataError, naming it, if it is not one."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                names = json.loads(str(archive["names"]))
-                return cls(**names, **{name: archive[name] for name in archive.files if name != "names"})
+            arrays = load_arrays(path)
+            return cls(**json.loads(str(arrays.pop("names"))), **arrays)
         except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(f"{path} is not a file of quality measures: {error}") from error
 
@@ -94,9 +103,20 @@ class QualityComparison:
     system: str
     dataset: str
     measures: list[str]
+    refit: bool
     impostors: int
     curves: dict[float, dict[str, ErrorVersusDiscard]]
     spearman_MM: FloatArray
+
+    def caution(self, fmr: float) -> str:
+        """What to say of an FMR whose threshold few impostor pairs place; empty where they are enough."""
+        accepted = int(self.impostors * fmr)
+        if accepted >= _FEW_ACCEPTED:
+            return ""
+        return (
+            f"At FMR {fmr:g} the threshold may accept {accepted} of {self.impostors:,} impostor pairs, so it hangs on "
+            "single pairs."
+        )
 
     def to_json(self) -> str:
         return json.dumps(plain(self), indent=2, allow_nan=False)
@@ -106,12 +126,11 @@ def compare_quality(
     measures: QualityMeasures,
     fmrs: Sequence[float] = COMPARED_FMRS,
     limits: Sequence[float] = COMPARED_LIMITS,
-    refit: bool = False,
 ) -> QualityComparison:
     """Error-versus-discard curves of every measure at every FMR, and the rank correlations between the measures.
 
-    With `refit` the threshold is placed anew at the FMR for every discarded fraction (see `error_versus_discard`).
-    Images that no pair has do not count. Raises DataError, naming the measure, for values that are not finite.
+    Thresholds are fixed with nothing discarded unless the measures say `refit` (see `error_versus_discard`). Images
+    that no pair has do not count. Raises DataError, naming the measure, for values that are not finite.
     """
     used_N = np.zeros(measures.quality_MN.shape[1], dtype=np.bool_)
     used_N[measures.first_K] = used_N[measures.second_K] = True
@@ -127,7 +146,7 @@ def compare_quality(
                 quality_N[measures.second_K],
                 fmr,
                 limits=limits,
-                refit=refit,
+                refit=measures.refit,
             )
             for name, quality_N in zip(measures.measures, measures.quality_MN, strict=True)
         }
@@ -137,6 +156,7 @@ def compare_quality(
         system=measures.system,
         dataset=measures.dataset,
         measures=measures.measures,
+        refit=measures.refit,
         impostors=int(np.count_nonzero(~measures.same_K)),
         curves=curves,
         spearman_MM=spearman_correlation(measures.quality_MN[:, used_N]),

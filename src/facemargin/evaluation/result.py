@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.arrays_file import load_arrays
 from facemargin.errors import DataError
 
 
@@ -50,8 +51,7 @@ class PairScores:
     def load(cls, path: Path) -> "PairScores":
         """Read a file written by `save`; raises DataError, naming it, if it is not one."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                names = json.loads(str(archive["names"]))
-                return cls(**names, **{name: archive[name] for name in archive.files if name != "names"})
+            arrays = load_arrays(path)
+            return cls(**json.loads(str(arrays.pop("names"))), **arrays)
         except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(f"{path} is not a file of pair scores: {error}") from error

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -18,6 +18,7 @@ from facemargin.evaluation.metrics.verification import (
     best_balanced_accuracy,
     verification_accuracy,
 )
+from facemargin.evaluation.plain import plain
 from facemargin.evaluation.result import PairScores
 
 DEFAULT_FARS = (1e-3, 1e-2, 1e-1)
@@ -40,7 +41,8 @@ class VerificationSummary:
 
     def to_dict(self) -> dict[str, Any]:
         """The same as nested dicts, lists, numbers and None (for what is not finite), curves included."""
-        return {field.name: _plain(getattr(self, field.name)) for field in fields(self)}
+        figures: dict[str, Any] = plain(self)
+        return figures
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
@@ -86,15 +88,3 @@ def summarise(
         roc=roc_curve(scores_K, same_K, **identities),
         error_versus_discard=discard,
     )
-
-
-def _plain(value: Any) -> Any:
-    if is_dataclass(value):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
-    if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
-    if isinstance(value, tuple | list):
-        return [_plain(item) for item in value]
-    if isinstance(value, float):
-        return float(value) if np.isfinite(value) else None
-    return value

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.arrays_file import load_arrays
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
 from facemargin.evaluation.embeddings import Embeddings
@@ -21,15 +22,15 @@ class EmbeddingsFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                paths, features_ND = archive["paths"], archive["embeddings"].astype(np.float32)
-                quality_N = archive["quality"].astype(np.float32) if "quality" in archive else None
+            arrays = load_arrays(path)
+            paths, features_ND = arrays["paths"], arrays["embeddings"].astype(np.float32)
+            quality_N = arrays["quality"].astype(np.float32) if "quality" in arrays else None
         except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(
                 f"{path} cannot be read as embeddings (an .npz with arrays paths and embeddings): {error}"
             ) from error
-        if features_ND.ndim != 2 or len(paths) != len(features_ND):
-            raise DataError(f"{path}: {len(paths)} paths and embeddings of shape {features_ND.shape} do not fit")
+        if features_ND.ndim != 2 or paths.shape != features_ND.shape[:1]:
+            raise DataError(f"{path}: {paths.size} paths and embeddings of shape {features_ND.shape} do not fit")
         with np.errstate(over="ignore"):
             norms_N = np.linalg.norm(features_ND, axis=1)
         if quality_N is None:

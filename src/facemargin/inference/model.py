@@ -4,19 +4,22 @@ Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding siz
 """
 
 from collections.abc import Callable, Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facemargin.data.pixels import resize_square, to_tensor
 from facemargin.data.source import ArrayImages, ImageSource
-from facemargin.errors import CheckpointError, ConfigError, DataError
+from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
-from facemargin.inference.model_file import ModelInfo, read_model
-from facemargin.inference.recogniser import Recogniser, RecogniserOutput, create_recogniser
+from facemargin.inference.fast import FastRecogniser
+from facemargin.inference.model_file import ModelInfo
+from facemargin.inference.network_input import network_input, read_pixels
+from facemargin.inference.precision import Precision
+from facemargin.inference.read_ahead import read_ahead
+from facemargin.inference.recogniser import Recogniser
 from facemargin.inference.views import Views, image_views
 from facemargin.reconstruction import Reconstruction
 
@@ -26,10 +29,21 @@ Progress = Callable[[int, int], None]
 class Model:
     """A recogniser with what it needs to know to be fed: colour order, normalisation, input size, views."""
 
-    def __init__(self, recogniser: Recogniser, info: ModelInfo, device: str | torch.device = "cpu") -> None:
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        info: ModelInfo,
+        device: str | torch.device = "cpu",
+        precision: Precision = "float32",
+    ) -> None:
+        """`precision` is that of the convolutions when embedding: bf16 is several times as fast where the processor has
+        instructions for it, and moves the vectors a little (docs/export.md); "auto" takes it there and only there.
+        """
         self.info = info
         self.device = torch.device(device)
         self.recogniser = recogniser.to(self.device).eval()
+        self.precision: Precision = precision
+        self._fast = FastRecogniser(self.recogniser, precision)
 
     @torch.inference_mode()
     def embed(
@@ -47,11 +61,16 @@ class Model:
         cannot be read raises the CorruptImageError that names it, and a model that recognises nobody ConfigError.
         """
         source = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
+        recogniser = self._fast.present()
         features_ND = np.empty((len(source), self.info.embedding_size), np.float32)
         predicted_N = np.empty(len(source), np.float32)
-        for start in range(0, len(source), batch_size):
-            stop = min(start + batch_size, len(source))
-            outputs = self._outputs(source, start, stop, views or self.info.views)
+        read = partial(read_pixels, source, self.info.input_size)
+        for start, stop, pixels_BCHW in read_ahead(read, len(source), batch_size):
+            images_BCHW = network_input(pixels_BCHW.to(self.device), self.info)
+            outputs = [
+                recogniser(view.contiguous(memory_format=torch.channels_last))
+                for view in image_views(images_BCHW, views or self.info.views)
+            ]
             features_ND[start:stop] = _mean([output.features_BD for output in outputs])
             if qualities := [output.quality_B for output in outputs if output.quality_B is not None]:
                 predicted_N[start:stop] = _mean(qualities)
@@ -80,42 +99,9 @@ class Model:
         source = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
         if not len(source):
             raise DataError("there are no images to reconstruct")
-        return self.recogniser.reconstructor(self._read(source, 0, len(source)))
-
-    def _outputs(self, source: ImageSource, start: int, stop: int, views: Views) -> list[RecogniserOutput]:
-        """One output a view of the images `start` to `stop`."""
-        return [
-            self.recogniser(view.contiguous(memory_format=torch.channels_last))
-            for view in image_views(self._read(source, start, stop), views)
-        ]
-
-    def _read(self, source: ImageSource, start: int, stop: int) -> Tensor:
-        """The images `start` to `stop` as the networks read them, (B, C, H, W)."""
-        size = self.info.input_size
-        pixels = torch.stack([to_tensor(resize_square(source.read(index), size)) for index in range(start, stop)])
-        if self.info.color_order == "BGR":
-            pixels = pixels.flip(1)
-        return (pixels.to(self.device).float() - self.info.mean) / self.info.std
+        pixels_BCHW = read_pixels(source, self.info.input_size, 0, len(source))
+        return self.recogniser.reconstructor(network_input(pixels_BCHW.to(self.device), self.info))
 
 
 def _mean(tensors: list[Tensor]) -> NDArray[np.float32]:
     return torch.stack(tensors).mean(0).float().cpu().numpy()
-
-
-def load(path: str | Path, device: str | torch.device = "cpu") -> Model:
-    """The recogniser in a facemargin model file, or in a run folder (its `model.safetensors`).
-
-    Raises CheckpointError, naming the file, if it is missing, damaged or does not fit its own description.
-    """
-    path = Path(path)
-    if path.is_dir():
-        path = path / "model.safetensors"
-    if not path.is_file():
-        raise CheckpointError(f"there is no model file {path}; a run folder holds one once training has ended")
-    state, info = read_model(path)
-    try:
-        recogniser = create_recogniser(info)
-        recogniser.load_state_dict(state)
-    except (ConfigError, RuntimeError, TypeError) as error:
-        raise CheckpointError(f"{path} does not fit its own description: {error}") from error
-    return Model(recogniser, info, device)

@@ -83,6 +83,11 @@ def read_onnx(path: Path) -> OnnxModel:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # onnxruntime has a dozen types of its own
         raise CheckpointError(f"{path} cannot be read as an ONNX model: {error}") from error
+    if session.get_modelmeta().custom_metadata_map.get("format") == "facemargin":
+        raise CheckpointError(
+            f"{path} was written by facemargin export: load the model it was made from, or run the file with "
+            "facemargin.inference.exported_model.ExportedModel"
+        )
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shape = list(inputs[0].shape) if inputs else []
     if len(inputs) != 1 or len(shape) != 4 or shape[1] != IMAGE_CHANNELS or inputs[0].type != "tensor(float)":

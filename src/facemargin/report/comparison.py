@@ -6,9 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from facemargin.evaluation import VerificationSummary
+from facemargin.evaluation.quality_comparison import QualityComparison
 from facemargin.report.wording import far_text, measured_rate, percent
 
 NOT_AVAILABLE = "–"
+_FNMR = "{:.2%}".format
 
 
 @dataclass(frozen=True)
@@ -96,6 +98,22 @@ def discard_table(summaries: Sequence[VerificationSummary]) -> Table:
             "{:.2f}".format,
         )
     )
+    return _table(list(curves), columns)
+
+
+def measures_table(comparison: QualityComparison, fmr: float) -> Table:
+    """One row a measure of quality: FNMR with nothing discarded and after each limit, and the partial areas relative to
+    discarding at random, the best of each marked."""
+    curves = comparison.curves[fmr]
+    columns = [_Column("FNMR, nothing discarded", [(float(curve.fnmr_T[0]), None) for curve in curves.values()], _FNMR)]
+    at_limits = list(zip(*(curve.limits for curve in curves.values()), strict=True))
+    for limits in at_limits:
+        columns.append(
+            _Column(f"{percent(limits[0].limit)} discarded", [(one.fnmr, None) for one in limits], _FNMR, min)
+        )
+    for limits in at_limits:
+        areas: list[tuple[float, tuple[float, float] | None]] = [(one.relative_to_start, None) for one in limits]
+        columns.append(_Column(f"pAUC to {percent(limits[0].limit)}", areas, "{:.3f}".format, min))
     return _table(list(curves), columns)
 
 

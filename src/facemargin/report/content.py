@@ -3,7 +3,9 @@
 Beside the files of `training.run_folder`:
 evaluation/<data set>/<system>.npz          PairScores of each system
 evaluation/<data set>/faces.npz             FaceGallery
+evaluation/<data set>/quality.npz           QualityMeasures
 evaluation/<data set>/reconstructions.npz   ReconstructionGallery
+protocols/<protocol>/<system>.json          figures of each system by a protocol
 """
 
 import json
@@ -11,14 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facemargin.errors import DataError
+from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.evaluation.result import PairScores
 from facemargin.report.columns import Columns, read_columns
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.protocol_scores import PROTOCOLS_FOLDER, ProtocolScores, read_protocols
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.training.run_folder import RunFolder
 
 EVALUATION_FOLDER = "evaluation"
 FACES_FILE = "faces.npz"
+QUALITY_FILE = "quality.npz"
 RECONSTRUCTIONS_FILE = "reconstructions.npz"
 
 _ORDER = {"facemargin": 0, "raw pixels": 2, "PCA": 3}
@@ -44,6 +49,7 @@ class DatasetEvaluation:
     systems: list[PairScores]
     faces: FaceGallery | None = None
     reconstructions: ReconstructionGallery | None = None
+    quality: QualityMeasures | None = None
 
 
 @dataclass(frozen=True)
@@ -56,6 +62,7 @@ class ReportContent:
     metrics: Columns = field(default_factory=dict)
     validation: Validation | None = None
     evaluations: list[DatasetEvaluation] = field(default_factory=list)
+    protocols: list[list[ProtocolScores]] = field(default_factory=list)
 
 
 def load_run(folder: Path) -> ReportContent:
@@ -73,11 +80,12 @@ def load_run(folder: Path) -> ReportContent:
         metrics=read_columns(run.metrics)[0] if run.metrics.exists() else {},
         validation=_read_validation(run.validation) if run.validation.exists() else None,
         evaluations=_read_evaluations(folder / EVALUATION_FOLDER),
+        protocols=read_protocols(folder / PROTOCOLS_FOLDER),
     )
     if content == ReportContent(content.title):
         raise DataError(
-            f"{folder} holds nothing to report; expected {run.metrics.name}, {run.recipe.name} or "
-            f"{EVALUATION_FOLDER}/ in it"
+            f"{folder} holds nothing to report; expected {run.metrics.name}, {run.recipe.name}, "
+            f"{EVALUATION_FOLDER}/ or {PROTOCOLS_FOLDER}/ in it"
         )
     return content
 
@@ -92,7 +100,7 @@ def _read_text(path: Path) -> str:
 def _read_environment(path: Path) -> dict[str, EnvironmentValue]:
     try:
         environment = json.loads(_read_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from error
     if not isinstance(environment, dict) or any(isinstance(value, dict | list) for value in environment.values()):
         raise DataError(f"{path} should hold one flat JSON object of texts and numbers")
@@ -115,10 +123,10 @@ def _shows_anything(evaluation: DatasetEvaluation) -> bool:
 
 
 def _read_evaluation(folder: Path) -> DatasetEvaluation:
-    faces, reconstructions = folder / FACES_FILE, folder / RECONSTRUCTIONS_FILE
+    faces, reconstructions, quality = (folder / name for name in (FACES_FILE, RECONSTRUCTIONS_FILE, QUALITY_FILE))
     systems: list[PairScores] = []
     for path in sorted(folder.glob("*.npz")):
-        if path in (faces, reconstructions):
+        if path in (faces, reconstructions, quality):
             continue
         scores = PairScores.load(path)
         if systems and scores.dataset != systems[0].dataset:
@@ -131,6 +139,7 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
         systems=sorted(systems, key=_rank),
         faces=FaceGallery.load(faces) if faces.exists() else None,
         reconstructions=ReconstructionGallery.load(reconstructions) if reconstructions.exists() else None,
+        quality=QualityMeasures.load(quality) if quality.exists() else None,
     )
 
 

@@ -8,8 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from facemargin.evaluation import VerificationSummary
-from facemargin.report.style import MUTED, SHADE, STYLE, LineStyle, legend_above, new_axes, percent_ticks
+from facemargin.evaluation import ErrorVersusDiscard, VerificationSummary
+from facemargin.evaluation.quality_comparison import QualityComparison
+from facemargin.report.style import MUTED, SHADE, STYLE, LineStyle, legend_above, line_styles, new_axes, percent_ticks
 from facemargin.report.thinning import kept_points
 
 FEW_PAIRS = 30
@@ -22,20 +23,29 @@ def discard_figure(summaries: Sequence[VerificationSummary], styles: Mapping[str
 
     Discarding at random leaves the FNMR, on average, where it started: the dotted line.
     """
+    curves = {s.system: s.error_versus_discard for s in summaries if s.error_versus_discard is not None}
+    return _figure(curves, min(s.genuine for s in summaries), styles)
+
+
+@mpl.rc_context(STYLE)
+def measures_figure(comparison: QualityComparison, fmr: float, genuine: int) -> Figure:
+    """FNMR against the discarded fraction by each of several measures of quality, at the threshold of one FMR."""
+    return _figure(comparison.curves[fmr], genuine, line_styles(comparison.measures))
+
+
+def _figure(curves: Mapping[str, ErrorVersusDiscard], genuine: int, styles: Mapping[str, LineStyle]) -> Figure:
     figure, axes = new_axes()
-    axes.axvspan(max(0.0, 1 - FEW_PAIRS / min(s.genuine for s in summaries)), 1, color=SHADE, zorder=0)
+    axes.axvspan(max(0.0, 1 - FEW_PAIRS / genuine), 1, color=SHADE, zorder=0)
     handles, labels = [], []
-    for summary in summaries:
-        curve, style = summary.error_versus_discard, styles[summary.system]
-        if curve is None:
-            continue
+    for name, curve in curves.items():
+        style = styles[name]
         kept = kept_points(curve.discarded_T, curve.fnmr_T)
         discarded_T = np.append(curve.discarded_T[kept], 1.0)
         fnmr_T = np.append(curve.fnmr_T[kept], curve.fnmr_T[-1])
         axes.plot(discarded_T, fnmr_T, color=style.color, linestyle=style.linestyle, drawstyle="steps-post")
         axes.axhline(float(fnmr_T[0]), color=style.color, linewidth=0.9, linestyle=":")
         handles.append(Line2D([], [], color=style.color, linestyle=style.linestyle))
-        labels.append(summary.system)
+        labels.append(name)
     axes.set_xlim(0, 1)
     top = max(0.01, *axes.get_ylim())
     axes.set_ylim(-0.02 * top, top)  # a little below zero, where a perfect curve runs

@@ -13,6 +13,7 @@ from facemargin.report.discard_figures import FEW_PAIRS, discard_figure
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS, det_figure, roc_figure
 from facemargin.report.findings import HEADLINE_FAR, discard_sentence, headline, pair_counts, table_notes
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.quality_section import QualitySection, quality_section
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.report.score_figures import score_figure
 from facemargin.report.style import LineStyle
@@ -32,6 +33,7 @@ class EvaluationSection:
     discard_table: Table | None
     faces: FaceGallery | None
     reconstructions: ReconstructionGallery | None
+    quality: QualitySection | None = None
 
 
 def evaluation_section(
@@ -72,6 +74,7 @@ def evaluation_section(
         discard_table=discard_table(with_quality) if with_quality else None,
         faces=evaluation.faces,
         reconstructions=evaluation.reconstructions,
+        quality=None if evaluation.quality is None else quality_section(evaluation.quality, number),
     )
 
 

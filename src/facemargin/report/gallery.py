@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.arrays_file import load_arrays
 from facemargin.errors import DataError
 
 
@@ -48,8 +49,8 @@ class FaceGallery:
     def load(cls, path: Path) -> "FaceGallery":
         """Read a file written by `save`; raises DataError, naming it, if it is not one."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                text = json.loads(str(archive["text"]))
-                return cls(archive["images_NHWC"], archive["quality_N"], text["captions"], text["credit"])
+            arrays = load_arrays(path)
+            text = json.loads(str(arrays["text"]))
+            return cls(arrays["images_NHWC"], arrays["quality_N"], text["captions"], text["credit"])
         except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(f"{path} is not a gallery of faces: {error}") from error

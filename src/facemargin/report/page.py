@@ -14,6 +14,7 @@ from facemargin.report.content import ReportContent, load_run
 from facemargin.report.evaluation_section import evaluation_section
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.png import png_uri
+from facemargin.report.protocol_section import protocol_section
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
@@ -38,6 +39,7 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
     takes, CheckpointError if the file cannot be written.
     """
     systems = [system.system for evaluation in content.evaluations for system in evaluation.systems]
+    systems += [system.system for protocol in content.protocols for system in protocol]
     styles = line_styles(systems)
     sections = [
         evaluation_section(evaluation, number, styles, bootstrap)
@@ -53,6 +55,7 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
     html = environment.get_template("page.html.jinja").render(
         content=content,
         sections=sections,
+        protocols=[protocol_section(one, number, styles) for number, one in enumerate(content.protocols, start=1)],
         training=[*training_figures(content.metrics), *validation_figures(content.validation)],
         svg=figure_svg,
         face_rows=face_rows,

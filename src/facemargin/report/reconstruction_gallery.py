@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facemargin.data.arrays_file import load_arrays
 from facemargin.errors import DataError
 from facemargin.report.reconstruction_pictures import ReconstructionPictures
 
@@ -41,11 +42,11 @@ class ReconstructionGallery:
     def load(cls, path: Path) -> "ReconstructionGallery":
         """Read a file written by `save`; raises DataError, naming it, if it is not one."""
         try:
-            with np.load(path, allow_pickle=False) as archive:
-                text = json.loads(str(archive["text"]))
-                pictures = ReconstructionPictures(
-                    text["headings"], archive["pictures_BPHWC"], archive["angles_B3"], archive["psnr_B"]
-                )
-                return cls(pictures, text["captions"], text["credit"])
+            arrays = load_arrays(path)
+            text = json.loads(str(arrays["text"]))
+            pictures = ReconstructionPictures(
+                text["headings"], arrays["pictures_BPHWC"], arrays["angles_B3"], arrays["psnr_B"]
+            )
+            return cls(pictures, text["captions"], text["credit"])
         except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(f"{path} is not a gallery of reconstructed faces: {error}") from error

@@ -24,6 +24,8 @@ import torch
 
 from facemargin.atomic import write_atomically
 from facemargin.errors import CheckpointError
+from facemargin.interop.inert_pickle import CodeError, Inert
+from facemargin.interop.torch_zip import read_torch_zip
 from facemargin.training.processes import ONE_PROCESS, Processes
 
 logger = logging.getLogger(__name__)
@@ -99,8 +101,9 @@ def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
             damaged = archive.testzip()
         if damaged is not None:
             raise zipfile.BadZipFile(f"{damaged} in it does not have its checksum")
+        _require_plain(read_torch_zip(path))  # torch's reader dies of deeply nested keys, and fills any memory
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
-    except pickle.UnpicklingError as error:
+    except (pickle.UnpicklingError, CodeError) as error:
         raise CheckpointError(
             f"{path} is damaged or holds more than tensors and numbers, which facemargin never writes and does not load"
         ) from error
@@ -109,6 +112,23 @@ def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
     if not isinstance(state, dict) or "step" not in state:
         raise CheckpointError(f"{path} is not a facemargin checkpoint")
     return state
+
+
+def _require_plain(content: object) -> None:
+    """UnpicklingError unless `content` is nothing but tensors, numbers and texts, in dicts, lists and tuples."""
+    waiting, seen = [content], set()
+    while waiting:
+        one = waiting.pop()
+        if isinstance(one, Inert):
+            raise pickle.UnpicklingError(f"it holds a {one.name}")
+        if id(one) in seen:
+            continue
+        seen.add(id(one))
+        if isinstance(one, dict):
+            waiting += one
+            waiting += one.values()
+        elif isinstance(one, list | tuple):
+            waiting += one
 
 
 def load_rows(path: Path, state: dict[str, Any], class_range: tuple[int, int] | None) -> dict[str, torch.Tensor]:
@@ -157,5 +177,8 @@ def latest_checkpoint(
 
 def _load(path: Path, class_range_of: Callable[[int], tuple[int, int]] | None) -> dict[str, Any]:
     state = load_checkpoint(path)
-    class_range = None if class_range_of is None else class_range_of(state.get("num_classes", 0))
-    return {**state, "rows": load_rows(path, state, class_range)}
+    try:
+        class_range = None if class_range_of is None else class_range_of(state.get("num_classes", 0))
+        return {**state, "rows": load_rows(path, state, class_range)}
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
+        raise CheckpointError(f"{path} does not say which rows of centres there are: {error!r}") from error

@@ -64,7 +64,10 @@ def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Seque
         if not isinstance(name, str):
             raise ConfigError(f"{where}: {part}: name is {name!r}, expected str")
         mapping[part] = {**section, "name": name}
-    recipe_class = _recipe_class(mapping["head"]["name"], mapping["backbone"]["name"])
+    try:
+        recipe_class = _recipe_class(mapping["head"]["name"], mapping["backbone"]["name"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
     recipe = from_mapping(recipe_class, mapping, where)
     if overrides:
         recipe = tyro.cli(

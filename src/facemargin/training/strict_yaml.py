@@ -14,20 +14,35 @@ from facemargin.registry import unknown_name
 T = TypeVar("T")
 
 
+_LARGEST_FILE = 1 << 18
+
+
 class _Loader(yaml.SafeLoader):
-    """SafeLoader that refuses a key given twice, which YAML's own loader resolves silently."""
+    """SafeLoader that refuses a key given twice, which YAML's own loader resolves silently, and aliases, by which a few
+    lines become a list without end."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.composer.ComposerError(None, None, "aliases (*name) are not read", self.peek_event().start_mark)
+        return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
+        keys: set[Any] = set()
+        for key_node, _ in node.value:
+            key = self.construct_object(key_node, deep=True)
+            if not isinstance(key, str | int | float | bool | None):
+                raise yaml.constructor.ConstructorError(None, None, f"a key is a {type(key).__name__}", node.start_mark)
+            if key in keys:
                 raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
+            keys.add(key)
         return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """The mapping in a YAML file; ConfigError naming the file if it cannot be read or holds something else."""
     try:
+        if path.stat().st_size > _LARGEST_FILE:
+            raise ConfigError(f"{path} has {path.stat().st_size:,} bytes, too many for a list of settings")
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {error}") from error

@@ -1,7 +1,4 @@
-"""1:N search: probes against a gallery.
-
-Shapes: P probes, Q probes of one block, G gallery entries, D embedding size.
-"""
+"""1:N search: probes against a gallery. Shapes: P probes, G gallery entries, D embedding size."""
 
 import math
 from collections.abc import Sequence
@@ -14,11 +11,10 @@ from numpy.typing import ArrayLike, NDArray
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.bootstrap import Bootstrap, Interval, sample_intervals
 from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray
+from facemargin.evaluation.metrics.search import search
 from facemargin.evaluation.metrics.sorted_scores import SortedScores, highest_rejected
 
 OpenSetRule = Literal["standard", "published"]
-
-BLOCK_ENTRIES = 2**22  # similarities held at a time
 
 
 @dataclass(frozen=True)
@@ -34,17 +30,6 @@ class Identification:
     tpir_intervals: dict[float, Interval] | None = None
 
 
-@dataclass(frozen=True)
-class _Search:
-    """What is kept of the P×G similarities: each probe's best mate (−inf without one) and its rank, its best
-    non-mate, and the highest non-mate scores of all, descending."""
-
-    mate_score_P: FloatArray
-    mate_rank_P: IntArray
-    nonmate_score_P: FloatArray
-    top_nonmate_scores: FloatArray
-
-
 def identification(
     probe: ArrayLike,
     gallery: ArrayLike,
@@ -54,24 +39,29 @@ def identification(
     fpirs: Sequence[float] = (0.01, 0.1),
     rule: OpenSetRule = "standard",
     bootstrap: Bootstrap | None = None,
+    open_set_rank: int = 1,
+    probe_failed: ArrayLike | None = None,
+    gallery_failed: ArrayLike | None = None,
 ) -> Identification:
     """Closed- and open-set identification by cosine of `probe` (P, D) in `gallery` (G, D); ids (P,) and (G,) name
     identities, which may repeat on both sides: any mate counts.
 
     A mate's rank is 1 + the number of non-mates that score at least as high, so ties count against it. Probes without
     a mate in the gallery do not enter the rank rates.
-    rule "standard" (ISO/IEC 19795-1, rank 1): FPIR = non-mated probes with any candidate at or above the threshold /
-        non-mated probes; the threshold is the smallest with FPIR ≤ target; TPIR = mated probes whose mate is at rank 1
-        and at or above it / mated probes. NaN without non-mated probes.
+    rule "standard" (ISO/IEC 19795-1): FPIR = non-mated probes with any candidate at or above the threshold /
+        non-mated probes; the threshold is the smallest with FPIR ≤ target; TPIR = mated probes whose mate is at rank
+        `open_set_rank` or better and at or above it / mated probes. NaN without non-mated probes.
     rule "published" (the IJB scripts): every probe must be mated; the threshold is the ⌈P·FPIR⌉-th highest of all
         non-mate scores, and TPIR counts mates strictly above it, whatever their rank.
 
-    `bootstrap` adds intervals over the probes' identities, the gallery fixed: for rank rates, and for TPIR by the
-    standard rule. Memory is bounded: similarities are made in blocks of probes. Raises DataError for arrays that do
-    not fit, features that are not finite or are zero, and no mated probe; ConfigError for unusable ranks and rates.
+    Rows that `probe_failed` (P,) or `gallery_failed` (G,) are of images that could not be enrolled: below every other
+    in every search, so that a failed probe misses its mate. `bootstrap` adds intervals over the probes' identities, the
+    gallery fixed: for rank rates, and for TPIR by the standard rule. Memory is bounded: the gallery may be
+    memory-mapped and is read in chunks (see `search`). Raises DataError for arrays that do not fit, features that are
+    not finite or are zero, and no mated probe; ConfigError for unusable ranks and rates.
     """
-    _check_settings(ranks, fpirs, rule)
-    probe_PD, gallery_GD = _unit_rows("probe", probe), _unit_rows("gallery", gallery)
+    _check_settings([*ranks, open_set_rank], fpirs, rule)
+    probe_PD, gallery_GD = _rows("probe", probe), _rows("gallery", gallery)
     if probe_PD.shape[1] != gallery_GD.shape[1]:
         raise DataError(f"probe has {probe_PD.shape[1]} features a row, gallery {gallery_GD.shape[1]}; expected equal")
     code_P, code_G = _codes(np.asarray(probe_ids), np.asarray(gallery_ids), len(probe_PD), len(gallery_GD))
@@ -83,24 +73,25 @@ def identification(
 
     # the ceiling of the floating-point product, rounding included, is the published threshold
     places = [math.ceil(len(code_P) * fpir) for fpir in fpirs] if rule == "published" else []
-    search = _search(probe_PD, gallery_GD, code_P, code_G, keep=max(places, default=0))
+    failed_P, failed_G = _failed(probe_failed, code_P), _failed(gallery_failed, code_G)
+    found = search(probe_PD, gallery_GD, code_P, code_G, max(places, default=0), failed_P, failed_G)
 
     def rank_rates(weights_P: IntArray) -> list[float]:
-        return [_rate(search.mate_rank_P <= rank, weights_P * mated_P) for rank in ranks]
+        return [_rate(found.mate_rank_P <= rank, weights_P * mated_P) for rank in ranks]
 
     def standard_tpirs(weights_P: IntArray) -> list[float]:
-        false_alarms = SortedScores.of(search.nonmate_score_P[~mated_P], weights_P[~mated_P])
+        false_alarms = SortedScores.of(found.nonmate_score_P[~mated_P], weights_P[~mated_P])
         if false_alarms.total == 0:
             return [np.nan] * len(fpirs)
-        found_P = search.mate_rank_P == 1
+        found_P = found.mate_rank_P <= open_set_rank
         return [
-            _rate(found_P & (search.mate_score_P > highest_rejected(false_alarms, fpir)), weights_P * mated_P)
+            _rate(found_P & (found.mate_score_P > highest_rejected(false_alarms, fpir)), weights_P * mated_P)
             for fpir in fpirs
         ]
 
     once_P = np.ones(len(code_P), dtype=np.int64)
     if rule == "published":
-        tpirs = [float(np.mean(search.mate_score_P > _place(search.top_nonmate_scores, place))) for place in places]
+        tpirs = [float(np.mean(found.mate_score_P > _place(found.top_nonmate_scores, place))) for place in places]
     else:
         tpirs = standard_tpirs(once_P)
     rank_intervals = sample_intervals(rank_rates, code_P, bootstrap) if bootstrap else None
@@ -126,17 +117,18 @@ def _check_settings(ranks: Sequence[int], fpirs: Sequence[float], rule: str) -> 
             raise ConfigError(f"FPIR {fpir} is outside (0, 1]")
 
 
-def _unit_rows(name: str, features: ArrayLike) -> NDArray:
+def _rows(name: str, features: ArrayLike) -> NDArray:
     features_ND = np.asarray(features)
     if features_ND.ndim != 2 or len(features_ND) == 0:
         raise DataError(f"{name} has shape {features_ND.shape}, expected (rows, features) with at least one row")
-    norms_N1 = np.linalg.norm(features_ND, axis=1, keepdims=True)
-    usable_N = (np.isfinite(norms_N1) & (norms_N1 > 0)).ravel()
-    if not usable_N.all():
-        raise DataError(
-            f"{np.count_nonzero(~usable_N)} rows of {name} are zero or not finite; the first is {np.argmin(usable_N)}"
-        )
-    return features_ND / norms_N1
+    return features_ND
+
+
+def _failed(failed: ArrayLike | None, code_X: IntArray) -> BoolArray | None:
+    failed_X = np.zeros(len(code_X), dtype=bool) if failed is None else np.asarray(failed, dtype=bool)
+    if failed_X.shape != code_X.shape:
+        raise DataError(f"failed has shape {failed_X.shape}, expected ({len(code_X)},): one per row")
+    return failed_X if failed_X.any() else None
 
 
 def _codes(probe_ids_P: NDArray, gallery_ids_G: NDArray, probes: int, entries: int) -> tuple[IntArray, IntArray]:
@@ -145,31 +137,6 @@ def _codes(probe_ids_P: NDArray, gallery_ids_G: NDArray, probes: int, entries: i
             raise DataError(f"{name} has shape {ids.shape}, expected ({count},): one identity per row of features")
     _, code = np.unique(np.concatenate([probe_ids_P, gallery_ids_G]), return_inverse=True)
     return code[:probes], code[probes:]
-
-
-def _search(probe_PD: NDArray, gallery_GD: NDArray, code_P: IntArray, code_G: IntArray, keep: int) -> _Search:
-    """Search block by block; `keep` is how many of the highest non-mate scores are wanted."""
-    mate_score, mate_rank, nonmate_score = [], [], []
-    top = np.empty(0)
-    probes_a_block = max(1, BLOCK_ENTRIES // len(code_G))
-    for start in range(0, len(code_P), probes_a_block):
-        block = slice(start, start + probes_a_block)
-        similarity_QG = probe_PD[block] @ gallery_GD.T
-        mate_QG: BoolArray = code_P[block, None] == code_G
-        nonmate_QG = np.where(mate_QG, -np.inf, similarity_QG)
-        mate_Q = np.where(mate_QG, similarity_QG, -np.inf).max(axis=1)
-        mate_score.append(mate_Q)
-        mate_rank.append(1 + np.count_nonzero(nonmate_QG >= mate_Q[:, None], axis=1))
-        nonmate_score.append(nonmate_QG.max(axis=1))
-        if keep:
-            top = _highest(np.concatenate([top, nonmate_QG[~mate_QG]]), keep)
-    return _Search(
-        np.concatenate(mate_score), np.concatenate(mate_rank), np.concatenate(nonmate_score), np.sort(top)[::-1]
-    )
-
-
-def _highest(values: FloatArray, count: int) -> FloatArray:
-    return values if len(values) <= count else np.partition(values, len(values) - count)[-count:]
 
 
 def _place(descending: FloatArray, place: int) -> float:

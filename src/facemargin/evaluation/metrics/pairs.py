@@ -10,14 +10,15 @@ IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 
-def check_pairs(scores: ArrayLike, same: ArrayLike) -> tuple[FloatArray, BoolArray]:
-    """`scores_K` as float64 and `same_K` as bool; raises DataError unless both are (K,), the scores finite, the labels
-    0 or 1, and there is at least one genuine and one impostor pair."""
-    scores_K = check_finite("scores", scores)
+def check_pairs(scores: ArrayLike, same: ArrayLike, keep_float32: bool = False) -> tuple[FloatArray, BoolArray]:
+    """`scores_K` as float64 (or left in float32 to save memory, where nothing is computed from scores but their order)
+    and `same_K` as bool; raises DataError unless both are (K,), the scores finite, the labels 0 or 1, and there is at
+    least one genuine and one impostor pair."""
+    scores_K = check_finite("scores", scores, keep_float32=keep_float32)
     labels_K = np.asarray(same)
     if labels_K.shape != scores_K.shape:
         raise DataError(f"same has shape {labels_K.shape}, expected {scores_K.shape}: one label per score")
-    same_K = labels_K.astype(bool)
+    same_K = labels_K.astype(bool, copy=False)
     if not np.array_equal(same_K, labels_K):
         raise DataError(f"same holds {np.unique(labels_K)[:5]}, expected True (1) for genuine, False (0) for impostor")
     if same_K.all() or not same_K.any():
@@ -26,9 +27,13 @@ def check_pairs(scores: ArrayLike, same: ArrayLike) -> tuple[FloatArray, BoolArr
     return scores_K, same_K
 
 
-def check_finite(name: str, values: ArrayLike, shape: tuple[int, ...] | None = None) -> FloatArray:
+def check_finite(
+    name: str, values: ArrayLike, shape: tuple[int, ...] | None = None, keep_float32: bool = False
+) -> FloatArray:
     """`values` as float64; raises DataError unless they are finite and (K,), or of `shape` where that is given."""
-    values_K = np.asarray(values, dtype=np.float64)
+    values_K = np.asarray(values)
+    if not (keep_float32 and values_K.dtype == np.float32):
+        values_K = values_K.astype(np.float64, copy=False)
     if values_K.ndim != 1 or (shape is not None and values_K.shape != shape):
         raise DataError(f"{name} has shape {values_K.shape}, expected {shape or '(K,)'}: one number per pair")
     finite_K = np.isfinite(values_K)

@@ -40,7 +40,7 @@ def roc_curve(
     at most two points per genuine pair however many impostors there are. With `identities_a`, `identities_b` (K,), EER
     and AUC carry bootstrap intervals by identity. Raises DataError for unusable pairs.
     """
-    scores_K, same_K = check_pairs(scores, same)
+    scores_K, same_K = check_pairs(scores, same, keep_float32=True)
 
     def figures(weights_K: IntArray) -> list[float]:
         pairs = SortedPairs.of(scores_K, same_K, weights_K)

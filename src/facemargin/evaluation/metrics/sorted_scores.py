@@ -4,6 +4,7 @@ Shapes: N scores of one kind (genuine or impostor), K pairs of both.
 """
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
@@ -24,7 +25,8 @@ class SortedScores:
     def of(cls, scores_N: FloatArray, weights_N: IntArray | None = None) -> "SortedScores":
         """Sort scores that count `weights_N` times each (once by default); those that count zero times are dropped."""
         if weights_N is None:
-            return cls(np.sort(scores_N), np.arange(len(scores_N) + 1))
+            small = len(scores_N) < np.iinfo(np.int32).max
+            return cls(np.sort(scores_N), np.arange(len(scores_N) + 1, dtype=np.int32 if small else np.int64))
         drawn = np.flatnonzero(weights_N)
         order = drawn[np.argsort(scores_N[drawn])]
         return cls(scores_N[order], np.concatenate([[0], np.cumsum(weights_N[order])]))
@@ -35,21 +37,26 @@ class SortedScores:
 
     def at_or_above(self, threshold: FloatArray | float) -> IntArray:
         """How many scores are ≥ each threshold."""
-        return self.total - self.below_N1[np.searchsorted(self.scores_N, threshold, side="left")]
+        return self.total - self.below_N1[self._place(threshold, "left")]
 
     def above(self, threshold: FloatArray | float) -> IntArray:
         """How many scores are > each threshold."""
-        return self.total - self.below_N1[np.searchsorted(self.scores_N, threshold, side="right")]
+        return self.total - self.below_N1[self._place(threshold, "right")]
 
     def lowest_above(self, value: float) -> float:
         """The lowest score > value; +inf if there is none."""
-        place = np.searchsorted(self.scores_N, value, side="right")
+        place = self._place(value, "right")
         return float(self.scores_N[place]) if place < len(self.scores_N) else np.inf
 
     def highest_below(self, value: float) -> float:
         """The highest score < value; −inf if there is none."""
-        place = np.searchsorted(self.scores_N, value, side="left")
+        place = self._place(value, "left")
         return float(self.scores_N[place - 1]) if place > 0 else -np.inf
+
+    def _place(self, threshold: FloatArray | float, side: Literal["left", "right"]) -> IntArray:
+        own = np.asarray(threshold).astype(self.scores_N.dtype)
+        # a threshold that is one of the scores fits their type; searching for another type would copy all scores to it
+        return np.searchsorted(self.scores_N, own if np.array_equal(own, threshold) else threshold, side=side)
 
 
 @dataclass(frozen=True)

@@ -65,12 +65,8 @@ def tar_at_far(
     With `identities_a`, `identities_b` (K,), each point carries a bootstrap interval by identity. O(K log K) time and
     about three arrays of K numbers. Raises DataError for unusable pairs, ConfigError for a FAR outside [0, 1].
     """
-    scores_K, same_K = check_pairs(scores, same)
-    for far in fars:
-        if not 0 <= far <= 1:
-            raise ConfigError(f"FAR {far} is outside [0, 1]")
-    if rule not in ("at_most", "nearest"):
-        raise ConfigError(f"unknown rule {rule!r} for TAR at FAR; known: at_most, nearest")
+    scores_K, same_K = check_pairs(scores, same, keep_float32=True)
+    _check_settings(fars, rule)
 
     def tars(weights_K: IntArray) -> list[float]:
         pairs = SortedPairs.of(scores_K, same_K, weights_K)
@@ -81,6 +77,20 @@ def tar_at_far(
     return TarAtFar(
         tuple(_operating_point(pairs, far, rule, interval) for far, interval in zip(fars, intervals, strict=True)), rule
     )
+
+
+def operating_points(pairs: SortedPairs, fars: Sequence[float], rule: FarRule = "at_most") -> TarAtFar:
+    """`tar_at_far` of pairs that are sorted already."""
+    _check_settings(fars, rule)
+    return TarAtFar(tuple(_operating_point(pairs, far, rule) for far in fars), rule)
+
+
+def _check_settings(fars: Sequence[float], rule: str) -> None:
+    for far in fars:
+        if not 0 <= far <= 1:
+            raise ConfigError(f"FAR {far} is outside [0, 1]")
+    if rule not in ("at_most", "nearest"):
+        raise ConfigError(f"unknown rule {rule!r} for TAR at FAR; known: at_most, nearest")
 
 
 def _operating_point(

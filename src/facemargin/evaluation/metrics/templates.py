@@ -1,21 +1,28 @@
-"""Templates: one vector for all images of a person in one setting (IJB). Shapes: N images, D embedding size, M media
-(pairs of template and media), S templates."""
+"""Templates: one vector for all images of a person in one setting (IJB).
 
+Shapes: N images, E images of templates, D embedding size, M media (pairs of template and media), S templates.
+"""
+
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from torch.nn import functional as F
 
 from facemargin.errors import DataError
-from facemargin.evaluation.metrics.pairs import FloatArray, IntArray
+from facemargin.evaluation.metrics.pairs import IntArray
+from facemargin.evaluation.metrics.tensors import as_tensor
+
+IMAGES_A_BLOCK = 2**15
 
 
 @dataclass(frozen=True)
 class Templates:
-    """`ids` (S,) ascending and `vectors` (S, D) of unit length."""
+    """`ids` (S,) ascending and `vectors` (S, D) of unit length, float32 where the features are, else float64."""
 
     ids: NDArray
-    vectors: FloatArray
+    vectors: NDArray
 
 
 def pool_templates(
@@ -24,51 +31,102 @@ def pool_templates(
     media_ids: ArrayLike,
     image_weights: ArrayLike | None = None,
     normalise_media: bool = False,
+    image_rows: ArrayLike | None = None,
 ) -> Templates:
     """Mean of the features (N, D) within each media of a template, sum over its media, unit length (IJB's protocol).
 
     A video's many frames thus count as much as one still. Features keep their norms unless the caller normalises them.
     `image_weights` (N,) multiplies them first (InsightFace: the detector's scores); `normalise_media` gives each
-    media's mean unit length before the sum (MagFace). Raises DataError for arrays that do not fit, features that are
-    not finite, and a template (named) that pools to zero.
+    media's mean unit length before the sum (MagFace). Where images are in several templates or in none, `image_rows`
+    (E,) says which row of the features each of the (E,) template ids, media ids and weights is for.
+
+    Features may be memory-mapped: they are read where they lie, and the media of `IMAGES_A_BLOCK` images are held at a
+    time. Raises DataError for arrays that do not fit, features that are not finite, and a template (named) that pools
+    to zero.
     """
-    features_ND = np.asarray(features, dtype=np.float64)
-    templates_N, media_N = np.asarray(template_ids), np.asarray(media_ids)
+    features_ND = _float_rows(features)
+    images_E = np.arange(len(features_ND)) if image_rows is None else np.asarray(image_rows, dtype=np.int64)
+    if images_E.ndim != 1 or not len(images_E) or images_E.min() < 0 or images_E.max() >= len(features_ND):
+        raise DataError(f"image_rows are not numbers (E,) of rows 0 to {len(features_ND) - 1} of the features, E > 0")
+    templates_E = _per_image("template_ids", template_ids, images_E)
+    media_E = _per_image("media_ids", media_ids, images_E)
+    order_E = np.lexsort((media_E, templates_E))
+    rows_E, templates_E, media_E = images_E[order_E], templates_E[order_E], media_E[order_E]
+    new_template_E = _changes(templates_E)
+    template_first_S = np.flatnonzero(new_template_E)
+    media_first_M = np.flatnonzero(new_template_E | _changes(media_E))
+    media_size_M = np.diff(media_first_M, append=len(rows_E))
+    # an image's share in the mean of its media
+    share_E = np.repeat(1 / media_size_M, media_size_M)
+    if image_weights is not None:
+        share_E *= _per_image("image_weights", image_weights, images_E)[order_E]
+
+    ids_S = templates_E[template_first_S]
+    vectors_SD = np.empty((len(ids_S), features_ND.shape[1]), features_ND.dtype)
+    for templates, images in _blocks(template_first_S, len(rows_E)):
+        media_first, media_end = np.searchsorted(media_first_M, [images.start, images.stop])
+        firsts_M = media_first_M[media_first:media_end]
+        means_MD = _sums(features_ND, rows_E[images], firsts_M - images.start, share_E[images])
+        if normalise_media:
+            _to_unit_length(means_MD, templates_E[firsts_M], features_ND, rows_E[images])
+        of_template_S = np.searchsorted(firsts_M, template_first_S[templates])
+        vectors_SD[templates] = _sums(means_MD, np.arange(len(means_MD)), of_template_S)
+        _to_unit_length(vectors_SD[templates], ids_S[templates], features_ND, rows_E[images])
+    return Templates(ids_S, vectors_SD)
+
+
+def _float_rows(features: ArrayLike) -> NDArray:
+    features_ND = np.asarray(features)
+    if features_ND.dtype != np.float32:
+        features_ND = features_ND.astype(np.float64)
     if features_ND.ndim != 2 or len(features_ND) == 0:
         raise DataError(f"features has shape {features_ND.shape}, expected (N, D) with at least one image")
-    _check_per_image("template_ids", templates_N, features_ND)
-    _check_per_image("media_ids", media_N, features_ND)
-    bad_N = ~np.isfinite(features_ND).all(axis=1)
-    if bad_N.any():
-        raise DataError(f"features of {np.count_nonzero(bad_N)} images are not finite; the first is {np.argmax(bad_N)}")
-    if image_weights is not None:
-        weights_N = np.asarray(image_weights, dtype=np.float64)
-        _check_per_image("image_weights", weights_N, features_ND)
-        features_ND = features_ND * weights_N[:, None]
-
-    order_N = np.lexsort((media_N, templates_N))
-    templates_N, media_N = templates_N[order_N], media_N[order_N]
-    new_template_N = np.append(True, templates_N[1:] != templates_N[:-1])
-    first_M = np.flatnonzero(new_template_N | np.append(True, media_N[1:] != media_N[:-1]))
-    media_MD = np.add.reduceat(features_ND[order_N], first_M) / _run_lengths(first_M, len(order_N))[:, None]
-    if normalise_media:
-        media_MD = _unit_rows(media_MD, templates_N[first_M])
-    first_S = np.flatnonzero(new_template_N[first_M])
-    ids_S = templates_N[first_M][first_S]
-    return Templates(ids_S, _unit_rows(np.add.reduceat(media_MD, first_S), ids_S))
+    return features_ND
 
 
-def _check_per_image(name: str, values: NDArray, features_ND: FloatArray) -> None:
-    if values.shape != features_ND.shape[:1]:
-        raise DataError(f"{name} has shape {values.shape}, expected ({len(features_ND)},): one per image")
+def _per_image(name: str, values: ArrayLike, images_E: IntArray) -> NDArray:
+    values_E = np.asarray(values)
+    if values_E.shape != images_E.shape:
+        raise DataError(f"{name} has shape {values_E.shape}, expected ({len(images_E)},): one per image")
+    return values_E
 
 
-def _run_lengths(firsts: IntArray, total: int) -> IntArray:
-    return np.diff(np.append(firsts, total))
+def _changes(values_E: NDArray) -> NDArray[np.bool_]:
+    """True at the first, and where a value is not that before it."""
+    return np.append(True, values_E[1:] != values_E[:-1])
 
 
-def _unit_rows(vectors: FloatArray, template_ids: NDArray) -> FloatArray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    if (norms == 0).any():
-        raise DataError(f"template {template_ids[np.argmin(norms)]} pools to a zero vector, which has no direction")
-    return vectors / norms
+def _blocks(template_first_S: IntArray, images: int) -> Iterator[tuple[slice, slice]]:
+    """Slices of templates and of their images: up to `IMAGES_A_BLOCK` of these, or one template."""
+    ends_S = np.append(template_first_S[1:], images)
+    start = 0
+    while start < len(ends_S):
+        first = template_first_S[start]
+        stop = max(start + 1, int(np.searchsorted(ends_S, first + IMAGES_A_BLOCK, side="right")))
+        yield slice(start, stop), slice(first, ends_S[stop - 1])
+        start = stop
+
+
+def _sums(rows_ND: NDArray, chosen_E: IntArray, firsts_M: IntArray, weights_E: NDArray | None = None) -> NDArray:
+    """The sums (M, D) of the chosen rows, weighted; sum m is of those from place firsts_M[m] up to the next."""
+    weights = None if weights_E is None else as_tensor(weights_E.astype(rows_ND.dtype))
+    sums_MD: NDArray = F.embedding_bag(
+        as_tensor(chosen_E), as_tensor(rows_ND), as_tensor(firsts_M), mode="sum", per_sample_weights=weights
+    ).numpy()
+    return sums_MD
+
+
+def _to_unit_length(vectors_XD: NDArray, template_X: NDArray, features_ND: NDArray, rows_E: IntArray) -> None:
+    """Divide by the norms, in place. `template_X` are the templates that the vectors are of, `rows_E` their images."""
+    norms_X = np.linalg.norm(vectors_XD, axis=1)
+    if not np.isfinite(norms_X).all():
+        bad_E = rows_E[~np.isfinite(features_ND[rows_E]).all(axis=1)]
+        which = (
+            f"features of {len(bad_E)} images are not finite; the first is {bad_E.min()}"
+            if len(bad_E)
+            else (f"features of template {template_X[np.argmin(np.isfinite(norms_X))]} are too large to be summed")
+        )
+        raise DataError(which)
+    if not norms_X.all():
+        raise DataError(f"template {template_X[np.argmin(norms_X)]} pools to a zero vector, which has no direction")
+    vectors_XD /= norms_X[:, None]

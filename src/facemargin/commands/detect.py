@@ -1,0 +1,105 @@
+"""`facemargin detect IMAGES… [--output faces.csv] [--draw FOLDER]`."""
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from facemargin.atomic import write_text_atomically
+from facemargin.commands.arguments import parse
+from facemargin.commands.face_files import draw_faces, image_file_name, write_faces_csv, write_image
+from facemargin.commands.finding_faces import (
+    DetectionArguments,
+    find_faces,
+    name_problems,
+    printable,
+    refuse_inside,
+    require_readable,
+)
+from facemargin.data.image_files import NamedImages
+from facemargin.data.source import RGBImage
+from facemargin.errors import ConfigError
+from facemargin.inference.face_journal import FaceJournal, ImageFaces
+from facemargin.inference.faces import Face
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments(DetectionArguments):
+    """Find the faces in photographs: boxes, scores and five landmarks. With --output, an interrupted run goes on where
+    it was when the same command is run again."""
+
+    output: Path | None = None
+    """A .csv or .json file to write; one that is there is replaced."""
+    draw: Path | None = None
+    """A folder to write the photographs to, with the faces drawn in."""
+    rows: int = 20
+    """Images to show."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "detect", arguments)
+    if own.output is not None and own.output.suffix not in (".csv", ".json"):
+        raise ConfigError(f"--output is {own.output}, expected a name that ends in .csv or .json")
+    if own.rows < 1:
+        raise ConfigError(f"--rows is {own.rows}, expected at least 1")
+    if own.draw is not None:
+        refuse_inside(own.draw, own.images, "--draw")
+    images = NamedImages(own.images)
+    detector = own.detector()
+
+    def keep(index: int, image: RGBImage, faces: list[Face]) -> ImageFaces:
+        height, width = image.shape[:2]
+        if own.draw is not None:
+            name = image_file_name("/".join(Path(images.names[index]).parts[1:]))
+            write_image(draw_faces(image, faces), own.draw / name)
+        return ImageFaces(images.names[index], width, height, tuple(faces))
+
+    def is_done(record: ImageFaces) -> bool:
+        return not record.problem
+
+    problems: list[str] = []
+    table = Table("image", "faces", "largest, pixels", "its score")
+    found = readable = 0
+    with ExitStack() as stack:
+        journal = None
+        if own.output is not None:
+            path = own.output.with_name(f".{own.output.name}.progress")
+            journal = stack.enter_context(FaceJournal(path, {**detector.settings, "draw": str(own.draw)}))
+        for number, record in enumerate(find_faces(images, detector, journal, keep, is_done, "detecting")):
+            if number < own.rows:
+                table.add_row(*_row(record))
+            problems += [record.problem] if record.problem else []
+            found += len(record.faces)
+            readable += record.width > 0
+        require_readable(readable, images, problems)
+        if journal is not None and own.output is not None:
+            _write(journal.records(images.names), own.output)
+            journal.path.unlink()
+    console = Console()
+    console.print(table)
+    name_problems(problems, len(images))
+    where = "" if own.output is None else f"; {own.output}"
+    console.print(f"{found:,} faces in {len(images):,} images{where}", highlight=False, markup=False, soft_wrap=True)
+    return 0
+
+
+def _row(record: ImageFaces) -> list[Text | str]:
+    if not record.faces:
+        return [Text(printable(record.name)), "–" if record.width == 0 else "0", "", ""]
+    largest = max(record.faces, key=lambda face: face.area)
+    left, top, right, bottom = largest.box
+    size = f"{right - left:.0f} × {bottom - top:.0f}"
+    return [Text(printable(record.name)), str(len(record.faces)), size, f"{largest.score:.2f}"]
+
+
+def _write(records: Iterable[ImageFaces], path: Path) -> None:
+    if path.suffix == ".csv":
+        write_faces_csv(records, path)
+    else:
+        content = [record.to_json() for record in records]
+        write_text_atomically(path, json.dumps(content, indent=1) + "\n")

@@ -1,0 +1,143 @@
+"""`facemargin evaluate MODEL --protocol NAME --data FOLDER`: a protocol of the field, from images to figures.
+
+Shapes: N images, D embedding size.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from facemargin.atomic import write_text_atomically
+from facemargin.commands.progress import embedding_progress
+from facemargin.commands.scoring import slug
+from facemargin.data.folder import ImageFiles
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.protocols.figures import protocol_json
+from facemargin.evaluation.protocols.known import ProtocolName, load_protocol
+from facemargin.evaluation.protocols.presets import DEFAULT_PRESET, PRESETS, PresetName
+from facemargin.evaluation.protocols.protocol import Protocol, Rule
+from facemargin.evaluation.protocols.protocol_table import protocol_settings, protocol_table
+from facemargin.evaluation.protocols.score_protocol import score_protocol
+from facemargin.inference.embeddings_file import EmbeddingsFile
+from facemargin.inference.feature_store import extract_features, features_key
+from facemargin.inference.load import load, locate
+from facemargin.inference.views import Views
+from facemargin.report import write_run_report
+from facemargin.report.protocol_scores import PROTOCOLS_FOLDER
+
+Unreadable = Literal["refuse", "miss"]
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ProtocolArguments:
+    """As `evaluate` has them; `cache` is the folder of all feature stores."""
+
+    model: Path
+    protocol: ProtocolName
+    folder: Path
+    output: Path
+    preset: PresetName | None
+    rule: Rule
+    views: Views | None
+    unreadable: Unreadable
+    cache: Path
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Features of every image, not normalised, which of them could be read, what is wrong with the others, and whose
+    features they are."""
+
+    features_ND: NDArray[np.float32]
+    readable_N: NDArray[np.bool_]
+    unreadable: Sequence[str]
+    system: str
+    views: str
+
+
+def evaluate_protocol(own: ProtocolArguments, console: Console) -> int:
+    """Embed what is not in the cache, score, print the table, and write JSON and report."""
+    if own.batch_size < 1:
+        raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
+    if own.protocol != "pairs" and not own.folder.exists():  # pairs may have a name: lfw, orl:31-40
+        raise DataError(f"{own.folder} does not exist; expected the folder of {own.protocol}")
+    protocol = load_protocol(own.protocol, own.folder, own.rule)
+    if own.preset is not None and protocol.templates is None:
+        raise ConfigError(f"--preset says how templates are made, and {own.protocol} has none here")
+    if own.unreadable == "refuse":
+        _refuse(_absent(protocol), protocol, "are missing")
+    found = _embed(own, protocol, console)
+    if own.unreadable == "refuse":
+        _refuse(found.unreadable, protocol, "cannot be read")
+    preset = own.preset or DEFAULT_PRESET
+    result = score_protocol(protocol, found.features_ND, found.readable_N, found.system, preset, found.views, own.rule)
+    place = own.output / PROTOCOLS_FOLDER / slug(protocol.name)
+    write_text_atomically(place / f"{slug(found.system)}.json", protocol_json(result))
+    console.print(protocol_table(result))
+    console.print(protocol_settings(result), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {write_run_report(own.output)}", highlight=False, markup=False)
+    return 0
+
+
+def _embed(own: ProtocolArguments, protocol: Protocol, console: Console) -> _Features:
+    if own.model.suffix == ".npz":
+        if own.views is not None:
+            raise ConfigError(f"{own.model} holds embeddings, not a model: --views does not apply to it")
+        embeddings = EmbeddingsFile(own.model).embed(protocol.images)
+        features_ND = embeddings.vectors * embeddings.norms[:, None]
+        return _Features(features_ND, np.ones(len(features_ND), dtype=bool), [], own.model.stem, "as in the file")
+    model = load(own.model)
+    views = own.views or _views(own, protocol) or model.info.views
+    key = features_key(model, protocol.images, views, protocol.image_key + _file_key(own.model))
+    folder = own.cache / f"{protocol.name}-{key[:16]}"
+    with embedding_progress(console, protocol.name) as progress:
+        stored = extract_features(model, protocol.images, folder, key, own.batch_size, views, progress)
+    return _Features(stored.features_ND, stored.readable_N, list(stored.unreadable.values()), "facemargin", views)
+
+
+def _views(own: ProtocolArguments, protocol: Protocol) -> Views | None:
+    """What the preset says; None leaves it to the model."""
+    if protocol.templates is None:
+        return None
+    return "flip" if PRESETS[own.preset or DEFAULT_PRESET].mirrored else "one"
+
+
+def _file_key(model: Path) -> str:
+    """A fingerprint of an ONNX model's file: it shows no weights that could be told apart."""
+    file = locate(model)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.suffix == ".onnx" else ""
+
+
+def _absent(protocol: Protocol) -> list[str]:
+    """Files that are not there, found by listing each folder once, before hours are spent on the others."""
+    if not isinstance(protocol.images, ImageFiles):
+        return []
+    listed: dict[str, set[str]] = {}
+    absent = []
+    for index in range(len(protocol.images)):
+        path = protocol.images.describe(index)
+        folder, name = os.path.split(path)
+        if folder not in listed:
+            listed[folder] = set(os.listdir(folder)) if Path(folder).is_dir() else set()  # noqa: PTH208
+        if name not in listed[folder]:
+            absent.append(path)
+    return absent
+
+
+def _refuse(messages: Sequence[str], protocol: Protocol, what: str) -> None:
+    if messages:
+        shown = "; ".join(messages[:_SHOWN]) + ("; …" if len(messages) > _SHOWN else "")
+        raise DataError(
+            f"{len(messages):,} of the {len(protocol.images):,} images of {protocol.name} {what}: {shown}. Leaving "
+            "them out would change what is measured; --unreadable miss counts them as matching nobody"
+        )

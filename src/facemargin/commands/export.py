@@ -1,0 +1,68 @@
+"""`facemargin export MODEL --output model.onnx`."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from facemargin.commands.arguments import parse
+from facemargin.data.image_files import NamedImages
+from facemargin.data.open import open_images
+from facemargin.errors import ConfigError
+from facemargin.inference import load
+from facemargin.inference.export import export_onnx
+from facemargin.inference.onnx_graph import ExportedViews
+from facemargin.inference.parity import BATCH_SIZES, Parity
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Write a model as an ONNX file that onnxruntime runs without facemargin, and compare the two on real faces."""
+
+    model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
+    """What `fm.load` takes: a run folder, a model file, another project's checkpoint, hf:owner/name."""
+    output: Path
+    """The .onnx file to write; one that is there is replaced."""
+    preprocess: bool = False
+    """The file reads uint8 RGB pixels (batch, height, width, 3), instead of what the network reads."""
+    views: ExportedViews | None = None
+    """"flip" averages with the mirrored image inside the file, "one" does not; by default the model's own."""
+    int8: bool = False
+    """Compute in 8-bit integers: a smaller file, and another accuracy, which is to be measured."""
+    calibration_data: str | None = None
+    """The faces that the ranges of int8 are chosen by: a training set such as orl:1-30, a folder of one folder per
+    person, or one with train.rec."""
+    check: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGES …")] = ()
+    """Aligned faces to compare on, files and folders; by default twenty embedded ones."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "export", arguments)
+    if own.int8 != (own.calibration_data is not None):
+        raise ConfigError("--int8 and --calibration-data go together: int8 needs faces to choose its ranges by")
+    console = Console()
+    parity = export_onnx(
+        load(own.model),
+        own.output,
+        preprocess=own.preprocess,
+        views=own.views,
+        int8_calibration=None if own.calibration_data is None else open_images(own.calibration_data),
+        check=NamedImages(own.check) if own.check else None,
+    )
+    console.print(_checked(parity), highlight=False)
+    console.print(
+        f"{own.output}: {own.output.stat().st_size / 1e6:,.1f} MB", highlight=False, markup=False, soft_wrap=True
+    )
+    return 0
+
+
+def _checked(parity: Parity) -> str:
+    sizes = " and ".join(map(str, BATCH_SIZES))
+    return (
+        f"checked on {parity.images:,} faces in batches of {sizes}, largest differences from the model: embedding "
+        f"{parity.embedding:.1e}, norm {parity.norm:.1e}, quality {parity.quality:.1e} (relative); smallest cosine "
+        f"{parity.cosine:.6f}"
+    )

@@ -1,0 +1,164 @@
+"""`facemargin verify MODEL A B` and `facemargin verify MODEL --pairs pairs.csv --output results.csv`.
+
+Shapes: K pairs, N images, R of them usable.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import tyro
+from rich.console import Console
+
+from facemargin.commands.arguments import parse
+from facemargin.commands.embedding import warn_of_unreadable
+from facemargin.commands.face_files import write_csv
+from facemargin.commands.progress import embedding_progress
+from facemargin.data.image_files import FileImages
+from facemargin.data.path_pairs import read_path_pairs
+from facemargin.data.source import ImageSource
+from facemargin.errors import ConfigError
+from facemargin.inference import Model, load
+from facemargin.inference.calibration import Calibration, Threshold
+from facemargin.inference.detect import DetectedFaces
+from facemargin.inference.readable import embed_readable
+from facemargin.inference.verify import Decision, Verification, decide, verify
+
+# As of cmp and diff; 2 is trouble.
+_EXIT_CODES: dict[Decision | None, int] = {None: 0, "same": 0, "different": 1, "too poor to decide": 3}
+_COLUMNS = ["path1", "path2", "score", "quality1", "quality2", "decision", "problem"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Compare two faces: score, qualities, and with a calibration a decision. The exit code is 0 for "same" (and where
+    there is no calibration), 1 for "different", 3 for "too poor to decide", 2 for errors; 0 with --pairs."""
+
+    model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
+    """A run folder or a model file."""
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="A B")] = ()
+    """Two images; aligned faces, or photographs with --detect."""
+    pairs: Path | None = None
+    """Instead of them a .csv file of pairs: columns path1 and path2, relative to its folder."""
+    output: Path | None = None
+    """With --pairs, the .csv file to write; one that is there is replaced."""
+    calibration: Path | None = None
+    """What facemargin calibrate wrote for this model; without it there are scores, but no decisions."""
+    fmr: float = 1e-3
+    """The rate at which pairs of different people may be taken for one person."""
+    detect: bool = False
+    """Find and align the largest face of each image first."""
+    batch_size: int = 64
+    """Images that are embedded at once, with --pairs."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    own = parse(Arguments, "verify", arguments)
+    _check(own)
+    model = load(own.model)
+    calibration = None if own.calibration is None else Calibration.load(own.calibration)
+    threshold = None
+    if calibration is not None:
+        threshold = calibration.at(own.fmr)
+        calibration.require_model(model)
+        if doubt := calibration.doubt(own.fmr):
+            Console(stderr=True).print(f"warning: {doubt}", highlight=False, markup=False, soft_wrap=True)
+    if own.pairs is not None:
+        return _verify_pairs(own, model, calibration, threshold)
+    return _verify_two(own, model, calibration)
+
+
+def _check(own: Arguments) -> None:
+    if own.pairs is None and len(own.images) != 2:
+        raise ConfigError(f"{len(own.images)} images are named; expected two, or --pairs with a .csv file of pairs")
+    if own.pairs is None and own.output is not None:
+        raise ConfigError("--output goes with --pairs; two images are answered on the terminal")
+    if own.pairs is not None and own.images:
+        raise ConfigError("name two images or --pairs, not both")
+    if own.pairs is not None and (own.output is None or own.output.suffix != ".csv"):
+        raise ConfigError(f"--output is {own.output}, expected a name that ends in .csv for the results of --pairs")
+    if own.batch_size < 1:
+        raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
+
+
+def _source(own: Arguments, paths: Sequence[Path], name: str) -> ImageSource:
+    files = FileImages(paths, name)
+    return DetectedFaces(files) if own.detect else files
+
+
+def _verify_two(own: Arguments, model: Model, calibration: Calibration | None) -> int:
+    source = _source(own, own.images, "the two images")
+    first, second = (source.read(index) for index in range(2))
+    if not own.detect:
+        _warn_of_photographs({first.shape[:2], second.shape[:2]})
+    result = verify(model, first, second, calibration, own.fmr)
+    console = Console()
+    console.print(f"score {result.score:.4f}{_against(result)}", highlight=False)
+    console.print(f"quality {result.quality_a:.4g} and {result.quality_b:.4g}{_floor(result)}", highlight=False)
+    if result.decision is not None:
+        console.print(result.decision, highlight=False)
+    return _EXIT_CODES[result.decision]
+
+
+def _verify_pairs(own: Arguments, model: Model, calibration: Calibration | None, threshold: Threshold | None) -> int:
+    assert own.pairs is not None and own.output is not None
+    pairs = read_path_pairs(own.pairs)
+    source = _source(own, [own.pairs.parent / name for name in pairs.names], str(own.pairs))
+    views = None if calibration is None else calibration.views
+    with embedding_progress(Console(stderr=True), source.name) as progress:
+        found = embed_readable(model, source, own.batch_size, views, progress)
+    row_of_N = np.full(len(source), -1)
+    row_of_N[found.indices_R] = np.arange(len(found.indices_R))
+    rows_K2 = row_of_N[pairs.images_K2]
+    usable_K = np.asarray((rows_K2 >= 0).all(axis=1))
+    results = iter(decide(found.embeddings, rows_K2[usable_K], threshold))
+    decisions: list[Verification | None] = [next(results) if usable else None for usable in usable_K.tolist()]
+    rows = (_row(pairs.names, images, result) for images, result in zip(pairs.images_K2, decisions, strict=True))
+    write_csv(_COLUMNS, rows, own.output)
+    warn_of_unreadable(found.unreadable, len(found.indices_R), own.detect)
+    counts = [f"{_count(decisions, decision):,} {decision}" for decision in _EXIT_CODES if decision is not None]
+    said = ", ".join(counts) if threshold is not None else f"{int(usable_K.sum()):,} scored"
+    left = int((~usable_K).sum())
+    Console().print(
+        f"{len(decisions):,} pairs: {said}, {left:,} with an image of no use; {own.output}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _count(decisions: Sequence[Verification | None], decision: Decision) -> int:
+    return sum(result is not None and result.decision == decision for result in decisions)
+
+
+def _row(names: Sequence[str], images: Sequence[int], result: Verification | None) -> list[object]:
+    paths = [names[index] for index in images]
+    if result is None:
+        return [*paths, "", "", "", "", "an image cannot be read or shows no face"]
+    qualities = [f"{result.quality_a:.6g}", f"{result.quality_b:.6g}"]
+    return [*paths, f"{result.score:.6f}", *qualities, result.decision or "", ""]
+
+
+def _against(result: Verification) -> str:
+    point = result.threshold
+    if point is None:
+        return ""
+    return f", same from {point.threshold:.4f} on (FMR {point.target_fmr:g}, measured {point.fmr:.2g})"
+
+
+def _floor(result: Verification) -> str:
+    return "" if result.threshold is None else f", enough from {result.threshold.quality_floor:.4g} on"
+
+
+def _warn_of_photographs(shapes: set[tuple[int, ...]]) -> None:
+    for height, width in sorted(shapes):
+        if height != width:
+            Console(stderr=True).print(
+                f"warning: an image has {width} × {height} pixels, and aligned faces are square: --detect finds and "
+                "aligns the face first",
+                highlight=False,
+                soft_wrap=True,
+            )

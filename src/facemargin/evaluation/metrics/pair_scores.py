@@ -1,0 +1,123 @@
+"""Cosines of millions of pairs of vectors.
+
+Shapes: S vectors (images or templates), D embedding size, K pairs, A and B distinct first and second vectors of the
+pairs, R of the first in one block, J pairs of one block.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facemargin.errors import DataError
+from facemargin.evaluation.metrics.tensors import as_tensor
+
+Indices = NDArray[np.integer]
+
+BLOCK_ENTRIES = 2**22
+"""Products held at a time."""
+
+PAIRS_A_CHUNK = 2**20
+
+DENSE_PRODUCTS_A_PAIR = 40
+"""Up to so many products of a block of the A×B matrix take less time than one pair whose rows are fetched for it."""
+
+
+def pair_scores(vectors_SD: NDArray, first_K: Indices, second_K: Indices) -> NDArray:
+    """The dot products of the rows `first_K` and `second_K` (K,) of `vectors_SD`, float32 or float64 as these are:
+    cosines, of unit vectors.
+
+    Where pairs are many for their vectors, as in the IJB protocols, the matrix of all products is cheaper than fetching
+    two rows a pair: it is made block by block, or its upper half where both sides of the pairs are the same vectors.
+    Beside the vectors and the result, memory is taken for K row numbers and `BLOCK_ENTRIES` products. Raises DataError
+    for pairs of rows that are not there.
+    """
+    if first_K.shape != second_K.shape or first_K.ndim != 1:
+        raise DataError(f"the sides of the pairs have shapes {first_K.shape} and {second_K.shape}, expected (K,) twice")
+    scores_K = np.empty(len(first_K), vectors_SD.dtype)
+    if not len(first_K):
+        return scores_K
+    for rows_K in (first_K, second_K):
+        if rows_K.min() < 0 or rows_K.max() >= len(vectors_SD):
+            raise DataError(f"pairs are of rows {rows_K.min()} to {rows_K.max()}; there are {len(vectors_SD)}")
+    sides = _Sides(vectors_SD, first_K, second_K)
+    rows_a_block = max(1, BLOCK_ENTRIES // len(sides.right_BD))
+    for block, pairs_J in _by_block(sides, len(first_K), rows_a_block):
+        scores_K[pairs_J] = sides.block_scores(block * rows_a_block, rows_a_block, pairs_J)
+    return scores_K
+
+
+class _Sides:
+    """The matrix whose entries are the scores: `left_AD` by `right_BD`, of which only the upper half is needed where
+    they are `same`: pair (a, b) is then looked up as (min, max)."""
+
+    def __init__(self, vectors_SD: NDArray, first_K: Indices, second_K: Indices) -> None:
+        in_first_S, in_second_S = (_marked(rows_K, len(vectors_SD)) for rows_K in (first_K, second_K))
+        in_either_S = in_first_S | in_second_S
+        self.same = 2 * in_first_S.sum() * in_second_S.sum() > in_either_S.sum() ** 2
+        if self.same:
+            in_first_S = in_second_S = in_either_S
+        self._first_K, self._second_K = first_K, second_K
+        self._row_S, self._column_S = _places(in_first_S), _places(in_second_S)
+        vectors = as_tensor(vectors_SD)
+        self.left_AD = vectors if in_first_S.all() else vectors[torch.from_numpy(in_first_S)]
+        self.right_BD = self.left_AD if self.same else vectors[torch.from_numpy(in_second_S)]
+
+    def entries(self, pairs: NDArray | slice) -> tuple[NDArray, NDArray]:
+        """Row and column of each of the `pairs` in the matrix."""
+        row, column = self._row_S[self._first_K[pairs]], self._column_S[self._second_K[pairs]]
+        return (np.minimum(row, column), np.maximum(row, column)) if self.same else (row, column)
+
+    def block_scores(self, start: int, rows: int, pairs_J: NDArray) -> NDArray:
+        """Scores of pairs whose rows are `start` to `start` + `rows`."""
+        row_J, column_J = self.entries(pairs_J)
+        left_RD, first_column = self.left_AD[start : start + rows], start if self.same else 0
+        columns = len(self.right_BD) - first_column
+        if len(left_RD) * columns > DENSE_PRODUCTS_A_PAIR * len(pairs_J):
+            return self._fetched(row_J, column_J)
+        product_RB = left_RD @ self.right_BD[first_column:].T
+        at_J = (row_J - start) * np.int64(columns) + (column_J - first_column)
+        scores_J: NDArray = product_RB.numpy().ravel()[at_J]
+        return scores_J
+
+    def _fetched(self, row_J: NDArray, column_J: NDArray) -> NDArray:
+        row, column = torch.from_numpy(row_J), torch.from_numpy(column_J)
+        size = max(1, BLOCK_ENTRIES // self.left_AD.shape[1])
+        parts = [
+            (self.left_AD[row[i : i + size]] * self.right_BD[column[i : i + size]]).sum(1)
+            for i in range(0, len(row), size)
+        ]
+        return torch.cat(parts).numpy()
+
+
+def _marked(rows_K: Indices, size: int) -> NDArray[np.bool_]:
+    marked_S = np.zeros(size, dtype=bool)
+    marked_S[rows_K] = True
+    return marked_S
+
+
+def _places(marked_S: NDArray[np.bool_]) -> NDArray[np.int32]:
+    """Where each marked row comes among the marked ones."""
+    return np.cumsum(marked_S, dtype=np.int32) - np.int32(1)
+
+
+def _by_block(sides: _Sides, pairs: int, rows_a_block: int) -> Iterator[tuple[int, NDArray]]:
+    """The numbers of the pairs of each block of rows: a counting sort, chunk by chunk so that it stays in the cache."""
+    chunks = [slice(start, min(start + PAIRS_A_CHUNK, pairs)) for start in range(0, pairs, PAIRS_A_CHUNK)]
+    blocks = -(-len(sides.left_AD) // rows_a_block)
+    block_K = np.empty(pairs, np.min_scalar_type(blocks))
+    for chunk in chunks:
+        block_K[chunk] = sides.entries(chunk)[0] // rows_a_block
+    counts = np.bincount(block_K, minlength=blocks)
+    starts = np.cumsum(counts) - counts
+    order_K = np.empty(pairs, np.int32 if pairs < 2**31 else np.int64)
+    filled = starts.copy()
+    for chunk in chunks:
+        of_chunk = np.argsort(block_K[chunk], kind="stable")
+        found = np.bincount(block_K[chunk], minlength=blocks)
+        shift = np.repeat(filled - (np.cumsum(found) - found), found)
+        order_K[np.arange(len(of_chunk)) + shift] = of_chunk + chunk.start
+        filled += found
+    for block in np.flatnonzero(counts):
+        yield int(block), order_K[starts[block] : starts[block] + counts[block]]

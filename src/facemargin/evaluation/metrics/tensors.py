@@ -1,0 +1,15 @@
+"""NumPy arrays as tensors, for what torch computes faster: products and sums of rows."""
+
+import warnings
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+
+def as_tensor(array: NDArray) -> torch.Tensor:
+    """`array` as a tensor over the same memory; it is only to be read."""
+    with warnings.catch_warnings():
+        # torch warns of arrays that are read-only, such as files that are memory-mapped
+        warnings.simplefilter("ignore", UserWarning)
+        return torch.from_numpy(np.asarray(array))

@@ -1,0 +1,93 @@
+"""Identification protocols that are lists of a gallery, probes and maybe distractors (see `search_lists`).
+
+    gallery.csv, probe.csv, distractors.csv    the general one, "identification"
+    images/                                    what their paths are relative to; without it, the folder itself
+
+IJB-S and DroneSURF are the same in folders of their parts, with the images beside these: `surveillance_to_still`,
+`surveillance_to_booking` and `surveillance_to_surveillance`; `active` and `passive`. Neither is distributed in one
+layout: their lists have to be put into this form once.
+
+Kalka et al., IJB-S, BTAS 2018; Kalra et al., DroneSURF, FG 2019.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from facemargin.data.folder import ImageFiles
+from facemargin.errors import DataError
+from facemargin.evaluation.protocols.protocol import Protocol, Rule, SearchExperiment, register_protocol
+from facemargin.evaluation.protocols.search_lists import Entry, gather, read_list
+
+RANKS = (1, 5, 10)
+FPIRS = (0.01, 0.1)
+IJBS_PARTS = ("surveillance_to_still", "surveillance_to_booking", "surveillance_to_surveillance")
+DRONESURF_PARTS = ("active", "passive")
+
+
+def searches_of(
+    name: str,
+    images: Path,
+    parts: dict[str, dict[str, list[Entry]]],
+    ranks: Sequence[int],
+    fpirs: Sequence[float],
+    open_set_rank: int = 1,
+) -> Protocol:
+    """A protocol with a search for each of `parts`: its lists "gallery", "probe" and maybe "distractors"."""
+    # the gallery's images follow each other, so that features on disk can be searched where they lie
+    gathered = gather(
+        {
+            f"{part} {kind}": lists[kind]
+            for part, lists in parts.items()
+            for kind in ("gallery", "distractors", "probe")
+            if kind in lists
+        }
+    )
+    searches = []
+    for part, lists in parts.items():
+        gallery = [f"{part} {kind}" for kind in ("gallery", "distractors") if kind in lists]
+        searches.append(
+            SearchExperiment(
+                name=part,
+                probe_P=gathered.units[f"{part} probe"],
+                gallery_G=np.concatenate([gathered.units[one] for one in gallery]),
+                probe_ids_P=gathered.identities[f"{part} probe"],
+                gallery_ids_G=np.concatenate([gathered.identities[one] for one in gallery]),
+                ranks=tuple(ranks),
+                fpirs=tuple(fpirs),
+                open_set_rank=open_set_rank,
+            )
+        )
+    return Protocol(name, ImageFiles(images, gathered.image_names), tuple(searches), gathered.templates)
+
+
+@register_protocol("identification")
+def _load_lists(folder: Path, rule: Rule) -> Protocol:
+    return searches_of("identification", _images(folder), {"search": _lists(folder)}, RANKS, FPIRS)
+
+
+def _load_parts(
+    name: str, known: Sequence[str], ranks: Sequence[int], fpirs: Sequence[float], folder: Path, rule: Rule
+) -> Protocol:
+    parts = {part: _lists(folder / part) for part in known if (folder / part).is_dir()}
+    if not parts:
+        raise DataError(
+            f"{folder} has none of the folders {', '.join(known)}; expected gallery.csv and probe.csv in them"
+        )
+    return searches_of(name, _images(folder), parts, ranks, fpirs)
+
+
+register_protocol("ijbs")(partial(_load_parts, "ijbs", IJBS_PARTS, RANKS, FPIRS))
+register_protocol("dronesurf")(partial(_load_parts, "dronesurf", DRONESURF_PARTS, (1, 5), ()))
+
+
+def _lists(folder: Path) -> dict[str, list[Entry]]:
+    lists = {kind: read_list(folder / f"{kind}.csv") for kind in ("gallery", "probe")}
+    distractors = folder / "distractors.csv"
+    return lists | ({"distractors": read_list(distractors, distractors=True)} if distractors.exists() else {})
+
+
+def _images(folder: Path) -> Path:
+    return folder / "images" if (folder / "images").is_dir() else folder

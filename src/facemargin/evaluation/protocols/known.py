@@ -1,0 +1,43 @@
+"""Every protocol by name: importing the modules that define them registers them."""
+
+from pathlib import Path
+from typing import Literal
+
+from facemargin.evaluation.protocols import identification, ijb, pairs, survface, tinyface
+from facemargin.evaluation.protocols.protocol import PROTOCOLS, Protocol, Rule
+
+_MODULES = (pairs, identification, ijb, tinyface, survface)
+
+ProtocolName = Literal[
+    "pairs",
+    "identification",
+    "ijbb",
+    "ijbc",
+    "ijbs",
+    "tinyface",
+    "survface",
+    "survface-identification",
+    "dronesurf",
+]
+
+DESCRIPTIONS: dict[str, str] = {
+    "pairs": "verification: any list of pairs of images",
+    "identification": "a gallery, probes and distractors as CSV lists; images or templates",
+    "ijbb": "IJB-B, 1:1 and 1:N, in InsightFace's layout",
+    "ijbc": "IJB-C, 1:1 and 1:N, in InsightFace's layout",
+    "ijbs": "IJB-S, three searches of video templates, as CSV lists",
+    "tinyface": "TinyFace, identification among distractors",
+    "survface": "QMUL-SurvFace, verification",
+    "survface-identification": "QMUL-SurvFace, open-set identification",
+    "dronesurf": "DroneSURF, active and passive, as CSV lists",
+}
+
+
+def list_protocols() -> list[str]:
+    return PROTOCOLS.names()
+
+
+def load_protocol(name: str, folder: Path, rule: Rule = "standard") -> Protocol:
+    """The protocol `name` as its lists in `folder` say; ConfigError for another name, DataError, naming file and line,
+    for lists that are missing or wrong."""
+    return PROTOCOLS[name](folder, rule)

@@ -1,0 +1,27 @@
+"""A protocol's figures as a table for the terminal."""
+
+import math
+
+from rich.table import Table
+
+from facemargin.evaluation.protocols.figures import protocol_figures
+from facemargin.evaluation.protocols.protocol_result import ProtocolResult
+from facemargin.evaluation.table import NOT_AVAILABLE
+
+
+def protocol_table(result: ProtocolResult) -> Table:
+    """One row a figure: its name, its value in percent, and what stands behind it."""
+    table = Table(result.protocol, result.system, "stands on")
+    table.columns[1].justify = "right"
+    for figure in protocol_figures(result):
+        table.add_row(figure.name, NOT_AVAILABLE if math.isnan(figure.value) else f"{figure.value:.2%}", figure.behind)
+    return table
+
+
+def protocol_settings(result: ProtocolResult) -> str:
+    """What was scored, and what the figures depend on beside the model, in one line."""
+    templates = f" in {result.templates:,} templates, pooled as {result.preset}" if result.templates else ""
+    parts = [f"{result.images:,} images{templates}", f"thresholds: {result.rule}", f"views: {result.views}"]
+    if result.unreadable:
+        parts.append(f"{result.unreadable:,} images unreadable, {result.failed:,} without any other: they match nobody")
+    return "; ".join([*parts, *result.notes])

@@ -1,0 +1,156 @@
+"""Scoring a protocol once its images are embedded.
+
+Shapes: N images, E images of templates, U units (templates, or images where there are none), D embedding size, K pairs,
+T points of a curve.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.errors import DataError
+from facemargin.evaluation.metrics.identification import identification
+from facemargin.evaluation.metrics.pair_scores import pair_scores
+from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, check_pairs
+from facemargin.evaluation.metrics.roc import area, equal_error_rate, roc_corners
+from facemargin.evaluation.metrics.search import FAILED
+from facemargin.evaluation.metrics.sorted_scores import SortedPairs
+from facemargin.evaluation.metrics.tar_at_far import operating_points
+from facemargin.evaluation.metrics.templates import pool_templates
+from facemargin.evaluation.metrics.tensors import as_tensor
+from facemargin.evaluation.protocols.presets import PRESETS, PresetName
+from facemargin.evaluation.protocols.protocol import PairExperiment, Protocol, Rule, SearchExperiment, TemplateLists
+from facemargin.evaluation.protocols.protocol_result import ProtocolResult, SearchResult, VerificationResult
+
+_CURVE_FARS = np.logspace(-7, 0, 71)
+
+
+@dataclass(frozen=True)
+class Units:
+    """What is compared: `vectors_UD`, of `unit_length` where they are templates; those that have `failed_U` have no
+    image that could be read."""
+
+    vectors_UD: NDArray
+    failed_U: BoolArray
+    unit_length: bool
+
+
+def score_protocol(
+    protocol: Protocol,
+    features_ND: NDArray,
+    readable_N: BoolArray,
+    system: str,
+    preset: PresetName = "insightface",
+    views: str = "",
+    rule: Rule = "standard",
+) -> ProtocolResult:
+    """Every experiment of `protocol` on the features of its images, which may be memory-mapped and are not normalised.
+
+    Images that are not `readable_N` are left out of their templates; a unit without any other scores below everybody
+    with everybody. `preset` is how templates are pooled (its views are the caller's business: `views` only says what
+    they were). Raises DataError for features that do not fit or that no metric takes.
+    """
+    if features_ND.shape[:1] != (len(protocol.images),):
+        raise DataError(f"{len(features_ND)} features for the {len(protocol.images)} images of {protocol.name}")
+    units = protocol_units(protocol.templates, features_ND, readable_N, preset)
+    verification, searches = [], []
+    for experiment in protocol.experiments:
+        if isinstance(experiment, PairExperiment):
+            verification.append(_verify(experiment, units, rule))
+        else:
+            searches.append(_search(experiment, units))
+    return ProtocolResult(
+        system=system,
+        protocol=protocol.name,
+        rule=rule,
+        preset=None if protocol.templates is None else preset,
+        views=views,
+        images=len(protocol.images),
+        unreadable=int(np.count_nonzero(~readable_N)),
+        templates=0 if protocol.templates is None else len(units.vectors_UD),
+        failed=int(units.failed_U.sum()),
+        verification=tuple(verification),
+        searches=tuple(searches),
+        notes=protocol.notes,
+    )
+
+
+def protocol_units(
+    lists: TemplateLists | None, features_ND: NDArray, readable_N: BoolArray, preset: PresetName
+) -> Units:
+    """The templates of a protocol, or the images as they are where it has none."""
+    if lists is None:
+        return Units(features_ND, ~readable_N, unit_length=False)
+    settings = PRESETS[preset]
+    kept_E = readable_N[lists.image_E]
+    weights_E = lists.detector_E if settings.detector_score else None
+    pooled = pool_templates(
+        features_ND,
+        lists.template_E[kept_E],
+        lists.media_E[kept_E],
+        None if weights_E is None else weights_E[kept_E],
+        settings.normalise_media,
+        lists.image_E[kept_E],
+    )
+    failed_U = np.ones(len(lists.names), dtype=bool)
+    failed_U[pooled.ids] = False
+    if not failed_U.any():
+        return Units(pooled.vectors, failed_U, unit_length=True)
+    vectors_UD = np.zeros((len(failed_U), features_ND.shape[1]), pooled.vectors.dtype)
+    vectors_UD[pooled.ids] = pooled.vectors
+    return Units(vectors_UD, failed_U, unit_length=True)
+
+
+def _verify(experiment: PairExperiment, units: Units, rule: Rule) -> VerificationResult:
+    scores_K = pair_scores(units.vectors_UD, experiment.first_K, experiment.second_K)
+    if not units.unit_length:
+        norms_U = as_tensor(units.vectors_UD).norm(dim=1).numpy()
+        norms_U[units.failed_U] = 1
+        if not norms_U.all():
+            raise DataError(f"the features of image {np.argmin(norms_U)} are zero: they have no direction")
+        scores_K /= norms_U[experiment.first_K] * norms_U[experiment.second_K]
+    if units.failed_U.any():
+        scores_K[units.failed_U[experiment.first_K] | units.failed_U[experiment.second_K]] = FAILED
+    sorted_pairs = SortedPairs.of(*check_pairs(scores_K, experiment.same_K, keep_float32=True))
+    del scores_K
+    far_T, tar_T, _ = roc_corners(sorted_pairs)
+    return VerificationResult(
+        name=experiment.name,
+        genuine=sorted_pairs.genuine.total,
+        impostors=sorted_pairs.impostor.total,
+        tar_at_far=operating_points(sorted_pairs, experiment.fars, "nearest" if rule == "published" else "at_most"),
+        eer=equal_error_rate(far_T, tar_T),
+        auc=area(far_T, tar_T),
+        far_T=_CURVE_FARS,
+        tar_T=_at(_CURVE_FARS, far_T, tar_T),
+    )
+
+
+def _at(wanted_T: FloatArray, far_T: FloatArray, tar_T: FloatArray) -> FloatArray:
+    """The largest TAR at a corner of the curve whose FAR is at most each wanted one."""
+    curve: FloatArray = tar_T[np.searchsorted(far_T, wanted_T, side="right") - 1]
+    return curve
+
+
+def _search(experiment: SearchExperiment, units: Units) -> SearchResult:
+    probe_P, gallery_G = _rows(experiment.probe_P), _rows(experiment.gallery_G)
+    found = identification(
+        units.vectors_UD[probe_P],
+        units.vectors_UD[gallery_G],
+        experiment.probe_ids_P,
+        experiment.gallery_ids_G,
+        ranks=experiment.ranks,
+        fpirs=experiment.fpirs,
+        rule=experiment.rule,
+        open_set_rank=experiment.open_set_rank,
+        probe_failed=units.failed_U[probe_P],
+        gallery_failed=units.failed_U[gallery_G],
+    )
+    return SearchResult(experiment.name, len(experiment.gallery_G), experiment.rule, experiment.open_set_rank, found)
+
+
+def _rows(rows: NDArray) -> NDArray | slice:
+    """Rows that follow each other as a slice: it leaves a gallery where it is, on the disk."""
+    first = int(rows[0])
+    return slice(first, first + len(rows)) if np.array_equal(rows, np.arange(first, first + len(rows))) else rows

@@ -1,0 +1,143 @@
+"""Lists of whom to search for among whom, as CSV files.
+
+A list has a header and a line per image: columns `image` (a path relative to the images' folder) and `identity`; where
+several images make one template also `template`, and `media` (the frames of one video share one; by default every image
+is its own). Other columns are ignored. A list of distractors needs no identities: nobody in it is anybody's mate.
+Shapes: E entries of lists, U units.
+"""
+
+import csv
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from facemargin.errors import DataError
+from facemargin.evaluation.metrics.pairs import IntArray
+from facemargin.evaluation.protocols.protocol import TemplateLists
+
+Key = TypeVar("Key", bound=Hashable)
+
+_COLUMNS = ("image", "identity", "template", "media")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of a list; `identity` is None in a list of distractors, `template` and `media` where it has no such
+    column."""
+
+    image: str
+    identity: str | None
+    template: str | None = None
+    media: str | None = None
+
+
+def read_list(path: Path, distractors: bool = False) -> list[Entry]:
+    """The entries of a list; DataError names the line that is not understood, or gives a template a second identity."""
+    rows = _csv_rows(path)
+    columns = [name.strip().lower() for name in next(rows, (1, []))[1]]
+    needed = _COLUMNS[:1] if distractors else _COLUMNS[:2]
+    absent = [name for name in needed if columns.count(name) != 1]
+    if absent:
+        raise DataError(
+            f"{path} line 1: columns {', '.join(columns)[:80]!r}, expected one {absent[0]!r} among them "
+            f"({', '.join(_COLUMNS)})"
+        )
+    places = {name: columns.index(name) for name in _COLUMNS if name in columns}
+    entries: list[Entry] = []
+    identity_of: dict[str, str] = {}
+    for line, row in rows:
+        where = f"{path} line {line}"
+        if len(row) != len(columns):
+            raise DataError(f"{where}: {len(row)} columns, expected {len(columns)} as in the header")
+        cells = {name: row[place].strip() for name, place in places.items()}
+        empty = [name for name in cells if not cells[name] and not (distractors and name == "identity")]
+        if empty:
+            raise DataError(f"{where}: column {empty[0]!r} is empty")
+        entry = Entry(
+            cells["image"], None if distractors else cells["identity"], cells.get("template"), cells.get("media")
+        )
+        if entry.template is not None and entry.identity is not None:
+            known = identity_of.setdefault(entry.template, entry.identity)
+            if known != entry.identity:
+                raise DataError(f"{where}: template {entry.template} is of {entry.identity}, and of {known} before")
+        entries.append(entry)
+    if not entries:
+        raise DataError(f"{path} lists no images; expected a header and a line per image")
+    return entries
+
+
+def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """(line number, cells) of every row that is not empty."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            reader = csv.reader(file, strict=True)
+            try:
+                for row in reader:
+                    if row:
+                        yield reader.line_num, row
+            except csv.Error as error:
+                raise DataError(f"{path} line {reader.line_num}: not CSV: {error}") from error
+    except OSError as error:
+        raise DataError(f"{path} cannot be read: {error.strerror}") from error
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """The images of several lists, each once however many lists it is in; the templates that they make, if any; and
+    by list the units and the numbers of their identities, −1 for distractors, who are nobody's mates."""
+
+    image_names: list[str]
+    templates: TemplateLists | None
+    units: dict[str, IntArray]
+    identities: dict[str, IntArray]
+
+
+def gather(lists: Mapping[str, Sequence[Entry]]) -> Gathered:
+    """What the entries of the lists are of. A template is one list's: equal names in two lists are two templates."""
+    image_of = _numbers(entry.image for entries in lists.values() for entry in entries)
+    identity_of = _numbers(
+        entry.identity for entries in lists.values() for entry in entries if entry.identity is not None
+    )
+    identities = {
+        name: np.array([-1 if entry.identity is None else identity_of[entry.identity] for entry in entries])
+        for name, entries in lists.items()
+    }
+    images = {name: np.array([image_of[entry.image] for entry in entries]) for name, entries in lists.items()}
+    if all(entry.template is None for entries in lists.values() for entry in entries):
+        return Gathered(list(image_of), None, images, identities)
+    template_of = _numbers(key for name, entries in lists.items() for key in _template_keys(name, entries))
+    media_of = _numbers(key for name, entries in lists.items() for key in _media_keys(name, entries))
+    units = {name: np.array([template_of[k] for k in _template_keys(name, e)]) for name, e in lists.items()}
+    media_E = np.array([media_of[k] for name, entries in lists.items() for k in _media_keys(name, entries)])
+    templates = TemplateLists(
+        names=np.array([" ".join(key[:2]) for key in template_of]),
+        template_E=np.concatenate(list(units.values())),
+        media_E=media_E,
+        image_E=np.concatenate(list(images.values())),
+    )
+    first = {name: np.unique(of_list, return_index=True) for name, of_list in units.items()}
+    return Gathered(
+        list(image_of),
+        templates,
+        {name: template for name, (template, _) in first.items()},
+        {name: identities[name][at] for name, (_, at) in first.items()},
+    )
+
+
+def _numbers(keys: Iterable[Key]) -> dict[Key, int]:
+    """Every distinct key with its number, in the order in which they come first."""
+    return {key: number for number, key in enumerate(dict.fromkeys(keys))}
+
+
+def _template_keys(name: str, entries: Sequence[Entry]) -> Iterator[tuple[str, str, int]]:
+    """Without a template, every entry is one of its own."""
+    for number, entry in enumerate(entries):
+        yield (name, entry.image, number) if entry.template is None else (name, entry.template, -1)
+
+
+def _media_keys(name: str, entries: Sequence[Entry]) -> Iterator[tuple[str, str, int]]:
+    for number, entry in enumerate(entries):
+        yield (name, entry.image, number) if entry.media is None else (name, entry.media, -1)

@@ -1,0 +1,36 @@
+"""Measures of quality compared, as tables for the terminal."""
+
+import numpy as np
+from rich.table import Table
+
+from facemargin.evaluation.quality_comparison import QualityComparison
+
+
+def quality_tables(comparison: QualityComparison) -> list[Table]:
+    """One table a FMR: FNMR with nothing discarded and after each limit, and the partial areas relative to discarding
+    at random, below 1 where the measure helps. Then the rank correlations between the measures."""
+    tables = [_at_fmr(comparison, fmr) for fmr in comparison.curves]
+    correlations = Table("Spearman's ρ", title=f"{comparison.dataset}: measures of quality")
+    for name in comparison.measures:
+        correlations.add_column(name, justify="right")
+    for name, rho_M in zip(comparison.measures, comparison.spearman_MM, strict=True):
+        correlations.add_row(name, *("–" if np.isnan(rho) else f"{rho:.3f}" for rho in rho_M))
+    return [*tables, correlations]
+
+
+def _at_fmr(comparison: QualityComparison, fmr: float) -> Table:
+    refit = ", thresholds placed anew for what is left" if comparison.refit else ""
+    table = Table(
+        "quality",
+        title=f"{comparison.dataset}, FMR {fmr:g}{refit}",
+        caption=f"FNMR of what is left; pAUC relative to discarding at random. {comparison.caution(fmr)}",
+    )
+    curves = comparison.curves[fmr]
+    limits = [one.limit for one in next(iter(curves.values())).limits]
+    for heading in ["FNMR", *(f"{limit:.0%} off" for limit in limits), *(f"pAUC {limit:.0%}" for limit in limits)]:
+        table.add_column(heading, justify="right")
+    for name, curve in curves.items():
+        left = [f"{one.fnmr:.4f}" for one in curve.limits]
+        areas = ["–" if np.isnan(one.relative_to_start) else f"{one.relative_to_start:.3f}" for one in curve.limits]
+        table.add_row(name, f"{curve.fnmr_T[0]:.4f}", *left, *areas)
+    return table

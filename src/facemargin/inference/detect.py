@@ -1,0 +1,69 @@
+"""From a photograph to faces, and to aligned faces. Shapes: H × W pixels."""
+
+from functools import cache
+
+from facemargin.data.alignment import TEMPLATE_SIDE
+from facemargin.data.source import ImageSource, RGBImage
+from facemargin.errors import ConfigError, CorruptImageError
+from facemargin.inference.centerface import CenterFace
+from facemargin.inference.face_crop import crop_face
+from facemargin.inference.faces import Choice, Detector, Face, choose_faces
+
+
+class NoFaceError(CorruptImageError):
+    """An image can be read, but no face was found in it. Readers of many images name it as one that is of no use."""
+
+
+@cache
+def default_detector() -> CenterFace:
+    """CenterFace with its defaults; the network is read once."""
+    return CenterFace()
+
+
+def detect(image: RGBImage, detector: Detector | None = None) -> list[Face]:
+    """The faces in a photograph, (H, W, 3) uint8 RGB of any size, the surest first; by CenterFace unless another
+    detector is given. Raises DataError for an image that is none, ConfigError where the extra "detect" is missing."""
+    return (detector or default_detector()).detect(image)
+
+
+def align(
+    image: RGBImage, faces: Choice = "largest", size: int = TEMPLATE_SIDE, detector: Detector | None = None
+) -> RGBImage:
+    """The "largest" or most "central" face of a photograph, aligned to the template that recognisers are trained on:
+    (size, size, 3) uint8 RGB. Raises NoFaceError where none is found. For all faces, call `crop_face` with the
+    landmarks of each that `detect` returns.
+    """
+    if faces == "all":
+        raise ConfigError('align returns one face; faces is "all", expected "largest" or "central"')
+    found = choose_faces(detect(image, detector), faces, image)
+    if not found:
+        raise no_face("the image", image)
+    return crop_face(image, found[0].landmarks_52, size)
+
+
+class DetectedFaces(ImageSource):
+    """The largest or most central face of every photograph of `source`, aligned when read; `read` raises NoFaceError,
+    naming the image, where there is none."""
+
+    def __init__(self, source: ImageSource, detector: Detector | None = None, faces: Choice = "largest") -> None:
+        self.name = source.name
+        self._source, self._faces = source, faces
+        self.detector = detector or default_detector()
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> RGBImage:
+        image = self._source.read(index)
+        try:
+            return align(image, self._faces, detector=self.detector)
+        except NoFaceError as error:
+            raise no_face(self.describe(index), image) from error
+
+    def describe(self, index: int) -> str:
+        return self._source.describe(index)
+
+
+def no_face(where: str, image: RGBImage) -> NoFaceError:
+    height, width = image.shape[:2]
+    return NoFaceError(f"{where}: no face was found ({width} × {height} pixels)")

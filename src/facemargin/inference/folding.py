@@ -1,0 +1,173 @@
+"""Batch norms folded into the convolutions and linear layers beside them: the same features from fewer operations.
+
+A batch norm in evaluation mode is y = s·x + t for each channel, s = γ/√(σ² + ε), t = β − s·μ. A linear map beside it
+absorbs it exactly:
+
+    linear, norm:   s·(W x + b) + t  =  (s·W) x + (s·b + t)
+    norm, linear:   W (s·x + t) + b  =  (W·s) x + (W t + b)
+
+The first holds for every convolution, the second only where it pads nothing, since padded zeros are not shifted by t.
+IR's and IResNet's units begin with a norm before a padded convolution: that one stays. (Folding it, too, with W t taken
+off again along the border is exact, and gained nothing that could be measured.)
+
+Shapes: B images, C channels, I inputs and O outputs of a linear map, H × W pixels, D embedding size.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, fx, nn
+
+from facemargin.backbones import Backbone
+
+_AT_ONCE_PER_THREAD, _LEAST_AT_ONCE = 2, 4
+_NOTHING_TO_DO = (nn.Dropout, nn.Dropout2d, nn.Identity)
+
+
+class FoldedBackbone(Backbone):
+    """What `backbone` computes in evaluation mode, with its batch norms folded and copies of its present weights.
+
+    The convolutions compute in `convolution_type`, the last linear layer in the type of the backbone's weights, as
+    under autocast. A backbone that torch.fx cannot follow is copied as it is.
+    """
+
+    def __init__(self, backbone: Backbone, convolution_type: torch.dtype | None = None) -> None:
+        super().__init__(backbone.embedding_size, backbone.input_size, backbone.in_channels)
+        weight = next(backbone.parameters())
+        self._feature_type = weight.dtype
+        self._map_type = convolution_type or weight.dtype
+        self.convolutions = fold_batch_norms(_FeatureMap(backbone)).to(self._map_type)
+        self.output = fold_batch_norms(_Embed(backbone))
+        self.to(weight.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.eval().requires_grad_(False)
+
+    def feature_map(self, images_BCHW: Tensor) -> Tensor:
+        """See `Backbone.feature_map`."""
+        images_BCHW = images_BCHW.to(self._map_type)
+        if images_BCHW.device.type != "cpu" or torch.compiler.is_exporting():
+            return self.convolutions(images_BCHW)
+        # Few at a time: maps that outgrow the caches, and for which the system has to find fresh pages, cost a tenth.
+        parts = images_BCHW.split(max(_LEAST_AT_ONCE, _AT_ONCE_PER_THREAD * torch.get_num_threads()))
+        return torch.cat([self.convolutions(part) for part in parts])
+
+    def embed(self, map_BCHW: Tensor) -> Tensor:
+        """See `Backbone.embed`."""
+        return self.output(map_BCHW.to(self._feature_type))
+
+
+class _FeatureMap(nn.Module):
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, images_BCHW: Tensor) -> Tensor:
+        return self.backbone.feature_map(images_BCHW)
+
+
+class _Embed(nn.Module):
+    def __init__(self, backbone: Backbone) -> None:
+        super().__init__()
+        self.backbone = backbone
+
+    def forward(self, map_BCHW: Tensor) -> Tensor:
+        return self.backbone.embed(map_BCHW)
+
+
+def fold_batch_norms(network: nn.Module) -> nn.Module:
+    """A copy of `network` on the CPU, in evaluation mode, without dropout and the batch norms that can be folded; a
+    plain copy where torch.fx cannot follow it."""
+    network = copy.deepcopy(network).cpu().eval()  # float64 is not on every device
+    try:
+        traced = fx.symbolic_trace(network)
+    except Exception:  # a network that branches on values or sizes raises whatever its code makes of a stand-in
+        return network
+    for is_taken_over in (_is_nothing, _by_the_map_before, _by_the_map_after):
+        for node in list(traced.graph.nodes):
+            if is_taken_over(traced, node):
+                node.replace_all_uses_with(node.args[0])
+                traced.graph.erase_node(node)
+    traced.recompile()
+    traced.delete_all_unused_submodules()
+    return traced
+
+
+def _is_nothing(traced: fx.GraphModule, node: fx.Node) -> bool:
+    return isinstance(_module(traced, node), _NOTHING_TO_DO)
+
+
+def _by_the_map_before(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether `node` is a norm and the linear map before it, which nothing else reads, has taken it over."""
+    scale_and_shift = _scale_and_shift(_module(traced, node))
+    if scale_and_shift is None:
+        return False
+    source = node.all_input_nodes[0]
+    linear = _linear_map(traced, source)
+    if linear is None or len(source.users) > 1:
+        return False
+    scale_O, shift_O = scale_and_shift
+    weight = linear.weight.double()
+    _set(linear, weight * scale_O.reshape(-1, *[1] * (weight.ndim - 1)), scale_O * _bias(linear) + shift_O)
+    return True
+
+
+def _by_the_map_after(traced: fx.GraphModule, node: fx.Node) -> bool:
+    """Whether `node` is a norm and the linear map without padding that alone reads it has taken it over."""
+    scale_and_shift = _scale_and_shift(_module(traced, node))
+    if scale_and_shift is None or len(node.users) > 1:
+        return False
+    (reader,) = node.users
+    if _is_flatten(traced, reader) and len(reader.users) == 1:
+        (reader,) = reader.users
+    linear = _linear_map(traced, reader)
+    if linear is None or (isinstance(linear, nn.Conv2d) and (linear.groups > 1 or linear.padding != (0, 0))):
+        return False
+    weight = linear.weight.double()
+    # A flattened map has each channel's pixels side by side.
+    pixels = weight.shape[1] // len(scale_and_shift[0])
+    scale_I, shift_I = (value_C.repeat_interleave(pixels) for value_C in scale_and_shift)
+    per_input = (1, -1, *[1] * (weight.ndim - 2))
+    shifted = (weight * shift_I.reshape(per_input)).flatten(1).sum(1)
+    _set(linear, weight * scale_I.reshape(per_input), shifted + _bias(linear))
+    return True
+
+
+def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
+    return traced.get_submodule(str(node.target)) if node.op == "call_module" else None
+
+
+def _linear_map(traced: fx.GraphModule, node: fx.Node) -> nn.Conv2d | nn.Linear | None:
+    """The convolution or linear layer that `node` and no other node calls."""
+    module = _module(traced, node)
+    if not isinstance(module, nn.Conv2d | nn.Linear):
+        return None
+    return module if sum(other.target == node.target for other in traced.graph.nodes) == 1 else None
+
+
+def _is_flatten(traced: fx.GraphModule, node: fx.Node) -> bool:
+    module = _module(traced, node)
+    if isinstance(module, nn.Flatten):
+        return (module.start_dim, module.end_dim) == (1, -1)
+    return node.target in (torch.flatten, "flatten") and node.args[1:] == (1,) and not node.kwargs
+
+
+def _scale_and_shift(norm: nn.Module | None) -> tuple[Tensor, Tensor] | None:
+    """s and t of this module's equations, (C,) in float64; None for what is no batch norm with running statistics."""
+    if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
+        return None
+    scale_C = (norm.running_var.double() + norm.eps).rsqrt()
+    if norm.weight is not None:
+        scale_C = scale_C * norm.weight.double()
+    shift_C = -norm.running_mean.double() * scale_C
+    if norm.bias is not None:
+        shift_C = shift_C + norm.bias.double()
+    return scale_C, shift_C
+
+
+def _bias(linear: nn.Conv2d | nn.Linear) -> Tensor | float:
+    return 0.0 if linear.bias is None else linear.bias.double()
+
+
+def _set(linear: nn.Conv2d | nn.Linear, weight: Tensor, bias_O: Tensor) -> None:
+    kind = linear.weight.dtype
+    linear.weight = nn.Parameter(weight.to(kind), requires_grad=False)
+    linear.bias = nn.Parameter(bias_O.to(kind), requires_grad=False)

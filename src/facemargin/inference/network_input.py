@@ -1,0 +1,19 @@
+"""From images to what a network reads. Shapes: B images, C colours, H × W pixels."""
+
+from torch import Tensor
+
+from facemargin.data.pixels import resize_square, stack_images, to_tensor
+from facemargin.data.source import ImageSource
+from facemargin.inference.model_file import ModelInfo
+
+
+def read_pixels(images: ImageSource, size: int, start: int, stop: int) -> Tensor:
+    """The images `start` to `stop`, resized: (B, C, `size`, `size`) uint8, RGB. At least one image."""
+    return stack_images([to_tensor(resize_square(images.read(index), size)) for index in range(start, stop)])
+
+
+def network_input(pixels_BCHW: Tensor, info: ModelInfo) -> Tensor:
+    """uint8 RGB pixels as the network that `info` describes reads them: float32, in its colour order and scale."""
+    if info.color_order == "BGR":
+        pixels_BCHW = pixels_BCHW.flip(1)
+    return (pixels_BCHW.float() - info.mean) / info.std

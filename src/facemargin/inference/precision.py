@@ -1,0 +1,30 @@
+"""Which number type a trained recogniser's convolutions compute in."""
+
+from typing import Literal, get_args
+
+import torch
+
+from facemargin.errors import ConfigError
+from facemargin.registry import unknown_name
+
+Precision = Literal["float32", "bf16", "auto"]
+
+
+def convolution_type(precision: Precision, device: torch.device) -> torch.dtype:
+    """float32 or bfloat16; "auto" is bfloat16 where the device has instructions for it: emulated, it is slower.
+
+    Raises ConfigError for another precision.
+    """
+    if precision not in get_args(Precision):
+        raise ConfigError(unknown_name("precision", str(precision), list(get_args(Precision))))
+    if precision == "bf16" or (precision == "auto" and computes_bf16(device)):
+        return torch.bfloat16
+    return torch.float32
+
+
+def computes_bf16(device: torch.device) -> bool:
+    """Whether the device has instructions for products of bfloat16."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

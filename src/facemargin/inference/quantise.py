@@ -1,0 +1,69 @@
+"""An ONNX graph in 8-bit integers, with the ranges of activations that given faces show.
+
+Weights are rounded symmetrically for each output channel, activations for each tensor (ONNX's QDQ form). What comes
+after the last linear layer, the normalisation to length 1, stays in float32.
+"""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.source import ImageSource, ImageSubset
+from facemargin.errors import ConfigError
+from facemargin.inference.exported_model import INSTALL, feed
+from facemargin.inference.model_file import ModelInfo
+from facemargin.inference.network_input import read_pixels
+from facemargin.inference.quiet import quiet
+
+CALIBRATION_IMAGES = 256
+_BATCH_SIZE = 8
+
+
+def quantise(graph: Any, info: ModelInfo, preprocess: bool, faces: ImageSource) -> Any:
+    """The onnx.ModelProto of `graph` (see `onnx_graph`) in int8, calibrated on up to CALIBRATION_IMAGES of `faces`, in
+    equal steps through them. Raises CorruptImageError for one that cannot be read."""
+    try:
+        import onnx
+        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+    except ImportError as error:
+        raise ConfigError(f"quantising {INSTALL}") from error
+    with quiet(), tempfile.TemporaryDirectory() as folder:
+        # By file: given a ModelProto, onnxruntime moves its weights out into a file that does not last.
+        float32, int8 = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+        onnx.save(graph, float32)
+        quantize_static(
+            float32,
+            int8,
+            _Faces(graph.graph.input[0].name, info, preprocess, faces),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            op_types_to_quantize=["Conv", "Gemm", "Add", "PRelu"],
+            calibrate_method=CalibrationMethod.MinMax,
+        )
+        return onnx.load(int8)
+
+
+class _Faces:
+    """The faces as onnxruntime's calibration asks for them: batch by batch, None at the end."""
+
+    def __init__(self, input_name: str, info: ModelInfo, preprocess: bool, faces: ImageSource) -> None:
+        count = min(len(faces), CALIBRATION_IMAGES)
+        chosen = ImageSubset(faces, np.linspace(0, len(faces) - 1, count).astype(np.int64))
+        self._batches = _batches(input_name, info, preprocess, chosen)
+
+    def get_next(self) -> dict[str, NDArray[np.generic]] | None:
+        return next(self._batches, None)
+
+
+def _batches(
+    input_name: str, info: ModelInfo, preprocess: bool, faces: ImageSource
+) -> Iterator[dict[str, NDArray[np.generic]]]:
+    for start in range(0, len(faces), _BATCH_SIZE):
+        pixels_BCHW = read_pixels(faces, info.input_size, start, min(start + _BATCH_SIZE, len(faces)))
+        yield {input_name: feed(pixels_BCHW, info, preprocess)}

@@ -1,0 +1,76 @@
+"""Whether two faces are one person's: the decision of a calibrated model."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.source import RGBImage
+from facemargin.errors import DataError
+from facemargin.evaluation.embeddings import Embeddings
+from facemargin.inference.calibration import Calibration, Threshold
+from facemargin.inference.detect import align
+from facemargin.inference.faces import Detector
+from facemargin.inference.model import Model
+
+Decision = Literal["same", "different", "too poor to decide"]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """`score`: the cosine of the two embeddings, higher is more alike. `quality_a`, `quality_b`: of the images.
+    `decision` by `threshold` and its quality floor; both None without a calibration."""
+
+    score: float
+    quality_a: float
+    quality_b: float
+    decision: Decision | None = None
+    threshold: Threshold | None = None
+
+
+def verify(
+    model: Model,
+    a: RGBImage,
+    b: RGBImage,
+    calibration: Calibration | None = None,
+    fmr: float = 1e-3,
+    detector: Detector | None = None,
+) -> Verification:
+    """Compare two aligned faces, or with a `detector` the largest faces of two photographs; (H, W, 3) uint8 RGB.
+
+    Raises ConfigError where the calibration is another model's or cannot tell the `fmr`, and NoFaceError where a
+    photograph shows no face.
+    """
+    threshold = None
+    if calibration is not None:
+        threshold = calibration.at(fmr)
+        calibration.require_model(model)
+    faces = [image if detector is None else align(image, detector=detector) for image in (a, b)]
+    embeddings = model.embed(faces, views=None if calibration is None else calibration.views)
+    require_finite(embeddings)
+    (result,) = decide(embeddings, np.array([[0, 1]]), threshold)
+    return result
+
+
+def decide(embeddings: Embeddings, pairs_K2: NDArray[np.int64], threshold: Threshold | None) -> list[Verification]:
+    """The decision on every pair of numbers of embeddings. An image of low quality is not decided on, however alike the
+    two are."""
+    results = []
+    for first, second in pairs_K2.tolist():
+        score = float(np.dot(embeddings.vectors[first].astype(np.float64), embeddings.vectors[second]))
+        qualities = float(embeddings.quality[first]), float(embeddings.quality[second])
+        decision: Decision | None = None
+        if threshold is not None:
+            if min(qualities) < threshold.quality_floor:
+                decision = "too poor to decide"
+            else:
+                decision = "same" if score >= threshold.threshold else "different"
+        results.append(Verification(score, *qualities, decision, threshold))
+    return results
+
+
+def require_finite(embeddings: Embeddings) -> None:
+    """DataError where the model gave a value that is not finite: every comparison with it would be false."""
+    if not (np.isfinite(embeddings.vectors).all() and np.isfinite(embeddings.quality).all()):
+        raise DataError("the model gave a value that is not finite; its weights are damaged")

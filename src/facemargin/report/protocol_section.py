@@ -1,0 +1,107 @@
+"""The part of a report about one protocol: the run's figures, with those of papers beside them."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from facemargin.report.blocks import FigureBlock
+from facemargin.report.comparison import NOT_AVAILABLE, Cell, Table
+from facemargin.report.protocol_scores import Curve, ProtocolScores
+from facemargin.report.published import SOURCE, published
+from facemargin.report.style import STYLE, LineStyle, legend_above, new_axes, percent_ticks
+from facemargin.report.wording import percent
+
+
+@dataclass(frozen=True)
+class ProtocolSection:
+    """One protocol's part of a report; its tables have captions."""
+
+    protocol: str
+    tables: list[tuple[str, Table]]
+    notes: list[str]
+    figures: list[FigureBlock]
+
+
+def protocol_section(
+    systems: Sequence[ProtocolScores], number: int, styles: Mapping[str, LineStyle]
+) -> ProtocolSection:
+    """Section of the systems' figures; those that papers give stand in rows below, with their names."""
+    protocol = systems[0].protocol
+    papers = published(protocol)
+    rows = [(system.system, {name: value for name, value, _ in system.figures}) for system in systems]
+    rows += [(f"{one.system} (published)", {name: v / 100 for name, v in one.figures.items()}) for one in papers]
+    headings = list(dict.fromkeys(name for system in systems for name, _, _ in system.figures))
+    of_pairs = [name for name in headings if "TAR at FAR" in name]
+    tables = [
+        (f"{kind} by protocol {protocol}", _table(names, rows))
+        for kind, names in (
+            ("Verification", of_pairs),
+            ("Identification", [name for name in headings if name not in of_pairs]),
+        )
+        if names
+    ]
+    notes = [system.settings for system in systems]
+    for behind in dict.fromkeys(behind for _, _, behind in systems[0].figures if behind):
+        notes.append(f"{', '.join(name for name, _, other in systems[0].figures if other == behind)}: {behind}.")
+    notes += dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for system in systems for note in system.notes)
+    if papers:
+        notes.append(
+            f"Published figures are of IR-101 networks, from {SOURCE}; they take the nearest FAR (--rule published) "
+            "and pool as AdaFace does. Beside another network, they say what is possible, not what is wrong."
+        )
+    return ProtocolSection(protocol, tables, notes, list(_curves(systems, number, styles)))
+
+
+def _table(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, float]]]) -> Table:
+    """The rows that have any of the figures `names`."""
+    shown = [(system, values) for system, values in rows if values.keys() & set(names)]
+    # "1e-6" is not to be broken
+    headings = [name.replace("e-", "e\N{NON-BREAKING HYPHEN}") for name in names]
+    return Table(
+        headings, [(system, [_cell(values.get(name, math.nan)) for name in names]) for system, values in shown]
+    )
+
+
+def _cell(value: float) -> Cell:
+    return Cell(NOT_AVAILABLE if math.isnan(value) else f"{value:.2%}")
+
+
+def _curves(systems: Sequence[ProtocolScores], number: int, styles: Mapping[str, LineStyle]) -> list[FigureBlock]:
+    names = dict.fromkeys(curve.name for system in systems for curve in system.curves)
+    return [
+        FigureBlock(
+            f"protocol-{number}-roc-{place}",
+            f"ROC, {name}",
+            _roc(
+                [(system.system, curve) for system in systems for curve in system.curves if curve.name == name], styles
+            ),
+            "The share of genuine pairs accepted (TAR) at each share of impostor pairs wrongly accepted (FAR, log "
+            "axis), from the smallest that the pairs can show. Higher is better.",
+        )
+        for place, name in enumerate(names)
+    ]
+
+
+@mpl.rc_context(STYLE)
+def _roc(curves: Sequence[tuple[str, Curve]], styles: Mapping[str, LineStyle]) -> Figure:
+    figure, axes = new_axes()
+    low = min(0.1, *(1 / curve.impostors for _, curve in curves))
+    for system, curve in curves:
+        points = [(far, tar) for far, tar in zip(curve.far_T, curve.tar_T, strict=True) if far >= low]
+        axes.plot(*zip(*points, strict=True), color=styles[system].color, linestyle=styles[system].linestyle)
+    axes.set_xscale("log")
+    decades = [10.0**-power for power in range(int(-math.log10(low) + 1e-9) + 1)]
+    axes.set_xticks(decades, labels=[percent(far) for far in decades])
+    axes.set_xticks([], minor=True)
+    axes.set_xlim(low, 1)
+    axes.set_ylim(-0.02, 1.02)
+    percent_ticks(axes.yaxis)
+    axes.set_xlabel("false accept rate (FAR)")
+    axes.set_ylabel("true accept rate (TAR)")
+    handles = [Line2D([], [], color=styles[system].color, linestyle=styles[system].linestyle) for system, _ in curves]
+    legend_above(figure, handles, [system for system, _ in curves])
+    return figure

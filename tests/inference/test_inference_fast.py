@@ -1,0 +1,105 @@
+import numpy as np
+import pytest
+import torch
+from inference_models import model_info, tiny_model, tiny_recogniser
+from torch import nn
+
+import facemargin as fm
+from facemargin.backbones import Backbone
+from facemargin.data.embedded import EmbeddedFaces
+from facemargin.errors import ConfigError
+from facemargin.inference import Model, save_model
+from facemargin.inference.precision import computes_bf16, convolution_type
+from facemargin.inference.recogniser import Recogniser
+
+
+@pytest.fixture(scope="module")
+def faces():
+    return EmbeddedFaces([1])
+
+
+def test_embeddings_follow_the_weights(faces):
+    model = tiny_model()
+    before = model.embed(faces)
+    weight = model.recogniser.backbone.stem[0].weight
+    torch.optim.SGD([weight], lr=0.1).zero_grad()
+    weight.grad = torch.ones_like(weight)
+    torch.optim.SGD([weight], lr=0.1).step()
+    stepped = model.embed(faces)
+    np.testing.assert_array_equal(stepped.vectors, Model(model.recogniser, model_info()).embed(faces).vectors)
+    assert not np.allclose(stepped.vectors, before.vectors, atol=1e-3)
+    model.recogniser.load_state_dict(tiny_recogniser().state_dict())
+    np.testing.assert_array_equal(model.embed(faces).vectors, before.vectors)
+    model.recogniser.backbone.stem[2] = nn.PReLU(4, init=1.0)
+    assert not np.allclose(model.embed(faces).vectors, before.vectors, atol=1e-3)
+
+
+def test_weights_are_folded_once(faces, monkeypatch):
+    model, calls = tiny_model(), []
+    folded = facemargin_fast().folded_recogniser
+    monkeypatch.setattr(facemargin_fast(), "folded_recogniser", lambda *args: calls.append(1) or folded(*args))
+    model.embed(faces)
+    model.embed(faces)
+    assert calls == [1]
+
+
+def facemargin_fast():
+    import facemargin.inference.fast
+
+    return facemargin.inference.fast
+
+
+@pytest.mark.parametrize("quality", ["norm", "crfiqa"])
+def test_bf16_is_near_float32(faces, quality):
+    recogniser, info = tiny_recogniser(quality), model_info(quality=quality)
+    float32, bf16 = (Model(recogniser, info, precision=precision).embed(faces) for precision in ("float32", "bf16"))
+    cosines = (float32.vectors * bf16.vectors).sum(axis=1)
+    assert cosines.min() > 0.999 and np.abs(bf16.vectors - float32.vectors).max() > 1e-4  # it was bf16
+    np.testing.assert_allclose(bf16.norms, float32.norms, rtol=0.02)
+    np.testing.assert_allclose(bf16.quality, float32.quality, atol=0.04 * np.abs(float32.quality).max())
+    assert all(tensor.dtype != torch.bfloat16 for tensor in recogniser.state_dict().values())
+
+
+def test_auto_is_what_the_processor_computes(faces):
+    cpu = torch.device("cpu")
+    kind = torch.bfloat16 if computes_bf16(cpu) else torch.float32
+    assert convolution_type("auto", cpu) is kind
+    recogniser = tiny_recogniser()
+    same = Model(recogniser, model_info(), precision="bf16" if kind is torch.bfloat16 else "float32")
+    auto = Model(recogniser, model_info(), precision="auto")
+    np.testing.assert_array_equal(auto.embed(faces).vectors, same.embed(faces).vectors)
+
+
+def test_auto_is_float32_where_bf16_is_emulated(monkeypatch):
+    for capabilities, kind in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
+        assert convolution_type("auto", torch.device("cpu")) is kind
+
+
+def test_load_takes_a_precision(faces, tmp_path):
+    save_model(tmp_path / "model.safetensors", tiny_recogniser().state_dict(), model_info())
+    expected = tiny_model().embed(faces)
+    found = fm.load(tmp_path, precision="bf16").embed(faces)
+    assert 1e-4 < np.abs(found.vectors - expected.vectors).max() < 0.05
+    with pytest.raises(ConfigError, match=r"unknown precision 'bf61'; did you mean 'bf16'\?"):
+        fm.load(tmp_path, precision="bf61")
+
+
+class Weightless(Backbone):
+    """As a network of another library: no parameters, and no feature map."""
+
+    def __init__(self):
+        super().__init__(embedding_size=8, input_size=16)
+
+    def forward(self, images_BCHW):
+        return images_BCHW.flatten(1)[:, :8]
+
+    def feature_map(self, images_BCHW):
+        raise AssertionError
+
+    embed = feature_map
+
+
+def test_a_backbone_without_weights_is_called_as_it_is(faces):
+    embeddings = Model(Recogniser(Weightless()), model_info(), precision="auto").embed(faces, views="one")
+    assert embeddings.vectors.shape == (10, 8) and np.isfinite(embeddings.vectors).all()
