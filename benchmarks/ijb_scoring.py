@@ -37,8 +37,7 @@ ROUNDS = 5
 def main() -> None:
     fraction = float(sys.argv[1]) if len(sys.argv) > 1 else 1.0
     parts = sys.argv[2:] or ["layout", "arbitrary", "search", "text"]
-    load = Path("/proc/loadavg").read_text().split()[0]
-    print(f"{machine()}; {torch.get_num_threads()} threads; torch {torch.__version__}; load {load}")
+    print(f"{machine()}; {torch.get_num_threads()} threads; torch {torch.__version__}; load {load_average()}")
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         for part in parts:
             {"layout": ijb, "arbitrary": ijb, "search": searches, "text": text}[part](Path(folder), fraction, part)
@@ -70,8 +69,10 @@ def ijb(folder: Path, fraction: float, part: str) -> None:
     tars: list[float] = []
     extra = peak_extra_memory(lambda: tars.extend(ours({})))  # the warm-up, too
     runs: list[dict[str, float]] = [{} for _ in range(ROUNDS)]
+    processor = time.process_time()
     for run in runs:
         ours(run)
+    processor = (time.process_time() - processor) / ROUNDS
     once: dict[str, float] = {}
     their_tars: list[float] = []
     their_extra = peak_extra_memory(lambda: their_tars.extend(theirs(once)))
@@ -82,7 +83,10 @@ def ijb(folder: Path, fraction: float, part: str) -> None:
     total, their_total = statistics.median(totals), sum(once.values())
     print(f"{'total':>14}{total:9.2f} s{their_total:12.2f} s{their_total / total:10.1f} ×")
     print(f"{'peak memory':>14}{extra:9.0f} MB{their_extra:11.0f} MB")
-    print(f"total in {ROUNDS} rounds: {min(totals):.2f} to {max(totals):.2f} s")
+    print(
+        f"total in {ROUNDS} rounds: {min(totals):.2f} to {max(totals):.2f} s, {processor:.2f} processor seconds each; "
+        f"load {load_average()}"
+    )
     difference = max(abs(a - b) for a, b in zip(tars, their_tars, strict=True))
     print(f"largest difference of a TAR: {difference:.1e} (one genuine pair is {1 / same_K.sum():.1e})")
 
@@ -198,6 +202,11 @@ def text(folder: Path, fraction: float, part: str) -> None:
     print(
         f"\ntext of {lines:,} pairs: {steps['ours']:.1f} s; np.loadtxt, from a fiftieth: {50 * steps['loadtxt']:.1f} s"
     )
+
+
+def load_average() -> str:
+    """Of the last minute: how busy the machine is with this and everything else."""
+    return Path("/proc/loadavg").read_text().split()[0]
 
 
 def timed(steps: dict[str, float], name: str, function: Callable):

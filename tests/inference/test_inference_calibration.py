@@ -79,6 +79,8 @@ def test_damaged_files_are_named(calibration, tmp_path):
         json.dumps({**whole, "thresholds": [{**point, "threshold": float("nan")}]}),
         json.dumps({**whole, "thresholds": [{**point, "quality_floor": "low"}]}),
         json.dumps({**whole, "thresholds": [{"target_fmr": 0.1}]}),
+        json.dumps({**whole, "thresholds": [{**point, "fmr_interval": []}]}),
+        json.dumps({**whole, "thresholds": [{**point, "threshold": 10**400}]}),
         json.dumps({**whole, "impostors": "many"}),
         json.dumps({**whole, "fingerprint": ["x"]}),
         json.dumps({**whole, "surprise": 1}),

@@ -1,3 +1,5 @@
+import zipfile
+
 import numpy as np
 import pytest
 
@@ -69,6 +71,7 @@ def test_an_image_that_is_not_there_is_named(tmp_path, name):
     assert f"e.npz holds no embedding of /data/{name}" in str(caught.value)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize(
     ("arrays", "message"),
     [
@@ -82,6 +85,8 @@ def test_an_image_that_is_not_there_is_named(tmp_path, name):
         ({"quality": np.array(["high", "low", "low"])}, "cannot be read as embeddings"),
         ({"embeddings": np.array(PATHS)}, "cannot be read as embeddings"),
         ({"paths": np.array([{"a": 1}, 2, 3], dtype=object)}, "cannot be read as embeddings"),
+        ({"paths": np.array("ann/1.jpg")}, r"1 paths and embeddings of shape \(3, 2\) do not fit"),
+        ({"embeddings": np.full((3, 2), 3e38)}, r"the length of the embedding of ann/1\.jpg is not finite"),
     ],
 )
 def test_values_that_do_not_fit_are_named(tmp_path, arrays, message):
@@ -99,6 +104,10 @@ def test_files_of_something_else_are_named(tmp_path):
     contents = {"half": whole[: len(whole) // 2], "empty": b"", "text": b"hello", "flipped": bytes(damaged)}
     contents["array"] = (tmp_path / "array.npy").read_bytes()
     contents["other"] = (tmp_path / "other.npz").read_bytes()
+    with zipfile.ZipFile(tmp_path / "bytes.npz", "w") as archive:
+        for name in ("paths.npy", "embeddings.npy"):
+            archive.writestr(name, b"no array")
+    contents["bytes"] = (tmp_path / "bytes.npz").read_bytes()
     for name, content in contents.items():
         path = tmp_path / f"{name}.npz"
         path.write_bytes(content)

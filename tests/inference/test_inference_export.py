@@ -256,3 +256,11 @@ def test_other_files_are_not_taken_for_exported_models(tmp_path, with_images):
         onnx.save(graph, path)
         with pytest.raises(CheckpointError, match=message):
             ExportedModel(path)
+
+
+def test_metadata_that_are_no_text_are_damage(with_images, tmp_path):
+    content = with_images[0].read_bytes()
+    assert content.count(b'"backbone"') == 1
+    (tmp_path / "x.onnx").write_bytes(content.replace(b'"backbone"', b'"back\xff\xfene"'))
+    with pytest.raises(CheckpointError, match=r"x\.onnx is damaged: its metadata are no text"):
+        ExportedModel(tmp_path / "x.onnx")

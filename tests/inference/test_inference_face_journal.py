@@ -88,6 +88,19 @@ def test_other_settings_are_refused_and_nothing_is_lost(tmp_path):
         b"\xff\xff\n",
         json.dumps(SETTINGS).encode() + b"\n{}\n",
         json.dumps(SETTINGS).encode() + b"\n3\n",
+        *(
+            json.dumps(SETTINGS).encode() + b"\n" + json.dumps(record("a").to_json() | changes).encode() + b"\n"
+            for changes in (
+                {"width": "wide"},
+                {"height": float("inf")},
+                {"files": ["x", "y"]},
+                {"files": 3},
+                {"faces": [{"box": [1, 2, 3], "score": 1, "landmarks": [0] * 10}]},
+                {"faces": [{"box": [1, 2, 3, {}], "score": 1, "landmarks": [0] * 10}]},
+                {"faces": [{"box": [1, 2, 3, 4], "score": {}, "landmarks": [0] * 10}]},
+                {"faces": [{"box": [1, 2, 3, 4], "score": 1, "landmarks": [0] * 8}]},
+            )
+        ),
     ],
 )
 def test_what_is_no_journal_is_refused_and_left_alone(tmp_path, content):

@@ -87,6 +87,12 @@ def foreign(tmp_path, **changes):
         ({"backbone": "null"}, "backbone and reconstruction are both null"),
         ({"std": "0"}, "std is 0, expected a positive number"),
         ({"std": '"x"'}, "model.safetensors"),
+        ({"mean": "null"}, "mean is None"),
+        ({"mean": "NaN"}, "mean is nan"),
+        ({"mean": "1" + "0" * 400}, "does not say how"),
+        ({"embedding_size": '"8"'}, "embedding_size is '8'"),
+        ({"input_size": "60000"}, "input_size is 60000, expected 1 to 1024 pixels"),
+        ({"options": "[" * 100_000}, "does not say how"),
     ],
 )
 def test_a_description_that_does_not_hold_is_named(tmp_path, changes, message):

@@ -106,7 +106,7 @@ class Calibration:
             raise DataError(
                 f"{path} cannot be read as a calibration: {error.strerror}; facemargin calibrate writes one"
             ) from error
-        except (ValueError, TypeError, KeyError, AttributeError, IndexError, RecursionError) as error:
+        except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
             raise DataError(f"{path} cannot be read as a calibration of facemargin: {error!r}") from error
 
     def to_json(self) -> str:

@@ -49,7 +49,7 @@ class ExportedModel:
             raise CheckpointError(f"{name} is an ONNX model but was not written by facemargin export")
         try:
             self.info = ModelInfo(**json.loads(self.metadata["model"]))
-        except (KeyError, TypeError, ValueError, RecursionError, CheckpointError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError, CheckpointError) as error:
             raise CheckpointError(f"{name} does not say how it is to be used: {error}") from error
         self._input = self._session.get_inputs()[0].name
 

@@ -20,7 +20,6 @@ from torch import Tensor, fx, nn
 
 from facemargin.backbones import Backbone
 
-_AT_ONCE_PER_THREAD, _LEAST_AT_ONCE = 2, 4
 _NOTHING_TO_DO = (nn.Dropout, nn.Dropout2d, nn.Identity)
 
 
@@ -43,12 +42,7 @@ class FoldedBackbone(Backbone):
 
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """See `Backbone.feature_map`."""
-        images_BCHW = images_BCHW.to(self._map_type)
-        if images_BCHW.device.type != "cpu" or torch.compiler.is_exporting():
-            return self.convolutions(images_BCHW)
-        # Few at a time: maps that outgrow the caches, and for which the system has to find fresh pages, cost a tenth.
-        parts = images_BCHW.split(max(_LEAST_AT_ONCE, _AT_ONCE_PER_THREAD * torch.get_num_threads()))
-        return torch.cat([self.convolutions(part) for part in parts])
+        return self.convolutions(images_BCHW.to(self._map_type))
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
         """See `Backbone.embed`."""

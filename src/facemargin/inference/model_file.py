@@ -92,5 +92,5 @@ def read_model(path: Path) -> tuple[dict[str, torch.Tensor], ModelInfo]:
     try:
         known = {item.name for item in fields(ModelInfo)}
         return state, ModelInfo(**{key: json.loads(value) for key, value in metadata.items() if key in known})
-    except (TypeError, ValueError, RecursionError, CheckpointError) as error:
+    except (TypeError, ValueError, OverflowError, RecursionError, CheckpointError) as error:
         raise CheckpointError(f"{path} does not say how it is to be used: {error}") from error
