@@ -1,7 +1,7 @@
 """Leaving negligible negatives out of the head's two backward products: time against the gradients' error.
 
-Claim (docs/heads.md): no threshold reliably gives a trained head's gradients with a relative error of at most 1e-2 in at
-most 0.7 times the three bare products. Points within both are printed in bold.
+Claim (docs/heads.md): no threshold holds, across heads and sizes, the gradients' relative errors at 1e-2 in 0.7 times
+the three bare products. Points within both are printed in bold.
 
 A negative of softmax weight p < ε is left out of both gradients. "classes" drops the centres that no sample of the
 batch needs and multiplies the rest densely; "pairs" drops every such pair, with sparse products. Forward is exact, and

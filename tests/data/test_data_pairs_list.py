@@ -116,3 +116,8 @@ def test_bytes_of_any_kind_are_read_or_refused(folder):
 def test_a_list_that_is_not_there_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone\.csv: cannot be read"):
         load_pairs_list(tmp_path / "gone.csv")
+
+
+def test_a_path_that_is_too_long_is_missing(folder):
+    with pytest.raises(DataError, match=r"1 of the 2 images that the pairs name are missing: x{100}"):
+        load(folder, f"faces/a.png {'x' * 5000} 1\n")

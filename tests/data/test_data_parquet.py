@@ -196,3 +196,13 @@ def test_without_pyarrow_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr(builtins, "__import__", no_pyarrow)
     with pytest.raises(ConfigError, match=r'parquet files need pyarrow: pip install "facemargin\[parquet\]"'):
         open_images(path)
+
+
+def test_more_rows_than_bytes_are_refused(tmp_path):
+    """Equal rows take next to nothing, and would fill the memory."""
+    path = write(
+        tmp_path / "a.parquet", [{"bytes": b"x", "path": None}] * 300_000, [0] * 300_000, row_group_size=300_000
+    )
+    assert path.stat().st_size < 300_000
+    with pytest.raises(DataError, match=r"a\.parquet: 300,000 rows cannot be images in a file of its size"):
+        open_images(path)

@@ -130,7 +130,7 @@ def test_an_image_whose_label_is_unreadable_is_left_out_and_named(tmp_path, capl
     assert "record 2 " in faces.describe(0)
 
 
-@pytest.mark.parametrize("label", [-1.0, 0.5, float("nan"), float("inf")])
+@pytest.mark.parametrize("label", [-1.0, 0.5, float("nan"), float("inf"), 1e30])
 def test_labels_that_are_no_identity_number_are_unreadable(tmp_path, label):
     payloads = {key: payload(label if key == 3 else 0.0, key, PEOPLE[0][0]) for key in range(5)}
     write_records(tmp_path, payloads)
@@ -256,7 +256,7 @@ def test_a_last_image_that_the_file_ends_in_is_left_out_and_named(tmp_path, capl
         ("<html>\n", "whole numbers"),
     ],
 )
-@pytest.mark.filterwarnings("ignore:loadtxt")
+@pytest.mark.filterwarnings("error")
 def test_a_bad_index_is_refused_with_its_name(tmp_path, index, message):
     write_records(tmp_path, insightface_payloads(PEOPLE))
     (tmp_path / "train.idx").write_text(index)

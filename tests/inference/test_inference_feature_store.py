@@ -12,7 +12,7 @@ from torch import nn
 
 from facemargin.data.source import ArrayImages
 from facemargin.errors import ConfigError, DataError
-from facemargin.inference import feature_store
+from facemargin.inference import Model, feature_store
 from facemargin.inference.feature_store import extract_features, features_key
 
 PROGRAM = Path(__file__).with_name("numbered_images.py")
@@ -141,8 +141,13 @@ def test_the_key_knows_weights_settings_views_and_names(model):
     assert features_key(tiny_model(quality="crfiqa"), NumberedImages(3), "flip") == keys[0]
 
 
+def test_the_precision_is_part_of_the_key(model):
+    other = Model(model.recogniser, model.info, precision="bf16")
+    assert features_key(other, NumberedImages(2)) != features_key(model, NumberedImages(2))
+
+
 def test_a_model_without_weights_of_its_own_needs_a_key():
-    onnx = SimpleNamespace(recogniser=nn.Module(), info=tiny_model().info)
+    onnx = SimpleNamespace(recogniser=nn.Module(), info=tiny_model().info, precision="float32")
     with pytest.raises(ConfigError, match=r"no weights to know it by: give a key that stands for its file"):
         features_key(onnx, NumberedImages(2))
     assert features_key(onnx, NumberedImages(2), key="a") != features_key(onnx, NumberedImages(2), key="b")

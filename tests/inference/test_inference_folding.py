@@ -62,7 +62,7 @@ CASES = [
 @torch.no_grad()
 def test_features_of_faces_stay_what_they_were(name, options, norms_left):
     torch.manual_seed(0)
-    images_BCHW = (read_pixels(EmbeddedFaces([1, 2]), 32, 0, 12).float() - 127.5) / 127.5
+    images_BCHW = (read_pixels(EmbeddedFaces([1, 2]), 32, range(12)).float() - 127.5) / 127.5
     backbone = trained(create_backbone(name, 16, input_size=32, **options), images_BCHW)
     before = {key: value.clone() for key, value in backbone.state_dict().items()}
     folded = FoldedBackbone(backbone)

@@ -104,3 +104,11 @@ def test_onnxruntime_is_named_where_it_is_missing(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     with pytest.raises(ConfigError, match=r'pip install "facemargin\[export\]"'):
         fm.load(path)
+
+
+@pytest.mark.parametrize("text", [b"_minusscalar0", b"data", b"batch", b"features"])
+def test_a_name_that_is_no_text_is_damage(tmp_path, text):
+    path = write_network(tmp_path / "x.onnx", raw=True)
+    path.write_bytes(path.read_bytes().replace(text, b"\xff\xfe" + text[2:]))
+    with pytest.raises(CheckpointError, match=r"x\.onnx cannot be read as an ONNX model"):
+        read_onnx(path)

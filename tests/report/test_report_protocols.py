@@ -113,3 +113,14 @@ def test_published_figures_are_percentages_of_known_names():
                 values = list(one.figures.values())
                 assert values == sorted(values, reverse=protocol != "tinyface")
     assert published("pairs") == []
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"far_T": [0.1]}, {"tar_T": [0, 0.5, 2]}, {"far_T": [0, float("nan"), 1]}, {"impostors": 0}, {"impostors": 1e999}],
+)
+def test_a_curve_that_is_none_is_named(tmp_path, changes):
+    curve = {"name": "1:1", "impostors": 90_000, "far_T": [1e-7, 1e-5, 1], "tar_T": [0, 0.5, 1]}
+    write_result(tmp_path, verification=[curve | changes])
+    with pytest.raises(DataError, match=r"facemargin\.json is not a protocol's result"):
+        load_run(tmp_path)

@@ -210,3 +210,22 @@ def test_a_full_disk_while_the_model_is_written(tmp_path):
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "rows", [{"rows": {}}, {"rows": 3, "classes": [0, 5]}, {"rows": {"w": "x"}, "classes": [0, 5]}]
+)
+def test_rows_that_are_none_are_a_damaged_checkpoint(tmp_path, rows):
+    torch.save({"step": 3, **rows}, tmp_path / "step_00000003.rows_00000000.pt")
+    main = {"step": 3, "num_classes": 5, "row_files": ["step_00000003.rows_00000000.pt"]}
+    torch.save(main, tmp_path / "step_00000003.pt")
+    with pytest.raises(CheckpointError, match=r"step_00000003\.pt does not say which rows of centres there are"):
+        latest_checkpoint(tmp_path)
+
+
+def test_a_checkpoint_of_other_objects_is_refused_before_torch_reads_it(tmp_path, monkeypatch):
+    """A key that is nested deeply would end the process."""
+    torch.save({"step": 3, "state": {(1, (2, (3,))): 1}}, tmp_path / "step_00000003.pt")
+    monkeypatch.setattr(torch, "load", None)
+    with pytest.raises(CheckpointError, match="holds more than tensors and numbers"):
+        load_checkpoint(tmp_path / "step_00000003.pt")

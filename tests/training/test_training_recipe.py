@@ -232,3 +232,9 @@ def test_the_described_networks_are_built():
     assert recogniser.backbone.input_size == 16 and recogniser.backbone.embedding_size == 8
     assert recogniser.quality is None
     assert create_recogniser(model_info(recipe("--quality.name", "crfiqa"))).quality is not None
+
+
+def test_a_margin_that_does_not_exist_is_named_with_its_file(tmp_path):
+    (tmp_path / "mine.yaml").write_text("head: {name: arcfase}\n")
+    with pytest.raises(ConfigError, match=r"mine\.yaml: unknown margin 'arcfase'; did you mean 'arcface'"):
+        load_recipe(str(tmp_path / "mine.yaml"))

@@ -110,6 +110,10 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
         ("{count: 1, inner: {rate: -1}}", "inner: rate is -1.0, expected 0 or more"),
         ("{count: 1, count: 2}", "'count' is given twice"),
         ("{count: 1, inner: {rate: 1, rate: 1}}", "'rate' is given twice"),
+        ("{count: &a 1, rate: *a}", r"aliases \(\*name\) are not read"),
+        ("{count: 1, [1, 2]: 3}", "a key is a list"),
+        ("{count: 1, text: 2024-13-45}", "month must be in"),
+        ("[" * 50_000, "some.yaml"),
         ("[1, 2]", "holds list, expected a mapping"),
         ("{count: 1", "some.yaml"),
         ("!!python/object/apply:os.system ['true']", "could not determine a constructor"),
@@ -124,6 +128,9 @@ def test_what_does_not_fit_is_named(tmp_path, text, message):
 def test_files_that_cannot_be_read_are_named(tmp_path):
     with pytest.raises(ConfigError, match=r"none\.yaml"):
         read_yaml(tmp_path / "none.yaml")
+    (tmp_path / "long.yaml").write_text("a: 1\n" * 100_000)
+    with pytest.raises(ConfigError, match=r"long\.yaml has 500,000 bytes, too many"):
+        read_yaml(tmp_path / "long.yaml")
     (tmp_path / "bytes.yaml").write_bytes(b"text: \xff\xfe")
     with pytest.raises(ConfigError, match=r"bytes\.yaml"):
         read_yaml(tmp_path / "bytes.yaml")

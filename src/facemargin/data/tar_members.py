@@ -100,14 +100,18 @@ class TarShard:
         if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) != 1:  # type: ignore[arg-type]
             return False
         end = _LARGEST if self.compressed else self._file.size
-        return "damage" in found and isinstance(found["damage"], str | None) and all(
-            isinstance(name, str)
-            and type(offset) is int
-            and type(size) is int
-            and min(offset, size) >= 0
-            and offset + size <= end
-            and (label is None or (isinstance(label, str) and label.isascii()))
-            for name, offset, size, label in zip(*columns, strict=True)
+        return (
+            "damage" in found
+            and isinstance(found["damage"], str | None)
+            and all(
+                isinstance(name, str)
+                and type(offset) is int
+                and type(size) is int
+                and min(offset, size) >= 0
+                and offset + size <= end
+                and (label is None or (isinstance(label, str) and label.isascii()))
+                for name, offset, size, label in zip(*columns, strict=True)
+            )
         )
 
 

@@ -17,6 +17,7 @@ from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference.model_file import ModelInfo
 from facemargin.inference.network_input import network_input, read_pixels
 from facemargin.inference.onnx_graph import OUTPUTS
+from facemargin.inference.read_ahead import batches_of
 
 INSTALL = 'needs the packages of the extra "export": pip install "facemargin[export]"'
 
@@ -60,15 +61,13 @@ class ExportedModel:
             empty = np.empty(0, np.float32)
             return Embeddings(np.empty((0, self.info.embedding_size), np.float32), empty, empty)
         batches = [
-            self._session.run(
-                list(OUTPUTS), {self._input: self._fed(source, start, min(start + batch_size, len(source)))}
-            )
-            for start in range(0, len(source), batch_size)
+            self._session.run(list(OUTPUTS), {self._input: self._fed(source, batch)})
+            for batch in batches_of(len(source), batch_size)
         ]
         return Embeddings(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
 
-    def _fed(self, source: ImageSource, start: int, stop: int) -> NDArray[np.generic]:
-        return feed(read_pixels(source, self.info.input_size, start, stop), self.info, self._input == "pixels")
+    def _fed(self, source: ImageSource, batch: range) -> NDArray[np.generic]:
+        return feed(read_pixels(source, self.info.input_size, batch), self.info, self._input == "pixels")
 
 
 def feed(pixels_BCHW: torch.Tensor, info: ModelInfo, preprocess: bool) -> NDArray[np.generic]:

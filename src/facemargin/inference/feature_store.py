@@ -6,19 +6,19 @@ Shapes: N images, D embedding size.
 import hashlib
 import json
 import time
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.pixels import resize_square
 from facemargin.data.source import ImageSource, RGBImage
-from facemargin.errors import ConfigError, CorruptImageError, DataError
+from facemargin.errors import ConfigError, DataError
 from facemargin.inference.feature_files import FeatureFiles
 from facemargin.inference.model import Model, Progress
+from facemargin.inference.read_ahead import batches_of, read_ahead
+from facemargin.inference.readable import read_readable
 from facemargin.inference.views import Views
 
 SECONDS_A_BLOCK = 5.0
@@ -83,10 +83,10 @@ def extract_features(
     """
     key = features_key(model, images, views) if key is None else key
     files = FeatureFiles(folder, key, len(images), model.info.embedding_size)
-    with files, ThreadPoolExecutor(max_workers=1) as reader:
+    with files:
         saved = time.monotonic()
-        for batch, read in _read_ahead(reader, images, model.info.input_size, _batches(files, batch_size)):
-            faces, messages = read
+        read = partial(read_readable, images, model.info.input_size)
+        for batch, (faces, messages) in read_ahead(read, _batches(files, batch_size)):
             files.write(batch, *_embed(model, images, batch, faces, batch_size, views), messages)
             if len(files.unreadable) == files.done and files.done >= min(HOPELESS, len(images)):
                 files.save()
@@ -104,42 +104,14 @@ def extract_features(
 
 def _input(model: Model) -> list[object]:
     info = model.info
-    return [info.backbone, info.input_size, info.embedding_size, info.color_order, info.mean, info.std, info.quality]
+    fed = [info.backbone, info.input_size, info.embedding_size, info.color_order, info.mean, info.std, info.quality]
+    return [*fed, model.precision]
 
 
 def _batches(files: FeatureFiles, batch_size: int) -> list[range]:
     """What is still to be done: images that could not be read before, one by one, and all that were not reached."""
     again = [range(index, index + 1) for index in sorted(files.unreadable)]
-    starts = range(files.done, files.count, batch_size)
-    return again + [range(start, min(start + batch_size, files.count)) for start in starts]
-
-
-_Read = tuple[dict[int, RGBImage], dict[int, str]]
-
-
-def _read_ahead(
-    reader: ThreadPoolExecutor, images: ImageSource, size: int, batches: list[range]
-) -> Iterator[tuple[range, _Read]]:
-    """Every batch with its images, while the next one is being read."""
-    pending: tuple[range, Future[_Read]] | None = None
-    for batch in batches:
-        following = batch, reader.submit(_read, images, size, batch)
-        if pending is not None:
-            yield pending[0], pending[1].result()
-        pending = following
-    if pending is not None:
-        yield pending[0], pending[1].result()
-
-
-def _read(images: ImageSource, size: int, batch: range) -> _Read:
-    """{index: image at the model's size} and {index: what is wrong with it}."""
-    faces, messages = {}, {}
-    for index in batch:
-        try:
-            faces[index] = resize_square(images.read(index), size)
-        except CorruptImageError as error:
-            messages[index] = str(error)
-    return faces, messages
+    return again + batches_of(files.count, batch_size, first=files.done)
 
 
 def _embed(

@@ -18,7 +18,7 @@ from facemargin.inference.fast import FastRecogniser
 from facemargin.inference.model_file import ModelInfo
 from facemargin.inference.network_input import network_input, read_pixels
 from facemargin.inference.precision import Precision
-from facemargin.inference.read_ahead import read_ahead
+from facemargin.inference.read_ahead import batches_of, read_ahead
 from facemargin.inference.recogniser import Recogniser
 from facemargin.inference.views import Views, image_views
 from facemargin.reconstruction import Reconstruction
@@ -65,7 +65,8 @@ class Model:
         features_ND = np.empty((len(source), self.info.embedding_size), np.float32)
         predicted_N = np.empty(len(source), np.float32)
         read = partial(read_pixels, source, self.info.input_size)
-        for start, stop, pixels_BCHW in read_ahead(read, len(source), batch_size):
+        for batch, pixels_BCHW in read_ahead(read, batches_of(len(source), batch_size)):
+            start, stop = batch.start, batch.stop
             images_BCHW = network_input(pixels_BCHW.to(self.device), self.info)
             outputs = [
                 recogniser(view.contiguous(memory_format=torch.channels_last))
@@ -99,8 +100,8 @@ class Model:
         source = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
         if not len(source):
             raise DataError("there are no images to reconstruct")
-        pixels_BCHW = read_pixels(source, self.info.input_size, 0, len(source))
-        return self.recogniser.reconstructor(network_input(pixels_BCHW.to(self.device), self.info))
+        pixels_BCHW = read_pixels(source, self.info.input_size, range(len(source)))
+        return self.recogniser.reconstructor(network_input(pixels_BCHW.to(self.device), self.info).contiguous())
 
 
 def _mean(tensors: list[Tensor]) -> NDArray[np.float32]:

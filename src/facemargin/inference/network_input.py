@@ -7,9 +7,9 @@ from facemargin.data.source import ImageSource
 from facemargin.inference.model_file import ModelInfo
 
 
-def read_pixels(images: ImageSource, size: int, start: int, stop: int) -> Tensor:
-    """The images `start` to `stop`, resized: (B, C, `size`, `size`) uint8, RGB. At least one image."""
-    return stack_images([to_tensor(resize_square(images.read(index), size)) for index in range(start, stop)])
+def read_pixels(images: ImageSource, size: int, batch: range) -> Tensor:
+    """The images of these numbers, at least one, resized: (B, C, `size`, `size`) uint8, RGB."""
+    return stack_images([to_tensor(resize_square(images.read(index), size)) for index in batch])
 
 
 def network_input(pixels_BCHW: Tensor, info: ModelInfo) -> Tensor:

@@ -18,6 +18,7 @@ from facemargin.inference.exported_model import INSTALL, feed
 from facemargin.inference.model_file import ModelInfo
 from facemargin.inference.network_input import read_pixels
 from facemargin.inference.quiet import quiet
+from facemargin.inference.read_ahead import batches_of
 
 CALIBRATION_IMAGES = 256
 _BATCH_SIZE = 8
@@ -64,6 +65,6 @@ class _Faces:
 def _batches(
     input_name: str, info: ModelInfo, preprocess: bool, faces: ImageSource
 ) -> Iterator[dict[str, NDArray[np.generic]]]:
-    for start in range(0, len(faces), _BATCH_SIZE):
-        pixels_BCHW = read_pixels(faces, info.input_size, start, min(start + _BATCH_SIZE, len(faces)))
+    for batch in batches_of(len(faces), _BATCH_SIZE):
+        pixels_BCHW = read_pixels(faces, info.input_size, batch)
         yield {input_name: feed(pixels_BCHW, info, preprocess)}

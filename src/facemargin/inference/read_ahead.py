@@ -1,20 +1,24 @@
 """Reading the next batch while the network is busy with this one."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 Batch = TypeVar("Batch")
 
 
-def read_ahead(read: Callable[[int, int], Batch], count: int, batch_size: int) -> Iterator[tuple[int, int, Batch]]:
-    """(start, stop, `read(start, stop)`) of every batch of `count` items. One thread reads, a batch ahead of the
-    caller; what it raises is raised here."""
-    bounds = [(start, min(start + batch_size, count)) for start in range(0, count, batch_size)]
+def batches_of(count: int, batch_size: int, first: int = 0) -> list[range]:
+    """The numbers `first` to `count` − 1, `batch_size` at a time."""
+    return [range(start, min(start + batch_size, count)) for start in range(first, count, batch_size)]
+
+
+def read_ahead(read: Callable[[range], Batch], batches: Sequence[range]) -> Iterator[tuple[range, Batch]]:
+    """Every batch with what `read` gives for it. One thread reads, a batch ahead of the caller; what it raises is
+    raised here."""
     with ThreadPoolExecutor(max_workers=1) as executor:
-        coming = [executor.submit(read, *bounds[0])] if bounds else []
-        for position, (start, stop) in enumerate(bounds):
-            batch = coming.pop().result()
-            if position + 1 < len(bounds):
-                coming.append(executor.submit(read, *bounds[position + 1]))
-            yield start, stop, batch
+        coming = [executor.submit(read, batches[0])] if batches else []
+        for position, batch in enumerate(batches):
+            content = coming.pop().result()
+            if position + 1 < len(batches):
+                coming.append(executor.submit(read, batches[position + 1]))
+            yield batch, content

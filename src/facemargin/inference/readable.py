@@ -4,6 +4,7 @@ Shapes: N images, R of them readable, D embedding size.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import CorruptImageError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference.model import Model, Progress
+from facemargin.inference.read_ahead import batches_of, read_ahead
 from facemargin.inference.views import Views
 
 
@@ -23,6 +25,17 @@ class ReadableEmbeddings:
     embeddings: Embeddings
     indices_R: NDArray[np.int64]
     unreadable: list[str]
+
+
+def read_readable(images: ImageSource, size: int, batch: range) -> tuple[dict[int, RGBImage], dict[int, str]]:
+    """{index: image at `size`} of a batch, and {index: what is wrong with it}."""
+    faces, messages = {}, {}
+    for index in batch:
+        try:
+            faces[index] = resize_square(images.read(index), size)
+        except CorruptImageError as error:
+            messages[index] = str(error)
+    return faces, messages
 
 
 def embed_readable(
@@ -39,19 +52,13 @@ def embed_readable(
     indices: list[int] = []
     unreadable: list[str] = []
     batches: list[Embeddings] = []
-    for start in range(0, len(images), batch_size):
-        stop = min(start + batch_size, len(images))
-        readable: list[RGBImage] = []
-        for index in range(start, stop):
-            try:
-                readable.append(resize_square(images.read(index), model.info.input_size))
-            except CorruptImageError as error:
-                unreadable.append(str(error))
-            else:
-                indices.append(index)
-        batches.append(model.embed(readable, batch_size, views))
+    read = partial(read_readable, images, model.info.input_size)
+    for batch, (faces, messages) in read_ahead(read, batches_of(len(images), batch_size)):
+        indices += faces
+        unreadable += messages.values()
+        batches.append(model.embed(list(faces.values()), batch_size, views))
         if progress is not None:
-            progress(stop, len(images))
+            progress(batch.stop, len(images))
     if not indices:
         raise DataError(f"none of the {len(images)} images of {images.name} can be read; {'; '.join(unreadable[:1])}")
     embeddings = Embeddings(

@@ -81,9 +81,12 @@ def read_onnx(path: Path) -> OnnxModel:
     options.intra_op_num_threads = torch.get_num_threads()
     try:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        metadata = session.get_modelmeta().custom_metadata_map
+        inputs, outputs = session.get_inputs(), session.get_outputs()
+        repr([(one.name, one.type, one.shape) for one in (*inputs, *outputs)])  # what is no text in it fails here
     except Exception as error:  # onnxruntime has a dozen types of its own
         raise CheckpointError(f"{path} cannot be read as an ONNX model: {error}") from error
-    if session.get_modelmeta().custom_metadata_map.get("format") == "facemargin":
+    if metadata.get("format") == "facemargin":
         raise CheckpointError(
             f"{path} was written by facemargin export: load the model it was made from, or run the file with "
             "facemargin.inference.exported_model.ExportedModel"

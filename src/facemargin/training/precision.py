@@ -3,6 +3,7 @@
 import torch
 
 from facemargin.errors import ConfigError
+from facemargin.inference.precision import computes_bf16
 
 _TYPES = {"float64": None, "float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -16,11 +17,4 @@ def autocast_type(precision: str, device: torch.device) -> torch.dtype | None:
         if precision not in _TYPES:
             raise ConfigError(f"precision is {precision!r}, expected auto, float64, float32, bf16 or fp16")
         return _TYPES[precision]
-    return torch.bfloat16 if _computes_bf16(device) else None
-
-
-def _computes_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return torch.bfloat16 if computes_bf16(device) else None

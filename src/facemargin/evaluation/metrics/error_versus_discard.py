@@ -127,7 +127,7 @@ def _start_threshold(pairs: SortedPairs, fmr: float, fnmr: float | None) -> floa
     if fnmr is None:
         return pairs.lowest_above(highest_rejected(pairs.impostor, fmr))
     allowed = allowed_count(fnmr, pairs.genuine.total)
-    place = np.searchsorted(pairs.genuine.below_N1, allowed, side="right") - 1
+    place = pairs.genuine.last_place(allowed)
     return float(pairs.genuine.scores_N[place])
 
 

@@ -63,7 +63,9 @@ def roc_corners(pairs: SortedPairs) -> tuple[FloatArray, FloatArray, FloatArray]
     """
     genuine, impostor = pairs.genuine, pairs.impostor
     score_G = np.unique(genuine.scores_N)[::-1]
-    just_above_G = np.append(impostor.scores_N, np.inf)[np.searchsorted(impostor.scores_N, score_G, side="right")]
+    above_G = np.searchsorted(impostor.scores_N, score_G, side="right")
+    some_G = above_G < len(impostor.scores_N)
+    just_above_G = np.where(some_G, impostor.scores_N[np.where(some_G, above_G, 0)], np.inf)
     lowest = min(genuine.scores_N[0], impostor.scores_N[0])
 
     def corners(above_G: IntArray, at_G: IntArray, total: int) -> FloatArray:

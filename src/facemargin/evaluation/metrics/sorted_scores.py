@@ -13,35 +13,45 @@ from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class SortedScores:
-    """Scores in ascending order with `below_N1`, the number of them that come before each place (and after the last).
-
-    Each score may stand for several: a bootstrap resample counts a pair as often as it was drawn.
-    """
+    """Scores in ascending order. Each may stand for several, as a bootstrap resample counts a pair as often as it was
+    drawn: `below_N1` is then the number of them that come before each place, and after the last; None where each
+    counts once and that is the place itself."""
 
     scores_N: FloatArray
-    below_N1: IntArray
+    below_N1: IntArray | None = None
 
     @classmethod
     def of(cls, scores_N: FloatArray, weights_N: IntArray | None = None) -> "SortedScores":
         """Sort scores that count `weights_N` times each (once by default); those that count zero times are dropped."""
         if weights_N is None:
-            small = len(scores_N) < np.iinfo(np.int32).max
-            return cls(np.sort(scores_N), np.arange(len(scores_N) + 1, dtype=np.int32 if small else np.int64))
+            return cls(np.sort(scores_N))
         drawn = np.flatnonzero(weights_N)
         order = drawn[np.argsort(scores_N[drawn])]
         return cls(scores_N[order], np.concatenate([[0], np.cumsum(weights_N[order])]))
 
     @property
     def total(self) -> int:
-        return int(self.below_N1[-1])
+        return len(self.scores_N) if self.below_N1 is None else int(self.below_N1[-1])
+
+    def before(self, place: IntArray | int) -> IntArray:
+        """How many scores come before each place."""
+        return np.asarray(place) if self.below_N1 is None else self.below_N1[place]
+
+    def first_place(self, count: int) -> int:
+        """The first place before which there are `count` scores or more, of the 0 to `total` there are."""
+        return count if self.below_N1 is None else int(np.searchsorted(self.below_N1, count, side="left"))
+
+    def last_place(self, count: int) -> int:
+        """The last place before which there are `count` scores or fewer."""
+        return count if self.below_N1 is None else int(np.searchsorted(self.below_N1, count, side="right")) - 1
 
     def at_or_above(self, threshold: FloatArray | float) -> IntArray:
         """How many scores are ≥ each threshold."""
-        return self.total - self.below_N1[self._place(threshold, "left")]
+        return self.total - self.before(self._place(threshold, "left"))
 
     def above(self, threshold: FloatArray | float) -> IntArray:
         """How many scores are > each threshold."""
-        return self.total - self.below_N1[self._place(threshold, "right")]
+        return self.total - self.before(self._place(threshold, "right"))
 
     def lowest_above(self, value: float) -> float:
         """The lowest score > value; +inf if there is none."""
@@ -70,7 +80,10 @@ class SortedPairs:
     def of(cls, scores_K: FloatArray, same_K: BoolArray, weights_K: IntArray | None = None) -> "SortedPairs":
         different_K = ~same_K
         if weights_K is None:
-            return cls(SortedScores.of(scores_K[same_K]), SortedScores.of(scores_K[different_K]))
+            genuine, impostor = scores_K[same_K], scores_K[different_K]
+            genuine.sort()  # they are copies already, and there may be millions
+            impostor.sort()
+            return cls(SortedScores(genuine), SortedScores(impostor))
         return cls(
             SortedScores.of(scores_K[same_K], weights_K[same_K]),
             SortedScores.of(scores_K[different_K], weights_K[different_K]),
@@ -98,5 +111,5 @@ def highest_rejected(impostor: SortedScores, far: float) -> float:
     Everything strictly above it may be accepted, which settles ties: equal scores are rejected together.
     """
     must_reject = impostor.total - allowed_count(far, impostor.total)
-    place = np.searchsorted(impostor.below_N1, must_reject, side="left")
+    place = impostor.first_place(must_reject)
     return float(impostor.scores_N[place - 1]) if place > 0 else -np.inf

@@ -14,7 +14,7 @@ from facemargin.errors import DataError
 from facemargin.evaluation.metrics.pairs import IntArray
 from facemargin.evaluation.metrics.tensors import as_tensor
 
-IMAGES_A_BLOCK = 2**15
+IMAGES_A_BLOCK = 2**13
 
 
 @dataclass(frozen=True)

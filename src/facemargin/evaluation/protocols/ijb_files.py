@@ -13,6 +13,7 @@ from facemargin.evaluation.protocols.text_lines import numbered_lines
 
 _LARGEST_TABLE = 2**24
 
+_LARGEST_NUMBER = 1e9
 _LANDMARK_FIELDS = 12  # image, five times x and y, the detector's score
 
 
@@ -49,7 +50,10 @@ def read_landmarks(path: Path, names: list[str]) -> tuple[NDArray[np.float32], N
         try:
             if len(words) != _LANDMARK_FIELDS:
                 raise ValueError(f"{len(words)} fields")
-            values_NF[index] = words[1:]
+            numbers = [float(word) for word in words[1:]]
+            if not all(abs(number) < _LARGEST_NUMBER for number in numbers):  # NaN is not either
+                raise ValueError("a number out of range")
+            values_NF[index] = numbers
         except ValueError as error:
             what = f"{' '.join(words)[:80]!r}, expected `image x1 y1 … x5 y5 score`"
             raise DataError(f"{path} line {line}: {what}") from error
