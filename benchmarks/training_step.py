@@ -1,7 +1,7 @@
 """A whole training step, images on the host to updated weights, against the plain eager loop.
 
 Claims: on a CPU with bf16 instructions a step of IR-18 with the recipe's defaults (bf16, channels-last) sees more than
-2.5 times the images per second of the plain float32 loop; on a GPU (IR-50, IR-101, bf16 against plain fp16) 1.5 times.
+twice the images per second of the plain float32 loop; on a GPU (IR-50, IR-101, bf16 against plain fp16) 1.5 times.
 
 The plain loop is what the losses' own repositories do: contiguous images, the FunFace head over whole B×C matrices,
 SGD. Decoding and augmentation are left out of both (benchmarks/augmentation.py, `facemargin train --profile`).
