@@ -258,6 +258,15 @@ def test_other_files_are_not_taken_for_exported_models(tmp_path, with_images):
             ExportedModel(path)
 
 
+def test_a_description_that_does_not_fit_the_graph_is_named(with_images, faces, tmp_path):
+    graph = onnx.load(str(with_images[0]))
+    entry = next(one for one in graph.metadata_props if one.key == "model")
+    entry.value = json.dumps(json.loads(entry.value) | {"input_size": 12})
+    onnx.save(graph, str(tmp_path / "x.onnx"))
+    with pytest.raises(CheckpointError, match=r"x\.onnx does not run: .*Got: 12 Expected: 16"):
+        ExportedModel(tmp_path / "x.onnx").embed(faces)
+
+
 def test_metadata_that_are_no_text_are_damage(with_images, tmp_path):
     content = with_images[0].read_bytes()
     assert content.count(b'"backbone"') == 1

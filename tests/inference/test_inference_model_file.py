@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from inference_models import model_info
 from safetensors.torch import save_file
 
+import facemargin as fm
 from facemargin.errors import CheckpointError
 from facemargin.inference.model_file import read_model, save_model
+from facemargin.interop.reading import read_checkpoint_file
 
 STATE = {"w": torch.arange(12.0).reshape(3, 4), "n": torch.tensor(7)}
 
@@ -99,6 +101,14 @@ def test_a_description_that_does_not_hold_is_named(tmp_path, changes, message):
     with pytest.raises(CheckpointError, match=message) as caught:
         read_model(foreign(tmp_path, **changes))
     assert "model.safetensors" in str(caught.value)
+
+
+def test_a_header_that_is_larger_than_any_networks_is_refused(tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(STATE, path, metadata={str(number): "" for number in range(300_000)})
+    for read in (read_model, read_checkpoint_file, fm.load):
+        with pytest.raises(CheckpointError, match=r"model\.safetensors claims a header of [\d,]+ bytes"):
+            read(path)
 
 
 def test_what_later_versions_add_is_ignored(tmp_path):

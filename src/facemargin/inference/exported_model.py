@@ -52,19 +52,22 @@ class ExportedModel:
             self.info = ModelInfo(**json.loads(self.metadata["model"]))
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError, CheckpointError) as error:
             raise CheckpointError(f"{name} does not say how it is to be used: {error}") from error
-        self._input = self._session.get_inputs()[0].name
+        self._input, self._name = self._session.get_inputs()[0].name, name
 
     def embed(self, images: ImageSource | Sequence[NDArray[np.uint8]], batch_size: int = 64) -> Embeddings:
-        """As `Model.embed`, with the views that are in the file."""
+        """As `Model.embed`, with the views that are in the file. Raises CheckpointError where it does not run."""
         source = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
         if not len(source):
             empty = np.empty(0, np.float32)
             return Embeddings(np.empty((0, self.info.embedding_size), np.float32), empty, empty)
-        batches = [
-            self._session.run(list(OUTPUTS), {self._input: self._fed(source, batch)})
-            for batch in batches_of(len(source), batch_size)
-        ]
+        batches = [self._run(self._fed(source, batch)) for batch in batches_of(len(source), batch_size)]
         return Embeddings(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+
+    def _run(self, images: NDArray[np.generic]) -> list[NDArray[np.float32]]:
+        try:
+            return list(self._session.run(list(OUTPUTS), {self._input: images}))
+        except Exception as error:  # onnxruntime has a dozen types of its own
+            raise CheckpointError(f"{self._name} does not run: {' '.join(str(error).split())}") from error
 
     def _fed(self, source: ImageSource, batch: range) -> NDArray[np.generic]:
         return feed(read_pixels(source, self.info.input_size, batch), self.info, self._input == "pixels")

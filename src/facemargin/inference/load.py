@@ -19,6 +19,7 @@ from facemargin.interop.blank import blank_networks
 from facemargin.interop.checkpoint import Checkpoint, read_checkpoint
 from facemargin.interop.insightface import INSIGHTFACE, INSIGHTFACE_LICENCE
 from facemargin.interop.insightface_onnx import read_onnx
+from facemargin.interop.safetensors_header import require_small_header
 
 _LONGEST_PROBLEM = 500
 
@@ -87,6 +88,7 @@ def locate(path: str | Path) -> Path:
 def is_own_file(file: Path) -> bool:
     """Whether facemargin wrote it."""
     try:
+        require_small_header(file)
         with safe_open(file, framework="pt") as content:
             return (content.metadata() or {}).get("format") == json.dumps("facemargin")
     except (SafetensorError, OSError):

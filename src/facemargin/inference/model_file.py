@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 
 from facemargin.errors import CheckpointError
 from facemargin.inference.views import Views
+from facemargin.interop.safetensors_header import require_small_header
 from facemargin.quality import QualityName
 from facemargin.version import __version__
 
@@ -82,6 +83,7 @@ def save_model(path: Path, state: dict[str, torch.Tensor], info: ModelInfo) -> N
 def read_model(path: Path) -> tuple[dict[str, torch.Tensor], ModelInfo]:
     """Weights and metadata of a file written by `save_model`; CheckpointError, naming it, for anything else."""
     try:
+        require_small_header(path)
         with safe_open(path, framework="pt") as file:
             metadata = file.metadata() or {}
             state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)

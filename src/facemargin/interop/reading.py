@@ -11,6 +11,7 @@ from safetensors import SafetensorError, safe_open
 
 from facemargin.errors import CheckpointError
 from facemargin.interop.inert_pickle import CodeError, Inert
+from facemargin.interop.safetensors_header import require_small_header
 from facemargin.interop.stored_tensor import StoredTensor
 from facemargin.interop.torch_legacy import read_torch_legacy
 from facemargin.interop.torch_zip import read_torch_zip
@@ -63,6 +64,7 @@ def read_checkpoint_file(path: Path, trust: bool = False) -> Mapping[Any, Any]:
 
 def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
     try:
+        require_small_header(path)
         with safe_open(path, framework="pt") as file:
             found = {}
             for key in file.keys():  # noqa: SIM118  (not a dict)

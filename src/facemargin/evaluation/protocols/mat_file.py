@@ -26,6 +26,7 @@ _NUMBERS = {1: "i1", 2: "u1", 3: "i2", 4: "u2", 5: "i4", 6: "u4", 7: "f4", 9: "f
 _TEXTS = {1: "latin-1", 2: "latin-1", 4: "utf-16", 16: "utf-8", 17: "utf-16", 18: "utf-32"}
 _CELL, _CHAR, _NUMERIC = 1, 4, range(6, 16)
 _DEEPEST_CELL = 3
+_LONGEST_NAME = 255
 
 
 def read_mat(path: Path, *variables: str) -> list[Any]:
@@ -60,7 +61,13 @@ def names_of(cells: Any, path: Path, variable: str) -> NDArray[Any]:
     for index, cell in enumerate(cells.ravel()):
         while isinstance(cell, np.ndarray) and cell.dtype == object and cell.size == 1:
             cell = cell.ravel()[0]
-        if not isinstance(cell, str) or Path(cell).name != cell or cell in ("", "..") or not cell.isprintable():
+        if (
+            not isinstance(cell, str)
+            or Path(cell).name != cell
+            or cell in ("", "..")
+            or not cell.isprintable()
+            or len(cell) > _LONGEST_NAME
+        ):
             raise DataError(f"{path}: {variable} {index + 1} is {str(cell)[:80]!r}, expected the name of a file")
         texts[index] = cell
     return texts.reshape(cells.shape)

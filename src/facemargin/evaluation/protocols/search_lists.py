@@ -113,7 +113,7 @@ def gather(lists: Mapping[str, Sequence[Entry]]) -> Gathered:
     units = {name: np.array([template_of[k] for k in _template_keys(name, e)]) for name, e in lists.items()}
     media_E = np.array([media_of[k] for name, entries in lists.items() for k in _media_keys(name, entries)])
     templates = TemplateLists(
-        names=np.array([" ".join(key[:2]) for key in template_of]),
+        names=np.array([" ".join(key[:2]) for key in template_of], dtype=object),  # else all are as long as the longest
         template_E=np.concatenate(list(units.values())),
         media_E=media_E,
         image_E=np.concatenate(list(images.values())),

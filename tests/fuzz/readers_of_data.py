@@ -1,0 +1,319 @@
+"""Every reader of data/, with a real file by the tool that usually writes it."""
+
+import gzip
+import io
+import json
+import os
+import pickle
+import tarfile
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import webdataset
+from fuzzing import TIME, Reader
+from recordio_writer import insightface_payloads, write_records
+from sample_images import encode, smooth_image
+
+from facemargin.data.image_files import NamedImages
+from facemargin.data.lfw_pairs import is_lfw_pairs
+from facemargin.data.open import open_images, open_verification
+from facemargin.data.path_pairs import read_path_pairs
+from facemargin.data.source import ImageSource
+from facemargin.errors import CorruptImageError
+
+PNG, JPEG, WEBP = (
+    [encode(smooth_image(number, 12, 12), suffix) for number in range(6)] for suffix in (".png", ".jpg", ".webp")
+)
+SAME = [True, False, True]
+LABELS = [0, 0, 1, 1, 2, 2]
+
+
+def read_all(images: ImageSource) -> list[str]:
+    """Read every image; the messages about those that are corrupt."""
+    messages = []
+    for index in range(len(images)):
+        try:
+            image = images.read(index)
+        except CorruptImageError as error:
+            messages.append(str(error))
+        else:
+            assert image.dtype == np.uint8 and image.ndim == 3 and image.shape[2] == 3 and image.size
+    return messages
+
+
+def read_images(folder: Path) -> list[str]:
+    images = open_images(folder)
+    assert len(images.labels) == len(images) > 0
+    assert images.labels.min() >= 0 and images.labels.max() < images.num_identities
+    return read_all(images)
+
+
+def read_pairs(folder: Path) -> list[str]:
+    pairs = open_verification(folder)
+    assert len(pairs) > 0
+    return read_all(pairs.images)
+
+
+def write_recordio(folder: Path, index: bool = True) -> None:
+    images = [encode(smooth_image(number, 12, 12)) for number in range(6)]
+    write_records(folder, insightface_payloads([images[:2], images[2:3], images[3:]]))
+    (folder / "property").write_text("3,12,12")
+    (folder / "identities.txt").write_text("Ann\nBob\nCem\n")
+    if not index:
+        (folder / "train.idx").unlink()
+
+
+def write_old_recordio(folder: Path) -> None:
+    write_records(folder, {key: _old_payload(key, image) for key, image in enumerate([*JPEG, *PNG])})
+
+
+def _old_payload(key: int, image: bytes) -> bytes:
+    return (
+        np.array([0], "<u4").tobytes()
+        + np.array([key // 2], "<f4").tobytes()
+        + np.array([key, 0], "<u8").tobytes()
+        + image
+    )
+
+
+def write_and_open(write):
+    """Opening saves what scanning found."""
+
+    def written(folder: Path) -> None:
+        write(folder)
+        for path in folder.iterdir():
+            os.utime(path, ns=(TIME, TIME))
+        open_images(folder)
+
+    return written
+
+
+def write_bin(content: object, protocol: int):
+    return lambda folder: (folder / "lfw.bin").write_bytes(pickle.dumps(content, protocol))
+
+
+def write_python_2_bin(folder: Path) -> None:
+    strings = b"".join(b"S" + repr(image)[1:].encode() + b"\na" for image in JPEG)
+    truths = b"".join(b"I01\na" if same else b"I00\na" for same in SAME)
+    (folder / "lfw.bin").write_bytes(b"((lp1\n" + strings + b"(lp2\n" + truths + b"tp3\n.")
+
+
+ARRAYS = [np.frombuffer(image, np.uint8) for image in JPEG]
+OBJECTS = np.empty(6, dtype=object)
+OBJECTS[:] = JPEG
+BINS = {
+    "lists, protocol 2": (write_bin((JPEG, SAME), 2)),
+    "lists, protocol 4": (write_bin((JPEG, SAME), 4)),
+    "arrays, protocol 3": (write_bin((ARRAYS, np.array(SAME)), 3)),
+    "arrays, protocol 5": (write_bin((ARRAYS, [np.bool_(one) for one in SAME]), 5)),
+    "array of objects": (write_bin((OBJECTS, SAME), 4)),
+    "array of strings": (write_bin((np.array(JPEG), np.array([1, 0, 1])), 4)),
+    "python 2": write_python_2_bin,
+}
+
+
+def read_bin(folder: Path) -> list[str]:
+    return read_pairs(folder / "lfw.bin")
+
+
+def write_lfw(folder: Path) -> None:
+    lines = ["1\t3"] + [f"Ann\t{k}\t{k + 1}" for k in (1, 2, 3)] + [f"Ann\t{k}\tBob\t1" for k in (1, 2, 3)]
+    (folder / "pairs.txt").write_text("\n".join(lines) + "\n")
+    for name, number in (("Ann", 1), ("Ann", 2), ("Ann", 3), ("Ann", 4), ("Bob", 1)):
+        path = folder / "images" / name / f"{name}_{number:04d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(PNG[number])
+
+
+def write_image_files(folder: Path, images: list[bytes] = PNG, suffix: str = ".png") -> None:
+    for number, image in enumerate(images):
+        path = folder / f"person{number // 2}" / f"{number}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(image)
+
+
+def write_pairs_list(name: str, header: str, separator: str):
+    def write(folder: Path) -> None:
+        write_image_files(folder)
+        rows = [
+            [f"person{k}/{2 * k}.png", f"person{j}/{2 * j + 1}.png", str(int(k == j)), str(k), f"p{k}", f"p{j}"]
+            for k in range(3)
+            for j in range(3)
+        ]
+        width = header.count(separator) + 1 if header else 3
+        lines = [header] * bool(header) + [separator.join(row[:width]) for row in rows]
+        (folder / name).write_text("\n".join(lines) + "\n")
+
+    return write
+
+
+def write_path_pairs(folder: Path) -> None:
+    (folder / "ask.csv").write_text('path1,note,path2\na.jpg,"x, y",b.jpg\n"c ""d"".jpg",,é.jpg\n', encoding="utf-8")
+
+
+def read_ask(folder: Path) -> None:
+    read_path_pairs(folder / "ask.csv")
+
+
+def write_memmap(folder: Path) -> None:
+    (folder / "agedb" / "memfile").mkdir(parents=True)
+    images = np.stack([smooth_image(number, 12, 12) for number in range(6)])
+    array = (images[..., ::-1].transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
+    array.tofile(folder / "agedb" / "memfile" / "mem_file.dat")
+    conf = {"shape": list(array.shape), "dtype": "float32"}
+    (folder / "agedb" / "memfile" / "mem_file.dat.conf").write_text(json.dumps(conf))
+    np.save(folder / "agedb_list.npy", np.array(SAME))
+
+
+def write_shard(folder: Path) -> None:
+    with webdataset.TarWriter(str(folder / "train-000.tar")) as writer:
+        for number, (image, label) in enumerate(zip(PNG, LABELS, strict=True)):
+            writer.write({"__key__": f"{number:06d}", "png": image, "cls": label, "json": {"n": number}})
+
+
+def write_gnu_shard(folder: Path) -> None:
+    """Long names and extended headers."""
+    with tarfile.open(folder / "train-000.tar", "w", format=tarfile.GNU_FORMAT) as archive:
+        for number in range(3):
+            for name, content in ((f"{'d' * 120}/{number}.jpg", JPEG[number]), (f"{'d' * 120}/{number}.cls", b"1")):
+                info = tarfile.TarInfo(name)
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    with tarfile.open(folder / "train-001.tar", "w", format=tarfile.PAX_FORMAT) as archive:
+        for name, content in (("é" * 60 + ".jpg", JPEG[3]), ("é" * 60 + ".cls", b"2")):
+            info = tarfile.TarInfo(name)
+            info.size, info.pax_headers = len(content), {"comment": "x" * 50}
+            archive.addfile(info, io.BytesIO(content))
+
+
+def write_pair_shard(folder: Path) -> None:
+    with webdataset.TarWriter(str(folder / "lfw-000.tar")) as writer:
+        for number, same in enumerate(SAME):
+            pair = {"img1.png": PNG[2 * number], "img2.png": PNG[2 * number + 1]}
+            writer.write(
+                {"__key__": f"{number:06d}", "cls": int(same), "img1": pair["img1.png"], "img2": pair["img2.png"]}
+            )
+
+
+def compressed(write):
+    def written(folder: Path) -> None:
+        write(folder)
+        for path in folder.glob("*.tar"):
+            path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes(), 1))
+            path.unlink()
+
+    return written
+
+
+def write_parquet(**options):
+    def write(folder: Path) -> None:
+        images = [{"bytes": image, "path": f"{number}.png"} for number, image in enumerate(PNG)]
+        label = {"names": ["Ann", "Bob", "Cem"], "_type": "ClassLabel"}
+        features = {"info": {"features": {"image": {"_type": "Image"}, "label": label}}}
+        table = pa.table({"image": images, "label": LABELS}).replace_schema_metadata(
+            {"huggingface": json.dumps(features)}
+        )
+        pq.write_table(table, folder / "train-00000-of-00001.parquet", row_group_size=2, **options)
+
+    return write
+
+
+def write_text_parquet(folder: Path) -> None:
+    table = pa.table({"jpg": JPEG, "identity": [f"p{label}" for label in LABELS]})
+    pq.write_table(table, folder / "a.parquet", row_group_size=3)
+
+
+def write_list(lines):
+    def write(folder: Path) -> None:
+        write_image_files(folder)
+        (folder / "list.txt").write_text("\n".join(lines) + "\n")
+
+    return write
+
+
+PATHS = [f"person{number // 2}/{number}.png" for number in range(6)]
+
+
+def read_named(folder: Path) -> list[str]:
+    return read_all(NamedImages([folder / "list.txt", folder / "person0"]))
+
+
+def write_kinds(suffix: str):
+    return lambda folder: write_image_files(folder, [encode(smooth_image(n, 12, 12), suffix) for n in range(2)], suffix)
+
+
+def write_unusual_images(folder: Path) -> None:
+    """Progressive and grey JPEG, PNG of 16 bits and with a palette's worth of greys, lossy WebP, and a thumbnail."""
+    image, grey = smooth_image(1, 12, 12), smooth_image(2, 12, 12)[..., 0]
+    kinds = [
+        (".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
+        (".jpg", grey, []),
+        (".png", grey.astype(np.uint16) * 257, []),
+        (".png", (grey > 128).astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1]),
+        (".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 50]),
+    ]
+    for number, (suffix, pixels, options) in enumerate(kinds):
+        written = cv2.imencode(suffix, pixels, options)[1].tobytes()
+        path = folder / "person" / f"{number}{suffix}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(written)
+
+
+def read_lfw_header(folder: Path) -> None:
+    is_lfw_pairs(folder / "pairs.txt")
+    read_pairs(folder)
+
+
+TEXT = "path1,path2,same,fold,person1,person2"
+READERS = [
+    Reader("recordio", write_recordio, read_images),
+    Reader("recordio's .rec", write_recordio, read_images, ("*.rec",)),
+    Reader("recordio's .idx", write_recordio, read_images, ("*.idx",)),
+    Reader("old recordio without .idx", lambda folder: write_recordio(folder, index=False), read_images, ("*.rec",)),
+    Reader("recordio of images only", write_old_recordio, read_images),
+    Reader(
+        "saved index of records",
+        write_and_open(lambda folder: write_recordio(folder, index=False)),
+        read_images,
+        ("*.index.json",),
+    ),
+    *(Reader(f"bin: {name}", write, read_bin) for name, write in BINS.items()),
+    Reader("pairs.txt", write_lfw, read_lfw_header, ("*.txt",)),
+    Reader("pairs.csv", write_pairs_list("pairs.csv", TEXT, ","), read_pairs, ("*.csv",)),
+    Reader("pairs.tsv", write_pairs_list("pairs.tsv", "", "\t"), read_pairs, ("*.tsv",)),
+    Reader("pairs with spaces", write_pairs_list("pairs.txt", "", " "), read_pairs, ("*.txt",)),
+    Reader("pairs to verify", write_path_pairs, read_ask),
+    Reader("memmap", write_memmap, lambda folder: read_pairs(folder / "agedb")),
+    Reader("shard", write_shard, read_images),
+    Reader("GNU and pax shards", write_gnu_shard, read_images),
+    Reader("compressed shard", compressed(write_shard), read_images),
+    Reader("saved index of a shard", write_and_open(write_shard), read_images, ("*.index.json",)),
+    Reader(
+        "saved index of a compressed shard", write_and_open(compressed(write_shard)), read_images, ("*.index.json",)
+    ),
+    Reader("pair shard", write_pair_shard, read_pairs),
+    Reader("compressed pair shard", compressed(write_pair_shard), read_pairs),
+    Reader("parquet", write_parquet(), read_images),
+    Reader(
+        "parquet, zstd, version 1",
+        write_parquet(compression="zstd", version="1.0", data_page_version="2.0"),
+        read_images,
+    ),
+    Reader("parquet of texts", write_text_parquet, read_images),
+    Reader("image list", write_list([f"{path}\t{k // 2}" for k, path in enumerate(PATHS)]), read_images, ("*.txt",)),
+    Reader(
+        "MXNet's .lst",
+        write_list([f"{k}\t{k // 2}.0\t{path}" for k, path in enumerate(PATHS)]),
+        read_images,
+        ("*.txt",),
+    ),
+    Reader("list of paths", write_list(PATHS), read_named, ("*.txt",)),
+    *(
+        Reader(f"folder of {kind}", write_kinds(kind), read_images)
+        for kind in (".jpg", ".png", ".bmp", ".webp", ".pgm")
+    ),
+    Reader("unusual images", write_unusual_images, read_images),
+]

@@ -1,0 +1,182 @@
+"""Every reader of embeddings, qualities, protocols' lists and of what reports show, with real files."""
+
+import json
+import warnings
+from pathlib import Path
+
+import numpy as np
+import scipy.io
+from fuzzing import Reader
+from inference_models import tiny_model
+from readers_of_data import PNG, read_all
+from report_runs import gallery, metrics_columns, pair_scores, validation_columns, write_csv
+
+from facemargin.data.source import ArrayImages
+from facemargin.evaluation.protocols.known import load_protocol
+from facemargin.evaluation.quality_comparison import QualityMeasures
+from facemargin.inference.embeddings_file import EmbeddingsFile
+from facemargin.inference.face_journal import FaceJournal, ImageFaces
+from facemargin.inference.faces import Face
+from facemargin.inference.feature_files import FeatureFiles
+from facemargin.inference.feature_store import features_key
+from facemargin.inference.quality_file import QualityFile
+from facemargin.report.content import load_run
+from facemargin.report.page import write_run_report
+from protocol_folders import IJB, cells
+
+NAMED = ArrayImages(np.zeros((3, 4, 4, 3), np.uint8), "a")
+PATHS = [NAMED.describe(index) for index in range(3)]
+
+
+def write_embeddings(compress: bool):
+    def write(folder: Path) -> None:
+        save = np.savez_compressed if compress else np.savez
+        features = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+        save(folder / "e.npz", paths=np.array(PATHS), embeddings=features, quality=np.arange(3.0))
+
+    return write
+
+
+def read_embeddings(folder: Path) -> None:
+    found = EmbeddingsFile(folder / "e.npz").embed(NAMED)
+    assert found.vectors.shape[0] == 3 and np.isfinite(found.vectors).all() and np.isfinite(found.quality).all()
+
+
+def write_quality(folder: Path) -> None:
+    lines = ["path;UnifiedQualityScore;note"] + [
+        f'"{path}";{number / 7};"a ""b"""' for number, path in enumerate(PATHS)
+    ]
+    (folder / "q.csv").write_text("\n".join(lines) + "\n")
+
+
+def read_quality(folder: Path) -> None:
+    assert np.isfinite(QualityFile(folder / "q.csv").of(NAMED)).all()
+
+
+def write_features(folder: Path) -> None:
+    rows = np.ones((4, 3), np.float32)
+    with FeatureFiles(folder / "cache", "key", 6, 3) as files:
+        files.write(range(4), rows, rows[:, 0], rows[:, 0], {2: "a/2.jpg: broken"})
+        files.save()
+
+
+def read_features(folder: Path) -> None:
+    with FeatureFiles(folder / "cache", "key", 6, 3) as files:
+        assert 0 <= files.done <= 6 and all(0 <= index < files.done for index in files.unreadable)
+        rest = np.zeros((6 - files.done, 3), np.float32)
+        files.write(range(files.done, 6), rest, rest[:, 0], rest[:, 0], {})
+        files.save()
+        assert [len(one) for one in files.arrays()] == [6, 6, 6]
+
+
+def write_journal(folder: Path) -> None:
+    faces = (Face((1.0, 2.0, 30.0, 40.0), 0.9, np.arange(10.0).reshape(5, 2)),)
+    with FaceJournal(folder / "faces.jsonl", {"detector": "centerface", "min_score": 0.5}) as journal:
+        journal.add(ImageFaces("a.jpg", 100, 90, faces, ("a.png",)))
+        journal.add(ImageFaces("b.jpg", problem="no face"))
+
+
+def read_journal(folder: Path) -> None:
+    from facemargin.commands.face_files import write_faces_csv
+
+    with FaceJournal(folder / "faces.jsonl", {"detector": "centerface", "min_score": 0.5}) as journal:
+        write_faces_csv(journal.records(["a.jpg", "b.jpg"]), folder / "faces.csv")
+
+
+def write_ijbc(folder: Path) -> None:
+    IJB(folder, people=3, pictures=False)
+    (folder / "loose_crop").mkdir()
+    for number in range(1, 4):
+        (folder / "loose_crop" / f"{number}.png").write_bytes(PNG[number])
+
+
+def write_mat(path: Path, names: list, **more) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    variable = path.stem if not more else next(iter(more)).replace("_ids", "_set")
+    scipy.io.savemat(path, {variable: cells(names), **more}, do_compression=bool(len(names) % 2))
+
+
+def write_survface(folder: Path) -> None:
+    write_mat(folder / "positive_pairs_names.mat", [("1_0.png", "1_1.png"), ("2_0.png", "2_1.png")])
+    write_mat(
+        folder / "negative_pairs_names.mat", [("1_0.png", "2_0.png"), ("1_1.png", "2_1.png"), ("1_1.png", "2_0.png")]
+    )
+
+
+def write_tinyface(folder: Path) -> None:
+    for kind, variable, place in (("gallery_match", "gallery", "Gallery_Match"), ("probe", "probe", "Probe")):
+        names = [[f"{person}_{place[0]}.png"] for person in (1, 2, 3)]
+        ids = np.array([[1], [2], [3]], dtype=np.uint16)
+        write_mat(folder / f"{kind}_img_ID_pairs.mat", names, **{f"{variable}_ids": ids})
+    (folder / "Gallery_Distractor").mkdir()
+    (folder / "Gallery_Distractor" / "9.png").write_bytes(PNG[0])
+
+
+def write_lists(folder: Path) -> None:
+    gallery_lines = ["image,identity,template,media", "a1.png,ann,1,v", "a2.png,ann,1,v", 'b1.png,"bob, jr",2,v']
+    probe = ["media,image,extra,template,identity", "x,p1.png,,1,bob", "y,p2.png,,2,eve"]
+    for name, lines in (("gallery", gallery_lines), ("probe", probe), ("distractors", ["image", "d.png"])):
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+
+
+def reads_protocol(name: str):
+    def read(folder: Path) -> list[str]:
+        protocol = load_protocol(name, folder)
+        features_key(tiny_model(), protocol.images)
+        return read_all(protocol.images)
+
+    return read
+
+
+def write_report(folder: Path) -> None:
+    place = folder / "evaluation" / "people"
+    place.mkdir(parents=True)
+    scores = pair_scores("facemargin", "people", people=3, images=3, quality=True, folds=True)
+    scores.save(place / "facemargin.npz")
+    pair_scores("raw pixels", "people", people=3, images=3, separation=1.0).save(place / "raw-pixels.npz")
+    gallery(4).save(place / "faces.npz")
+    count = len(scores.scores_K)
+    indices = np.arange(count) % 9
+    QualityMeasures(
+        "facemargin", "people", ["norm", "other"], scores.scores_K, scores.same_K, indices, (indices + 1) % 9,
+        np.random.default_rng(0).normal(size=(2, 9)),
+    ).save(place / "quality.npz")  # fmt: skip
+    write_csv(folder / "metrics.csv", metrics_columns(5))
+    write_csv(folder / "validation.csv", validation_columns())
+    (folder / "recipe.yaml").write_text("epochs: 8\nhead:\n  name: funface\n")
+    (folder / "environment.json").write_text(json.dumps({"python": "3.11", "threads": 2, "seconds": 61.5}))
+    protocol = folder / "protocols" / "ijbc"
+    protocol.mkdir(parents=True)
+    found = {
+        "protocol": "ijbc", "system": "facemargin", "images": 9, "templates": 3, "preset": "paper", "unreadable": 1,
+        "failed": 0, "views": "flip", "rule": "standard", "notes": ["a note"],
+        "figures": [{"name": "a", "value": 0.9, "behind": "3 impostors"}, {"name": "x", "value": None, "behind": ""}],
+        "verification": [{"name": "1:1", "impostors": 100, "far_T": [0.0, 0.1, 1.0], "tar_T": [0.5, 0.9, 1.0]}],
+    }  # fmt: skip
+    (protocol / "facemargin.json").write_text(json.dumps(found, indent=1))
+
+
+def read_report(folder: Path) -> None:
+    load_run(folder)
+
+
+def draw_report(folder: Path) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # matplotlib's, of names that no font can draw
+        write_run_report(folder, bootstrap=None)
+
+
+READERS = [
+    Reader("embeddings", write_embeddings(False), read_embeddings),
+    Reader("compressed embeddings", write_embeddings(True), read_embeddings),
+    Reader("quality table", write_quality, read_quality),
+    Reader("stored features", write_features, read_features),
+    Reader("manifest of features", write_features, read_features, ("*.json",)),
+    Reader("journal of faces", write_journal, read_journal),
+    Reader("IJB-C", write_ijbc, reads_protocol("ijbc"), ("meta/*",)),
+    Reader("SurvFace", write_survface, reads_protocol("survface")),
+    Reader("TinyFace", write_tinyface, reads_protocol("tinyface"), ("*.mat",)),
+    Reader("lists to search", write_lists, reads_protocol("identification")),
+    Reader("content of a report", write_report, read_report),
+    Reader("report", write_report, draw_report, slow=10),
+]
