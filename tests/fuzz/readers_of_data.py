@@ -4,7 +4,6 @@ import gzip
 import io
 import json
 import os
-import pickle
 import tarfile
 from pathlib import Path
 
@@ -18,16 +17,13 @@ from recordio_writer import insightface_payloads, write_records
 from sample_images import encode, smooth_image
 
 from facemargin.data.image_files import NamedImages
-from facemargin.data.lfw_pairs import is_lfw_pairs
-from facemargin.data.open import open_images, open_verification
-from facemargin.data.path_pairs import read_path_pairs
+from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource
 from facemargin.errors import CorruptImageError
 
 PNG, JPEG, WEBP = (
     [encode(smooth_image(number, 12, 12), suffix) for number in range(6)] for suffix in (".png", ".jpg", ".webp")
 )
-SAME = [True, False, True]
 LABELS = [0, 0, 1, 1, 2, 2]
 
 
@@ -49,12 +45,6 @@ def read_images(folder: Path) -> list[str]:
     assert len(images.labels) == len(images) > 0
     assert images.labels.min() >= 0 and images.labels.max() < images.num_identities
     return read_all(images)
-
-
-def read_pairs(folder: Path) -> list[str]:
-    pairs = open_verification(folder)
-    assert len(pairs) > 0
-    return read_all(pairs.images)
 
 
 def write_recordio(folder: Path, index: bool = True) -> None:
@@ -91,81 +81,11 @@ def write_and_open(write):
     return written
 
 
-def write_bin(content: object, protocol: int):
-    return lambda folder: (folder / "lfw.bin").write_bytes(pickle.dumps(content, protocol))
-
-
-def write_python_2_bin(folder: Path) -> None:
-    strings = b"".join(b"S" + repr(image)[1:].encode() + b"\na" for image in JPEG)
-    truths = b"".join(b"I01\na" if same else b"I00\na" for same in SAME)
-    (folder / "lfw.bin").write_bytes(b"((lp1\n" + strings + b"(lp2\n" + truths + b"tp3\n.")
-
-
-ARRAYS = [np.frombuffer(image, np.uint8) for image in JPEG]
-OBJECTS = np.empty(6, dtype=object)
-OBJECTS[:] = JPEG
-BINS = {
-    "lists, protocol 2": (write_bin((JPEG, SAME), 2)),
-    "lists, protocol 4": (write_bin((JPEG, SAME), 4)),
-    "arrays, protocol 3": (write_bin((ARRAYS, np.array(SAME)), 3)),
-    "arrays, protocol 5": (write_bin((ARRAYS, [np.bool_(one) for one in SAME]), 5)),
-    "array of objects": (write_bin((OBJECTS, SAME), 4)),
-    "array of strings": (write_bin((np.array(JPEG), np.array([1, 0, 1])), 4)),
-    "python 2": write_python_2_bin,
-}
-
-
-def read_bin(folder: Path) -> list[str]:
-    return read_pairs(folder / "lfw.bin")
-
-
-def write_lfw(folder: Path) -> None:
-    lines = ["1\t3"] + [f"Ann\t{k}\t{k + 1}" for k in (1, 2, 3)] + [f"Ann\t{k}\tBob\t1" for k in (1, 2, 3)]
-    (folder / "pairs.txt").write_text("\n".join(lines) + "\n")
-    for name, number in (("Ann", 1), ("Ann", 2), ("Ann", 3), ("Ann", 4), ("Bob", 1)):
-        path = folder / "images" / name / f"{name}_{number:04d}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(PNG[number])
-
-
 def write_image_files(folder: Path, images: list[bytes] = PNG, suffix: str = ".png") -> None:
     for number, image in enumerate(images):
         path = folder / f"person{number // 2}" / f"{number}{suffix}"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(image)
-
-
-def write_pairs_list(name: str, header: str, separator: str):
-    def write(folder: Path) -> None:
-        write_image_files(folder)
-        rows = [
-            [f"person{k}/{2 * k}.png", f"person{j}/{2 * j + 1}.png", str(int(k == j)), str(k), f"p{k}", f"p{j}"]
-            for k in range(3)
-            for j in range(3)
-        ]
-        width = header.count(separator) + 1 if header else 3
-        lines = [header] * bool(header) + [separator.join(row[:width]) for row in rows]
-        (folder / name).write_text("\n".join(lines) + "\n")
-
-    return write
-
-
-def write_path_pairs(folder: Path) -> None:
-    (folder / "ask.csv").write_text('path1,note,path2\na.jpg,"x, y",b.jpg\n"c ""d"".jpg",,é.jpg\n', encoding="utf-8")
-
-
-def read_ask(folder: Path) -> None:
-    read_path_pairs(folder / "ask.csv")
-
-
-def write_memmap(folder: Path) -> None:
-    (folder / "agedb" / "memfile").mkdir(parents=True)
-    images = np.stack([smooth_image(number, 12, 12) for number in range(6)])
-    array = (images[..., ::-1].transpose(0, 3, 1, 2) / 127.5 - 1).astype(np.float32)
-    array.tofile(folder / "agedb" / "memfile" / "mem_file.dat")
-    conf = {"shape": list(array.shape), "dtype": "float32"}
-    (folder / "agedb" / "memfile" / "mem_file.dat.conf").write_text(json.dumps(conf))
-    np.save(folder / "agedb_list.npy", np.array(SAME))
 
 
 def write_shard(folder: Path) -> None:
@@ -187,15 +107,6 @@ def write_gnu_shard(folder: Path) -> None:
             info = tarfile.TarInfo(name)
             info.size, info.pax_headers = len(content), {"comment": "x" * 50}
             archive.addfile(info, io.BytesIO(content))
-
-
-def write_pair_shard(folder: Path) -> None:
-    with webdataset.TarWriter(str(folder / "lfw-000.tar")) as writer:
-        for number, same in enumerate(SAME):
-            pair = {"img1.png": PNG[2 * number], "img2.png": PNG[2 * number + 1]}
-            writer.write(
-                {"__key__": f"{number:06d}", "cls": int(same), "img1": pair["img1.png"], "img2": pair["img2.png"]}
-            )
 
 
 def compressed(write):
@@ -262,12 +173,6 @@ def write_unusual_images(folder: Path) -> None:
         path.write_bytes(written)
 
 
-def read_lfw_header(folder: Path) -> None:
-    is_lfw_pairs(folder / "pairs.txt")
-    read_pairs(folder)
-
-
-TEXT = "path1,path2,same,fold,person1,person2"
 READERS = [
     Reader("recordio", write_recordio, read_images),
     Reader("recordio's .rec", write_recordio, read_images, ("*.rec",)),
@@ -280,13 +185,6 @@ READERS = [
         read_images,
         ("*.index.json",),
     ),
-    *(Reader(f"bin: {name}", write, read_bin) for name, write in BINS.items()),
-    Reader("pairs.txt", write_lfw, read_lfw_header, ("*.txt",)),
-    Reader("pairs.csv", write_pairs_list("pairs.csv", TEXT, ","), read_pairs, ("*.csv",)),
-    Reader("pairs.tsv", write_pairs_list("pairs.tsv", "", "\t"), read_pairs, ("*.tsv",)),
-    Reader("pairs with spaces", write_pairs_list("pairs.txt", "", " "), read_pairs, ("*.txt",)),
-    Reader("pairs to verify", write_path_pairs, read_ask),
-    Reader("memmap", write_memmap, lambda folder: read_pairs(folder / "agedb")),
     Reader("shard", write_shard, read_images),
     Reader("GNU and pax shards", write_gnu_shard, read_images),
     Reader("compressed shard", compressed(write_shard), read_images),
@@ -294,8 +192,6 @@ READERS = [
     Reader(
         "saved index of a compressed shard", write_and_open(compressed(write_shard)), read_images, ("*.index.json",)
     ),
-    Reader("pair shard", write_pair_shard, read_pairs),
-    Reader("compressed pair shard", compressed(write_pair_shard), read_pairs),
     Reader("parquet", write_parquet(), read_images),
     Reader(
         "parquet, zstd, version 1",

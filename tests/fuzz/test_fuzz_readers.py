@@ -9,9 +9,10 @@ import pytest
 from fuzzing import fuzz
 from readers_of_data import READERS as DATA
 from readers_of_models import READERS as MODELS
+from readers_of_pairs import READERS as PAIRS
 from readers_of_results import READERS as RESULTS
 
-READERS = [*DATA, *MODELS, *RESULTS]
+READERS = [*DATA, *PAIRS, *MODELS, *RESULTS]
 INPUTS = int(os.environ.get("FACEMARGIN_FUZZ", 0)) or 20 * len(READERS)
 SEED = int(os.environ.get("FACEMARGIN_FUZZ_SEED", 0))
 
