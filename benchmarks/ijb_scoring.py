@@ -200,7 +200,7 @@ def text(folder: Path, fraction: float, part: str) -> None:
     timed(steps, "ours", lambda: read_integer_table(path, 3))
     timed(steps, "loadtxt", lambda: np.loadtxt(short, dtype=np.int32))
     print(
-        f"\ntext of {lines:,} pairs: {steps['ours']:.1f} s; np.loadtxt, from a fiftieth: {50 * steps['loadtxt']:.1f} s"
+        f"\ntext of {lines:,} pairs: {steps['ours']:.1f} s; np.loadtxt, by a fiftieth: {50 * steps['loadtxt']:.1f} s"
     )
 
 

@@ -33,7 +33,7 @@ VERBS = {
     "compare": "train several heads with several seeds alike and compare them: facemargin compare RECIPE --heads …",
     "plan": "say what a training would need: memory, communication and time per step, before there is a machine",
     "report": "write the HTML report of a run or an evaluation",
-    "list": "show margins, backbones and recipes",
+    "list": "show margins, backbones, recipes and protocols",
 }
 
 
@@ -52,9 +52,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         console.print(unknown_name("command", verb, VERBS), highlight=False, markup=False, soft_wrap=True)
         return 2
     # Imported late: `facemargin list` should not wait for what only training needs.
-    module = importlib.import_module(f"facemargin.commands.{'listing' if verb == 'list' else verb.replace('-', '_')}")
+    name = f"facemargin.commands.{'listing' if verb == 'list' else verb.replace('-', '_')}"
     try:
-        return module.main(rest)
+        return importlib.import_module(name).main(rest)
     except (FacemarginError, OSError) as error:  # OSError: a folder that may not be written to, a full disk
         console.print(f"facemargin {verb}: {error}", highlight=False, markup=False, soft_wrap=True)
         return 2

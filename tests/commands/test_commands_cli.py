@@ -3,6 +3,7 @@ import sys
 
 import pytest
 
+import facemargin
 from facemargin import cli
 from facemargin.errors import ConfigError
 from facemargin.version import __version__
@@ -95,3 +96,7 @@ def test_as_a_program():
     done = subprocess.run([sys.executable, "-m", "facemargin", "nothing"], capture_output=True, text=True, timeout=120)
     assert (done.returncode, done.stdout) == (2, "")
     assert "unknown command 'nothing'" in done.stderr
+
+
+def test_every_public_name_is_there():
+    assert [name for name in facemargin.__all__ if not hasattr(facemargin, name)] == []

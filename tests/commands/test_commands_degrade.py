@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
@@ -77,3 +79,15 @@ def test_what_cannot_be_done_is_said_and_leaves_nothing(command, tmp_path, optio
 def test_sets_that_are_not_there(command, tmp_path):
     code, _, err = command("degrade", tmp_path / "gone.bin", "--output", tmp_path / "twin.bin", "--kind", "blur")
     assert code == 2 and "gone.bin does not exist" in err
+
+
+def test_a_set_is_not_replaced_by_its_own_twin(command, original, tmp_path, monkeypatch):
+    path = tmp_path / "lfw.bin"
+    path.write_bytes(Path(original.images.name).read_bytes())
+    before = path.read_bytes()
+    (tmp_path / "link.bin").symlink_to(path)
+    monkeypatch.chdir(tmp_path)
+    for named, output in (("lfw.bin", "lfw.bin"), ("lfw", tmp_path / "lfw.bin"), ("lfw.bin", "link.bin")):
+        code, _, err = command("degrade", named, "--output", output, "--kind", "blur")
+        assert code == 2 and "is the set itself, which would be lost: name another file" in err
+    assert path.read_bytes() == before

@@ -103,6 +103,7 @@ def test_the_layer_that_predicts_quality_is_asked(command, tmp_path):
         (["{run}", "{tmp}/faces", "--output", "{tmp}/new", "--by-folder"], "--by-folder writes one embedding a folder"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/new", "--batch-size", "0"], "--batch-size is 0"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png"], "expected a name that ends in .npz"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/faces"], "holds other things (s1), and no manifest.json"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png/e.npz"], "cannot write"),
         (["{run}", "{tmp}/faces"], "--output"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npz", "--batch-size", "0"], "--batch-size is 0"),

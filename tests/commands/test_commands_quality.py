@@ -69,6 +69,7 @@ def test_strange_names_and_corrupt_images(command, trained_run, tmp_path):
         (["{run}", "{tmp}/bad.png"], "none of the 1 images"),
         (["{run}", "{tmp}/faces", "--rows", "0"], "--rows is 0"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png/q.csv"], "cannot write"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npz"], "e.npz, expected a name that ends in .csv"),
         (["{tmp}", "{tmp}/faces"], "there is no model file"),
     ],
 )

@@ -127,6 +127,7 @@ def test_a_list_of_pairs(command, trained_run, calibrated, tmp_path, calibrate):
         (["{run}", "--pairs", "{tmp}/p.csv"], "--output is None"),
         (["{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.txt"], "ends in .csv"),
         (["{run}", "--pairs", "{tmp}/none.csv", "--output", "{tmp}/r.csv"], "none.csv cannot be read as pairs"),
+        (["{run}", "--pairs", "{tmp}", "--output", "{tmp}/r.csv"], "Is a directory; expected a .csv file"),
         (["{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.csv", "--batch-size", "0"], "--batch-size is 0"),
         (["{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.csv"], "none of the 2 images"),
         (["{run}", "{tmp}/a.jpg", "{tmp}/a.jpg", "--calibration", "{tmp}/bad.png"], "cannot be read as a calibration"),

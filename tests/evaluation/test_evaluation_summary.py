@@ -68,6 +68,11 @@ def test_what_the_pairs_do_not_say_is_left_out():
     assert summary.tar_at_far.points[0].interval is None
 
 
+def test_a_single_fold_has_no_accuracy():
+    assert summarise(pair_scores(folds_K=np.full(200, 3)), bootstrap=None).accuracy is None
+    assert summarise(pair_scores(folds_K=np.zeros(200, int)), folds=4, bootstrap=None).accuracy is not None
+
+
 def test_json_is_strict_and_complete():
     hopeless = np.where(pair_scores().same_K, 0.0, 0.5)
     summary = summarise(pair_scores(scores_K=hopeless), bootstrap=FEW)
@@ -102,6 +107,7 @@ def test_the_table_shows_every_figure_and_the_impostors_behind_it():
     for label in ("TAR @ FAR 0.05 · impostors", "accuracy ± std of folds", "FNMR, 20% discarded"):
         assert cells(label)[1].strip() == "–"
     assert cells("TAR @ FAR 0.1 · impostors")[0].strip() == "–"
+    assert "Ranges are bootstrap intervals by identity." in text
 
 
 def test_the_table_leaves_out_rows_that_no_system_has():
@@ -110,3 +116,4 @@ def test_the_table_leaves_out_rows_that_no_system_has():
     console.print(summary_table([summarise(pair_scores(**bare))]))
     text = console.export_text()
     assert "best balanced accuracy" in text and "std of folds" not in text and "FNMR" not in text
+    assert "Ranges" not in text

@@ -89,6 +89,9 @@ def test_damaged_files_are_named(calibration, tmp_path):
         path.write_text(content)
         with pytest.raises(DataError, match=f"{path} cannot be read as a calibration"):
             Calibration.load(path)
+    path.write_text(json.dumps({"format": "facemargin plan 1"}))
+    with pytest.raises(DataError, match="of facemargin: it does not say 'facemargin calibration 1'"):
+        Calibration.load(path)
     path.write_bytes(b"\xff\xfe")
     for missing in (path, tmp_path / "none.json", tmp_path):
         with pytest.raises(DataError, match="cannot be read as a calibration"):

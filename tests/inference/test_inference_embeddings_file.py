@@ -68,7 +68,7 @@ def test_no_images_need_no_embeddings(tmp_path):
 def test_an_image_that_is_not_there_is_named(tmp_path, name):
     with pytest.raises(DataError) as caught:
         EmbeddingsFile(write(tmp_path / "e.npz")).embed(Files("ann/1.jpg", f"/data/{name}"))
-    assert f"e.npz holds no embedding of /data/{name}" in str(caught.value)
+    assert f"e.npz holds no embedding of /data/{name}: none of its" in str(caught.value)
 
 
 @pytest.mark.filterwarnings("error")

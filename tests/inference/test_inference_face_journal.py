@@ -74,7 +74,7 @@ def test_other_settings_are_refused_and_nothing_is_lost(tmp_path):
         journal.add(record("a"))
     before = path.read_bytes()
     with pytest.raises(
-        DataError, match=r"other settings \(detector centerface, min_score 0.5, not detector centerface"
+        DataError, match=r"other settings \(min_score 0.5, not min_score 0.6\); use those, name another"
     ):
         FaceJournal(path, {**SETTINGS, "min_score": 0.6})
     assert path.read_bytes() == before

@@ -170,6 +170,19 @@ def test_features_of_something_else_are_refused(model, tmp_path, change, message
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+def test_a_folder_of_something_else_is_refused(model, tmp_path):
+    (tmp_path / "features.npy").write_bytes(b"of a process killed before there was a manifest")
+    (tmp_path / ".hidden").touch()
+    extract_features(model, NumberedImages(2), tmp_path)
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "features.npy").write_bytes(b"precious")
+    (other / "photo.jpg").touch()
+    with pytest.raises(DataError, match=r"other holds other things \(photo.jpg\), and no manifest.json: name another"):
+        extract_features(model, NumberedImages(2), other)
+    assert (other / "features.npy").read_bytes() == b"precious"
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

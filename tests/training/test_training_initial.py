@@ -84,6 +84,15 @@ def test_another_network_is_explained_with_the_fields_to_set(tmp_path, changes, 
         started(initial={"weights": str(tmp_path / "m.safetensors")}, **changes)
 
 
+def test_fields_that_the_file_s_network_has_not_are_not_named(tmp_path):
+    backbone = fm.create_backbone("mobilefacenet", 8, input_size=16)
+    torch.save(backbone.state_dict(), tmp_path / "m.pth")
+    with pytest.raises(CheckpointError) as caught:
+        started(initial={"weights": str(tmp_path / "m.pth")})
+    assert "--backbone.name mobilefacenet" in str(caught.value)
+    assert "None" not in str(caught.value) and "--backbone.blocks" not in str(caught.value)
+
+
 def test_what_only_training_uses_may_differ(tmp_path):
     write_model(tmp_path / "m.safetensors")
     state, _ = started(initial={"weights": str(tmp_path / "m.safetensors")}, backbone={"dropout": 0.3})

@@ -11,6 +11,7 @@ from rich.console import Console
 from facemargin.commands.arguments import parse
 from facemargin.commands.writing_pairs import check_output, keeps_folds, write_pairs
 from facemargin.data.open import open_verification
+from facemargin.errors import ConfigError
 from facemargin.quality.degradation_kinds import DegradedByKinds
 
 
@@ -34,6 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     own = parse(Arguments, "degrade", arguments)
     check_output(own.output)
     pairs = open_verification(own.pairs)
+    source = Path(pairs.images.name)
+    if own.output.exists() and source.exists() and own.output.samefile(source):
+        raise ConfigError(f"--output {own.output} is the set itself, which would be lost: name another file")
     images = DegradedByKinds(pairs.images, [kind.strip() for kind in own.kind.split(",")], own.strength, own.seed)
     if not keeps_folds(own.output, pairs):
         Console(stderr=True).print(

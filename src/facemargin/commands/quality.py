@@ -31,6 +31,8 @@ def main(arguments: Sequence[str]) -> int:
     own = parse(Arguments, "quality", arguments)
     if own.rows < 1:
         raise ConfigError(f"--rows is {own.rows}, expected at least 1")
+    if own.output is not None and own.output.suffix != ".csv":
+        raise ConfigError(f"--output is {own.output}, expected a name that ends in .csv")
     found = embed_images(own)
     console = Console()
     if own.output is not None:

@@ -84,8 +84,8 @@ def _require_enough(folds: list[list[IntArray]], per_kind: int, num_people: int)
         raise DataError(
             f"{num_people} people are too few for {2 * per_kind * len(folds)} pairs in {len(folds)} folds without a "
             f"person in common: a fold has {genuine} genuine and {impostor} impostor pairs, {per_kind} of each are "
-            f"wanted. At most {2 * min(genuine, impostor) * len(folds)} pairs can be made; or take fewer folds, or "
-            "images of more people"
+            f"wanted. At most {2 * min(genuine, impostor) * len(folds)} pairs can be made; or take "
+            f"{'fewer folds, or ' if len(folds) > 1 else ''}images of more people"
         )
 
 

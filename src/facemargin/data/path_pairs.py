@@ -55,5 +55,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                 if not all(chosen) or "\0" in "".join(chosen):
                     raise DataError(f"{path} line {reader.line_num}: expected `path1,path2`, found {row[:5]}")
                 yield chosen[0], chosen[1]
-    except (OSError, csv.Error, ValueError) as error:
+    except OSError as error:
+        raise DataError(f"{path} cannot be read as pairs: {error.strerror}; expected a .csv file") from error
+    except (csv.Error, ValueError) as error:
         raise DataError(f"{path} cannot be read as pairs: {error}") from error

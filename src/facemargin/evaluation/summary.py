@@ -59,7 +59,8 @@ def summarise(
 ) -> VerificationSummary:
     """Compute every metric that `pair_scores` allows.
 
-    `folds` (as in `verification_accuracy`) replaces the pair scores' own; without either there is no accuracy.
+    `folds` (as in `verification_accuracy`) replaces the pair scores' own. Without either there is no accuracy, and none
+    where the own folds are a single one: no other could choose its threshold.
     `discard_fmr` is the FMR that error versus discard starts at. `bootstrap` None leaves the intervals out, as does a
     set without identities. Raises what the metrics raise.
     """
@@ -72,7 +73,8 @@ def summarise(
             "bootstrap": bootstrap,
         }
     quality_a_K, quality_b_K = pair_scores.quality_a_K, pair_scores.quality_b_K
-    folds = pair_scores.folds_K if folds is None else folds
+    if folds is None and pair_scores.folds_K is not None and len(np.unique(pair_scores.folds_K)) > 1:
+        folds = pair_scores.folds_K
     accuracy = None if folds is None else verification_accuracy(scores_K, same_K, folds, grid, **identities)
     discard = None
     if quality_a_K is not None and quality_b_K is not None:

@@ -16,7 +16,9 @@ NOT_AVAILABLE = "–"
 def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
     """One column a system, one row a figure: accuracy, best balanced accuracy, TAR at each FAR with the impostors it
     accepts, EER, AUC, and the FNMR at the start and after discarding up to each limit. Intervals stand below."""
-    table = Table(caption="Ranges are bootstrap intervals by identity.")
+    table = Table()
+    if any(summary.balanced_accuracy.interval for summary in summaries):
+        table.caption = "Ranges are bootstrap intervals by identity."
     table.add_column("")
     for summary in summaries:
         pairs = f"{summary.genuine:,} + {summary.impostors:,} pairs"

@@ -107,7 +107,8 @@ class Calibration:
                 f"{path} cannot be read as a calibration: {error.strerror}; facemargin calibrate writes one"
             ) from error
         except (ValueError, TypeError, LookupError, AttributeError, OverflowError, RecursionError) as error:
-            raise DataError(f"{path} cannot be read as a calibration of facemargin: {error!r}") from error
+            problem = error if isinstance(error, ValueError) else repr(error)
+            raise DataError(f"{path} cannot be read as a calibration of facemargin: {problem}") from error
 
     def to_json(self) -> str:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"

@@ -52,7 +52,9 @@ class EmbeddingsFile:
     def _find(self, name: str) -> int:
         place = self._paths.find(name)
         if place is None:
-            raise DataError(f"{self.path} holds no embedding of {name}")
+            raise DataError(
+                f"{self.path} holds no embedding of {name}: none of its {len(self._norms_N):,} paths ends as this does"
+            )
         return place
 
 

@@ -138,8 +138,8 @@ class FaceJournal:
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise DataError(f"{self.path} is damaged, or no journal of faces ({error!r}): delete it") from error
         raise DataError(
-            f"{self.path} is of work with other settings ({_shown(theirs)}, not {_shown(settings)}); use those, name "
-            "another output, or delete it to begin anew"
+            f"{self.path} is of work with other settings ({_shown(theirs, settings)}, not {_shown(settings, theirs)}); "
+            "use those, name another output, or delete it to begin anew"
         )
 
 
@@ -147,10 +147,12 @@ def _line(content: dict[str, Any]) -> bytes:
     return json.dumps(content).encode() + b"\n"
 
 
-def _shown(settings: Any) -> str:
+def _shown(settings: Any, others: Any) -> str:
+    """The settings that the others have not, or have otherwise."""
     if not isinstance(settings, dict):
         return "none"
-    return ", ".join(f"{name} {value}" for name, value in settings.items())
+    known = others if isinstance(others, dict) else {}
+    return ", ".join(f"{n} {value}" for n, value in settings.items() if n not in known or known[n] != value) or "none"
 
 
 def _rounded(values: Any) -> Any:

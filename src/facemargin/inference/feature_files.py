@@ -35,6 +35,11 @@ def _header(shape: tuple[int, ...]) -> bytes:
     return buffer.getvalue()
 
 
+def _may_be_ours(name: str) -> bool:
+    """Whether a process that was killed before there was a manifest may have left this file; hidden files are left."""
+    return name in _NAMES or name.startswith(".")
+
+
 class FeatureFiles:
     """The files in `folder`, for features of `count` images, `size` values each, that depend on `key`.
 
@@ -51,6 +56,8 @@ class FeatureFiles:
         self._headers = [_header(shape) for shape in ((count, size), (count,), (count,))]
         if (folder / MANIFEST).exists():
             self._resume(self._manifest())
+        elif folder.is_dir() and (others := sorted(one.name for one in folder.iterdir() if not _may_be_ours(one.name))):
+            raise DataError(f"{folder} holds other things ({others[0]}), and no {MANIFEST}: name another folder")
 
     def __enter__(self) -> "FeatureFiles":
         try:

@@ -75,7 +75,7 @@ def _check_same_network(where: str, found: ModelInfo, wanted: ModelInfo) -> None
     theirs, ours = _network(found), _network(wanted)
     different = [
         f"--backbone.{name.replace('_', '-')} {theirs.get(name)} (the recipe has {ours.get(name)})"
-        for name in theirs | ours
+        for name in theirs  # what only another backbone's options have is dropped with its name
         if not _equal(theirs.get(name), ours.get(name))
     ]
     if different:

@@ -1,8 +1,9 @@
 """Text files of nothing but integers, of millions of lines: IJB's template pairs.
 
-Shapes: L lines, C columns, T numbers of one block of text, Y bytes of it.
+Shapes: L lines, C columns.
 """
 
+import io
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
@@ -18,6 +19,7 @@ LONGEST_NUMBER = 9
 """Digits: more would not fit into 32 bits."""
 
 _LONGEST_LINE = 4096  # bytes
+_PLAIN = b"0123456789 \t\r\n"
 
 
 def read_integer_table(path: Path, columns: int) -> NDArray[np.int32]:
@@ -28,9 +30,8 @@ def read_integer_table(path: Path, columns: int) -> NDArray[np.int32]:
     try:
         with path.open("rb") as file:
             for text in _whole_lines(file, path):
-                parts.append(
-                    _plain_numbers(text, columns) if _is_plain(text, columns) else _numbers(text, columns, path, line)
-                )
+                numbers = _plain_numbers(text, columns)
+                parts.append(_numbers(text, columns, path, line) if numbers is None else numbers)
                 line += text.count(b"\n")
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
@@ -54,27 +55,17 @@ def _whole_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
         yield rest + b"\n"
 
 
-def _is_plain(text: bytes, columns: int) -> bool:
-    """Whether every line has so many numbers with white space between them, and nothing else."""
-    bytes_Y = np.frombuffer(text, np.uint8)
-    digit_Y = bytes_Y - np.uint8(ord("0")) < 10
-    newline_L = np.flatnonzero(bytes_Y == ord("\n"))
-    start_T = np.flatnonzero(digit_Y & ~np.append(False, digit_Y[:-1]))
-    if len(start_T) != columns * len(newline_L):
-        return False
-    end_T = np.flatnonzero(digit_Y[:-1] & ~digit_Y[1:]) + 1
-    start_LC = start_T.reshape(-1, columns)
-    spaces = sum(text.count(space) for space in (b" ", b"\t", b"\r"))
-    return bool(
-        (start_LC[:, -1] < newline_L).all()
-        and (start_LC[1:, 0] > newline_L[:-1]).all()
-        and (end_T - start_T).max(initial=0) <= LONGEST_NUMBER
-        and np.count_nonzero(digit_Y) + len(newline_L) + spaces == len(text)
-    )
-
-
-def _plain_numbers(text: bytes, columns: int) -> NDArray[np.int32]:
-    return np.ascontiguousarray(np.fromstring(text.decode("ascii"), dtype=np.int32, sep=" ").reshape(-1, columns).T)
+def _plain_numbers(text: bytes, columns: int) -> NDArray[np.int32] | None:
+    """The numbers (C, L) of a text of digits and white space; None for any other text, or where lines differ."""
+    if text.translate(None, _PLAIN) or not text.strip():
+        return None
+    try:
+        table_LC = np.loadtxt(io.BytesIO(text), dtype=np.int32, comments=None, ndmin=2)
+    except (ValueError, OverflowError):
+        return None
+    if table_LC.shape[1] != columns or table_LC.max() >= 10**LONGEST_NUMBER:
+        return None
+    return np.ascontiguousarray(table_LC.T)
 
 
 def _numbers(text: bytes, columns: int, path: Path, first_line: int) -> NDArray[np.int32]:
