@@ -199,9 +199,7 @@ def text(folder: Path, fraction: float, part: str) -> None:
     steps: dict[str, float] = {}
     timed(steps, "ours", lambda: read_integer_table(path, 3))
     timed(steps, "loadtxt", lambda: np.loadtxt(short, dtype=np.int32))
-    print(
-        f"\ntext of {lines:,} pairs: {steps['ours']:.1f} s; np.loadtxt, by a fiftieth: {50 * steps['loadtxt']:.1f} s"
-    )
+    print(f"\ntext of {lines:,} pairs: {steps['ours']:.1f} s; np.loadtxt, by a fiftieth: {50 * steps['loadtxt']:.1f} s")
 
 
 def load_average() -> str:

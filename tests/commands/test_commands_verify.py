@@ -124,7 +124,7 @@ def test_a_list_of_pairs(command, trained_run, calibrated, tmp_path, calibrate):
         (["{run}", "{tmp}/a.jpg", "{tmp}/bad.png"], "bad.png: not an image"),
         (["{run}", "{tmp}/a.jpg", "{tmp}/a.jpg", "--output", "{tmp}/r.csv"], "--output goes with --pairs"),
         (["{run}", "{tmp}/a.jpg", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.csv"], "not both"),
-        (["{run}", "--pairs", "{tmp}/p.csv"], "--output is None"),
+        (["{run}", "--pairs", "{tmp}/p.csv"], "--output is missing, expected a name that ends in .csv"),
         (["{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.txt"], "ends in .csv"),
         (["{run}", "--pairs", "{tmp}/none.csv", "--output", "{tmp}/r.csv"], "none.csv cannot be read as pairs"),
         (["{run}", "--pairs", "{tmp}", "--output", "{tmp}/r.csv"], "Is a directory; expected a .csv file"),

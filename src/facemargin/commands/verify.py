@@ -78,7 +78,8 @@ def _check(own: Arguments) -> None:
     if own.pairs is not None and own.images:
         raise ConfigError("name two images or --pairs, not both")
     if own.pairs is not None and (own.output is None or own.output.suffix != ".csv"):
-        raise ConfigError(f"--output is {own.output}, expected a name that ends in .csv for the results of --pairs")
+        given = "missing" if own.output is None else str(own.output)
+        raise ConfigError(f"--output is {given}, expected a name that ends in .csv for the results of --pairs")
     if own.batch_size < 1:
         raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
 

