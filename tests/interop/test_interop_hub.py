@@ -97,3 +97,11 @@ def test_a_copy_of_a_repository_says_which_file(tmp_path):
     (tmp_path / "one").mkdir()
     torch.save({}, tmp_path / "one" / "backbone.pth")
     assert weights_file(tmp_path / "one") == tmp_path / "one" / "backbone.pth"
+
+
+def test_what_systems_leave_is_no_weights(tmp_path):
+    torch.save({}, tmp_path / "backbone.pth")
+    (tmp_path / "._backbone.pth").write_bytes(b"\0\5\26\7")
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "backbone.pth").write_bytes(b"x")
+    assert weights_file(tmp_path) == tmp_path / "backbone.pth"

@@ -1,6 +1,7 @@
 """Reading run folders: what may be missing, and how what is malformed is named."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -41,6 +42,20 @@ def test_the_model_comes_first_and_the_baselines_last_however_their_files_sort(t
         pair_scores(name).save(place / f"{file}.npz")
     systems = [system.system for system in load_run(tmp_path).evaluations[0].systems]
     assert systems == ["facemargin", "other", "zebra", "raw pixels", "PCA"]
+
+
+def test_what_systems_leave_is_no_result(tmp_path):
+    folder = write_run(tmp_path)
+    expected = load_run(folder)
+    for place in (folder / "evaluation" / "people", folder / "evaluation" / ".ipynb_checkpoints", folder / "protocols"):
+        place.mkdir(exist_ok=True)
+        (place / "._pca.npz").write_bytes(b"\0\5\26\7")
+        (place / "._x.json").write_bytes(b"\0\5\26\7")
+    shutil.copytree(folder / "evaluation" / "people", folder / "evaluation" / "@eaDir")
+    found = load_run(folder)
+    assert [one.dataset for one in found.evaluations] == [one.dataset for one in expected.evaluations]
+    assert [len(one.systems) for one in found.evaluations] == [len(one.systems) for one in expected.evaluations]
+    assert found.protocols == expected.protocols
 
 
 def test_faces_alone_make_an_evaluation(tmp_path):

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from facemargin.atomic import write_atomically
-from facemargin.data.folder import IMAGE_SUFFIXES
+from facemargin.data.listing import IMAGE_SUFFIXES
 from facemargin.data.source import RGBImage
 from facemargin.errors import DataError
 from facemargin.inference.face_journal import ImageFaces

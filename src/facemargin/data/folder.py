@@ -7,10 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from facemargin.data.decode import LARGEST_ENCODED, decode_image
+from facemargin.data.listing import IMAGE_SUFFIXES, entries, is_image_name
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
 from facemargin.errors import CorruptImageError, DataError
-
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm"})
 
 
 def read_image_file(path: Path) -> RGBImage:
@@ -62,7 +61,7 @@ class FolderImages(ImageFiles, LabelledImages):
         root = Path(root)
         if not root.is_dir():
             raise DataError(f"{root} is not a folder; expected one folder of images per person in it")
-        people = {person.name: _image_names(person) for person in sorted(root.iterdir()) if person.is_dir()}
+        people = {person.name: _image_names(person) for person in entries(root) if person.is_dir()}
         people = {person: names for person, names in people.items() if names}
         if not people:
             raise DataError(
@@ -78,4 +77,4 @@ class FolderImages(ImageFiles, LabelledImages):
 
 
 def _image_names(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+    return [path.name for path in entries(folder) if is_image_name(path.name)]

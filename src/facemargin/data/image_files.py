@@ -4,7 +4,8 @@ import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from facemargin.data.folder import IMAGE_SUFFIXES, read_image_file
+from facemargin.data.folder import read_image_file
+from facemargin.data.listing import IMAGE_SUFFIXES, entries, is_image_name
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
 
@@ -86,8 +87,8 @@ def _images_in(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
     real = folder.resolve()
     if real in above:
         return
-    for path in sorted(folder.iterdir()):
+    for path in entries(folder):
         if path.is_dir():
             yield from _images_in(path, above | {real})
-        elif path.suffix.lower() in IMAGE_SUFFIXES:
+        elif is_image_name(path.name):
             yield path

@@ -11,7 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from facemargin.data.folder import IMAGE_SUFFIXES, ImageFiles
+from facemargin.data.folder import ImageFiles
+from facemargin.data.listing import entries, is_image_name
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 
@@ -105,8 +106,8 @@ def _find_images(folder: Path, stems: list[str]) -> list[str]:
     found: dict[str, str] = {}
     for person in {stem.rpartition("/")[0] for stem in stems}:
         for file in _file_names(folder / person):
-            stem, _, suffix = file.rpartition(".")
-            if f".{suffix.lower()}" in IMAGE_SUFFIXES:
+            if is_image_name(file):
+                stem = file.rpartition(".")[0]
                 found.setdefault(f"{person}/{stem}", f"{person}/{file}")
     require_images(folder, len(stems), [f"{stem}.jpg" for stem in stems if stem not in found])
     return [found[stem] for stem in stems]
@@ -114,7 +115,7 @@ def _find_images(folder: Path, stems: list[str]) -> list[str]:
 
 def _file_names(folder: Path) -> list[str]:
     try:
-        return sorted(path.name for path in folder.iterdir())
+        return [path.name for path in entries(folder)]
     except (OSError, ValueError):  # ValueError: a name with a zero byte
         return []
 

@@ -5,6 +5,7 @@ import os
 from pathlib import Path
 
 from facemargin.data.adaface_memmap import DAT_FILE
+from facemargin.data.listing import entries
 from facemargin.data.pairs_list import PAIRS_LIST_NAMES
 from facemargin.data.shards import SHARD_SUFFIXES, shard_paths
 from facemargin.data.verification import VerificationSet
@@ -83,6 +84,6 @@ def _holds_pairs(folder: Path) -> bool:
 def _training_sets(root: Path) -> list[Path]:
     """Folders in `root` with a train.rec: InsightFace puts the .bin files beside it."""
     try:
-        return sorted(folder for folder in root.iterdir() if (folder / "train.rec").is_file())
+        return [folder for folder in entries(root) if (folder / "train.rec").is_file()]
     except OSError:
         return []

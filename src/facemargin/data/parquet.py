@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.block_images import BLOCK_BYTES, BLOCK_IMAGES, BlockImages, Encoded
 from facemargin.data.blocks import Blocks
+from facemargin.data.listing import is_system_name
 from facemargin.errors import ConfigError, CorruptImageError, DataError
 
 _LABEL_COLUMNS = ("label", "labels", "cls", "identity", "identity_id", "person", "id", "target")
@@ -121,11 +122,11 @@ def parquet_paths(location: str | Path) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        return sorted(
-            file for pattern in ("*.parquet", "data/*.parquet") for file in path.glob(pattern) if file.is_file()
-        )
+        found = [file for pattern in ("*.parquet", "data/*.parquet") for file in path.glob(pattern)]
+        return sorted(file for file in found if file.is_file() and not is_system_name(file.name))
     anchor = Path(path.anchor)
-    return sorted(anchor.glob(str(path.relative_to(anchor)))) if "*" in str(location) else []
+    named = anchor.glob(str(path.relative_to(anchor))) if "*" in str(location) else []
+    return sorted(file for file in named if not is_system_name(file.name))
 
 
 def _open(path: Path) -> Any:

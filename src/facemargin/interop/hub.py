@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from facemargin.data.listing import is_system_name
 from facemargin.errors import CheckpointError
 
 PREFIX = "hf:"
@@ -108,7 +109,11 @@ def _choose(names: list[str], where: str) -> str | None:
     for name in _PREFERRED:
         if name in names:
             return name
-    found = sorted(name for name in names if PurePosixPath(name).suffix in _SUFFIXES)
+    found = sorted(
+        name
+        for name in names
+        if PurePosixPath(name).suffix in _SUFFIXES and not any(map(is_system_name, PurePosixPath(name).parts))
+    )
     if len(found) > 1:
         raise CheckpointError(f"{where} holds several files that could be the weights: name one of {', '.join(found)}")
     return found[0] if found else None

@@ -12,6 +12,7 @@ import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facemargin.data.listing import entries
 from facemargin.errors import DataError
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.evaluation.result import PairScores
@@ -113,7 +114,7 @@ def _read_validation(path: Path) -> Validation:
 
 
 def _read_evaluations(folder: Path) -> list[DatasetEvaluation]:
-    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
+    folders = [path for path in entries(folder) if path.is_dir()] if folder.is_dir() else []
     evaluations = [_read_evaluation(path) for path in folders]
     return [evaluation for evaluation in evaluations if _shows_anything(evaluation)]
 
@@ -125,8 +126,8 @@ def _shows_anything(evaluation: DatasetEvaluation) -> bool:
 def _read_evaluation(folder: Path) -> DatasetEvaluation:
     faces, reconstructions, quality = (folder / name for name in (FACES_FILE, RECONSTRUCTIONS_FILE, QUALITY_FILE))
     systems: list[PairScores] = []
-    for path in sorted(folder.glob("*.npz")):
-        if path in (faces, reconstructions, quality):
+    for path in entries(folder):
+        if path.suffix != ".npz" or path in (faces, reconstructions, quality):
             continue
         scores = PairScores.load(path)
         if systems and scores.dataset != systems[0].dataset:

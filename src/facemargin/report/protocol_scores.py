@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facemargin.data.listing import entries
 from facemargin.errors import DataError
 
 PROTOCOLS_FOLDER = "protocols"
@@ -42,8 +43,8 @@ class ProtocolScores:
 
 def read_protocols(folder: Path) -> list[list[ProtocolScores]]:
     """The systems of every protocol in a run folder's `protocols`; DataError names a file that is malformed."""
-    folders = sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else []
-    protocols = [[_read(path) for path in sorted(one.glob("*.json"))] for one in folders]
+    folders = [path for path in entries(folder) if path.is_dir()] if folder.is_dir() else []
+    protocols = [[_read(path) for path in entries(one) if path.suffix == ".json"] for one in folders]
     return [systems for systems in protocols if systems]
 
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.listing import is_system_name
 from facemargin.data.writers.base import ImageWriter
 
 _UNSAFE = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
@@ -52,6 +53,8 @@ def folder_names(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     for number, name in enumerate(names):
         folder = _UNSAFE.sub("_", name.zfill(width))[:_LONGEST].strip(". ") or "_"
+        if is_system_name(folder):
+            folder += "_"
         if folder.casefold() in taken:
             folder = f"{folder}_{number}"
         while folder.casefold() in taken:

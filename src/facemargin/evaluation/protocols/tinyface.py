@@ -9,7 +9,7 @@ Cheng, Zhu and Gong, "Low-Resolution Face Recognition", ACCV 2018.
 
 from pathlib import Path
 
-from facemargin.data.folder import IMAGE_SUFFIXES
+from facemargin.data.listing import entries, is_image_name
 from facemargin.errors import DataError
 from facemargin.evaluation.protocols.identification import searches_of
 from facemargin.evaluation.protocols.mat_file import ids_of, names_of, read_mat
@@ -48,7 +48,7 @@ def mat_entries(path: Path, set_variable: str, ids_variable: str, folder: str) -
 def folder_entries(folder: Path) -> list[Entry]:
     """Everybody in a folder, as distractors; DataError where nobody is."""
     try:
-        names = sorted(path.name for path in folder.iterdir() if path.suffix.lower() in IMAGE_SUFFIXES)
+        names = [path.name for path in entries(folder) if is_image_name(path.name)]
     except OSError as error:
         raise DataError(f"{folder} cannot be read: {error.strerror}") from error
     if not names:
