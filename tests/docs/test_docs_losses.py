@@ -86,7 +86,7 @@ def test_the_cosines_taken_away_are_right():
 
 
 def test_every_fence_is_of_a_kind_that_is_run():
-    assert {language for language, _ in FENCES} == {"python", "sh"}
+    assert {language for language, _ in FENCES} == {"python", "sh", "text"}
 
 
 @pytest.mark.slow
