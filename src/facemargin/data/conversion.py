@@ -7,7 +7,6 @@ has been read back and is what was written. Shapes: N images that were written.
 import fcntl
 import hashlib
 import json
-import shutil
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -18,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.atomic import write_text_atomically
+from facemargin.atomic import remove_partial_files, write_text_atomically
 from facemargin.data.decode import decode_image
 from facemargin.data.image_kind import image_suffix
 from facemargin.data.open import open_images
@@ -36,6 +35,7 @@ Progress = Callable[[str], AbstractContextManager[Report]]
 _SECONDS_BETWEEN_COMMITS = 2.0
 _REPORT_EVERY = 32
 _JOURNAL = ".conversion"
+_JOURNAL_FILE = "journal.json"
 _ENTRY = np.dtype([("position", "<i8"), ("digest", "<u8", 2)])
 
 
@@ -55,21 +55,25 @@ def convert(source: LabelledImages, destination: Path, to: str, progress: Progre
     DataError, and leaves what is there, where the destination exists, cannot be written, or belongs to another
     conversion, and where reading it back gives anything else than was written.
     """
-    if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-        raise DataError(f"{destination} exists already; name another destination, or move it away")
     partial = destination.with_name(destination.name + ".partial")
     try:
+        if (destination / _JOURNAL).is_dir() and (finished := _tidied(destination, _task(source, to))):
+            return finished
+        if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
+            raise DataError(f"{destination} exists already; name another destination, or move it away")
         if partial.exists() and not (partial / _JOURNAL).is_dir() and any(partial.iterdir()):
             raise DataError(f"{partial} is in the way and not of a conversion; move it away")
         (partial / _JOURNAL).mkdir(parents=True, exist_ok=True)
         with _locked(partial):
+            remove_partial_files(partial)
             run = _Run(source, partial, to)
             with progress("converting") as report:
                 run.write(report)
             with progress("reading back") as report:
                 run.verify(report)
+            run.note_as_complete()
             partial.rename(destination)
-            shutil.rmtree(destination / _JOURNAL)
+            _remove_journal(destination)
     except (OSError, CheckpointError) as error:
         raise DataError(
             f"cannot write {destination}: {error}. What is good is kept in {partial}: mend that (if the disk is "
@@ -87,13 +91,7 @@ class _Run:
         by_person = to == "recordio" and source.blocks is None
         order = np.argsort(source.labels, kind="stable") if by_person else np.arange(len(source))
         self.order: NDArray[np.int64] = order
-        self.task = {
-            "to": to,
-            "images": len(source),
-            "source": source.describe(0),
-            "people": hashlib.sha256(repr(source.identity_names).encode(errors="surrogatepass")).hexdigest(),
-            "labels": hashlib.sha256(source.labels.astype("<i8").tobytes()).hexdigest(),
-        }
+        self.task = _task(source, to)
         journal = self._load_journal()
         self.corrupt: dict[int, str] = {int(key): text for key, text in journal["corrupt"].items()}
         self.num_before: int = journal["images"]
@@ -142,6 +140,12 @@ class _Run:
                 f"({len(written)} images) is not the same; delete it and try again, perhaps on another disk"
             )
 
+    def note_as_complete(self) -> None:
+        """Let the journal say that all is written and read back, for a process killed before it has removed it."""
+        path = self.partial / _JOURNAL / _JOURNAL_FILE
+        complete = {"images": len(self.entries_N), "corrupt": list(self.corrupt.values())}
+        write_text_atomically(path, json.dumps(json.loads(path.read_bytes()) | {"complete": complete}))
+
     def _checked(self, index: int) -> tuple[bytes, str]:
         """An image's bytes, which can be decoded, and their suffix; rare kinds become PNG, which loses nothing."""
         encoded = self.source.read_encoded(index)
@@ -160,10 +164,10 @@ class _Run:
         corrupt = {position: text for position, text in self.corrupt.items() if position < last}
         content = {"task": self.task, "images": count, "writer": state, "corrupt": corrupt}
         if count > self.num_before:
-            write_text_atomically(self.partial / _JOURNAL / "journal.json", json.dumps(content))
+            write_text_atomically(self.partial / _JOURNAL / _JOURNAL_FILE, json.dumps(content))
 
     def _load_journal(self) -> dict[str, Any]:
-        path = self.partial / _JOURNAL / "journal.json"
+        path = self.partial / _JOURNAL / _JOURNAL_FILE
         if not path.exists():
             empty = {"task": self.task, "images": 0, "writer": {}, "corrupt": {}}
             write_text_atomically(path, json.dumps(empty))
@@ -175,6 +179,37 @@ class _Run:
                 "its source has changed since; delete it, or name another destination"
             )
         return journal
+
+
+def _task(source: LabelledImages, to: str) -> dict[str, Any]:
+    """What tells a conversion from every other."""
+    return {
+        "to": to,
+        "images": len(source),
+        "source": source.describe(0),
+        "people": hashlib.sha256(repr(source.identity_names).encode(errors="surrogatepass")).hexdigest(),
+        "labels": hashlib.sha256(source.labels.astype("<i8").tobytes()).hexdigest(),
+    }
+
+
+def _tidied(destination: Path, task: dict[str, Any]) -> Conversion | None:
+    """What a conversion was that was killed when all but its journal was done, whose journal goes now; None where it is
+    not of this `task`."""
+    with _locked(destination):
+        path = destination / _JOURNAL / _JOURNAL_FILE
+        journal = json.loads(path.read_bytes()) if path.exists() else {}
+        _remove_journal(destination)
+    if journal.get("task") != task:
+        return None
+    return Conversion(journal["complete"]["images"], journal["complete"]["images"], journal["complete"]["corrupt"])
+
+
+def _remove_journal(folder: Path) -> None:
+    """Remove the journal, last of all the file that says what it is of."""
+    journal = folder / _JOURNAL
+    for path in sorted(journal.iterdir(), key=lambda path: path.name == _JOURNAL_FILE):
+        path.unlink()
+    journal.rmdir()
 
 
 def _digest(name: bytes, encoded: bytes) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """What all writers of data sets have in common. Shapes: N images."""
 
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.identity_names import one_line
+
+_NUMBER = re.compile(r"[0-9]+")
 
 
 class ImageWriter(ABC):
@@ -30,7 +33,8 @@ class ImageWriter(ABC):
 
     @abstractmethod
     def _resume(self, state: dict[str, Any]) -> None:
-        """Open the files, cut off after what `state` says; an empty state is the beginning."""
+        """Open the files, cut off after what `state` says, and remove those of a process that was killed which come
+        after it; an empty state is the beginning."""
 
     @abstractmethod
     def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
@@ -43,3 +47,14 @@ class ImageWriter(ABC):
     @abstractmethod
     def finish(self, labels_N: NDArray[np.int64]) -> None:
         """Complete the set of all images that were added, which have these labels."""
+
+
+def remove_from(paths: Iterable[Path], first: int) -> None:
+    """Remove the files among `paths` whose names hold the number `first` or a higher one.
+
+    What writes them anew may never reach those numbers: an image may have become unreadable, or files be cut elsewhere.
+    """
+    for path in list(paths):
+        number = _NUMBER.search(path.name)
+        if number and int(number[0]) >= first:
+            path.unlink()

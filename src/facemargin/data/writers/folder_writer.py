@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.listing import is_system_name
-from facemargin.data.writers.base import ImageWriter
+from facemargin.data.writers.base import ImageWriter, remove_from
 
 _UNSAFE = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
 _LONGEST = 100
@@ -26,12 +26,18 @@ class FolderWriter(ImageWriter):
 
     def _resume(self, state: dict[str, Any]) -> None:
         self._folders = folder_names(self.identity_names)
+        self._images = state.get("images", 0)
+        remove_from(self.folder.glob("[!.]*/*"), self._images)
+        for person in self.folder.glob("[!.]*"):
+            if person.is_dir() and not any(person.iterdir()):
+                person.rmdir()
 
     def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
         write_image(self.folder / self._folders[label] / f"{number:09d}{suffix}", encoded)
+        self._images = number + 1
 
     def commit(self) -> tuple[int | None, dict[str, Any]]:
-        return None, {}
+        return None, {"images": self._images}
 
     def finish(self, labels_N: NDArray[np.int64]) -> None:
         os.sync()  # one by one, many small files would take far longer

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from facemargin.data.identity_names import write_identity_names
 from facemargin.data.image_list import LIST_NAME
 from facemargin.data.writers.append_file import AppendFile
-from facemargin.data.writers.base import ImageWriter
+from facemargin.data.writers.base import ImageWriter, remove_from
 from facemargin.data.writers.folder_writer import write_image
 
 _IMAGES_IN_FOLDER = 10_000
@@ -20,15 +20,22 @@ class ListWriter(ImageWriter):
 
     def _resume(self, state: dict[str, Any]) -> None:
         self._list = AppendFile(self.folder / LIST_NAME, state.get("list", 0))
+        self._images = state.get("images", 0)
+        for folder in (self.folder / "images").glob("*"):
+            if folder.name.isdecimal() and int(folder.name) >= self._images // _IMAGES_IN_FOLDER:
+                remove_from(folder.iterdir(), self._images)
+                if not any(folder.iterdir()):
+                    folder.rmdir()
 
     def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
         name = f"images/{number // _IMAGES_IN_FOLDER:04d}/{number:09d}{suffix}"
         write_image(self.folder / name, encoded)
         self._list.write(f"{name}\t{label}\n".encode())
+        self._images = number + 1
 
     def commit(self) -> tuple[int | None, dict[str, Any]]:
         self._list.sync()
-        return None, {"list": self._list.size}
+        return None, {"list": self._list.size, "images": self._images}
 
     def finish(self, labels_N: NDArray[np.int64]) -> None:
         self._list.close()

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.parquet import import_parquet
-from facemargin.data.writers.base import ImageWriter
+from facemargin.data.writers.base import ImageWriter, remove_from
 
 FILE_IMAGES = 5_000
 FILE_BYTES = 1 << 28
@@ -27,6 +27,7 @@ class ParquetWriter(ImageWriter):
     def _resume(self, state: dict[str, Any]) -> None:
         self._parquet = import_parquet()
         self._files = state.get("files", 0)
+        remove_from(self.folder.glob("train-*"), self._files)
         self._written = state.get("images", 0)
         self._added = self._written
         self._rows: list[dict[str, Any]] = []

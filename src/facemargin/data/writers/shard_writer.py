@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.identity_names import write_identity_names
 from facemargin.data.writers.append_file import AppendFile
-from facemargin.data.writers.base import ImageWriter
+from facemargin.data.writers.base import ImageWriter, remove_from
 
 SHARD_IMAGES = 10_000
 SHARD_BYTES = 1 << 30
@@ -22,6 +22,7 @@ class ShardWriter(ImageWriter):
     def _resume(self, state: dict[str, Any]) -> None:
         self._number = state.get("shard", 0)
         self._images = state.get("images", 0)
+        remove_from(self.folder.glob("train-*"), self._number + 1)
         self._shard = self._open(state.get("size", 0))
 
     def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
@@ -42,7 +43,6 @@ class ShardWriter(ImageWriter):
         write_identity_names(self.folder, self.identity_names)
 
     def _open(self, size: int) -> AppendFile:
-        # A shard with a higher number, of a process that was killed, is cut to nothing when its turn comes.
         return AppendFile(self.folder / f"train-{self._number:06d}.tar", size)
 
     def _close(self) -> None:
