@@ -7,16 +7,23 @@ import math
 
 import cv2
 import numpy as np
+from resize_reference import reference_resize
 
 from facemargin.data.augmentation_config import PROBABILITIES, AugmentationConfig
 
-INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
+OPENCV = {
+    "nearest": cv2.INTER_NEAREST,
+    "bilinear": cv2.INTER_LINEAR,
+    "area": cv2.INTER_AREA,
+    "bicubic": cv2.INTER_CUBIC,
+    "lanczos": cv2.INTER_LANCZOS4,
+}
 
 
 def reference_augment(image: np.ndarray, config: AugmentationConfig, generator: np.random.Generator) -> np.ndarray:
-    draws = generator.random(9)
-    for name, draw in zip(PROBABILITIES, draws, strict=True):
-        if draw < getattr(config, name):
+    draws = dict(zip(PROBABILITIES, generator.random(9), strict=True))
+    for name in config.order:
+        if draws[name] < getattr(config, name):
             image = globals()[f"_{name}"](image, config, generator)
     return image
 
@@ -53,9 +60,27 @@ def _affine(image, config, generator):
     centre = (width - 1) / 2, (height - 1) / 2
     matrix = cv2.getRotationMatrix2D(centre, rotation, generator.uniform(*config.scale))
     matrix = matrix @ np.array([[1, shear, -shear * centre[1]], [0, 1, 0], [0, 0, 1]])
-    matrix[:, 2] += shift_x * width, shift_y * height
+    shift = shift_x * width, shift_y * height
+    matrix[:, 2] += [round(one) for one in shift] if config.whole_pixel_shifts else shift
+    if config.affine_interpolation == "nearest":
+        return _nearest(image, matrix, config.border)
     border = {"repeat": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}[config.border]
     return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border)
+
+
+def _nearest(image, matrix, border):
+    """Pixel by pixel: from the place that the inverse sends it to."""
+    height, width = image.shape[:2]
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))
+    moved = np.zeros_like(image)
+    for y in range(height):
+        for x in range(width):
+            column, row, _ = (round(float(one)) for one in inverse @ (x, y, 1))
+            if border == "repeat":
+                column, row = min(max(column, 0), width - 1), min(max(row, 0), height - 1)
+            if 0 <= column < width and 0 <= row < height:
+                moved[y, x] = image[row, column]
+    return moved
 
 
 def _grayscale(image, config, generator):
@@ -85,9 +110,19 @@ def _erasing(image, config, generator):
 def _low_resolution(image, config, generator):
     height, width = image.shape[:2]
     factor = generator.uniform(*config.low_resolution_side)
-    shrink, enlarge = generator.choice(INTERPOLATIONS, size=2)
-    size = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(cv2.resize(image, size, interpolation=int(shrink)), (width, height), interpolation=int(enlarge))
+    names = config.low_resolution_interpolations
+    if config.low_resolution_draws == "once":
+        shrink = enlarge = generator.choice(names)
+    else:
+        shrink, enlarge = generator.choice(names, size=2)
+    small = _resize(image, max(1, round(height * factor)), max(1, round(width * factor)), shrink)
+    return _resize(small, height, width, enlarge)
+
+
+def _resize(image, height, width, name):
+    if name in OPENCV:
+        return cv2.resize(image, (width, height), interpolation=OPENCV[name])
+    return reference_resize(image, height, width, name)
 
 
 def _crop(image, config, generator):

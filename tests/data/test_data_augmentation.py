@@ -1,7 +1,8 @@
 """The augmentations: invariants, probabilities, ranges, and draws that depend on (seed, epoch, index) alone."""
 
 import math
-from dataclasses import fields, replace
+from dataclasses import replace
+from typing import get_type_hints
 
 import numpy as np
 import pytest
@@ -238,12 +239,60 @@ def test_probabilities_outside_0_to_1_are_refused_by_name(name, value):
 
 
 @pytest.mark.parametrize(
-    "name", [field.name for field in fields(AugmentationConfig) if isinstance(field.default, tuple)]
+    "name", [name for name, hint in get_type_hints(AugmentationConfig).items() if hint == tuple[float, float]]
 )
 @pytest.mark.parametrize("value", [(0.5, 0.2), (-0.1, 0.2), (float("nan"), 1.0)])
 def test_ranges_that_do_not_ascend_are_refused_by_name(name, value):
     with pytest.raises(ConfigError, match=f"augmentation {name} is"):
         AugmentationConfig(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"order": ("flip", "crops")}, "order: unknown name 'crops'; did you mean 'crop'"),
+        ({"order": ("crop", "flip", "crop")}, "order names crop 2 times, expected once"),
+        ({"order": ("crop",), "crop": 0.2, "flip": 0.5}, "order leaves out flip, whose probability is 0.5"),
+        (
+            {"low_resolution_interpolations": ("bilinaer",)},
+            "low_resolution_interpolations: unknown name 'bilinaer'; did you mean 'bilinear'",
+        ),
+        (
+            {"low_resolution_interpolations": ()},
+            "low_resolution_interpolations is empty, expected one or more of nearest",
+        ),
+        ({"low_resolution_draws": "twice"}, r"low_resolution_draws is 'twice', expected one of \('each_way', 'once'\)"),
+        ({"affine_interpolation": "cubic"}, "affine_interpolation is 'cubic', expected one of"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(fields, message):
+    with pytest.raises(ConfigError, match=f"augmentation {message}"):
+        AugmentationConfig(**fields)
+
+
+def test_the_order_is_that_of_the_recipe():
+    config = AugmentationConfig(crop=1.0, flip=1.0, order=("crop", "flip"), crop_area=(0.3, 0.4))
+    for index in range(20):
+        kept_first = augment(IMAGE, config, sample_generator(3, 0, index))
+        alone = augment(IMAGE, replace(config, flip=0.0), sample_generator(3, 0, index))
+        np.testing.assert_array_equal(kept_first, alone[:, ::-1])
+    late = replace(config, order=("flip", "crop"))
+    both = [(augment(IMAGE, one, sample_generator(3, 0, 5)) > 0).any(axis=(0, 2)) for one in (config, late)]
+    assert not np.array_equal(*both)  # the rectangle moves with the mirror, or stays in its place
+
+
+def test_whole_pixel_shifts_move_pixels_as_they_are():
+    config = only(
+        "affine",
+        rotation=0.0,
+        scale=(1.0, 1.0),
+        translation=0.1,
+        whole_pixel_shifts=True,
+        affine_interpolation="nearest",
+    )
+    shifts = np.array([bright_centre(image) for image in drawn(dot(30, 30), config)]) - 30
+    assert set(np.unique(shifts)) == set(range(-6, 7))
+    assert all(set(np.unique(image)) <= {0, 255} for image in drawn(dot(30, 30), config))
 
 
 def test_negative_spreads_are_refused():

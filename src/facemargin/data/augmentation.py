@@ -74,10 +74,11 @@ def draw_augmentation(height: int, width: int, config: AugmentationConfig, gener
     if "noise" in drawn:
         # Last, so that the others stay what they are.
         drawn["noise"] = replace(drawn["noise"], seed=int(generator.integers(_SEEDS)))
-    return AugmentationDraws(**drawn)
+    return AugmentationDraws(**drawn, order=config.order)
 
 
 def _happening(config: AugmentationConfig, generator: Generator) -> list[str]:
     """The augmentations that happen, in the order of their application."""
     draws = generator.random(len(PROBABILITIES))
-    return [name for name, draw in zip(PROBABILITIES, draws, strict=True) if draw < getattr(config, name)]
+    happens = {name: draw < getattr(config, name) for name, draw in zip(PROBABILITIES, draws, strict=True)}
+    return [name for name in config.order if happens[name]]

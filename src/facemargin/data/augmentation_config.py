@@ -1,21 +1,35 @@
 """What training does to an image at random: a probability and ranges per augmentation, as fields of a recipe."""
 
-from dataclasses import dataclass, fields
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from facemargin.errors import ConfigError
+from facemargin.registry import unknown_name
 
-_BORDERS = ("black", "repeat")
-_FILLS = ("black", "grey")
+Step = Literal["flip", "color_jitter", "affine", "grayscale", "blur", "noise", "erasing", "low_resolution", "crop"]
+
+Interpolation = Literal[
+    "nearest", "bilinear", "area", "bicubic", "lanczos",
+    "nearest_exact", "bilinear_antialiased", "bicubic_antialiased",
+]  # fmt: skip
+"""See interpolation.py."""
+
+PROBABILITIES: tuple[Step, ...] = get_args(Step)
+"""The fields that are probabilities, one an augmentation; by default, augmentations are applied in this order."""
 
 
 @dataclass(frozen=True)
 class AugmentationConfig:
     """Every augmentation is off until its probability is set; the ranges start at FunFace's (arXiv 2604.26598).
 
-    Lengths are fractions of the image, so that one recipe means the same at every image size. The order is that of
-    the fields, after FunFace's. Raises ConfigError for a probability outside 0..1 or a range that is not ascending.
+    Lengths are fractions of the image, so that one recipe means the same at every image size. Raises ConfigError for
+    a probability outside 0..1, a range that is not ascending, a name that does not exist, and an order that names an
+    augmentation twice or leaves out one that is on.
     """
+
+    order: tuple[Step, ...] = PROBABILITIES
+    """The augmentations in the order of their application; those that are off may be left out. The default is
+    FunFace's; AdaFace's is crop, low_resolution, color_jitter, flip."""
 
     flip: float = 0.0
     """Probability of mirroring left to right."""
@@ -23,9 +37,11 @@ class AugmentationConfig:
     color_jitter: float = 0.0
     """Probability of changing brightness, contrast, saturation and hue, in random order."""
     brightness: float = 0.6
-    """The brightness is multiplied by a factor drawn from 1 ± this; so are contrast and saturation by theirs."""
+    """The brightness is multiplied by a factor drawn from 1 ± this."""
     contrast: float = 0.4
+    """Colours move away from the mean grey, or towards it, by a factor drawn from 1 ± this."""
     saturation: float = 0.4
+    """Colours move away from their own grey, or towards it, by a factor drawn from 1 ± this."""
     hue: float = 0.01
     """The hue turns by ± this fraction of the colour circle."""
 
@@ -35,11 +51,17 @@ class AugmentationConfig:
     """The angle is drawn from ± this many degrees."""
     translation: float = 0.05
     """Largest shift in each direction, as a fraction of the side."""
+    whole_pixel_shifts: bool = False
+    """Shifts are rounded to whole pixels, as in FunFace's code."""
     scale: tuple[float, float] = (0.98, 1.02)
+    """The image is enlarged by a factor drawn from this range."""
     shear: float = 0.0
     """Rows slide sideways by up to ± this much per row (not in FunFace or AdaFace)."""
     border: Literal["black", "repeat"] = "black"
     """What comes in from outside: black, or the edge's pixels again."""
+    affine_interpolation: Literal["bilinear", "nearest"] = "bilinear"
+    """What a pixel becomes that comes from between pixels: their mixture, or the nearest of them, as in FunFace's
+    code."""
 
     grayscale: float = 0.0
     """Probability of removing the colour."""
@@ -62,41 +84,58 @@ class AugmentationConfig:
     """What hides it: black, as in FunFace, or a grey drawn at random, which leaves dark hair its meaning."""
 
     low_resolution: float = 0.0
-    """Probability of shrinking the image and enlarging it again, with interpolations drawn at random."""
+    """Probability of shrinking the image and enlarging it again."""
     low_resolution_side: tuple[float, float] = (16 / 112, 64 / 112)
-    """The small image's side as a fraction: FunFace's 16 to 64 of 112 pixels; AdaFace's is (0.2, 1)."""
+    """The small image's side as a fraction of the large one's, rounded to whole pixels: 16 to 64 of 112 pixels, or
+    AdaFace's (0.2, 1)."""
+    low_resolution_interpolations: tuple[Interpolation, ...] = ("nearest", "bilinear", "area", "bicubic", "lanczos")
+    """The interpolations to draw from, evenly: one that is named twice is twice as likely. The default is AdaFace's."""
+    low_resolution_draws: Literal["each_way", "once"] = "each_way"
+    """Whether shrinking and enlarging draw an interpolation each, as in AdaFace, or one for both, as in FunFace."""
 
     crop: float = 0.0
     """Probability of blackening all but a rectangle, which stays in its place."""
     crop_area: tuple[float, float] = (0.5, 1.0)
     """The rectangle's share of the image; AdaFace's is (0.2, 1)."""
     crop_aspect: tuple[float, float] = (3 / 4, 4 / 3)
+    """The rectangle's width over its height."""
 
     def __post_init__(self) -> None:
-        for name in PROBABILITIES:
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected a probability from 0 to 1")
-        for name in (
-            "contrast",
-            "saturation",
-            "brightness",
-            "hue",
-            "rotation",
-            "translation",
-            "shear",
-        ):
+        for probability in PROBABILITIES:
+            value = getattr(self, probability)
+            if not 0 <= value <= 1:
+                raise ConfigError(f"augmentation {probability} is {value}, expected a probability from 0 to 1")
+        for name in ("contrast", "saturation", "brightness", "hue", "rotation", "translation", "shear"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected 0 or more")
-        for name, choices in (("border", _BORDERS), ("erasing_fill", _FILLS)):
-            if getattr(self, name) not in choices:
-                raise ConfigError(f"augmentation {name} is {getattr(self, name)!r}, expected one of {choices}")
-        for name in (field.name for field in fields(self) if isinstance(field.default, tuple)):
-            low, high = getattr(self, name)
-            if not 0 < low <= high:
-                raise ConfigError(f"augmentation {name} is ({low}, {high}), expected 0 < low <= high")
+        for name, hint in get_type_hints(AugmentationConfig).items():
+            _check(name, hint, getattr(self, name))
+        self._check_order()
+
+    def _check_order(self) -> None:
+        for name in PROBABILITIES:
+            times, probability = self.order.count(name), getattr(self, name)
+            if times > 1:
+                raise ConfigError(f"augmentation order names {name} {times} times, expected once")
+            if probability > 0 and not times:
+                raise ConfigError(
+                    f"augmentation order leaves out {name}, whose probability is {probability}: "
+                    f"put {name} into its place in the order, or set its probability to 0"
+                )
 
 
-PROBABILITIES = (
-    "flip", "color_jitter", "affine", "grayscale", "blur", "noise", "erasing", "low_resolution", "crop",
-)  # fmt: skip
-"""The fields that are probabilities, in the order in which the augmentations are applied."""
+def _check(name: str, hint: Any, value: Any) -> None:
+    """The names and ranges of a field, by its type."""
+    if get_origin(hint) is Literal and value not in get_args(hint):
+        raise ConfigError(f"augmentation {name} is {value!r}, expected one of {get_args(hint)}")
+    if hint == tuple[float, float]:
+        low, high = value
+        if not 0 < low <= high:
+            raise ConfigError(f"augmentation {name} is ({low}, {high}), expected 0 < low <= high")
+    elif get_origin(hint) is tuple:
+        known = list(get_args(get_args(hint)[0]))
+        if not value and name != "order":
+            raise ConfigError(f"augmentation {name} is empty, expected one or more of {', '.join(known)}")
+        for one in value:
+            if one not in known:
+                raise ConfigError(f"augmentation {name}: {unknown_name('name', str(one), known)}")

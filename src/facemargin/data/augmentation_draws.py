@@ -7,6 +7,8 @@ applies them. Lengths are in pixels of the image they were drawn for.
 from dataclasses import dataclass
 from typing import Literal
 
+from facemargin.data.augmentation_config import PROBABILITIES, Interpolation, Step
+
 
 @dataclass(frozen=True)
 class Rectangle:
@@ -38,6 +40,7 @@ class Affine:
 
     matrix: tuple[float, ...]
     border: Literal["black", "repeat"]
+    interpolation: Literal["bilinear", "nearest"] = "bilinear"
 
 
 @dataclass(frozen=True)
@@ -62,17 +65,17 @@ class Erasing:
 
 @dataclass(frozen=True)
 class LowResolution:
-    """Shrunk to `height` × `width` and enlarged again, each with an interpolation by OpenCV's number."""
+    """Shrunk to `height` × `width` and enlarged again, each with an interpolation."""
 
     height: int
     width: int
-    shrink: int
-    enlarge: int
+    shrink: Interpolation
+    enlarge: Interpolation
 
 
 @dataclass(frozen=True)
 class AugmentationDraws:
-    """One sample's draws, a field per augmentation; False and None: it does not happen.
+    """One sample's draws, a field per augmentation, applied in `order`; False and None: it does not happen.
 
     `blur` is the standard deviation, `crop` the rectangle that stays.
     """
@@ -86,3 +89,4 @@ class AugmentationDraws:
     erasing: Erasing | None = None
     low_resolution: LowResolution | None = None
     crop: Rectangle | None = None
+    order: tuple[Step, ...] = PROBABILITIES

@@ -7,14 +7,14 @@ What samples differ in is a tensor or a mask; nothing waits for the device.
 Shapes: B images, G of them that an augmentation happens to, C colours, H × W pixels.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import zip_longest
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from facemargin.data import batched_geometric, batched_photometric, batched_resampling
-from facemargin.data.augmentation_config import PROBABILITIES
 from facemargin.data.augmentation_draws import AugmentationDraws
 from facemargin.data.transfer import on_device
 from facemargin.errors import ConfigError
@@ -44,10 +44,17 @@ def augment_batch(images_BCHW: Tensor, draws: Sequence[AugmentationDraws]) -> Te
     if len(images_BCHW) != len(draws):
         raise ConfigError(f"augment_batch got {len(images_BCHW)} images and {len(draws)} draws, expected one for each")
     augmented_BCHW = images_BCHW.clone(memory_format=torch.contiguous_format)
-    for name in PROBABILITIES:
-        happening = {position: draw for position, one in enumerate(draws) if (draw := getattr(one, name))}
-        if happening:
-            positions_G = on_device(list(happening), torch.int64, images_BCHW.device)
-            changed_GCHW = _APPLY[name](augmented_BCHW[positions_G], list(happening.values()))
-            augmented_BCHW[positions_G] = changed_GCHW
+    for name, happening in _rounds(draws):
+        positions_G = on_device(list(happening), torch.int64, images_BCHW.device)
+        augmented_BCHW[positions_G] = _APPLY[name](augmented_BCHW[positions_G], list(happening.values()))
     return augmented_BCHW
+
+
+def _rounds(draws: Sequence[AugmentationDraws]) -> Iterator[tuple[str, dict[int, Any]]]:
+    """One augmentation after the other, each with the positions of the images that it happens to and their draws."""
+    for names in zip_longest(*(one.order for one in draws)):
+        for name in dict.fromkeys(names):
+            at_its_turn = (position for position, its_name in enumerate(names) if its_name == name is not None)
+            happening = {position: draw for position in at_its_turn if (draw := getattr(draws[position], name))}
+            if happening:
+                yield name, happening

@@ -1,6 +1,6 @@
 """Augmentations that move or hide pixels, for a batch of images with a draw each.
 
-Shapes: G images, C colours, H × W pixels; images are uint8.
+Shapes: G images, P of them, C colours, H × W pixels; images are uint8.
 """
 
 from collections.abc import Sequence
@@ -21,7 +21,7 @@ def flip(images_GCHW: Tensor, happens: Sequence[bool]) -> Tensor:
 
 
 def affine(images_GCHW: Tensor, draws: Sequence[Affine]) -> Tensor:
-    """Every pixel moved by its image's matrix; bilinear."""
+    """Every pixel moved by its image's matrix."""
     height, width = images_GCHW.shape[2:]
     device = images_GCHW.device
     # Which place of the image a pixel of the result comes from: the inverse, on the host in float64.
@@ -35,8 +35,15 @@ def affine(images_GCHW: Tensor, draws: Sequence[Affine]) -> Tensor:
     left, right, top, bottom = on_device(reach, torch.float32, device)[:, :, None, None].unbind(1)
     x_GHW, y_GHW = x_GHW.clamp(left, right), y_GHW.clamp(top, bottom)
     grid_GHW2 = torch.stack([(2 * x_GHW + 1) / width - 1, (2 * y_GHW + 1) / height - 1], dim=3)
-    moved_GCHW = F.grid_sample(images_GCHW.float(), grid_GHW2, mode="bilinear", align_corners=False)
-    return to_grey_values(moved_GCHW)
+    moved_GCHW = torch.empty_like(images_GCHW)
+    for mode in ("bilinear", "nearest"):
+        chosen = [position for position, draw in enumerate(draws) if draw.interpolation == mode]
+        if chosen:
+            positions_P = on_device(chosen, torch.int64, device)
+            images_PCHW, grid_PHW2 = images_GCHW[positions_P].float(), grid_GHW2[positions_P]
+            moved_PCHW = F.grid_sample(images_PCHW, grid_PHW2, mode=mode, align_corners=False)
+            moved_GCHW[positions_P] = to_grey_values(moved_PCHW)
+    return moved_GCHW
 
 
 def erasing(images_GCHW: Tensor, draws: Sequence[Erasing]) -> Tensor:

@@ -7,14 +7,15 @@ two other dimensions. Images are uint8.
 from collections.abc import Sequence
 from functools import lru_cache
 
-import cv2
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facemargin.data.augmentation_config import Interpolation
 from facemargin.data.augmentation_draws import LowResolution
 from facemargin.data.batched_photometric import to_grey_values
+from facemargin.data.interpolation import resize_weights
 from facemargin.data.transfer import on_device
 
 Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
@@ -61,14 +62,14 @@ def low_resolution(images_GCHW: Tensor, draws: Sequence[LowResolution]) -> Tenso
 
 
 @lru_cache(maxsize=4096)
-def resize_taps(size: int, new_size: int, interpolation: int) -> Taps:
-    """How cv2.resize takes `size` lines to `new_size`: resizing is linear, so that its answers to single lines tell."""
-    response_SN = cv2.resize(np.eye(size, dtype=np.float32), (size, new_size), interpolation=interpolation)
-    used_SN = np.abs(response_SN) > _NO_WEIGHT
+def resize_taps(size: int, new_size: int, interpolation: Interpolation) -> Taps:
+    """How `interpolation` takes `size` lines to `new_size`."""
+    weights_SN = resize_weights(size, new_size, interpolation)
+    used_SN = np.abs(weights_SN) > _NO_WEIGHT
     taps = int(used_SN.sum(axis=1).max())
     # The lines with a weight first, in their order.
     lines_SK = np.argsort(~used_SN, axis=1, kind="stable")[:, :taps]
-    return lines_SK, np.take_along_axis(np.where(used_SN, response_SN, 0), lines_SK, axis=1)
+    return lines_SK, np.take_along_axis(np.where(used_SN, weights_SN, 0), lines_SK, axis=1)
 
 
 def _resized(images_GCHW: Tensor, vertical: Sequence[Taps], horizontal: Sequence[Taps]) -> Tensor:

@@ -32,16 +32,18 @@ def draw_affine(shape: tuple[int, int], config: AugmentationConfig, generator: G
     matrix = cv2.getRotationMatrix2D(centre, rotation, generator.uniform(*config.scale))
     shear_about_centre = np.array([[1, shear, -shear * centre[1]], [0, 1, 0], [0, 0, 1]])
     matrix = matrix @ shear_about_centre
-    matrix[:, 2] += shift_x * width, shift_y * height
-    return Affine(tuple(matrix.ravel().tolist()), config.border)
+    shift = np.array([shift_x * width, shift_y * height])
+    matrix[:, 2] += np.rint(shift) if config.whole_pixel_shifts else shift
+    return Affine(tuple(matrix.ravel().tolist()), config.border, config.affine_interpolation)
 
 
 def affine(image: RGBImage, draw: Affine) -> RGBImage:
-    """Every pixel moved by the matrix; bilinear."""
+    """Every pixel moved by the matrix."""
     height, width = image.shape[:2]
+    flags = cv2.INTER_NEAREST if draw.interpolation == "nearest" else cv2.INTER_LINEAR
     matrix = np.array(draw.matrix).reshape(2, 3)
     border = cv2.BORDER_REPLICATE if draw.border == "repeat" else cv2.BORDER_CONSTANT
-    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderMode=border, borderValue=_BLACK)
+    return cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=border, borderValue=_BLACK)
 
 
 def draw_erasing(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Erasing:

@@ -9,13 +9,13 @@ from numpy.random import Generator
 
 from facemargin.data.augmentation_config import AugmentationConfig
 from facemargin.data.augmentation_draws import ColorJitter, LowResolution, Noise
+from facemargin.data.interpolation import resize
 from facemargin.data.source import RGBImage
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 """The numbers of the colour jitter's steps in its drawn order."""
 MID_GREY = 127.5
 _GREY_VALUES = np.arange(256, dtype=np.float64)
-_INTERPOLATIONS = (cv2.INTER_NEAREST, cv2.INTER_LINEAR, cv2.INTER_AREA, cv2.INTER_CUBIC, cv2.INTER_LANCZOS4)
 
 
 def draw_color_jitter(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> ColorJitter:
@@ -83,16 +83,18 @@ def noise(image: RGBImage, draw: Noise, pixels: RGBImage) -> RGBImage:
 def draw_low_resolution(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> LowResolution:
     """The small size and the two interpolations."""
     factor = generator.uniform(*config.low_resolution_side)
-    shrink, enlarge = generator.choice(_INTERPOLATIONS, size=2).tolist()
+    names = config.low_resolution_interpolations
+    once = config.low_resolution_draws == "once"
+    drawn = generator.integers(len(names), size=1 if once else 2).tolist()
     height, width = (max(1, round(side * factor)) for side in shape)
-    return LowResolution(height, width, shrink, enlarge)
+    return LowResolution(height, width, shrink=names[drawn[0]], enlarge=names[drawn[-1]])
 
 
 def low_resolution(image: RGBImage, draw: LowResolution) -> RGBImage:
     """Shrunk and enlarged again."""
     height, width = image.shape[:2]
-    small = cv2.resize(image, (draw.width, draw.height), interpolation=draw.shrink)
-    return cv2.resize(small, (width, height), interpolation=draw.enlarge)
+    small = resize(image, draw.height, draw.width, draw.shrink)
+    return resize(small, height, width, draw.enlarge)
 
 
 def _grey(image: RGBImage) -> RGBImage:

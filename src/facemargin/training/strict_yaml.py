@@ -3,6 +3,7 @@
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -79,7 +80,9 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
         if value not in arguments:
-            raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}")
+            nearest = get_close_matches(str(value), [one for one in arguments if isinstance(one, str)], n=1)
+            hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
+            raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}{hint}")
         return value
     if origin in (Union, types.UnionType):
         if value is None and type(None) in arguments:
