@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.plain_numbers import is_digits
+
 FILE_NAME = "identities.txt"
 
 logger = logging.getLogger(__name__)
@@ -21,12 +23,14 @@ def numbered_identities(numbers_N: NDArray[np.int64], folder: Path) -> tuple[NDA
     path = folder / FILE_NAME
     if not path.is_file():
         return labels_N, [str(number) for number in numbers], False
-    names = path.read_bytes().decode("utf-8", errors="surrogateescape").split("\n")
+    names = path.read_bytes().decode("utf-8-sig", errors="surrogateescape").split("\n")
+    if all(name.endswith("\r") for name in names[:-1]):  # written under Windows
+        names = [name.removesuffix("\r") for name in names]
     if len(numbers) and numbers[-1] >= len(names) - 1:
         logger.warning("%s names %d identities, but number %d occurs: ignored", path, len(names) - 1, numbers[-1])
         return labels_N, [str(number) for number in numbers], False
     found = [names[number] for number in numbers]
-    return labels_N, found, not all(name.isdecimal() for name in found)
+    return labels_N, found, not all(map(is_digits, found))
 
 
 def write_identity_names(folder: Path, names: Sequence[str]) -> None:

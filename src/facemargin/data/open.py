@@ -45,7 +45,7 @@ def open_images(location: str | Path, root: str | Path | None = None) -> Labelle
         return RecordIOImages(path)
     if path.suffix == ".parquet":
         return ParquetImages([path], name)
-    if path.is_file() and path.suffix in LIST_SUFFIXES:
+    if path.is_file() and path.suffix.lower() in LIST_SUFFIXES:
         return ListedImages(path, root)
     if (path / LIST_NAME).is_file():
         return ListedImages(path / LIST_NAME, root)
@@ -58,7 +58,7 @@ def open_images(location: str | Path, root: str | Path | None = None) -> Labelle
     raise DataError(
         f"{path} holds no labelled images that can be read; understood are: orl, orl:1-30, a folder with train.rec, "
         "a .rec file, .tar or .tar.gz shards (a folder of them, train-{000..012}.tar), .parquet files (a folder of "
-        "them, data/train-*.parquet), an image list (.txt, .lst, .tsv), a folder of one folder per person"
+        "them, data/train-*.parquet), an image list (.txt, .lst, .tsv, .csv), a folder of one folder per person"
     )
 
 

@@ -55,13 +55,15 @@ class LabelledImages(ImageSource):
 
     `labels` (N,) int64 in 0..num_identities-1; `identity_names[label]` is the person's name. Some formats store
     numbers only: `has_names` is then False and equal names in two sets mean nothing. `blocks` are the images that lie
-    together where single ones are slow to get at, None where each is read on its own.
+    together where single ones are slow to get at, None where each is read on its own. Images of people unknown, whose
+    label is −1, are not among them: `num_unlabelled` counts those that were left out.
     """
 
     labels: NDArray[np.int64]
     identity_names: list[str]
     has_names: bool = True
     blocks: Blocks | None = None
+    num_unlabelled: int = 0
 
     @property
     def num_identities(self) -> int:
