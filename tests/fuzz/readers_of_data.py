@@ -206,6 +206,18 @@ READERS = [
         read_images,
         ("*.txt",),
     ),
+    Reader(
+        "list with headings, commas and quotes",
+        write_list(["# faces", "id,label,path", *(f'{k},"Lee, {k // 2}","{path}"' for k, path in enumerate(PATHS))]),
+        read_images,
+        ("*.txt",),
+    ),
+    Reader(
+        "list of labels before paths",
+        write_list([f"{k // 2 - 1} {path}" for k, path in enumerate(PATHS)]),
+        read_images,
+        ("*.txt",),
+    ),
     Reader("list of paths", write_list(PATHS), read_named, ("*.txt",)),
     *(
         Reader(f"folder of {kind}", write_kinds(kind), read_images)
