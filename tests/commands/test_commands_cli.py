@@ -14,7 +14,12 @@ def test_help_names_every_verb(command):
         code, out, err = command(option)
         assert code == 0 and err == ""
         for verb, what in cli.VERBS.items():
-            assert verb in out and what in out
+            assert f"  {verb} " in out and what in " ".join(out.split())
+
+
+def test_help_fits_the_terminal(command, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, command("--help")[1].splitlines())) <= 80
 
 
 def test_without_a_verb_the_usage_is_an_error(command):
@@ -100,3 +105,5 @@ def test_as_a_program():
 
 def test_every_public_name_is_there():
     assert [name for name in facemargin.__all__ if not hasattr(facemargin, name)] == []
+    assert set(facemargin.__all__) == set(dir(facemargin))
+    assert not hasattr(facemargin, "laod")

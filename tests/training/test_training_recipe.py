@@ -11,12 +11,11 @@ from facemargin.inference.recogniser import create_recogniser
 from facemargin.margins import list_margins, margin_class
 from facemargin.training.recipe import (
     build_head,
-    list_recipes,
     load_recipe,
     model_info,
     recipe_from_mapping,
-    recipe_path,
 )
+from facemargin.training.recipe_files import list_recipes, recipe_path
 from facemargin.training.strict_yaml import to_yaml
 
 

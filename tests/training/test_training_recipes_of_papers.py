@@ -3,7 +3,8 @@
 import pytest
 
 from facemargin.margins import list_margins
-from facemargin.training.recipe import list_recipes, load_recipe
+from facemargin.training.recipe import load_recipe
+from facemargin.training.recipe_files import list_recipes
 from facemargin.training.schedule import learning_rate_factor
 
 # Images and identities.

@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facemargin.errors import ConfigError
-from facemargin.training.recipe import list_recipes, load_recipe, recipe_from_mapping
+from facemargin.training.recipe import load_recipe, recipe_from_mapping
+from facemargin.training.recipe_files import list_recipes
 from facemargin.training.strict_yaml import from_mapping, read_yaml, to_yaml
 
 

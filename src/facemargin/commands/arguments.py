@@ -6,7 +6,7 @@ from typing import TypeVar
 import tyro
 
 from facemargin.errors import ConfigError
-from facemargin.training.recipe import list_recipes
+from facemargin.training.recipe_files import list_recipes
 
 T = TypeVar("T")
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from facemargin.commands.compare_run import ComparisonRun
 from facemargin.errors import ConfigError
 from facemargin.margins import list_margins, margin_class
-from facemargin.training.recipe import recipe_from_mapping, recipe_path
+from facemargin.training.recipe import recipe_from_mapping
+from facemargin.training.recipe_files import recipe_path
 from facemargin.training.strict_yaml import read_yaml
 
 

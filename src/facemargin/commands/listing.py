@@ -1,18 +1,15 @@
 """`facemargin list`: margins, backbones, recipes and evaluation protocols."""
 
-import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from typing import Literal
 
 from rich.console import Console
 from rich.table import Column, Table
 
-from facemargin.backbones import describe_backbone, list_backbones
 from facemargin.commands.arguments import parse
-from facemargin.evaluation.protocols.known import DESCRIPTIONS, list_protocols
-from facemargin.margins import MarginConfig, list_margins, margin_class
-from facemargin.training.recipe import list_recipes, load_recipe
+from facemargin.commands.catalogue import read_catalogue
+from facemargin.training.recipe_files import list_recipes, summarise_recipe
 
 
 @dataclass(frozen=True)
@@ -28,52 +25,50 @@ def main(arguments: Sequence[str]) -> int:
     words = ["--kind", *arguments] if arguments and not arguments[0].startswith("-") else list(arguments)
     kind = parse(Arguments, "list", words).kind
     console = Console()
-    if kind in ("all", "margins"):
-        console.print(_margins())
-    if kind in ("all", "backbones"):
-        console.print(_backbones())
-    if kind in ("all", "recipes"):
-        console.print(_recipes())
-    if kind in ("all", "protocols"):
-        console.print(_protocols())
+    for name, table in _TABLES.items():
+        if kind in ("all", name):
+            console.print(table())
     return 0
 
 
 def _margins() -> Table:
+    catalogue = read_catalogue()
+    longest = max(len(setting) for entry in catalogue["margins"].values() for setting in entry["settings"])
     table = Table(
-        Column("margin", no_wrap=True), "paper", Column("settings (with defaults)", overflow="fold"), title="margins"
+        Column("margin", no_wrap=True),
+        Column("paper", ratio=1),
+        Column("settings (with defaults)", ratio=2, min_width=longest + 1),
+        title="margins",
+        caption=f"every margin also has {', '.join(catalogue['common_settings'])}",
+        caption_justify="left",
+        expand=True,
     )
-    for name in list_margins():
-        cls = margin_class(name)
-        # The file's first line names the paper.
-        paper = (sys.modules[cls.__module__].__doc__ or "").splitlines()[0].split(": ")[0].removesuffix(".")
-        # What is the margin's own comes first, what every margin has last.
-        own_first = sorted(fields(cls.Config), key=lambda field: field.name in MarginConfig.__dataclass_fields__)
-        settings = ", ".join(f"{field.name}={field.default!r}" for field in own_first)
-        table.add_row(name, paper, settings)
+    for name, entry in catalogue["margins"].items():
+        table.add_row(name, entry["paper"], ", ".join(entry["settings"]))
     return table
 
 
 def _backbones() -> Table:
     table = Table("backbone", "input", "parameters", "multiply-adds", title="backbones, with 512 features")
-    for name in list_backbones():
-        info = describe_backbone(name)
-        table.add_row(
-            name, f"{info.input_size} px", f"{info.parameters / 1e6:.1f} M", f"{info.multiply_adds / 1e9:.2f} G"
-        )
+    for name, entry in read_catalogue()["backbones"].items():
+        parameters, multiply_adds = f"{entry['parameters'] / 1e6:.1f} M", f"{entry['multiply_adds'] / 1e9:.2f} G"
+        table.add_row(name, f"{entry['input_size']} px", parameters, multiply_adds)
     return table
 
 
 def _recipes() -> Table:
-    table = Table(Column("recipe", no_wrap=True), "backbone", "what it is", title="recipes")
+    table = Table(Column("recipe", no_wrap=True), Column("backbone", no_wrap=True), "what it is", title="recipes")
     for name in list_recipes():
-        recipe = load_recipe(name)
-        table.add_row(name, recipe.backbone.name, recipe.description)
+        summary = summarise_recipe(name)
+        table.add_row(name, summary.backbone, summary.description)
     return table
 
 
 def _protocols() -> Table:
     table = Table(Column("protocol", no_wrap=True), "what it is", title="evaluation protocols")
-    for name in list_protocols():
-        table.add_row(name, DESCRIPTIONS[name])
+    for name, description in read_catalogue()["protocols"].items():
+        table.add_row(name, description)
     return table
+
+
+_TABLES = {"margins": _margins, "backbones": _backbones, "recipes": _recipes, "protocols": _protocols}

@@ -3,8 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass, replace
 from functools import cache
-from importlib import resources
-from pathlib import Path
 from typing import Any, get_type_hints
 
 import tyro
@@ -18,13 +16,8 @@ from facemargin.margins import margin_class
 from facemargin.reconstruction import ReconstructionConfig
 from facemargin.registry import unknown_name
 from facemargin.training.config import BackboneConfig, HeadConfig, Recipe
+from facemargin.training.recipe_files import recipe_path
 from facemargin.training.strict_yaml import from_mapping, read_yaml, to_yaml
-
-
-def list_recipes() -> list[str]:
-    """Names of the recipes that come with the package, sorted."""
-    folder = resources.files("facemargin.recipes")
-    return sorted(item.name.removesuffix(".yaml") for item in folder.iterdir() if item.name.endswith(".yaml"))
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
@@ -34,18 +27,6 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
     """
     mapping = read_yaml(recipe_path(name_or_path))
     return recipe_from_mapping(mapping, name_or_path, overrides)
-
-
-def recipe_path(name_or_path: str) -> Path:
-    """The YAML file that a recipe's name or path means; ConfigError if there is none."""
-    path = Path(name_or_path)
-    if path.suffix in (".yaml", ".yml"):
-        if not path.is_file():
-            raise ConfigError(f"there is no recipe file {path}")
-        return path
-    if name_or_path not in list_recipes():
-        raise ConfigError(unknown_name("recipe", name_or_path, list_recipes()) + "; a file must end in .yaml")
-    return Path(str(resources.files("facemargin.recipes") / f"{name_or_path}.yaml"))
 
 
 def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
