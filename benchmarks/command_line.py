@@ -52,8 +52,8 @@ def main() -> None:
     lines = [
         "# Processor time of the command line",
         "",
-        f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, Python {sys.version.split()[0]}. User and system time of a process "
-        f"of its own, seconds; median and range of {ROUNDS} rounds, by `benchmarks/command_line.py`.",
+        f"{datetime.now(UTC):%Y-%m-%d}, {machine()}, Python {sys.version.split()[0]}. User and system time of a "
+        f"process of its own, seconds; median and range of {ROUNDS} rounds, by `benchmarks/command_line.py`.",
         "",
         "| command | seconds | range | aim |",
         "|---|---|---|---|",

@@ -54,7 +54,9 @@ def test_features_are_the_graphs(tmp_path, raw, batch, caplog):
     info = model.info
     assert (info.backbone, info.embedding_size, info.input_size, info.color_order) == ("onnx", D, SIZE, "RGB")
     assert (info.mean, info.std) == ((0, 1) if raw else (127.5, 127.5))
-    assert any("non-commercial" in message for message in caplog.messages)
+    assert (info.family, info.licence, info.loss) == ("", "", "unknown")
+    (note,) = caplog.messages
+    assert "does not say whose it is" in note and "--family" in note and ("raw 0…255" in note) == raw
     images = pixels(5)
     found = model.embed(images, views="one")
     np.testing.assert_allclose(found.vectors * found.norms[:, None], expected(images), rtol=1e-4, atol=1e-3)
@@ -64,18 +66,33 @@ def test_features_are_the_graphs(tmp_path, raw, batch, caplog):
     assert model.embed([]).vectors.shape == (0, D)
 
 
-def test_only_insightface_writes_them(tmp_path):
-    path = write_network(tmp_path / "x.onnx")
-    with pytest.raises(ConfigError, match="read as InsightFace's: family magface does not apply"):
-        fm.load(path, family="magface")
-    assert fm.load(path, family="insightface").info.family == "insightface"
+@pytest.mark.parametrize(
+    ("family", "reads"),
+    [("insightface", ("RGB", 127.5, 127.5)), ("adaface", ("BGR", 127.5, 127.5)), ("magface", ("BGR", 0, 255))],
+)
+def test_whose_convention_it_follows_can_be_told(tmp_path, family, reads, caplog):
+    model = fm.load(write_network(tmp_path / "x.onnx"), family=family)
+    info = model.info
+    assert (info.family, info.color_order, info.mean, info.std) == (family, *reads)
+    assert [message for message in caplog.messages if "assumed" in message] == []
+    assert any("non-commercial" in message for message in caplog.messages) == (family == "insightface")
+    images = pixels(3)
+    wanted = (images[..., :: -1 if reads[0] == "BGR" else 1].transpose(0, 3, 1, 2) - np.float32(reads[1])) / reads[2]
+    found = model.embed(images, views="one")
+    features = wanted.reshape(3, -1) @ WEIGHT.T
+    np.testing.assert_allclose(found.vectors * found.norms[:, None], features, rtol=1e-4, atol=1e-3)
+
+
+def test_a_family_that_is_none_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="unknown family 'adafcae'; did you mean 'adaface'"):
+        fm.load(write_network(tmp_path / "x.onnx"), family="adafcae")
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": 1}, "no face recogniser: it reads data"),
-        ({"element": TensorProto.UINT8}, "cannot be read|no face recogniser"),
+        ({"channels": 1}, "no recogniser that facemargin runs: it reads data"),
+        ({"element": TensorProto.UINT8}, "cannot be read|no recogniser"),
     ],
 )
 def test_other_graphs_are_named(tmp_path, changes, message):

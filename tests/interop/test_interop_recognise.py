@@ -78,17 +78,95 @@ def test_two_networks_in_a_file_are_named():
         recognise(content)
 
 
+def prefixed(name, prefix, container=None, beside=None):
+    inner = shapes(name, prefix)
+    return {**(inner if container is None else {container: inner}), **(beside or {})}
+
+
+WRAPPED = {
+    "compiled": ("insightface", prefixed("iresnet18", "_orig_mod."), None),
+    "parallel, then compiled": ("insightface", prefixed("iresnet18", "_orig_mod.module."), None),
+    "compiled, then parallel": ("insightface", prefixed("iresnet18", "module._orig_mod."), None),
+    "called backbone": ("insightface", prefixed("iresnet18", "backbone."), None),
+    "compiled and called backbone": ("insightface", prefixed("iresnet18", "backbone._orig_mod."), None),
+    "in model": ("insightface", prefixed("iresnet18", "", "model", {"epoch": 3}), "'model/…'"),
+    "in net": ("insightface", prefixed("iresnet18", "", "net"), "'net/…'"),
+    "in model_state_dict": (
+        "insightface",
+        prefixed("iresnet18", "module.", "model_state_dict", {"optimizer_state_dict": {}}),
+        "'model_state_dict/module.…'",
+    ),
+    "AdaFace's, compiled": ("adaface", prefixed("ir_18", "model._orig_mod.", "state_dict"), None),
+    "AdaFace's, parallel": ("adaface", prefixed("ir_18", "model.module.", "state_dict"), None),
+    "MagFace's, compiled": ("magface", prefixed("iresnet18", "features.module._orig_mod.", "state_dict"), None),
+    "CVLface's, compiled": ("cvlface", prefixed("ir_18", "net._orig_mod."), None),
+}
+
+
+@pytest.mark.parametrize("name", WRAPPED)
+def test_wrappers_do_not_hide_a_network(name):
+    whose, content, place = WRAPPED[name]
+    found, family = recognise(content)
+    assert family.name == whose
+    assert found.tensors.keys() == shapes("iresnet18" if found.layout.name == "iresnet" else "ir_18").keys()
+    assert found.notes == []
+    assert (found.container not in family.containers) == (place is not None)
+    assert place is None or repr(found.place) == place
+
+
+@pytest.mark.parametrize(
+    ("content", "taken", "left"),
+    [
+        (
+            {"state_dict": {**shapes("ir_18", "model."), **shapes("ir_18", "ema_model.module.")}},
+            "state_dict/model.…",
+            "state_dict/ema_model.module.…",
+        ),
+        (
+            {"state_dict": {**shapes("ir_18", "ema."), **shapes("ir_18", "model._orig_mod.")}},
+            "state_dict/model._orig_mod.…",
+            "state_dict/ema.…",
+        ),
+        ({"ema": shapes("iresnet18"), "model": shapes("iresnet18")}, "model/…", "ema/…"),
+        ({"teacher": shapes("iresnet18"), "model": shapes("iresnet18")}, "model/…", "teacher/…"),
+        ({**shapes("iresnet18"), **shapes("iresnet18", "ema.")}, "…", "ema.…"),
+    ],
+)
+def test_of_several_networks_one_is_chosen_and_all_are_named(content, taken, left):
+    found, _ = recognise(content)
+    assert (found.place, found.passed_over) == (taken, (left,))
+    assert found.tensors.keys() in (shapes("ir_18").keys(), shapes("iresnet18").keys())
+    (note,) = found.notes
+    assert f"{taken!r} is taken, {left!r} left" in note
+
+
+def test_a_network_under_a_name_of_its_own_wants_the_family():
+    content = shapes("iresnet18", "student.")
+    with pytest.raises(CheckpointError, match=r"under 'student\.…', which could be of .* say which with family="):
+        recognise(content)
+    assert recognise(content, "magface")[0].prefix == "student."
+
+
+def test_a_file_of_many_networks_is_refused():
+    content = {f"model{number}.{key}": one for number in range(40) for key, one in shapes("iresnet18").items()}
+    with pytest.raises(CheckpointError, match="40 networks, expected one"):
+        recognise(content)
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         ({"epoch": 3, "lr": 0.1}, "holds no tensors, but epoch, lr; expected a state dict of adaface"),
-        ({}, "holds no tensors"),
+        ({}, "holds no tensors, and nothing else; expected"),
         ({"encoder.0.weight": QUALITY["qs.bias"]}, r"1 tensors \(encoder\.0\.weight\), which are of none"),
         (
             {"model": {key: one for key, one in shapes("ir_18").items() if "output" not in key}},
             r"169 tensors .*model: 169 tensors.*nearest known is AdaFace's IR .*adaface.*100%.*output_layer",
         ),
-        (shapes("iresnet18", "student."), "nearest known is InsightFace's IResNet.*they have another prefix"),
+        (
+            {f"{key[0]}.{key}": one for key, one in shapes("iresnet18").items()},
+            "nearest known is InsightFace's IResNet.*not all of them under one prefix",
+        ),
     ],
 )
 def test_unknown_files_name_what_is_in_them_and_the_nearest(content, message):

@@ -17,8 +17,9 @@ from facemargin.inference.recogniser import Recogniser, create_recogniser
 from facemargin.interop import hub
 from facemargin.interop.blank import blank_networks
 from facemargin.interop.checkpoint import Checkpoint, read_checkpoint
-from facemargin.interop.insightface import INSIGHTFACE, INSIGHTFACE_LICENCE
+from facemargin.interop.insightface import INSIGHTFACE
 from facemargin.interop.insightface_onnx import read_onnx
+from facemargin.interop.recognise import known_family
 from facemargin.interop.safetensors_header import require_small_header
 
 _LONGEST_PROBLEM = 500
@@ -39,9 +40,9 @@ def load(
     (.ckpt, .pth, .pt, .safetensors, .onnx), a folder that holds one, or a repository "hf:owner/name".
 
     family: whose checkpoint it is, where that cannot be told from it ("adaface", "funface", "cvlface", "insightface",
-    "magface", "crfiqa"). trust: let a pickle run the code in it, which is otherwise refused. color_order: what the
-    network reads, where it is known better than the file or its family says. precision: of the convolutions when it
-    embeds, see `Model`.
+    "magface", "crfiqa"), as it never can from an ONNX file. trust: let a pickle run the code in it, which is otherwise
+    refused. color_order: what the network reads, where it is known better than the file or its family says. precision:
+    of the convolutions when it embeds, see `Model`.
 
     Raises CheckpointError, naming the file, if it is missing, damaged, not recognised or does not fit its own
     description, and ConfigError for options that do not apply to it. What had to be assumed is logged as a warning.
@@ -139,18 +140,28 @@ def _own_recogniser(file: Path) -> tuple[Recogniser, ModelInfo]:
 
 
 def _onnx_recogniser(file: Path, family: str | None) -> tuple[Recogniser, ModelInfo, list[str]]:
-    if family not in (None, INSIGHTFACE.name):
-        raise ConfigError(f"{file} is an ONNX model, which is read as InsightFace's: family {family} does not apply")
+    told = None if family is None else known_family(family)
+    convention = told or INSIGHTFACE
     found = read_onnx(file)
     info = ModelInfo(
         backbone="onnx",
         options={},
         embedding_size=found.backbone.embedding_size,
         input_size=found.backbone.input_size,
-        loss=INSIGHTFACE.loss,
-        mean=found.mean,
-        std=found.std,
-        family=INSIGHTFACE.name,
-        licence=INSIGHTFACE_LICENCE,
+        loss=told.loss if told else "unknown",
+        color_order=convention.color_order,
+        mean=0.0 if found.normalises else convention.mean,
+        std=1.0 if found.normalises else convention.std,
+        family=told.name if told else "",
+        licence=told.licence if told else "",
     )
-    return Recogniser(found.backbone), info, [f"mind the licence: {INSIGHTFACE_LICENCE}"]
+    if told:
+        notes = [f"mind the licence: {told.licence}"] if told.non_commercial else []
+    else:
+        reads = "raw 0…255, as its graph subtracts and multiplies first" if found.normalises else "(v − 127.5)/127.5"
+        notes = [
+            f"an ONNX file does not say whose it is nor what it reads: {info.color_order} and {reads}, are assumed, as "
+            "InsightFace's models want it. Say whose convention it follows with family= (on the command line "
+            "--family), the colours alone with color_order=; facemargin check-model measures whether they are right"
+        ]
+    return Recogniser(found.backbone), info, notes

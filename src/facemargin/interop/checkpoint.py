@@ -51,7 +51,11 @@ def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) 
         quality = _quality_state(found.tensors, whose, architecture.embedding_size)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    notes = [whose.doubt] if whose.doubt and family is None else []
+    notes = found.notes
+    if family is None and found.container not in whose.containers:
+        notes.append(f"it lies under {found.place!r}, which says nothing of whose it is: taken for {whose.title}'s")
+    if whose.doubt and family is None:
+        notes.append(whose.doubt)
     order = whose.color_order
     if whose.declared_order is not None:
         order, note = whose.declared_order(path)

@@ -1,7 +1,8 @@
-"""InsightFace's `.onnx` recognisers (w600k_r50 and others), run by onnxruntime as they are.
+"""`.onnx` recognisers, InsightFace's (w600k_r50 and others) and those that follow its convention, run by onnxruntime as
+they are.
 
-They read RGB, (v − 127.5)/127.5; a graph with Sub and Mul among its first eight nodes, an export of MXNet, does that
-itself and reads raw 0…255. They return the unnormalised vector.
+InsightFace's read RGB, (v − 127.5)/127.5; a graph with Sub and Mul among its first eight nodes, an export of MXNet,
+does that itself and reads raw 0…255. They return the unnormalised vector. Nothing in a file says whose it is.
 
 Shapes: B images, C colours, H × W pixels, D embedding size.
 """
@@ -24,11 +25,10 @@ _USUAL_SIZE = 112
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """The network, and `mean` and `std` of what it reads, (pixel − mean)/std."""
+    """The network, and whether it `normalises` raw 0…255 itself."""
 
     backbone: "OnnxBackbone"
-    mean: float
-    std: float
+    normalises: bool
 
 
 class OnnxBackbone(Backbone):
@@ -95,14 +95,16 @@ def read_onnx(path: Path) -> OnnxModel:
     shape = list(inputs[0].shape) if inputs else []
     if len(inputs) != 1 or len(shape) != 4 or shape[1] != IMAGE_CHANNELS or inputs[0].type != "tensor(float)":
         found = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
-        raise CheckpointError(f"{path} is no face recogniser: it reads {found}, expected images (B, 3, H, W) as floats")
+        raise CheckpointError(
+            f"{path} is no recogniser that facemargin runs: it reads {found}, expected one input of images "
+            "(B, 3, H, W) as float32"
+        )
     height, width = (size if isinstance(size, int) else _USUAL_SIZE for size in shape[2:])
     if height != width or height < TOTAL_STRIDE:
         raise CheckpointError(f"{path} reads images of {height} × {width}, expected a square")
-    raw = _normalises_itself(path)
+    normalises = _normalises_itself(path)
     embedding_size = _embedding_size(path, session, outputs, height)
-    backbone = OnnxBackbone(session, embedding_size, height)
-    return OnnxModel(backbone, 0.0 if raw else 127.5, 1.0 if raw else 127.5)
+    return OnnxModel(OnnxBackbone(session, embedding_size, height), normalises)
 
 
 def _embedding_size(path: Path, session: Any, outputs: Any, size: int) -> int:
@@ -115,7 +117,10 @@ def _embedding_size(path: Path, session: Any, outputs: Any, size: int) -> int:
     except Exception as error:
         raise CheckpointError(f"{path} does not run: {error}") from error
     if len(found) != 2:
-        raise CheckpointError(f"{path} is no face recogniser: it gives {tuple(found)}, expected features (B, D)")
+        raise CheckpointError(
+            f"{path} is no recogniser that facemargin runs: it gives an array of shape {tuple(found)} for one image, "
+            "expected features (B, D)"
+        )
     return int(found[1])
 
 

@@ -1,7 +1,8 @@
 """Whose checkpoint a file is: from its container, its keys and their shapes, or as one is told."""
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from facemargin.errors import CheckpointError, ConfigError
@@ -19,19 +20,41 @@ from facemargin.registry import unknown_name
 
 FAMILIES = {one.name: one for one in (ADAFACE, FUNFACE, CVLFACE, INSIGHTFACE, MAGFACE, CRFIQA)}
 
-_CONTAINERS = ("state_dict", "state_dict_backbone", "")
-_PREFIXES = sorted({prefix for family in FAMILIES.values() for prefix in family.prefixes}, key=len, reverse=True)
+# What wraps a network without saying whose it is: torch.compile, distributed training, and names that everybody gives.
+_COMPILED = "_orig_mod."
+_WRAPPERS = ("module.", "backbone.", "network.")
+_USUAL_CONTAINERS = ("model", "net", "network", "backbone", "model_state_dict", "weights", "params")
+_FAMILIES_CONTAINERS = {container for family in FAMILIES.values() for container in family.containers}
+_MOST_NETWORKS = 16
+_AVERAGE = re.compile(r"(^|[._])(ema|swa|average|averaged)([._]|$)", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Found:
-    """A network's tensors in a checkpoint, without their `prefix`, and the names of the `others` in the container."""
+    """A network's tensors in a checkpoint, without their `prefix`, and the names of the `others` in the container.
+    `passed_over`: the places of other networks in the file."""
 
     container: str
     prefix: str
     layout: Layout
     tensors: Tensors
     others: tuple[str, ...]
+    passed_over: tuple[str, ...] = ()
+
+    @property
+    def place(self) -> str:
+        """ "state_dict/model.…"."""
+        return "/".join(part for part in (self.container, self.prefix + "…") if part)
+
+    @property
+    def notes(self) -> list[str]:
+        """What had to be chosen, in words."""
+        if not self.passed_over:
+            return []
+        others = " and ".join(map(repr, self.passed_over))
+        return [
+            f"it holds more than one network: {self.place!r} is taken, {others} left (save it by itself to load it)"
+        ]
 
 
 def recognise(content: Mapping[Any, Any], told: str | None = None) -> tuple[Found, Family]:
@@ -40,8 +63,8 @@ def recognise(content: Mapping[Any, Any], told: str | None = None) -> tuple[Foun
     Raises CheckpointError, saying what was found and what it could be, where there is no known network, or it could be
     of several families or of none; ConfigError for a family that does not exist.
     """
-    if told is not None and told not in FAMILIES:
-        raise ConfigError(unknown_name("family", told, list(FAMILIES)))
+    if told is not None:
+        known_family(told)
     found = find_network(content)
     fitting = [one for one in FAMILIES.values() if found.layout.name in one.layouts]
     names = ", ".join(one.name for one in fitting)
@@ -58,36 +81,90 @@ def recognise(content: Mapping[Any, Any], told: str | None = None) -> tuple[Foun
     likely = [one for one in fitting if _is_likely(one, found)]
     if len(likely) != 1:
         raise CheckpointError(
-            f"it holds a network in the layout {found.layout.title} under {_place(found)}, which could be of "
+            f"it holds a network in the layout {found.layout.title} under {found.place!r}, which could be of "
             f"{names}: they want other colours or pixels, so say which with family= (on the command line --family)"
         )
     return found, likely[0]
 
 
+def known_family(name: str) -> Family:
+    """The family of a name; ConfigError, naming the nearest, if there is none."""
+    if name not in FAMILIES:
+        raise ConfigError(unknown_name("family", name, list(FAMILIES)))
+    return FAMILIES[name]
+
+
 def _is_likely(family: Family, found: Found) -> bool:
     has_quality = bool(CRFIQA.quality_keys.keys() & found.tensors.keys())
-    fits = found.prefix in family.prefixes and found.container in family.containers
+    container = found.container if found.container in _FAMILIES_CONTAINERS else ""
+    fits = _bare(found.prefix, family) in family.prefixes and container in family.containers
     return fits and bool(family.quality_keys) == has_quality
 
 
+def _bare(prefix: str, family: Family) -> str:
+    """The prefix without the wrappers that are not the family's own."""
+    prefix = prefix.replace(_COMPILED, "")
+    for wrapper in _WRAPPERS:
+        if prefix not in family.prefixes:
+            prefix = prefix.replace(wrapper, "")
+    return prefix
+
+
 def find_network(content: Mapping[Any, Any]) -> Found:
-    """The one network of a known layout in a checkpoint; CheckpointError where there is none, or more than one."""
-    found = []
-    for container in _CONTAINERS:
-        inner = content if container == "" else content.get(container)
-        tensors = tensors_in(inner)
-        for prefix in _PREFIXES:
-            for layout in LAYOUTS:
-                if all(prefix + marker in tensors for marker in layout.markers):
-                    own = {key.removeprefix(prefix): one for key, one in tensors.items() if key.startswith(prefix)}
-                    others = tuple(key for key in tensors if not key.startswith(prefix))
-                    found.append(Found(container, prefix, layout, own, others))
+    """The network of a known layout in a checkpoint, and where there are several the one that lies where a family's
+    does, else the one in a usual place, an average of weights last; CheckpointError where there is none, or it is open
+    which."""
+    found = [one for container in _containers(content) for one in _networks_in(content, container)]
     if not found:
         raise CheckpointError(_unknown(content))
-    if len(found) > 1:
-        places = " and ".join(_place(one) for one in found)
+    ranks = [_rank(one) for one in found]
+    best = min(ranks)
+    if ranks.count(best) > 1:
+        places = " and ".join(sorted(repr(one.place) for one in found))
         raise CheckpointError(f"it holds more than one network, under {places}: save the one you want by itself")
-    return found[0]
+    chosen = found[ranks.index(best)]
+    return replace(chosen, passed_over=tuple(one.place for one in found if one is not chosen))
+
+
+def _containers(content: Mapping[Any, Any]) -> list[str]:
+    return ["", *(key for key, value in content.items() if isinstance(key, str) and tensors_in(value))]
+
+
+def _networks_in(content: Mapping[Any, Any], container: str) -> list[Found]:
+    tensors = tensors_in(content if container == "" else content[container])
+    found = []
+    for layout in LAYOUTS:
+        first = layout.markers[0]
+        prefixes = [key.removesuffix(first) for key in tensors if key == first or key.endswith(f".{first}")]
+        found += [
+            (prefix, layout) for prefix in prefixes if all(prefix + marker in tensors for marker in layout.markers)
+        ]
+    if len(found) > _MOST_NETWORKS:
+        raise CheckpointError(f"it holds {len(found)} networks, expected one: save the one you want by itself")
+    networks = []
+    for prefix, layout in found:
+        # Without a prefix all keys are the network's but those of another one.
+        inner = tuple(other for other, _ in found if other != prefix and other.startswith(prefix))
+        own = [key for key in tensors if key.startswith(prefix) and not (inner and key.startswith(inner))]
+        others = tuple(tensors.keys() - set(own))
+        networks.append(
+            Found(container, prefix, layout, {key.removeprefix(prefix): tensors[key] for key in own}, others)
+        )
+    return networks
+
+
+def _rank(found: Found) -> tuple[bool, bool, bool]:
+    """Smaller is likelier to be the network that is meant."""
+    in_a_familys_place = any(
+        found.layout.name in family.layouts
+        and found.prefix.replace(_COMPILED, "") in family.prefixes
+        and found.container in family.containers
+        for family in FAMILIES.values()
+    )
+    in_a_usual_place = found.container in (*_FAMILIES_CONTAINERS, *_USUAL_CONTAINERS) and any(
+        _bare(found.prefix, family) in family.prefixes for family in FAMILIES.values()
+    )
+    return bool(_AVERAGE.search(f"{found.container}.{found.prefix}")), not in_a_familys_place, not in_a_usual_place
 
 
 def tensors_in(content: object) -> dict[str, StoredTensor]:
@@ -97,10 +174,6 @@ def tensors_in(content: object) -> dict[str, StoredTensor]:
     return {key: one for key, one in content.items() if isinstance(key, str) and isinstance(one, StoredTensor)}
 
 
-def _place(found: Found) -> str:
-    return repr("/".join(part for part in (found.container, found.prefix + "…") if part))
-
-
 def _unknown(content: Mapping[Any, Any]) -> str:
     """What a checkpoint without a known network holds, and whose it resembles."""
     tensors = tensors_in(content)
@@ -108,7 +181,8 @@ def _unknown(content: Mapping[Any, Any]) -> str:
     for key in list(content):
         tensors |= tensors_in(content[key])
     if not tensors:
-        return f"it holds no tensors, but {some_of(content)}; expected a state dict of {', '.join(FAMILIES)}"
+        held = f"but {some_of(content)}" if content else "and nothing else"
+        return f"it holds no tensors, {held}; expected a state dict of {', '.join(FAMILIES)}"
     shares = {layout: _share(layout, tensors) for layout in LAYOUTS}
     layout = max(shares, key=lambda one: shares[one])
     what = f"it holds {len(tensors)} tensors ({some_of(tensors)}{'; ' if inside else ''}{some_of(inside)})"
@@ -118,7 +192,7 @@ def _unknown(content: Mapping[Any, Any]) -> str:
     families = ", ".join(one.name for one in FAMILIES.values() if layout.name in one.layouts)
     return (
         f"{what}. The nearest known is {layout.title} ({families}), whose keys {shares[layout]:.0%} of them resemble; "
-        + (f"{some_of(missing)} is missing" if missing else "they have another prefix")
+        + (f"{some_of(missing)} is missing" if missing else "not all of them under one prefix")
     )
 
 
