@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from facemargin.backbones.base import IMAGE_CHANNELS, Backbone, initialize_kaiming
 from facemargin.backbones.registry import register_backbone
+from facemargin.backbones.strided import strided_pointwise
 
 STEM_CHANNELS = 64
 UNITS = {
@@ -75,7 +76,7 @@ class ResidualUnit(nn.Module):
 def shortcut(in_channels: int, channels: int, stride: int, eps: float) -> nn.Module:
     """A 1×1 convolution where the channels change, else every `stride`-th pixel."""
     if in_channels != channels:
-        return nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels, eps=eps))
+        return nn.Sequential(strided_pointwise(in_channels, channels, stride), nn.BatchNorm2d(channels, eps=eps))
     return nn.MaxPool2d(1, stride) if stride > 1 else nn.Identity()
 
 
@@ -102,7 +103,7 @@ def bottleneck_branch(in_channels: int, channels: int, stride: int, eps: float) 
         nn.Conv2d(inner, inner, 3, padding=1, bias=False),
         nn.BatchNorm2d(inner, eps=eps),
         nn.PReLU(inner),
-        nn.Conv2d(inner, channels, 1, stride, bias=False),
+        strided_pointwise(inner, channels, stride),
         nn.BatchNorm2d(channels, eps=eps),
     )
 

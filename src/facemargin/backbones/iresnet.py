@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from facemargin.backbones.base import IMAGE_CHANNELS, Backbone
 from facemargin.backbones.registry import register_backbone
+from facemargin.backbones.strided import strided_pointwise
 
 CHANNELS = (64, 128, 256, 512)
 
@@ -36,7 +37,7 @@ class IBasicBlock(nn.Module):
         self.conv2 = nn.Conv2d(channels, channels, 3, stride, padding=1, bias=False)
         self.bn3 = nn.BatchNorm2d(channels, eps=eps)
         self.downsample = (
-            nn.Sequential(nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels, eps=eps))
+            nn.Sequential(strided_pointwise(in_channels, channels, stride), nn.BatchNorm2d(channels, eps=eps))
             if downsample
             else nn.Identity()
         )

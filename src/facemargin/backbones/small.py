@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from facemargin.backbones.base import IMAGE_CHANNELS, Backbone, initialize_kaiming
 from facemargin.backbones.registry import register_backbone
+from facemargin.backbones.strided import strided_pointwise
 from facemargin.errors import ConfigError
 
 
@@ -36,7 +37,7 @@ class ResidualBlock(nn.Module):
         self.shortcut: nn.Module = nn.Identity()
         if in_channels != channels or stride != 1:
             self.shortcut = nn.Sequential(
-                nn.Conv2d(in_channels, channels, 1, stride, bias=False), nn.BatchNorm2d(channels, eps=eps)
+                strided_pointwise(in_channels, channels, stride), nn.BatchNorm2d(channels, eps=eps)
             )
         self.activation = nn.PReLU(channels)
 

@@ -49,6 +49,13 @@ class FoldedBackbone(Backbone):
         return self.output(map_BCHW.to(self._feature_type))
 
 
+class _Tracer(fx.Tracer):
+    """Follows a network down to torch's modules and to every convolution, that of `strided_pointwise` included."""
+
+    def is_leaf_module(self, module: nn.Module, name: str) -> bool:
+        return isinstance(module, nn.Conv2d) or super().is_leaf_module(module, name)
+
+
 class _FeatureMap(nn.Module):
     def __init__(self, backbone: Backbone) -> None:
         super().__init__()
@@ -72,7 +79,7 @@ def fold_batch_norms(network: nn.Module) -> nn.Module:
     plain copy where torch.fx cannot follow it."""
     network = copy.deepcopy(network).cpu().eval()  # float64 is not on every device
     try:
-        traced = fx.symbolic_trace(network)
+        traced = fx.GraphModule(network, _Tracer().trace(network))
     except Exception:  # a network that branches on values or sizes raises whatever its code makes of a stand-in
         return network
     for is_taken_over in (_is_nothing, _by_the_map_before, _by_the_map_after):
