@@ -15,8 +15,8 @@ PACKAGE = Path(facemargin.__file__).parent
 # From the top down; each may import those after it, and its own modules.
 ROOMS = [
     "cli", "commands", "recipes", "report", "training", "planning", "inference", "reconstruction", "interop",
-    "evaluation", "heads", "margins", "quality", "backbones", "data", "atomic", "registry", "timing", "errors",
-    "version",
+    "evaluation", "heads", "margins", "quality", "backbones", "data", "atomic", "full_precision", "registry", "timing",
+    "errors", "version",
 ]  # fmt: skip
 # The two faces of the package, which bring the rooms together; no room may import them.
 ENTRANCES = {"", "__main__"}

@@ -41,6 +41,6 @@ class Registry(Generic[T]):
 
 def unknown_name(kind: str, name: str, known: "dict[str, T] | list[str]") -> str:
     """The message for a name that does not exist: the nearest known name if there is one, else all of them."""
-    nearest = difflib.get_close_matches(name, known, n=1)
+    nearest = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(sorted(known))}"
     return f"unknown {kind} {name!r}; {hint}"

@@ -19,7 +19,7 @@ def test_every_margin_of_the_first_release_is_listed():
         (lambda: create_head("adaface", 4, 8, t_alpa=0.2), "did you mean 't_alpha'"),
         (lambda: create_head("adaface", 4, 8, implementation="chunky"), "did you mean 'chunked'"),
         (lambda: create_head("adaface", 4, 8, centre_initialisation="units"), "did you mean 'unit'"),
-        (lambda: create_head("adaface", 0, 8), "must be positive"),
+        (lambda: create_head("adaface", 0, 8), "num_classes is 0, expected at least 1"),
         (lambda: create_margin("funface", mixing_factor=1.5), r"mixing_factor is 1.5, expected a number in \[0, 1\]"),
         (lambda: create_margin("adaface", t_alpha=0.0), "t_alpha is 0.0"),
         (lambda: create_margin("cosface", scale=-1.0), "scale is -1.0"),

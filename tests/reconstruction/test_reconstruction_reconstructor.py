@@ -4,12 +4,19 @@ Shapes: B images, C colours, H × W pixels.
 """
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
 
 from facemargin.errors import ConfigError
-from facemargin.reconstruction import RECOGNISER_CHANNELS, FaceReconstructor, ReconstructionConfig, reproject
+from facemargin.reconstruction import (
+    RECOGNISER_CHANNELS,
+    FaceReconstructor,
+    ReconstructionConfig,
+    reconstruction_losses,
+    reproject,
+)
 
 SMALL = ReconstructionConfig(width=4, latent_size=8)
 
@@ -114,6 +121,22 @@ def test_geometry_keeps_float32_under_autocast():
     outside = model.render(reconstruction)
     assert inside.image_BCHW.dtype == reconstruction.view_B6.dtype == torch.float32
     assert (inside.image_BCHW == outside.image_BCHW).all() and (inside.depth_BHW == outside.depth_BHW).all()
+
+
+def test_gradients_of_the_geometry_keep_float32_under_autocast():
+    model, images_BCHW = exaggerated(reconstructor(32), 3.0), pictures(2, 32)
+    with torch.no_grad():
+        fixed = model(images_BCHW)
+    gradients = []
+    for enabled in (False, True):
+        leaves = [t.clone().requires_grad_() for t in (fixed.view_B6, fixed.canonical_depth_BHW, fixed.light_B4)]
+        view_B6, depth_BHW, light_B4 = leaves
+        given = replace(fixed, view_B6=view_B6, canonical_depth_BHW=depth_BHW, light_B4=light_B4)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=enabled):
+            sum(reconstruction_losses(images_BCHW, given, SMALL).values()).backward()
+        gradients.append([leaf.grad for leaf in leaves])
+    for one, other in zip(*gradients, strict=True):
+        assert torch.equal(one, other) and one.any()
 
 
 def test_it_works_without_gradients():

@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -6,7 +7,9 @@ from training_objects import random_batch, tiny_state, weights, without_batch_no
 
 from facemargin.data.pixels import normalise
 from facemargin.errors import NonFiniteLossError
+from facemargin.training.processes import Processes
 from facemargin.training.step import training_step
+from processes import run_processes
 
 
 def assert_close(one, other, **tolerance):
@@ -211,3 +214,26 @@ def test_the_given_learning_rate_is_used():
     before = state.head.weight.detach().clone()
     training_step(state, random_batch([0, 1, 2, 0]), 0.25)
     torch.testing.assert_close(state.head.weight.detach(), before - 0.25 * state.head.weight.grad)
+
+
+def steps_with_an_empty_pass(group, quality):
+    """Both processes lack the first pass's images, then all of them but one."""
+    state = without_batch_norm(
+        tiny_state(
+            Processes(torch.device("cpu"), group), head={"name": "lh2face"}, quality=quality, accumulation_steps=2
+        )
+    )
+    results = []
+    for labels, positions in (([0, 1], [2, 3]), ([], []) if group.rank() else ([2], [0])):
+        batch = replace(random_batch(labels), positions_B=torch.tensor(positions, dtype=torch.int64))
+        results.append(training_step(state, batch, 0.05).loss)
+    return results, weights(state)
+
+
+@pytest.mark.parametrize("quality", ["norm", "crfiqa"])
+def test_a_pass_in_which_no_process_has_images(quality):
+    (losses, here), (others, there) = run_processes(steps_with_an_empty_pass, 2, {"name": quality})
+    assert losses == others and all(map(math.isfinite, losses))
+    for name in here:
+        if name.startswith("recogniser"):
+            assert torch.equal(here[name], there[name]), name

@@ -7,6 +7,7 @@ import torch
 
 from facemargin.data.training_set import TrainingBatch
 from facemargin.training.config import Recipe
+from facemargin.training.processes import Processes
 from facemargin.training.recipe import recipe_from_mapping
 from facemargin.training.state import TrainingState
 
@@ -32,8 +33,8 @@ def tiny_recipe(**changes: Any) -> Recipe:
     return recipe_from_mapping(mapping, "the test")
 
 
-def tiny_state(num_classes: int = 3, **changes: Any) -> TrainingState:
-    return TrainingState(tiny_recipe(**changes), num_classes, torch.device("cpu"))
+def tiny_state(processes: Processes | None = None, num_classes: int = 3, **changes: Any) -> TrainingState:
+    return TrainingState(tiny_recipe(**changes), num_classes, processes or torch.device("cpu"))
 
 
 def without_batch_norm(state: TrainingState) -> TrainingState:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from facemargin.full_precision import without_autocast
 from facemargin.heads.buffers import reused_buffer
 from facemargin.heads.normalisation import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
@@ -59,6 +60,7 @@ def softmax_terms_recomputed(
 
 class _Chunked(torch.autograd.Function):
     @staticmethod
+    @without_autocast
     def forward(
         ctx: Any,
         x_BD: Tensor,
@@ -105,6 +107,7 @@ class _Chunked(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @without_autocast
     def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B = ctx.saved_tensors
         hard_negatives: HardNegatives | None = ctx.hard_negatives

@@ -71,6 +71,8 @@ class RowsOfProcesses:
         if self.group is None:
             return own
         longest = max(self.counts)
+        if longest == 0:
+            return own
         padded = own.new_zeros(longest, *own.shape[1:])
         padded[: len(own)] = own
         gathered = own.new_empty(len(self.counts) * longest, *own.shape[1:])
@@ -80,6 +82,8 @@ class RowsOfProcesses:
     def sum_scatter(self, partial: Tensor) -> Tensor:
         """This process's rows of the sum over the processes' `partial` (B, …), without gradient."""
         longest = max(self.counts)
+        if longest == 0:
+            return partial
         padded = partial.new_zeros(len(self.counts), longest, *partial.shape[1:])
         for part, rows in zip(padded, partial.split(self.counts), strict=True):
             part[: len(rows)] = rows

@@ -6,6 +6,7 @@ Shapes: B samples, C classes, D feature values, K classes of a chunk.
 import torch
 from torch import Tensor
 
+from facemargin.full_precision import product
 from facemargin.heads.normalisation import unit_rows
 
 _CHUNK_COSINES = 2**22
@@ -18,7 +19,7 @@ def hardest_negatives(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
     hardest_B = x_BD.new_full((len(x_BD),), -torch.inf)
     chunk_classes = max(256, _CHUNK_COSINES // max(len(x_BD), 1))
     for first, w_KD in zip(range(0, len(w_CD), chunk_classes), w_CD.split(chunk_classes), strict=True):
-        cosine_BK = x_BD @ unit_rows(w_KD).T
+        cosine_BK = product(x_BD, unit_rows(w_KD))
         is_target_BK = (y_B - first)[:, None] == torch.arange(len(w_KD), device=y_B.device)
         torch.maximum(hardest_B, cosine_BK.masked_fill_(is_target_BK, -torch.inf).amax(1), out=hardest_B)
     return hardest_B

@@ -4,12 +4,15 @@ Shapes: B samples of the global batch, b of this process, C classes (of this pro
 S sampled classes, D feature values.
 """
 
+import operator
 from dataclasses import dataclass, field
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
 
 from facemargin.errors import ConfigError, DataError
+from facemargin.full_precision import eager_in_compiled_code
 from facemargin.heads.collectives import (
     Group,
     RowsOfProcesses,
@@ -19,6 +22,7 @@ from facemargin.heads.collectives import (
 )
 from facemargin.heads.hardest_negative import hardest_negatives
 from facemargin.heads.initialisation import initial_centres
+from facemargin.heads.inputs import as_features, as_labels
 from facemargin.heads.normalisation import nonzero, row_norms
 from facemargin.heads.row_optimizer import RowSGD
 from facemargin.heads.sampling import SampledClasses, sample_classes
@@ -79,7 +83,8 @@ class Head(nn.Module):
     """Cross-entropy over scaled cosines to C class centres, with a margin on the target class.
 
     `weight` holds the centres, (C, D), or this process's shard of them. All arithmetic is in float32 whatever the
-    features' type or the autocast context (float64 stays float64). In eval mode the margin's running statistics stand
+    features' or the centres' type and the autocast context, in which the backward pass may run too (float64 stays
+    float64). In eval mode the margin's running statistics stand
     still and no classes are sampled.
     """
 
@@ -88,14 +93,14 @@ class Head(nn.Module):
     def __init__(
         self,
         margin: Margin,
-        num_classes: int,
-        embedding_size: int,
+        num_classes: SupportsIndex,
+        embedding_size: SupportsIndex,
         options: HeadOptions | None = None,
         generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
-        if num_classes < 1 or embedding_size < 1:
-            raise ConfigError(f"num_classes {num_classes} and embedding_size {embedding_size} must be positive")
+        num_classes = _positive("num_classes", num_classes)
+        embedding_size = _positive("embedding_size", embedding_size)
         self.options = options or HeadOptions()
         self.num_classes = num_classes
         self.margin = margin
@@ -111,15 +116,20 @@ class Head(nn.Module):
             self.register_buffer("sampling_step", torch.tensor(0))
             self.register_state_dict_pre_hook(_flush_rows)
 
-    def forward(self, features: Tensor, labels: Tensor) -> HeadOutput:
-        """Loss of unnormalised features (b, D) with integer labels (b,) in [−1, C); −1 means unlabelled: such a sample
-        is left out of the loss, its denominator and all statistics. Every process passes its own rows, as many as it
-        has. DataError for shapes or labels that don't fit."""
-        with torch.autocast(features.device.type, enabled=False):
-            return self._forward(features.to(torch.promote_types(features.dtype, self.weight.dtype)), labels)
+    @eager_in_compiled_code
+    def forward(self, features: Tensor, labels: Any) -> HeadOutput:
+        """Loss of unnormalised features (b, D) with integer labels (b,) in [−1, C), in a tensor, an array or a list; −1
+        means unlabelled: such a sample is left out of the loss, its denominator and all statistics. Every process
+        passes its own rows, as many as it has. DataError for shapes, types or labels that don't fit; a feature that is
+        not finite makes the loss NaN. In a compiled model it is a graph break."""
+        features_bD = as_features(features, self.weight)
+        labels_b = as_labels(labels, features_bD.device)
+        if len(labels_b) != len(features_bD):
+            raise DataError(f"labels have shape {tuple(labels_b.shape)}, expected ({len(features_bD)},)")
+        with torch.autocast(features_bD.device.type, enabled=False):
+            return self._forward(features_bD, labels_b)
 
     def _forward(self, features_bD: Tensor, labels_b: Tensor) -> HeadOutput:
-        self._check(features_bD, labels_b)
         group = self.options.process_group
         own_norm_b = row_norms(features_bD)
         rows = RowsOfProcesses.of(len(labels_b), labels_b.device, group)
@@ -187,13 +197,15 @@ class Head(nn.Module):
         assert self.sampled is not None
         return self.sampled.rows_SD, self.sampled.positions(local_y_B, len(self.weight))
 
-    def begin_step(self, labels: Tensor) -> None:
+    @eager_in_compiled_code
+    def begin_step(self, labels: Any) -> None:
         """Sample the classes of a step from the labels (b,) of all its passes, −1 for unlabelled. A step of one pass
         need not call it: the forward does. Without sampled classes it does nothing."""
         if not self.samples_classes:
             return
-        rows = RowsOfProcesses.of(len(labels), labels.device, self.options.process_group)
-        labels_B = self._gather_labels(labels, rows)
+        labels_b = as_labels(labels, self.weight.device)
+        rows = RowsOfProcesses.of(len(labels_b), labels_b.device, self.options.process_group)
+        labels_B = self._gather_labels(labels_b, rows)
         self._sample(labels_B[labels_B >= 0] - self.class_range[0])
 
     def _sample(self, local_y_B: Tensor) -> None:
@@ -207,6 +219,7 @@ class Head(nn.Module):
         self.sampled = SampledClasses(index_S, rows_SD.requires_grad_())
         self.sampling_step += 1
 
+    @eager_in_compiled_code
     def step(self, learning_rate: float) -> None:
         """Update the sampled centres by their gradient, and let the next forward sample anew. For a head without
         sampled classes an ordinary optimizer over its parameters does it."""
@@ -228,7 +241,7 @@ class Head(nn.Module):
         return [] if self.sampled is None else [self.sampled.rows_SD]
 
     def _gather_labels(self, labels_b: Tensor, rows: RowsOfProcesses) -> Tensor:
-        labels_B = rows.gather(labels_b.long())
+        labels_B = rows.gather(labels_b)
         if len(labels_B):
             lowest, highest = (int(value) for value in labels_B.aminmax())
             if lowest < -1 or highest >= self.num_classes:
@@ -237,14 +250,6 @@ class Head(nn.Module):
                 )
         return labels_B
 
-    def _check(self, features_bD: Tensor, labels_b: Tensor) -> None:
-        if features_bD.ndim != 2 or features_bD.shape[1] != self.weight.shape[1]:
-            raise DataError(f"features have shape {tuple(features_bD.shape)}, expected (B, {self.weight.shape[1]})")
-        if labels_b.shape != features_bD.shape[:1]:
-            raise DataError(f"labels have shape {tuple(labels_b.shape)}, expected ({len(features_bD)},)")
-        if labels_b.is_floating_point() or labels_b.dtype == torch.bool:
-            raise DataError(f"labels are {labels_b.dtype}, expected integers")
-
     def extra_repr(self) -> str:
         first, last = self.class_range
         shard = "" if last - first == self.num_classes else f", classes={first}–{last - 1}"
@@ -252,6 +257,16 @@ class Head(nn.Module):
             f"num_classes={self.num_classes}{shard}, embedding_size={self.weight.shape[1]}, "
             f"implementation={self.options.implementation!r}"
         )
+
+
+def _positive(name: str, value: SupportsIndex) -> int:
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise ConfigError(f"{name} is {value!r} ({type(value).__name__}), expected a whole number") from None
+    if number < 1:
+        raise ConfigError(f"{name} is {number}, expected at least 1")
+    return number
 
 
 def _flush_rows(head: Head, *_: object) -> None:

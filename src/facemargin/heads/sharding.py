@@ -54,7 +54,7 @@ class _Combine(torch.autograd.Function):
         own_3B = torch.stack([target_B, lse_B, hardest_B])
         gathered = own_3B.new_empty(group.size() * 3, len(target_B))
         all_gather(gathered, own_3B, group=group)
-        target_PB, lse_PB, hardest_PB = gathered.view(group.size(), 3, -1).unbind(1)
+        target_PB, lse_PB, hardest_PB = gathered.view(group.size(), 3, len(target_B)).unbind(1)
         combined_B = lse_PB.logsumexp(0)
         # This shard's share of the negatives' probability; none where there are no negatives at all.
         ctx.save_for_backward(torch.where(combined_B > -torch.inf, (lse_B - combined_B).exp(), 0.0))

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from facemargin.errors import ConfigError, DataError
+from facemargin.full_precision import eager_in_compiled_code, product
 from facemargin.heads.chunked import softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.normalisation import nonzero, row_norms, unit_rows
 from facemargin.heads.triton import softmax_terms_triton
@@ -21,6 +22,7 @@ from facemargin.registry import unknown_name
 _LARGEST_EAGER_PRODUCT = 2**24
 
 
+@eager_in_compiled_code
 def softmax_terms(
     x_BD: Tensor,
     w_CD: Tensor,
@@ -71,7 +73,7 @@ def softmax_terms_eager(
 ) -> SoftmaxTerms:
     """`shard_terms` written as they are defined, on whole B×C matrices; autograd derives the gradients."""
     x_BD, w_CD, scale_B = (_Once.apply(values) for values in (x_BD, w_CD, scale_B))
-    cosine_BC = x_BD @ unit_rows(w_CD).T
+    cosine_BC = product(x_BD, unit_rows(w_CD))
     is_target_BC = y_B[:, None] == torch.arange(w_CD.shape[0], device=y_B.device)
     target_cosine_B = cosine_BC.masked_fill(~is_target_BC, 0).sum(1)
     if w_CD.shape[0] == 0:

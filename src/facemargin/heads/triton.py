@@ -20,6 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from facemargin.errors import ConfigError
+from facemargin.full_precision import without_autocast
 from facemargin.heads.normalisation import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
@@ -78,6 +79,7 @@ def softmax_terms_triton(
 
 class _Fused(torch.autograd.Function):
     @staticmethod
+    @without_autocast
     def forward(
         ctx: Any,
         x_BD: Tensor,
@@ -108,6 +110,7 @@ class _Fused(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
+    @without_autocast
     def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
         x_BD, w_CD, scale_B, peak_B, sum_B, mean_B, *constants = ctx.saved_tensors
         needs_x, needs_w, _, needs_scale = ctx.needs_input_grad[:4]

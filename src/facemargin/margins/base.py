@@ -3,9 +3,11 @@
 Shapes: B samples, D feature values, C classes.
 """
 
+import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import Any, ClassVar, NamedTuple
+from numbers import Integral, Real
+from typing import Any, ClassVar, Literal, NamedTuple, get_args, get_origin, get_type_hints
 
 import torch
 from torch import Tensor, nn
@@ -173,8 +175,31 @@ def create_margin(name: str, **settings: Any) -> Margin:
 
 
 def check_settings(name: str, settings: Mapping[str, Any], cls: type[Margin], also: tuple[str, ...] = ()) -> None:
-    """Raise ConfigError, naming the nearest, for a setting that neither the margin nor `also` has."""
+    """Raise ConfigError, naming the nearest, for a setting that neither the margin nor `also` has, and for one of
+    another type than the margin's."""
     known = [field.name for field in fields(cls.Config)] + list(also)
     for key in settings:
         if key not in known:
             raise ConfigError(unknown_name(f"setting of {name}", key, known))
+    hints = get_type_hints(cls.Config)
+    for key, value in settings.items():
+        if key in hints and not _fits(value, hints[key]):
+            raise ConfigError(f"{name}: {key} is {value!r} ({type(value).__name__}), expected {_words(hints[key])}")
+
+
+def _fits(value: Any, hint: Any) -> bool:
+    if isinstance(hint, types.UnionType):
+        return any(_fits(value, one) for one in get_args(hint))
+    if get_origin(hint) is Literal:
+        return value in get_args(hint)
+    if hint in (float, int):
+        return isinstance(value, Real if hint is float else Integral) and not isinstance(value, bool)
+    return not isinstance(hint, type) or isinstance(value, hint)
+
+
+def _words(hint: Any) -> str:
+    if isinstance(hint, types.UnionType):
+        return " or ".join(_words(one) for one in get_args(hint))
+    if get_origin(hint) is Literal:
+        return " or ".join(map(repr, get_args(hint)))
+    return {float: "a number", int: "a whole number", bool: "True or False", type(None): "None"}.get(hint, str(hint))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from facemargin.errors import ConfigError
+from facemargin.full_precision import product
 from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
 from facemargin.margins.statistics import RunningStatistics, check_rate
 from facemargin.margins.vmf import log_vmf_normaliser
@@ -130,5 +131,5 @@ def proxy_proxy_loss(centres_BD: Tensor, labels_B: Tensor, mean_norm: Tensor) ->
         return centres_BD.new_zeros(())
     row_P = class_B.new_empty(len(classes_P)).scatter_(0, class_B, torch.arange(len(class_B), device=class_B.device))
     centres_PD = centres_BD[row_P]
-    logits_PP = (mean_norm * centres_PD @ centres_PD.T).fill_diagonal_(-torch.inf)
+    logits_PP = product(mean_norm * centres_PD, centres_PD).fill_diagonal_(-torch.inf)
     return ((logits_PP.logsumexp(1) - math.log(others)) / mean_norm).mean()

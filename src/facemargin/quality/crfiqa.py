@@ -30,9 +30,9 @@ class CertaintyRatioLayer(nn.Module):
         self.linear = nn.Linear(embedding_size, 1)
 
     def forward(self, features_BD: Tensor) -> Tensor:
-        """The predictions (B,), in the type of the weights whatever the autocast context."""
-        with torch.autocast(features_BD.device.type, enabled=False):
-            return self.linear(features_BD.to(self.linear.weight.dtype)).squeeze(1)
+        """The predictions (B,), in the type of the weights whatever the autocast context, and so their gradients."""
+        # A sum of products: unlike a matrix product it is nothing that autocast casts, forward or backward.
+        return (features_BD.to(self.linear.weight.dtype) * self.linear.weight).sum(1) + self.linear.bias
 
 
 def certainty_ratio_target(

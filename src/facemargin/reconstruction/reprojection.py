@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from facemargin.full_precision import product
 from facemargin.reconstruction.camera import PinholeCamera
 from facemargin.reconstruction.view import rigid_motion
 
@@ -62,14 +63,15 @@ def reproject(image_BCHW: Tensor, depth_BHW: Tensor, view_B6: Tensor, camera: Pi
 
     Differentiable in all three, but for the silhouettes, where what is seen jumps.
     """
-    with torch.autocast(view_B6.device.type, enabled=False):
-        rotation_B33, translation_B3 = rigid_motion(view_B6)
-        rays = _CanonicalRays(
-            origin_B3=-torch.einsum("bj,bji->bi", translation_B3, rotation_B33),
-            direction_BHW3=torch.einsum("hwj,bji->bhwi", camera.rays(depth_BHW), rotation_B33),
-            depth_BHW=depth_BHW,
-            camera=camera,
-        )
+    rotation_B33, translation_B3 = rigid_motion(view_B6)
+    rays_HW3 = camera.rays(depth_BHW)
+    direction_NM = product(rays_HW3.flatten(0, 1), rotation_B33.mT.flatten(0, 1))  # N = H·W, M = 3·B
+    rays = _CanonicalRays(
+        origin_B3=-(translation_B3[:, :, None] * rotation_B33).sum(1),
+        direction_BHW3=direction_NM.view(*rays_HW3.shape[:2], -1, 3).permute(2, 0, 1, 3).contiguous(),
+        depth_BHW=depth_BHW,
+        camera=camera,
+    )
     front_BHW, slope_BHW = _first_hit(rays)
     s_BHW = front_BHW - rays.behind(front_BHW) / slope_BHW
     pixels_BHW2 = camera.project(rays.points(s_BHW))

@@ -21,11 +21,16 @@ def rotation_matrix(view_B6: Tensor) -> Tensor:
     yaw_B33 = torch.stack([cy, zero, -sy, zero, one, zero, sy, zero, cy], dim=1).view(-1, 3, 3)
     pitch_B33 = torch.stack([one, zero, zero, zero, cp, sp, zero, -sp, cp], dim=1).view(-1, 3, 3)
     roll_B33 = torch.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], dim=1).view(-1, 3, 3)
-    return roll_B33 @ pitch_B33 @ yaw_B33
+    return _product(roll_B33, _product(pitch_B33, yaw_B33))
 
 
 def rigid_motion(view_B6: Tensor) -> tuple[Tensor, Tensor]:
     """R (B, 3, 3) and t (B, 3) of X ↦ R·X + t, which takes the canonical head to the view."""
     rotation_B33 = rotation_matrix(view_B6)
     centre_3 = view_B6.new_tensor([0.0, 0.0, HEAD_CENTRE_DEPTH])
-    return rotation_B33, view_B6[:, 3:] + centre_3 - rotation_B33 @ centre_3
+    return rotation_B33, view_B6[:, 3:] + centre_3 - (rotation_B33 * centre_3).sum(2)
+
+
+def _product(a_B33: Tensor, b_B33: Tensor) -> Tensor:
+    """a·b written out: autocast casts matrix products, and their gradients wherever `backward` is called."""
+    return (a_B33[:, :, :, None] * b_B33[:, None]).sum(2)

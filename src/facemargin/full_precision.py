@@ -1,0 +1,55 @@
+"""Arithmetic that autocast and torch.compile must leave alone, wherever the caller runs it.
+
+A context that switches autocast off covers what runs within it. The gradient of what ran there is computed later, in
+whatever context calls `backward`, and autocast would cast its matrix products then.
+"""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import torch
+from torch import Tensor
+from torch.autograd.function import once_differentiable
+
+# What decorates a function makes it a graph break in compiled code. torch's public decorator does the same, but imports
+# the compiler at once, which takes longer than the rest of this package.
+eager_in_compiled_code = getattr(torch, "_disable_dynamo", None) or torch.compiler.disable
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def without_autocast(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorates a function of tensors, such as an autograd function's `forward` or `backward`: autocast is off within
+    it, for the device of its first tensor."""
+
+    @wraps(function)
+    def outside(*args: P.args, **kwargs: P.kwargs) -> T:
+        device = next(one.device.type for one in args if isinstance(one, Tensor))
+        with torch.autocast(device, enabled=False):
+            return function(*args, **kwargs)
+
+    return outside
+
+
+def product(a_ND: Tensor, b_MD: Tensor) -> Tensor:
+    """a·bᵀ, (N, M), in the operands' own type whatever the autocast context, and so its gradients; once
+    differentiable."""
+    return _Product.apply(a_ND, b_MD)
+
+
+class _Product(torch.autograd.Function):
+    @staticmethod
+    @without_autocast
+    def forward(ctx: Any, a_ND: Tensor, b_MD: Tensor) -> Tensor:
+        ctx.save_for_backward(a_ND, b_MD)
+        return a_ND @ b_MD.T
+
+    @staticmethod
+    @once_differentiable
+    @without_autocast
+    def backward(ctx: Any, gradient_NM: Tensor) -> tuple[Tensor | None, Tensor | None]:
+        a_ND, b_MD = ctx.saved_tensors
+        wants_a, wants_b = ctx.needs_input_grad
+        return gradient_NM @ b_MD if wants_a else None, gradient_NM.T @ a_ND if wants_b else None
