@@ -58,6 +58,14 @@ def arcface_target(c, a, q, epsilon=1e-4):
     return 64 * math.cos(clip(theta + 0.5, epsilon, math.pi - epsilon))
 
 
+def unclipped_arcface_target(c, a, q, epsilon=1e-4):
+    return 64 * math.cos(math.acos(clip(c, -1 + epsilon, 1 - epsilon)) + 0.5)
+
+
+def unclipped_combined_target(c, a, q, m1=0.9, m2=0.6, m3=0.15, epsilon=1e-4):
+    return 64 * (math.cos(m1 * math.acos(clip(c, -1 + epsilon, 1 - epsilon)) + m2) - m3)
+
+
 def combined_target(c, a, q, m1=0.9, m2=0.4, m3=0.15, epsilon=1e-4):
     theta = math.acos(clip(c, -1 + epsilon, 1 - epsilon))
     return 64 * (math.cos(clip(m1 * theta + m2, epsilon, math.pi - epsilon)) - m3)
@@ -228,6 +236,10 @@ LOSSES = {
     ),
     "arcface": Loss("arcface", arcface_target),
     "arcface-insightface": Loss("arcface", arcface_target, settings={"gradient": "insightface"}),
+    "arcface-unclipped": Loss("arcface", unclipped_arcface_target, settings={"clip_angle": False}),
+    "combined-unclipped": Loss(
+        "combined", unclipped_combined_target, settings={"m1": 0.9, "m2": 0.6, "m3": 0.15, "clip_angle": False}
+    ),
     "combined": Loss("combined", combined_target, settings={"m1": 0.9, "m2": 0.4, "m3": 0.15}),
     "magface": Loss("magface", magface_target),
     "magface-hard": Loss("magface", magface_hard_target, settings={"easy_margin": False}),

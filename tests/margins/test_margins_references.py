@@ -6,6 +6,7 @@ import torch
 from reference import LOSSES, cosines, reference_step
 
 from facemargin.heads import create_head
+from facemargin.margins import SoftmaxTerms, create_margin
 
 B, C, D = 12, 23, 8
 
@@ -88,8 +89,6 @@ def test_gradients_equal_finite_differences(name: str, implementation: str):
 
 def test_insightface_gradient_is_the_scale():
     """d(target logit)/d(target cosine) = s in InsightFace's ArcFace; the true gradient differs."""
-    from facemargin.margins import SoftmaxTerms, create_margin
-
     cosine = torch.tensor([0.3, -0.6], dtype=torch.float64, requires_grad=True)
     terms = SoftmaxTerms(cosine, torch.zeros(2), torch.zeros(2))
     for gradient, expected in (("insightface", [64.0, 64.0]), ("true", None)):
@@ -98,6 +97,22 @@ def test_insightface_gradient_is_the_scale():
         theta = torch.acos(cosine.detach())
         true_slope = 64 * torch.sin(theta + 0.5) / torch.sin(theta)
         torch.testing.assert_close(slope, torch.tensor(expected) if expected else true_slope, check_dtype=False)
+
+
+@pytest.mark.parametrize("gradient", ["true", "insightface"])
+@pytest.mark.parametrize("name", ["arcface", "combined"])
+def test_without_the_clip_the_logit_rises_again_beyond_pi(name, gradient):
+    cosine = torch.tensor([-0.95, -0.99], dtype=torch.float64, requires_grad=True)
+    terms = SoftmaxTerms(cosine, torch.zeros(2), torch.zeros(2))
+    for clip_angle in (True, False):
+        logits = create_margin(name, gradient=gradient, clip_angle=clip_angle).target_logit(terms, torch.ones(2), None)
+        (slope,) = torch.autograd.grad(logits.sum(), cosine)
+        expected = [64 * math.cos(math.acos(c) + 0.5) for c in cosine.tolist()]
+        lowest = 64 * math.cos(math.pi - 1e-4)
+        assert logits.tolist() == pytest.approx([lowest, lowest] if clip_angle else expected)
+        assert expected[1] > expected[0]
+        if gradient == "true":
+            assert (slope == 0).all() if clip_angle else (slope < 0).all()
 
 
 def test_arcface_and_cosface_are_cases_of_the_combined_margin():

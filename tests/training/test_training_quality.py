@@ -67,12 +67,12 @@ def test_the_layer_is_averaged_with_the_rest():
     assert not torch.equal(before, state.recogniser.state_dict()[key])
 
 
-@pytest.mark.parametrize("decay_all", [False, True])
-def test_weight_decay_spares_the_layers_bias_alone(decay_all):
-    state = tiny_state(quality=CRFIQA, optimizer={"weight_decay": 0.3, "decay_all": decay_all})
+@pytest.mark.parametrize("rule", ["norms", "one_dimensional", "nothing"])
+def test_weight_decay_spares_the_layers_bias_at_most(rule):
+    state = tiny_state(quality=CRFIQA, optimizer={"weight_decay": 0.3, "no_decay": rule})
     decay = {id(p): group["weight_decay"] for group in state.optimizer.param_groups for p in group["params"]}
     linear = state.recogniser.quality.linear
-    assert (decay[id(linear.weight)], decay[id(linear.bias)]) == (0.3, 0.3 if decay_all else 0.0)
+    assert (decay[id(linear.weight)], decay[id(linear.bias)]) == (0.3, 0.0 if rule == "one_dimensional" else 0.3)
 
 
 def test_without_the_layer_nothing_is_added():

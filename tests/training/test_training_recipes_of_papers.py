@@ -56,3 +56,21 @@ def test_the_learning_rate_falls_at_the_papers_steps(name):
     for number, step in enumerate(falls):
         assert rate(round(step * 0.999)) == pytest.approx(0.1 * 0.1**number)
         assert rate(round(step * 1.001)) == pytest.approx(0.1 * 0.1 ** (number + 1))
+
+
+# Whose code decays what: see docs/losses.md.
+NO_DECAY = {
+    "norms": ("funface", "adaface", "curricularface", "mv_", "sphereface"),
+    "nothing": ("arcface", "cosface", "normface", "combined", "magface", "lh2face", "elasticface", "crfiqa"),
+}
+
+
+@pytest.mark.parametrize("name", OF_PAPERS)
+def test_weight_decay_spares_what_it_spares_in_the_authors_code(name):
+    (expected,) = [rule for rule, names in NO_DECAY.items() if name.startswith(names)]
+    assert load_recipe(name).optimizer.no_decay == expected
+
+
+@pytest.mark.parametrize("name", ["arcface_ms1mv2", "combined_casia"])
+def test_insightfaces_margins_leave_the_angle_unclipped(name):
+    assert load_recipe(name).head.clip_angle is False

@@ -17,11 +17,14 @@ class ArcFaceConfig(ConstantScaleConfig):
     gradient: "true" differentiates through the arccos; "insightface" leaves the margin's arithmetic out of autograd, as
     InsightFace's arcface_torch does, so that d(target logit)/d(target cosine) = s.
     epsilon: the target cosine is clipped to ±(1−ε) and the angle with its margin to [ε, π−ε].
+    clip_angle: False leaves the angle with its margin as it is, as InsightFace's arcface_torch does: beyond π the logit
+    rises again, and a sample there is rewarded for a larger angle.
     """
 
     margin: float = 0.5
     gradient: Literal["true", "insightface"] = "true"
     epsilon: float = 1e-4
+    clip_angle: bool = True
 
 
 @register_margin("arcface")
@@ -34,7 +37,9 @@ class ArcFace(ConstantScaleMargin):
     def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
         config = self.config
         angle_B = clipped_angle(terms.target_cosine_B, config.epsilon) + config.margin
-        moved_B = angle_B.clamp(config.epsilon, math.pi - config.epsilon).cos()
+        if config.clip_angle:
+            angle_B = angle_B.clamp(config.epsilon, math.pi - config.epsilon)
+        moved_B = angle_B.cos()
         if config.gradient == "insightface":
             moved_B = straight_through(moved_B, terms.target_cosine_B)
         return config.scale * moved_B

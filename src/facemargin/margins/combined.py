@@ -17,7 +17,7 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 class CombinedMarginConfig(ConstantScaleConfig):
     """m1 multiplies the target angle, m2 is added to it, m3 is subtracted from its cosine.
 
-    gradient, epsilon: as in ArcFace.
+    gradient, epsilon, clip_angle: as in ArcFace.
     """
 
     m1: float = 1.0
@@ -25,6 +25,7 @@ class CombinedMarginConfig(ConstantScaleConfig):
     m3: float = 0.0
     gradient: Literal["true", "insightface"] = "true"
     epsilon: float = 1e-4
+    clip_angle: bool = True
 
 
 @register_margin("combined")
@@ -37,7 +38,9 @@ class CombinedMargin(ConstantScaleMargin):
     def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
         config = self.config
         angle_B = config.m1 * clipped_angle(terms.target_cosine_B, config.epsilon) + config.m2
-        moved_B = angle_B.clamp(config.epsilon, math.pi - config.epsilon).cos() - config.m3
+        if config.clip_angle:
+            angle_B = angle_B.clamp(config.epsilon, math.pi - config.epsilon)
+        moved_B = angle_B.cos() - config.m3
         if config.gradient == "insightface":
             moved_B = straight_through(moved_B, terms.target_cosine_B)
         return config.scale * moved_B

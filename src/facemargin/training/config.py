@@ -21,6 +21,8 @@ from facemargin.reconstruction import ReconstructionConfig
 # A batch norm over one image has no variance.
 SMALLEST_PASS = 2
 
+NoDecay = Literal["norms", "one_dimensional", "nothing"]
+
 _SMALLEST_VALUES = {
     "epochs": 1,
     "batch_size": SMALLEST_PASS,
@@ -127,13 +129,15 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """name: "sgd" (with momentum) or "adamw". weight_decay spares norms, PReLUs and biases unless decay_all."""
+    """name: "sgd" (with momentum) or "adamw". no_decay: what weight_decay spares, "norms" (batch norms' weights and
+    biases), "one_dimensional" (these, PReLUs and all biases) or "nothing".
+    """
 
     name: Literal["sgd", "adamw"] = "sgd"
     learning_rate: float = 0.1
     momentum: float = 0.9
     weight_decay: float = 5e-4
-    decay_all: bool = False
+    no_decay: NoDecay = "one_dimensional"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,19 +7,25 @@ from torch import nn
 
 from facemargin.training.config import OptimizerConfig
 
+_NORMS = (nn.modules.batchnorm._BatchNorm, nn.LayerNorm, nn.GroupNorm)
+
 
 def create_optimizer(config: OptimizerConfig, modules: Iterable[nn.Module]) -> torch.optim.Optimizer:
-    """SGD with momentum, or AdamW, over all parameters of `modules`.
-
-    Parameters of one dimension (the weights of norms and PReLUs, biases) get no weight decay unless `decay_all`: decay
-    pulls a norm's scale towards zero without regularising anything.
+    """SGD with momentum, or AdamW, over all parameters of `modules`, of which `config.no_decay` names those without
+    weight decay: decay pulls a norm's scale towards zero without regularising anything.
     """
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
     for module in modules:
+        of_norms = {id(one) for part in module.modules() if isinstance(part, _NORMS) for one in part.parameters()}
         for parameter in module.parameters():
             if parameter.requires_grad:
-                (decayed if parameter.ndim > 1 or config.decay_all else spared).append(parameter)
+                is_spared = {
+                    "norms": id(parameter) in of_norms,
+                    "one_dimensional": parameter.ndim <= 1,
+                    "nothing": False,
+                }[config.no_decay]
+                (spared if is_spared else decayed).append(parameter)
     groups = [
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": spared, "weight_decay": 0.0},

@@ -31,7 +31,7 @@ def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Sequence[str] = ()) -> Recipe:
     """As `load_recipe`, from an already parsed YAML mapping."""
-    mapping = dict(mapping)
+    mapping = _with_todays_names(mapping, where)
     for part, default in (("head", HeadConfig().name), ("backbone", BackboneConfig().name)):
         section = mapping.get(part, {})
         if not isinstance(section, Mapping):
@@ -60,6 +60,18 @@ def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Seque
             config=(tyro.conf.FlagConversionOff,),
         )
     return recipe
+
+
+def _with_todays_names(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The mapping with fields that were once called otherwise under their present names."""
+    optimizer = mapping.get("optimizer")
+    if not isinstance(optimizer, Mapping) or not isinstance(optimizer.get("decay_all"), bool):
+        return dict(mapping)
+    if "no_decay" in optimizer:
+        raise ConfigError(f"{where}: optimizer has decay_all and no_decay, the former's present name: leave it out")
+    rest = {name: value for name, value in optimizer.items() if name != "decay_all"}
+    rest["no_decay"] = "nothing" if optimizer["decay_all"] else "one_dimensional"
+    return {**mapping, "optimizer": rest}
 
 
 def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) -> Head:
