@@ -104,7 +104,7 @@ def test_too_much_compressed_is_refused_before_it_is_unpacked(tmp_path, monkeypa
     monkeypatch.setattr(pair_shards, "_LARGEST_UNPACKED", 10**4)
     (tmp_path / "mine").mkdir()
     with gzip.open(tmp_path / "mine" / "a.tar.gz", "wb") as file, tarfile.open(fileobj=file, mode="w") as archive:
-        for name in ("1.img1", "1.img2"):
+        for name in ("genuine/1.img1", "genuine/1.img2"):
             member = tarfile.TarInfo(name)
             member.size = 10**4
             archive.addfile(member, io.BytesIO(bytes(10**4)))
@@ -121,3 +121,9 @@ def test_nothing_in_the_shards(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="empty holds no shards"):
         load_pair_shards(tmp_path / "empty")
+
+
+def test_pairs_that_say_nowhere_whether_they_are_genuine_are_refused(tmp_path):
+    folder = write(tmp_path / "mine", [{key: one[key] for key in one if key != "cls"} for one in samples()])
+    with pytest.raises(DataError, match="sample 000000: has no cls and lies in no folder; expected a cls of 1"):
+        open_verification(folder)

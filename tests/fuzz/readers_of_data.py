@@ -109,6 +109,24 @@ def write_gnu_shard(folder: Path) -> None:
             archive.addfile(info, io.BytesIO(content))
 
 
+def write_members(path: Path, members: list[tuple[str, bytes]]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for name, content in members:
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+def write_dotted_shard(folder: Path) -> None:
+    images = [(f"p/v1.{number}.png", image) for number, image in enumerate(PNG)]
+    labels = [(f"p/v1.{number}.json", b'{"label": "Ann %d"}' % (number // 2)) for number in range(6)]
+    write_members(folder / "train-000.tar", images + labels)
+
+
+def write_folder_shard(folder: Path) -> None:
+    write_members(folder / "faces.tar", [(f"faces/p{number // 2}/{number}.jpg", JPEG[number]) for number in range(6)])
+
+
 def compressed(write):
     def written(folder: Path) -> None:
         write(folder)
@@ -187,6 +205,8 @@ READERS = [
     ),
     Reader("shard", write_shard, read_images),
     Reader("GNU and pax shards", write_gnu_shard, read_images),
+    Reader("shard of names with dots and labels in JSON", write_dotted_shard, read_images),
+    Reader("archive of a folder of people", write_folder_shard, read_images),
     Reader("compressed shard", compressed(write_shard), read_images),
     Reader("saved index of a shard", write_and_open(write_shard), read_images, ("*.index.json",)),
     Reader(

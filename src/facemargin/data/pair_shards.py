@@ -4,6 +4,7 @@
 Shapes: K pairs; pair k is images 2k and 2k+1, in the order of the shards.
 """
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.decode import decode_image
+from facemargin.data.plain_numbers import whole_number
 from facemargin.data.shards import SHARD_SUFFIXES, shard_paths
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.data.tar_members import TarShard, group_by_key
@@ -20,6 +22,8 @@ from facemargin.errors import DataError
 _FIELDS = (("img1", "img2"), ("jpg", "png"))
 _LARGEST_UNPACKED = 1 << 30
 _NUM_FOLDS = 10
+
+logger = logging.getLogger(__name__)
 
 
 class ShardMembers(ImageSource):
@@ -71,7 +75,8 @@ def load_pair_shards(location: Path | str) -> VerificationSet:
     members: list[tuple[int, int]] = []
     same: list[bool] = []
     for number, shard in enumerate(shards):
-        for key, sample in group_by_key(shard.names).items():
+        repeated: list[int] = []
+        for key, sample in group_by_key(shard.names, repeated).items():
             fields = next((pair for pair in _FIELDS if set(pair) <= sample.keys()), None)
             if fields is None:
                 raise DataError(
@@ -80,6 +85,11 @@ def load_pair_shards(location: Path | str) -> VerificationSet:
                 )
             members += [(number, sample[field]) for field in fields]
             same.append(_is_same(shard, key, sample.get("cls")))
+        if repeated:
+            logger.warning(
+                "%s: members whose name occurs before, which are not read: %d (%s, …)",
+                shard.path, len(repeated), shard.names[repeated[0]],
+            )  # fmt: skip
     if not same:
         raise DataError(f"{location}: its shards hold no pairs")
     same_K = np.array(same, dtype=np.bool_)
@@ -96,11 +106,17 @@ def load_pair_shards(location: Path | str) -> VerificationSet:
 
 def _is_same(shard: TarShard, key: str, cls: int | None) -> bool:
     if cls is None:
-        return key.split("/")[0] == "genuine"
+        folder, slash, _ = key.partition("/")
+        if not slash:
+            raise DataError(
+                f"{shard.path} sample {key}: has no cls and lies in no folder; expected a cls of 1 for the same person "
+                "or 0, or a folder, of which the one called genuine holds the pairs of the same person"
+            )
+        return folder == "genuine"
     label = shard.labels.get(cls, "").strip()
-    if label not in ("0", "1"):
+    if whole_number(label) not in (0, 1):
         raise DataError(f"{shard.path} sample {key}: cls is {label!r}, expected 1 for the same person or 0")
-    return label == "1"
+    return whole_number(label) == 1
 
 
 def _blocks_of_each_kind(same_K: NDArray[np.bool_]) -> NDArray[np.int64]:

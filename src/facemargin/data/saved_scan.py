@@ -15,7 +15,7 @@ from typing import Any
 from facemargin.atomic import write_text_atomically
 from facemargin.errors import CheckpointError
 
-_FORMAT = 1
+_FORMAT = 2
 SUFFIX = ".index.json"
 
 logger = logging.getLogger(__name__)

@@ -1,35 +1,27 @@
-"""WebDataset shards: tar files whose samples are an image and a `cls` file with the person's number.
+"""WebDataset shards: tar files whose samples are an image and a `cls` file with the person's number or name.
 
 Shapes: N images.
 """
 
 import itertools
-import logging
 import re
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from facemargin.data.block_images import BlockImages, Encoded, cut_into_blocks
 from facemargin.data.blocks import Blocks
 from facemargin.data.decode import decode_image
-from facemargin.data.identity_names import numbered_identities
+from facemargin.data.shard_samples import Samples
 from facemargin.data.source import LabelledImages, RGBImage
-from facemargin.data.tar_members import TarShard, group_by_key
+from facemargin.data.tar_members import TarShard
 from facemargin.errors import CorruptImageError, DataError
 
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
-_IMAGE_EXTENSIONS = ("jpg", "jpeg", "png", "webp", "bmp", "pgm")
-_PICKLES = frozenset({"pyd", "pkl", "pickle", "pth"})
 _BRACES = re.compile(r"\{(\d+)\.\.(\d+)\}")
 _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!:)")
 _MOST_SHARDS = 1_000_000
-_LARGEST_NUMBER = 2**53
-
-logger = logging.getLogger(__name__)
 
 
 def open_shards(location: str | Path) -> LabelledImages:
@@ -73,59 +65,15 @@ def _expanded(pattern: str) -> list[str]:
     return ["".join(choice) for choice in itertools.product(*choices)]
 
 
-class _Samples:
-    """Which members of `shards` are images with an identity number: `shard_N`, `position_N`, `number_N`."""
-
-    def __init__(self, shards: Sequence[TarShard], name: str) -> None:
-        self.shards = shards
-        found: list[NDArray[np.int64]] = []
-        unlabelled: list[str] = []
-        others: Counter[str] = Counter()
-        for number, shard in enumerate(shards):
-            own: list[tuple[int, int, int]] = []
-            for sample in group_by_key(shard.names).values():
-                position = next((sample[kind] for kind in _IMAGE_EXTENSIONS if kind in sample), None)
-                if position is None:
-                    others.update(sample)
-                    continue
-                label = _identity_number(shard.labels.get(sample.get("cls", -1)))
-                if label is None:
-                    unlabelled.append(shard.describe(position))
-                else:
-                    own.append((number, position, label))
-            # Readers go through compressed shards, so a shard's images are in the order of the file.
-            found.append(np.array(sorted(own), dtype=np.int64).reshape(-1, 3))
-            shard.labels = {}  # of millions of samples, they would take a gigabyte that nobody needs any more
-        if unlabelled:
-            logger.warning(
-                "%s: %d images left out, they have no cls file with a whole number: %s",
-                name,
-                len(unlabelled),
-                "; ".join(unlabelled[:5]),
-            )
-        if not sum(map(len, found)):
-            pickled = "; pickled samples are never read" if _PICKLES & set(others) else ""
-            raise DataError(
-                f"{name}: no samples of an image ({', '.join(_IMAGE_EXTENSIONS)}) with a cls file{pickled}; "
-                f"found {', '.join(sorted(others)[:10]) or 'nothing else'}"
-            )
-        self.shard_N, self.position_N, self.number_N = np.concatenate(found).T.copy()
-
-    def member(self, index: int) -> tuple[TarShard, int]:
-        """The shard and the position in it of image `index`."""
-        return self.shards[self.shard_N[index]], int(self.position_N[index])
-
-
 class ShardImages(LabelledImages):
-    """The images of uncompressed shards, read in any order. Identity names are the stored numbers, or those that
-    identities.txt beside the shards has for them."""
+    """The images of uncompressed shards, read in any order. Identity names are the stored names, the stored
+    numbers, or what identities.txt beside the shards has for these (see `Samples`)."""
 
     def __init__(self, shards: Sequence[TarShard], name: str) -> None:
         self.name = name
-        self._samples = _Samples(shards, name)
-        self.labels, self.identity_names, self.has_names = numbered_identities(
-            self._samples.number_N, shards[0].path.parent
-        )
+        self._samples = samples = Samples(shards, name)
+        self.labels, self.num_unlabelled = samples.labels, samples.num_unlabelled
+        self.identity_names, self.has_names = samples.identity_names, samples.has_names
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -148,8 +96,9 @@ class CompressedShardImages(BlockImages):
     def __init__(self, shards: Sequence[TarShard], name: str) -> None:
         super().__init__()
         self.name = name
-        self._samples = samples = _Samples(shards, name)
-        self.labels, self.identity_names, self.has_names = numbered_identities(samples.number_N, shards[0].path.parent)
+        self._samples = samples = Samples(shards, name)
+        self.labels, self.num_unlabelled = samples.labels, samples.num_unlabelled
+        self.identity_names, self.has_names = samples.identity_names, samples.has_names
         starts: list[int] = []
         streams: list[int] = []
         for number, shard in enumerate(shards):
@@ -178,12 +127,3 @@ def _or_error(contents: Iterator[bytes]) -> Iterator[Encoded]:
         yield from contents
     except CorruptImageError as error:
         yield from itertools.repeat(error)
-
-
-def _identity_number(text: str | None) -> int | None:
-    """The number in a cls file, None where it holds anything else."""
-    stripped = (text or "").strip()
-    if not stripped.isdecimal() or len(stripped) > 20:
-        return None
-    number = int(stripped)
-    return number if number < _LARGEST_NUMBER else None

@@ -4,17 +4,20 @@
 """
 
 import gzip
+import json
 import logging
 import math
 import tarfile
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
 import numpy as np
 
 from facemargin.data.decode import LARGEST_ENCODED
+from facemargin.data.listing import is_system_name
 from facemargin.data.packed_strings import PackedStrings
 from facemargin.data.positioned_file import PositionedFile
 from facemargin.data.saved_scan import saved_scan
@@ -22,8 +25,11 @@ from facemargin.errors import CorruptImageError, DataError
 
 _BLOCK = 512
 _LONGEST_HEADER = 1 << 20
-_LONGEST_LABEL = 64
-_LABEL = ".cls"
+_LONGEST_LABEL = 256
+_LONGEST_JSON = 4096
+_JSON_LABELS = ("label", "cls", "class", "identity", "identity_id", "person", "person_id", "subject", "subject_id")
+LABEL_EXTENSIONS = ("cls", "json", "txt")
+"""Those of a sample's files that may hold its label."""
 _LARGEST = 2**62
 
 logger = logging.getLogger(__name__)
@@ -33,7 +39,8 @@ class TarShard:
     """The regular files in a .tar or .tar.gz file, in their order.
 
     `names` are as stored: paths inside the archive, to look at and never to write to. `sizes` are in bytes. `labels`
-    holds the content of short `.cls` members by position, so that opening a set again reads nothing else.
+    holds the content of short `.cls` and `.txt` members by position, and what small `.json` members have under a name
+    like "label", so that opening a set again reads nothing else.
     `compressed` shards have `contents` only. A damaged or truncated tail is left out: `damage` says so, and so does a
     logged warning. Raises DataError for a file that is missing or no tar archive.
     """
@@ -59,8 +66,6 @@ class TarShard:
     def read(self, position: int) -> bytes:
         """The content of member `position`; raises CorruptImageError where the file has changed and ends before, and
         DataError for a compressed shard."""
-        if position in self.labels:
-            return self.labels[position].encode("ascii")
         if self.compressed:
             raise DataError(f"{self.path}: a compressed shard can only be read from the start; unpack it first")
         self._require_image_size(position)
@@ -109,25 +114,64 @@ class TarShard:
                 and type(size) is int
                 and min(offset, size) >= 0
                 and offset + size <= end
-                and (label is None or (isinstance(label, str) and label.isascii()))
+                and isinstance(label, str | None)
                 for name, offset, size, label in zip(*columns, strict=True)
             )
         )
 
 
-def group_by_key(names: Sequence[str]) -> dict[str, dict[str, int]]:
+@dataclass
+class GroupedMembers:
+    """The samples of a shard, each extension -> position; the positions of members whose name occurs before, and of
+    the images whose name is cut at its last dot instead of its first."""
+
+    samples: list[dict[str, int]]
+    repeated: list[int] = field(default_factory=list)
+    dotted: list[int] = field(default_factory=list)
+
+
+def group_samples(names: Sequence[str], image_extensions: Collection[str]) -> GroupedMembers:
+    """The samples of a WebDataset shard, as `group_by_key` has them, but for images and labels that the first dot of
+    their names would hide: "a/v1.3.jpg" with "a/v1.3.cls" is a sample of its own, "0001.seg.png" without one is not."""
+    repeated: list[int] = []
+    by_key = group_by_key(names, repeated)
+    dotted: list[int] = []
+    own: list[dict[str, int]] = []
+    for key, sample in by_key.items():
+        longer: dict[str, dict[str, int]] = {}
+        for extension, position in sample.items():
+            rest, dot, last = extension.rpartition(".")
+            if dot:
+                longer.setdefault(rest, {})[last] = position
+        for rest, found in longer.items():
+            if not found.keys().isdisjoint(image_extensions) and not found.keys().isdisjoint(LABEL_EXTENSIONS):
+                own.append(found)
+                dotted += [position for last, position in found.items() if last in image_extensions]
+                for last in found:
+                    del by_key[key][f"{rest}.{last}"]
+    return GroupedMembers([sample for sample in by_key.values() if sample] + own, repeated, dotted)
+
+
+def group_by_key(names: Sequence[str], repeated: list[int] | None = None) -> dict[str, dict[str, int]]:
     """The samples of a WebDataset shard: key -> extension -> position in `names`.
 
     The key is the path up to the first dot of its last part, the extension what follows, in lower case:
-    "a/0001.seg.PNG" is the `seg.png` of sample "a/0001". Names without an extension belong to no sample. Where a name
-    occurs twice, the first counts.
+    "a/0001.seg.PNG" is the `seg.png` of sample "a/0001", and so of "./a/0001". Names without an extension belong to no
+    sample, nor do files that systems keep beside others (see `is_system_name`). Where a name occurs twice, the first
+    counts, and the others' positions are added to `repeated`.
     """
     samples: dict[str, dict[str, int]] = {}
+    is_system: dict[str, bool] = {}
     for position, name in enumerate(names):
-        folder, slash, last = name.rpartition("/")
+        folder, slash, last = name.removeprefix("./").rpartition("/")
         stem, dot, extension = last.partition(".")
-        if stem and dot:
-            samples.setdefault(folder + slash + stem, {}).setdefault(extension.lower(), position)
+        if folder not in is_system:
+            is_system[folder] = any(part not in (".", "..") and is_system_name(part) for part in folder.split("/"))
+        if not stem or not dot or is_system[folder] or is_system_name(last):
+            continue
+        sample = samples.setdefault(folder + slash + stem, {})
+        if sample.setdefault(extension.lower(), position) != position and repeated is not None:
+            repeated.append(position)
     return samples
 
 
@@ -186,10 +230,32 @@ def _scan(path: Path, compressed: bool) -> dict[str, Any]:
 
 def _label(member: tarfile.TarInfo, file: IO[bytes]) -> str | None:
     """The content of a short label, None of any other member."""
-    if not member.name.lower().endswith(_LABEL) or member.size > _LONGEST_LABEL:
+    extension = member.name.rpartition(".")[2].lower()
+    if extension not in LABEL_EXTENSIONS or member.size > (_LONGEST_JSON if extension == "json" else _LONGEST_LABEL):
         return None
-    text = file.read(member.size)
-    return text.decode("ascii") if text.isascii() else None
+    try:
+        text = file.read(member.size).decode("utf-8-sig")
+        return _json_label(json.loads(text)) if extension == "json" else text
+    except (ValueError, RecursionError):
+        return None
+
+
+def _json_label(content: Any) -> str | None:
+    """What a sample's JSON says of who it is."""
+    values = [content.get(name) for name in _JSON_LABELS] if isinstance(content, dict) else [content]
+    value = next(
+        (
+            value
+            for value in values
+            if isinstance(value, str | int | float) and value is not True and value is not False
+        ),
+        None,
+    )
+    if value is None:
+        return None
+    text = str(value)
+    text.encode()  # ValueError for half of a pair of surrogates
+    return text
 
 
 def _damage_at_end(block: bytes) -> str | None:
