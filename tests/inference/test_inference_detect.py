@@ -1,11 +1,13 @@
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 import facemargin as fm
 from facemargin.data.alignment import TEMPLATE_52, align_face
 from facemargin.data.embedded import EmbeddedFaces
 from facemargin.data.source import ArrayImages
-from facemargin.errors import ConfigError, CorruptImageError
+from facemargin.errors import ConfigError, CorruptImageError, DataError
 from facemargin.inference.detect import DetectedFaces, NoFaceError
 from facemargin.inference.faces import Face
 from photographs import canvas, orl_photograph, put
@@ -70,3 +72,16 @@ def test_a_tight_crop_is_a_photograph_too():
     put(framed, face, (150, 150))
     alone, in_frame = (fm.align(image)[20:92, 20:92].astype(float) for image in (face, framed))
     assert np.corrcoef(alone.ravel(), in_frame.ravel())[0, 1] > 0.9
+
+
+def test_photographs_are_taken_by_their_paths(tmp_path):
+    detector = FixedDetector(at(50, 60))
+    image = np.full((120, 100, 3), 7, np.uint8)
+    cv2.imwrite(str(tmp_path / "a.png"), image)
+    for given in (image, tmp_path / "a.png", str(tmp_path / "a.png"), Image.fromarray(image)):
+        assert len(fm.detect(given, detector)) == 1
+        np.testing.assert_array_equal(fm.align(given, detector=detector), fm.align(image, detector=detector))
+    with pytest.raises(DataError, match=r"float64 .* expected uint8"):
+        fm.detect(image / 255, detector)
+    with pytest.raises(DataError, match=r"nowhere\.jpg"):
+        fm.align("nowhere.jpg", detector=detector)

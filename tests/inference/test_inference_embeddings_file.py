@@ -1,3 +1,4 @@
+import logging
 import zipfile
 
 import numpy as np
@@ -46,6 +47,39 @@ def test_a_stored_quality_is_the_quality(tmp_path):
     np.testing.assert_array_equal(embeddings.quality, np.array([0.25, -1.5], np.float32))
     np.testing.assert_array_equal(embeddings.norms, [2, 0])
     assert embeddings.quality.dtype == np.float32
+
+
+def test_norms_stand_beside_unit_vectors(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    unit = np.array([[0.6, 0.8], [0, 1], [-1, 0]], np.float32)
+    file = EmbeddingsFile(write(tmp_path / "e.npz", embeddings=unit, norms=np.array([5, 3, 2])))
+    embeddings = file.embed(Files("ann/2.jpg", "ann/1.jpg"))
+    np.testing.assert_allclose(embeddings.vectors, unit[[1, 0]])
+    np.testing.assert_array_equal(embeddings.norms, [3, 5])
+    np.testing.assert_array_equal(embeddings.quality, [3, 5])
+    assert caplog.messages == []
+
+
+def test_features_of_earlier_files_are_known_by_their_norms(tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    features = np.array([[3, 4], [0, 3], [-2, 0]], np.float16)
+    file = EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features, norms=np.array([5, 3, 2])))
+    embeddings = file.embed(Files("ann/2.jpg", "ann/1.jpg"))
+    np.testing.assert_allclose(embeddings.vectors, [[0, 1], [0.6, 0.8]], rtol=1e-6)
+    np.testing.assert_array_equal(embeddings.norms, [3, 5])
+    (message,) = caplog.messages
+    assert "as in older files" in message
+
+
+def test_norms_that_mean_neither_are_refused(tmp_path):
+    features = np.array([[3, 4], [0, 3], [-2, 0]])
+    message = r"the embedding of ann/2\.jpg has the length 3 beside a norm of 7; expected unit vectors"
+    with pytest.raises(DataError, match=message):
+        EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features, norms=np.array([5, 7, 2])))
+    with pytest.raises(DataError, match=r"3 paths and norms of shape \(2,\) do not fit"):
+        EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features, norms=np.array([5, 7])))
+    with pytest.raises(DataError, match=r"the norm of ann/2\.jpg is not finite"):
+        EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features / [[5], [3], [2]], norms=np.array([5, np.nan, 2])))
 
 
 def test_whole_paths_are_found_from_wherever_one_stands(tmp_path, monkeypatch):

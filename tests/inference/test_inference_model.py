@@ -1,7 +1,9 @@
+import cv2
 import numpy as np
 import pytest
 import torch
 from inference_models import model_info, tiny_model, tiny_recogniser
+from PIL import Image
 
 import facemargin as fm
 from facemargin.data.pixels import normalise, resize_square, to_tensor
@@ -179,3 +181,26 @@ def test_weights_that_do_not_fit_their_description_are_refused(tmp_path, changes
     save_model(path, tiny_recogniser().state_dict(), model_info(**changes))
     with pytest.raises(CheckpointError, match=r"model\.safetensors does not fit its own description"):
         fm.load(path)
+
+
+def test_images_are_taken_in_every_form(tmp_path):
+    """What forms there are is given_images' test."""
+    trained, images = tiny_model(), pictures(3)
+    paths = [tmp_path / f"{index}.png" for index in range(3)]
+    for path, image in zip(paths, images, strict=True):
+        cv2.imwrite(str(path), image[:, :, ::-1])
+    expected = trained.embed(images).vectors
+    of_pil = [Image.fromarray(image) for image in images]
+    for given in (list(images), paths, [str(path) for path in paths], of_pil, torch.from_numpy(images)):
+        np.testing.assert_array_equal(trained.embed(given).vectors, expected)
+    for one in (images[0], str(paths[0]), paths[0], of_pil[0]):
+        np.testing.assert_allclose(trained.embed(one).vectors, expected[:1], atol=1e-6)
+    with pytest.raises(DataError, match=r"image 0 is float32 .* if they mean 0…1"):
+        trained.embed([images[0] / np.float32(255)])
+
+
+def test_a_model_says_what_it_is():
+    trained = tiny_model()
+    said = repr(trained)
+    for part in (trained.info.backbone, f"{trained.info.embedding_size} values", "RGB", "views", "cpu"):
+        assert part in said

@@ -94,3 +94,5 @@ def test_refusals(model, faces):
     next(damaged.parameters()).data.fill_(float("nan"))
     with pytest.raises(DataError, match="not finite"):
         fm.verify(Model(damaged, model.info), *faces[:2])
+    with pytest.raises(ConfigError, match=r"the model is 'runs/mine', expected a model, as verify\(fm\.load\(path\)"):
+        fm.verify("runs/mine", *faces[:2])

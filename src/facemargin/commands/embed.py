@@ -99,13 +99,13 @@ def _pooled(found: EmbeddedImages) -> EmbeddedImages:
 
 
 def _save(found: EmbeddedImages, path: Path) -> None:
-    """Arrays `paths` (N,), `embeddings` (N, D) before normalisation, `norms` (N,) and `quality` (N,); no pickles."""
+    """Arrays `paths` (N,), `embeddings` (N, D) of unit length, `norms` (N,) and `quality` (N,); no pickles."""
     embeddings = found.embeddings
     with path.open("wb") as file:
         np.savez(
             file,
             paths=np.array(found.names),
-            embeddings=embeddings.vectors * embeddings.norms[:, None],
+            embeddings=embeddings.vectors,
             norms=embeddings.norms,
             quality=embeddings.quality,
         )

@@ -3,6 +3,7 @@
 from functools import cache
 
 from facemargin.data.alignment import TEMPLATE_SIDE
+from facemargin.data.given_images import GivenForm, one_image
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import ConfigError, CorruptImageError
 from facemargin.inference.centerface import CenterFace
@@ -20,19 +21,22 @@ def default_detector() -> CenterFace:
     return CenterFace()
 
 
-def detect(image: RGBImage, detector: Detector | None = None) -> list[Face]:
-    """The faces in a photograph, (H, W, 3) uint8 RGB of any size, the surest first; by CenterFace unless another
-    detector is given. Raises DataError for an image that is none, ConfigError where the extra "detect" is missing."""
+def detect(image: GivenForm, detector: Detector | None = None) -> list[Face]:
+    """The faces in a photograph of any size, (H, W, 3) uint8 RGB or a path or a picture of PIL, the surest first; by
+    CenterFace unless another detector is given. Raises DataError for an image that is none, ConfigError where the extra
+    "detect" is missing."""
+    image = one_image(image)
     return (detector or default_detector()).detect(image)
 
 
 def align(
-    image: RGBImage, faces: Choice = "largest", size: int = TEMPLATE_SIDE, detector: Detector | None = None
+    image: GivenForm, faces: Choice = "largest", size: int = TEMPLATE_SIDE, detector: Detector | None = None
 ) -> RGBImage:
     """The "largest" or most "central" face of a photograph, aligned to the template that recognisers are trained on:
     (size, size, 3) uint8 RGB. Raises NoFaceError where none is found. For all faces, call `crop_face` with the
     landmarks of each that `detect` returns.
     """
+    image = one_image(image)
     if faces == "all":
         raise ConfigError('align returns one face; faces is "all", expected "largest" or "central"')
     found = choose_faces(detect(image, detector), faces, image)

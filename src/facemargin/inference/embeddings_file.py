@@ -10,11 +10,12 @@ from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference.paths_by_end import PathsByEnd
+from facemargin.inference.stored_norms import stored_norms
 
 
 class EmbeddingsFile:
-    """An .npz file with `paths` (N,) text, `embeddings` (N, D) and maybe `quality` (N,), as `facemargin embed` and
-    other tools write it. An image is looked up by the end of its path.
+    """An .npz file with `paths` (N,) text, `embeddings` (N, D) and maybe `norms` (N,) and `quality` (N,), as
+    `facemargin embed` and other tools write it (see `stored_norms`). An image is looked up by the end of its path.
 
     Raises DataError, naming the file, if it is not one, holds values that are not finite, or lacks an image asked for.
     """
@@ -25,6 +26,7 @@ class EmbeddingsFile:
             arrays = load_arrays(path)
             paths, features_ND = arrays["paths"], arrays["embeddings"].astype(np.float32)
             quality_N = arrays["quality"].astype(np.float32) if "quality" in arrays else None
+            stored_N = arrays["norms"].astype(np.float32) if "norms" in arrays else None
         except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
             raise DataError(
                 f"{path} cannot be read as embeddings (an .npz with arrays paths and embeddings): {error}"
@@ -32,7 +34,8 @@ class EmbeddingsFile:
         if features_ND.ndim != 2 or paths.shape != features_ND.shape[:1]:
             raise DataError(f"{path}: {paths.size} paths and embeddings of shape {features_ND.shape} do not fit")
         with np.errstate(over="ignore"):
-            norms_N = np.linalg.norm(features_ND, axis=1)
+            lengths_N = np.linalg.norm(features_ND, axis=1)
+        norms_N = stored_norms(path, lengths_N, stored_N, paths)
         if quality_N is None:
             quality_N = norms_N
         if quality_N.shape != norms_N.shape:
@@ -40,7 +43,7 @@ class EmbeddingsFile:
         _require_finite(features_ND, f"{path}: the embedding", paths)
         _require_finite(norms_N[:, None], f"{path}: the length of the embedding", paths)
         _require_finite(quality_N[:, None], f"{path}: the quality", paths)
-        self._vectors_ND = features_ND / np.where(norms_N > 0, norms_N, 1)[:, None]
+        self._vectors_ND = features_ND / np.where(lengths_N > 0, lengths_N, 1)[:, None]
         self._norms_N, self._quality_N = norms_N, quality_N
         self._paths = PathsByEnd(paths)
 

@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 
 from facemargin.atomic import write_atomically
 from facemargin.data.embedded import EmbeddedFaces
-from facemargin.data.source import ArrayImages, ImageSource
+from facemargin.data.given_images import given_images
+from facemargin.data.source import ImageSource
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.inference.exported_model import INSTALL, ExportedModel
 from facemargin.inference.model import Model
@@ -55,10 +56,10 @@ def export_onnx(
     except ImportError as error:
         raise ConfigError(f"exporting {INSTALL}") from error
     views = _views(model, views)
-    faces = EmbeddedFaces(_CHECK_PEOPLE) if check is None else _source(check)
+    faces = EmbeddedFaces(_CHECK_PEOPLE) if check is None else given_images(check)
     if not len(faces):
         raise ConfigError("there are no images to check the file with")
-    calibration = None if int8_calibration is None else _source(int8_calibration)
+    calibration = None if int8_calibration is None else given_images(int8_calibration)
     if calibration is not None and not len(calibration):
         raise ConfigError("int8 needs faces to calibrate on, and there are none")
     graph = onnx_graph(model.recogniser, model.info, preprocess, views)
@@ -84,7 +85,3 @@ def _views(model: Model, views: ExportedViews | None) -> ExportedViews:
     if model.info.views == "multi":
         raise ConfigError("this model averages 14 views, which an ONNX file does not hold: choose views one or flip")
     return model.info.views
-
-
-def _source(images: ImageSource | Sequence[NDArray[np.uint8]]) -> ImageSource:
-    return images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")

@@ -4,14 +4,15 @@ Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding siz
 """
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from facemargin.data.source import ArrayImages, ImageSource
+from facemargin.data.given_images import GivenForm, given_images
+from facemargin.data.source import ImageSource
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference.model_file import ModelInfo
@@ -54,9 +55,9 @@ class ExportedModel:
             raise CheckpointError(f"{name} does not say how it is to be used: {error}") from error
         self._input, self._name = self._session.get_inputs()[0].name, name
 
-    def embed(self, images: ImageSource | Sequence[NDArray[np.uint8]], batch_size: int = 64) -> Embeddings:
+    def embed(self, images: ImageSource | GivenForm | Iterable[GivenForm], batch_size: int = 64) -> Embeddings:
         """As `Model.embed`, with the views that are in the file. Raises CheckpointError where it does not run."""
-        source = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
+        source = given_images(images)
         if not len(source):
             empty = np.empty(0, np.float32)
             return Embeddings(np.empty((0, self.info.embedding_size), np.float32), empty, empty)

@@ -3,7 +3,7 @@
 Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding size.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from functools import partial
 
 import numpy as np
@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facemargin.data.source import ArrayImages, ImageSource
+from facemargin.data.given_images import GivenForm, given_images
+from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference.fast import FastRecogniser
@@ -45,22 +46,30 @@ class Model:
         self.precision: Precision = precision
         self._fast = FastRecogniser(self.recogniser, precision)
 
+    def __repr__(self) -> str:
+        info = self.info
+        what = f"{info.backbone}: {info.embedding_size} values" if info.backbone else "a face reconstruction"
+        feed = f"{info.input_size} × {info.input_size} pixels {info.color_order}, views {info.views}"
+        origin = f"{info.family}, " if info.family else ""
+        return f"<facemargin.Model {what} of {feed}; {origin}loss {info.loss}, quality {info.quality}; {self.device}>"
+
     @torch.inference_mode()
     def embed(
         self,
-        images: ImageSource | Sequence[NDArray[np.uint8]],
+        images: ImageSource | GivenForm | Iterable[GivenForm],
         batch_size: int = 64,
         views: Views | None = None,
         progress: Progress | None = None,
     ) -> Embeddings:
-        """Embed images: (H, W, 3) uint8 RGB arrays of any size, or an ImageSource, aligned as in training.
+        """Embed images, aligned as in training, of any size: an ImageSource; paths, (H, W, 3) uint8 RGB arrays or
+        tensors, pictures of PIL, one or a list of them; or one array (N, H, W, 3).
 
         The features of the `views` of an image (by default the model's own) are averaged, then normalised; `norms` are
         the lengths of these averages. `quality` is the mean of the views' predictions where the model has a layer that
         predicts it, and equals `norms` elsewhere. `progress(done, all)` is called after every batch. An image that
         cannot be read raises the CorruptImageError that names it, and a model that recognises nobody ConfigError.
         """
-        source = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
+        source = given_images(images)
         recogniser = self._fast.present()
         features_ND = np.empty((len(source), self.info.embedding_size), np.float32)
         predicted_N = np.empty(len(source), np.float32)
@@ -86,7 +95,7 @@ class Model:
         )
 
     @torch.inference_mode()
-    def reconstruct(self, images: ImageSource | Sequence[NDArray[np.uint8]]) -> Reconstruction:
+    def reconstruct(self, images: ImageSource | GivenForm | Iterable[GivenForm]) -> Reconstruction:
         """Take the faces of all the images, of any size, apart: one batch, colours in the order of the model.
 
         `recogniser.reconstructor` renders them again, from any view and in any light. Raises ConfigError where the
@@ -97,7 +106,7 @@ class Model:
                 f"this model ({self.info.backbone}, {self.info.loss}) holds no face reconstruction: train one with "
                 "reconstruction.mode joint or alone"
             )
-        source = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
+        source = given_images(images)
         if not len(source):
             raise DataError("there are no images to reconstruct")
         pixels_BCHW = read_pixels(source, self.info.input_size, range(len(source)))

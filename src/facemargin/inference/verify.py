@@ -6,8 +6,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.source import RGBImage
-from facemargin.errors import DataError
+from facemargin.data.given_images import GivenForm
+from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference.calibration import Calibration, Threshold
 from facemargin.inference.detect import align
@@ -31,17 +31,20 @@ class Verification:
 
 def verify(
     model: Model,
-    a: RGBImage,
-    b: RGBImage,
+    a: GivenForm,
+    b: GivenForm,
     calibration: Calibration | None = None,
     fmr: float = 1e-3,
     detector: Detector | None = None,
 ) -> Verification:
-    """Compare two aligned faces, or with a `detector` the largest faces of two photographs; (H, W, 3) uint8 RGB.
+    """Compare two aligned faces, or with a `detector` the largest faces of two photographs; (H, W, 3) uint8 RGB, or
+    paths, or pictures of PIL.
 
     Raises ConfigError where the calibration is another model's or cannot tell the `fmr`, and NoFaceError where a
     photograph shows no face.
     """
+    if not hasattr(model, "embed"):
+        raise ConfigError(f"the model is {model!r}, expected a model, as verify(fm.load(path), a, b)")
     threshold = None
     if calibration is not None:
         threshold = calibration.at(fmr)

@@ -1,0 +1,147 @@
+"""Images as people have them in Python: arrays, tensors, pictures of PIL, paths.
+
+What can be told is read; what could be read in two ways (floats, colours first) is refused with what to pass instead.
+Shapes: N images, H × W pixels.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.folder import read_image_file
+from facemargin.data.source import ImageSource, RGBImage
+from facemargin.errors import DataError
+
+_NAME = "the given images"
+_EXPECTED = "expected uint8 (H, W, 3), RGB"
+# PIL's modes whose values are 0…255; the others would be cut off.
+_PIL_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"}
+
+
+GivenForm = RGBImage | str | Path | Any
+"""An image: an array or a tensor, a path, a picture of PIL; see `one_image`."""
+
+
+class GivenImages(ImageSource):
+    """Images in memory and files, in the order in which they were given; files are read when they are asked for."""
+
+    def __init__(self, items: Iterable[Any]) -> None:
+        self.name = _NAME
+        self._items = [
+            Path(item) if isinstance(item, str | Path) else one_image(item, f"{_NAME}: image {index}")
+            for index, item in enumerate(items)
+        ]
+
+    def __len__(self) -> int:
+        return len(self._items)
+
+    def read(self, index: int) -> RGBImage:
+        item = self._items[index]
+        return one_image(item, str(item)) if isinstance(item, Path) else item
+
+    def describe(self, index: int) -> str:
+        item = self._items[index]
+        return str(item) if isinstance(item, Path) else f"{_NAME}: image {index}"
+
+
+def given_images(images: Any) -> ImageSource:
+    """An ImageSource as it is; one image, in any form that `one_image` takes, or a list of such; an array or a tensor
+    of several, (N, H, W, 3). Raises DataError, saying what to pass, for anything else."""
+    if isinstance(images, ImageSource):
+        return images
+    if isinstance(images, str | Path) or _is_pil(images):
+        return GivenImages([images])
+    array = _array(images)
+    if array is not None:
+        return GivenImages([array] if array.ndim in (2, 3) else array if array.ndim == 4 else [array])
+    if isinstance(images, dict | bytes) or not isinstance(images, Iterable):
+        raise DataError(f"the images are {_kind(images)}; {_FORMS}")
+    return GivenImages(images)
+
+
+_FORMS = (
+    "expected a path, an array (H, W, 3) of uint8, RGB, a picture of PIL, or a list of them; or what "
+    "facemargin.data.open.open_images returns"
+)
+
+
+def one_image(image: Any, where: str = "the image") -> RGBImage:
+    """An image as (H, W, 3) uint8 RGB: of the file at a path, of a picture of PIL, turned upright as its EXIF says, of
+    a uint8 array or tensor, (H, W, 3) in RGB or (H, W) in grey.
+
+    Raises DataError, naming `where` and saying what to pass, for everything else: floats, whose range nobody can know,
+    colours first, more than three channels.
+    """
+    if isinstance(image, str | Path):
+        if Path(image).is_dir():
+            raise DataError(
+                f"{image} is a folder, expected an image; list its files, or give the folder to open_images"
+            )
+        return read_image_file(Path(image))
+    if _is_pil(image):
+        return _of_pil(image, where)
+    array = _array(image)
+    if array is None:
+        raise DataError(f"{where} is {_kind(image)}; {_FORMS}")
+    if array.dtype != np.uint8 or not array.size:
+        raise DataError(f"{where} is {array.dtype} of shape {array.shape}; {_EXPECTED}{_cast(array)}")
+    if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1):
+        return np.repeat(array.reshape(*array.shape[:2], 1), 3, axis=2)
+    if array.ndim != 3 or array.shape[2] != 3:
+        raise DataError(f"{where} is {array.dtype} of shape {array.shape}; {_EXPECTED}{_reshape(array)}")
+    return array
+
+
+def _is_pil(image: Any) -> bool:
+    """Without importing PIL, which whoever has one of its pictures has imported."""
+    return any(cls.__module__ == "PIL.Image" and cls.__name__ == "Image" for cls in type(image).__mro__)
+
+
+def _of_pil(image: Any, where: str) -> RGBImage:
+    from PIL import ImageOps
+
+    if image.mode not in _PIL_MODES:
+        raise DataError(f"{where} is a picture of PIL in mode {image.mode}; expected 8 bits a colour, such as RGB")
+    return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+
+
+def _array(image: Any) -> NDArray[Any] | None:
+    """An array or a tensor as an array; None for anything else."""
+    if isinstance(image, np.ndarray):
+        return image
+    if any(cls.__module__ == "torch" and cls.__name__ == "Tensor" for cls in type(image).__mro__):
+        tensor = image.detach().cpu()
+        found: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        return found
+    return None
+
+
+def _kind(value: Any) -> str:
+    return "None" if value is None else f"of the type {type(value).__name__}"
+
+
+def _cast(array: NDArray[Any]) -> str:
+    """How to make uint8 of it."""
+    if not array.size or array.dtype.kind not in "fiu":
+        return ""
+    low, high = float(array.min()), float(array.max())
+    values = f". Its values go from {low:.4g} to {high:.4g}: "
+    if array.dtype.kind == "f" and low >= 0 and high <= 1:
+        return f"{values}if they mean 0…1, pass (255 * image).round().astype(numpy.uint8)"
+    if low >= 0 and high <= 255:
+        return f"{values}if they mean 0…255, pass image.round().astype(numpy.uint8)"
+    return f"{values}bring them to 0…255 first"
+
+
+def _reshape(array: NDArray[Any]) -> str:
+    """How to bring its axes into order."""
+    if array.ndim == 3 and array.shape[0] == 3:
+        return ". Its colours seem to come first: pass image.transpose(1, 2, 0) (a tensor's permute)"
+    if array.ndim == 3 and array.shape[2] == 4:
+        return ". With a fourth channel for transparency: pass image[:, :, :3]"
+    if array.ndim == 4:
+        return ". Several images at once are not taken here"
+    return ""

@@ -1,0 +1,48 @@
+"""What the norms beside stored embeddings mean. Shapes: N images."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+# Of lengths, in relation: half precision is finer.
+_TOLERANCE = 1e-2
+
+
+def stored_norms(
+    path: Path, lengths_N: NDArray[np.floating], norms_N: NDArray[np.floating] | None, paths: NDArray[np.str_]
+) -> NDArray[np.floating]:
+    """The features' norms, of the lengths of the stored embeddings and the norms stored beside them.
+
+    Embeddings are unit vectors, and their norms stand beside. Without norms the lengths are taken for them; and in
+    files of an earlier facemargin, which stored the features themselves, the two are the same, which is logged. Raises
+    DataError, naming the file and the first image, where the norms are neither, not finite or of another number.
+    """
+    if norms_N is None:
+        return lengths_N
+    if norms_N.shape != lengths_N.shape:
+        raise DataError(f"{path}: {len(paths)} paths and norms of shape {norms_N.shape} do not fit")
+    if not np.isfinite(norms_N).all():
+        raise DataError(f"{path}: the norm of {paths[int(np.argmin(np.isfinite(norms_N)))]} is not finite")
+    some_N = lengths_N > 0
+    if _close(lengths_N, 1.0)[some_N].all():
+        return norms_N
+    fits_N = ~some_N | _close(lengths_N, norms_N)
+    if fits_N.all():
+        logger.info("%s: the embeddings are not unit vectors; their lengths are the norms, as in older files", path)
+        return lengths_N
+    wrong = int(np.argmin(fits_N))
+    raise DataError(
+        f"{path}: the embedding of {paths[wrong]} has the length {lengths_N[wrong]:.4g} beside a norm of "
+        f"{norms_N[wrong]:.4g}; expected unit vectors with the norms of what they were made from, or vectors that have "
+        "these norms"
+    )
+
+
+def _close(lengths_N: NDArray[np.floating], expected: NDArray[np.floating] | float) -> NDArray[np.bool_]:
+    return np.abs(lengths_N - expected) <= _TOLERANCE * np.abs(expected)

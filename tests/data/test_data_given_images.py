@@ -1,0 +1,122 @@
+"""Images in every form in which people have them: read rightly, or refused with what to pass."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from facemargin.data.folder import read_image_file
+from facemargin.data.given_images import given_images, one_image
+from facemargin.errors import DataError
+
+RGB = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
+GREY = RGB[:, :, 0]
+
+
+def write(path, image=RGB):
+    cv2.imwrite(str(path), image[:, :, ::-1] if image.ndim == 3 else image)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("form", "expected"),
+    [
+        (lambda folder: RGB, RGB),
+        (lambda folder: RGB[:, ::-1], RGB[:, ::-1]),
+        (lambda folder: torch.from_numpy(RGB), RGB),
+        (lambda folder: Image.fromarray(RGB), RGB),
+        (lambda folder: Image.fromarray(RGB).convert("RGBA"), RGB),
+        (lambda folder: Image.fromarray(GREY), np.stack([GREY] * 3, 2)),
+        (lambda folder: GREY, np.stack([GREY] * 3, 2)),
+        (lambda folder: GREY[:, :, None], np.stack([GREY] * 3, 2)),
+        (lambda folder: write(folder / "a.png"), RGB),
+        (lambda folder: str(write(folder / "a.png")), RGB),
+    ],
+)
+def test_what_can_be_told_is_read(tmp_path, form, expected):
+    image = form(tmp_path)
+    np.testing.assert_array_equal(one_image(image), expected)
+    for several in (image, [image, image], (image,), iter([image])):
+        source = given_images(several)
+        for index in range(len(source)):
+            found = source.read(index)
+            assert found.dtype == np.uint8
+            np.testing.assert_array_equal(found, expected)
+        assert len(source) == (2 if isinstance(several, list) else 1)
+
+
+@pytest.mark.parametrize("form", [np.asarray, torch.from_numpy])
+def test_an_array_of_several_is_several(form):
+    images = np.stack([RGB, RGB[::-1]])
+    source = given_images(form(images))
+    assert len(source) == 2
+    np.testing.assert_array_equal(source.read(1), RGB[::-1])
+    assert source.describe(1) == "the given images: image 1"
+
+
+def test_a_picture_of_pil_is_turned_as_a_file_is(tmp_path):
+    exif = Image.Exif()
+    exif[274] = 6  # a camera held upright
+    Image.fromarray(RGB).save(tmp_path / "a.png", exif=exif)
+    with Image.open(tmp_path / "a.png") as picture:
+        found = one_image(picture)
+    assert found.shape == (10, 12, 3)
+    np.testing.assert_array_equal(found, read_image_file(tmp_path / "a.png"))
+
+
+FLOATS = RGB / np.float32(255)
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (FLOATS, r"float32 of shape \(12, 10, 3\).*0…1, pass \(255 \* image\)\.round\(\)\.astype\(numpy\.uint8\)"),
+        (torch.from_numpy(FLOATS), "float32.*0…1"),
+        (torch.from_numpy(FLOATS).bfloat16(), "float32.*0…1"),
+        (RGB.astype(np.float64), r"float64.*if they mean 0…255, pass image\.round\(\)"),
+        (2 * FLOATS - 1, "from -1 to 1: bring them to 0…255 first"),
+        (RGB.astype(np.uint16) * 257, "uint16.*bring them to 0…255"),
+        (RGB.astype(np.int64), "int64.*0…255"),
+        (RGB > 3, "bool"),
+        (RGB.transpose(2, 0, 1), r"colours seem to come first: pass image\.transpose\(1, 2, 0\)"),
+        (torch.from_numpy(RGB).permute(2, 0, 1), "colours seem to come first"),
+        (np.dstack([RGB, GREY]), r"fourth channel for transparency: pass image\[:, :, :3\]"),
+        (np.empty((0, 10, 3), np.uint8), r"shape \(0, 10, 3\)"),
+        (np.zeros(5, np.uint8), r"shape \(5,\)"),
+        (RGB.tobytes(), "of the type bytes; expected a path"),
+        (None, "None; expected a path"),
+        (3, "of the type int"),
+        (Image.fromarray(GREY.astype(np.int32) * 9000), "PIL in mode I; expected 8 bits"),
+        ("nowhere.png", r"nowhere\.png: cannot be read: No such file"),
+        (Path(), "is a folder, expected an image"),
+    ],
+)
+def test_what_could_be_misread_is_refused(image, message):
+    with pytest.raises(DataError, match=message):
+        one_image(image)
+    for several in (image, [RGB, image]):
+        with pytest.raises(DataError, match=message):
+            source = given_images(several)
+            [source.read(index) for index in range(len(source))]
+
+
+@pytest.mark.parametrize("images", [{"a": RGB}, 3, None, b"x", RGB[None, None]])
+def test_what_is_no_list_of_images_is_refused(images):
+    with pytest.raises(DataError, match="expected"):
+        given_images(images)
+
+
+def test_an_array_with_its_colours_second_is_refused():
+    with pytest.raises(DataError, match=r"image 0 is uint8 of shape .* colours seem to come first"):
+        given_images(np.stack([RGB, RGB]).transpose(0, 3, 1, 2))
+
+
+def test_pil_is_not_imported_for_it():
+    code = "import sys, facemargin.data.given_images; print('PIL' in sys.modules, 'torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    assert done.stdout.strip() == "False False"
