@@ -136,20 +136,68 @@ def test_load_does_not_take_the_file_for_another_projects(with_pixels, with_imag
             fm.load(path)
 
 
-def test_quality_is_the_norm_elsewhere_and_int8_is_near(faces, folder):
-    parity = fm.export_onnx(
-        tiny_model(), folder / "int8.onnx", preprocess=True, int8_calibration=EmbeddedFaces([1]), check=faces
-    )
-    graph = onnx.load(folder / "int8.onnx")
+@pytest.fixture(scope="module")
+def int8(faces, folder):
+    """(file, what was measured) of the tiny model in 8-bit integers."""
+    path = folder / "int8.onnx"
+    return path, fm.export_onnx(tiny_model(), path, preprocess=True, int8_calibration=EmbeddedFaces([1]), check=faces)
+
+
+def test_quality_is_the_norm_elsewhere_and_int8_is_near(int8, faces):
+    path, parity = int8
+    graph = onnx.load(path)
     kinds = {one.name: one.data_type for one in graph.graph.initializer}
     weights = [one for node in graph.graph.node if node.op_type == "DequantizeLinear" for one in node.input[:1]]
     assert sum(kinds.get(name) == onnx.TensorProto.INT8 for name in weights) == 13  # 12 convolutions, a linear layer
     assert "facemargin" in {one.value for one in graph.metadata_props}
-    expected, found = tiny_model().embed(faces), ExportedModel(folder / "int8.onnx").embed(faces)
+    expected, found = tiny_model().embed(faces), ExportedModel(path).embed(faces)
     np.testing.assert_array_equal(found.quality, found.norms)
     cosines = (expected.vectors * found.vectors).sum(axis=1)
     assert np.abs(expected.vectors - found.vectors).max() > 1e-4 and cosines.min() > 0.98
     assert parity.cosine == pytest.approx(cosines.min(), abs=0.01) and parity.embedding > 1e-4
+
+
+def saturating(activations_K, weights_K):
+    """The sum of u8 × s8 as AVX2 computes it without VNNI (vpmaddubsw): two by two, each pair cut to 16 bits."""
+    total = 0
+    for first in range(0, len(weights_K), 2):
+        pair = sum(int(a) * int(w) for a, w in zip(activations_K[first:][:2], weights_K[first:][:2], strict=True))
+        total += min(max(pair, -(2**15)), 2**15 - 1)
+    return total
+
+
+def test_no_int8_product_can_saturate_where_the_processor_has_no_vnni(int8):
+    graph = onnx.load(int8[0]).graph
+    tensors = {one.name: onnx.numpy_helper.to_array(one) for one in graph.initializer}
+    source = {node.output[0]: node.input[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    weights = [tensors[source[node.input[1]]] for node in graph.node if node.op_type in ("Conv", "Gemm")]
+    assert len(weights) == 13 and {one.dtype for one in weights} == {np.dtype(np.int8)}
+    rng = np.random.default_rng(0)
+    for weight in weights:
+        # Whichever two meet: the largest of either sign, with the activations that are worst for them.
+        for pair in (np.sort(weight, axis=None)[:2], np.sort(weight, axis=None)[-2:]):
+            assert saturating([255, 255], pair) == 255 * pair.sum(dtype=int)
+        row = weight.reshape(len(weight), -1)[0]
+        activations = rng.integers(0, 256, len(row))
+        assert saturating(activations, row) == activations @ row.astype(int)
+        assert np.abs(weight.astype(int)).max() == 64  # and 7 bits are used
+    assert saturating([255, 255], [127, 127]) == 32767 < 255 * 254
+
+
+def test_an_int8_file_that_is_far_from_the_model_is_refused(tmp_path, faces, monkeypatch):
+    monkeypatch.setattr(export, "INT8_COSINE", 0.9999)
+    match = r"int8\.onnx was not written: in int8 the smallest cosine .* is 0\.98\d, and at least 0\.9999 is asked"
+    refused(
+        CheckpointError, match, tiny_model(), tmp_path / "int8.onnx", int8_calibration=EmbeddedFaces([1]), check=faces
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_says_what_was_measured(with_pixels, int8):
+    for path, parity in (with_pixels, int8):
+        (said,) = [one.value for one in onnx.load(path).metadata_props if one.key == "parity"]
+        assert said.startswith("checked on 7 faces in batches of 1 and 8, largest differences from the model: ")
+        assert f"smallest cosine {parity.cosine:.6f}; onnxruntime {onnxruntime.__version__}, " in said
 
 
 # One of every layout; the others differ in depth alone.

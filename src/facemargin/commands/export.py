@@ -15,7 +15,6 @@ from facemargin.errors import ConfigError
 from facemargin.inference import load
 from facemargin.inference.export import export_onnx
 from facemargin.inference.onnx_graph import ExportedViews
-from facemargin.inference.parity import BATCH_SIZES, Parity
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,17 +51,8 @@ def main(arguments: Sequence[str]) -> int:
         int8_calibration=None if own.calibration_data is None else open_images(own.calibration_data),
         check=NamedImages(own.check) if own.check else None,
     )
-    console.print(_checked(parity), highlight=False)
+    console.print(str(parity), highlight=False)
     console.print(
         f"{own.output}: {own.output.stat().st_size / 1e6:,.1f} MB", highlight=False, markup=False, soft_wrap=True
     )
     return 0
-
-
-def _checked(parity: Parity) -> str:
-    sizes = " and ".join(map(str, BATCH_SIZES))
-    return (
-        f"checked on {parity.images:,} faces in batches of {sizes}, largest differences from the model: embedding "
-        f"{parity.embedding:.1e}, norm {parity.norm:.1e}, quality {parity.quality:.1e} (relative); smallest cosine "
-        f"{parity.cosine:.6f}"
-    )

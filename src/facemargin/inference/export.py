@@ -3,6 +3,7 @@
 import copy
 from collections.abc import Sequence
 from pathlib import Path
+from platform import machine
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,9 @@ from facemargin.inference.quantise import quantise
 TOLERANCE = 1e-4
 """The largest difference that is let pass between a float32 file and the model, see Parity."""
 
+INT8_COSINE = 0.95
+"""The smallest cosine that is let pass between the vectors of an int8 file and the model's."""
+
 # People of the embedded faces that files are checked on.
 _CHECK_PEOPLE = range(1, 3)
 
@@ -38,20 +42,22 @@ def export_onnx(
 
     The file takes any number of images and gives `embedding` (B, D) of length 1, `norm` (B,) and `quality` (B,). It
     reads `images` (B, 3, H, W) float32 as the network does, or, with `preprocess`, `pixels` (B, H, W, 3) uint8 RGB. Its
-    metadata say so, too. `views` "flip" averages with the mirrored image inside it; by default the model's own.
+    metadata say so, too, and what was measured. `views` "flip" averages with the mirrored image inside it; by default
+    the model's own.
 
     int8_calibration: faces to choose the ranges of 8-bit integers by; without, the file is in float32. check: the faces
     that both embed, by default twenty embedded ones.
 
     The file appears whole or not at all. Raises ConfigError for a model that cannot be exported, views that a file
-    cannot hold and packages that are missing, and CheckpointError where it cannot be written or, in float32, differs
-    from the model by more than TOLERANCE.
+    cannot hold and packages that are missing, and CheckpointError where it cannot be written or differs from the model:
+    in float32 by more than TOLERANCE, in int8 by a cosine below INT8_COSINE.
     """
     path = Path(path)
     if path.suffix != ".onnx":
         raise ConfigError(f"the file to write is {path}, expected a name that ends in .onnx")
     try:
         import onnx  # noqa: F401  (an extra, and slow to import)
+        import onnxruntime
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"exporting {INSTALL}") from error
@@ -65,16 +71,32 @@ def export_onnx(
     graph = onnx_graph(model.recogniser, model.info, preprocess, views)
     if calibration is not None:
         graph = quantise(graph, model.info, preprocess, calibration)
-    content = graph.SerializeToString()
     reference = Model(copy.deepcopy(model.recogniser), model.info)
-    parity = measure_parity(ExportedModel(content), reference, faces, views)
-    if calibration is None and not parity.largest <= TOLERANCE:
+    parity = measure_parity(ExportedModel(graph.SerializeToString()), reference, faces, views)
+    if calibration is None:
+        _require_equal(path, parity)
+    else:
+        _require_near(path, parity)
+    graph.metadata_props.add(key="parity", value=f"{parity}; onnxruntime {onnxruntime.__version__}, {machine()}")
+    write_atomically(path, lambda temporary: temporary.write_bytes(graph.SerializeToString()))
+    return parity
+
+
+def _require_equal(path: Path, parity: Parity) -> None:
+    if not parity.largest <= TOLERANCE:
         raise CheckpointError(
             f"{path} was not written: onnxruntime's results differ from the model's by {parity.largest:.2g}, more than "
             f"{TOLERANCE:g} (embedding {parity.embedding:.2g}, norm {parity.norm:.2g}, quality {parity.quality:.2g})"
         )
-    write_atomically(path, lambda temporary: temporary.write_bytes(content))
-    return parity
+
+
+def _require_near(path: Path, parity: Parity) -> None:
+    if not parity.cosine >= INT8_COSINE:
+        raise CheckpointError(
+            f"{path} was not written: in int8 the smallest cosine between a face's vector and the model's is "
+            f"{parity.cosine:.3f}, and at least {INT8_COSINE:g} is asked. Calibrate "
+            "on more faces, such as the model will see, or export in float32"
+        )
 
 
 def _views(model: Model, views: ExportedViews | None) -> ExportedViews:

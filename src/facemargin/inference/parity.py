@@ -32,6 +32,15 @@ class Parity:
     def largest(self) -> float:
         return max(self.embedding, self.norm, self.quality)
 
+    def __str__(self) -> str:
+        sizes = " and ".join(map(str, BATCH_SIZES))
+        faces = "face" if self.images == 1 else "faces"
+        return (
+            f"checked on {self.images:,} {faces} in batches of {sizes}, largest differences from the model: "
+            f"embedding {self.embedding:.1e}, norm {self.norm:.1e}, quality {self.quality:.1e} (relative); smallest "
+            f"cosine {self.cosine:.6f}"
+        )
+
 
 def measure_parity(exported: ExportedModel, model: Model, images: ImageSource, views: ExportedViews) -> Parity:
     """Both embed `images`. A value that is not finite is an infinite difference."""
