@@ -41,7 +41,8 @@ def test_opening_reads_two_headers_per_person_and_no_image(tmp_path, monkeypatch
     pread = os.pread
     monkeypatch.setattr("os.pread", lambda *args: read.append(args[1]) or pread(*args))
     assert RecordIOImages(tmp_path).num_identities == 2
-    assert len(read) <= 2 * (1 + 2 + 2) and max(read) <= 64
+    probes_of_the_index = 16 + 1
+    assert len(read) <= 2 * (1 + 2 + 2) + probes_of_the_index and max(read) <= 64
 
 
 def test_old_layout_without_identity_records(tmp_path):
@@ -130,12 +131,30 @@ def test_an_image_whose_label_is_unreadable_is_left_out_and_named(tmp_path, capl
     assert "record 2 " in faces.describe(0)
 
 
-@pytest.mark.parametrize("label", [-1.0, 0.5, float("nan"), float("inf"), 1e30])
-def test_labels_that_are_no_identity_number_are_unreadable(tmp_path, label):
+@pytest.mark.parametrize("label", [0.5, -0.5, float("nan"), float("inf"), float("-inf"), 1e30])
+def test_labels_that_are_no_whole_number_are_unreadable(tmp_path, caplog, label):
     payloads = {key: payload(label if key == 3 else 0.0, key, PEOPLE[0][0]) for key in range(5)}
     write_records(tmp_path, payloads)
     faces = RecordIOImages(tmp_path)
-    assert len(faces) == 4 and faces.num_unreadable == 1
+    assert len(faces) == 4 and faces.num_unreadable == 1 and faces.num_unlabelled == 0
+    assert "records left out, their label is no whole number below 2³¹: 1 (" in caplog.text
+    write_records(tmp_path, {key: payload(label, key, PEOPLE[0][0]) for key in range(5)})
+    with pytest.raises(DataError, match="no readable image; left out: 5 because their label is no whole number"):
+        RecordIOImages(tmp_path)
+
+
+@pytest.mark.parametrize("label", [-1.0, -7.0, [-1.0, 3.0]])
+def test_a_label_below_zero_is_no_label(tmp_path, caplog, label):
+    write_records(tmp_path, {key: payload(label if key == 3 else 0.0, key, PEOPLE[0][0]) for key in range(5)})
+    faces = RecordIOImages(tmp_path)
+    assert len(faces) == 4 and faces.num_unlabelled == 1 and faces.num_unreadable == 0 and "1 of 5" in caplog.text
+
+
+def test_labels_that_float32_cannot_tell_apart_are_said(tmp_path, caplog):
+    write_records(tmp_path, {key: payload(2.0**24 - 2 + key, key, PEOPLE[0][0]) for key in range(2)})
+    assert RecordIOImages(tmp_path).num_identities == 2 and not caplog.text
+    write_records(tmp_path, {key: payload(2.0**24 + key, key, PEOPLE[0][0]) for key in range(2)})
+    assert RecordIOImages(tmp_path).num_identities == 1 and "neighbouring numbers may have become one" in caplog.text
 
 
 def test_a_corrupt_first_or_identity_record_is_dealt_with(tmp_path):
@@ -251,7 +270,10 @@ def test_a_last_image_that_the_file_ends_in_is_left_out_and_named(tmp_path, capl
         ("", "expected lines"),
         ("0\t0\n1\n", "expected lines"),
         ("0\tzero\n", "whole numbers"),
-        ("0\t0\n0\t8\n", "key 0 occurs 2 times"),
+        ("0\t1e2\n", "whole numbers: found 'e'"),
+        ("0\t1_0\n", "whole numbers: found '_'"),
+        ("0\t" + "9" * 30 + "\n", "whole numbers"),
+        ("0\t0\n0\t8\n", "key 0 occurs 2 times, expected once; delete the file"),
         ("0\t-4\n", "lie outside"),
         ("<html>\n", "whole numbers"),
     ],

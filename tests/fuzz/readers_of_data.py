@@ -56,6 +56,12 @@ def write_recordio(folder: Path, index: bool = True) -> None:
         (folder / "train.idx").unlink()
 
 
+def write_recordio_of_short_index(folder: Path) -> None:
+    write_old_recordio(folder)
+    lines = (folder / "train.idx").read_text().splitlines(keepends=True)
+    (folder / "train.idx").write_text("".join(lines[:5]))
+
+
 def write_old_recordio(folder: Path) -> None:
     write_records(folder, {key: _old_payload(key, image) for key, image in enumerate([*JPEG, *PNG])})
 
@@ -196,6 +202,7 @@ READERS = [
     Reader("recordio's .rec", write_recordio, read_images, ("*.rec",)),
     Reader("recordio's .idx", write_recordio, read_images, ("*.idx",)),
     Reader("old recordio without .idx", lambda folder: write_recordio(folder, index=False), read_images, ("*.rec",)),
+    Reader("recordio whose .idx ends early", write_recordio_of_short_index, read_images),
     Reader("recordio of images only", write_old_recordio, read_images),
     Reader(
         "saved index of records",

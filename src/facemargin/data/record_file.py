@@ -5,6 +5,7 @@ payload's length, the payload, zeros up to a multiple of 4; all little-endian. A
 multiple of 4 is split there: joining the parts puts the magic back between them.
 """
 
+import io
 import logging
 import struct
 import warnings
@@ -21,6 +22,7 @@ MAGIC = 0xCED7230A
 WHOLE, FIRST, MIDDLE, LAST = range(4)
 PART_HEADER = struct.Struct("<II")
 LENGTH_BITS = 29
+_PLAIN = b"0123456789- \t\r\n"
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +48,21 @@ class RecordFile(PositionedFile):
             _require_image_size(total, where)
             parts.append(self.read(start, length))
         return struct.pack("<I", MAGIC).join(parts)
+
+    def is_start(self, offset: int) -> bool:
+        """Whether a record, or the first part of one, begins at `offset`."""
+        try:
+            return self._part_header(offset, "")[0] in (WHOLE, FIRST)
+        except CorruptImageError:
+            return False
+
+    def end(self, offset: int) -> int:
+        """Where the record at `offset` ends, and the next begins; raises CorruptImageError."""
+        part = FIRST
+        while part in (FIRST, MIDDLE):
+            part, start, length = self._part_header(offset, str(self.path))
+            offset = start + length + -length % 4
+        return offset
 
     def payload_start(self, offset: int, max_length: int, where: str) -> bytes:
         """Up to `max_length` bytes of the payload, of its first part only; raises CorruptImageError."""
@@ -81,19 +98,25 @@ def read_index(path: Path, file_size: int) -> tuple[NDArray[np.int64], NDArray[n
     none is left, and for anything else than such lines.
     """
     try:
+        text = path.read_bytes()
+        if other := text.translate(None, _PLAIN):  # numpy takes 1e5 for a whole number
+            raise ValueError(f"found {other[:20].decode(errors='replace')!r}")
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UserWarning)  # numpy's own words for an empty file
-            lines = np.loadtxt(path, dtype=np.int64, comments=None, ndmin=2)
+            lines = np.loadtxt(io.BytesIO(text), dtype=np.int64, comments=None, ndmin=2)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: expected lines `key<TAB>offset` of whole numbers: {error}") from error
     if len(lines) == 0 or lines.shape[1] != 2:
         raise DataError(f"{path}: expected lines `key<TAB>offset`, found {lines.shape[0]} lines of {lines.shape[1]}")
     keys, offsets = lines.T
     keys, first_use, uses = np.unique(keys, return_index=True, return_counts=True)
     if uses.max() > 1:
-        raise DataError(f"{path}: key {keys[uses.argmax()]} occurs {uses.max()} times, expected once")
+        raise DataError(
+            f"{path}: key {keys[uses.argmax()]} occurs {uses.max()} times, expected once; delete the file, and the "
+            f"records are found by going through {path.with_suffix('.rec').name}"
+        )
     offsets = offsets[first_use]
     within = (offsets >= 0) & (offsets < file_size)
     if not within.all():

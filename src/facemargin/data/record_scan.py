@@ -39,7 +39,6 @@ def scanned_index(file: RecordFile) -> tuple[NDArray[np.int64], NDArray[np.int64
             and len(set(keys)) == len(keys)  # type: ignore[arg-type]
         )
 
-    logger.info("%s has no .idx: going through it", file.path)
     found = saved_scan(file.path, lambda: _scan(file), is_valid)
     if found["damaged"]:
         logger.warning("%s: %d damaged or truncated stretches are left out", file.path, found["damaged"])

@@ -16,15 +16,22 @@ from numpy.typing import NDArray
 
 from facemargin.data.decode import decode_image
 from facemargin.data.identity_names import numbered_identities
-from facemargin.data.record_file import RecordFile, read_index
-from facemargin.data.record_scan import scanned_index
+from facemargin.data.record_file import RecordFile
+from facemargin.data.record_index import record_index
 from facemargin.data.source import LabelledImages, RGBImage
+from facemargin.data.text_labels import UNLABELLED, warn_of_unlabelled
 from facemargin.errors import CorruptImageError, DataError
 
 _HEADER = struct.Struct("<IfQQ")
 _LABEL_SIZE = 4
 _RANGE_LABELS = 2
-_UNREADABLE = -1
+_UNREADABLE, _NO_WHOLE_NUMBER, _NO_IMAGE = -2, -3, -4
+_REASONS = {
+    _UNREADABLE: "their record headers are corrupt",
+    _NO_WHOLE_NUMBER: "their label is no whole number below 2³¹",
+    _NO_IMAGE: "they hold two labels and no image, as records of identities do",
+}
+_EXACT_LABELS = 2**24
 _MOST_IDENTITIES = 2**31
 
 logger = logging.getLogger(__name__)
@@ -35,9 +42,10 @@ class RecordIOImages(LabelledImages):
     those that identities.txt beside it has for them.
 
     Opening reads the index and the identity records, or, where there are none, every image's header; no image is
-    decoded. A missing .idx is made up for by going through the .rec file once. Images whose header is corrupt have no
-    label: they are left out, counted in `num_unreadable` and named in a logged warning, and so are those that a
-    truncated file lacks. Raises DataError for a missing or foreign file.
+    decoded. A missing .idx is made up for by going through the .rec file once, and so is one that does not fit (see
+    `record_index`). Images whose header is corrupt, or whose label is no whole number, are left out, counted in
+    `num_unreadable` and named in a logged warning; those that a truncated file lacks, and those whose label is −1
+    (`num_unlabelled`), are counted in one too. Raises DataError for a missing or foreign file.
     """
 
     has_names = False
@@ -46,16 +54,25 @@ class RecordIOImages(LabelledImages):
         rec_path = _rec_path(Path(path))
         self.name = str(path)
         self._file = RecordFile(rec_path)
-        index = rec_path.with_suffix(".idx")
-        self._keys, self._offsets = read_index(index, self._file.size) if index.exists() else scanned_index(self._file)
+        self._keys, self._offsets = record_index(self._file, rec_path.with_suffix(".idx"))
         self._positions, stored_labels = self._image_positions_and_labels()
-        readable = stored_labels != _UNREADABLE
-        self.num_unreadable = int((~readable).sum())
-        if self.num_unreadable:
-            self._warn_of_unreadable(self._positions[~readable])
+        left_out = [self._warn_of(reason, stored_labels) for reason in _REASONS]
+        self.num_unreadable = sum(left_out)
+        self.num_unlabelled = int((stored_labels == UNLABELLED).sum())
+        warn_of_unlabelled(str(rec_path), self.num_unlabelled, len(stored_labels))
+        readable = stored_labels >= 0
         self._positions = self._positions[readable]
         if len(self._positions) == 0:
-            raise DataError(f"{rec_path}: holds no readable image")
+            reasons = [
+                f"{count} because {reason}" for count, reason in zip(left_out, _REASONS.values(), strict=True) if count
+            ]
+            said = f"; left out: {', '.join(reasons)}" if reasons else ""
+            raise DataError(f"{rec_path}: holds no readable image{said}")
+        if stored_labels.max() >= _EXACT_LABELS:
+            logger.warning(
+                "%s: labels go up to %d, but above %d the format holds every second number only, or fewer: people with "
+                "neighbouring numbers may have become one", rec_path, stored_labels.max(), _EXACT_LABELS,
+            )  # fmt: skip
         self.labels, self.identity_names, self.has_names = numbered_identities(stored_labels[readable], rec_path.parent)
         self._compare_with_property(rec_path.with_name("property"))
 
@@ -110,14 +127,21 @@ class RecordIOImages(LabelledImages):
         return np.array([self._stored_label(int(position)) for position in positions], dtype=np.int64)
 
     def _stored_label(self, position: int) -> int:
-        """The identity number in a record's header, the first of them if there are several; −1 if it is corrupt."""
+        """The identity number in a record's header, the first of them if there are several; below 0 if there is none:
+        `UNLABELLED`, or one of the reasons."""
         where = self._describe_record(position)
+        size = _HEADER.size + _LABEL_SIZE * _RANGE_LABELS
         try:
-            start = self._file.payload_start(int(self._offsets[position]), _HEADER.size + _LABEL_SIZE, where)
-            (label,) = struct.unpack_from("<f", start, _HEADER.size if _num_labels(start, where) else _LABEL_SIZE)
+            start = self._file.payload_start(int(self._offsets[position]), size + 1, where)
+            count = _num_labels(start, where)
+            (label,) = struct.unpack_from("<f", start, _HEADER.size if count else _LABEL_SIZE)
         except (CorruptImageError, struct.error):
             return _UNREADABLE
-        return int(label) if 0 <= label < _MOST_IDENTITIES and label.is_integer() else _UNREADABLE
+        if count == _RANGE_LABELS and len(start) == size:
+            return _NO_IMAGE
+        if not (label < _MOST_IDENTITIES and label.is_integer()):
+            return _NO_WHOLE_NUMBER
+        return int(label) if label >= 0 else UNLABELLED
 
     def _range(self, position: int) -> tuple[int, int] | None:
         """The (first, end) that a record without an image holds; None for an image."""
@@ -144,9 +168,13 @@ class RecordIOImages(LabelledImages):
             if number != found[what]:
                 logger.warning("%s says %d %s, the records hold %d", path, number, what, found[what])
 
-    def _warn_of_unreadable(self, positions: NDArray[np.int64]) -> None:
-        shown = "; ".join(self._describe_record(int(position)) for position in positions[:5])
-        logger.warning("%d images left out, their record headers are corrupt: %s", len(positions), shown)
+    def _warn_of(self, reason: int, stored_labels: NDArray[np.int64]) -> int:
+        """Name the records that are left out for a reason; how many they are."""
+        positions = self._positions[stored_labels == reason]
+        if len(positions):
+            shown = "; ".join(self._describe_record(int(position)) for position in positions[:5])
+            logger.warning("%s: records left out, %s: %d (%s)", self.name, _REASONS[reason], len(positions), shown)
+        return len(positions)
 
 
 def _num_labels(payload: bytes, where: str) -> int:
