@@ -34,7 +34,8 @@ def resampled_pairs(same, identities_a, identities_b, multiplicity):
 
 
 def expected_interval(figure, same, identities_a, identities_b):
-    """Percentiles of a figure computed on every resampled population that has both kinds of pairs."""
+    """Percentiles of a figure computed on every resampled population that has both kinds of pairs; None for an
+    interval without width, and of two people."""
     people = len(np.unique(np.concatenate([identities_a, identities_b])))
     values = []
     for multiplicity in identity_multiplicities(people, FEW):
@@ -42,7 +43,8 @@ def expected_interval(figure, same, identities_a, identities_b):
         if same[drawn].any() and not same[drawn].all():
             values.append(figure(drawn))
     values = [value for value in values if not np.isnan(value)]
-    return tuple(np.quantile(values, [0.1, 0.9])) if values else (np.nan, np.nan)
+    low, high = np.quantile(values, [0.1, 0.9]) if values else (0, 0)
+    return (low, high) if high - low > 1e-12 and people > 2 else None
 
 
 def approx(interval):
@@ -107,8 +109,31 @@ def test_accuracy_interval_is_that_of_the_resampled_populations():
 def test_folds_that_a_resample_leaves_without_pairs_are_left_out_of_its_mean():
     a = np.array([0, 0, 1, 1, 2, 2])
     b = np.array([0, 1, 1, 2, 2, 0])
-    result = verification_accuracy([1.0, 0, 1, 0, 1, 0], a == b, [0, 0, 1, 1, 2, 2], None, a, b, FEW)
-    assert result.interval == (1.0, 1.0)
+    scores = [1.0, 0, 1, 0.5, 0.2, 0]
+    result = verification_accuracy(scores, a == b, [0, 0, 1, 1, 2, 2], None, a, b, FEW)
+    assert np.isfinite(result.interval).all()
+    # every resample gives 1 where nothing is ever wrong: no width, and no certainty either
+    perfect = verification_accuracy([1.0, 0, 1, 0, 1, 0], a == b, [0, 0, 1, 1, 2, 2], None, a, b, FEW)
+    assert (perfect.mean, perfect.interval) == (1.0, None)
+
+
+def test_two_people_give_no_interval():
+    a, b = np.array([0, 0, 0, 1, 1, 1]), np.array([0, 0, 1, 1, 1, 0])
+    scores = [0.9, 0.2, 0.5, 0.8, 0.3, 0.1]
+    people = {"identities_a": a, "identities_b": b}
+    assert roc_curve(scores, a == b, **people).auc_interval is None
+    assert best_balanced_accuracy(scores, a == b, **people).interval is None
+    assert tar_at_far(scores, a == b, 0.5, **people).points[0].interval is None
+    assert verification_accuracy(scores, a == b, 2, **people).interval is None
+    limit = error_versus_discard(scores, a == b, scores, scores, 0.5, **people).limits[0]
+    assert limit.fnmr_interval is None and limit.pauc_interval is None
+
+
+@pytest.mark.parametrize("bootstrap", [100, "many"])
+def test_what_is_no_bootstrap_is_refused(bootstrap):
+    with pytest.raises(ConfigError, match=r"expected Bootstrap\(resamples=1000\) or None"):
+        roc_curve([1.0, 0, 1, 0], [1, 0, 1, 0], [0, 0, 1, 1], [0, 1, 1, 2], bootstrap)
+    assert roc_curve([1.0, 0, 1, 0], [1, 0, 1, 0], [0, 0, 1, 1], [0, 1, 1, 2], None).auc_interval is None
 
 
 def test_identification_intervals_resample_the_probes_people():

@@ -79,6 +79,19 @@ def test_refit_places_the_threshold_on_the_impostors_that_are_left(pairs, fmr):
     assert list(zip(result.discarded_T, result.fnmr_T, strict=True)) == [pytest.approx(point) for point in expected]
 
 
+def test_refit_knows_nothing_of_limits_beyond_the_last_impostor():
+    same = np.array([True] * 10 + [False] * 2)
+    quality = np.array([*range(10), 2, 3], dtype=float)
+    scores = np.where(same, 0.5, 0.4)
+    curve = error_versus_discard(scores, same, quality, quality, 0.5, limits=(0.1, 0.3, 0.4, 0.6), refit=True)
+    assert curve.discarded_T[-1] == 0.3  # impostors are of qualities 2 and 3
+    for limit in curve.limits:
+        figures = (limit.fnmr, limit.pauc)
+        assert np.isnan(figures).all() if limit.limit >= 0.4 else np.isfinite(figures).all()
+    fixed = error_versus_discard(scores, same, quality, quality, 0.5, limits=(0.4, 0.95))
+    assert all(np.isfinite(limit.fnmr) for limit in fixed.limits)
+
+
 def test_refit_follows_large_sets_in_steps_of_a_hundredth():
     rng = np.random.default_rng(1)
     same = np.arange(3000) < 1000

@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -44,12 +45,21 @@ def pair_score(vectors, a, b):
 
 
 def tar_by_loops(genuine, impostors, far, nearest):
-    """(TAR, impostors accepted): the best threshold that keeps FAR ≤ target, or the nearest FAR and its largest TAR."""
+    """(TAR, impostors accepted): the best threshold that keeps FAR ≤ target, or of the points that scikit-learn leaves
+    the nearest FAR and its largest TAR."""
     points = [(0.0, 0, 0)]
     for threshold in sorted({*genuine, *impostors}, reverse=True):
         accepted = sum(score >= threshold for score in impostors)
         points.append((sum(score >= threshold for score in genuine) / len(genuine), accepted, len(points)))
     if nearest:
+        steps = [(round(b[0] * len(genuine)) - round(a[0] * len(genuine)), b[1] - a[1]) for a, b in pairwise(points)]
+        bends = [here != after for here, after in pairwise(steps)]
+        points = [
+            points[0],
+            points[1],
+            *(p for p, bend in zip(points[2:-1], bends[1:], strict=True) if bend),
+            points[-1],
+        ]
         distance = min(abs(accepted / len(impostors) - far) for _, accepted, _ in points)
         points = [p for p in points if abs(p[1] / len(impostors) - far) <= distance + 1e-15]
     else:
@@ -122,6 +132,7 @@ def test_figures_are_named_and_galleries_averaged(tmp_path):
     for name in ("rank 1", "rank 10", "TPIR at FPIR 0.01"):
         parts = [figures[f"1:N {gallery} {name}"].value for gallery in ("G1", "G2")]
         assert figures[f"1:N mean {name}"].value == pytest.approx(np.mean(parts))
+        assert figures[f"1:N mean {name}"].behind.startswith("mean of the rates of ")
     assert figures["1:N G1 rank 1"].behind == "8 mated probes in a gallery of 4"
     assert figures["1:N G1 TPIR at FPIR 0.1"].behind == "8 mated probes, 8 strangers"
 

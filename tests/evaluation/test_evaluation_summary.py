@@ -110,6 +110,17 @@ def test_the_table_shows_every_figure_and_the_impostors_behind_it():
     assert "Ranges are bootstrap intervals by identity." in text
 
 
+def test_the_table_says_why_there_is_no_range():
+    scores, same = np.array([0.9, 0.8, 0.2, 0.3, 0.1]), np.array([True, True, False, False, False])
+    for people, said in ((1, "The 2 people here are too few"), (3, "has the same value in all resamples")):
+        a = np.array([0, 1, 0, 0, 0])
+        b = np.where(same, a, 1 + np.arange(5) % people)
+        console = Console(width=200, record=True, file=StringIO())
+        console.print(summary_table([summarise(PairScores("mine", "set", scores, same, None, None, a, b))]))
+        text = console.export_text()
+        assert said in text and "Ranges" not in text
+
+
 def test_the_table_leaves_out_rows_that_no_system_has():
     console = Console(width=80, record=True, file=StringIO())
     bare = dict.fromkeys(("quality_a_K", "quality_b_K", "identities_a_K", "identities_b_K", "folds_K"))

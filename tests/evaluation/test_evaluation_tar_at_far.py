@@ -8,6 +8,7 @@ from pair_strategies import scored_pairs
 
 from facemargin.errors import ConfigError
 from facemargin.evaluation import tar_at_far
+from facemargin.evaluation.metrics import nearest_corner
 
 
 def counts_at(scores, same, threshold):
@@ -50,10 +51,64 @@ def test_nearest_takes_the_nearest_far_and_the_largest_tar_there(pairs, sixtyfou
     assert counts_at(scores, same, point.threshold)[1] == accepted
 
 
+def published_points(scores, same):
+    """(impostors, genuine) accepted at each point that scikit-learn's roc_curve leaves with drop_intermediate."""
+    points = []
+    for threshold in sorted(set(scores.tolist()), reverse=True):
+        genuine, impostors = counts_at(scores, same, threshold)
+        points.append((impostors, genuine))
+    kept = [(0, 0), points[0]]
+    for before, here, after in zip(points, points[1:], points[2:], strict=False):
+        bends = any(after[kind] - here[kind] != here[kind] - before[kind] for kind in (0, 1))
+        kept += [here] if bends else []
+    return [*kept, points[-1]] if len(points) > 1 else kept
+
+
+def published_tar(scores, same, far):
+    """As the IJB scripts: the points from the last to the first, of the nearest FARs the first one."""
+    impostors, genuine = int((~same).sum()), int(same.sum())
+    best = None
+    for accepted, right in reversed(published_points(scores, same)):
+        distance = abs(accepted / impostors - far)
+        if best is None or distance < best[0]:
+            best = distance, accepted, right / genuine
+    return best[1:]
+
+
+@given(scored_pairs(), st.integers(0, 64), st.sampled_from([1, 2, 1024]))
+def test_published_takes_the_nearest_far_of_the_points_that_the_scripts_see(pairs, sixtyfourths, window):
+    scores, same = pairs
+    far = sixtyfourths / 64
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nearest_corner, "WINDOW", window)
+        (point,) = tar_at_far(scores, same, [far], rule="published").points
+    assert (point.impostors_accepted, point.tar) == published_tar(scores, same, far)
+    assert counts_at(scores, same, point.threshold)[1] == point.impostors_accepted
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_published_of_many_pairs(dtype):
+    rng = np.random.default_rng(3)
+    same = rng.random(3000) < 0.02
+    scores = np.round(rng.normal(size=3000) + 2 * same, 3).astype(dtype)
+    fars = [1e-4, 1e-3, 0.01, 0.1, 0.5]
+    points = tar_at_far(scores, same, fars, rule="published").points
+    assert [(one.impostors_accepted, one.tar) for one in points] == [published_tar(scores, same, far) for far in fars]
+
+
+def test_published_may_be_far_from_the_target_where_impostors_are_few():
+    scores = np.concatenate([np.linspace(0.9, 0, 10), [0.95, 0.55, 0.53, 0.1]])
+    same = np.arange(14) >= 10
+    (published,) = tar_at_far(scores, same, 0.3, rule="published").points
+    (nearest,) = tar_at_far(scores, same, 0.3, rule="nearest").points
+    assert (published.tar, published.far, published.threshold) == (0.75, 0.4, 0.53)
+    assert (nearest.tar, nearest.far) == (0.25, 0.3)
+
+
 @given(scored_pairs())
 def test_tar_does_not_fall_as_the_far_rises(pairs):
     fars = [0, 0.01, 0.1, 0.25, 0.5, 0.75, 1]
-    for rule in ("at_most", "nearest"):
+    for rule in ("at_most", "nearest", "published"):
         tars = [point.tar for point in tar_at_far(*pairs, fars, rule=rule).points]
         assert tars == sorted(tars)
         assert tars[-1] == 1

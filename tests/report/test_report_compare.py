@@ -179,3 +179,14 @@ def test_the_figure_leaves_failed_heads_out_and_takes_several_sets():
 def test_the_figure_becomes_an_svg_without_pictures():
     svg = figure_svg(comparison_figure(compare([run("$a_b$ <x>", 0, 0.5), run("b", 0, 0.25)])), "compare", "heads")
     assert svg.startswith("<svg") and "<image" not in svg
+
+
+def test_a_tar_that_stands_on_no_impostor_has_no_best():
+    few = compare(THREE, impostors=900)
+    assert bold(few)["TAR at FAR 0.1%"] == []
+    assert bold(few)["TAR at FAR 1%"] == ["good"]
+    assert "≈" not in cells(few)["near"]["TAR at FAR 0.1%"]
+    assert any(
+        "0.1% of 900 impostor pairs is less than one" in note and "no head is marked" in note for note in notes(few)
+    )
+    assert bold(compare(THREE, impostors=1000))["TAR at FAR 0.1%"] == ["good"]

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -14,7 +14,7 @@ from facemargin.commands.evaluate_protocol import ProtocolArguments, Unreadable,
 from facemargin.commands.measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
 from facemargin.commands.progress import embedding_progress
 from facemargin.commands.reconstruct import reconstruct_images
-from facemargin.commands.scoring import Reconstruct, evaluation_folder, score_systems, slug
+from facemargin.commands.scoring import AccuracyGrid, Reconstruct, evaluation_folder, score_systems, slug
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError
@@ -60,8 +60,9 @@ class Arguments:
     """Views of an image to average; by default the model's own."""
     folds: int | None = None
     """Contiguous folds for the accuracy; by default the set's own."""
-    grid: Literal["insightface"] | None = None
-    """Choose thresholds on InsightFace's grid of squared distances instead of exactly."""
+    grid: AccuracyGrid | None = None
+    """How the accuracy's thresholds are chosen, instead of exactly: on InsightFace's grid of squared distances, or as
+    MagFace's 1:1 script does, on angles of features less the mean of the other folds'."""
     protocol: ProtocolName | None = None
     """Score by a protocol of the field, whose folder --data names, instead: see `facemargin list protocols`."""
     preset: PresetName | None = None

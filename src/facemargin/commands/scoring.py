@@ -7,14 +7,25 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facemargin.atomic import write_atomically, write_text_atomically
 from facemargin.data.embedded import ORL_CREDIT
 from facemargin.data.pixels import resize_square
-from facemargin.data.source import RGBImage
+from facemargin.data.source import ImageSource, RGBImage
 from facemargin.data.verification import VerificationSet, contiguous_folds
 from facemargin.errors import DataError
-from facemargin.evaluation import Embed, PairScores, VerificationSummary, evaluate_verification, summarise
+from facemargin.evaluation import (
+    Embed,
+    Embeddings,
+    PairScores,
+    VerificationAccuracy,
+    VerificationSummary,
+    centred_accuracy,
+    evaluate_verification,
+    summarise,
+)
+from facemargin.evaluation.summary import MAGFACE_SCRIPT
 from facemargin.report import FaceGallery, ReconstructionGallery, ReconstructionPictures
 from facemargin.report.content import EVALUATION_FOLDER, FACES_FILE, RECONSTRUCTIONS_FILE
 
@@ -28,6 +39,9 @@ _RECONSTRUCTED_FACES = 12
 _ORL_SETS = ("orl:", "orl-full:")
 
 
+AccuracyGrid = Literal["insightface", "magface"]
+"""Whose way of choosing the accuracy's thresholds: InsightFace's grid, or MagFace's 1:1 script (`centred_accuracy`)."""
+
 Reconstruct = Callable[[Sequence[RGBImage]], ReconstructionPictures]
 """Takes images of any size apart, and draws them."""
 
@@ -36,7 +50,7 @@ def score_systems(
     systems: Mapping[str, Embed],
     verification_set: VerificationSet,
     folder: Path,
-    grid: Literal["insightface"] | None = None,
+    grid: AccuracyGrid | None = None,
     folds: int | None = None,
     reconstruct: Reconstruct | None = None,
 ) -> list[VerificationSummary]:
@@ -51,10 +65,14 @@ def score_systems(
     place = evaluation_folder(folder, verification_set)
     summaries = []
     for position, (system, embed) in enumerate(systems.items()):
-        scores = evaluate_verification(embed, verification_set, system)
+        keeping = _Keeping(embed)
+        scores = evaluate_verification(keeping, verification_set, system)
         if folds is not None:
             scores = replace(scores, folds_K=contiguous_folds(len(verification_set), folds))
-        summary = summarise(scores, grid=grid)
+        summary = summarise(scores, grid="insightface" if grid == "insightface" else None)
+        if grid == "magface" and scores.folds_K is not None:
+            accuracy = _centred_accuracy(keeping.embeddings, verification_set, scores.folds_K)
+            summary = replace(summary, accuracy=accuracy, accuracy_by=MAGFACE_SCRIPT)
         write_atomically(place / f"{slug(system)}.npz", scores.save)
         write_text_atomically(place / f"{slug(system)}.json", summary.to_json())
         if position == 0:
@@ -65,6 +83,24 @@ def score_systems(
     if reconstruct is not None:
         write_atomically(place / RECONSTRUCTIONS_FILE, _reconstructions(verification_set, reconstruct).save)
     return summaries
+
+
+class _Keeping:
+    """`embed`, which keeps what it said last."""
+
+    def __init__(self, embed: Embed) -> None:
+        self._embed = embed
+
+    def __call__(self, images: ImageSource) -> Embeddings:
+        self.embeddings = self._embed(images)
+        return self.embeddings
+
+
+def _centred_accuracy(
+    embeddings: Embeddings, pairs: VerificationSet, folds_K: NDArray[np.int64]
+) -> VerificationAccuracy:
+    features_ND = embeddings.vectors * embeddings.norms[:, None]
+    return centred_accuracy(features_ND[pairs.first_K], features_ND[pairs.second_K], pairs.same_K, folds_K)
 
 
 def evaluation_folder(folder: Path, verification_set: VerificationSet) -> Path:

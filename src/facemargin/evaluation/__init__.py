@@ -2,6 +2,7 @@
 
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.metrics.bootstrap import Bootstrap
+from facemargin.evaluation.metrics.centred_accuracy import centred_accuracy
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.identification import Identification, identification
 from facemargin.evaluation.metrics.pair_scores import pair_scores
@@ -38,6 +39,7 @@ __all__ = [
     "VerificationAccuracy",
     "VerificationSummary",
     "best_balanced_accuracy",
+    "centred_accuracy",
     "error_versus_discard",
     "evaluate_verification",
     "fit_pca_embed",

@@ -5,22 +5,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.summary import DEFAULT_FARS, VerificationSummary
 
 
 @dataclass(frozen=True)
 class Metric:
-    """One number that heads are compared by: a rate of pairs, shown in percent, or an area."""
+    """One number that heads are compared by: a rate of pairs (at a FAR, for a TAR), shown in percent, or an area."""
 
     name: str
     heading: str
     higher_is_better: bool = True
     is_rate: bool = True
+    far: float | None = None
+
+    def is_told_by(self, impostors: int) -> bool:
+        """Whether so many impostor pairs can say anything of it: at least one may be accepted at its FAR."""
+        return self.far is None or allowed_count(self.far, impostors) > 0
 
 
 _ACCURACY = Metric("accuracy", "Accuracy")
 _BALANCED_ACCURACY = Metric("balanced_accuracy", "Balanced accuracy")
-_TARS = [(far, Metric(f"tar_at_far_{far:g}", f"TAR at FAR {100 * far:g}%")) for far in sorted(DEFAULT_FARS)[::-1]]
+_TARS = [
+    (far, Metric(f"tar_at_far_{far:g}", f"TAR at FAR {100 * far:g}%", far=far)) for far in sorted(DEFAULT_FARS)[::-1]
+]
 _PAUC = Metric("pauc", "pAUC", higher_is_better=False, is_rate=False)
 _RELATIVE_PAUC = Metric("relative_pauc", "pAUC / random", higher_is_better=False, is_rate=False)
 

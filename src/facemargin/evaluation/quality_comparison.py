@@ -17,6 +17,7 @@ from facemargin.errors import DataError
 from facemargin.evaluation.metrics.error_versus_discard import ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.pairs import FloatArray
 from facemargin.evaluation.metrics.rank_correlation import spearman_correlation
+from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.plain import plain
 from facemargin.evaluation.result import PairScores
 
@@ -110,13 +111,13 @@ class QualityComparison:
 
     def caution(self, fmr: float) -> str:
         """What to say of an FMR whose threshold few impostor pairs place; empty where they are enough."""
-        accepted = int(self.impostors * fmr)
+        accepted = allowed_count(fmr, self.impostors)
         if accepted >= _FEW_ACCEPTED:
             return ""
-        return (
-            f"At FMR {fmr:g} the threshold may accept {accepted} of {self.impostors:,} impostor pairs, so it hangs on "
-            "single pairs."
-        )
+        pairs = f"At FMR {fmr:g} the threshold may accept {accepted} of {self.impostors:,} impostor pairs, so it"
+        if not accepted:
+            return f"{pairs} lies above all of them: this FMR cannot be told from 0, and no measure is marked best."
+        return f"{pairs} hangs on single pairs."
 
     def to_json(self) -> str:
         return json.dumps(plain(self), indent=2, allow_nan=False)

@@ -30,7 +30,7 @@ def _at_fmr(comparison: QualityComparison, fmr: float) -> Table:
     for heading in ["FNMR", *(f"{limit:.0%} off" for limit in limits), *(f"pAUC {limit:.0%}" for limit in limits)]:
         table.add_column(heading, justify="right")
     for name, curve in curves.items():
-        left = [f"{one.fnmr:.4f}" for one in curve.limits]
+        left = ["–" if np.isnan(one.fnmr) else f"{one.fnmr:.4f}" for one in curve.limits]
         areas = ["–" if np.isnan(one.relative_to_start) else f"{one.relative_to_start:.3f}" for one in curve.limits]
         table.add_row(name, f"{curve.fnmr_T[0]:.4f}", *left, *areas)
     return table

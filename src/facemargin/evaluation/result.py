@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.arrays_file import load_arrays
 from facemargin.errors import DataError
+from facemargin.evaluation.metrics.inputs import as_array
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,14 @@ class PairScores:
 
     def __post_init__(self) -> None:
         for name in (field.name for field in fields(self) if field.name.endswith("_K")):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, as_array(name, getattr(self, name)))
+        for name in (field.name for field in fields(self) if field.name.endswith("_K")):
             values = getattr(self, name)
             if values is not None and values.shape != self.scores_K.shape:
                 raise DataError(f"{name} has shape {values.shape}, expected {self.scores_K.shape} like scores_K")
         if self.same_K.dtype != np.bool_:
-            raise DataError(f"same_K is {self.same_K.dtype}, expected bool")
+            raise DataError(f"same_K is {self.same_K.dtype}, expected bool: pass labels == 1")
 
     def save(self, path: Path) -> None:
         """Write to an .npz file that `load` reads back; plain arrays, no pickles."""

@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
-from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, FEWEST_IDENTITIES, Bootstrap, Interval
 from facemargin.evaluation.metrics.error_versus_discard import ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.roc import RocCurve, roc_curve
 from facemargin.evaluation.metrics.tar_at_far import FarRule, TarAtFar, tar_at_far
@@ -22,12 +22,16 @@ from facemargin.evaluation.plain import plain
 from facemargin.evaluation.result import PairScores
 
 DEFAULT_FARS = (1e-3, 1e-2, 1e-1)
+EXACT_THRESHOLDS = "exact thresholds"
+INSIGHTFACE_GRID = "InsightFace's grid"
+MAGFACE_SCRIPT = "MagFace's script: features less their mean, angles"
 
 
 @dataclass(frozen=True)
 class VerificationSummary:
     """The figures of one `PairScores`: accuracy where it has folds, error versus discard where it has qualities, and
-    bootstrap intervals in each where it has identities."""
+    bootstrap intervals in each where it has identities, of so many `people`. `accuracy_by` says how the accuracy's
+    thresholds were chosen."""
 
     system: str
     dataset: str
@@ -38,6 +42,8 @@ class VerificationSummary:
     tar_at_far: TarAtFar
     roc: RocCurve
     error_versus_discard: ErrorVersusDiscard | None
+    people: int | None = None
+    accuracy_by: str = EXACT_THRESHOLDS
 
     def to_dict(self) -> dict[str, Any]:
         """The same as nested dicts, lists, numbers and None (for what is not finite), curves included."""
@@ -89,4 +95,34 @@ def summarise(
         tar_at_far=tar_at_far(scores_K, same_K, fars, far_rule, **identities),
         roc=roc_curve(scores_K, same_K, **identities),
         error_versus_discard=discard,
+        people=_num_people(pair_scores) if bootstrap is not None else None,
+        accuracy_by=EXACT_THRESHOLDS if grid is None else INSIGHTFACE_GRID,
     )
+
+
+def without_interval(summaries: Sequence[VerificationSummary]) -> str:
+    """Why figures of these systems, whose people are known, have no interval; empty where all have one."""
+    lacking = [summary for summary in summaries if summary.people is not None and None in _intervals(summary)]
+    if not lacking:
+        return ""
+    few = min(summary.people for summary in lacking if summary.people is not None)
+    if few < FEWEST_IDENTITIES:
+        return f"The {few} people here are too few for intervals: every resample of them holds the same pairs."
+    return (
+        "A figure without a range has the same value in all resamples, as at 0 and 100%: that does not make it certain."
+    )
+
+
+def _intervals(summary: VerificationSummary) -> list[Interval | None]:
+    """Of the figures that tables show."""
+    intervals = [summary.balanced_accuracy.interval, summary.roc.eer_interval, summary.roc.auc_interval]
+    intervals += [point.interval for point in summary.tar_at_far.points]
+    if summary.error_versus_discard is not None:
+        intervals += [limit.fnmr_interval for limit in summary.error_versus_discard.limits if limit.fnmr == limit.fnmr]
+    return intervals
+
+
+def _num_people(pair_scores: PairScores) -> int | None:
+    if pair_scores.identities_a_K is None or pair_scores.identities_b_K is None:
+        return None
+    return len(np.unique(np.concatenate([pair_scores.identities_a_K, pair_scores.identities_b_K])))

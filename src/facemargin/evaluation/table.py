@@ -8,7 +8,7 @@ from rich.table import Table
 from facemargin.evaluation.metrics.bootstrap import Interval
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit
 from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
-from facemargin.evaluation.summary import VerificationSummary
+from facemargin.evaluation.summary import EXACT_THRESHOLDS, VerificationSummary, without_interval
 
 NOT_AVAILABLE = "–"
 
@@ -17,15 +17,17 @@ def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
     """One column a system, one row a figure: accuracy, best balanced accuracy, TAR at each FAR with the impostors it
     accepts, EER, AUC, and the FNMR at the start and after discarding up to each limit. Intervals stand below."""
     table = Table()
-    if any(summary.balanced_accuracy.interval for summary in summaries):
-        table.caption = "Ranges are bootstrap intervals by identity."
+    ranges = "Ranges are bootstrap intervals by identity. " if any(map(_has_range, summaries)) else ""
+    table.caption = f"{ranges}{without_interval(summaries)}".strip() or None
     table.add_column("")
     for summary in summaries:
         pairs = f"{summary.genuine:,} + {summary.impostors:,} pairs"
         table.add_column(f"{summary.system}\n{summary.dataset}\n{pairs}", justify="right")
 
     if any(summary.accuracy for summary in summaries):
-        table.add_row("accuracy ± std of folds", *map(_accuracy, summaries))
+        ways = dict.fromkeys(summary.accuracy_by for summary in summaries if summary.accuracy)
+        way = "" if list(ways) == [EXACT_THRESHOLDS] else f"\n({', '.join(ways)})"
+        table.add_row(f"accuracy ± std of folds{way}", *map(_accuracy, summaries))
     table.add_row(
         "best balanced accuracy",
         *(_figure(summary.balanced_accuracy.value, summary.balanced_accuracy.interval) for summary in summaries),
@@ -42,6 +44,13 @@ def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
     for limit in sorted(set().union(*limits)):
         table.add_row(f"FNMR, {limit:.0%} discarded", *(_fnmr(of_system.get(limit)) for of_system in limits))
     return table
+
+
+def _has_range(summary: VerificationSummary) -> bool:
+    return any(
+        interval is not None
+        for interval in (summary.balanced_accuracy.interval, summary.roc.auc_interval, summary.roc.eer_interval)
+    )
 
 
 def _figure(value: float, interval: Interval | None = None, note: str = "") -> str:

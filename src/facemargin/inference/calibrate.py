@@ -126,10 +126,12 @@ def _targets(impostors: int) -> list[float]:
 
 
 def _fmr_intervals(scores: PairScores, limits: Sequence[float]) -> list[tuple[float, float]]:
-    """95 % intervals of the FMR at fixed thresholds."""
+    """95 % intervals of the FMR at fixed thresholds: by resampling people, and by Wilson's formula, as if pairs were
+    independent, where people are not known or resampling them gives no width (two people, or no impostor accepted)."""
     impostor_I = scores.scores_K[~scores.same_K]
+    of_pairs = [_wilson(int(np.count_nonzero(impostor_I >= limit)), len(impostor_I)) for limit in limits]
     if scores.identities_a_K is None or scores.identities_b_K is None:
-        return [_wilson(int(np.count_nonzero(impostor_I >= limit)), len(impostor_I)) for limit in limits]
+        return of_pairs
 
     def rates(weights_K: NDArray[np.int64]) -> list[float]:
         weights_I = weights_K[~scores.same_K]
@@ -139,8 +141,7 @@ def _fmr_intervals(scores: PairScores, limits: Sequence[float]) -> list[tuple[fl
     intervals = pair_intervals(
         rates, len(limits), scores.same_K, scores.identities_a_K, scores.identities_b_K, DEFAULT_BOOTSTRAP
     )
-    assert all(interval is not None for interval in intervals)
-    return [interval for interval in intervals if interval is not None]
+    return [interval or fallback for interval, fallback in zip(intervals, of_pairs, strict=True)]
 
 
 def _wilson(count: int, total: int) -> tuple[float, float]:
@@ -148,4 +149,5 @@ def _wilson(count: int, total: int) -> tuple[float, float]:
     z = 1.959963984540054
     centre = (count + z * z / 2) / (total + z * z)
     half = z / (total + z * z) * float(np.sqrt(count * (total - count) / total + z * z / 4))
-    return max(0.0, centre - half), min(1.0, centre + half)
+    # at the ends the formula is exact, but its rounding is not: 1.4e-17 for 0
+    return 0.0 if count == 0 else centre - half, 1.0 if count == total else centre + half

@@ -7,6 +7,7 @@ import rich.table
 from rich.markup import escape
 
 from facemargin.evaluation.head_comparison import HeadComparison, Metric, best_head, near_best, spread
+from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.summary import DEFAULT_FARS
 from facemargin.report.comparison import NOT_AVAILABLE, Cell, Table
 
@@ -64,8 +65,13 @@ def notes(comparison: HeadComparison) -> list[str]:
     """What a reader should know beside the figures: failed runs, and operating points that rest on a few pairs."""
     found = [f"{run.head}, seed {run.seed} failed: {run.failure}" for run in comparison.failures()]
     for one in comparison.sets:
-        accepted = int(one.impostors * _LOWEST_FAR)
-        if accepted < _FEW_IMPOSTORS:
+        accepted = allowed_count(_LOWEST_FAR, one.impostors)
+        if not accepted:
+            found.append(
+                f"{one.clean}: FAR {100 * _LOWEST_FAR:g}% of {one.impostors:,} impostor pairs is less than one, so the "
+                "TAR there stands on no accepted impostor, and no head is marked as the best."
+            )
+        elif accepted < _FEW_IMPOSTORS:
             found.append(
                 f"{one.clean}: FAR {100 * _LOWEST_FAR:g}% lets {accepted} of {one.impostors:,} impostor pairs pass, so "
                 "single pairs decide the TAR there."
@@ -111,6 +117,8 @@ def _bold(cell: Cell, start: str, end: str) -> str:
 def _column(comparison: HeadComparison, dataset: str, metric: Metric, genuine: int) -> list[Cell]:
     spreads = comparison.spreads(dataset, metric)
     best, near = best_head(spreads, metric), near_best(spreads, metric)
+    if not metric.is_told_by(_impostors(comparison, dataset)):
+        best, near = None, set()
     best_text = None if best is None else _number(spreads[best].mean, metric, genuine)
     cells = []
     for head in comparison.heads:
@@ -123,6 +131,10 @@ def _column(comparison: HeadComparison, dataset: str, metric: Metric, genuine: i
         std = "" if math.isnan(one.std) else f"± {_number(one.std, metric, genuine)}{mark}"
         cells.append(Cell(text, std, best=text == best_text))  # what is printed alike is equally good
     return cells
+
+
+def _impostors(comparison: HeadComparison, dataset: str) -> int:
+    return next(one.impostors for one in comparison.sets if dataset in (one.clean, one.degraded))
 
 
 def _number(value: float, metric: Metric, genuine: int) -> str:

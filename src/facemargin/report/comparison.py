@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facemargin.evaluation import VerificationSummary
+from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.quality_comparison import QualityComparison
 from facemargin.report.wording import far_text, measured_rate, percent
 
@@ -59,7 +60,8 @@ class _Column:
 
 def comparison_table(summaries: Sequence[VerificationSummary]) -> Table:
     """One row a system: accuracy over folds (where a system has folds), best balanced accuracy, EER, AUC, and TAR at
-    each FAR, the largest FAR first; the best value of each column marked where there are several systems."""
+    each FAR, the largest FAR first. The best value of each column is marked where there are several systems, except at
+    a FAR so low that not one impostor may be accepted: there it says nothing."""
     rate = _rate_of(summaries)
     columns = [
         _Column(
@@ -77,7 +79,8 @@ def comparison_table(summaries: Sequence[VerificationSummary]) -> Table:
     # `summarise` gives every system the same FARs in the same order
     for points in sorted(zip(*(s.tar_at_far.points for s in summaries), strict=True), key=lambda p: -p[0].target_far):
         heading = f"TAR at {far_text(points[0].target_far)}"
-        columns.append(_Column(heading, [(point.tar, point.interval) for point in points], rate, max))
+        best_of = max if all(allowed_count(p.target_far, p.impostors) for p in points) else None
+        columns.append(_Column(heading, [(point.tar, point.interval) for point in points], rate, best_of))
     return _table([s.system for s in summaries], columns)
 
 
@@ -103,17 +106,18 @@ def discard_table(summaries: Sequence[VerificationSummary]) -> Table:
 
 def measures_table(comparison: QualityComparison, fmr: float) -> Table:
     """One row a measure of quality: FNMR with nothing discarded and after each limit, and the partial areas relative to
-    discarding at random, the best of each marked."""
+    discarding at random, the best of each marked unless the FMR is too low for one impostor to be accepted."""
+    best_of = min if allowed_count(fmr, comparison.impostors) else None
     curves = comparison.curves[fmr]
     columns = [_Column("FNMR, nothing discarded", [(float(curve.fnmr_T[0]), None) for curve in curves.values()], _FNMR)]
     at_limits = list(zip(*(curve.limits for curve in curves.values()), strict=True))
     for limits in at_limits:
         columns.append(
-            _Column(f"{percent(limits[0].limit)} discarded", [(one.fnmr, None) for one in limits], _FNMR, min)
+            _Column(f"{percent(limits[0].limit)} discarded", [(one.fnmr, None) for one in limits], _FNMR, best_of)
         )
     for limits in at_limits:
         areas: list[tuple[float, tuple[float, float] | None]] = [(one.relative_to_start, None) for one in limits]
-        columns.append(_Column(f"pAUC to {percent(limits[0].limit)}", areas, "{:.3f}".format, min))
+        columns.append(_Column(f"pAUC to {percent(limits[0].limit)}", areas, "{:.3f}".format, best_of))
     return _table(list(curves), columns)
 
 

@@ -40,7 +40,7 @@ def _figure(curves: Mapping[str, ErrorVersusDiscard], genuine: int, styles: Mapp
     for name, curve in curves.items():
         style = styles[name]
         kept = kept_points(curve.discarded_T, curve.fnmr_T)
-        discarded_T = np.append(curve.discarded_T[kept], 1.0)
+        discarded_T = np.append(curve.discarded_T[kept], curve.end)
         fnmr_T = np.append(curve.fnmr_T[kept], curve.fnmr_T[-1])
         axes.plot(discarded_T, fnmr_T, color=style.color, linestyle=style.linestyle, drawstyle="steps-post")
         axes.axhline(float(fnmr_T[0]), color=style.color, linewidth=0.9, linestyle=":")

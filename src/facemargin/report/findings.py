@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from facemargin.evaluation import Bootstrap, ErrorVersusDiscard, VerificationSummary
+from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.summary import without_interval
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS
 from facemargin.report.wording import far_text, listed, measured_rate, percent
 
@@ -34,18 +36,27 @@ def headline(summaries: Sequence[VerificationSummary]) -> str:
 def table_notes(summaries: Sequence[VerificationSummary], bootstrap: Bootstrap | None) -> list[str]:
     """How to read the table of these systems, and which of its numbers rest on little."""
     notes = []
-    if bootstrap and any(summary.balanced_accuracy.interval for summary in summaries):
+    if bootstrap and any(summary.balanced_accuracy.interval or summary.roc.auc_interval for summary in summaries):
         notes.append(
             f"Ranges are {percent(bootstrap.confidence)} bootstrap intervals over identities; with few identities or "
             "few errors they come out too short."
         )
+    if bootstrap and (reason := without_interval(summaries)):
+        notes.append(reason)
     if len(summaries) > 1:
         notes.append("The best value of each column is bold.")
     for points in zip(*(summary.tar_at_far.points for summary in summaries), strict=True):
         accepted = max(point.impostors_accepted for point in points)
-        if accepted < FEW_IMPOSTORS:
+        far = points[0].target_far
+        if not all(allowed_count(far, point.impostors) for point in points):
             notes.append(
-                f"TAR at {far_text(points[0].target_far)} rests on {accepted} wrongly accepted impostor "
+                f"TAR at {far_text(far)} rests on no accepted impostor pair: "
+                f"{min(point.impostors for point in points):,} are too few for it. It is uncertain, and none is marked "
+                "as the best."
+            )
+        elif accepted < FEW_IMPOSTORS:
+            notes.append(
+                f"TAR at {far_text(far)} rests on {accepted} wrongly accepted impostor "
                 f"{'pair' if accepted == 1 else 'pairs'} at most, so it is uncertain."
             )
     notes.append("The threshold of the best balanced accuracy is chosen on the pairs themselves.")

@@ -6,8 +6,9 @@ Identities are drawn with replacement; identity i comes up m_i times. In the res
 (i, j) exists between each copy of i and each copy of j: m_i·m_j times. A genuine pair lies within one copy of its
 person: m_i times. Pairs between two copies of one person were never measured, and are left out. This is the vertex
 bootstrap of Snijders and Borgatti (1999) that Fogliato, Patil and Perona (arXiv 2306.01198) examine for 1:1 matching.
-The intervals are percentiles of the resampled figures. A rate of exactly 0 or 1 gets an interval of zero width, and
-with few identities or few errors the intervals come out too short: the same paper shows by how much.
+The intervals are percentiles of the resampled figures. Where all resamples give one value, as for a rate of exactly 0
+or 1 and for two people, there is none: zero width would read as certainty. With few identities or few errors the
+intervals come out too short: the same paper shows by how much.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -17,9 +18,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.metrics.inputs import as_identities
 from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
 
 Interval = tuple[float, float]
+
+_NO_WIDTH = 1e-12
+FEWEST_IDENTITIES = 3
+"""Of two people, every resample that has both holds the very same pairs."""
 
 
 @dataclass(frozen=True)
@@ -46,18 +52,24 @@ def pair_intervals(
     same_K: BoolArray,
     identities_a: ArrayLike | None,
     identities_b: ArrayLike | None,
-    bootstrap: Bootstrap,
-) -> list[Interval] | list[None]:
+    bootstrap: Bootstrap | None,
+) -> list[Interval | None]:
     """Interval of each of the `count` figures of `figures(weights_K)`, in which pair k counts weights_K[k] times.
 
-    None for each where no identities are given. Raises DataError if only one side is, if they are not (K,), or if they
-    contradict `same_K`. A resample in which a figure is NaN (no impostor pair was drawn, say) has no say in it.
+    None for each where no identities or no bootstrap are given, or fewer than `FEWEST_IDENTITIES`; None for one that
+    has no width. Raises DataError if only one side is given, if they are not (K,), or if they contradict `same_K`. A
+    resample in which a figure is NaN (no impostor pair was drawn, say) has no say in it.
     """
     if identities_a is None and identities_b is None:
         return [None] * count
     if identities_a is None or identities_b is None:
         raise DataError("identities are given for one side of the pairs only; the bootstrap needs both")
-    code_a_K, code_b_K, num_identities = _codes(np.asarray(identities_a), np.asarray(identities_b), same_K)
+    code_a_K, code_b_K, num_identities = _codes(
+        as_identities("identities_a", identities_a), as_identities("identities_b", identities_b), same_K
+    )
+    if bootstrap is None or num_identities < FEWEST_IDENTITIES:
+        return [None] * count
+    _require_bootstrap(bootstrap)
     return _percentiles(
         [
             figures(multiplicity_I[code_a_K] * np.where(same_K, 1, multiplicity_I[code_b_K]))
@@ -69,8 +81,9 @@ def pair_intervals(
 
 def sample_intervals(
     figures: Callable[[IntArray], Sequence[float]], identities_N: ArrayLike, bootstrap: Bootstrap
-) -> list[Interval]:
+) -> list[Interval | None]:
     """As `pair_intervals` for N samples (1:N probes) that belong to one identity each."""
+    _require_bootstrap(bootstrap)
     names_I, code_N = np.unique(np.asarray(identities_N), return_inverse=True)
     return _percentiles(
         [figures(multiplicity_I[code_N]) for multiplicity_I in identity_multiplicities(len(names_I), bootstrap)],
@@ -103,11 +116,16 @@ def _codes(names_a_K: NDArray, names_b_K: NDArray, same_K: BoolArray) -> tuple[I
     return code_a_K, code_b_K, len(names_I)
 
 
-def _percentiles(figures_RF: list[Sequence[float]], confidence: float) -> list[Interval]:
-    intervals = []
+def _require_bootstrap(bootstrap: object) -> None:
+    if not isinstance(bootstrap, Bootstrap):
+        raise ConfigError(f"bootstrap is {bootstrap!r}, expected Bootstrap(resamples=1000) or None")
+
+
+def _percentiles(figures_RF: list[Sequence[float]], confidence: float) -> list[Interval | None]:
+    intervals: list[Interval | None] = []
     for figure_R in np.array(figures_RF, dtype=np.float64).T:
         known = figure_R[~np.isnan(figure_R)]
         tails = [(1 - confidence) / 2, (1 + confidence) / 2]
         low, high = np.quantile(known, tails) if len(known) else (np.nan, np.nan)
-        intervals.append((float(low), float(high)))
+        intervals.append((float(low), float(high)) if high - low > _NO_WIDTH else None)
     return intervals

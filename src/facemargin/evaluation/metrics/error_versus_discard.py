@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from facemargin.errors import ConfigError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
+from facemargin.evaluation.metrics.inputs import as_rates
 from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray, check_finite, check_pairs
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs, allowed_count, highest_rejected
 
@@ -25,7 +26,7 @@ class DiscardLimit:
     step curve from 0 to `limit`; `relative_to_start` = pauc / (limit · starting FNMR), 1 where quality does not help;
     `relative_to_ideal` = (pauc − ideal) / (limit · starting FNMR − ideal), the share of the avoidable area that is
     left, where ideal is the area if exactly the false non-matches went first: 0 is perfect, 1 no help. The two ratios
-    are NaN where nothing is wrong at the start.
+    are NaN where nothing is wrong at the start, and all four figures where the curve ends before the limit.
     """
 
     limit: float
@@ -42,13 +43,15 @@ class DiscardLimit:
 @dataclass(frozen=True)
 class ErrorVersusDiscard:
     """FNMR of the genuine pairs that are left, fnmr_T[t], once the fraction discarded_T[t] of them is discarded; it
-    holds until the next point. `threshold` and `fmr` are those at the start, with nothing discarded."""
+    holds until the next point, the last until `end`, from which on no impostor pair is left to place a threshold by (1
+    where that is fixed). `threshold` and `fmr` are those at the start, with nothing discarded."""
 
     discarded_T: FloatArray
     fnmr_T: FloatArray
     threshold: float
     fmr: float
     limits: tuple[DiscardLimit, ...]
+    end: float = 1.0
 
 
 def error_versus_discard(
@@ -58,7 +61,7 @@ def error_versus_discard(
     quality_b: ArrayLike,
     fmr: float = 1e-2,
     fnmr: float | None = None,
-    limits: Sequence[float] = (0.1, 0.2, 0.3),
+    limits: float | Sequence[float] = (0.1, 0.2, 0.3),
     refit: bool = False,
     identities_a: ArrayLike | None = None,
     identities_b: ArrayLike | None = None,
@@ -69,9 +72,9 @@ def error_versus_discard(
     `scores`, `quality_a`, `quality_b` (K,), higher is more alike and better; `same` (K,) True for genuine. A pair's
     quality is the lower of its two images'. The threshold is fixed with nothing discarded: the smallest that keeps
     FMR ≤ `fmr`, or, where `fnmr` is given, the largest that keeps FNMR ≤ `fnmr`. Then genuine pairs are discarded from
-    the lowest quality up, equal qualities together, and the FNMR of the rest is taken. With `refit`, as some
-    papers do (CR-FIQA), impostor pairs of the same qualities go too and the threshold is re-placed at `fmr` each time;
-    the curve then advances in steps of a hundredth.
+    the lowest quality up, equal qualities together, and the FNMR of the rest is taken. With `refit`, impostor pairs of
+    the same qualities go too and the threshold is re-placed at `fmr` each time; the curve then advances in steps of a
+    hundredth of the genuine pairs, and ends where no impostor pair is left: a limit there or beyond has NaN figures.
 
     With `identities_a`, `identities_b` (K,), the figures at each limit carry bootstrap intervals by identity. Raises
     DataError for unusable pairs or qualities, ConfigError for rates or limits outside (0, 1).
@@ -80,27 +83,30 @@ def error_versus_discard(
     quality_K = np.minimum(
         check_finite("quality_a", quality_a, same_K.shape), check_finite("quality_b", quality_b, same_K.shape)
     )
-    _check_rates(fmr, fnmr, limits, refit)
+    fmr, fnmr, limits = _check_rates(fmr, fnmr, limits, refit)
 
-    def curve(weights_K: IntArray) -> tuple[FloatArray, FloatArray, float]:
+    def curve(weights_K: IntArray) -> tuple[FloatArray, FloatArray, float, float]:
         pairs = SortedPairs.of(scores_K, same_K, weights_K)
         threshold = _start_threshold(pairs, fmr, fnmr)
         discarded_T, level_T = _discard_levels(quality_K[same_K], weights_K[same_K])
         if refit:
             chosen_T = np.unique(np.searchsorted(discarded_T, REFIT_FRACTIONS).clip(max=len(level_T) - 1))
             fnmr_T = _refit_fnmr(scores_K, same_K, quality_K, weights_K, level_T[chosen_T], fmr)
-            discarded_T = discarded_T[chosen_T][: len(fnmr_T)]
+            known = discarded_T[chosen_T]
+            end = float(known[len(fnmr_T)]) if len(fnmr_T) < len(known) else 1.0
+            discarded_T = known[: len(fnmr_T)]
         else:
+            end = 1.0
             fnmr_T = _fixed_fnmr(scores_K[same_K] < threshold, quality_K[same_K], weights_K[same_K], level_T)
-        return discarded_T, fnmr_T, threshold
+        return discarded_T, fnmr_T, threshold, end
 
     def figures(weights_K: IntArray) -> list[float]:
         if not (weights_K[same_K].any() and weights_K[~same_K].any()):
             return [np.nan] * (4 * len(limits))
-        discarded_T, fnmr_T, _ = curve(weights_K)
-        return [figure for limit in limits for figure in _limit_figures(discarded_T, fnmr_T, limit)]
+        discarded_T, fnmr_T, _, end = curve(weights_K)
+        return [figure for limit in limits for figure in _limit_figures(discarded_T, fnmr_T, end, limit)]
 
-    discarded_T, fnmr_T, threshold = curve(np.ones(len(same_K), dtype=np.int64))
+    discarded_T, fnmr_T, threshold, end = curve(np.ones(len(same_K), dtype=np.int64))
     intervals = pair_intervals(figures, 4 * len(limits), same_K, identities_a, identities_b, bootstrap)
     return ErrorVersusDiscard(
         discarded_T=discarded_T,
@@ -108,18 +114,26 @@ def error_versus_discard(
         threshold=threshold,
         fmr=float(np.mean(scores_K[~same_K] >= threshold)),
         limits=tuple(
-            DiscardLimit(limit, *_limit_figures(discarded_T, fnmr_T, limit), *intervals[4 * i : 4 * i + 4])
+            DiscardLimit(limit, *_limit_figures(discarded_T, fnmr_T, end, limit), *intervals[4 * i : 4 * i + 4])
             for i, limit in enumerate(limits)
         ),
+        end=end,
     )
 
 
-def _check_rates(fmr: float, fnmr: float | None, limits: Sequence[float], refit: bool) -> None:
+def _check_rates(
+    fmr: float, fnmr: float | None, limits: float | Sequence[float], refit: bool
+) -> tuple[float, float | None, tuple[float, ...]]:
+    """The same as numbers; ConfigError for those that are none, or no rates."""
+    limits = as_rates("limits", limits)
+    (fmr,) = as_rates("fmr", [fmr])
+    (fnmr,) = (None,) if fnmr is None else as_rates("fnmr", [fnmr])
     for name, rate in [("fmr", fmr), ("fnmr", fnmr), *(("limit", limit) for limit in limits)]:
         if rate is not None and not 0 < rate < 1:
             raise ConfigError(f"error versus discard: {name}={rate}, expected a number between 0 and 1")
     if refit and fnmr is not None:
         raise ConfigError("error versus discard: refit re-places the threshold at an FMR; leave fnmr out")
+    return fmr, fnmr, limits
 
 
 def _start_threshold(pairs: SortedPairs, fmr: float, fnmr: float | None) -> float:
@@ -168,8 +182,12 @@ def _refit_fnmr(
     return np.array(fnmr)
 
 
-def _limit_figures(discarded_T: FloatArray, fnmr_T: FloatArray, limit: float) -> tuple[float, float, float, float]:
-    """fnmr, pauc, relative_to_start, relative_to_ideal of `DiscardLimit`."""
+def _limit_figures(
+    discarded_T: FloatArray, fnmr_T: FloatArray, end: float, limit: float
+) -> tuple[float, float, float, float]:
+    """fnmr, pauc, relative_to_start, relative_to_ideal of `DiscardLimit`, on a curve that is known up to `end`."""
+    if limit >= end:
+        return np.nan, np.nan, np.nan, np.nan
     start = float(fnmr_T[0])
     at_limit = float(fnmr_T[np.searchsorted(discarded_T, limit, side="right") - 1])
     pauc = float(np.sum(fnmr_T * np.diff(np.append(discarded_T, 1.0).clip(max=limit))))

@@ -10,24 +10,28 @@ from numpy.typing import ArrayLike, NDArray
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.bootstrap import Bootstrap, Interval, sample_intervals
+from facemargin.evaluation.metrics.inputs import as_flags, as_identities, as_numbers, as_ranks, as_rates
 from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray
+from facemargin.evaluation.metrics.people_search import search_people
 from facemargin.evaluation.metrics.search import search
 from facemargin.evaluation.metrics.sorted_scores import SortedScores, highest_rejected
 
 OpenSetRule = Literal["standard", "published"]
+Candidates = Literal["entries", "people"]
 
 
 @dataclass(frozen=True)
 class Identification:
     """`rank_rates` {rank: rate of mated probes with a mate at that rank or better}, `tpir_at_fpir` {target FPIR: TPIR},
-    the numbers of mated and non-mated probes behind them, and, where asked for, intervals under the same keys."""
+    the numbers of mated and non-mated probes behind them, and, where asked for, intervals under the same keys: None for
+    one without width."""
 
     rank_rates: dict[int, float]
     tpir_at_fpir: dict[float, float]
     mated_probes: int
     nonmated_probes: int
-    rank_intervals: dict[int, Interval] | None = None
-    tpir_intervals: dict[float, Interval] | None = None
+    rank_intervals: dict[int, Interval | None] | None = None
+    tpir_intervals: dict[float, Interval | None] | None = None
 
 
 def identification(
@@ -35,19 +39,21 @@ def identification(
     gallery: ArrayLike,
     probe_ids: ArrayLike,
     gallery_ids: ArrayLike,
-    ranks: Sequence[int] = (1, 5, 10),
-    fpirs: Sequence[float] = (0.01, 0.1),
+    ranks: int | Sequence[int] = (1, 5, 10),
+    fpirs: float | Sequence[float] = (0.01, 0.1),
     rule: OpenSetRule = "standard",
     bootstrap: Bootstrap | None = None,
     open_set_rank: int = 1,
     probe_failed: ArrayLike | None = None,
     gallery_failed: ArrayLike | None = None,
+    candidates: Candidates = "entries",
 ) -> Identification:
     """Closed- and open-set identification by cosine of `probe` (P, D) in `gallery` (G, D); ids (P,) and (G,) name
     identities, which may repeat on both sides: any mate counts.
 
-    A mate's rank is 1 + the number of non-mates that score at least as high, so ties count against it. Probes without
-    a mate in the gallery do not enter the rank rates.
+    A mate's rank is 1 + the number of non-mates that score at least as high, so ties count against it; with
+    `candidates` "entries" every entry of the gallery is one, with "people" every person is, who scores as their best
+    entry. Probes without a mate in the gallery do not enter the rank rates.
     rule "standard" (ISO/IEC 19795-1): FPIR = non-mated probes with any candidate at or above the threshold /
         non-mated probes; the threshold is the smallest with FPIR ≤ target; TPIR = mated probes whose mate is at rank
         `open_set_rank` or better and at or above it / mated probes. NaN without non-mated probes.
@@ -60,11 +66,11 @@ def identification(
     memory-mapped and is read in chunks (see `search`). Raises DataError for arrays that do not fit, features that are
     not finite or are zero, and no mated probe; ConfigError for unusable ranks and rates.
     """
-    _check_settings([*ranks, open_set_rank], fpirs, rule)
+    ranks, fpirs = _check_settings(ranks, fpirs, rule, open_set_rank, candidates)
     probe_PD, gallery_GD = _rows("probe", probe), _rows("gallery", gallery)
     if probe_PD.shape[1] != gallery_GD.shape[1]:
         raise DataError(f"probe has {probe_PD.shape[1]} features a row, gallery {gallery_GD.shape[1]}; expected equal")
-    code_P, code_G = _codes(np.asarray(probe_ids), np.asarray(gallery_ids), len(probe_PD), len(gallery_GD))
+    code_P, code_G = _codes(probe_ids, gallery_ids, len(probe_PD), len(gallery_GD))
     mated_P = np.isin(code_P, code_G)
     if not mated_P.any():
         raise DataError(f"none of the {len(code_P)} probes has its identity in the gallery")
@@ -74,7 +80,10 @@ def identification(
     # the ceiling of the floating-point product, rounding included, is the published threshold
     places = [math.ceil(len(code_P) * fpir) for fpir in fpirs] if rule == "published" else []
     failed_P, failed_G = _failed(probe_failed, code_P), _failed(gallery_failed, code_G)
-    found = search(probe_PD, gallery_GD, code_P, code_G, max(places, default=0), failed_P, failed_G)
+    if candidates == "people":
+        found = search_people(probe_PD, gallery_GD, code_P, code_G, failed_P, failed_G)
+    else:
+        found = search(probe_PD, gallery_GD, code_P, code_G, max(places, default=0), failed_P, failed_G)
 
     def rank_rates(weights_P: IntArray) -> list[float]:
         return [_rate(found.mate_rank_P <= rank, weights_P * mated_P) for rank in ranks]
@@ -106,35 +115,48 @@ def identification(
     )
 
 
-def _check_settings(ranks: Sequence[int], fpirs: Sequence[float], rule: str) -> None:
+def _check_settings(
+    ranks: int | Sequence[int], fpirs: float | Sequence[float], rule: str, open_set_rank: int, candidates: str
+) -> tuple[tuple[int, ...], tuple[float, ...]]:
     if rule not in ("standard", "published"):
         raise ConfigError(f"unknown identification rule {rule!r}; known: standard, published")
-    for rank in ranks:
-        if rank < 1:
-            raise ConfigError(f"rank {rank}: ranks count from 1")
+    if candidates not in ("entries", "people"):
+        raise ConfigError(f"unknown candidates {candidates!r} of a search; known: entries, people")
+    if candidates == "people" and rule == "published":
+        raise ConfigError("the published rule counts scores of gallery entries: candidates have to be entries")
+    ranks, fpirs = as_ranks("ranks", ranks), as_rates("fpirs", fpirs)
+    as_ranks("open_set_rank", open_set_rank)
     for fpir in fpirs:
         if not 0 < fpir <= 1:
             raise ConfigError(f"FPIR {fpir} is outside (0, 1]")
+    return ranks, fpirs
 
 
 def _rows(name: str, features: ArrayLike) -> NDArray:
-    features_ND = np.asarray(features)
+    features_ND = as_numbers(name, features)
     if features_ND.ndim != 2 or len(features_ND) == 0:
         raise DataError(f"{name} has shape {features_ND.shape}, expected (rows, features) with at least one row")
     return features_ND
 
 
 def _failed(failed: ArrayLike | None, code_X: IntArray) -> BoolArray | None:
-    failed_X = np.zeros(len(code_X), dtype=bool) if failed is None else np.asarray(failed, dtype=bool)
+    failed_X = np.zeros(len(code_X), dtype=bool) if failed is None else as_flags("failed", failed)
     if failed_X.shape != code_X.shape:
         raise DataError(f"failed has shape {failed_X.shape}, expected ({len(code_X)},): one per row")
     return failed_X if failed_X.any() else None
 
 
-def _codes(probe_ids_P: NDArray, gallery_ids_G: NDArray, probes: int, entries: int) -> tuple[IntArray, IntArray]:
+def _codes(probe_ids: ArrayLike, gallery_ids: ArrayLike, probes: int, entries: int) -> tuple[IntArray, IntArray]:
+    probe_ids_P, gallery_ids_G = as_identities("probe_ids", probe_ids), as_identities("gallery_ids", gallery_ids)
     for name, ids, count in (("probe_ids", probe_ids_P, probes), ("gallery_ids", gallery_ids_G, entries)):
         if ids.shape != (count,):
             raise DataError(f"{name} has shape {ids.shape}, expected ({count},): one identity per row of features")
+    texts = {ids.dtype.kind in "US" for ids in (probe_ids_P, gallery_ids_G)}
+    if len(texts) > 1:
+        raise DataError(
+            f"probe_ids are {probe_ids_P.dtype}, gallery_ids {gallery_ids_G.dtype}: names and numbers; expected one "
+            "kind"
+        )
     _, code = np.unique(np.concatenate([probe_ids_P, gallery_ids_G]), return_inverse=True)
     return code[:probes], code[probes:]
 

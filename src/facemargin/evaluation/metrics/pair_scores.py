@@ -8,9 +8,10 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from facemargin.errors import DataError
+from facemargin.evaluation.metrics.inputs import as_numbers, as_rows
 from facemargin.evaluation.metrics.tensors import as_tensor
 
 Indices = NDArray[np.integer]
@@ -24,15 +25,20 @@ DENSE_PRODUCTS_A_PAIR = 40
 """Up to so many products of a block of the A×B matrix take less time than one pair whose rows are fetched for it."""
 
 
-def pair_scores(vectors_SD: NDArray, first_K: Indices, second_K: Indices) -> NDArray:
-    """The dot products of the rows `first_K` and `second_K` (K,) of `vectors_SD`, float32 or float64 as these are:
-    cosines, of unit vectors.
+def pair_scores(vectors: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDArray:
+    """The dot products of the rows `first` and `second` (K,) of `vectors` (S, D), float32 or float64 as these are (in
+    float64 for whole numbers): cosines, of unit vectors.
 
     Where pairs are many for their vectors, as in the IJB protocols, the matrix of all products is cheaper than fetching
     two rows a pair: it is made block by block, or its upper half where both sides of the pairs are the same vectors.
     Beside the vectors and the result, memory is taken for K row numbers and `BLOCK_ENTRIES` products. Raises DataError
     for pairs of rows that are not there.
     """
+    vectors_SD, first_K, second_K = as_numbers("vectors", vectors), as_rows("first", first), as_rows("second", second)
+    if vectors_SD.dtype not in (np.float32, np.float64):
+        vectors_SD = vectors_SD.astype(np.float32 if vectors_SD.dtype == np.float16 else np.float64)
+    if vectors_SD.ndim != 2:
+        raise DataError(f"vectors have shape {vectors_SD.shape}, expected (S, D)")
     if first_K.shape != second_K.shape or first_K.ndim != 1:
         raise DataError(f"the sides of the pairs have shapes {first_K.shape} and {second_K.shape}, expected (K,) twice")
     scores_K = np.empty(len(first_K), vectors_SD.dtype)

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from facemargin.errors import DataError
+from facemargin.evaluation.metrics.inputs import as_flags, as_numbers
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -15,12 +16,9 @@ def check_pairs(scores: ArrayLike, same: ArrayLike, keep_float32: bool = False) 
     and `same_K` as bool; raises DataError unless both are (K,), the scores finite, the labels 0 or 1, and there is at
     least one genuine and one impostor pair."""
     scores_K = check_finite("scores", scores, keep_float32=keep_float32)
-    labels_K = np.asarray(same)
-    if labels_K.shape != scores_K.shape:
-        raise DataError(f"same has shape {labels_K.shape}, expected {scores_K.shape}: one label per score")
-    same_K = labels_K.astype(bool, copy=False)
-    if not np.array_equal(same_K, labels_K):
-        raise DataError(f"same holds {np.unique(labels_K)[:5]}, expected True (1) for genuine, False (0) for impostor")
+    same_K = as_flags("same", same, "True (1) for genuine", "False (0) for impostor")
+    if same_K.shape != scores_K.shape:
+        raise DataError(f"same has shape {same_K.shape}, expected {scores_K.shape}: one label per score")
     if same_K.all() or not same_K.any():
         missing = "impostor" if same_K.any() else "genuine"
         raise DataError(f"none of the {len(same_K)} pairs is {missing}; both kinds are needed to place a threshold")
@@ -31,11 +29,12 @@ def check_finite(
     name: str, values: ArrayLike, shape: tuple[int, ...] | None = None, keep_float32: bool = False
 ) -> FloatArray:
     """`values` as float64; raises DataError unless they are finite and (K,), or of `shape` where that is given."""
-    values_K = np.asarray(values)
+    values_K = as_numbers(name, values)
     if not (keep_float32 and values_K.dtype == np.float32):
         values_K = values_K.astype(np.float64, copy=False)
     if values_K.ndim != 1 or (shape is not None and values_K.shape != shape):
-        raise DataError(f"{name} has shape {values_K.shape}, expected {shape or '(K,)'}: one number per pair")
+        hint = f"; pass {name}.ravel()" if values_K.ndim == 2 and 1 in values_K.shape else ""
+        raise DataError(f"{name} has shape {values_K.shape}, expected {shape or '(K,)'}: one number per pair{hint}")
     finite_K = np.isfinite(values_K)
     if not finite_K.all():
         first = int(np.argmin(finite_K))

@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facemargin.errors import DataError
+from facemargin.evaluation.metrics.inputs import as_numbers
 from facemargin.evaluation.metrics.pairs import FloatArray
 
 
@@ -11,7 +12,7 @@ def spearman_correlation(measures: ArrayLike) -> FloatArray:
     """Spearman's ρ between the rows of `measures` (M, N): Pearson's correlation of their ranks, equal values sharing
     the mean of theirs. (M, M), NaN beside a measure that is the same for all images. Raises DataError for values that
     are not finite or fewer than two images."""
-    values_MN = np.atleast_2d(np.asarray(measures, dtype=np.float64))
+    values_MN = np.atleast_2d(as_numbers("measures", measures).astype(np.float64))
     if values_MN.ndim != 2 or values_MN.shape[1] < 2:
         raise DataError(f"measures have shape {values_MN.shape}, expected (M, N) with at least two images")
     if not np.isfinite(values_MN).all():

@@ -9,6 +9,8 @@ from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
 from facemargin.evaluation.metrics.pairs import FloatArray, IntArray, check_pairs
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs
 
+_ROUNDING = 1e-15
+
 
 @dataclass(frozen=True)
 class RocCurve:
@@ -83,7 +85,8 @@ def equal_error_rate(far_T: FloatArray, tar_T: FloatArray) -> float:
     excess_T = far_T - (1 - tar_T)
     after = int(np.argmax(excess_T >= 0))
     share = excess_T[after] / (excess_T[after] - excess_T[after - 1])
-    return float(far_T[after] - share * (far_T[after] - far_T[after - 1]))
+    rate = float(far_T[after] - share * (far_T[after] - far_T[after - 1]))
+    return rate if rate > _ROUNDING else 0.0  # of a perfect curve, 1 − (1 − x) leaves 1e-17
 
 
 def area(far_T: FloatArray, tar_T: FloatArray) -> float:

@@ -55,7 +55,7 @@ def search(
     double = np.float64 in (np.result_type(probe_PD, np.float32), np.result_type(gallery_GD, np.float32))
     dtype = np.float64 if double else np.float32
     mates = _Mates(code_P, code_G)
-    probes = _unit_rows("probe", probe_PD, 0, failed_P, dtype)
+    probes = unit_rows("probe", probe_PD, 0, failed_P, dtype)
     state = _State(len(code_P), keep, probes.dtype)
     chunks = [slice(start, start + ENTRIES_A_CHUNK) for start in range(0, len(code_G), ENTRIES_A_CHUNK)]
     several = len(chunks) > 1
@@ -128,7 +128,7 @@ def _scores(
 ) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of probes and their cosines (Q, H) with the entries of a chunk."""
     failed_H = None if failed_G is None else failed_G[chunk]
-    entries_HD = _unit_rows("gallery", gallery_GD[chunk], chunk.start, failed_H, probes.numpy().dtype)
+    entries_HD = unit_rows("gallery", gallery_GD[chunk], chunk.start, failed_H, probes.numpy().dtype)
     probes_a_block = max(1, BLOCK_SCORES // len(entries_HD))
     for start in range(0, len(probes), probes_a_block):
         block = slice(start, start + probes_a_block)
@@ -140,7 +140,7 @@ def _scores(
         yield block, scores_QH
 
 
-def _unit_rows(name: str, rows_XD: NDArray, first: int, failed_X: BoolArray | None, dtype: np.dtype | type) -> Tensor:
+def unit_rows(name: str, rows_XD: NDArray, first: int, failed_X: BoolArray | None, dtype: np.dtype | type) -> Tensor:
     """Rows of unit length; `first` is the number of the first one, for messages."""
     rows = as_tensor(np.asarray(rows_XD, dtype=dtype))
     norms_X1 = rows.norm(dim=1, keepdim=True)

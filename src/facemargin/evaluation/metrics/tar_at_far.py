@@ -9,10 +9,13 @@ from numpy.typing import ArrayLike
 
 from facemargin.errors import ConfigError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
+from facemargin.evaluation.metrics.inputs import as_rates
+from facemargin.evaluation.metrics.nearest_corner import nearest_corner
 from facemargin.evaluation.metrics.pairs import IntArray, check_pairs
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs, SortedScores, highest_rejected
 
-FarRule = Literal["at_most", "nearest"]
+FarRule = Literal["at_most", "nearest", "published"]
+RULES = ("at_most", "nearest", "published")
 
 
 @dataclass(frozen=True)
@@ -49,7 +52,7 @@ class TarAtFar:
 def tar_at_far(
     scores: ArrayLike,
     same: ArrayLike,
-    fars: Sequence[float],
+    fars: float | Sequence[float],
     rule: FarRule = "at_most",
     identities_a: ArrayLike | None = None,
     identities_b: ArrayLike | None = None,
@@ -59,14 +62,17 @@ def tar_at_far(
 
     rule "at_most": the smallest threshold with FAR ≤ target. Thresholds are scores of the set, or +inf where even the
         highest score would accept too many impostors; equal scores are accepted or rejected together.
-    rule "nearest", as published IJB numbers are made: the attainable FAR nearest to the target, the larger of two
-        equally near, and the largest TAR at that FAR. It may exceed the target.
+    rule "nearest": the attainable FAR nearest to the target, the larger of two equally near, and the largest TAR at
+        that FAR. It may exceed the target.
+    rule "published", as published IJB numbers are made: "nearest" among those points alone that scikit-learn's
+        `roc_curve` leaves with its `drop_intermediate` (see `nearest_corner`), which may be far from the target where
+        impostors are few.
 
     With `identities_a`, `identities_b` (K,), each point carries a bootstrap interval by identity. O(K log K) time and
     about three arrays of K numbers. Raises DataError for unusable pairs, ConfigError for a FAR outside [0, 1].
     """
     scores_K, same_K = check_pairs(scores, same, keep_float32=True)
-    _check_settings(fars, rule)
+    fars = _check_settings(fars, rule)
 
     def tars(weights_K: IntArray) -> list[float]:
         pairs = SortedPairs.of(scores_K, same_K, weights_K)
@@ -81,30 +87,35 @@ def tar_at_far(
 
 def operating_points(pairs: SortedPairs, fars: Sequence[float], rule: FarRule = "at_most") -> TarAtFar:
     """`tar_at_far` of pairs that are sorted already."""
-    _check_settings(fars, rule)
-    return TarAtFar(tuple(_operating_point(pairs, far, rule) for far in fars), rule)
+    return TarAtFar(tuple(_operating_point(pairs, far, rule) for far in _check_settings(fars, rule)), rule)
 
 
-def _check_settings(fars: Sequence[float], rule: str) -> None:
+def _check_settings(fars: float | Sequence[float], rule: str) -> tuple[float, ...]:
+    fars = as_rates("fars", fars)
     for far in fars:
         if not 0 <= far <= 1:
             raise ConfigError(f"FAR {far} is outside [0, 1]")
-    if rule not in ("at_most", "nearest"):
-        raise ConfigError(f"unknown rule {rule!r} for TAR at FAR; known: at_most, nearest")
+    if rule not in RULES:
+        raise ConfigError(f"unknown rule {rule!r} for TAR at FAR; known: {', '.join(RULES)}")
+    return fars
 
 
 def _operating_point(
     pairs: SortedPairs, target_far: float, rule: FarRule, interval: Interval | None = None
 ) -> OperatingPoint:
-    rejected = highest_rejected(pairs.impostor, target_far)
-    if rule == "nearest":
-        rejected = _nearest(pairs.impostor, rejected, target_far)
-    accepted = int(pairs.impostor.above(rejected))
+    if rule == "published":
+        threshold = nearest_corner(pairs, target_far)
+    else:
+        rejected = highest_rejected(pairs.impostor, target_far)
+        if rule == "nearest":
+            rejected = _nearest(pairs.impostor, rejected, target_far)
+        threshold = pairs.lowest_above(rejected)
+    accepted = int(pairs.impostor.at_or_above(threshold))
     return OperatingPoint(
         target_far=target_far,
         far=accepted / pairs.impostor.total,
-        tar=int(pairs.genuine.above(rejected)) / pairs.genuine.total,
-        threshold=pairs.lowest_above(rejected),
+        tar=int(pairs.genuine.at_or_above(threshold)) / pairs.genuine.total,
+        threshold=threshold,
         impostors_accepted=accepted,
         impostors=pairs.impostor.total,
         genuine=pairs.genuine.total,

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F
 
 from facemargin.errors import DataError
+from facemargin.evaluation.metrics.inputs import as_identities, as_numbers, as_rows
 from facemargin.evaluation.metrics.pairs import IntArray
 from facemargin.evaluation.metrics.tensors import as_tensor
 
@@ -45,7 +46,7 @@ def pool_templates(
     to zero.
     """
     features_ND = _float_rows(features)
-    images_E = np.arange(len(features_ND)) if image_rows is None else np.asarray(image_rows, dtype=np.int64)
+    images_E = np.arange(len(features_ND)) if image_rows is None else as_rows("image_rows", image_rows)
     if images_E.ndim != 1 or not len(images_E) or images_E.min() < 0 or images_E.max() >= len(features_ND):
         raise DataError(f"image_rows are not numbers (E,) of rows 0 to {len(features_ND) - 1} of the features, E > 0")
     templates_E = _per_image("template_ids", template_ids, images_E)
@@ -59,7 +60,7 @@ def pool_templates(
     # an image's share in the mean of its media
     share_E = np.repeat(1 / media_size_M, media_size_M)
     if image_weights is not None:
-        share_E *= _per_image("image_weights", image_weights, images_E)[order_E]
+        share_E *= _weights(image_weights, images_E, template_ids)[order_E]
 
     ids_S = templates_E[template_first_S]
     vectors_SD = np.empty((len(ids_S), features_ND.shape[1]), features_ND.dtype)
@@ -68,7 +69,7 @@ def pool_templates(
         firsts_M = media_first_M[media_first:media_end]
         means_MD = _sums(features_ND, rows_E[images], firsts_M - images.start, share_E[images])
         if normalise_media:
-            _to_unit_length(means_MD, templates_E[firsts_M], features_ND, rows_E[images])
+            _to_unit_length(means_MD, templates_E[firsts_M], features_ND, rows_E[images], media_E[firsts_M])
         of_template_S = np.searchsorted(firsts_M, template_first_S[templates])
         vectors_SD[templates] = _sums(means_MD, np.arange(len(means_MD)), of_template_S)
         _to_unit_length(vectors_SD[templates], ids_S[templates], features_ND, rows_E[images])
@@ -76,7 +77,7 @@ def pool_templates(
 
 
 def _float_rows(features: ArrayLike) -> NDArray:
-    features_ND = np.asarray(features)
+    features_ND = as_numbers("features", features)
     if features_ND.dtype != np.float32:
         features_ND = features_ND.astype(np.float64)
     if features_ND.ndim != 2 or len(features_ND) == 0:
@@ -85,10 +86,25 @@ def _float_rows(features: ArrayLike) -> NDArray:
 
 
 def _per_image(name: str, values: ArrayLike, images_E: IntArray) -> NDArray:
-    values_E = np.asarray(values)
+    values_E = as_identities(name, values)
     if values_E.shape != images_E.shape:
         raise DataError(f"{name} has shape {values_E.shape}, expected ({len(images_E)},): one per image")
     return values_E
+
+
+def _weights(image_weights: ArrayLike, images_E: IntArray, template_ids: ArrayLike) -> NDArray[np.float64]:
+    """Weights (E,); DataError names the first that is negative or not finite, and its image and template."""
+    weights_E = as_numbers("image_weights", image_weights)
+    if weights_E.shape != images_E.shape:
+        raise DataError(f"image_weights has shape {weights_E.shape}, expected ({len(images_E)},): one per image")
+    usable_E = np.isfinite(weights_E) & (weights_E >= 0)
+    if not usable_E.all():
+        at = int(np.argmin(usable_E))
+        raise DataError(
+            f"image_weights[{at}] is {weights_E[at]:g} (image {images_E[at]}, template {np.asarray(template_ids)[at]}; "
+            f"{np.count_nonzero(~usable_E)} such), expected finite numbers from 0 on"
+        )
+    return weights_E.astype(np.float64)
 
 
 def _changes(values_E: NDArray) -> NDArray[np.bool_]:
@@ -116,8 +132,11 @@ def _sums(rows_ND: NDArray, chosen_E: IntArray, firsts_M: IntArray, weights_E: N
     return sums_MD
 
 
-def _to_unit_length(vectors_XD: NDArray, template_X: NDArray, features_ND: NDArray, rows_E: IntArray) -> None:
-    """Divide by the norms, in place. `template_X` are the templates that the vectors are of, `rows_E` their images."""
+def _to_unit_length(
+    vectors_XD: NDArray, template_X: NDArray, features_ND: NDArray, rows_E: IntArray, media_X: NDArray | None = None
+) -> None:
+    """Divide by the norms, in place. `template_X` are the templates that the vectors are of, `rows_E` their images;
+    `media_X` their media, where they are means of one each."""
     norms_X = np.linalg.norm(vectors_XD, axis=1)
     if not np.isfinite(norms_X).all():
         bad_E = rows_E[~np.isfinite(features_ND[rows_E]).all(axis=1)]
@@ -128,5 +147,7 @@ def _to_unit_length(vectors_XD: NDArray, template_X: NDArray, features_ND: NDArr
         )
         raise DataError(which)
     if not norms_X.all():
-        raise DataError(f"template {template_X[np.argmin(norms_X)]} pools to a zero vector, which has no direction")
+        zero = int(np.argmin(norms_X))
+        media = "" if media_X is None else f"media {media_X[zero]} of "
+        raise DataError(f"{media}template {template_X[zero]} pools to a zero vector, which has no direction")
     vectors_XD /= norms_X[:, None]

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from facemargin.data.verification import contiguous_folds
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
+from facemargin.evaluation.metrics.inputs import as_array, as_identities, as_rates
 from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray, check_pairs
 from facemargin.evaluation.metrics.roc import roc_corners
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs
@@ -56,7 +57,7 @@ def verification_accuracy(
     DataError for unusable pairs or folds, ConfigError for an unknown grid.
     """
     scores_K, same_K = check_pairs(scores, same)
-    folds_K = _fold_numbers(folds, same_K)
+    folds_K = fold_numbers(folds, same_K)
     candidates_T = _grid_thresholds(grid, scores_K)
     if candidates_T is not None:
         scores_K = 2 * scores_K - 2  # −d², so that comparisons with the grid round as they do on distances
@@ -114,17 +115,22 @@ def _best_balanced(pairs: SortedPairs) -> tuple[float, float]:
     return float(balanced_T[best]), float(threshold_T[best])
 
 
-def _fold_numbers(folds: int | ArrayLike, same_K: BoolArray) -> IntArray:
+def fold_numbers(folds: int | ArrayLike, same_K: BoolArray) -> IntArray:
+    """The fold (K,) of every pair, from 0 on. Raises DataError where the pairs cannot be cut so."""
     num_pairs = len(same_K)
-    if np.ndim(folds) == 0:
-        num_folds = int(np.asarray(folds))
+    if np.ndim(as_array("folds", folds)) == 0:
+        (number,) = as_rates("folds", folds)
+        if not number.is_integer():
+            raise ConfigError(f"folds is {number:g}, expected a whole number, or the fold number of every pair")
+        num_folds = int(number)
         if not 2 <= num_folds <= num_pairs:
             raise DataError(f"{num_folds} folds of {num_pairs} pairs; expected at least 2 and at most one per pair")
         fold_K = contiguous_folds(num_pairs, num_folds)
     else:
-        if np.shape(folds) != same_K.shape:
-            raise DataError(f"folds has shape {np.shape(folds)}, expected {same_K.shape}: one fold number per pair")
-        numbers_F, fold_K = np.unique(np.asarray(folds), return_inverse=True)
+        folds_K = as_identities("folds", folds)
+        if folds_K.shape != same_K.shape:
+            raise DataError(f"folds has shape {folds_K.shape}, expected {same_K.shape}: one fold number per pair")
+        numbers_F, fold_K = np.unique(folds_K, return_inverse=True)
         if len(numbers_F) < 2:
             raise DataError(f"all pairs are in fold {numbers_F[0]}; the threshold is chosen on the other folds")
     for kind, pairs_K in (("genuine", same_K), ("impostor", ~same_K)):

@@ -6,7 +6,7 @@ Shapes: N images, D pixels, C components.
 import cv2
 import numpy as np
 
-from facemargin.data.source import ImageSource
+from facemargin.data.source import ArrayImages, ImageSource
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.metrics.pairs import FloatArray
@@ -51,6 +51,7 @@ def fit_pca_embed(train_images: ImageSource, components: int, size: int = 64) ->
 
 
 def _grey_pixels(images: ImageSource, size: int) -> FloatArray:
+    images = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
     if len(images) == 0:
         raise DataError(f"{images.name} holds no images")
     rows = []

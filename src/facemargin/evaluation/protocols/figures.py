@@ -19,7 +19,8 @@ class Figure:
 
 def protocol_figures(result: ProtocolResult) -> list[Figure]:
     """TAR at each FAR, ranks and TPIR at each FPIR, in the protocol's order; the experiment's name comes first where
-    there are several of a kind. Two galleries of IJB are averaged, which is what the protocol reports."""
+    there are several of a kind. Of two galleries of IJB the mean of their rates follows, which is what the protocol
+    reports: each gallery weighs the same, however many of the probes have their mate in it."""
     figures = [
         figure
         for one in result.verification
@@ -63,7 +64,7 @@ def _search(one: SearchResult, prefix: str) -> list[Figure]:
 
 def _means(searches: tuple[SearchResult, ...]) -> list[Figure]:
     galleries = [_search(one, "1:N mean ") for one in searches]
-    behind = " and ".join(one.name.removeprefix("1:N ") for one in searches)
+    behind = f"mean of the rates of {' and '.join(one.name.removeprefix('1:N ') for one in searches)}"
     return [
         Figure(one[0].name, math.fsum(figure.value for figure in one) / len(one), behind)
         for one in zip(*galleries, strict=True)

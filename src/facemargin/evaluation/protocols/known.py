@@ -1,8 +1,9 @@
 """Every protocol by name: importing the modules that define them registers them."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
+from facemargin.errors import ConfigError
 from facemargin.evaluation.protocols import identification, ijb, pairs, survface, tinyface
 from facemargin.evaluation.protocols.protocol import PROTOCOLS, Protocol, Rule
 
@@ -37,7 +38,9 @@ def list_protocols() -> list[str]:
     return PROTOCOLS.names()
 
 
-def load_protocol(name: str, folder: Path, rule: Rule = "standard") -> Protocol:
-    """The protocol `name` as its lists in `folder` say; ConfigError for another name, DataError, naming file and line,
-    for lists that are missing or wrong."""
-    return PROTOCOLS[name](folder, rule)
+def load_protocol(name: str, folder: str | Path, rule: Rule = "standard") -> Protocol:
+    """The protocol `name` as its lists in `folder` say; ConfigError for another name or rule, DataError, naming file
+    and line, for lists that are missing or wrong."""
+    if rule not in get_args(Rule):
+        raise ConfigError(f"unknown rule {rule!r} for thresholds; known: {', '.join(get_args(Rule))}")
+    return PROTOCOLS[name](Path(folder), rule)

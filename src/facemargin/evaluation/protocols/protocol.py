@@ -19,7 +19,8 @@ from facemargin.registry import Registry
 
 Rule = Literal["standard", "published"]
 """Which rules settle thresholds: those of the standards (the smallest threshold with FAR ≤ target; ISO/IEC 19795-1 for
-1:N), or those of the scripts that published numbers are made with (the nearest FAR; the IJB scripts' own for 1:N)."""
+1:N), or those of the scripts that published numbers are made with (the nearest FAR among the ROC's corners; the IJB
+scripts' own for 1:N)."""
 
 Units = NDArray[np.integer]
 

@@ -5,12 +5,14 @@ T points of a curve.
 """
 
 from dataclasses import dataclass
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.errors import DataError
+from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.identification import identification
+from facemargin.evaluation.metrics.inputs import as_flags, as_numbers
 from facemargin.evaluation.metrics.pair_scores import pair_scores
 from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, check_pairs
 from facemargin.evaluation.metrics.roc import area, equal_error_rate, roc_corners
@@ -51,6 +53,15 @@ def score_protocol(
     with everybody. `preset` is how templates are pooled (its views are the caller's business: `views` only says what
     they were). Raises DataError for features that do not fit or that no metric takes.
     """
+    if preset not in PRESETS:
+        raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
+    if rule not in get_args(Rule):
+        raise ConfigError(f"unknown rule {rule!r}; known: {', '.join(get_args(Rule))}")
+    features_ND, readable_N = as_numbers("features", features_ND), as_flags("readable", readable_N)
+    if readable_N.shape != (len(protocol.images),):
+        raise DataError(
+            f"readable has shape {readable_N.shape} for the {len(protocol.images)} images of {protocol.name}"
+        )
     if features_ND.shape[:1] != (len(protocol.images),):
         raise DataError(f"{len(features_ND)} features for the {len(protocol.images)} images of {protocol.name}")
     units = protocol_units(protocol.templates, features_ND, readable_N, preset)
@@ -119,7 +130,7 @@ def _verify(experiment: PairExperiment, units: Units, rule: Rule) -> Verificatio
         name=experiment.name,
         genuine=sorted_pairs.genuine.total,
         impostors=sorted_pairs.impostor.total,
-        tar_at_far=operating_points(sorted_pairs, experiment.fars, "nearest" if rule == "published" else "at_most"),
+        tar_at_far=operating_points(sorted_pairs, experiment.fars, "published" if rule == "published" else "at_most"),
         eer=equal_error_rate(far_T, tar_T),
         auc=area(far_T, tar_T),
         far_T=_CURVE_FARS,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from facemargin.data.verification import VerificationSet
-from facemargin.errors import DataError
+from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.metrics.pairs import FloatArray, IntArray
 from facemargin.evaluation.result import PairScores
@@ -19,6 +19,8 @@ def evaluate_verification(embed: Embed, verification_set: VerificationSet, syste
     DataError where `embed` returns a wrong number of vectors or, naming the image, a vector that is not finite.
     """
     images = verification_set.images
+    if not callable(embed):
+        raise ConfigError(f"embed is a {type(embed).__name__}, expected a function of images, such as model.embed")
     embeddings = embed(images)
     if len(embeddings) != len(images):
         raise DataError(
@@ -29,6 +31,12 @@ def evaluate_verification(embed: Embed, verification_set: VerificationSet, syste
         finite_N = np.isfinite(values).all(axis=1)
         if not finite_N.all():
             raise DataError(f"{system} gave {images.describe(int(np.argmin(finite_N)))} a {name} that is not finite")
+    zero_N = ~np.asarray(embeddings.vectors).any(axis=1)
+    if zero_N.any():
+        raise DataError(
+            f"{system} gave {images.describe(int(np.argmax(zero_N)))} a vector of zeros, which has no direction "
+            f"({np.count_nonzero(zero_N):,} of {len(images):,} images)"
+        )
 
     first_K, second_K = verification_set.first_K, verification_set.second_K
     quality_N = embeddings.quality.astype(np.float64)

@@ -1,0 +1,100 @@
+"""What people pass to metrics: lists, tensors, numbers, labels of any kind; taken as they mean it, or refused."""
+
+import contextlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from facemargin.errors import ConfigError, DataError
+
+_SHOWN = 5
+
+
+def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
+    """`values` as an array: sequences, arrays (memory-mapped ones stay so), and tensors of any device and precision.
+    Raises DataError for what is none, such as rows of unequal length."""
+    if hasattr(values, "detach"):  # a tensor, which may be on a GPU, part of a graph, or of a type numpy has not
+        tensor = values.detach().cpu()
+        values = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
+    try:
+        array = np.asanyarray(values)
+    except (TypeError, ValueError) as error:
+        raise DataError(f"{name} cannot be read as an array: {error}") from error
+    return array
+
+
+def as_numbers(name: str, values: ArrayLike) -> NDArray[Any]:
+    """`as_array`, of real numbers: DataError for text, complex numbers, and anything else."""
+    array = as_array(name, values)
+    if array.dtype.kind == "O":
+        with contextlib.suppress(TypeError, ValueError):
+            array = array.astype(np.float64)
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"{name} holds {_shown(array)} ({array.dtype}), expected real numbers")
+    return array
+
+
+def as_flags(name: str, values: ArrayLike, truth: str = "True (1)", untruth: str = "False (0)") -> NDArray[np.bool_]:
+    """`as_array`, of True and False or 1 and 0. DataError for anything else, as what is not zero would count as True:
+    the message says what to pass."""
+    array = as_array(name, values)
+    if array.dtype.kind == "O":
+        array = np.asarray(array.tolist())
+    if array.dtype.kind == "b":
+        return array
+    flags = array.astype(np.bool_) if array.dtype.kind in "fiu" else None
+    if flags is None or not np.array_equal(flags, array):
+        found = np.unique(array.astype(str) if array.dtype.kind not in "fiu" else array)
+        values_of = ", ".join(repr(value) for value in found[:_SHOWN].tolist()) + (", …" if len(found) > _SHOWN else "")
+        hint = f"; pass {name} == {found[-1].item()!r} if that is what marks them" if len(found) == 2 else ""
+        raise DataError(f"{name} holds {values_of}; expected {truth} or {untruth}{hint}")
+    return flags
+
+
+def as_identities(name: str, values: ArrayLike) -> NDArray[Any]:
+    """`as_array`, of names or numbers of people; DataError for missing ones (None, NaN), who would all be one."""
+    array = as_array(name, values)
+    if array.dtype.kind == "O":
+        missing = [place for place, value in enumerate(array.ravel().tolist()) if value is None or value != value]
+        array = array if missing else np.asarray(array.tolist())
+    else:
+        missing = np.flatnonzero(np.isnan(array.ravel())).tolist() if array.dtype.kind == "f" else []
+    if missing:
+        raise DataError(
+            f"{name} has nothing (None or NaN) at place {missing[0]}: {len(missing)} of {array.size} are missing"
+        )
+    return array
+
+
+def as_rates(name: str, values: ArrayLike) -> tuple[float, ...]:
+    """One number or several as a tuple; ConfigError for what are none."""
+    try:
+        given = np.asarray(values.tolist() if hasattr(values, "tolist") else values)
+        if given.dtype.kind not in "fiu" or given.ndim > 1:
+            raise ValueError(f"of {given.dtype}")
+    except (TypeError, ValueError) as error:
+        raise ConfigError(f"{name} is {values!r}, expected a number or several, as in {name}=[0.001, 0.01]") from error
+    return tuple(given.ravel().astype(float).tolist())
+
+
+def as_ranks(name: str, values: ArrayLike) -> tuple[int, ...]:
+    """One whole number or several, from 1 on, as a tuple; ConfigError for anything else."""
+    numbers = as_rates(name, values)
+    for number in numbers:
+        if not number.is_integer() or number < 1:
+            raise ConfigError(f"{name} has {number:g}: ranks are whole numbers and count from 1")
+    return tuple(int(number) for number in numbers)
+
+
+def as_rows(name: str, values: ArrayLike) -> NDArray[Any]:
+    """`as_array`, of row numbers; DataError for masks of True and False, and numbers that are not whole."""
+    array = as_array(name, values)
+    if array.size and array.dtype.kind not in "iu":
+        raise DataError(f"{name} holds {_shown(array)} ({array.dtype}), expected whole numbers of rows")
+    return array.astype(np.int64) if not array.size else array
+
+
+def _shown(array: NDArray[Any]) -> str:
+    values = array.ravel()[:_SHOWN].tolist()
+    return ", ".join(map(repr, values)) + (", …" if array.size > _SHOWN else "")
