@@ -8,7 +8,7 @@ from safetensors.torch import load_file
 from facemargin.cli import main
 from facemargin.data.embedded import EmbeddedFaces, embedded_verification_set
 from facemargin.data.open import open_verification
-from facemargin.evaluation import PairScores
+from facemargin.evaluation import PairScores, centred_accuracy
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.inference import load
 
@@ -123,14 +123,22 @@ def test_stored_qualities_are_used_unless_the_norm_is_asked_for(command, tmp_pat
     np.testing.assert_allclose(scores.quality_a_K, expected_N[pairs.first_K], rtol=1e-5)
 
 
-@pytest.mark.parametrize("grid", [[], ["--grid", "insightface"]])
+@pytest.mark.parametrize("grid", [[], ["--grid", "insightface"], ["--grid", "magface"]])
 def test_embeddings_of_another_tool_are_scored_over_folds(command, tmp_path, grid):
     path = write_embeddings(tmp_path / "theirs.npz", [1, 2, 3])
     code, out, err = command("evaluate", path, "--data", "orl:1-3", "--folds", "5", *grid, "--output", tmp_path / "out")
     assert (code, err) == (0, "")
     assert "theirs" in out and "accuracy ± std of folds" in out
     summary = json.loads((tmp_path / "out" / "evaluation" / "orl-1-3" / "theirs.json").read_text())
+    assert (summary["accuracy_by"] in " ".join(out.split())) == bool(grid)
     thresholds = np.array(summary["accuracy"]["thresholds"])
+    if "magface" in grid:
+        with np.load(path) as stored:
+            pairs, features = embedded_verification_set([1, 2, 3]), stored["embeddings"].astype(np.float32)
+        expected = centred_accuracy(features[pairs.first_K], features[pairs.second_K], pairs.same_K, 5)
+        np.testing.assert_allclose(thresholds, expected.thresholds)
+        np.testing.assert_allclose(summary["accuracy"]["mean"], expected.mean)
+        return
     # InsightFace's grid: squared distances 2 − 2c in steps of 0.01, from 0 to 4.
     distances = (2 - 2 * thresholds) / 0.01
     assert np.allclose(distances, np.round(distances), atol=1e-6) == bool(grid)

@@ -66,8 +66,14 @@ def test_what_is_wrong_is_named(tmp_path):
         QualityFile(write(tmp_path, "path,quality\nann/1.jpg,nan\n"))
     with pytest.raises(DataError, match="line 2: quality is 'nothing'"):
         QualityFile(write(tmp_path, "path,norm,quality\nann/1.jpg,1\n"))
-    with pytest.raises(DataError, match=r"holds no quality of /data/bob/1.jpg \(1 of 2 missing\)"):
+    with pytest.raises(DataError, match=r"holds no quality of /data/bob/1.jpg \(1 of 2 images missing\)"):
         QualityFile(write(tmp_path, "path,quality\nann/1.jpg,1\n")).of(IMAGES)
+    with pytest.raises(DataError, match=r"quality.csv: the path 'ann/1.jpg' is there 2 times"):
+        QualityFile(write(tmp_path, "path,quality\nann/1.jpg,1\nann/1.jpg,2\n"))
+    with pytest.raises(DataError, match="has 2 columns called quality; expected one"):
+        QualityFile(write(tmp_path, "path,quality,quality\nann/1.jpg,1,2\n"))
+    with pytest.raises(DataError, match=r"1.jpg is the end of two images' paths"):
+        QualityFile(write(tmp_path, "path,quality\n1.jpg,1\n")).of(IMAGES)
     with pytest.raises(DataError, match="expected a line of headings"):
         QualityFile(write(tmp_path, "path,quality\n"))
     with pytest.raises(DataError, match="cannot be read as a table"):

@@ -137,6 +137,10 @@ def _check_no_protocol(own: Arguments) -> None:
 
 def _check(own: Arguments, sets: Sequence[VerificationSet]) -> None:
     """Raise ConfigError for options that would be ignored, and for sets that would overwrite each other."""
+    if own.model.suffix == ".npy":
+        raise ConfigError(
+            f"{own.model} holds one array without names: save an .npz with the arrays paths (text) and embeddings"
+        )
     if own.model.suffix == ".npz" and own.views is not None:
         raise ConfigError(f"{own.model} holds embeddings, not a model: --views does not apply to it")
     if own.refit and len(own.quality) < 2:

@@ -21,7 +21,19 @@ def load_arrays(path: Path) -> dict[str, Any]:
     if total > max(_HARMLESS_BYTES, _TIMES_THE_FILE * size):
         raise ValueError(f"it would inflate from {size:,} to {total:,} bytes")
     with np.load(path, allow_pickle=False) as archive:
-        arrays = {name: archive[name] for name in archive.files}
+        arrays = {name: _array(archive, name) for name in archive.files}
     if no_arrays := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
         raise ValueError(f"{no_arrays[0]} in it is no array")
     return arrays
+
+
+def _array(archive: Any, name: str) -> Any:
+    try:
+        return archive[name]
+    except ValueError as error:
+        if "allow_pickle" not in str(error):
+            raise
+        raise ValueError(
+            f"{name} in it holds Python objects, which only a pickle stores, and unpickling runs code: save text with "
+            f"{name}.astype(str), numbers with {name}.astype(float)"
+        ) from error

@@ -21,7 +21,8 @@ class QualityFile:
     `facemargin quality`, OFIQ and many tools write it; commas, semicolons or tabs between the columns.
 
     `column` is the heading to read; without it, one that is known, or the only other one. An image is looked up by the
-    end of its path. Raises DataError, naming file and line, for what cannot be read.
+    end of its path (see `PathsByEnd`). Raises DataError, naming file and line, for what cannot be read, and for a path
+    or a column that is there twice.
     """
 
     def __init__(self, path: Path, column: str | None = None) -> None:
@@ -39,19 +40,15 @@ class QualityFile:
         if len(rows) < 2 or len(rows[0]) < 2:
             raise DataError(f"{path}: expected a line of headings (path, quality) and a line for every image")
         self.column = self._column(rows[0], column)
+        if rows[0].count(self.column) > 1:
+            raise DataError(f"{path} has {rows[0].count(self.column)} columns called {self.column}; expected one")
         place = rows[0].index(self.column)
         self._quality_N = np.array([self._number(row, place, line) for line, row in enumerate(rows[1:], start=2)])
-        self._paths = PathsByEnd([row[0] for row in rows[1:]])
+        self._paths = PathsByEnd([row[0] for row in rows[1:]], path)
 
     def of(self, images: ImageSource) -> NDArray[np.float64]:
         """The qualities (N,) of `images`, in their order; DataError, naming it, for an image that is not there."""
-        found = [self._paths.find(images.describe(index)) for index in range(len(images))]
-        if None in found:
-            missing = [images.describe(index) for index, place in enumerate(found) if place is None]
-            raise DataError(
-                f"{self.path} holds no quality of {missing[0]} ({len(missing):,} of {len(found):,} missing)"
-            )
-        return self._quality_N[np.array(found, dtype=np.int64)]
+        return self._quality_N[self._paths.find(images, "quality")]
 
     def _column(self, headings: list[str], asked: str | None) -> str:
         if asked is not None:
