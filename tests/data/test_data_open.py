@@ -79,12 +79,12 @@ def test_verification_paths(tmp_path):
     images = [encode(smooth_image(seed)) for seed in range(4)]
     (tmp_path / "pairs.bin").write_bytes(pickle.dumps((images, [True, False])))
     assert len(open_verification(tmp_path / "pairs.bin")) == 2
-    write_people(tmp_path / "images", [2], ".jpg")
-    (tmp_path / "images" / "person_00").rename(tmp_path / "images" / "Ann")
-    for number in (0, 1):
-        folder = tmp_path / "images" / "Ann"
-        (folder / f"{number}.jpg").rename(folder / f"Ann_{number + 1:04d}.jpg")
-    (tmp_path / "pairs.txt").write_text("1\nAnn 1 2\nAnn 1 Ann 2\n")
+    write_people(tmp_path / "images", [2, 1], ".jpg")
+    for person, name, count in (("person_00", "Ann", 2), ("person_01", "Bob", 1)):
+        folder = (tmp_path / "images" / person).rename(tmp_path / "images" / name)
+        for number in range(count):
+            (folder / f"{number}.jpg").rename(folder / f"{name}_{number + 1:04d}.jpg")
+    (tmp_path / "pairs.txt").write_text("1\nAnn 1 2\nAnn 1 Bob 1\n")
     assert len(open_verification(str(tmp_path))) == 2
 
 

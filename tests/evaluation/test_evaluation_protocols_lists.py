@@ -12,7 +12,7 @@ from facemargin.evaluation.protocols.score_protocol import score_protocol
 from protocol_folders import write_survface, write_tinyface
 
 GALLERY = ["image,identity,template,media", "a1.jpg,ann,1,v", "a2.jpg,ann,1,v", "a3.jpg,ann,1,w", "b1.jpg,bob,2,v"]
-PROBE = ["media,image,extra,template,identity", "x,p1.jpg,,1,bob", "x,a1.jpg,,1,bob", "y,p2.jpg,,2,eve"]
+PROBE = ["media,image,extra,template,identity", "x,p1.jpg,,1,bob", "x,b1.jpg,,1,bob", "y,p2.jpg,,2,eve"]
 
 
 def write_list(folder, kind, lines):
@@ -44,17 +44,17 @@ def test_every_protocol_is_described_and_named():
 
 def test_lists_of_images_share_them_and_search_among_distractors(tmp_path):
     write_list(tmp_path, "gallery", ["image,identity", "g/a.jpg,ann", "g/b.jpg,bob", "g/b2.jpg,bob"])
-    write_list(tmp_path, "distractors", ["identity,image", ",d1.jpg", "ann,g/a.jpg"])
-    write_list(tmp_path, "probe", ["identity,image", "ann,p.jpg", 'bob,"q,1.jpg"', "eve,g/b.jpg"])
+    write_list(tmp_path, "distractors", ["identity,image", ",d1.jpg", "zoe,d2.jpg"])
+    write_list(tmp_path, "probe", ["identity,image", "ann,p.jpg", 'bob,"q,1.jpg"', "eve,e.jpg"])
     protocol = load_protocol("identification", tmp_path)
     found = [protocol.images.describe(i).removeprefix(f"{tmp_path}/") for i in range(len(protocol.images))]
-    assert found == ["g/a.jpg", "g/b.jpg", "g/b2.jpg", "d1.jpg", "p.jpg", "q,1.jpg"]
+    assert found == ["g/a.jpg", "g/b.jpg", "g/b2.jpg", "d1.jpg", "d2.jpg", "p.jpg", "q,1.jpg", "e.jpg"]
     (one,) = protocol.experiments
-    assert one.gallery_G.tolist() == [0, 1, 2, 3, 0] and one.probe_P.tolist() == [4, 5, 1]
-    # ann's own image is nearer to her probe as a distractor's entry: not a mate
-    features = np.eye(6, dtype=np.float32)
-    features[4] = [1, 0, 0, 0.5, 0, 0]
-    features[5] = [0, 0.1, 1, 0.5, 0, 0]
+    assert one.gallery_G.tolist() == [0, 1, 2, 3, 4] and one.probe_P.tolist() == [5, 6, 7]
+    # a distractor is nearer to ann's probe than she is
+    features = np.eye(8, dtype=np.float32)
+    features[5] = [1, 0, 0, 0.5, 1.1, 0, 0, 0]
+    features[6] = [0, 0.1, 1, 0.5, 0, 0, 0, 0]
     result = score(protocol, features)
     identification = result.searches[0].identification
     assert identification.rank_rates == {1: 0.5, 5: 1, 10: 1}
@@ -68,10 +68,10 @@ def test_lists_of_templates_pool_their_images(tmp_path):
     write_list(tmp_path, "gallery", GALLERY)
     write_list(tmp_path, "probe", PROBE)
     protocol = load_protocol("identification", tmp_path)
-    assert len(protocol.images) == 6  # a1.jpg is in both lists
+    assert len(protocol.images) == 6  # b1.jpg is in both lists
     features = np.random.default_rng(0).normal(size=(6, 3)).astype(np.float32)
     a1, a2, a3, b1, p1, p2 = features.astype(float)
-    unit = [v / np.linalg.norm(v) for v in ((a1 + a2) / 2 + a3, b1, (p1 + a1) / 2, p2)]
+    unit = [v / np.linalg.norm(v) for v in ((a1 + a2) / 2 + a3, b1, (p1 + b1) / 2, p2)]
     result = score(protocol, features)
     assert result.templates == 4
     found = result.searches[0].identification
@@ -103,6 +103,51 @@ def test_what_is_wrong_with_a_list_is_named_with_its_line(tmp_path, kind, lines,
     with pytest.raises(DataError, match=message):
         protocol = load_protocol("identification", tmp_path)
         score(protocol, np.ones((len(protocol.images), 2), np.float32))
+
+
+IDENTITIES = ["image,identity", "a.jpg,ann", "b.jpg,bob"]
+PROBES = ["image,identity", "p.jpg,ann", "q.jpg,eve"]
+
+
+@pytest.mark.parametrize(
+    ("gallery", "probe", "distractors", "message"),
+    [
+        ([*IDENTITIES, "a.jpg,bob"], PROBES, None, "gallery.csv line 4: a.jpg shows bob, and ann in a line before"),
+        (IDENTITIES, [*PROBES, "a.jpg,eve"], None, "a.jpg shows ann as gallery, and eve as probe"),
+        (IDENTITIES, PROBES, ["image", "b.jpg"], r"1 file \(b.jpg\) is both gallery and distractors"),
+        (IDENTITIES, PROBES, ["image", "p.jpg", "q.jpg"], r"2 files \(p.jpg, q.jpg\) are both probe and distractors"),
+        (IDENTITIES, PROBES, ["image,identity", "d.jpg,eve"], r"1 file \(d.jpg\) is among the distractors as eve"),
+        (IDENTITIES, ["image,identity", "p.jpg,ANN"], None, "none of the 1 probes .* such as 'ANN' and 'ann'"),
+        (["image,identity", "a.jpg,31.0"], ["image,identity", "p.jpg,0031"], None, "such as '0031' and '31.0'"),
+        (["image,image,identity", "a,b,c"], PROBES, None, "expected one 'image'"),
+        (["image,identity,media,media", "a,b,c,d"], PROBES, None, "expected one 'media'"),
+    ],
+)
+def test_lists_that_contradict_each_other_name_the_files(tmp_path, gallery, probe, distractors, message):
+    write_list(tmp_path, "gallery", gallery)
+    write_list(tmp_path, "probe", probe)
+    if distractors:
+        write_list(tmp_path, "distractors", distractors)
+    with pytest.raises(DataError, match=message):
+        load_protocol("identification", tmp_path)
+
+
+def test_what_may_be_but_moves_figures_is_said_beside_them(tmp_path):
+    write_list(tmp_path, "gallery", [*IDENTITIES, "a.jpg,ann", "c.jpg,Eve"])
+    write_list(tmp_path, "probe", [*PROBES, "b.jpg,bob", "q.jpg,eve"])
+    protocol = load_protocol("identification", tmp_path)
+    assert protocol.notes == (
+        "1 identity of the probes and of the gallery differ in writing alone and count as different people, such as "
+        "'eve' and 'Eve'",
+        "1 file (a.jpg) is listed more than once as gallery, and counts so often",
+        "1 file (q.jpg) is listed more than once as probe, and counts so often",
+        "1 file (b.jpg) is both gallery and probe: such a probe finds itself",
+    )
+    assert score(protocol, np.random.default_rng(0).normal(size=(5, 3))).notes == protocol.notes
+    for name in ("clean", "part"):
+        write_list(tmp_path / name, "gallery", IDENTITIES)
+        write_list(tmp_path / name, "probe", PROBES)
+    assert load_protocol("identification", tmp_path / "clean").notes == ()
 
 
 def test_a_list_that_is_missing_is_named(tmp_path):

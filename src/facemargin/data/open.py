@@ -12,6 +12,7 @@ from facemargin.data.folder import FolderImages
 from facemargin.data.image_list import LIST_NAME, LIST_SUFFIXES, ListedImages
 from facemargin.data.lfw_pairs import images_folder, is_lfw_pairs, load_lfw_pairs
 from facemargin.data.named_sets import find_named_set, set_name, warn_if_incomplete
+from facemargin.data.odd_pairs import say_odd_pairs
 from facemargin.data.pair_shards import load_pair_shards
 from facemargin.data.pairs_list import PAIRS_LIST_NAMES, PAIRS_LIST_SUFFIXES, load_pairs_list
 from facemargin.data.parquet import ParquetImages, parquet_paths
@@ -67,7 +68,8 @@ def open_verification(location: str | Path) -> VerificationSet:
 
     "orl:31-40" (all pairs of these people); a set of the field by name, "lfw" or "path/to/lfw" (see
     `find_named_set`); a .bin file; pairs.txt or another text file of pairs, or a folder with one; a folder with
-    AdaFace's memfile; WebDataset shards of pairs. Raises DataError for anything else.
+    AdaFace's memfile; WebDataset shards of pairs. Raises DataError for anything else, and for pairs that contradict
+    each other; repeated pairs are said (see `say_odd_pairs`).
     """
     orl = _orl(location)
     if orl is not None:
@@ -95,9 +97,10 @@ def _open_pairs(location: str | Path) -> VerificationSet:
     else:
         lists = [path] if path.suffix in PAIRS_LIST_SUFFIXES else []
     if lists:
-        return (
-            load_lfw_pairs(lists[0], images_folder(lists[0])) if is_lfw_pairs(lists[0]) else load_pairs_list(lists[0])
-        )
+        lfw = is_lfw_pairs(lists[0])
+        found = load_lfw_pairs(lists[0], images_folder(lists[0])) if lfw else load_pairs_list(lists[0])
+        say_odd_pairs(str(lists[0]), found.images.describe, found.first_K, found.second_K, found.same_K)
+        return found
     raise DataError(
         f"{path} holds no verification pairs that can be read; understood are: orl, orl:31-40, lfw and other names of "
         "the field's sets, a .bin file, a .txt, .csv or .tsv file of pairs, .tar or .tar.gz shards, and a folder with "

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.odd_pairs import say_odd_pairs
 from facemargin.errors import DataError
 
 _NAMES = ("path1", "path2")
@@ -26,14 +27,17 @@ class PathPairs:
 
 
 def read_path_pairs(path: Path) -> PathPairs:
-    """The pairs that a .csv file lists. Raises DataError, naming the line, for one that is none."""
+    """The pairs that a .csv file lists; an image with itself and repeated pairs are counted and said. Raises DataError,
+    naming the line, for one that is none."""
     index: dict[str, int] = {}
     pairs = []
     for first, second in _rows(path):
         pairs.append((index.setdefault(first, len(index)), index.setdefault(second, len(index))))
     if not pairs:
         raise DataError(f"{path} lists no pairs; expected lines `path1,path2`")
-    return PathPairs(list(index), np.array(pairs, dtype=np.int64))
+    names, images_K2 = list(index), np.array(pairs, dtype=np.int64)
+    say_odd_pairs(str(path), names.__getitem__, *images_K2.T)
+    return PathPairs(names, images_K2)
 
 
 def _rows(path: Path) -> Iterator[tuple[str, str]]:

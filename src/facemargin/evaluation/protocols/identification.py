@@ -18,6 +18,7 @@ import numpy as np
 
 from facemargin.data.folder import ImageFiles
 from facemargin.errors import DataError
+from facemargin.evaluation.protocols.list_doubts import check_lists
 from facemargin.evaluation.protocols.protocol import Protocol, Rule, SearchExperiment, register_protocol
 from facemargin.evaluation.protocols.search_lists import Entry, gather, read_list
 
@@ -46,7 +47,9 @@ def searches_of(
         }
     )
     searches = []
+    notes: list[str] = []
     for part, lists in parts.items():
+        notes += check_lists(part, lists)
         gallery = [f"{part} {kind}" for kind in ("gallery", "distractors") if kind in lists]
         searches.append(
             SearchExperiment(
@@ -60,7 +63,8 @@ def searches_of(
                 open_set_rank=open_set_rank,
             )
         )
-    return Protocol(name, ImageFiles(images, gathered.image_names), tuple(searches), gathered.templates)
+    images_of = ImageFiles(images, gathered.image_names)
+    return Protocol(name, images_of, tuple(searches), gathered.templates, notes=tuple(notes))
 
 
 @register_protocol("identification")

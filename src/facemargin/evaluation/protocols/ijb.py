@@ -84,6 +84,12 @@ def _searches(name: str, meta: Path, ids_U: IntArray, rule: Rule) -> tuple[list[
     if rule == "published":
         both: dict[int, int] = {}
         for subjects in galleries.values():
+            twice = [template for template in subjects if both.get(template, subjects[template]) != subjects[template]]
+            if twice:
+                raise DataError(
+                    f"{meta}: template {twice[0]} is of subject {both[twice[0]]} in one gallery, and of "
+                    f"{subjects[twice[0]]} in the other"
+                )
             both |= subjects
         galleries, paths = {" + ".join(galleries): both}, {" + ".join(galleries): meta}
     probe_P = template_rows(ids_U, np.array(list(probes)), probe_path)

@@ -58,12 +58,12 @@ def score_protocol(
     if rule not in get_args(Rule):
         raise ConfigError(f"unknown rule {rule!r}; known: {', '.join(get_args(Rule))}")
     features_ND, readable_N = as_numbers("features", features_ND), as_flags("readable", readable_N)
+    if features_ND.shape[:1] != (len(protocol.images),):
+        raise DataError(f"{len(features_ND)} features for the {len(protocol.images)} images of {protocol.name}")
     if readable_N.shape != (len(protocol.images),):
         raise DataError(
             f"readable has shape {readable_N.shape} for the {len(protocol.images)} images of {protocol.name}"
         )
-    if features_ND.shape[:1] != (len(protocol.images),):
-        raise DataError(f"{len(features_ND)} features for the {len(protocol.images)} images of {protocol.name}")
     units = protocol_units(protocol.templates, features_ND, readable_N, preset)
     verification, searches = [], []
     for experiment in protocol.experiments:

@@ -25,21 +25,23 @@ _COLUMNS = ("image", "identity", "template", "media")
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a list; `identity` is None in a list of distractors, `template` and `media` where it has no such
-    column."""
+    """A line of a list; `identity` is None in a list of distractors, where `claimed` is the name that it gives, if any;
+    `template` and `media` are None where it has no such column."""
 
     image: str
     identity: str | None
     template: str | None = None
     media: str | None = None
+    claimed: str | None = None
 
 
 def read_list(path: Path, distractors: bool = False) -> list[Entry]:
-    """The entries of a list; DataError names the line that is not understood, or gives a template a second identity."""
+    """The entries of a list; DataError names the line that is not understood, or gives a template or an image a second
+    identity."""
     rows = _csv_rows(path)
     columns = [name.strip().lower() for name in next(rows, (1, []))[1]]
     needed = _COLUMNS[:1] if distractors else _COLUMNS[:2]
-    absent = [name for name in needed if columns.count(name) != 1]
+    absent = [name for name in _COLUMNS if columns.count(name) > 1 or (name in needed and name not in columns)]
     if absent:
         raise DataError(
             f"{path} line 1: columns {', '.join(columns)[:80]!r}, expected one {absent[0]!r} among them "
@@ -48,6 +50,7 @@ def read_list(path: Path, distractors: bool = False) -> list[Entry]:
     places = {name: columns.index(name) for name in _COLUMNS if name in columns}
     entries: list[Entry] = []
     identity_of: dict[str, str] = {}
+    person_of: dict[str, str] = {}
     for line, row in rows:
         where = f"{path} line {line}"
         if len(row) != len(columns):
@@ -57,8 +60,16 @@ def read_list(path: Path, distractors: bool = False) -> list[Entry]:
         if empty:
             raise DataError(f"{where}: column {empty[0]!r} is empty")
         entry = Entry(
-            cells["image"], None if distractors else cells["identity"], cells.get("template"), cells.get("media")
+            cells["image"],
+            None if distractors else cells["identity"],
+            cells.get("template"),
+            cells.get("media"),
+            (cells.get("identity") or None) if distractors else None,
         )
+        if entry.identity is not None:
+            shown = person_of.setdefault(entry.image, entry.identity)
+            if shown != entry.identity:
+                raise DataError(f"{where}: {entry.image} shows {entry.identity}, and {shown} in a line before")
         if entry.template is not None and entry.identity is not None:
             known = identity_of.setdefault(entry.template, entry.identity)
             if known != entry.identity:

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from facemargin.data.folder import ImageFiles
+from facemargin.data.odd_pairs import say_odd_pairs
 from facemargin.errors import DataError
 from facemargin.evaluation.protocols.identification import searches_of
 from facemargin.evaluation.protocols.mat_file import names_of, read_mat
@@ -37,6 +38,7 @@ def load_verification(folder: Path, rule: Rule) -> Protocol:
     first_K, second_K = rows.reshape(-1, 2).T
     same_K = np.arange(len(names_K2)) < len(positive)
     images = ImageFiles(root / "verification_images", names.tolist())
+    say_odd_pairs(str(root), images.describe, first_K, second_K, same_K)
     return Protocol("survface", images, (PairExperiment("1:1", first_K, second_K, same_K, FARS),))
 
 

@@ -1,0 +1,51 @@
+"""Pairs that a list of pairs should not have: an image with itself, a pair that is there again, or with another label.
+
+Shapes: K pairs.
+"""
+
+import logging
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.errors import DataError
+
+logger = logging.getLogger(__name__)
+
+
+def say_odd_pairs(
+    name: str,
+    describe: Callable[[int], str],
+    first_K: NDArray[np.int64],
+    second_K: NDArray[np.int64],
+    same_K: NDArray[np.bool_] | None = None,
+) -> None:
+    """Log how many of the pairs of the set called `name` compare an image with itself, and how many were there before,
+    in either order; `describe` names an image. Raises DataError, naming it, for a pair that is genuine and impostor,
+    and for an image that is not the same person as itself."""
+    if not len(first_K):
+        return
+    low_K, high_K = np.minimum(first_K, second_K), np.maximum(first_K, second_K)
+    itself_K = low_K == high_K
+    keys_K = low_K * (int(high_K.max()) + 1) + high_K
+    _, first_place, unique_K = np.unique(keys_K, return_index=True, return_inverse=True)
+    again_K = first_place[unique_K] != np.arange(len(keys_K))
+    if same_K is not None:
+        contradicts_K = (same_K != same_K[first_place][unique_K]) | (itself_K & ~same_K)
+        if contradicts_K.any():
+            pair = int(np.argmax(contradicts_K))
+            raise DataError(
+                f"{name}: pair {pair + 1}, {describe(int(first_K[pair]))} and {describe(int(second_K[pair]))}, is "
+                f"{'genuine' if same_K[pair] else 'impostor'}, and "
+                f"{'an image with itself' if itself_K[pair] else 'the opposite in another line'}"
+            )
+    kinds = ((itself_K, "compare an image with itself"), (again_K, "are there again, in this or the other order"))
+    for odd_K, what in kinds:
+        if odd_K.any():
+            pair = int(np.argmax(odd_K))
+            logger.warning(
+                "%s: %s of %s pairs %s; the first is pair %d, %s and %s",
+                name, f"{np.count_nonzero(odd_K):,}", f"{len(odd_K):,}", what, pair + 1,
+                describe(int(first_K[pair])), describe(int(second_K[pair])),
+            )  # fmt: skip
