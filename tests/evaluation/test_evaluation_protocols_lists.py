@@ -5,9 +5,10 @@ from facemargin.data.embedded import embedded_verification_set
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import evaluate_verification, roc_curve, tar_at_far
 from facemargin.evaluation.embeddings import Embeddings
-from facemargin.evaluation.metrics import search
+from facemargin.evaluation.metrics import people_search, search
 from facemargin.evaluation.protocols.figures import protocol_figures
 from facemargin.evaluation.protocols.known import DESCRIPTIONS, ProtocolName, list_protocols, load_protocol
+from facemargin.evaluation.protocols.protocol_table import protocol_settings
 from facemargin.evaluation.protocols.score_protocol import score_protocol
 from protocol_folders import write_survface, write_tinyface
 
@@ -230,6 +231,63 @@ def test_survface_identifies_among_strangers(tmp_path):
     assert (found.identification.mated_probes, found.identification.nonmated_probes) == (6, 5)
     figures = [figure.name for figure in protocol_figures(result)]
     assert figures == ["rank 1", "rank 20", *(f"TPIR20 at FPIR {fpir}" for fpir in (0.3, 0.2, 0.1, 0.01))]
+
+
+@pytest.mark.parametrize("gallery", ["best", "mean"])
+@pytest.mark.parametrize("block", [1, 2**22])
+def test_a_person_of_the_gallery_may_be_one_candidate(tmp_path, monkeypatch, gallery, block):
+    monkeypatch.setattr(people_search, "BLOCK_SCORES", block)
+    monkeypatch.setattr(people_search, "ENTRIES_A_CHUNK", 5)
+    people, strangers = [f"p{n}" for n in range(6)], ["s0", "s1", "s2"]
+    enrolled = [f"{person}_g{n}.jpg" for person in people for n in range(3)]
+    probes = [f"{person}_q{n}.jpg" for person in [*people, *strangers] for n in range(2)]
+    write_list(tmp_path, "gallery", ["image,identity", *(f"{name},{name[:2]}" for name in enrolled)])
+    write_list(tmp_path, "probe", ["image,identity", *(f"{name},{name[:2]}" for name in probes)])
+    write_list(tmp_path, "distractors", ["image", "d0.jpg", "d1.jpg"])
+    protocol = load_protocol("identification", tmp_path, gallery=gallery)
+    features = np.random.default_rng(2).normal(size=(len(protocol.images), 4)).astype(np.float32)
+    unit = dict(zip([*enrolled, "d0.jpg", "d1.jpg", *probes], features.astype(float), strict=True))
+    ranks, alarms, mates = [], [], []
+    for probe in probes:
+        scores = {}
+        for person in [*people, "d0", "d1"]:
+            own = [vector for name, vector in unit.items() if name not in probes and name[:2] == person]
+            rows = own if gallery == "best" else [np.mean(own, axis=0)]
+            scores[person] = max(row @ unit[probe] / np.linalg.norm(row) / np.linalg.norm(unit[probe]) for row in rows)
+        if probe[:2] in people:
+            mate = scores.pop(probe[:2])
+            ranks.append(1 + sum(score >= mate for score in scores.values()))
+            mates.append(mate)
+        else:
+            alarms.append(max(scores.values()))
+    result = score(protocol, features, preset="adaface")
+    found = result.searches[0].identification
+    assert found.rank_rates == {rank: pytest.approx(np.mean(np.array(ranks) <= rank)) for rank in (1, 5, 10)}
+    # FPIR 0.1 of 6 strangers: none may be let in
+    expected = np.mean([mate > max(alarms) and rank == 1 for mate, rank in zip(mates, ranks, strict=True)])
+    assert found.tpir_at_fpir[0.1] == pytest.approx(expected)
+    assert all(f"the {gallery} a person" in figure.behind for figure in protocol_figures(result))
+    said = {"best": "a person scores as the best of their entries", "mean": "a person is the mean of their images"}
+    assert said[gallery] in protocol_settings(result)
+    assert result.searches[0].gallery == (20 if gallery == "best" else 8)
+
+
+def test_a_gallery_is_named_and_refused_where_there_is_none(tmp_path):
+    write_survface(tmp_path)
+    result = score(protocol := load_protocol("survface-identification", tmp_path), features_by_name(protocol))
+    assert "gallery: every entry a candidate" in protocol_settings(result)
+    means = load_protocol("survface-identification", tmp_path, gallery="mean")
+    assert score(means, features_by_name(means)).searches[0].gallery == 6
+    for name, gallery, message in (
+        ("survface", "best", "gallery best does not apply to survface here: there is no gallery"),
+        ("survface-identification", "worst", "unknown gallery 'worst'; known: images, best, mean"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            load_protocol(name, tmp_path, gallery=gallery)
+    write_list(tmp_path, "gallery", GALLERY)
+    write_list(tmp_path, "probe", PROBE)
+    with pytest.raises(ConfigError, match="its lists make templates already"):
+        load_protocol("identification", tmp_path, gallery="mean")
 
 
 def test_a_pairs_file_scores_as_a_verification_set_does():

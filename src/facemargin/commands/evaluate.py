@@ -21,7 +21,7 @@ from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, PairScores, fit_pca_embed, fit_pixel_embed, summary_table
 from facemargin.evaluation.protocols.known import ProtocolName
 from facemargin.evaluation.protocols.presets import PresetName
-from facemargin.evaluation.protocols.protocol import Rule
+from facemargin.evaluation.protocols.protocol import GalleryName, Rule
 from facemargin.inference import Model, load
 from facemargin.inference.embeddings_file import EmbeddingsFile
 from facemargin.inference.model import Progress
@@ -69,6 +69,9 @@ class Arguments:
     """How a template is made of its images' features: insightface (default), adaface or magface."""
     rule: Rule | None = None
     """What settles a protocol's thresholds: the standards' rules (default), or those of the published scripts."""
+    gallery: GalleryName | None = None
+    """What a person of a protocol's gallery is: all their "images" (default), as the lists have them, the "best" of
+    them, or their "mean"."""
     unreadable: Unreadable | None = None
     """Images of a protocol that cannot be read: "refuse" them (default), or let them "miss": match nobody."""
     cache: Path | None = None
@@ -122,6 +125,7 @@ def _protocol_arguments(own: Arguments, protocol: ProtocolName, output: Path) ->
         output=output,
         preset=own.preset,
         rule=own.rule or "standard",
+        gallery=own.gallery or "images",
         views=own.views,
         unreadable=own.unreadable or "refuse",
         cache=own.cache or output / "features",
@@ -130,7 +134,7 @@ def _protocol_arguments(own: Arguments, protocol: ProtocolName, output: Path) ->
 
 
 def _check_no_protocol(own: Arguments) -> None:
-    for name in ("preset", "rule", "unreadable", "cache", "batch_size"):
+    for name in ("preset", "rule", "gallery", "unreadable", "cache", "batch_size"):
         if getattr(own, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} applies to --protocol alone")
 

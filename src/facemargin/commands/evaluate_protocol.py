@@ -22,7 +22,7 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.protocols.figures import protocol_json
 from facemargin.evaluation.protocols.known import ProtocolName, load_protocol
 from facemargin.evaluation.protocols.presets import DEFAULT_PRESET, PRESETS, PresetName
-from facemargin.evaluation.protocols.protocol import Protocol, Rule
+from facemargin.evaluation.protocols.protocol import GalleryName, Protocol, Rule
 from facemargin.evaluation.protocols.protocol_table import protocol_settings, protocol_table
 from facemargin.evaluation.protocols.score_protocol import score_protocol
 from facemargin.inference.embeddings_file import EmbeddingsFile
@@ -47,6 +47,7 @@ class ProtocolArguments:
     output: Path
     preset: PresetName | None
     rule: Rule
+    gallery: GalleryName
     views: Views | None
     unreadable: Unreadable
     cache: Path
@@ -71,7 +72,7 @@ def evaluate_protocol(own: ProtocolArguments, console: Console) -> int:
         raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
     if own.protocol != "pairs" and not own.folder.exists():  # pairs may have a name: lfw, orl:31-40
         raise DataError(f"{own.folder} does not exist; expected the folder of {own.protocol}")
-    protocol = load_protocol(own.protocol, own.folder, own.rule)
+    protocol = load_protocol(own.protocol, own.folder, own.rule, own.gallery)
     if own.preset is not None and protocol.templates is None:
         raise ConfigError(f"--preset says how templates are made, and {own.protocol} has none here")
     if own.unreadable == "refuse":

@@ -8,6 +8,7 @@ from typing import Any
 
 from facemargin.data.listing import entries
 from facemargin.errors import DataError
+from facemargin.evaluation.protocols.gallery import GALLERY_WORDS
 
 PROTOCOLS_FOLDER = "protocols"
 
@@ -82,7 +83,9 @@ def _settings(found: dict[str, Any]) -> str:
         if found["unreadable"]
         else ""
     )
+    ways = dict.fromkeys(GALLERY_WORDS.get(one.get("candidates"), "") for one in found["searches"])
+    gallery = "".join(f"; gallery: {way}" for way in ways if way)
     return (
         f"{found['system']}: {int(found['images']):,} images{unreadable}{templates}; views: {found['views']}; "
-        f"thresholds: {found['rule']}."
+        f"thresholds: {found['rule']}{gallery}."
     )

@@ -53,10 +53,11 @@ def _verification(one: VerificationResult, prefix: str) -> list[Figure]:
 def _search(one: SearchResult, prefix: str) -> list[Figure]:
     found = one.identification
     mated, strangers = f"{found.mated_probes:,} mated probes", f"{found.nonmated_probes:,} strangers"
-    gallery = f"{mated} in a gallery of {one.gallery:,}"
+    people = {"images": "", "best": ", the best a person", "mean": ", the mean a person"}[one.candidates]
+    gallery = f"{mated} in a gallery of {one.gallery:,}{people}"
     ranks = [Figure(f"{prefix}rank {rank}", rate, gallery) for rank, rate in found.rank_rates.items()]
     tpir = "TPIR" if one.open_set_rank == 1 else f"TPIR{one.open_set_rank}"
-    behind = f"{mated}, non-mates of all pairs" if one.rule == "published" else f"{mated}, {strangers}"
+    behind = f"{mated}, non-mates of all pairs" if one.rule == "published" else f"{mated}, {strangers}{people}"
     return ranks + [
         Figure(f"{prefix}{tpir} at FPIR {fpir:g}", rate, behind) for fpir, rate in found.tpir_at_fpir.items()
     ]

@@ -5,7 +5,8 @@ from typing import Literal, get_args
 
 from facemargin.errors import ConfigError
 from facemargin.evaluation.protocols import identification, ijb, pairs, survface, tinyface
-from facemargin.evaluation.protocols.protocol import PROTOCOLS, Protocol, Rule
+from facemargin.evaluation.protocols.gallery import with_gallery
+from facemargin.evaluation.protocols.protocol import PROTOCOLS, GalleryName, Protocol, Rule
 
 _MODULES = (pairs, identification, ijb, tinyface, survface)
 
@@ -38,9 +39,10 @@ def list_protocols() -> list[str]:
     return PROTOCOLS.names()
 
 
-def load_protocol(name: str, folder: str | Path, rule: Rule = "standard") -> Protocol:
-    """The protocol `name` as its lists in `folder` say; ConfigError for another name or rule, DataError, naming file
+def load_protocol(name: str, folder: str | Path, rule: Rule = "standard", gallery: GalleryName = "images") -> Protocol:
+    """The protocol `name` as its lists in `folder` say, its galleries as `gallery` says (see `with_gallery`);
+    ConfigError for another name or rule, DataError, naming file
     and line, for lists that are missing or wrong."""
     if rule not in get_args(Rule):
         raise ConfigError(f"unknown rule {rule!r} for thresholds; known: {', '.join(get_args(Rule))}")
-    return PROTOCOLS[name](Path(folder), rule)
+    return with_gallery(PROTOCOLS[name](Path(folder), rule), gallery)

@@ -22,6 +22,9 @@ Rule = Literal["standard", "published"]
 1:N), or those of the scripts that published numbers are made with (the nearest FAR among the ROC's corners; the IJB
 scripts' own for 1:N)."""
 
+GalleryName = Literal["images", "best", "mean"]
+"""What a person of a gallery is to a search (see `gallery`)."""
+
 Units = NDArray[np.integer]
 
 
@@ -51,7 +54,8 @@ class PairExperiment:
 @dataclass(frozen=True)
 class SearchExperiment:
     """Identification: units `probe_P` searched among the units `gallery_G`; equal ids are mates. See `identification`
-    for the rule and for `open_set_rank`. Without `fpirs` it is closed-set only."""
+    for the rule and for `open_set_rank`. Where `gallery` is "best", people are candidates, else units. Without `fpirs`
+    it is closed-set only."""
 
     name: str
     probe_P: Units
@@ -62,6 +66,7 @@ class SearchExperiment:
     fpirs: tuple[float, ...] = ()
     rule: OpenSetRule = "standard"
     open_set_rank: int = 1
+    gallery: GalleryName = "images"
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from facemargin.evaluation.metrics.identification import Identification
 from facemargin.evaluation.metrics.pairs import FloatArray
 from facemargin.evaluation.metrics.tar_at_far import TarAtFar
-from facemargin.evaluation.protocols.protocol import Rule
+from facemargin.evaluation.protocols.protocol import GalleryName, Rule
 
 
 @dataclass(frozen=True)
@@ -25,13 +25,15 @@ class VerificationResult:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One `SearchExperiment` in a gallery of so many entries."""
+    """One `SearchExperiment` in a gallery of so many entries, of which each was a candidate, or each person was, as
+    `candidates` says."""
 
     name: str
     gallery: int
     rule: Rule
     open_set_rank: int
     identification: Identification
+    candidates: GalleryName = "images"
 
 
 @dataclass(frozen=True)

@@ -157,8 +157,16 @@ def _search(experiment: SearchExperiment, units: Units) -> SearchResult:
         open_set_rank=experiment.open_set_rank,
         probe_failed=units.failed_U[probe_P],
         gallery_failed=units.failed_U[gallery_G],
+        candidates="people" if experiment.gallery == "best" else "entries",
     )
-    return SearchResult(experiment.name, len(experiment.gallery_G), experiment.rule, experiment.open_set_rank, found)
+    return SearchResult(
+        experiment.name,
+        len(experiment.gallery_G),
+        experiment.rule,
+        experiment.open_set_rank,
+        found,
+        experiment.gallery,
+    )
 
 
 def _rows(rows: NDArray) -> NDArray | slice:
