@@ -83,7 +83,7 @@ def _settings(found: dict[str, Any]) -> str:
         if found["unreadable"]
         else ""
     )
-    ways = dict.fromkeys(GALLERY_WORDS.get(one.get("candidates"), "") for one in found["searches"])
+    ways = dict.fromkeys(GALLERY_WORDS.get(one.get("candidates"), "") for one in found.get("searches", ()))
     gallery = "".join(f"; gallery: {way}" for way in ways if way)
     return (
         f"{found['system']}: {int(found['images']):,} images{unreadable}{templates}; views: {found['views']}; "
