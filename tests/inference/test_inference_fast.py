@@ -71,6 +71,7 @@ def test_auto_is_what_the_processor_computes(faces):
 
 
 def test_auto_is_float32_where_bf16_is_emulated(monkeypatch):
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     for capabilities, kind in (({}, torch.float32), ({"avx512_bf16": True}, torch.bfloat16)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda found=capabilities: found)
         assert convolution_type("auto", torch.device("cpu")) is kind

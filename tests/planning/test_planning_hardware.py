@@ -1,6 +1,7 @@
 import pytest
 
 from facemargin.errors import ConfigError
+from facemargin.planning import hardware
 from facemargin.planning.hardware import GPUS, Efficiency, find_hardware
 from facemargin.planning.machine import Machine, Operation
 
@@ -44,9 +45,22 @@ def test_precision_is_what_the_gpu_computes():
         find_hardware("v100").precision("bf16")
 
 
+@pytest.mark.parametrize("instructions", [True, False])
+def test_a_processor_is_planned_in_what_it_has_instructions_for(instructions, monkeypatch):
+    monkeypatch.setattr(hardware, "computes_bf16", lambda device: instructions)
+    cpu = find_hardware("cpu", tflops=1, memory=16, bandwidth=20)
+    assert cpu.precision("auto") == ("bf16" if instructions else "float32") and cpu.precision("float32") == "float32"
+    if instructions:
+        assert cpu.precision("bf16") == "bf16"
+    for emulated in ("fp16",) if instructions else ("fp16", "bf16"):
+        with pytest.raises(ConfigError, match=f"cpu: without instructions for {emulated}.*take float32"):
+            cpu.precision(emulated)
+    assert find_hardware("custom", tflops=1, memory=16, bandwidth=20).precision("bf16") == "bf16"
+
+
 def test_an_operation_takes_as_long_as_its_arithmetic_or_its_traffic():
-    hardware = find_hardware("v100", bandwidth=1000)
-    machine = Machine(hardware=hardware, efficiency=Efficiency(compute=0.5, memory=0.25))
+    v100 = find_hardware("v100", bandwidth=1000)
+    machine = Machine(hardware=v100, efficiency=Efficiency(compute=0.5, memory=0.25))
     operations = [Operation(1e12, 1e6), Operation(1e12, 1e6, half=True), Operation(1e6, 5e9)]
     expected = 1e12 / (15.7e12 * 0.5) + 1e12 / (125e12 * 0.5) + 5e9 / (1000e9 * 0.25)
     assert machine.seconds(operations) == pytest.approx(expected, rel=1e-12)

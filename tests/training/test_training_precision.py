@@ -26,7 +26,14 @@ def test_named_precisions_are_taken_at_their_word(precision, expected):
 )
 def test_auto_is_bf16_where_the_processor_computes_in_it(monkeypatch, capabilities, expected):
     monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: capabilities)
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: True)
     assert autocast_type("auto", CPU) is expected
+
+
+def test_auto_is_float32_where_onednn_may_not_use_the_instructions(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: {"avx512_bf16": True})
+    monkeypatch.setattr(torch.ops.mkldnn, "_is_mkldnn_bf16_supported", lambda: False)
+    assert autocast_type("auto", CPU) is None
 
 
 @pytest.mark.parametrize("supported", [True, False])

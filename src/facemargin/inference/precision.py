@@ -27,4 +27,6 @@ def computes_bf16(device: torch.device) -> bool:
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    has_them = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    # oneDNN, which would use them, may have been told not to (ONEDNN_MAX_CPU_ISA).
+    return has_them and torch.ops.mkldnn._is_mkldnn_bf16_supported()

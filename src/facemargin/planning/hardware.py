@@ -3,7 +3,10 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+
 from facemargin.errors import ConfigError
+from facemargin.inference.precision import computes_bf16
 from facemargin.registry import unknown_name
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]
@@ -20,7 +23,7 @@ class Hardware:
     flops_16bit: matrix products in bf16 or fp16 that accumulate in float32; flops_tf32: in TF32 (float32's where there
     is none); flops_float32: in float32. memory: bytes; bandwidth: of that memory. link: what a GPU sends to others of
     its node, in one direction. network: what a whole node sends to others, in one direction. bf16: whether it computes
-    in it. device: what torch calls its kind.
+    in it, for a processor whether this machine's does. device: what torch calls its kind.
     """
 
     name: str
@@ -37,8 +40,14 @@ class Hardware:
     def precision(self, wanted: Precision) -> Precision:
         """The backbone's precision: "auto" is bf16 where there is bf16 and float32 elsewhere, as in a recipe.
 
-        ConfigError for bf16 on a GPU that does not compute in it.
+        ConfigError for bf16 on a GPU that does not compute in it, and for 16 bits on a processor that emulates them,
+        which takes more memory, how much depends on its instruction set.
         """
+        if self.device == "cpu" and (wanted == "fp16" or (wanted == "bf16" and not self.bf16)):
+            raise ConfigError(
+                f"{self.name}: without instructions for {wanted}, torch copies each image once for every tap of a "
+                "convolution, which no plan counts: take float32 as the precision"
+            )
         if wanted == "bf16" and not self.bf16:
             raise ConfigError(f"{self.name} does not compute in bf16: take fp16 or float32 as the precision")
         if wanted == "auto":
@@ -124,7 +133,9 @@ def find_hardware(
         if missing:
             raise ConfigError(f"{name} hardware is in no table: give {', '.join(missing)}, too")
         link, network = link or bandwidth, network or bandwidth
-        base = replace(_gpu(name, (0, 0, 0), (0, 0, 0, 0)), device=OTHERS[name])
+        device = OTHERS[name]
+        bf16 = device == "cuda" or computes_bf16(torch.device("cpu"))
+        base = replace(_gpu(name, (0, 0, 0), (0, 0, 0, 0), bf16), device=device)
     elif name in GPUS:
         base = GPUS[name]
     else:
