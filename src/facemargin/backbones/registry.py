@@ -13,6 +13,17 @@ BackboneClass = TypeVar("BackboneClass", bound=type[Backbone])
 
 _BACKBONES: Registry[partial[Backbone]] = Registry("backbone")
 
+OPTION_HELP = {
+    "input_size": "Side of the images that the network reads, in pixels.",
+    "dropout": "The fraction of the last map that is zeroed in training, before the last linear layer.",
+    "drop_channels": "Zero whole channels of the last map instead of single values, as MagFace does.",
+    "train_features_weight": "Train the weight of the last batch norm, which InsightFace leaves at 1.",
+    "batch_norm_eps": "ε of every batch norm.",
+    "width": "Channels of the first stage; each later stage has twice those of the one before.",
+    "blocks": "Residual blocks of each of the four stages.",
+}
+"""What the options of the networks mean, in words."""
+
 
 def register_backbone(*names: str, **fixed: Any) -> Callable[[BackboneClass], BackboneClass]:
     """Decorator that files a backbone class under each of `names`, which settle the arguments in `fixed`."""

@@ -6,24 +6,29 @@ from typing import TypeVar
 import tyro
 
 from facemargin.errors import ConfigError
+from facemargin.training.explained import explained
+from facemargin.training.options import check_options, options_of
 from facemargin.training.recipe_files import list_recipes
 
 T = TypeVar("T")
 
+_CONFIG = (tyro.conf.FlagCreatePairsOff,)
+
 
 def parse(cls: type[T], verb: str, arguments: Sequence[str]) -> T:
     """The dataclass `cls` from command-line arguments; where they are off, prints help or the nearest and exits."""
-    return tyro.cli(cls, args=list(arguments), prog=f"facemargin {verb}", config=(tyro.conf.FlagCreatePairsOff,))
+    check_options(arguments, options_of(cls, flags=True), f"facemargin {verb} --help lists them")
+    return tyro.cli(explained(cls, flags=True), args=list(arguments), prog=f"facemargin {verb}", config=_CONFIG)
 
 
 def parse_known(cls: type[T], verb: str, arguments: Sequence[str]) -> tuple[T, list[str]]:
     """As `parse`, and the arguments that `cls` does not know."""
     return tyro.cli(
-        cls,
+        explained(cls, flags=True),
         args=list(arguments),
         prog=f"facemargin {verb}",
         return_unknown_args=True,
-        config=(tyro.conf.FlagCreatePairsOff,),
+        config=_CONFIG,
     )
 
 

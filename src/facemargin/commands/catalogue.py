@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any, TypedDict
 
 from facemargin.atomic import write_text_atomically
-from facemargin.commands.options import Option, options_of
 from facemargin.commands.verbs import VERBS, module_of
+from facemargin.training.options import Option, options_of
 
 FILE = resources.files("facemargin.commands") / "catalogue.json"
 

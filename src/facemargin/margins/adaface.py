@@ -14,17 +14,20 @@ _SMALLEST_NORM, _LARGEST_NORM = 0.001, 100.0
 
 @dataclass(frozen=True, kw_only=True)
 class AdaFaceConfig(ConstantScaleConfig):
-    """margin: m. h: how many standard deviations of the norm fill [-1, 1] (×h). t_alpha: α, the running statistics'
-    rate; 1.0 means "this batch alone". epsilon: clips the cosine to ±(1−ε) and the angle to [ε, π−ε].
-    initial_norm_mean, initial_norm_std: where the running statistics start.
-    """
+    """AdaFace's settings."""
 
     margin: float = 0.4
+    """m: an image of normalised quality ẑ gets the margin −m·ẑ in the angle and m + m·ẑ in the cosine."""
     h: float = 0.333
+    """How the norms are spread over −1…1: ẑ is the norm's distance from the mean in standard deviations, times h."""
     t_alpha: float = 0.01
+    """α, the rate of the running statistics of the norms; 1 means "this batch alone"."""
     epsilon: float = 1e-3
+    """Clips the target cosine to ±(1−ε) and the angle to [ε, π−ε]."""
     initial_norm_mean: float = 20.0
+    """The running mean of the norms until the first training batch."""
     initial_norm_std: float = 100.0
+    """The running standard deviation of the norms until the first training batch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -39,13 +39,11 @@ class HardNegatives(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class MarginConfig:
-    """Settings that every margin has; a margin's own dataclass adds its constants.
-
-    interclass_filtering_threshold: negative cosines above it count as 0, with no gradient (InsightFace's interclass
-    filtering): a sample so near to another class's centre is taken for wrongly labelled. None filters nothing.
-    """
+    """Settings that every margin has; a margin's own dataclass adds its constants."""
 
     interclass_filtering_threshold: float | None = None
+    """Negative cosines above it count as 0, with no gradient (InsightFace's interclass filtering): a sample so near to
+    another class's centre is taken for wrongly labelled. Without it nothing is filtered."""
 
     def __post_init__(self) -> None:
         threshold = self.interclass_filtering_threshold
@@ -117,9 +115,10 @@ class Margin(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantScaleConfig(MarginConfig):
-    """scale: s, the factor on every cosine."""
+    """Of margins with one scale for all samples."""
 
     scale: float = 64.0
+    """s, the factor on every cosine."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

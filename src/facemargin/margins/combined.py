@@ -15,17 +15,22 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 
 @dataclass(frozen=True, kw_only=True)
 class CombinedMarginConfig(ConstantScaleConfig):
-    """m1 multiplies the target angle, m2 is added to it, m3 is subtracted from its cosine.
-
-    gradient, epsilon, clip_angle: as in ArcFace.
-    """
+    """The three margins, and how they are computed."""
 
     m1: float = 1.0
+    """Multiplies the target angle."""
     m2: float = 0.5
+    """Added to the target angle, in radians."""
     m3: float = 0.0
+    """Subtracted from the target cosine."""
     gradient: Literal["true", "insightface"] = "true"
+    """"true" differentiates through the arccos; "insightface" leaves the margin's arithmetic out of autograd, as
+    InsightFace's arcface_torch does, so that d(target logit)/d(target cosine) = s."""
     epsilon: float = 1e-4
+    """The target cosine is clipped to ±(1−ε) and the angle with its margin to [ε, π−ε]."""
     clip_angle: bool = True
+    """False leaves the angle with its margin as it is, as InsightFace's arcface_torch does: beyond π the logit rises
+    again, and a sample there is rewarded for a larger angle."""
 
 
 @register_margin("combined")

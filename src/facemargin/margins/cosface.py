@@ -9,9 +9,10 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 
 @dataclass(frozen=True, kw_only=True)
 class CosFaceConfig(ConstantScaleConfig):
-    """margin: m, subtracted from the target cosine (.35 in the paper, .4 in later recipes)."""
+    """CosFace's settings."""
 
     margin: float = 0.35
+    """m, subtracted from the target cosine (.35 in the paper, .4 in later recipes)."""
 
 
 @register_margin("cosface")

@@ -16,9 +16,10 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 
 @dataclass(frozen=True, kw_only=True)
 class CRFIQAConfig(ConstantScaleConfig):
-    """margin: m in radians, added to the target angle."""
+    """Settings of CR-FIQA's classification term."""
 
     margin: float = 0.5
+    """m in radians, added to the target angle."""
 
 
 @register_margin("crfiqa")

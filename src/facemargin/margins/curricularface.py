@@ -22,10 +22,12 @@ from facemargin.margins.statistics import check_rate
 
 @dataclass(frozen=True, kw_only=True)
 class CurricularFaceConfig(ConstantScaleConfig):
-    """margin: m in radians. t_alpha: the rate at which t follows the mean target cosine."""
+    """CurricularFace's settings."""
 
     margin: float = 0.5
+    """m in radians, added to the target angle."""
     t_alpha: float = 0.01
+    """The rate at which t, the weight of hard negatives, follows the mean target cosine."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

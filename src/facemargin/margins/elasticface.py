@@ -14,16 +14,16 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 
 @dataclass(frozen=True, kw_only=True)
 class ElasticFaceConfig(ConstantScaleConfig):
-    """margin: m, the mean of the draws. sigma: σ, their standard deviation.
-
-    order: who gets which draw. "random": as they are drawn; "hardness", the "+" of the paper: the lower
-    the target cosine, the larger the margin; "released": as the authors' code does it for "+", which indexes the sorted
-    draws with the argsort of the cosines in place of their ranks and so hands them out in no such order.
-    """
+    """ElasticFace's settings."""
 
     margin: float = 0.5
+    """m, the mean of the margins that are drawn."""
     sigma: float = 0.05
+    """σ, their standard deviation."""
     order: Literal["random", "hardness", "released"] = "random"
+    """Who gets which draw. "random": as they are drawn; "hardness", the "+" of the paper: the lower the target cosine,
+    the larger the margin; "released": as the authors' code does it for "+", which indexes the sorted draws with the
+    argsort of the cosines in place of their ranks and so hands them out in no such order."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

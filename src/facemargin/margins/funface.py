@@ -13,18 +13,22 @@ from facemargin.margins.statistics import RunningStatistics
 
 @dataclass(frozen=True, kw_only=True)
 class FunFaceConfig(AdaFaceConfig):
-    """AdaFace's settings and: mixing_factor λ, the certainty ratio's share of q; where its statistics start;
-    certainty_ratio_bound: a cap on CR (None: the paper's unbounded ratio, which reaches 1/ε = 1e5 when no negative is
-    positive and then dominates σ_cr for hundreds of steps).
+    """AdaFace's settings, and how the certainty ratio (CR) enters the quality q.
 
     With sampled classes the hardest negative, and so CR, is taken over the sampled centres only.
     """
 
     mixing_factor: float = 0.1
+    """λ, the certainty ratio's share of q; the norm's is 1 − λ."""
     epsilon: float = 1e-5
+    """Clips the target cosine to ±(1−ε) and the angle to [ε, π−ε], and keeps CR's denominator from 0."""
     initial_ratio_mean: float = 2.0
+    """The running mean of CR until the first training batch."""
     initial_ratio_std: float = 10.0
+    """The running standard deviation of CR until the first training batch."""
     certainty_ratio_bound: float | None = None
+    """A cap on CR; without it, as in the paper, it reaches 1/ε = 1e5 when no negative is positive and then dominates
+    its standard deviation for hundreds of steps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -21,19 +21,22 @@ _SMALLEST_MEAN_NORM = 1.0
 
 @dataclass(frozen=True, kw_only=True)
 class LH2FaceConfig(MarginConfig):
-    """margin: the factor on the mean norm (.35 in the paper). dimension: n of the density, which need not be the
-    embedding's size (256 with 512 in the paper). lambda_pps, lambda_pns, lambda_pp: weights of the proxy terms (the
-    paper adds them up as they are). t_alpha: rate of the running mean norm; 1.0, what the text says, means "this batch
-    alone". initial_norm_mean: the mean norm until the first training batch.
-    """
+    """LH2Face's settings; the paper adds the proxy terms up as they are."""
 
     margin: float = 0.35
+    """The factor on the mean norm (.35 in the paper)."""
     dimension: int = 256
+    """n of the von Mises-Fisher density, which need not be the embedding's size (256 with 512 in the paper)."""
     lambda_pps: float = 1.0
+    """Weight of the proxy term L_pps."""
     lambda_pns: float = 1.0
+    """Weight of the proxy term L_pns."""
     lambda_pp: float = 1.0
+    """Weight of the proxy term L_pp."""
     t_alpha: float = 1.0
+    """Rate of the running mean norm; 1, what the text says, means "this batch alone"."""
     initial_norm_mean: float = 20.0
+    """The mean norm until the first training batch."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

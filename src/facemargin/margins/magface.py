@@ -11,18 +11,21 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 
 @dataclass(frozen=True, kw_only=True)
 class MagFaceConfig(ConstantScaleConfig):
-    """The bounds l_a, u_a of the feature norm and l_m, u_m of the margin, and the regulariser's weight λ_g.
-
-    easy_margin: True leaves the target cosine alone where it is not positive (the released default); False continues
-    the margin below cos(π−m) by the line c − m·sin(m), as ArcFace's first code does.
-    """
+    """The bounds of norm and margin between which the margin grows with the norm, and the regulariser."""
 
     lower_norm: float = 10.0
+    """l_a, the norm below which the margin is the smallest."""
     upper_norm: float = 110.0
+    """u_a, the norm above which the margin is the largest."""
     lower_margin: float = 0.45
+    """l_m, the margin at the lower norm, in radians."""
     upper_margin: float = 0.8
+    """u_m, the margin at the upper norm, in radians."""
     lambda_g: float = 35.0
+    """λ_g, the weight of the regulariser that rewards large norms."""
     easy_margin: bool = True
+    """True leaves the target cosine alone where it is not positive (the released default); False continues the margin
+    below cos(π−m) by the line c − m·sin(m), as ArcFace's first code does."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

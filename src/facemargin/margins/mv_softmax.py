@@ -19,16 +19,16 @@ from facemargin.margins.base import (
 
 @dataclass(frozen=True, kw_only=True)
 class MVSoftmaxConfig(ConstantScaleConfig):
-    """margin: m, in cosine for MV-AM, in radians for MV-Arc.
-
-    t: how much hard negatives are stressed; 1 not at all (the authors' code writes t − 1 = .2). easy_margin: True
-    leaves a target cosine that is not positive alone (the released default).
-    """
+    """MV-Softmax's settings."""
 
     scale: float = 32.0
+    """s, the factor on every cosine."""
     margin: float = 0.35
+    """m, in cosine for MV-AM, in radians for MV-Arc."""
     t: float = 1.2
+    """How much hard negatives are stressed; 1 not at all (the authors' code writes t − 1 = .2)."""
     easy_margin: bool = True
+    """True leaves the target cosine alone where it is not positive (the released default)."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

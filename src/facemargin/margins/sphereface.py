@@ -12,15 +12,19 @@ from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register
 
 @dataclass(frozen=True, kw_only=True)
 class SphereFaceConfig(MarginConfig):
-    """multiplier: m, a whole number, the factor on the target angle.
+    """SphereFace's settings.
 
     The annealing weight falls with the step as λ = max(lambda_end, lambda_start/(1 + lambda_decay·step)).
     """
 
     multiplier: int = 4
+    """m, a whole number, the factor on the target angle."""
     lambda_start: float = 1000.0
+    """The annealing weight of the plain cosine at the first step."""
     lambda_end: float = 5.0
+    """The smallest annealing weight."""
     lambda_decay: float = 0.12
+    """How fast the annealing weight falls with the step."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -64,8 +64,11 @@ class Efficiency:
     """
 
     compute: float = 0.35
+    """The fraction of the peak rate that matrix products reach."""
     memory: float = 0.5
+    """The fraction of the memory's bandwidth that is reached."""
     communication: float = 0.7
+    """The fraction of the links' rate that is reached."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():

@@ -10,30 +10,33 @@ GROUPS = 4
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionConfig:
-    """The networks, what they may say, and the weights of the losses. Lengths are in units of the head's distance.
-
-    width: channels of the first convolution of every network. latent_size: numbers that depth, albedo and confidence
-    are each squeezed through; a small one keeps the canonical face from being a copy of the image.
-    field_of_view: degrees that the camera's picture spans. relief: how far the tip of the bump that every head starts
-    from stands out; residual_depth: how far the network may move the surface from there, both ways.
-    largest_angle: degrees of yaw, pitch or roll; largest_shift: how far the head's centre may move along each axis.
-    lambda_reco, lambda_canon, lambda_view: the weights of LH2Face's L_reco, of the recogniser's loss on the canonical
-    face, and of L_view (see losses.py). lambda_symmetry: the mirrored albedo's share of L_reco, 0 for none.
-    lambda_smooth: the weight of the surface's roughness.
-    """
+    """The networks, what they may say, and the weights of the losses. Lengths are in units of the head's distance."""
 
     width: int = 16
+    """Channels of the first convolution of every network."""
     latent_size: int = 128
+    """Numbers that depth, albedo and confidence are each squeezed through; a small one keeps the canonical face from
+    being a copy of the image."""
     field_of_view: float = 10.0
+    """Degrees that the camera's picture spans."""
     relief: float = 0.07
+    """How far the tip of the bump that every head starts from stands out."""
     residual_depth: float = 0.03
+    """How far the network may move the surface from there, both ways."""
     largest_angle: float = 60.0
+    """Largest degrees of yaw, pitch or roll."""
     largest_shift: float = 0.03
+    """How far the head's centre may move along each axis."""
     lambda_reco: float = 1.0
+    """Weight of LH2Face's L_reco."""
     lambda_canon: float = 0.5
+    """Weight of the recogniser's loss on the canonical face."""
     lambda_view: float = 0.1
+    """Weight of L_view."""
     lambda_symmetry: float = 1.0
+    """The mirrored albedo's share of L_reco, 0 for none."""
     lambda_smooth: float = 0.3
+    """Weight of the surface's roughness."""
 
     def __post_init__(self) -> None:
         if self.width < GROUPS or self.width % GROUPS:

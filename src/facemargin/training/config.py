@@ -46,155 +46,161 @@ _SMALLEST_VALUES = {
 
 @dataclass(frozen=True, kw_only=True)
 class HeadConfig:
-    """name: a margin of `facemargin list`; its own settings follow beside it.
-
-    implementation: how the product with all centres is computed, "auto", "eager", "chunked", "recomputed" or "triton".
-    centre_initialisation: "unit" or "normal"; None takes what the margin's authors use.
-    sample_rate: the share of its classes that each process sees in a step, its positives first (PartialFC); 1 is all.
-    unsampled_rows: what becomes of the other centres in such a step, "frozen" (nothing, PartialFC's way) or "exact"
-    (weight decay and momentum as in dense SGD). exact_hardest_negative: over all centres all the same, for FunFace.
-    """
+    """The head. A margin's own settings follow beside these."""
 
     name: str = "funface"
+    """A margin of `facemargin list margins`."""
     implementation: str = "auto"
+    """How the product with all centres is computed: "auto", "eager", "chunked", "recomputed" or "triton"."""
     centre_initialisation: Literal["unit", "normal"] | None = None
+    """How the class centres start; by default what the margin's authors use."""
     sample_rate: float = 1.0
+    """The share of its classes that each process sees in a step, its positives first (PartialFC); 1 is all."""
     unsampled_rows: UnsampledRows = "frozen"
+    """What becomes of the other centres in such a step: "frozen" (nothing, PartialFC's way) or "exact" (weight decay
+    and momentum as in dense SGD)."""
     exact_hardest_negative: bool = False
+    """Take the hardest negative over all centres even where classes are sampled, for FunFace."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BackboneConfig:
-    """name: a backbone of `facemargin list`; its own options follow beside it. embedding_size: D."""
+    """The network. Its own options follow beside these."""
 
     name: str = "ir_50"
+    """A backbone of `facemargin list backbones`."""
     embedding_size: int = 512
+    """D, the number of values of an embedding."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class InitialConfig:
-    """weights: a model that training starts from instead of from random weights, in any form that `fm.load` takes.
-    family: whose it is, where that cannot be told.
-
-    head: class centres, and the margin's statistics, of the same training set: a run's head.safetensors, AdaFace's or
-    MagFace's checkpoint, InsightFace's softmax_fc_gpu_0.pt.
-    """
+    """What training starts from instead of from random weights."""
 
     weights: Annotated[str, tyro.conf.arg(aliases=("--initial-weights",))] = ""
+    """A model to start from, in any form that `fm.load` takes."""
     head: Annotated[str, tyro.conf.arg(aliases=("--initial-head",))] = ""
+    """Class centres, and the margin's statistics, of the same training set: a run's head.safetensors, AdaFace's or
+    MagFace's checkpoint, InsightFace's softmax_fc_gpu_0.pt."""
     family: str | None = None
+    """Whose model it is, where that cannot be told from its file."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class QualityConfig:
-    """name: what the model takes for an image's quality, "norm" for its feature's norm, or "crfiqa" for a layer that
-    learns to predict the certainty ratio beside any margin (see quality/crfiqa.py); the rest is that layer's.
-
-    weight, beta: λ and β of its smooth L1 loss. target: which certainty ratio, "paper" or "code"; with few classes the
-    code's is wild, which is why it is not the default.
-    """
+    """An image's quality."""
 
     name: QualityName = "norm"
+    """What the model takes for an image's quality: "norm", its feature's norm, or "crfiqa", a layer that learns to
+    predict the certainty ratio beside any margin. The other fields are that layer's."""
     weight: float = 10.0
+    """λ, the weight of the layer's smooth L1 loss."""
     beta: float = 0.5
+    """β, where its smooth L1 loss turns from a square into a line."""
     target: RatioDefinition = "paper"
+    """Which certainty ratio it learns, the paper's or the code's; with few classes the code's is wild, which is why it
+    is not the default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class FaceReconstructionConfig(ReconstructionConfig):
-    """mode: "none"; "joint", whose recogniser reads the canonical face and depth beside the image and is trained
-    together with the networks that make them; or "alone", which trains these and no recogniser: `head`, and `backbone`
-    but for its input_size, are then left aside. The rest: see reconstruction/config.py.
-    """
+    """The reconstruction of faces into depth, albedo, light and view."""
 
     mode: Literal["none", "joint", "alone"] = "none"
+    """"none"; "joint", whose recogniser reads the canonical face and depth beside the image and is trained together
+    with the networks that make them; or "alone", which trains these and no recogniser: `head`, and `backbone` but for
+    its input_size, are then left aside."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """train: a data set, by path or name ("orl:1-30"). workers: processes that read and augment, 0 for none.
-
-    synthetic_identities: add every face changed, as another person, for small sets: "mirrored", "negative",
-    "upside_down" (see data/synthetic_identities.py).
-    cache_decoded: keep decoded images in memory, for sets that fit. augment_on: where the augmentation's draws are
-    applied, on the "cpu" by the workers or on the "device" batch by batch; "auto" is the device where it is a GPU.
-    """
+    """The training set, and how it is read."""
 
     train: str = ""
+    """A training set, by path or name ("orl:1-30")."""
     workers: int = 2
+    """Processes that read and augment, 0 for none."""
     synthetic_identities: tuple[SyntheticIdentity, ...] = ()
+    """Add every face changed, as another person, for small sets: "mirrored", "negative", "upside_down"."""
     cache_decoded: bool = False
+    """Keep decoded images in memory, for sets that fit."""
     augment_on: Literal["auto", "cpu", "device"] = "auto"
+    """Where the augmentation's draws are applied: on the "cpu" by the workers, or on the "device" batch by batch;
+    "auto" is the device where it is a GPU."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimizerConfig:
-    """name: "sgd" (with momentum) or "adamw". no_decay: what weight_decay spares, "norms" (batch norms' weights and
-    biases), "one_dimensional" (these, PReLUs and all biases) or "nothing".
-    """
+    """How the weights follow their gradients."""
 
     name: Literal["sgd", "adamw"] = "sgd"
+    """"sgd" (with momentum) or "adamw"."""
     learning_rate: float = 0.1
+    """The learning rate that the schedule starts from."""
     momentum: float = 0.9
+    """SGD's momentum; AdamW has none."""
     weight_decay: float = 5e-4
+    """The weight decay."""
     no_decay: NoDecay = "one_dimensional"
+    """What weight decay spares: "norms" (batch norms' weights and biases), "one_dimensional" (these, PReLUs and all
+    biases) or "nothing"."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ScheduleConfig:
-    """The learning rate over time, in epochs: a linear warm-up, then
-
-    "step": × gamma at each of `milestones`; "polynomial": (1 − progress)^power; "cosine": half a cosine; the last two
-    fall to `final` × the learning rate at the end.
-    """
+    """The learning rate over time, in epochs: a linear warm-up, then what `name` says."""
 
     name: Literal["step", "polynomial", "cosine"] = "step"
+    """"step": times gamma at each of the milestones; "polynomial": (1 − progress)^power; "cosine": half a cosine; the
+    last two fall to `final` times the learning rate at the end."""
     warmup_epochs: float = 0.0
+    """Epochs in which the learning rate rises from 0, in a line; 0 for none."""
     milestones: tuple[float, ...] = (12.0, 20.0, 24.0)
+    """For "step", the epochs at which it falls."""
     gamma: float = 0.1
+    """For "step", the factor by which it falls."""
     power: float = 2.0
+    """For "polynomial", the exponent."""
     final: float = 0.0
+    """For "polynomial" and "cosine", the last learning rate as a share of the first."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ValidationConfig:
-    """data: verification sets, by path or name, scored every `every_epochs` epochs and at the end; 0 only at the end.
-
-    views: which versions of each image are averaged, "one", "flip" or "multi" (see inference/views.py); the saved model
-    uses the same by default.
-    """
+    """What is measured while training."""
 
     data: tuple[str, ...] = ()
+    """Verification sets, by path or name."""
     every_epochs: int = 1
+    """How many epochs apart they are scored, and at the end; 0 only at the end."""
     views: Literal["one", "flip", "multi"] = "flip"
+    """Which versions of each image are averaged: "one", "flip" (with its mirror) or "multi" (14); the saved model uses
+    the same by default."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointConfig:
-    """every_steps: optimizer steps between checkpoints, 0 for one an epoch. keep: how many of the newest stay."""
+    """What a run can be continued from."""
 
     every_steps: int = 0
+    """Optimizer steps between checkpoints, 0 for one an epoch."""
     keep: int = 2
+    """How many of the newest checkpoints stay."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoggingConfig:
-    """every_steps: optimizer steps between rows of metrics.csv. tensorboard: also write TensorBoard events."""
+    """What is written down while training."""
 
     every_steps: int = 50
+    """Optimizer steps between rows of metrics.csv."""
     tensorboard: bool = False
+    """Also write TensorBoard events."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
-    """One training run.
-
-    batch_size: images per optimizer step, of all processes together, split into `accumulation_steps` equal passes.
-    precision: the autocast type; "auto" is bf16 where the processor computes in it and float32 elsewhere; float64, for
-    checks, is that of the weights. gradient_clip: largest gradient norm, 0 for
-    none. ema_decay: the model that is saved and evaluated is a running average of the weights with this decay per step,
-    0 for the weights themselves. threads: CPU threads, 0 for the machine's own choice.
-    """
+    """One training run."""
 
     head: HeadConfig = field(default_factory=HeadConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
@@ -209,17 +215,31 @@ class Recipe:
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     epochs: int = 24
+    """How often the whole training set is seen."""
     batch_size: int = 512
+    """Images per optimizer step, of all processes together."""
     accumulation_steps: int = 1
+    """Equal passes into which a step's images are split, to save memory."""
     precision: Literal["auto", "float64", "float32", "bf16", "fp16"] = "auto"
+    """The autocast type; "auto" is bf16 where the processor computes in it and float32 elsewhere; float64, for checks,
+    is that of the weights."""
     channels_last: bool = True
+    """Keep the colours last in memory, which is faster on most processors."""
     compile: bool = False
+    """Compile the network by torch.compile."""
     gradient_clip: float = 0.0
+    """The largest norm of the gradient, 0 for no limit."""
     ema_decay: float = 0.0
+    """The model that is saved and evaluated is a running average of the weights with this decay per step; 0 for the
+    weights themselves."""
     threads: int = 0
+    """CPU threads, 0 for the machine's own choice."""
     device: str = "auto"
+    """"cpu", "cuda", "cuda:1"; "auto" is a GPU where there is one."""
     seed: int = 0
+    """What all random draws follow from."""
     description: str = ""
+    """What the recipe is, in words."""
 
     def __post_init__(self) -> None:
         for name, smallest in _SMALLEST_VALUES.items():

@@ -8,6 +8,7 @@ from typing import Any, get_type_hints
 import tyro
 
 from facemargin.backbones import backbone_parameters, list_backbones
+from facemargin.backbones.registry import OPTION_HELP
 from facemargin.errors import ConfigError
 from facemargin.heads import Head, RowSGD, create_head
 from facemargin.heads.collectives import Group
@@ -16,6 +17,8 @@ from facemargin.margins import margin_class
 from facemargin.reconstruction import ReconstructionConfig
 from facemargin.registry import unknown_name
 from facemargin.training.config import BackboneConfig, HeadConfig, Recipe
+from facemargin.training.explained import as_class, explained, field_help
+from facemargin.training.options import check_options, options_of
 from facemargin.training.recipe_files import recipe_path
 from facemargin.training.strict_yaml import from_mapping, read_yaml, to_yaml
 
@@ -51,14 +54,17 @@ def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Seque
         raise ConfigError(f"{where}: {error}") from error
     recipe = from_mapping(recipe_class, mapping, where)
     if overrides:
-        recipe = tyro.cli(
-            recipe_class,
+        check_options(overrides, options_of(recipe_class, flags=False), "--fields lists a recipe's fields")
+        shown = explained(recipe_class, flags=False)
+        changed = tyro.cli(
+            shown,
             args=list(overrides),
-            default=recipe,
+            default=as_class(recipe, shown),
             prog="facemargin train RECIPE",
             description="Every field of the recipe; defaults are the recipe's values.",
             config=(tyro.conf.FlagConversionOff,),
         )
+        return as_class(changed, recipe_class)
     return recipe
 
 
@@ -137,7 +143,8 @@ def head_config_class(name: str) -> type[HeadConfig]:
     def check(self: HeadConfig) -> None:
         own(**{item.name: getattr(self, item.name) for item in fields(own)})
 
-    return _with_fields(HeadConfig, [("name", str, field(default=name)), *extra], __post_init__=check)
+    named = ("name", str, field(default=name))
+    return _with_fields(HeadConfig, [named, *extra], __post_init__=check, FIELD_HELP=field_help(own))
 
 
 @cache
@@ -149,11 +156,12 @@ def backbone_config_class(name: str) -> type[BackboneConfig]:
         (option, parameter.annotation, field(default=parameter.default))
         for option, parameter in backbone_parameters(name).items()
     ]
-    return _with_fields(BackboneConfig, [("name", str, field(default=name)), *extra])
+    words = {option: OPTION_HELP[option] for option, *_ in extra}
+    return _with_fields(BackboneConfig, [("name", str, field(default=name)), *extra], FIELD_HELP=words)
 
 
-def _with_fields(base: type[Any], extra: list[tuple[str, Any, Any]], **methods: Any) -> type[Any]:
-    cls = make_dataclass(base.__name__, extra, bases=(base,), namespace=methods, frozen=True, kw_only=True)
+def _with_fields(base: type[Any], extra: list[tuple[str, Any, Any]], **members: Any) -> type[Any]:
+    cls = make_dataclass(base.__name__, extra, bases=(base,), namespace=members, frozen=True, kw_only=True)
     cls.__doc__ = base.__doc__
     return cls
 
