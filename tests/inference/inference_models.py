@@ -13,8 +13,8 @@ def model_info(**changes) -> ModelInfo:
     return ModelInfo(**{**values, **changes})
 
 
-def tiny_recogniser(quality="norm") -> Recogniser:
-    torch.manual_seed(0)
+def tiny_recogniser(quality="norm", seed=0) -> Recogniser:
+    torch.manual_seed(seed)
     recogniser = create_recogniser(model_info(quality=quality)).train()
     for _ in range(20):  # running statistics that fit its features
         recogniser(torch.rand(32, 3, 16, 16) * 2 - 1)

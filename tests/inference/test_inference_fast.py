@@ -34,6 +34,77 @@ def test_embeddings_follow_the_weights(faces):
     assert not np.allclose(model.embed(faces).vectors, before.vectors, atol=1e-3)
 
 
+def fused_step(kind):
+    def step(recogniser):
+        optimizer = kind(recogniser.parameters(), lr=0.05, weight_decay=0.5, fused=True)
+        for parameter in recogniser.parameters():
+            parameter.grad = torch.ones_like(parameter)
+        optimizer.step()
+
+    return step
+
+
+@torch.no_grad()
+def in_place(recogniser):
+    recogniser.backbone.stem[0].weight.mul_(-1)
+
+
+def through_data(recogniser):
+    weight = recogniser.backbone.stem[0].weight
+    weight.data.copy_(-weight.data)
+
+
+def through_numpy(recogniser):
+    recogniser.backbone.stem[0].weight.detach().numpy()[...] *= -1
+
+
+def batch_norm_statistics(recogniser):
+    next(m for m in recogniser.modules() if isinstance(m, nn.BatchNorm2d)).running_mean.data.add_(1)
+
+
+def rows_swapped(recogniser):  # the same numbers in other places
+    weight = recogniser.backbone.stem[0].weight
+    weight.data = weight.data.flip(0).contiguous()
+
+
+def another_backbone(recogniser):
+    recogniser.backbone = tiny_recogniser(seed=5).backbone
+
+
+CHANGES = {
+    "a fused SGD step": fused_step(torch.optim.SGD),
+    "a fused AdamW step": fused_step(torch.optim.AdamW),
+    "in place without gradient": in_place,
+    "through .data": through_data,
+    "through numpy": through_numpy,
+    "batch norm statistics": batch_norm_statistics,
+    "rows swapped": rows_swapped,
+    "another backbone": another_backbone,
+    "a loaded state": lambda recogniser: recogniser.load_state_dict(tiny_recogniser(seed=5).state_dict()),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_embeddings_follow_every_change_of_the_weights(faces, change):
+    model = tiny_model()
+    before = model.embed(faces)
+    CHANGES[change](model.recogniser)
+    after = model.embed(faces)
+    expected = Model(model.recogniser, model_info()).embed(faces)
+    np.testing.assert_array_equal(after.vectors, expected.vectors)
+    assert not np.allclose(after.vectors, before.vectors, atol=1e-3)
+
+
+def test_embeddings_follow_another_quality_layer(faces):
+    model = Model(tiny_recogniser("crfiqa"), model_info(quality="crfiqa"))
+    before = model.embed(faces)
+    with torch.no_grad():
+        model.recogniser.quality.linear.bias += 1
+    np.testing.assert_allclose(model.embed(faces).quality, before.quality + 1, rtol=1e-5)
+    model.recogniser.quality = tiny_recogniser("crfiqa", seed=5).quality
+    assert not np.allclose(model.embed(faces).quality, before.quality + 1)
+
+
 def test_weights_are_folded_once(faces, monkeypatch):
     model, calls = tiny_model(), []
     folded = facemargin_fast().folded_recogniser
