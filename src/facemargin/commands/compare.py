@@ -27,7 +27,8 @@ from facemargin.report.compare_table import comparison_markdown, legend, metric_
 from facemargin.report.svg import figure_svg
 from facemargin.training.config import Recipe
 from facemargin.training.run_folder import RunFolder
-from facemargin.training.trainer import open_training_images, report_overlap
+from facemargin.training.trainer import report_overlap
+from facemargin.training.training_images import open_training_images
 
 _SOME_RUN_FAILED = 1
 
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     recipes = [run.load_recipe() for run in runs]
     sets = _open_sets(runs[0].data)
     _check_folders(runs, recipes)
-    report_overlap(open_training_images(recipes[0]), sets, console)
+    report_overlap(open_training_images(recipes[0], console), sets, console)
     _say_scales(recipes, console)
     tested = with_twins(sets)
     failures = complete_runs([run for run in runs if not is_complete(run, tested)], own.jobs, console)
@@ -97,7 +98,7 @@ def _check_folders(runs: Sequence[ComparisonRun], recipes: Sequence[Recipe]) -> 
     for run, recipe in zip(runs, recipes, strict=True):
         folder = RunFolder(run.folder)
         if folder.metrics.exists():
-            folder.check_same_recipe(recipe)
+            folder.check_same_recipe(recipe, exactly=True)
 
 
 def _say_scales(recipes: Sequence[Recipe], console: Console) -> None:

@@ -64,9 +64,11 @@ class FolderImages(ImageFiles, LabelledImages):
         people = {person.name: _image_names(person) for person in entries(root) if person.is_dir()}
         people = {person: names for person, names in people.items() if names}
         if not people:
+            lower = [person for person in entries(root) if person.is_dir() and folders_of_people(person)]
+            hint = f". It may be one level too high: {lower[0]} holds folders with images" if lower else ""
             raise DataError(
                 f"{root} has no images in folders of their own; expected identity/image.jpg "
-                f"(also {', '.join(sorted(IMAGE_SUFFIXES - {'.jpg'}))})"
+                f"(also {', '.join(sorted(IMAGE_SUFFIXES - {'.jpg'}))}){hint}"
             )
         super().__init__(root, [f"{person}/{name}" for person, names in people.items() for name in names])
         self.identity_names = list(people)
@@ -74,6 +76,14 @@ class FolderImages(ImageFiles, LabelledImages):
         self.labels = np.repeat(
             np.arange(len(people), dtype=np.int64), [len(image_names) for image_names in people.values()]
         )
+
+
+def folders_of_people(folder: Path) -> list[str]:
+    """Names of the folders in `folder` that hold images, sorted; none where it cannot be read."""
+    try:
+        return [one.name for one in entries(folder) if one.is_dir() and _image_names(one)]
+    except OSError:
+        return []
 
 
 def _image_names(folder: Path) -> list[str]:

@@ -31,6 +31,7 @@ _SMALLEST_VALUES = {
     "checkpoint.every_steps": 0,
     "logging.every_steps": 1,
     "data.workers": 0,
+    "data.limit": 0,
     "optimizer.learning_rate": 0,
     "optimizer.momentum": 0,
     "optimizer.weight_decay": 0,
@@ -118,6 +119,9 @@ class DataConfig:
 
     train: str = ""
     """A training set, by path or name ("orl:1-30")."""
+    limit: Annotated[int, tyro.conf.arg(aliases=("--limit",))] = 0
+    """For a smoke test, train on at most so many images (not steps): all of the first people, as far as they fit; 0 for
+    all."""
     workers: int = 2
     """Processes that read and augment, 0 for none."""
     synthetic_identities: tuple[SyntheticIdentity, ...] = ()

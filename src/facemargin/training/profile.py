@@ -15,7 +15,7 @@ from facemargin.training.config import Recipe
 from facemargin.training.processes import run_processes
 from facemargin.training.state import TrainingState
 from facemargin.training.step import training_step
-from facemargin.training.trainer import open_training_images
+from facemargin.training.training_images import open_training_images
 
 PARTS = {
     "data": "waiting for images to be read, decoded and augmented",

@@ -6,6 +6,7 @@ model.safetensors the recogniser             head.safetensors               clas
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,16 @@ class RunFolder:
         self.model = path / "model.safetensors"
         self.head = path / "head.safetensors"
 
-    def open(self, recipe: Recipe, resume: bool, processes: Processes = ONE_PROCESS) -> dict[str, Any] | None:
+    def open(
+        self,
+        recipe: Recipe,
+        resume: bool,
+        processes: Processes = ONE_PROCESS,
+        check: Callable[[dict[str, Any], Recipe], None] | None = None,
+    ) -> dict[str, Any] | None:
         """Make the folder ready for `recipe`; returns the state to continue from, None to start. All processes call it,
-        and each is given the rows of its own classes; one process writes.
+        and each is given the rows of its own classes; one process writes. Before anything is written, the main process
+        calls `check` with the state and the recipe that it followed.
 
         A run that stopped before it had anything to show is none. Raises ConfigError if there is a run already and
         `resume` is False, or if it followed another recipe, and CheckpointError if its checkpoints cannot be read or
@@ -52,6 +60,9 @@ class RunFolder:
         found = None
         if processes.on_main(lambda: self._is_there(recipe, resume)):
             found = latest_checkpoint(self.checkpoints, processes, own_classes)
+        if found is not None and check is not None:
+            saved = found[1]
+            processes.on_main(lambda: check(saved, self.followed_recipe()))
         processes.on_main(lambda: self._prepare(recipe, processes))
         return found[1] if found else None
 
@@ -71,10 +82,17 @@ class RunFolder:
         write_text_atomically(self.recipe, to_yaml(recipe))
         self.write_environment({"processes": processes.size} if processes.size > 1 else {})
 
-    def check_same_recipe(self, recipe: Recipe) -> None:
-        """Raise ConfigError, naming the fields, if the run in the folder followed another recipe."""
-        before = recipe_from_mapping(read_yaml(self.recipe), str(self.recipe))
-        changed = _differences(_what_matters(before), _what_matters(recipe))
+    def followed_recipe(self) -> Recipe:
+        """The recipe in the folder; ConfigError where it cannot be read."""
+        return recipe_from_mapping(read_yaml(self.recipe), str(self.recipe))
+
+    def check_same_recipe(self, recipe: Recipe, exactly: bool = False) -> None:
+        """Raise ConfigError, naming the fields, if the run in the folder followed another recipe. `exactly`: also
+        where only epochs or the training set's place differ, with which a run may go on."""
+        before, now = _what_matters(self.followed_recipe()), _what_matters(recipe)
+        if not exactly:
+            now = replace(now, epochs=before.epochs, data=replace(now.data, train=before.data.train))
+        changed = _differences(before, now)
         if changed:
             raise ConfigError(
                 f"{self.path} was started with another recipe; a resumed run must be the same one. "

@@ -35,6 +35,8 @@ class TrainingState:
         self.processes = processes if isinstance(processes, Processes) else Processes(processes)
         self.device = self.processes.device
         self.step = 0
+        #: what the run trains on, for its checkpoints; see data_fingerprint.py
+        self.training_set: dict[str, Any] | None = None
         torch.manual_seed(recipe.seed)
         self.recogniser: Recogniser = create_recogniser(model_info(recipe)).to(self.device)
         if recipe.channels_last:
@@ -81,6 +83,8 @@ class TrainingState:
         parts = {name: getattr(self, name) for name in _PARTS}
         state: dict[str, Any] = {"step": self.step, "num_classes": self.num_classes}
         state |= {name: part.state_dict() for name, part in parts.items() if part is not None}
+        if self.training_set is not None:
+            state["training_set"] = self.training_set
         state["rows"] = {}
         if self.head is not None:
             state["head"] = dict(state["head"])

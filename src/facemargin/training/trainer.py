@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from rich.console import Console
 from rich.markup import escape
 
-from facemargin.data.open import open_images, open_verification
+from facemargin.data.open import open_verification
 from facemargin.data.overlap import identity_overlap
 from facemargin.data.source import LabelledImages
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
@@ -17,6 +18,8 @@ from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training.batches import TrainingBatches
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint
 from facemargin.training.config import SMALLEST_PASS, Recipe
+from facemargin.training.continuing import check_continues
+from facemargin.training.data_fingerprint import DataFingerprint
 from facemargin.training.initial import load_initial
 from facemargin.training.interrupt import Interruption, interruptible
 from facemargin.training.metrics_log import MetricsLog
@@ -27,6 +30,7 @@ from facemargin.training.schedule import learning_rate_factor
 from facemargin.training.state import TrainingState
 from facemargin.training.step import StepResult, training_step
 from facemargin.training.tensorboard import TensorBoardLog
+from facemargin.training.training_images import open_training_images
 from facemargin.training.validation import present_model, validate, validation_row
 from facemargin.version import __version__
 
@@ -37,8 +41,8 @@ _MOST_IMAGES_COMPARED = 20_000
 def train(recipe: Recipe, output: Path, resume: bool = False, console: Console | None = None) -> bool:
     """Train `recipe` in the folder `output`; with `resume`, continue the run that is there.
 
-    A resumed run takes the same steps on the same data as one that was never stopped. Returns True when training
-    ended, False when SIGINT or SIGTERM stopped it after a checkpoint. Raises ConfigError, DataError or
+    A resumed run takes the same steps on the same data as one that was never stopped; it may be given more epochs, and
+    its training set may have moved (see continuing.py). Returns True when training ended, False when SIGINT or SIGTERM stopped it after a checkpoint. Raises ConfigError, DataError or
     NonFiniteLossError; what was written before stays.
     """
     if recipe.threads:
@@ -51,17 +55,23 @@ def train(recipe: Recipe, output: Path, resume: bool = False, console: Console |
 
 
 def _train(recipe: Recipe, output: Path, resume: bool, console: Console, processes: Processes) -> bool:
-    images = processes.together(lambda: open_training_images(recipe))
+    images = processes.together(lambda: open_training_images(recipe, console))
     _check_processes(recipe, images, processes)
     # One process scores the test sets.
     sets = processes.together(lambda: [open_verification(name) for name in recipe.validation.data])
     folder = RunFolder(output)
-    saved = folder.open(recipe, resume, processes)
+    fingerprint = processes.on_main(lambda: DataFingerprint.of(images))
+
+    def check(saved: dict[str, Any], before: Recipe) -> None:
+        check_continues(saved, before, recipe, images, fingerprint, console)
+
+    saved = folder.open(recipe, resume, processes, check)
     if processes.is_main:
         report_overlap(images, sets, console)
     if recipe.data.synthetic_identities:
         images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)
     state = TrainingState(recipe, images.num_identities, processes)
+    state.training_set = fingerprint.to_dict()
     if saved is not None:
         state.load_state_dict(saved)
         console.print(f"continuing {output} after step {state.step}", highlight=False, markup=False)
@@ -84,13 +94,6 @@ def _check_processes(recipe: Recipe, images: LabelledImages, processes: Processe
             f"batch_size {recipe.batch_size} in {recipe.accumulation_steps} accumulation_steps leaves {smallest} "
             f"images a pass for each of {processes.size} processes: expected at least {SMALLEST_PASS}"
         )
-
-
-def open_training_images(recipe: Recipe) -> LabelledImages:
-    """The training images that a recipe names; ConfigError where it names none."""
-    if not recipe.data.train:
-        raise ConfigError("data.train is empty: name a data set, as in --data.train path/to/faces")
-    return open_images(recipe.data.train)
 
 
 def report_overlap(images: LabelledImages, sets: Sequence[VerificationSet], console: Console) -> None:

@@ -1,0 +1,131 @@
+"""Whether a run that goes on still trains on the images that it started with.
+
+Labels and the order of images are numbers: a person renamed, added or swapped for another leaves every file of a run as
+it was and means somebody else. A checkpoint keeps who the people are, how many images each has, a digest of all labels
+in their order, and digests of the stored bytes of a sample of images. Where the training set lies is none of it.
+
+Shapes: N images, C people, S sampled images.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facemargin.data.source import ImageSource, LabelledImages
+from facemargin.errors import CheckpointError, ConfigError, CorruptImageError
+
+# Reading so many takes about a second from a cold SSD; smaller sets are compared whole.
+_SAMPLE = 1024
+_SEED = 20261126
+_UNREADABLE = -1
+_MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class DataFingerprint:
+    """`people`: their names in the order of the labels, a line each as UTF-8 bytes. `counts_C`: images of each.
+    `labels`: digest of all labels. `sample_S`: digests of the sampled images, which N alone decides."""
+
+    people: Tensor
+    counts_C: Tensor
+    labels: str
+    sample_S: Tensor
+
+    @classmethod
+    def of(cls, images: LabelledImages) -> "DataFingerprint":
+        """Reads the labels and up to 1,024 images, without decoding them."""
+        labels_N = np.ascontiguousarray(images.labels, dtype="<i8")
+        names = "\n".join(name.replace("\n", " ") for name in images.identity_names)
+        return cls(
+            people=torch.from_numpy(np.frombuffer(names.encode("utf-8", "surrogateescape"), np.uint8).copy()),
+            counts_C=torch.from_numpy(np.bincount(labels_N[labels_N >= 0], minlength=images.num_identities)),
+            labels=hashlib.blake2b(labels_N.tobytes(), digest_size=16).hexdigest(),
+            sample_S=torch.tensor([_digest(images, int(index)) for index in sampled(len(images))], dtype=torch.int64),
+        )
+
+    @classmethod
+    def from_dict(cls, saved: dict[str, Any]) -> "DataFingerprint":
+        """What `to_dict` gave; CheckpointError for anything else."""
+        try:
+            found = cls(**saved)
+            found.names()
+            if found.counts_C.ndim != 1 or found.sample_S.ndim != 1:
+                raise TypeError("a number where rows were expected")
+        except (TypeError, AttributeError, ValueError) as error:
+            raise CheckpointError(f"the checkpoint does not say what it was trained on: {error}") from error
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain tensors and texts."""
+        return asdict(self)
+
+    def names(self) -> list[str]:
+        """The people's names, in the order of the labels."""
+        return bytes(self.people.numpy()).decode("utf-8", "surrogateescape").split("\n")
+
+    def require_same(self, now: "DataFingerprint", images: LabelledImages) -> None:
+        """ConfigError, saying what changed, where `now`, that of `images`, is not this one."""
+        changes = self._changes(now, images)
+        if changes:
+            raise ConfigError(
+                f"{images.name} is not the training set that this run was started with: {'; '.join(changes)}. Its "
+                "class centres would stand for other people. Go back to the images as they were, or start a new run in "
+                "another --output (with --initial-weights it starts from this one's weights)"
+            )
+
+    def _changes(self, now: "DataFingerprint", images: LabelledImages) -> list[str]:
+        before, after = (dict(zip(one.names(), one.counts_C.tolist(), strict=False)) for one in (self, now))
+        changes = []
+        if new := [name for name in after if name not in before]:
+            changes.append(f"new: {_people(new)}")
+        if missing := [name for name in before if name not in after]:
+            changes.append(f"missing: {_people(missing)}")
+        if other := [name for name in after if before.get(name, after[name]) != after[name]]:
+            shown = [f"{name} ({before[name]} before, {after[name]} now)" for name in other]
+            changes.append(f"another number of images of {_listed(shown)}")
+        if changes:
+            return changes
+        if self.names() != now.names() or self.labels != now.labels or len(self.sample_S) != len(now.sample_S):
+            return ["the people are the same, but their images come in another order"]
+        differ = (self.sample_S != now.sample_S).nonzero().flatten().tolist()
+        if differ:
+            indices = sampled(len(images))[differ]
+            shown = [images.describe(int(index)) for index in indices]
+            changes.append(
+                f"{len(differ)} of {len(self.sample_S)} images compared have other content: {_listed(shown)}"
+            )
+        return changes
+
+
+def sampled(number: int) -> NDArray[np.int64]:
+    """Which of `number` images are compared, (S,), ascending: all up to 1,024, else that many drawn evenly."""
+    if number <= _SAMPLE:
+        return np.arange(number, dtype=np.int64)
+    return np.sort(np.random.Generator(np.random.Philox(_SEED)).choice(number, _SAMPLE, replace=False))
+
+
+def _digest(images: LabelledImages, index: int) -> int:
+    """Of the image's stored bytes, of its pixels where it is not stored as a file."""
+    try:
+        if type(images).read_encoded is ImageSource.read_encoded:
+            content = images.read(index).tobytes()  # how a PNG of it looks depends on OpenCV's version
+        else:
+            content = images.read_encoded(index)
+    except CorruptImageError:
+        return _UNREADABLE
+    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)
+
+
+def _people(names: Sequence[str]) -> str:
+    return f"{len(names):,} {'person' if len(names) == 1 else 'people'} ({_listed(names)})"
+
+
+def _listed(shown: Sequence[str]) -> str:
+    more = len(shown) - _MOST_NAMED
+    return ", ".join(shown[:_MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
