@@ -42,8 +42,8 @@ def train(recipe: Recipe, output: Path, resume: bool = False, console: Console |
     """Train `recipe` in the folder `output`; with `resume`, continue the run that is there.
 
     A resumed run takes the same steps on the same data as one that was never stopped; it may be given more epochs, and
-    its training set may have moved (see continuing.py). Returns True when training ended, False when SIGINT or SIGTERM stopped it after a checkpoint. Raises ConfigError, DataError or
-    NonFiniteLossError; what was written before stays.
+    its training set may have moved (see continuing.py). Returns True when training ended, False when SIGINT or SIGTERM
+    stopped it after a checkpoint. Raises ConfigError, DataError or NonFiniteLossError; what was written before stays.
     """
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
