@@ -101,7 +101,7 @@ def trained_case(run: Path, data: str, b: int) -> Case:
     state.recogniser.train()
     with torch.no_grad(), state.autocast():
         for indices in order.split(recipe.batch_size):
-            batch = training_set.collate([training_set[recipe.epochs, int(index)] for index in indices])
+            batch = training_set[[(recipe.epochs, int(index)) for index in indices]]
             features.append(state.recogniser(normalise(batch.images_BCHW)).features_BD.float())
             labels.append(batch.labels_B)
     scale = state.head.margin.config.scale

@@ -12,7 +12,7 @@ from sample_images import smooth_image
 
 from facemargin.data.augmentation import augment
 from facemargin.data.augmentation_config import PROBABILITIES, AugmentationConfig
-from facemargin.data.randomness import Purpose, sample_generator
+from facemargin.data.randomness import Purpose, SampleStreams, sample_generator
 from facemargin.errors import ConfigError
 
 IMAGE = smooth_image(5, 48, 48)
@@ -66,6 +66,18 @@ def test_every_seed_epoch_index_and_purpose_draws_its_own():
     assert np.abs(np.corrcoef(draws) - np.eye(len(keys))).max() < 0.2
     with pytest.raises(ConfigError, match="must not be negative"):
         sample_generator(-1, 0, 0)
+
+
+def test_one_generator_gives_every_samples_stream_whatever_was_drawn_before():
+    streams = SampleStreams(Purpose.MARGIN)
+    for key in [(0, 0, 0), (2**63, 1, 9), (0, 0, 0), (5, 2**40, 2**50)]:
+        ours, expected = streams.at(*key), sample_generator(*key, Purpose.MARGIN)
+        for one in (ours, expected):
+            one.integers(2**31, dtype=np.uint32)  # leaves half a number for the next
+        np.testing.assert_array_equal(ours.random(7), expected.random(7))
+        assert ours.bytes(5) == expected.bytes(5) and ours.integers(1000) == expected.integers(1000)
+    with pytest.raises(ConfigError, match="must not be negative"):
+        streams.at(0, 0, -1)
 
 
 @pytest.mark.parametrize("name", PROBABILITIES)

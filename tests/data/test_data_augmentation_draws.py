@@ -92,10 +92,11 @@ def only(name: str) -> dict[str, float]:
 
 def applied(image: np.ndarray, draws: AugmentationDraws) -> np.ndarray:
     """The draws, all but the noise, applied one after the other by OpenCV."""
+    image = image.copy()
     for name in PROBABILITIES:
         if getattr(draws, name):
             room = geometric if hasattr(geometric, name) else photometric
-            image = getattr(room, name)(image, getattr(draws, name))
+            getattr(room, name)(image, getattr(draws, name))
     return image
 
 

@@ -5,12 +5,12 @@ import io
 import cv2
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from sample_images import encode, smooth_image
 
-from facemargin.data.decode import decode_image
+from facemargin.data.decode import _is_truncated, _num_scans, decode_image
 from facemargin.errors import CorruptImageError
 
 SUFFIXES = [".jpg", ".png", ".bmp", ".webp", ".pgm"]
@@ -75,3 +75,11 @@ def test_opencvs_own_log_level_survives():
         assert cv2.utils.logging.getLogLevel() == cv2.utils.logging.LOG_LEVEL_WARNING
     finally:
         cv2.utils.logging.setLogLevel(level)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(st.sampled_from([b"\xff\xda", b"\xff\xd9", b"\xff", b"\xda", b"ab"]), max_size=12))
+def test_scans_and_the_end_are_found_as_by_counting(parts):
+    encoded = b"\xff\xd8" + b"".join(parts)
+    assert _num_scans(encoded) == encoded.count(b"\xff\xda")
+    assert _is_truncated(encoded) == (encoded.rfind(b"\xff\xd9") <= encoded.rfind(b"\xff\xda"))

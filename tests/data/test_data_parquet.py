@@ -121,7 +121,7 @@ def test_training_sees_every_image_once_whoever_reads(tmp_path, monkeypatch, wor
     faces.read(0)
     training_set = TrainingSet(faces, 12)
     sampler = EpochBatchSampler(20, 5, 0, 1, blocks=faces.blocks)
-    loader = DataLoader(training_set, batch_sampler=sampler, collate_fn=training_set.collate, num_workers=workers)
+    loader = DataLoader(training_set, batch_size=None, sampler=sampler, num_workers=workers)
     seen = []
     for batch in loader:
         for index, image in zip(batch.indices_B.tolist(), batch.images_BCHW.numpy(), strict=True):

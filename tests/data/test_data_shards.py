@@ -186,7 +186,7 @@ def test_workers_processes_and_a_resumed_run_see_the_same_training(shards, small
 
     def batches(**options):
         sampler = EpochBatchSampler(30, 6, 5, 2, blocks=faces.blocks, **options)
-        loader = DataLoader(training_set, batch_sampler=sampler, collate_fn=training_set.collate, num_workers=workers)
+        loader = DataLoader(training_set, batch_size=None, sampler=sampler, num_workers=workers)
         return [(batch.indices_B.tolist(), batch.images_BCHW.numpy()) for batch in loader]
 
     whole = batches()

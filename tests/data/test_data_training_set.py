@@ -8,9 +8,11 @@ import torch
 from sample_images import smooth_image, write_people
 from torch.utils.data import DataLoader
 
+from facemargin.data.augmentation import augment
 from facemargin.data.augmentation_config import AugmentationConfig
 from facemargin.data.folder import FolderImages
 from facemargin.data.pixels import normalise, resize_square
+from facemargin.data.randomness import sample_generator
 from facemargin.data.sampler import EpochBatchSampler
 from facemargin.data.source import ArrayImages, WithLabels
 from facemargin.data.training_set import CorruptImageLog, TrainingBatch, TrainingSet, single_threaded_opencv
@@ -28,8 +30,8 @@ def batches(training_set: TrainingSet, workers: int, start_step: int = 0) -> lis
     sampler = EpochBatchSampler(len(training_set), 5, seed=1, epochs=3, start_step=start_step)
     loader = DataLoader(
         training_set,
-        batch_sampler=sampler,
-        collate_fn=training_set.collate,
+        batch_size=None,
+        sampler=sampler,
         num_workers=workers,
         worker_init_fn=single_threaded_opencv,
     )
@@ -73,9 +75,27 @@ def test_epochs_and_seeds_augment_differently(people):
     images = FolderImages(people)
     first = TrainingSet(images, 24, AUGMENTATION, seed=1)
     other = TrainingSet(images, 24, AUGMENTATION, seed=2)
-    same = [torch.equal(first[0, index].image, first[1, index].image) for index in range(12)]
-    same += [torch.equal(first[0, index].image, other[0, index].image) for index in range(12)]
-    assert sum(same) < 4
+    ours, later, others = (
+        one[[(epoch, index) for index in range(12)]].images_BCHW for one, epoch in ((first, 0), (first, 1), (other, 0))
+    )
+    assert sum(torch.equal(*pair) for images in (later, others) for pair in zip(ours, images, strict=True)) < 4
+
+
+def test_a_batch_is_its_images_augmented_one_by_one(people):
+    images = FolderImages(people)
+    samples = [(epoch, index) for epoch in (0, 3) for index in (7, 2, 11, 2)]
+    batch = TrainingSet(images, 24, AUGMENTATION, seed=5)[samples]
+    for image_CHW, (epoch, index) in zip(batch.images_BCHW, samples, strict=True):
+        image = resize_square(images.read(index), 24)
+        expected = augment(image, AUGMENTATION, sample_generator(5, epoch, index))
+        np.testing.assert_array_equal(image_CHW.numpy().transpose(1, 2, 0), expected)
+
+
+def test_what_is_cached_is_not_augmented_where_it_lies(people):
+    training_set = TrainingSet(FolderImages(people), 24, AUGMENTATION, seed=5, cache_decoded=True)
+    samples = [(0, index) for index in range(12)]
+    first = training_set[samples].images_BCHW.clone()
+    assert torch.equal(training_set[samples].images_BCHW, first)
 
 
 @pytest.mark.parametrize("workers", [0, 2])
@@ -117,8 +137,7 @@ def test_the_cache_reads_each_image_once(monkeypatch):
     monkeypatch.setattr(WithLabels, "read", lambda self, index: read.append(index) or smooth_image(index))
     training_set = TrainingSet(source, 24, AUGMENTATION, cache_decoded=True)
     for epoch in range(3):
-        for index in range(4):
-            training_set[epoch, index]
+        training_set[[(epoch, index) for index in range(4)]]
     assert read == [0, 1, 2, 3]
 
 

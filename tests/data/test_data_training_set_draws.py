@@ -26,18 +26,19 @@ def people(tmp_path):
 
 def batches(training_set: TrainingSet, workers: int = 0, batch_size: int = 5) -> list[TrainingBatch]:
     sampler = EpochBatchSampler(len(training_set), batch_size, seed=1, epochs=3)
-    return list(DataLoader(training_set, batch_sampler=sampler, collate_fn=training_set.collate, num_workers=workers))
+    return list(DataLoader(training_set, batch_size=None, sampler=sampler, num_workers=workers))
 
 
 @pytest.mark.parametrize("cached", [False, True])
 def test_images_come_as_they_are_and_their_draws_with_them(people, cached):
     training_set = TrainingSet(FolderImages(people), 24, AUGMENTATION, 3, cached, apply_augmentation=False)
     for epoch in range(2):
+        batch = training_set[[(epoch, index) for index in range(12)]]
         for index in range(12):
-            sample = training_set[epoch, index]
-            assert torch.equal(sample.image, to_tensor(resize_square(training_set.images.read(index), 24)))
+            expected = to_tensor(resize_square(training_set.images.read(index), 24))
+            assert torch.equal(batch.images_BCHW[index], expected)
             generator = sample_generator(3, epoch, index)
-            assert sample.draws == draw_augmentation(24, 24, AUGMENTATION, generator)
+            assert batch.draws[index] == draw_augmentation(24, 24, AUGMENTATION, generator)
 
 
 @pytest.mark.parametrize("workers", [0, 2])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from numpy.random import Generator
 
 from facemargin.data import geometric, photometric
@@ -33,7 +34,7 @@ _DRAW: dict[str, Callable[[tuple[int, int], AugmentationConfig, Generator], Any]
     "low_resolution": photometric.draw_low_resolution,
     "crop": geometric.draw_crop,
 }
-_APPLY: dict[str, Callable[[RGBImage, Any], RGBImage]] = {
+_APPLY: dict[str, Callable[[RGBImage, Any], None]] = {
     "flip": geometric.flip,
     "color_jitter": photometric.color_jitter,
     "affine": geometric.affine,
@@ -46,7 +47,14 @@ _APPLY: dict[str, Callable[[RGBImage, Any], RGBImage]] = {
 
 
 def augment(image: RGBImage, config: AugmentationConfig, generator: Generator) -> RGBImage:
-    """An image of the same shape, changed by each augmentation with its probability; `image` itself is untouched.
+    """As `augment_in_place`, on a copy of the image."""
+    augmented = np.array(image, order="C")
+    augment_in_place(augmented, config, generator)
+    return augmented
+
+
+def augment_in_place(image: RGBImage, config: AugmentationConfig, generator: Generator) -> None:
+    """Change an image, contiguous (H, W, 3) uint8 RGB, by each augmentation with its probability.
 
     All draws come from `generator`. Which augmentations happen is drawn first, so that turning one on or off changes
     nothing about whether the others happen.
@@ -55,10 +63,9 @@ def augment(image: RGBImage, config: AugmentationConfig, generator: Generator) -
     for name in _happening(config, generator):
         draw = _DRAW[name](shape, config, generator)
         if name == "noise":
-            image = photometric.noise(image, draw, photometric.noise_pixels(shape, draw, generator))
+            photometric.noise(image, draw, photometric.noise_pixels(shape, draw, generator))
         else:
-            image = _APPLY[name](image, draw)
-    return image
+            _APPLY[name](image, draw)
 
 
 def draw_augmentation(height: int, width: int, config: AugmentationConfig, generator: Generator) -> AugmentationDraws:
@@ -79,6 +86,6 @@ def draw_augmentation(height: int, width: int, config: AugmentationConfig, gener
 
 def _happening(config: AugmentationConfig, generator: Generator) -> list[str]:
     """The augmentations that happen, in the order of their application."""
-    draws = generator.random(len(PROBABILITIES))
+    draws = generator.random(len(PROBABILITIES)).tolist()
     happens = {name: draw < getattr(config, name) for name, draw in zip(PROBABILITIES, draws, strict=True)}
     return [name for name in config.order if happens[name]]

@@ -49,14 +49,19 @@ def decode_image(encoded: bytes, where: str) -> RGBImage:
 
 
 def _num_scans(encoded: bytes) -> int:
-    return encoded.count(_JPEG_SCAN) if encoded.startswith(_JPEG_START) else 0
+    if not encoded.startswith(_JPEG_START):
+        return 0
+    # Nearly every JPEG has one, and looking for it from both ends takes half as long as counting.
+    first = encoded.find(_JPEG_SCAN)
+    return int(first >= 0) if first == encoded.rfind(_JPEG_SCAN) else encoded.count(_JPEG_SCAN)
 
 
 def _is_truncated(encoded: bytes) -> bool:
     """Whether a JPEG or PNG lacks its end. A JPEG's end marker has to follow its last scan: an embedded thumbnail has
     an end marker of its own."""
     if encoded.startswith(_JPEG_START):
-        return encoded.rfind(_JPEG_END) <= encoded.rfind(_JPEG_SCAN)
+        end = encoded.rfind(_JPEG_END)
+        return end < 0 or encoded.find(_JPEG_SCAN, end) >= 0
     if encoded.startswith(_PNG_START):
         return _PNG_END not in encoded
     return False

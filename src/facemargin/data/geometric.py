@@ -1,6 +1,6 @@
 """Augmentations that move or hide pixels, drawn for an image of shape (H, W) and applied to one with OpenCV.
 
-Images are (H, W, 3) uint8 RGB; black (0) is −1 in a network's units.
+Images are (H, W, 3) uint8 RGB, contiguous, and are changed where they lie; black (0) is −1 in a network's units.
 """
 
 import math
@@ -18,9 +18,9 @@ _ERASING_ASPECT = (0.3, 3.3)
 _RECTANGLE_TRIES = 10
 
 
-def flip(image: RGBImage, happens: bool) -> RGBImage:
+def flip(image: RGBImage, happens: bool) -> None:
     """The mirror image."""
-    return cv2.flip(image, 1)
+    cv2.flip(image, 1, dst=image)
 
 
 def draw_affine(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Affine:
@@ -37,13 +37,13 @@ def draw_affine(shape: tuple[int, int], config: AugmentationConfig, generator: G
     return Affine(tuple(matrix.ravel().tolist()), config.border, config.affine_interpolation)
 
 
-def affine(image: RGBImage, draw: Affine) -> RGBImage:
+def affine(image: RGBImage, draw: Affine) -> None:
     """Every pixel moved by the matrix."""
     height, width = image.shape[:2]
     flags = cv2.INTER_NEAREST if draw.interpolation == "nearest" else cv2.INTER_LINEAR
     matrix = np.array(draw.matrix).reshape(2, 3)
     border = cv2.BORDER_REPLICATE if draw.border == "repeat" else cv2.BORDER_CONSTANT
-    return cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=border, borderValue=_BLACK)
+    image[:] = cv2.warpAffine(image, matrix, (width, height), flags=flags, borderMode=border, borderValue=_BLACK)
 
 
 def draw_erasing(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Erasing:
@@ -52,11 +52,10 @@ def draw_erasing(shape: tuple[int, int], config: AugmentationConfig, generator: 
     return Erasing(rectangle, int(generator.integers(256)) if config.erasing_fill == "grey" else 0)
 
 
-def erasing(image: RGBImage, draw: Erasing) -> RGBImage:
+def erasing(image: RGBImage, draw: Erasing) -> None:
     """A rectangle hidden."""
-    erased = image.copy()
-    erased[_slices(draw.rectangle)] = draw.grey
-    return erased
+    hidden = draw.rectangle
+    image[hidden.top : hidden.bottom, hidden.left : hidden.right] = draw.grey
 
 
 def draw_crop(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Rectangle:
@@ -64,16 +63,10 @@ def draw_crop(shape: tuple[int, int], config: AugmentationConfig, generator: Gen
     return _random_rectangle(shape, config.crop_area, config.crop_aspect, generator)
 
 
-def crop(image: RGBImage, draw: Rectangle) -> RGBImage:
+def crop(image: RGBImage, kept: Rectangle) -> None:
     """Everything but the rectangle blackened; the rectangle stays where it was."""
-    canvas = np.zeros_like(image)
-    kept = _slices(draw)
-    canvas[kept] = image[kept]
-    return canvas
-
-
-def _slices(rectangle: Rectangle) -> tuple[slice, slice]:
-    return slice(rectangle.top, rectangle.bottom), slice(rectangle.left, rectangle.right)
+    image[: kept.top] = image[kept.bottom :] = 0
+    image[kept.top : kept.bottom, : kept.left] = image[kept.top : kept.bottom, kept.right :] = 0
 
 
 def _random_rectangle(

@@ -1,6 +1,6 @@
 """Augmentations that change colours and sharpness, drawn for an image of shape (H, W) and applied with OpenCV.
 
-Images are (H, W, 3) uint8 RGB.
+Images are (H, W, 3) uint8 RGB, contiguous, and are changed where they lie.
 """
 
 import cv2
@@ -28,24 +28,24 @@ def draw_color_jitter(shape: tuple[int, int], config: AugmentationConfig, genera
     return ColorJitter(brightness, contrast, saturation, round(turn * 256) % 256, order)
 
 
-def color_jitter(image: RGBImage, draw: ColorJitter) -> RGBImage:
+def color_jitter(image: RGBImage, draw: ColorJitter) -> None:
     """Brightness, contrast, saturation and hue changed, in the drawn order."""
     for step in draw.order:
         if step == BRIGHTNESS:
-            image = _linear(image, draw.brightness, 0.0)
+            _linear(image, draw.brightness, 0.0)
         elif step == CONTRAST:
             mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
-            image = _linear(image, draw.contrast, (1 - draw.contrast) * mean)
+            _linear(image, draw.contrast, (1 - draw.contrast) * mean)
         elif step == SATURATION:
-            image = cv2.addWeighted(image, draw.saturation, _grey(image), 1 - draw.saturation, 0)
+            grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            cv2.addWeighted(image, draw.saturation, grey, 1 - draw.saturation, 0, dst=image)
         elif draw.hue_steps:  # to HSV and back is not without loss: nothing is turned by nothing
-            image = _turn_hue(image, draw.hue_steps)
-    return image
+            _turn_hue(image, draw.hue_steps)
 
 
-def grayscale(image: RGBImage, happens: bool) -> RGBImage:
+def grayscale(image: RGBImage, happens: bool) -> None:
     """Three equal channels of luma (ITU-R BT.601)."""
-    return _grey(image)
+    cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB, dst=image)
 
 
 def draw_blur(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> float:
@@ -53,9 +53,9 @@ def draw_blur(shape: tuple[int, int], config: AugmentationConfig, generator: Gen
     return float(generator.uniform(*config.blur_sigma) * shape[0])
 
 
-def blur(image: RGBImage, sigma: float) -> RGBImage:
+def blur(image: RGBImage, sigma: float) -> None:
     """Convolved with a Gaussian."""
-    return cv2.GaussianBlur(image, (0, 0), sigma)
+    cv2.GaussianBlur(image, (0, 0), sigma, dst=image)
 
 
 def draw_noise(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Noise:
@@ -71,13 +71,14 @@ def noise_pixels(shape: tuple[int, int], draw: Noise, generator: Generator) -> R
     return np.frombuffer(generator.bytes(shape[0] * shape[1] * 3), dtype=np.uint8).reshape(*shape, 3)
 
 
-def noise(image: RGBImage, draw: Noise, pixels: RGBImage) -> RGBImage:
+def noise(image: RGBImage, draw: Noise, pixels: RGBImage) -> None:
     """(1 − a)·image + a·noise; in units where pixels are in [−1, 1] the noise is uniform there, or standard normal."""
     share = draw.share
     if not draw.normal:
-        return cv2.addWeighted(image, 1 - share, pixels, share, 0)
-    # The normal noise reaches beyond the grey values: only the blend is clipped to them.
-    return cv2.addWeighted(image, 1 - share, pixels, share * MID_GREY, share * MID_GREY, dtype=cv2.CV_8U)
+        cv2.addWeighted(image, 1 - share, pixels, share, 0, dst=image)
+    else:
+        # The normal noise reaches beyond the grey values: only the blend is clipped to them.
+        cv2.addWeighted(image, 1 - share, pixels, share * MID_GREY, share * MID_GREY, dst=image, dtype=cv2.CV_8U)
 
 
 def draw_low_resolution(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> LowResolution:
@@ -90,24 +91,19 @@ def draw_low_resolution(shape: tuple[int, int], config: AugmentationConfig, gene
     return LowResolution(height, width, shrink=names[drawn[0]], enlarge=names[drawn[-1]])
 
 
-def low_resolution(image: RGBImage, draw: LowResolution) -> RGBImage:
+def low_resolution(image: RGBImage, draw: LowResolution) -> None:
     """Shrunk and enlarged again."""
     height, width = image.shape[:2]
-    small = resize(image, draw.height, draw.width, draw.shrink)
-    return resize(small, height, width, draw.enlarge)
+    image[:] = resize(resize(image, draw.height, draw.width, draw.shrink), height, width, draw.enlarge)
 
 
-def _grey(image: RGBImage) -> RGBImage:
-    return cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-
-
-def _linear(image: RGBImage, factor: float, offset: float) -> RGBImage:
+def _linear(image: RGBImage, factor: float, offset: float) -> None:
     """factor·v + offset, clipped: a table of 256 values is faster than arithmetic on pixels."""
-    return cv2.LUT(image, np.clip(np.rint(_GREY_VALUES * factor + offset), 0, 255).astype(np.uint8))
+    cv2.LUT(image, np.clip(np.rint(_GREY_VALUES * factor + offset), 0, 255).astype(np.uint8), dst=image)
 
 
-def _turn_hue(image: RGBImage, steps: int) -> RGBImage:
+def _turn_hue(image: RGBImage, steps: int) -> None:
     """The hue turned, which uint8 stores in 256 steps and wraps around."""
     image_hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     image_hsv[..., 0] += np.uint8(steps)
-    return cv2.cvtColor(image_hsv, cv2.COLOR_HSV2RGB_FULL)
+    cv2.cvtColor(image_hsv, cv2.COLOR_HSV2RGB_FULL, dst=image)

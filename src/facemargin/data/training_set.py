@@ -15,29 +15,15 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from facemargin.data.augmentation import augment, draw_augmentation
+from facemargin.data.augmentation import augment_in_place, draw_augmentation
 from facemargin.data.augmentation_config import AugmentationConfig
 from facemargin.data.augmentation_draws import AugmentationDraws
-from facemargin.data.pixels import resize_square, stack_images, to_tensor
-from facemargin.data.randomness import sample_generator
+from facemargin.data.pixels import resize_square
+from facemargin.data.randomness import SampleStreams
 from facemargin.data.source import LabelledImages, RGBImage
 from facemargin.errors import CorruptImageError
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class TrainingSample:
-    """One image (3, H, W) uint8 with its label and index, or `corrupt`, which says what is wrong with it.
-
-    `draws` is the augmentation that the image is still to get, None where it has had it.
-    """
-
-    image: Tensor | None
-    label: int
-    index: int
-    corrupt: str | None = None
-    draws: AugmentationDraws | None = None
 
 
 @dataclass(frozen=True)
@@ -70,8 +56,12 @@ class TrainingBatch:
         )
 
 
-class TrainingSet(Dataset[TrainingSample]):
-    """Augmented `image_size` × `image_size` images of `images`; an item is addressed by (epoch, index).
+class TrainingSet(Dataset[TrainingBatch]):
+    """Augmented `image_size` × `image_size` images of `images`, for DataLoader(batch_size=None, sampler=…): an item is
+    a batch, addressed by the (epoch, index) of its samples.
+
+    A batch is made in stages, each going through all of it: what code an image needs is still in the processor's caches
+    for the next one. Images are augmented where they lie in the batch.
 
     The augmentation depends on (seed, epoch, index) alone. Without `apply_augmentation` it is only drawn, and the draws
     come with the images for `augment_batch`. `cache_decoded` keeps the resized images in memory, which workers share:
@@ -92,39 +82,48 @@ class TrainingSet(Dataset[TrainingSample]):
         self.augmentation = augmentation or AugmentationConfig()
         self.seed = seed
         self.apply_augmentation = apply_augmentation
+        self._streams = SampleStreams()
         self._corrupt: dict[int, str] = {}
         self._cache = self._decode_all() if cache_decoded else None
 
     def __len__(self) -> int:
         return len(self.images)
 
-    def __getitem__(self, epoch_and_index: tuple[int, int]) -> TrainingSample:
-        epoch, index = epoch_and_index
-        label = int(self.images.labels[index])
-        try:
-            image = self._resized(index)
-        except CorruptImageError as error:
-            return TrainingSample(None, label, index, corrupt=str(error))
-        generator = sample_generator(self.seed, epoch, index)
-        if self.apply_augmentation:
-            return TrainingSample(to_tensor(augment(image, self.augmentation, generator)), label, index)
-        draws = draw_augmentation(self.image_size, self.image_size, self.augmentation, generator)
-        return TrainingSample(to_tensor(image), label, index, draws=draws)
-
-    def collate(self, samples: Sequence[TrainingSample]) -> TrainingBatch:
-        """The batch of the samples that could be read, for DataLoader(collate_fn=…)."""
-        readable = [(position, sample) for position, sample in enumerate(samples) if sample.image is not None]
-        images = [sample.image for sample in samples if sample.image is not None]
-        draws = [sample.draws for _, sample in readable if sample.draws is not None]
-        empty = torch.empty(0, 3, self.image_size, self.image_size, dtype=torch.uint8)
+    def __getitem__(self, samples: Sequence[tuple[int, int]]) -> TrainingBatch:
+        size = self.image_size
+        images_BHWC = torch.empty(len(samples), size, size, 3, dtype=torch.uint8)
+        pixels_BHWC = images_BHWC.numpy()
+        positions: list[int] = []
+        corrupt: list[str] = []
+        for position, (_, index) in enumerate(samples):
+            try:
+                pixels_BHWC[len(positions)] = self._resized(index)
+                positions.append(position)
+            except CorruptImageError as error:
+                corrupt.append(str(error))
+        indices_B = np.array([samples[position][1] for position in positions], dtype=np.int64)
+        draws = self._augment(pixels_BHWC, [samples[position] for position in positions])
         return TrainingBatch(
-            images_BCHW=stack_images(images) if images else empty,
-            labels_B=torch.tensor([sample.label for _, sample in readable], dtype=torch.int64),
-            indices_B=torch.tensor([sample.index for _, sample in readable], dtype=torch.int64),
-            corrupt=[sample.corrupt for sample in samples if sample.corrupt is not None],
-            positions_B=torch.tensor([position for position, _ in readable], dtype=torch.int64),
-            draws=None if self.apply_augmentation else draws,
+            images_BCHW=images_BHWC[: len(positions)].permute(0, 3, 1, 2),
+            labels_B=torch.from_numpy(np.asarray(self.images.labels[indices_B], dtype=np.int64)),
+            indices_B=torch.from_numpy(indices_B),
+            corrupt=corrupt,
+            positions_B=torch.tensor(positions, dtype=torch.int64),
+            draws=draws,
         )
+
+    def _augment(
+        self, pixels_BHWC: NDArray[np.uint8], samples: Sequence[tuple[int, int]]
+    ) -> list[AugmentationDraws] | None:
+        """Augments the samples' images where they lie, or returns what is drawn for them."""
+        draws = []
+        for pixels_HWC, (epoch, index) in zip(pixels_BHWC, samples, strict=False):
+            generator = self._streams.at(self.seed, epoch, index)
+            if self.apply_augmentation:
+                augment_in_place(pixels_HWC, self.augmentation, generator)
+            else:
+                draws.append(draw_augmentation(self.image_size, self.image_size, self.augmentation, generator))
+        return None if self.apply_augmentation else draws
 
     def _resized(self, index: int) -> RGBImage:
         if index in self._corrupt:

@@ -50,9 +50,9 @@ class TrainingBatches:
         """Iterates over the batches."""
         workers = self._workers
         return DataLoader(
-            self.training_set,  # type: ignore[arg-type]
-            batch_sampler=self.sampler,
-            collate_fn=self.training_set.collate,
+            self.training_set,
+            batch_size=None,
+            sampler=self.sampler,
             num_workers=workers,
             worker_init_fn=_start_worker if workers else None,
             pin_memory=self._pins,
