@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-fast lint bench clean
+.PHONY: demo test test-fast test-avx2 lint bench clean
 
 demo: .venv/faces
 	$(BIN)/facemargin demo
@@ -14,6 +14,11 @@ test: .venv/dev
 
 test-fast: .venv/dev
 	$(BIN)/pytest --numprocesses 2 -m "not slow"
+
+# What computes, once more as a processor with AVX2 alone computes it: other kernels, other rounding, no bf16.
+test-avx2: .venv/dev
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest --numprocesses 2 -m "not slow" tests/backbones \
+		tests/training tests/heads tests/planning tests/inference/test_inference_export.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -1,72 +1,84 @@
 """The stopwatch: a section's own seconds, nested, switched and left by an error."""
 
-import time
+from types import SimpleNamespace
 
 import pytest
 import torch
 
+from facemargin import timing
 from facemargin.timing import Stopwatch, section, switch_section, timed
 
 CPU = torch.device("cpu")
 
 
-def test_a_section_counts_its_own_time_without_those_inside_it():
+@pytest.fixture
+def work(monkeypatch):
+    """`work(seconds)` on a clock that nothing else moves."""
+    now = SimpleNamespace(seconds=100)
+    monkeypatch.setattr(timing, "time", SimpleNamespace(perf_counter=lambda: now.seconds))
+
+    def pass_seconds(seconds):
+        now.seconds += seconds
+
+    return pass_seconds
+
+
+def test_a_section_counts_its_own_time_without_those_inside_it(work):
     stopwatch = Stopwatch(CPU)
-    started = time.perf_counter()
     with timed(stopwatch):
-        time.sleep(0.01)
+        work(1)
         with section("outer"):
-            time.sleep(0.02)
+            work(2)
             with section("inner"):
-                time.sleep(0.03)
-            time.sleep(0.02)
+                work(4)
+            work(8)
         with section("inner"):
-            time.sleep(0.03)
-    whole = time.perf_counter() - started
-    assert set(stopwatch.seconds) == {"outer", "inner", "other"}
-    assert stopwatch.seconds["outer"] >= 0.04 and stopwatch.seconds["inner"] >= 0.06
-    assert stopwatch.seconds["other"] >= 0.01
-    assert sum(stopwatch.seconds.values()) == pytest.approx(whole, abs=2e-3)
+            work(16)
+    assert stopwatch.seconds == {"outer": 10, "inner": 20, "other": 1}
 
 
-def test_a_switch_ends_the_present_section_and_not_the_one_around_it():
+def test_a_switch_ends_the_present_section_and_not_the_one_around_it(work):
     stopwatch = Stopwatch(CPU)
     with timed(stopwatch), section("around"):
         with section("first"):
-            time.sleep(0.01)
+            work(1)
             switch_section("second")
-            time.sleep(0.02)
-        time.sleep(0.03)
-    assert stopwatch.seconds["first"] >= 0.01 and stopwatch.seconds["second"] >= 0.02
-    assert stopwatch.seconds["around"] >= 0.03
+            work(2)
+        work(4)
+    assert stopwatch.seconds == {"first": 1, "second": 2, "around": 4, "other": 0}
 
 
-def test_an_error_closes_its_sections():
+def test_an_error_closes_its_sections(work):
     stopwatch = Stopwatch(CPU)
     with timed(stopwatch):
         with pytest.raises(ValueError), section("failing"):
+            work(1)
             raise ValueError
-        time.sleep(0.02)
-    assert stopwatch.seconds["failing"] < 0.01 and stopwatch.seconds["other"] >= 0.02
+        work(2)
+    assert stopwatch.seconds == {"failing": 1, "other": 2}
 
 
-def test_without_a_stopwatch_nothing_is_counted():
+def test_without_a_stopwatch_nothing_is_counted(work):
+    stopwatch = Stopwatch(CPU)
+    with timed(stopwatch):
+        work(1)
+    with section("later"):
+        work(2)
+        switch_section("too")
+    assert stopwatch.seconds == {"other": 1}
+
+
+def test_a_section_may_be_a_decorator_used_again_and_again(work):
+    called = section("called")(lambda: work(1))
+    stopwatch = Stopwatch(CPU)
+    with timed(stopwatch):
+        called()
+        called()
+    assert stopwatch.seconds["called"] == 2
+
+
+def test_the_clock_is_a_real_one():
     stopwatch = Stopwatch(CPU)
     with timed(stopwatch):
         pass
-    before = dict(stopwatch.seconds)
-    with section("later"):
-        switch_section("too")
-    assert stopwatch.seconds == before
-
-
-def test_a_section_may_be_a_decorator_used_again_and_again():
-    @section("called")
-    def work() -> None:
-        time.sleep(0.005)
-
-    stopwatch = Stopwatch(CPU)
-    with timed(stopwatch):
-        work()
-        work()
-    assert stopwatch.seconds["called"] >= 0.01
+    assert stopwatch.seconds["other"] > 0

@@ -98,7 +98,7 @@ def test_long_errors_are_not_broken_into_lines(command, monkeypatch):
 
 
 def test_as_a_program():
-    done = subprocess.run([sys.executable, "-m", "facemargin", "nothing"], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-m", "facemargin", "nothing"], capture_output=True, text=True, timeout=900)
     assert (done.returncode, done.stdout) == (2, "")
     assert "unknown command 'nothing'" in done.stderr
 

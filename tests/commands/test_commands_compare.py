@@ -3,10 +3,12 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -69,11 +71,33 @@ def is_running(pid: int) -> bool:
     return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
-def wait_for(condition, seconds: float = 100):
-    deadline = time.monotonic() + seconds
+def has_pending(pid: int, number: int) -> bool:
+    """Whether a signal waits for a process that is held."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return bool(int(re.search(r"ShdPnd:\s*(\w+)", status)[1], 16) >> (number - 1) & 1)
+
+
+def wait_for(condition):
+    """Until `condition()`; one that never comes true meets the test's own time limit."""
     while not condition():
-        assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+def hold_at(process: subprocess.Popen, folders: Sequence[Path], steps: int) -> list[int]:
+    """Hold the process of each run as soon as it has logged `steps`, however fast it is; their numbers."""
+    held: dict[Path, int] = {}
+
+    def all_are_held() -> bool:
+        assert process.poll() is None, process.communicate()
+        for worker in children(process.pid):
+            folder = Path(f"/proc/{worker}/fd/1").readlink().parent  # its log.txt
+            if folder in folders and folder not in held and len(rows(folder)) >= steps:
+                os.kill(worker, signal.SIGSTOP)
+                held[folder] = worker
+        return len(held) == len(folders)
+
+    wait_for(all_are_held)
+    return list(held.values())
 
 
 def rows(folder: Path) -> list[dict[str, str]]:
@@ -168,18 +192,20 @@ def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(recipe, 
     arguments = [recipe, "--heads", "funface,cosface", "--seeds", "1", "--data", "orl:31-32", "--epochs", "120"]
     process = start(*arguments, "--jobs", "2", "--data.workers", "1", "--output", tmp_path / "out")
     folders = [tmp_path / "out" / head / "seed_0" for head in ("funface", "cosface")]
-    wait_for(lambda: process.poll() is not None or all(len(rows(folder)) > 20 for folder in folders))
-    workers = children(process.pid)
-    assert len(workers) == 2
+    workers = hold_at(process, folders, steps=21)
+    assert sorted(workers) == sorted(children(process.pid))
     process.kill()
+    process.wait()
+    for worker in workers:
+        os.kill(worker, signal.SIGCONT)
     process.communicate()
-    wait_for(lambda: not any(map(is_running, workers)), 10)
+    wait_for(lambda: not any(map(is_running, workers)))
     assert not any((folder / "model.safetensors").exists() for folder in folders)
     saved = [max(checkpoint_steps(folder / "checkpoints")) for folder in folders]
     assert min(saved) >= 20
 
     process = start(*arguments, "--output", tmp_path / "out")
-    _, err = process.communicate(timeout=250)
+    _, err = process.communicate()
     assert process.returncode == 0, err
     for folder, step in zip(folders, saved, strict=True):
         assert f"after step {step}" in (folder / "log.txt").read_text()
@@ -204,9 +230,11 @@ def test_interrupting_writes_checkpoints_and_a_dead_process_does_not_stop_the_ot
     ]
     first, second = (tmp_path / "o" / head / "seed_0" for head in ("funface", "cosface"))
     process = start(*arguments, "--epochs", "100")
-    wait_for(lambda: process.poll() is not None or len(rows(first)) > 6)
+    (worker,) = hold_at(process, [first], steps=7)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
-    out, err = process.communicate(timeout=60)
+    wait_for(lambda: has_pending(worker, signal.SIGTERM))  # what the first process asks of the others
+    os.kill(worker, signal.SIGCONT)
+    out, err = process.communicate()
     assert process.returncode == 130 and err == ""
     assert "the same command continues" in out
     assert max(checkpoint_steps(first / "checkpoints")) == len(rows(first)) > 6
@@ -214,11 +242,9 @@ def test_interrupting_writes_checkpoints_and_a_dead_process_does_not_stop_the_ot
 
     # As if the machine had run out of memory: that run fails, the other one is finished.
     process = start(*arguments, "--epochs", "100")
-    steps = len(rows(first))
-    wait_for(lambda: process.poll() is not None or len(rows(first)) > steps)
-    (worker,) = children(process.pid)
+    (worker,) = hold_at(process, [first], steps=len(rows(first)) + 1)
     os.kill(worker, signal.SIGKILL)
-    out, err = process.communicate(timeout=250)
+    out, err = process.communicate()
     assert process.returncode == 1 and "Traceback" not in out + err
     assert "1/2  funface, seed 0: failed: its process ended with exit code -9" in out
     assert (second / "model.safetensors").exists() and not (first / "model.safetensors").exists()

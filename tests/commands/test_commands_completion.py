@@ -48,14 +48,14 @@ def bash_offers(path, line):
     words = line.split(" ")
     listing = " ".join(f"'{word}'" for word in words)
     code = f'source {path}; COMP_WORDS=({listing}); COMP_CWORD={len(words) - 1}; _facemargin; echo "${{COMPREPLY[*]}}"'
-    done = subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["bash", "--norc", "-c", code], capture_output=True, text=True, timeout=900)
     assert done.stderr == ""
     return set(done.stdout.split())
 
 
 def fish_offers(path, line):
     code = f"source {path}; complete -C '{line}'"
-    done = subprocess.run(["fish", "--no-config", "-c", code], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(["fish", "--no-config", "-c", code], capture_output=True, text=True, timeout=900)
     assert done.stderr == ""
     return {offer.split("\t")[0] for offer in done.stdout.splitlines()}
 
@@ -85,7 +85,7 @@ def test_zsh_completes(script, tmp_path):
 
     def say(text, awaited):
         os.write(terminal, text.encode())
-        seen, end = b"", time.monotonic() + 60
+        seen, end = b"", time.monotonic() + 900
         while awaited.encode() not in seen and time.monotonic() < end:
             if select.select([terminal], [], [], 0.2)[0]:
                 seen += os.read(terminal, 65536)

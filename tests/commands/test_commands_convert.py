@@ -52,7 +52,7 @@ def test_a_killed_process_is_gone_on_with(command, tmp_path):
     process = subprocess.Popen([sys.executable, "-m", "facemargin", *arguments])
     try:
         journal = tmp_path / "out.partial" / ".conversion" / "journal.json"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 900
         while time.monotonic() < deadline and not journal.exists():
             time.sleep(0.002)
         time.sleep(0.05)

@@ -118,5 +118,5 @@ def test_an_array_with_its_colours_second_is_refused():
 
 def test_pil_is_not_imported_for_it():
     code = "import sys, facemargin.data.given_images; print('PIL' in sys.modules, 'torch' in sys.modules)"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=900)
     assert done.stdout.strip() == "False False"

@@ -142,6 +142,6 @@ def test_python_without_facemargin_reads_the_file(pairs, tmp_path):
     write_bin(pairs, tmp_path / "mine.bin")
     code = "import pickle, sys; print([len(part) for part in pickle.load(open(sys.argv[1], 'rb'), encoding='bytes')])"
     done = subprocess.run(
-        [sys.executable, "-I", "-c", code, tmp_path / "mine.bin"], capture_output=True, text=True, timeout=60
+        [sys.executable, "-I", "-c", code, tmp_path / "mine.bin"], capture_output=True, text=True, timeout=900
     )
     assert done.stdout == "[6, 3]\n", done.stderr

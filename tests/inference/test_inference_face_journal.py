@@ -125,5 +125,5 @@ def test_one_process_at_a_time(tmp_path):
     with FaceJournal(tmp_path / "j", SETTINGS):
         process = context.Process(target=_write_to, args=(tmp_path / "j", queue))
         process.start()
-        assert "another process is writing to it" in queue.get(timeout=60)
+        assert "another process is writing to it" in queue.get(timeout=900)
         process.join(60)

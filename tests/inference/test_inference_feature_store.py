@@ -109,7 +109,7 @@ def test_every_byte_cut_off_behind_the_manifest_is_made_again(model, tmp_path):
 @pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path):
     room = 128 + 4 * 8 * 22  # a header, and features of 22 images: five batches of four
-    out, _ = run(tmp_path, 40, bytes_a_file=room).communicate(timeout=120)
+    out, _ = run(tmp_path, 40, bytes_a_file=room).communicate(timeout=900)
     message = out.splitlines()[-1]
     assert f"features cannot be written to {tmp_path}" in message and "File too large" in message
     assert "the first 20 of 40 are kept: make room and run the same again" in message

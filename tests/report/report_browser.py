@@ -57,7 +57,7 @@ def run_chromium(url: str, folder: Path, *options: str) -> str:
     profile = folder / "profile"
     shutil.rmtree(profile, ignore_errors=True)
     command = [CHROMIUM, *OPTIONS, f"--user-data-dir={profile}", *options, url]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -56,7 +56,7 @@ def start(*arguments, **options) -> subprocess.Popen:
 def run(*arguments, **options) -> tuple[int, str, str]:
     """(exit code, stdout, stderr) of a facemargin process."""
     process = start(*arguments, **options)
-    out, err = process.communicate(timeout=250)
+    out, err = process.communicate(timeout=900)
     return process.returncode, out, err
 
 
@@ -67,7 +67,7 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 def stop_at_step(process: subprocess.Popen, metrics: Path, step: int, number: int = signal.SIGKILL) -> None:
     """Send `number` once metrics.csv shows `step`; fails if the process ends before."""
-    deadline = time.monotonic() + 200
+    deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         if metrics.exists() and metrics.read_text().count("\n") > step:

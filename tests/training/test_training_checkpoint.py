@@ -184,7 +184,7 @@ def test_a_full_disk_names_the_file_and_leaves_the_earlier_checkpoint(tmp_path):
     # A limit on the size of files fails a write as a full disk does, in the kernel.
     limits = ["100000", "300000", "400500"]  # in the middle of the tensor, near its end, in the archive's directory
     command = [sys.executable, "-c", SAVE, str(tmp_path), *limits]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=900)
     assert done.returncode == 0, done.stderr
     lines = [line for line in done.stdout.splitlines() if line.split()[0] in limits]
     for limit, line in zip(limits, lines, strict=True):

@@ -70,7 +70,7 @@ def test_interrupting_checkpoints_and_leaves(tmp_path):
     folder = tmp_path / "run"
     process = start("train", recipe, "--output", folder)
     stop_at_step(process, folder / "metrics.csv", 9, signal.SIGINT)
-    out, err = process.communicate(timeout=60)
+    out, err = process.communicate(timeout=900)
     assert process.returncode == 130, err
     assert "Traceback" not in err
     assert "--resume continues" in out

@@ -24,7 +24,7 @@ def launch(processes: int, *arguments: object, script: tuple[str, ...] = ("-m", 
 def run_many(processes: int, *arguments: object, **options) -> tuple[int, str]:
     """(exit code, output) of such a run."""
     process = launch(processes, *arguments, **options)
-    output, _ = process.communicate(timeout=280)
+    output, _ = process.communicate(timeout=900)
     return process.returncode, output
 
 
