@@ -8,8 +8,10 @@ from run_process import rows, write_faces
 from training_objects import tiny_recipe
 
 from facemargin.errors import ConfigError, NonFiniteLossError
+from facemargin.training import trainer
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.config import Recipe
+from facemargin.training.step import training_step
 from facemargin.training.trainer import train
 
 DATA = {"train": "orl:1-4", "workers": 0, "cache_decoded": True}
@@ -148,6 +150,19 @@ def test_a_loss_that_is_not_finite_says_where_to_go_on_from(tmp_path):
     recipe = tiny_recipe(data=DATA, epochs=3, optimizer={"learning_rate": 1e38})
     with pytest.raises(NonFiniteLossError, match=r"^step \d: .*\. There is no checkpoint yet$"):
         run(recipe, tmp_path / "run")
+
+
+def test_a_run_that_stops_logs_the_last_step_it_took(tmp_path, monkeypatch):
+    def step_until_the_eighth(state, batch, learning_rate):
+        if state.step == 7:
+            raise NonFiniteLossError("step 8: the loss is inf")
+        return training_step(state, batch, learning_rate)
+
+    monkeypatch.setattr(trainer, "training_step", step_until_the_eighth)
+    recipe = tiny_recipe(data=DATA, epochs=3, logging={"every_steps": 5})
+    with pytest.raises(NonFiniteLossError, match="step 8"):
+        run(recipe, tmp_path / "run")
+    assert [row["step"] for row in rows(tmp_path / "run" / "metrics.csv")] == ["5", "7"]
 
 
 def test_names_that_look_like_markup_are_printed_as_they_are(tmp_path):

@@ -148,7 +148,7 @@ def _pairs(one: VerificationSet) -> dict[str, int]:
 
 
 def _steps(metrics: Path) -> int:
-    """How many steps a run has taken; a run that fails has written none of its last ones."""
+    """How many steps a run has taken, a failed one too; one whose process was killed, how many it had logged."""
     step_R = read_columns(metrics)[0]["step"] if metrics.exists() else np.empty(0)
     return int(step_R.max(initial=0))
 

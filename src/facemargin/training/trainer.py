@@ -127,6 +127,7 @@ class _Run:
         self.validation = MetricsLog(folder.validation, state.step) if main else None
         self.tensorboard = TensorBoardLog(folder.path, state.step) if main and recipe.logging.tensorboard else None
         self.corrupt = CorruptImageLog()
+        self.not_logged: tuple[StepResult, float] | None = None
 
     def run(self) -> bool:
         """The steps that are left; see `train`."""
@@ -171,10 +172,14 @@ class _Run:
         try:
             result = training_step(state, batch, learning_rate)
         except NonFiniteLossError as error:
+            if self.not_logged is not None:  # the last step that was taken, which the log ends with
+                self._log(*self.not_logged, progress)
             raise NonFiniteLossError(f"{error}. {self._last_checkpoint()}") from error
         progress.advance(state.step, images, result.loss)
+        self.not_logged = (result, learning_rate)
         if state.step % self.recipe.logging.every_steps == 0 or state.step == self.last_step:
             self._log(result, learning_rate, progress)
+            self.not_logged = None
 
     def _log(self, result: StepResult, learning_rate: float, progress: TrainingProgress) -> None:
         state = self.state
