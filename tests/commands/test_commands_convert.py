@@ -31,6 +31,21 @@ def test_a_list_with_its_root(command, tmp_path):
     assert code == 0 and out.startswith("3 images written as recordio")
 
 
+@pytest.mark.parametrize("to", ["recordio", "folder", "list", "webdataset", "parquet"])
+def test_images_without_a_label_are_counted(command, tmp_path, to):
+    paths = write_faces(tmp_path / "faces", range(1, 3))
+    lines = [
+        f"faces/{path.parent.name}/{path.name},{-1 if n < 2 else path.parent.name}\n" for n, path in enumerate(paths)
+    ]
+    (tmp_path / "faces.csv").write_text("path,label\n" + "".join(lines))
+    code, out, err = command("convert", tmp_path / "faces.csv", tmp_path / "out", "--to", to)
+    assert code == 0 and out.startswith(f"{len(paths) - 2} images written") and "were left out: 2" in err
+    assert len(open_images(tmp_path / "out")) == len(paths) - 2
+    out = command("data", "inspect", tmp_path / "faces.csv")[1]
+    assert f"{len(paths) - 2}, and 2 without a label" in out
+    assert '"unlabelled": 2' in command("data", "inspect", tmp_path / "faces.csv", "--json")[1]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

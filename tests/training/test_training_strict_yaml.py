@@ -171,3 +171,27 @@ def test_every_packaged_recipe_reads_back_equal(name):
     again = recipe_from_mapping(yaml.safe_load(to_yaml(recipe)), "again")
     assert again == recipe
     assert to_yaml(again) == to_yaml(recipe)
+
+
+@pytest.mark.parametrize("number", ["1_12", "010", "0x10", "0b11", "1:30", "+0o7", "1_0.5", "1:30.5", "1__0"])
+@pytest.mark.parametrize("field", ["count", "rate"])
+def test_numbers_that_yaml_reads_otherwise_than_people_are_refused(tmp_path, field, number):
+    with pytest.raises(
+        ConfigError, match=r"some\.yaml: .*(may be read in several ways; write a number|expected (int|a number))"
+    ):
+        read(tmp_path, f"count: 1\n{field}: {number}\n" if field != "count" else f"count: {number}\n")
+
+
+def test_plain_numbers_are_read(tmp_path):
+    found = read(tmp_path, "count: 1_000_000\nrate: -1.5e+3\nbound: .5\nmany: [0, -7, +3]\ntext: '1_12'\n")
+    assert (found.count, found.rate, found.bound, found.many, found.text) == (10**6, -1500, 0.5, (0, -7, 3), "1_12")
+
+
+@dataclass(frozen=True)
+class Numbered:
+    version: Literal[1, 2] = 1
+
+
+def test_true_is_no_number(tmp_path):
+    with pytest.raises(ConfigError, match="version is True, expected one of 1, 2"):
+        from_mapping(Numbered, read_yaml(write(tmp_path, "version: yes")), "it")

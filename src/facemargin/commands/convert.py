@@ -45,6 +45,13 @@ def main(arguments: Sequence[str]) -> int:
             highlight=False,
             soft_wrap=True,
         )
+    if source.num_unlabelled:
+        errors.print(
+            f"warning: images whose label is -1 or below, which say nothing of who they are, were left out: "
+            f"{source.num_unlabelled:,}",
+            highlight=False,
+            soft_wrap=True,
+        )
     before = f", {result.num_before:,} of them before" if result.num_before else ""
     Console().print(
         f"{result.num_images:,} images written as {own.to}{before}, read back and the same; {own.destination}",

@@ -68,6 +68,7 @@ def summary(source: LabelledImages, found: Inspection) -> dict[str, Any]:
     return {
         "name": source.name,
         "images": len(source),
+        "unlabelled": source.num_unlabelled,
         "identities": source.num_identities,
         "images_per_identity": {
             "min": int(counts_C.min()),
@@ -105,7 +106,8 @@ def print_tables(console: Console, source: LabelledImages, found: Inspection) ->
     sizes = [f"{height} × {width}: {number:,}" for (height, width), number in found.sizes.most_common(_SHOWN)]
     more = len(found.sizes) - len(sizes)
     rows = {
-        "images": f"{len(source):,}",
+        "images": f"{len(source):,}"
+        + (f", and {source.num_unlabelled:,} without a label" if source.num_unlabelled else ""),
         "identities": f"{source.num_identities:,}" + ("" if source.has_names else ", without names"),
         "images per identity": f"{counts_C.min():,} to {counts_C.max():,}, median {np.median(counts_C):g}",
         "sizes (height × width)": "\n".join(sizes + ([f"and {more:,} others"] if more else [])),

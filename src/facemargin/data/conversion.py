@@ -55,12 +55,12 @@ def convert(source: LabelledImages, destination: Path, to: str, progress: Progre
     DataError, and leaves what is there, where the destination exists, cannot be written, or belongs to another
     conversion, and where reading it back gives anything else than was written.
     """
-    partial = destination.with_name(destination.name + ".partial")
     try:
         if (destination / _JOURNAL).is_dir() and (finished := _tidied(destination, _task(source, to))):
             return finished
         if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
             raise DataError(f"{destination} exists already; name another destination, or move it away")
+        partial = destination.with_name(destination.name + ".partial")
         if partial.exists() and not (partial / _JOURNAL).is_dir() and any(partial.iterdir()):
             raise DataError(f"{partial} is in the way and not of a conversion; move it away")
         (partial / _JOURNAL).mkdir(parents=True, exist_ok=True)
@@ -76,8 +76,8 @@ def convert(source: LabelledImages, destination: Path, to: str, progress: Progre
             _remove_journal(destination)
     except (OSError, CheckpointError) as error:
         raise DataError(
-            f"cannot write {destination}: {error}. What is good is kept in {partial}: mend that (if the disk is "
-            "full, free some space) and run the same command again to go on"
+            f"cannot write {destination}: {error}. What is good is kept in {destination}.partial: mend that (if the "
+            "disk is full, free some space) and run the same command again to go on"
         ) from error
     return Conversion(len(run.entries_N), run.num_before, list(run.corrupt.values()))
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from facemargin.data.folder import ImageFiles
 from facemargin.data.listing import entries, is_image_name
+from facemargin.data.plain_numbers import is_digits
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 
@@ -66,7 +67,7 @@ def is_lfw_pairs(path: Path | str) -> bool:
             numbers = file.readline(_LONGEST_HEADER).decode("utf-8-sig", errors="replace").split()
     except OSError:
         return False
-    return 1 <= len(numbers) <= 2 and all(number.isdecimal() for number in numbers)
+    return 1 <= len(numbers) <= 2 and all(map(is_digits, numbers))
 
 
 def images_folder(pairs_path: Path) -> Path:
@@ -94,7 +95,7 @@ def _parse_pair(line: str, where: str) -> _Pair:
 
 
 def _are_numbers(*texts: str) -> bool:
-    return all(text.isdecimal() and len(text) < _LONGEST_NUMBER for text in texts)
+    return all(is_digits(text) and len(text) < _LONGEST_NUMBER for text in texts)
 
 
 def _stem(person: str, number: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 
 from facemargin.data.folder import ImageFiles
 from facemargin.data.lfw_pairs import require_images
+from facemargin.data.plain_numbers import is_digits
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 
@@ -126,7 +127,7 @@ def _label(text: str, where: str) -> bool:
 
 
 def _fold(text: str, where: str) -> int:
-    if not text.isdecimal() or len(text) > len(str(_LARGEST_FOLD)) or int(text) > _LARGEST_FOLD:
+    if not is_digits(text) or len(text) > len(str(_LARGEST_FOLD)) or int(text) > _LARGEST_FOLD:
         raise DataError(f"{where}: fold {text[:50]!r}, expected a number from 0 to {_LARGEST_FOLD}")
     return int(text)
 

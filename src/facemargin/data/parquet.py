@@ -6,6 +6,7 @@ ClassLabel does) or a text. Shapes: N images, R rows.
 
 import json
 import logging
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,12 +17,14 @@ from numpy.typing import NDArray
 from facemargin.data.block_images import BLOCK_BYTES, BLOCK_IMAGES, BlockImages, Encoded
 from facemargin.data.blocks import Blocks
 from facemargin.data.listing import is_system_name
+from facemargin.data.plain_numbers import is_digits, is_negative
 from facemargin.errors import ConfigError, CorruptImageError, DataError
 
 _LABEL_COLUMNS = ("label", "labels", "cls", "identity", "identity_id", "person", "id", "target")
 _IMAGE_COLUMNS = ("image", "img", "jpg", "png", "bytes")
 _READ_AHEAD = 1 << 20
 _NO_LABEL = -1
+_SPLITS = frozenset({"train", "test", "validation", "val", "valid", "dev"})
 
 logger = logging.getLogger(__name__)
 
@@ -69,14 +72,26 @@ class ParquetImages(BlockImages):
                 streams += [len(self._groups)] * len(blocks)
                 self._groups.append((number, group, rows))
         names = _class_names(files[0].schema_arrow, label_column)
+        self._require_the_same_names(files, label_column)
         label_R, self.identity_names, self.has_names = _identities(name, np.concatenate(stored), names)
         self._row_N = np.flatnonzero(label_R != _NO_LABEL)
+        self.num_unlabelled = len(label_R) - len(self._row_N)
         self.labels = label_R[self._row_N]
         self._first_rows = np.concatenate([[0], np.cumsum(rows_of_blocks)]).astype(np.int64)
         if self._first_rows[-1] != len(label_R):
             raise DataError(f"{name}: {len(label_R)} labels for {self._first_rows[-1]} rows")
         starts = np.searchsorted(self._row_N, self._first_rows[:-1])
         self.blocks = Blocks(starts.astype(np.int64), np.array(streams, dtype=np.int64), len(self.labels))
+
+    def _require_the_same_names(self, files: Sequence[Any], label_column: str) -> None:
+        """DataError where a number is one person in a file and another in the next."""
+        first = _class_names(files[0].schema_arrow, label_column)
+        for path, file in zip(self._paths, files, strict=True):
+            if _class_names(file.schema_arrow, label_column) != first:
+                raise DataError(
+                    f"{path}: the names of its labels are not those of {self._paths[0]}: the same number would be two "
+                    "people; read one of them alone"
+                )
 
     def describe(self, index: int) -> str:
         row = int(self._row_N[index])
@@ -123,7 +138,14 @@ def parquet_paths(location: str | Path) -> list[Path]:
         return [path]
     if path.is_dir():
         found = [file for pattern in ("*.parquet", "data/*.parquet") for file in path.glob(pattern)]
-        return sorted(file for file in found if file.is_file() and not is_system_name(file.name))
+        found = sorted(file for file in found if file.is_file() and not is_system_name(file.name))
+        splits = sorted(_SPLITS & {re.split("[-._]", file.name)[0] for file in found})
+        if len(splits) > 1:
+            logger.warning(
+                "%s holds several splits, all of which are read: %s; a pattern names one: %s/%s-*.parquet",
+                path, ", ".join(splits), found[0].parent, splits[-1],
+            )  # fmt: skip
+        return found
     anchor = Path(path.anchor)
     named = anchor.glob(str(path.relative_to(anchor))) if "*" in str(location) else []
     return sorted(file for file in named if not is_system_name(file.name))
@@ -208,7 +230,12 @@ def _identities(
 ) -> tuple[NDArray[np.int64], list[str], bool]:
     """Labels (R,) without gaps, −1 where a row has none; their names; and whether these are names."""
     is_text = stored_R.dtype == object
-    has_label_R = np.array([label is not None for label in stored_R], dtype=bool) if is_text else stored_R >= 0
+    if is_text:
+        has_label_R = np.array(
+            [bool(label and label.strip()) and not is_negative(label) for label in stored_R], dtype=bool
+        )
+    else:
+        has_label_R = stored_R >= 0
     if not has_label_R.any():
         raise DataError(f"{name}: no row has a label")
     known, labels = np.unique(stored_R[has_label_R], return_inverse=True)
@@ -216,9 +243,11 @@ def _identities(
     label_R[has_label_R] = labels
     missing = int((~has_label_R).sum())
     if missing:
-        logger.warning("%s: %d rows left out, they have no label", name, missing)
+        logger.warning(
+            "%s: rows left out because they have no label (none, -1, or below): %d of %d", name, missing, len(stored_R)
+        )
     if class_names is not None and not is_text and known[-1] < len(class_names):
         names = [class_names[label] for label in known]
     else:
         names = [str(label) for label in known]
-    return label_R, names, not all(label.isdecimal() for label in names)
+    return label_R, names, not all(map(is_digits, names))

@@ -1,5 +1,6 @@
 """Typed dataclasses from YAML: an unknown or ill-typed field is an error that names it, never a silent default."""
 
+import re
 import types
 from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
@@ -9,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from facemargin.data.plain_numbers import decimal_number
 from facemargin.errors import ConfigError
 from facemargin.registry import unknown_name
 
@@ -16,6 +18,13 @@ T = TypeVar("T")
 
 
 _LARGEST_FILE = 1 << 18
+_INTEGER, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_NOT_FINITE = ("nan", "inf", "-inf")
+# Digits, perhaps in groups of three as 1_000_000.
+_NUMBER = re.compile(
+    r"[-+]?(?:0|[1-9][0-9]*|[1-9][0-9]{0,2}(?:_[0-9]{3})+)|[-+]?(?:[0-9]+\.[0-9]*|\.[0-9]+)(?:[eE][-+]?[0-9]+)?",
+    re.ASCII,
+)
 
 
 class _Loader(yaml.SafeLoader):
@@ -37,6 +46,22 @@ class _Loader(yaml.SafeLoader):
                 raise yaml.constructor.ConstructorError(None, None, f"{key!r} is given twice", node.start_mark)
             keys.add(key)
         return super().construct_mapping(node, deep)
+
+
+def _plain_number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
+    """A number as everybody reads it. YAML 1.1 also takes 1_12 for 112, 010 for 8, 1:30 for 90 and 0x10 for 16."""
+    text = str(loader.construct_scalar(node))
+    number = _NUMBER.fullmatch(text)
+    if number is None and text.lstrip("+-").lower() not in (".inf", ".nan"):
+        raise yaml.constructor.ConstructorError(
+            None, None, f"{text} may be read in several ways; write a number with plain digits, a text in quotes",
+            node.start_mark,
+        )  # fmt: skip
+    return loader.construct_yaml_int(node) if node.tag == _INTEGER else loader.construct_yaml_float(node)
+
+
+for _tag in (_INTEGER, _FLOAT):
+    _Loader.add_constructor(_tag, _plain_number)
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -79,7 +104,7 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
-        if value not in arguments:
+        if not any(type(value) is type(one) and value == one for one in arguments):  # True is 1 to Python
             nearest = get_close_matches(str(value), [one for one in arguments if isinstance(one, str)], n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
             raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}{hint}")
@@ -96,11 +121,14 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} is {value!r}, expected a mapping of fields")
         return from_mapping(hint, value, where)  # type: ignore[arg-type]
     if hint is float and isinstance(value, int | float | str) and not isinstance(value, bool):
-        # Text too: YAML 1.1 reads 5e-4 (no point) as such.
+        # Text too: YAML 1.1 reads 5e-4 (no point) as such. What nan and inf are good for, the field says.
         try:
-            return float(value)
-        except (ValueError, OverflowError):
-            raise ConfigError(f"{where} is {value!r}, expected a number") from None
+            number = decimal_number(value) if isinstance(value, str) and value not in _NOT_FINITE else float(value)
+        except OverflowError:
+            number = None
+        if number is None:
+            raise ConfigError(f"{where} is {value!r}, expected a number")
+        return number
     if type(value) is not hint:
         raise ConfigError(f"{where} is {value!r}, expected {hint.__name__}")
     return value

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.listing import is_system_name
+from facemargin.data.plain_numbers import is_digits
 from facemargin.data.writers.base import ImageWriter, remove_from
 
 _UNSAFE = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
@@ -54,7 +55,7 @@ def write_image(path: Path, encoded: bytes) -> None:
 
 def folder_names(names: Sequence[str]) -> list[str]:
     """A different folder name for each person, on any file system, never leading elsewhere."""
-    width = max(map(len, names), default=0) if all(name.isdecimal() for name in names) else 0
+    width = max(map(len, names), default=0) if all(map(is_digits, names)) else 0
     found: list[str] = []
     taken: set[str] = set()
     for number, name in enumerate(names):

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.plain_numbers import decimal_number, is_digits
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
 from facemargin.evaluation.protocols.integer_table import LONGEST_NUMBER, read_integer_table
@@ -50,9 +51,9 @@ def read_landmarks(path: Path, names: list[str]) -> tuple[NDArray[np.float32], N
         try:
             if len(words) != _LANDMARK_FIELDS:
                 raise ValueError(f"{len(words)} fields")
-            numbers = [float(word) for word in words[1:]]
-            if not all(abs(number) < _LARGEST_NUMBER for number in numbers):  # NaN is not either
-                raise ValueError("a number out of range")
+            numbers = [number for word in words[1:] if (number := decimal_number(word)) is not None]
+            if len(numbers) != len(words) - 1 or not all(abs(number) < _LARGEST_NUMBER for number in numbers):
+                raise ValueError("no number, or one out of range")
             values_NF[index] = numbers
         except ValueError as error:
             what = f"{' '.join(words)[:80]!r}, expected `image x1 y1 … x5 y5 score`"
@@ -72,12 +73,14 @@ def read_template_pairs(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int32
 
 
 def read_subjects(path: Path) -> dict[int, int]:
-    """{template: subject} of a gallery or probe list: a header, then lines `template,subject,…`, one per image.
+    """{template: subject} of a gallery or probe list: perhaps a header, then lines `template,subject,…`, one per image.
 
     DataError names a line that is otherwise, or that gives a template another subject than a line before.
     """
     subjects: dict[int, int] = {}
-    for line, words in numbered_lines(path, separator=",", skip=1):
+    for line, words in numbered_lines(path, separator=","):
+        if line == 1 and not _are_numbers([word.strip() for word in words[:2]]):
+            continue
         if len(words) < 2 or not _are_numbers([word.strip() for word in words[:2]]):
             raise DataError(f"{path} line {line}: {','.join(words)[:80]!r}, expected numbers `template,subject,…`")
         template, subject = int(words[0]), int(words[1])
@@ -85,11 +88,13 @@ def read_subjects(path: Path) -> dict[int, int]:
             raise DataError(
                 f"{path} line {line}: template {template} is of subject {subject}, and of {subjects[template]} before"
             )
+    if not subjects:
+        raise DataError(f"{path} is empty; expected lines `template,subject,…`")
     return subjects
 
 
 def _are_numbers(words: list[str]) -> bool:
-    return all(word.isdecimal() and len(word) <= LONGEST_NUMBER for word in words)
+    return all(is_digits(word) and len(word) <= LONGEST_NUMBER for word in words)
 
 
 def template_rows(ids_S: IntArray, wanted: NDArray, path: Path) -> NDArray[np.int32]:
