@@ -16,7 +16,7 @@ PACKAGE = Path(facemargin.__file__).parent
 ROOMS = [
     "cli", "commands", "recipes", "report", "training", "planning", "inference", "reconstruction", "interop",
     "evaluation", "heads", "margins", "quality", "backbones", "data", "atomic", "full_precision", "registry", "timing",
-    "errors", "version",
+    "errors", "counting", "tables", "version",
 ]  # fmt: skip
 # The two faces of the package, which bring the rooms together; no room may import them.
 ENTRANCES = {"", "__main__"}

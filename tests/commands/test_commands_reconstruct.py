@@ -120,7 +120,7 @@ def test_corrupt_images_are_named_and_left_out_and_equal_stems_kept_apart(comman
     assert code == 0
     lines = err.splitlines()
     assert lines[0].startswith(f"{second}: the image is truncated")
-    assert lines[1:] == ["warning: 1 of 4 images cannot be read and were left out; they are named above"]
+    assert lines[1:] == ["warning: 1 of 4 images cannot be read and was left out; it is named above"]
     names = ["s1/na\udcffme [red].jpg", "s1/s1_0001.jpg", "s1/s1_0001.png"]
     assert stored(tmp_path / "out" / "reconstructions.npz")["paths"].tolist() == names
     assert all((tmp_path / "out" / f"{name}.png").is_file() for name in names)
@@ -132,7 +132,7 @@ def test_corrupt_images_are_named_and_left_out_and_equal_stems_kept_apart(comman
     [
         (["{model}", "--output", "{tmp}/out"], "no images are named"),
         (["{model}", "{tmp}/none", "--output", "{tmp}/out"], "none does not exist"),
-        (["{model}", "{tmp}/bad.png", "--output", "{tmp}/out"], "none of the 1 images"),
+        (["{model}", "{tmp}/bad.png", "--output", "{tmp}/out"], "the only image of"),
         (["{model}", "{tmp}/faces"], "--output"),
         (["{model}", "{tmp}/faces", "--output", "{tmp}/bad.png"], "cannot write"),
         (["{tmp}/faces", "{tmp}/faces", "--output", "{tmp}/out"], "there is no model file"),

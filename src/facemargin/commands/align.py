@@ -16,6 +16,7 @@ from facemargin.commands.finding_faces import (
     refuse_inside,
     require_readable,
 )
+from facemargin.counting import counted
 from facemargin.data.image_files import NamedImages
 from facemargin.data.source import RGBImage
 from facemargin.errors import ConfigError, DataError
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     require_readable(readable, images, list(problems.values()))
     name_problems(list(problems.values()), len(images))
     Console().print(
-        f"{aligned:,} faces aligned, of {len(images) - len(problems):,} images; {own.output}",
+        f"{counted(aligned, 'face')} aligned, of {counted(len(images) - len(problems), 'image')}; {own.output}",
         highlight=False,
         markup=False,
         soft_wrap=True,

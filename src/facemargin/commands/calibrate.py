@@ -7,7 +7,6 @@ from typing import Annotated
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from facemargin.commands.arguments import parse
 from facemargin.commands.progress import embedding_progress
@@ -17,6 +16,7 @@ from facemargin.inference import load
 from facemargin.inference.calibrate import calibrate
 from facemargin.inference.calibration import ENOUGH, Calibration
 from facemargin.inference.views import Views
+from facemargin.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,11 +10,11 @@ from typing import Annotated, Literal
 import numpy as np
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from facemargin.commands.arguments import parse
 from facemargin.commands.convert_weights import FamilyName
 from facemargin.commands.progress import embedding_progress
+from facemargin.counting import counted
 from facemargin.data.open import open_verification
 from facemargin.data.source import ImageSubset
 from facemargin.data.verification import VerificationSet
@@ -22,6 +22,7 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import evaluate_verification
 from facemargin.inference import Model, ModelInfo, load
 from facemargin.interop.input_check import InputCheck, compare_inputs
+from facemargin.tables import Table
 
 _NORMALISATIONS = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))
 _LEVEL = 0.01
@@ -102,7 +103,9 @@ def _variants(info: ModelInfo) -> dict[str, ModelInfo]:
 
 
 def _table(declared: str, others: Sequence[str], checks: Sequence[InputCheck], count: int) -> Table:
-    table = Table("input", "accuracy", "against the declared", title=f"{count:,} pairs, at each way's best threshold")
+    table = Table(
+        "input", "accuracy", "against the declared", title=f"{counted(count, 'pair')}, at each way's best threshold"
+    )
     table.add_row(f"{declared} (declared)", f"{checks[0].declared:.2%}", "")
     for name, check in zip(others, checks, strict=True):
         verdict = "alike within chance"

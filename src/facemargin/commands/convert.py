@@ -10,6 +10,7 @@ from rich.console import Console
 
 from facemargin.commands.arguments import parse
 from facemargin.commands.progress import embedding_progress
+from facemargin.counting import counted
 from facemargin.data.conversion import convert
 from facemargin.data.open import open_images
 
@@ -40,8 +41,8 @@ def main(arguments: Sequence[str]) -> int:
         errors.print(message, highlight=False, markup=False, soft_wrap=True)
     if result.corrupt:
         errors.print(
-            f"warning: {len(result.corrupt):,} of {len(source):,} images cannot be read and were left out; "
-            f"the first {min(_SHOWN, len(result.corrupt))} are named above",
+            f"warning: {len(result.corrupt):,} of {counted(len(source), 'image')} cannot be read, and left out; "
+            + ("they are named above" if len(result.corrupt) <= _SHOWN else f"the first {_SHOWN} are named above"),
             highlight=False,
             soft_wrap=True,
         )
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     before = f", {result.num_before:,} of them before" if result.num_before else ""
     Console().print(
-        f"{result.num_images:,} images written as {own.to}{before}, read back and the same; {own.destination}",
+        f"{counted(result.num_images, 'image')} written as {own.to}{before}, read back and the same; {own.destination}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -7,7 +7,6 @@ from typing import Annotated, Literal
 
 import tyro
 from rich.console import Console
-from rich.table import Table
 
 from facemargin.atomic import write_atomically
 from facemargin.commands.arguments import parse
@@ -15,6 +14,7 @@ from facemargin.errors import ConfigError
 from facemargin.inference.load import checkpoint_recogniser, is_own_file, locate
 from facemargin.inference.model_file import ModelInfo, save_model
 from facemargin.interop import FAMILIES, read_checkpoint
+from facemargin.tables import Table
 
 FamilyName = Literal["adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"]
 

@@ -11,7 +11,6 @@ import tyro
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 
 from facemargin.atomic import write_atomically
 from facemargin.commands.arguments import parse
@@ -21,6 +20,7 @@ from facemargin.data.inspection import Duplicates, Inspection, inspect_images
 from facemargin.data.open import open_images
 from facemargin.data.source import LabelledImages
 from facemargin.errors import ConfigError
+from facemargin.tables import Table
 
 _SHOWN = 5
 _BINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)

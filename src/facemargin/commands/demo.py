@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 from rich.console import Console
-from rich.table import Table
 
 from facemargin.commands.arguments import parse_known
 from facemargin.commands.evaluate import PCA_COMPONENTS
@@ -21,6 +20,7 @@ from facemargin.evaluation import Embed, VerificationSummary, fit_pca_embed, fit
 from facemargin.inference import load
 from facemargin.quality.twin import degraded_twin
 from facemargin.report import write_run_report
+from facemargin.tables import Table
 from facemargin.training.config import Recipe
 from facemargin.training.recipe import load_recipe
 from facemargin.training.run_folder import RunFolder

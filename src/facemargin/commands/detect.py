@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from facemargin.atomic import write_text_atomically
@@ -21,11 +20,13 @@ from facemargin.commands.finding_faces import (
     refuse_inside,
     require_readable,
 )
+from facemargin.counting import counted
 from facemargin.data.image_files import NamedImages
 from facemargin.data.source import RGBImage
 from facemargin.errors import ConfigError
 from facemargin.inference.face_journal import FaceJournal, ImageFaces
 from facemargin.inference.faces import Face
+from facemargin.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,7 +85,8 @@ def main(arguments: Sequence[str]) -> int:
     console.print(table)
     name_problems(problems, len(images))
     where = "" if own.output is None else f"; {own.output}"
-    console.print(f"{found:,} faces in {len(images):,} images{where}", highlight=False, markup=False, soft_wrap=True)
+    said = f"{counted(found, 'face')} in {counted(len(images), 'image')}{where}"
+    console.print(said, highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

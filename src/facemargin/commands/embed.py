@@ -21,6 +21,7 @@ from facemargin.commands.embedding import (
 )
 from facemargin.commands.face_files import write_csv
 from facemargin.commands.progress import embedding_progress
+from facemargin.counting import counted
 from facemargin.data.image_files import NamedImages
 from facemargin.errors import ConfigError
 from facemargin.inference import load
@@ -53,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     images, count = len(found.names), ""
     if own.by_folder:
         found = _pooled(found)
-        count = f" of the folders of {images:,} images"
+        count = f" of the folders of {counted(images, 'image')}"
     write_atomically(own.output, lambda path: _save(found, path))
     warn_of_unreadable(found.unreadable, images, own.detect)
     _say(len(found.names), found.embeddings.vectors.shape[1], count, found.measure, own.output)
@@ -84,7 +85,7 @@ def _embed_to_folder(own: Arguments) -> int:
 
 def _say(count: int, size: int, of_what: str, measure: str, output: Path) -> None:
     Console().print(
-        f"{count:,} embeddings{of_what} of {size} values, quality: {measure}; {output}",
+        f"{counted(count, 'embedding')}{of_what} of {size} values, quality: {measure}; {output}",
         highlight=False,
         markup=False,
         soft_wrap=True,

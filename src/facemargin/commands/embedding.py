@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands.progress import embedding_progress
+from facemargin.counting import counted
 from facemargin.data.image_files import NamedImages
 from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError
@@ -83,8 +84,8 @@ def warn_of_unreadable(unreadable: Sequence[str], readable: int, detect: bool = 
     if unreadable:
         count, shown = len(unreadable), " or show no face" if detect else ""
         console.print(
-            f"warning: {count:,} of {count + readable:,} images cannot be read{shown} and "
-            "were left out; they are named above",
+            f"warning: {count:,} of {counted(count + readable, 'image')} cannot be read{shown} and "
+            f"{'was' if count == 1 else 'were'} left out; {'it is' if count == 1 else 'they are'} named above",
             highlight=False,
             soft_wrap=True,
         )

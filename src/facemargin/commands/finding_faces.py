@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands.progress import embedding_progress
+from facemargin.counting import counted, none_readable
 from facemargin.data.image_files import NamedImages
 from facemargin.data.source import RGBImage
 from facemargin.errors import ConfigError, CorruptImageError, DataError
@@ -85,7 +86,7 @@ def refuse_inside(folder: Path, locations: tuple[Path, ...], option: str) -> Non
 def require_readable(readable: int, images: NamedImages, problems: list[str]) -> None:
     """DataError where not one image could be read: a wrong folder, not damage."""
     if not readable:
-        raise DataError(f"none of the {len(images)} images of {images.name} can be read; {problems[0]}")
+        raise DataError(f"{none_readable(len(images), images.name)}; {problems[0]}")
 
 
 def printable(name: str) -> str:
@@ -99,9 +100,10 @@ def name_problems(problems: list[str], count: int) -> None:
     for message in problems[:_NAMED]:
         console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
     if problems:
-        shown = "they are named above" if len(problems) <= _NAMED else f"the first {_NAMED} are named above"
+        all_shown = "it is named above" if len(problems) == 1 else "they are named above"
+        shown = all_shown if len(problems) <= _NAMED else f"the first {_NAMED} are named above"
         console.print(
-            f"warning: {len(problems):,} of {count:,} images cannot be read or show no face; {shown}",
+            f"warning: {len(problems):,} of {counted(count, 'image')} cannot be read or show no face; {shown}",
             highlight=False,
             soft_wrap=True,
         )

@@ -5,11 +5,11 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 
 from facemargin.planning.plan import HeadPlan, Plan
 from facemargin.planning.step_memory import Memory
 from facemargin.planning.step_time import StepTime
+from facemargin.tables import Table
 
 
 def print_plan(plan: Plan, console: Console) -> None:

@@ -1,8 +1,8 @@
 """What `facemargin train --profile` prints."""
 
 from rich.console import Console
-from rich.table import Table
 
+from facemargin.tables import Table
 from facemargin.training.profile import PARTS, TrainingProfile
 
 

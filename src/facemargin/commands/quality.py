@@ -8,13 +8,13 @@ from pathlib import Path
 
 import numpy as np
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from facemargin.atomic import write_atomically
 from facemargin.commands.arguments import parse
 from facemargin.commands.embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
 from facemargin.errors import ConfigError
+from facemargin.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 import tyro
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from facemargin.atomic import write_atomically
 from facemargin.commands.arguments import parse
 from facemargin.commands.embedding import warn_of_unreadable
 from facemargin.commands.progress import embedding_progress
+from facemargin.counting import none_readable
 from facemargin.data.image_files import NamedImages
 from facemargin.data.pixels import normalise, resize_square, to_tensor
 from facemargin.data.source import RGBImage
@@ -27,6 +27,7 @@ from facemargin.reconstruction import Reconstruction
 from facemargin.report import ReconstructionPictures, reconstruction_pictures
 from facemargin.report.png import png_bytes
 from facemargin.report.wording import angle_text, psnr_text
+from facemargin.tables import Table
 
 ARRAYS_FILE = "reconstructions.npz"
 
@@ -98,7 +99,7 @@ def _reconstruct(model: Model, images: NamedImages, progress: Progress) -> _Reco
         found.reconstructions.append(reconstruction)
         found.pictures.append(pictures)
     if not found.names:
-        raise DataError(f"none of the {len(images)} images of {images.name} can be read; {found.unreadable[0]}")
+        raise DataError(f"{none_readable(len(images), images.name)}; {found.unreadable[0]}")
     return found
 
 

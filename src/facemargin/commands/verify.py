@@ -16,6 +16,7 @@ from facemargin.commands.arguments import parse
 from facemargin.commands.embedding import warn_of_unreadable
 from facemargin.commands.face_files import write_csv
 from facemargin.commands.progress import embedding_progress
+from facemargin.counting import counted
 from facemargin.data.image_files import FileImages
 from facemargin.data.path_pairs import read_path_pairs
 from facemargin.data.source import ImageSource
@@ -123,7 +124,7 @@ def _verify_pairs(own: Arguments, model: Model, calibration: Calibration | None,
     said = ", ".join(counts) if threshold is not None else f"{int(usable_K.sum()):,} scored"
     left = int((~usable_K).sum())
     Console().print(
-        f"{len(decisions):,} pairs: {said}, {left:,} with an image of no use; {own.output}",
+        f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image of no use; {own.output}",
         highlight=False,
         markup=False,
         soft_wrap=True,

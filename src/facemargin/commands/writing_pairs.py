@@ -6,6 +6,7 @@ import numpy as np
 from rich.console import Console
 
 from facemargin.commands.progress import embedding_progress
+from facemargin.counting import counted
 from facemargin.data.bin_writer import write_bin
 from facemargin.data.pairs_folder import write_pairs_folder
 from facemargin.data.verification import VerificationSet, contiguous_folds
@@ -33,9 +34,9 @@ def write_pairs(pairs: VerificationSet, output: Path, doing: str) -> None:
     """Write the pairs as a .bin file or a folder, with a progress bar, and say so."""
     with embedding_progress(Console(stderr=True), pairs.name, doing) as progress:
         (write_bin if output.suffix == ".bin" else write_pairs_folder)(pairs, output, progress)
-    people = "" if pairs.identities_N is None else f" of {_num_people(pairs):,} people"
+    people = "" if pairs.identities_N is None else f" of {counted(_num_people(pairs), 'person', 'people')}"
     Console().print(
-        f"{len(pairs):,} pairs, {int(pairs.same_K.sum()):,} of them genuine{people}; {output}",
+        f"{counted(len(pairs), 'pair')}, {int(pairs.same_K.sum()):,} of them genuine{people}; {output}",
         highlight=False,
         markup=False,
         soft_wrap=True,

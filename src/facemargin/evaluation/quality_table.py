@@ -1,9 +1,9 @@
 """Measures of quality compared, as tables for the terminal."""
 
 import numpy as np
-from rich.table import Table
 
 from facemargin.evaluation.quality_comparison import QualityComparison
+from facemargin.tables import Table
 
 
 def quality_tables(comparison: QualityComparison) -> list[Table]:

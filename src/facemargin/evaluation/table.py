@@ -3,12 +3,12 @@
 from collections.abc import Sequence
 
 import numpy as np
-from rich.table import Table
 
 from facemargin.evaluation.metrics.bootstrap import Interval
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit
 from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
 from facemargin.evaluation.summary import EXACT_THRESHOLDS, VerificationSummary, without_interval
+from facemargin.tables import Table
 
 NOT_AVAILABLE = "–"
 

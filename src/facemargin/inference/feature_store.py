@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import ConfigError, DataError
 from facemargin.inference.feature_files import FeatureFiles
@@ -135,4 +136,4 @@ def _embed(
 
 def _none_readable(images: ImageSource, files: FeatureFiles) -> None:
     first = next(iter(files.unreadable.values()), "there are none")
-    raise DataError(f"none of the first {files.done} images of {images.name} can be read; {first}")
+    raise DataError(f"none of the first {counted(files.done, 'image')} of {images.name} can be read; {first}")

@@ -9,6 +9,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import none_readable
 from facemargin.data.pixels import resize_square
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import CorruptImageError, DataError
@@ -60,7 +61,7 @@ def embed_readable(
         if progress is not None:
             progress(batch.stop, len(images))
     if not indices:
-        raise DataError(f"none of the {len(images)} images of {images.name} can be read; {'; '.join(unreadable[:1])}")
+        raise DataError(f"{none_readable(len(images), images.name)}; {'; '.join(unreadable[:1])}")
     embeddings = Embeddings(
         vectors=np.concatenate([batch.vectors for batch in batches]),
         norms=np.concatenate([batch.norms for batch in batches]),

@@ -3,13 +3,13 @@
 import math
 from collections.abc import Sequence
 
-import rich.table
 from rich.markup import escape
 
 from facemargin.evaluation.head_comparison import HeadComparison, Metric, best_head, near_best, spread
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.summary import DEFAULT_FARS
 from facemargin.report.comparison import NOT_AVAILABLE, Cell, Table
+from facemargin.tables import Table as TerminalTable
 
 NEAR_BEST = "≈"
 
@@ -95,10 +95,10 @@ def comparison_markdown(comparison: HeadComparison, title: str, command: str) ->
     return "\n\n".join(parts) + "\n"
 
 
-def terminal_table(table: Table, title: str) -> rich.table.Table:
+def terminal_table(table: Table, title: str) -> TerminalTable:
     """`table` for a terminal."""
-    drawn = rich.table.Table(title=escape(title))
-    drawn.add_column("Head", overflow="fold")
+    drawn = TerminalTable(title=escape(title))
+    drawn.add_column("Head")
     for heading in table.headings:
         drawn.add_column(heading, justify="right")
     for head, cells in table.rows:

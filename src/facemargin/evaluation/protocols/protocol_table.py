@@ -2,12 +2,11 @@
 
 import math
 
-from rich.table import Table
-
 from facemargin.evaluation.protocols.figures import protocol_figures
 from facemargin.evaluation.protocols.gallery import GALLERY_WORDS
 from facemargin.evaluation.protocols.protocol_result import ProtocolResult
 from facemargin.evaluation.table import NOT_AVAILABLE
+from facemargin.tables import Table
 
 
 def protocol_table(result: ProtocolResult) -> Table:
