@@ -1,6 +1,7 @@
 """Choosing the reader by what the user names."""
 
 import pickle
+import tarfile
 
 import numpy as np
 import pytest
@@ -93,3 +94,13 @@ def test_what_is_not_understood_lists_what_is(tmp_path, opener):
     (tmp_path / "faces.zip").write_bytes(b"")
     with pytest.raises(DataError, match=r"faces\.zip holds no .* understood are: orl, "):
         opener(tmp_path / "faces.zip")
+
+
+def test_folders_beside_what_is_read_are_said(tmp_path, caplog):
+    write_people(tmp_path / "faces", [2, 1])
+    with tarfile.open(tmp_path / "faces.tar", "w") as archive:
+        archive.add(tmp_path / "faces", "faces")
+    assert len(open_images(tmp_path / "faces")) == 3 and not caplog.text
+    (tmp_path / "faces.tar").rename(tmp_path / "faces" / "faces.tar")
+    assert open_images(tmp_path / "faces").identity_names == ["person_00", "person_01"]
+    assert "folders of images that lie beside it are not: 2 (person_00, person_01)" in caplog.text

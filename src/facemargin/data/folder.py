@@ -8,7 +8,9 @@ import numpy as np
 
 from facemargin.data.decode import LARGEST_ENCODED, decode_image
 from facemargin.data.listing import IMAGE_SUFFIXES, entries, is_image_name
+from facemargin.data.plain_numbers import is_digits, is_negative
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
+from facemargin.data.text_labels import warn_of_unlabelled
 from facemargin.errors import CorruptImageError, DataError
 
 
@@ -53,7 +55,8 @@ class ImageFiles(ImageSource):
 class FolderImages(ImageFiles, LabelledImages):
     """A folder `identity/image.jpg` (or .jpeg, .png, .bmp, .webp, .pgm), people and their images sorted by name.
 
-    Folders without an image in them are not people; folders that are all numbered do not name them (`has_names`).
+    Folders without an image in them are not people; folders that are all numbered do not name them (`has_names`), and a
+    folder "-1" holds images of people unknown, which are left out and counted.
     Raises DataError where there is nothing to read.
     """
 
@@ -70,9 +73,13 @@ class FolderImages(ImageFiles, LabelledImages):
                 f"{root} has no images in folders of their own; expected identity/image.jpg "
                 f"(also {', '.join(sorted(IMAGE_SUFFIXES - {'.jpg'}))}){hint}"
             )
+        unlabelled = [person for person in people if is_negative(person)]
+        self.num_unlabelled = sum(len(people[person]) for person in unlabelled)
+        warn_of_unlabelled(str(root), self.num_unlabelled, sum(map(len, people.values())))
+        people = {person: names for person, names in people.items() if person not in unlabelled}
         super().__init__(root, [f"{person}/{name}" for person, names in people.items() for name in names])
         self.identity_names = list(people)
-        self.has_names = not all(person.isdecimal() for person in people)
+        self.has_names = not all(map(is_digits, people))
         self.labels = np.repeat(
             np.arange(len(people), dtype=np.int64), [len(image_names) for image_names in people.values()]
         )

@@ -1,5 +1,6 @@
 """Finds the reader for what a user names: a path, or a set that comes with a package."""
 
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import replace
@@ -8,7 +9,7 @@ from pathlib import Path
 from facemargin.data.adaface_memmap import DAT_FILE, load_adaface_memmap
 from facemargin.data.bin import load_bin
 from facemargin.data.embedded import ALL_PEOPLE, EmbeddedFaces, embedded_verification_set
-from facemargin.data.folder import FolderImages
+from facemargin.data.folder import FolderImages, folders_of_people
 from facemargin.data.image_list import LIST_NAME, LIST_SUFFIXES, ListedImages
 from facemargin.data.lfw_pairs import images_folder, is_lfw_pairs, load_lfw_pairs
 from facemargin.data.named_sets import find_named_set, set_name, warn_if_incomplete
@@ -23,6 +24,9 @@ from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 
 _ORL = re.compile(r"(?P<set>orl|orl-full)(?::(?P<people>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?")
+
+
+logger = logging.getLogger(__name__)
 
 
 def open_images(location: str | Path, root: str | Path | None = None) -> LabelledImages:
@@ -42,10 +46,23 @@ def open_images(location: str | Path, root: str | Path | None = None) -> Labelle
     if "*" in name and (found := parquet_paths(location)):
         return ParquetImages(found, name)
     path = _existing(location)
+    found_here = _open_here(path, root)
+    if found_here is not None:
+        _warn_of_folders_beside(path, found_here)
+        return found_here
+    raise DataError(
+        f"{path} holds no labelled images that can be read; understood are: orl, orl:1-30, a folder with train.rec, "
+        "a .rec file, .tar or .tar.gz shards (a folder of them, train-{000..012}.tar), .parquet files (a folder of "
+        "them, data/train-*.parquet), an image list (.txt, .lst, .tsv, .csv), a folder of one folder per person"
+    )
+
+
+def _open_here(path: Path, root: str | Path | None) -> LabelledImages | None:
+    """The reader for what is at a path, the first that fits; None where none does."""
     if path.suffix == ".rec" or (path / "train.rec").is_file():
         return RecordIOImages(path)
     if path.suffix == ".parquet":
-        return ParquetImages([path], name)
+        return ParquetImages([path], str(path))
     if path.is_file() and path.suffix.lower() in LIST_SUFFIXES:
         return ListedImages(path, root)
     if (path / LIST_NAME).is_file():
@@ -53,14 +70,17 @@ def open_images(location: str | Path, root: str | Path | None = None) -> Labelle
     if path.is_dir() and shard_paths(path):
         return open_shards(path)
     if path.is_dir() and (found := parquet_paths(path)):
-        return ParquetImages(found, name)
-    if path.is_dir():
-        return FolderImages(path)
-    raise DataError(
-        f"{path} holds no labelled images that can be read; understood are: orl, orl:1-30, a folder with train.rec, "
-        "a .rec file, .tar or .tar.gz shards (a folder of them, train-{000..012}.tar), .parquet files (a folder of "
-        "them, data/train-*.parquet), an image list (.txt, .lst, .tsv, .csv), a folder of one folder per person"
-    )
+        return ParquetImages(found, str(path))
+    return FolderImages(path) if path.is_dir() else None
+
+
+def _warn_of_folders_beside(path: Path, images: LabelledImages) -> None:
+    """A downloaded archive often lies beside what it was unpacked to."""
+    if path.is_dir() and not isinstance(images, ListedImages | FolderImages) and (others := folders_of_people(path)):
+        logger.warning(
+            "%s: read are images such as %s; folders of images that lie beside it are not: %d (%s)",
+            path, images.describe(0), len(others), ", ".join(others[:5]),
+        )  # fmt: skip
 
 
 def open_verification(location: str | Path) -> VerificationSet:
