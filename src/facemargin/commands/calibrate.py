@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands.arguments import parse
+from facemargin.commands.origin import say_replaced
 from facemargin.commands.progress import embedding_progress
 from facemargin.data.open import open_verification
 from facemargin.errors import ConfigError
@@ -46,6 +47,7 @@ def main(arguments: Sequence[str]) -> int:
     model = load(own.model)
     with embedding_progress(Console(stderr=True), pairs.name) as progress:
         found = calibrate(model, pairs, own.floor_percentile, own.max_fnmr, own.views, progress)
+    say_replaced(own.output)
     found.save(own.output)
     console = Console()
     console.print(_table(found))

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from facemargin.atomic import write_atomically
 from facemargin.commands.arguments import parse
+from facemargin.commands.origin import say_replaced
 from facemargin.errors import ConfigError
 from facemargin.inference.load import checkpoint_recogniser, is_own_file, locate
 from facemargin.inference.model_file import ModelInfo, save_model
@@ -51,6 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     recogniser, info = checkpoint_recogniser(checkpoint)
     if own.color_order is not None:
         info = ModelInfo(**{**vars(info), "color_order": own.color_order})
+    say_replaced(own.target)
     write_atomically(own.target, lambda path: save_model(path, recogniser.state_dict(), info))
     console = Console()
     console.print(_table(info, FAMILIES[checkpoint.family.name].title))

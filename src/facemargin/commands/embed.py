@@ -20,6 +20,7 @@ from facemargin.commands.embedding import (
     warn_of_unreadable,
 )
 from facemargin.commands.face_files import write_csv
+from facemargin.commands.origin import say_replaced
 from facemargin.commands.progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.image_files import NamedImages
@@ -55,6 +56,7 @@ def main(arguments: Sequence[str]) -> int:
     if own.by_folder:
         found = _pooled(found)
         count = f" of the folders of {counted(images, 'image')}"
+    say_replaced(own.output)
     write_atomically(own.output, lambda path: _save(found, path))
     warn_of_unreadable(found.unreadable, images, own.detect)
     _say(len(found.names), found.embeddings.vectors.shape[1], count, found.measure, own.output)

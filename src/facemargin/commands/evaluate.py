@@ -1,6 +1,6 @@
 """`facemargin evaluate RUN_OR_MODEL --data SET …`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -10,8 +10,17 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands.arguments import parse
-from facemargin.commands.evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol
+from facemargin.commands.evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol, file_key
 from facemargin.commands.measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
+from facemargin.commands.origin import (
+    Origin,
+    file_origin,
+    images_origin,
+    model_origin,
+    note_origin,
+    require_place,
+    set_origin,
+)
 from facemargin.commands.progress import embedding_progress
 from facemargin.commands.reconstruct import reconstruct_images
 from facemargin.commands.scoring import AccuracyGrid, Reconstruct, evaluation_folder, score_systems, slug
@@ -46,6 +55,8 @@ class Arguments:
     (docs/verification_sets.md), or embedded faces such as orl:31-40."""
     output: Path | None = None
     """Where to write; by default the run folder, or evaluations/MODEL for a file."""
+    overwrite: bool = False
+    """Replace figures of another model, or of another set of the same name, that the output holds already."""
     degraded: bool = False
     """Also score a degraded twin of every set: downscaled, blurred and noisy faces."""
     baselines: str | None = None
@@ -96,11 +107,16 @@ def main(arguments: Sequence[str]) -> int:
     if own.baselines is not None:
         images = open_images(own.baselines)
         baselines = {"raw pixels": fit_pixel_embed(images), "PCA": fit_pca_embed(images, PCA_COMPONENTS)}
-    name, embed_of, reconstruct = _system(own)
-    for one in sets:
+    name, embed_of, reconstruct, system = _system(own)
+    origins = _origins(own, name, system, baselines)
+    of_sets = [set_origin(one) for one in sets]
+    for one, data in zip(sets, of_sets, strict=True):
+        require_place(evaluation_folder(output, one), data, origins, own.overwrite, own=output == own.model)
+    for one, data in zip(sets, of_sets, strict=True):
         with embedding_progress(console, one.name) as progress:
             systems = {} if embed_of is None else {name: embed_of(one, progress)}
             summaries = score_systems({**systems, **baselines}, one, output, own.grid, own.folds, reconstruct)
+        note_origin(evaluation_folder(output, one), data, origins)
         if summaries:
             console.print(summary_table(summaries))
         if name in systems:
@@ -123,6 +139,7 @@ def _protocol_arguments(own: Arguments, protocol: ProtocolName, output: Path) ->
         protocol=protocol,
         folder=Path(own.data[0]),
         output=output,
+        overwrite=own.overwrite,
         preset=own.preset,
         rule=own.rule or "standard",
         gallery=own.gallery or "images",
@@ -159,18 +176,29 @@ def _check(own: Arguments, sets: Sequence[VerificationSet]) -> None:
         raise ConfigError(f"more than one verification set is called {twice[0]}: evaluate them one at a time")
 
 
-def _system(own: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None]:
-    """What reports call the model, how to embed the images of a set with it, and how to take them apart; None for what
-    it cannot do."""
+def _origins(own: Arguments, name: str, system: Origin, baselines: Mapping[str, Embed]) -> dict[str, Origin]:
+    """The systems and where they come from, by the names of their files."""
+    found = {slug(name): system}
+    if own.baselines is not None:
+        faces = images_origin(open_images(own.baselines))
+        found |= {slug(baseline): Origin(own.baselines, faces.fingerprint) for baseline in baselines}
+    return found
+
+
+def _system(own: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, Origin]:
+    """What reports call the model, how to embed the images of a set with it, and how to take them apart, None for what
+    it cannot do; and where it comes from."""
     if own.model.suffix == ".npz":
-        return own.model.stem, partial(_embed_of, own, None, EmbeddingsFile(own.model).embed), None
+        stored = EmbeddingsFile(own.model).embed
+        return own.model.stem, partial(_embed_of, own, None, stored), None, file_origin(own.model)
     model = load(own.model)
+    origin = model_origin(own.model, model, file_key(own.model))
     if model.recogniser.backbone is None and (own.quality or own.views is not None):
         raise ConfigError(f"{own.model} holds a face reconstruction alone: --quality and --views do not apply to it")
     embed_of = None if model.recogniser.backbone is None else partial(_embed_of, own, model, None)
     if model.recogniser.reconstructor is None:
-        return "facemargin", embed_of, None
-    return "facemargin", embed_of, lambda images: reconstruct_images(model, images)[1]
+        return "facemargin", embed_of, None, origin
+    return "facemargin", embed_of, lambda images: reconstruct_images(model, images)[1], origin
 
 
 def _embed_of(

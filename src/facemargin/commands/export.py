@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands.arguments import parse
+from facemargin.commands.origin import say_replaced
 from facemargin.data.image_files import NamedImages
 from facemargin.data.open import open_images
 from facemargin.errors import ConfigError
@@ -43,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     if own.int8 != (own.calibration_data is not None):
         raise ConfigError("--int8 and --calibration-data go together: int8 needs faces to choose its ranges by")
     console = Console()
+    say_replaced(own.output)
     parity = export_onnx(
         load(own.model),
         own.output,

@@ -13,6 +13,7 @@ from rich.text import Text
 from facemargin.atomic import write_atomically
 from facemargin.commands.arguments import parse
 from facemargin.commands.embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
+from facemargin.commands.origin import say_replaced
 from facemargin.errors import ConfigError
 from facemargin.tables import Table
 
@@ -36,6 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     found = embed_images(own)
     console = Console()
     if own.output is not None:
+        say_replaced(own.output)
         write_atomically(own.output, lambda path: _write_csv(found, path))
     console.print(_table(found, own.rows))
     more = len(found.paths) - own.rows

@@ -15,6 +15,7 @@ from rich.console import Console
 from facemargin.commands.arguments import parse
 from facemargin.commands.embedding import warn_of_unreadable
 from facemargin.commands.face_files import write_csv
+from facemargin.commands.origin import say_replaced
 from facemargin.commands.progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.image_files import FileImages
@@ -118,6 +119,7 @@ def _verify_pairs(own: Arguments, model: Model, calibration: Calibration | None,
     results = iter(decide(found.embeddings, rows_K2[usable_K], threshold))
     decisions: list[Verification | None] = [next(results) if usable else None for usable in usable_K.tolist()]
     rows = (_row(pairs.names, images, result) for images, result in zip(pairs.images_K2, decisions, strict=True))
+    say_replaced(own.output)
     write_csv(_COLUMNS, rows, own.output)
     warn_of_unreadable(found.unreadable, len(found.indices_R), own.detect)
     counts = [f"{_count(decisions, decision):,} {decision}" for decision in _EXIT_CODES if decision is not None]

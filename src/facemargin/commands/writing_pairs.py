@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
+from facemargin.commands.origin import say_replaced
 from facemargin.commands.progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.bin_writer import write_bin
@@ -32,6 +33,8 @@ def keeps_folds(output: Path, pairs: VerificationSet) -> bool:
 
 def write_pairs(pairs: VerificationSet, output: Path, doing: str) -> None:
     """Write the pairs as a .bin file or a folder, with a progress bar, and say so."""
+    if output.suffix == ".bin":
+        say_replaced(output)
     with embedding_progress(Console(stderr=True), pairs.name, doing) as progress:
         (write_bin if output.suffix == ".bin" else write_pairs_folder)(pairs, output, progress)
     people = "" if pairs.identities_N is None else f" of {counted(_num_people(pairs), 'person', 'people')}"

@@ -11,6 +11,8 @@ from facemargin.errors import DataError
 from facemargin.evaluation.protocols.gallery import GALLERY_WORDS
 
 PROTOCOLS_FOLDER = "protocols"
+ORIGIN = "origin.json"
+"""Beside the systems' figures: whose they are."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,9 @@ class ProtocolScores:
 def read_protocols(folder: Path) -> list[list[ProtocolScores]]:
     """The systems of every protocol in a run folder's `protocols`; DataError names a file that is malformed."""
     folders = [path for path in entries(folder) if path.is_dir()] if folder.is_dir() else []
-    protocols = [[_read(path) for path in entries(one) if path.suffix == ".json"] for one in folders]
+    protocols = [
+        [_read(path) for path in entries(one) if path.suffix == ".json" and path.name != ORIGIN] for one in folders
+    ]
     return [systems for systems in protocols if systems]
 
 

@@ -1,0 +1,128 @@
+"""What an output holds already: figures of another model, or of another set of the same name, are never replaced
+without a word.
+
+A folder of figures has origin.json: the set and each system with their fingerprints. Shapes: N images.
+"""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from facemargin.atomic import write_text_atomically
+from facemargin.data.source import ImageSource
+from facemargin.data.verification import VerificationSet
+from facemargin.errors import ConfigError, CorruptImageError
+from facemargin.inference import Model
+from facemargin.report.protocol_scores import ORIGIN
+
+_IMAGES_LOOKED_AT = 64
+_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Origin:
+    """A set or a system: what the user called it, and a fingerprint of what is in it."""
+
+    name: str
+    fingerprint: str
+
+    def __str__(self) -> str:
+        return f"{self.name} (fingerprint {self.fingerprint})"
+
+
+def require_place(place: Path, data: Origin, systems: Mapping[str, Origin], overwrite: bool, own: bool = False) -> None:
+    """Raise ConfigError, naming what is there, where the folder `place` holds figures of other data, or of another
+    model under the name of one of `systems`, unless they are to be overwritten: then those of other data are deleted.
+
+    `own` says that the folder is the model's own, a run's: its figures are of the run as it is now.
+    """
+    known = _read(place / ORIGIN)
+    if known is None:
+        return
+    before, held = known
+    if before.fingerprint != data.fingerprint:
+        if not overwrite:
+            _refuse(place, before, data)
+        for path in place.iterdir():
+            path.unlink()
+        return
+    for name, system in systems.items():
+        there = held.get(name, system)
+        is_own = own and there.name == system.name
+        if there.fingerprint != system.fingerprint and not overwrite and not is_own:
+            _refuse(place, there, system)
+
+
+def note_origin(place: Path, data: Origin, systems: Mapping[str, Origin]) -> None:
+    """Note that the figures of `systems` on `data` are in the folder, beside those that were there."""
+    known = _read(place / ORIGIN)
+    before = {} if known is None else known[1]
+    kept = [name for name, one in systems.items() if name in before and before[name].fingerprint == one.fingerprint]
+    all_systems = before | {name: one for name, one in systems.items() if name not in kept}
+    content = {"data": vars(data), "systems": {name: vars(one) for name, one in all_systems.items()}}
+    write_text_atomically(place / ORIGIN, json.dumps(content, indent=2))
+
+
+def say_replaced(path: Path) -> None:
+    """Say on stderr that a file which was there is being replaced by the one to be written."""
+    if path.exists():
+        Console(stderr=True).print(
+            f"note: {path} was there already and is replaced", highlight=False, markup=False, soft_wrap=True
+        )
+
+
+def model_origin(name: str | Path, model: Model, file_key: str = "") -> Origin:
+    """Of a model's weights and what it says of itself; `file_key` stands for the weights that ONNX does not show."""
+    digest = hashlib.sha256(f"{sorted(vars(model.info).items(), key=str)}{file_key}".encode())
+    for key, tensor in sorted(model.recogniser.state_dict().items()):
+        digest.update(key.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    return Origin(str(name), digest.hexdigest()[:_DIGITS])
+
+
+def file_origin(path: Path) -> Origin:
+    """Of a file's bytes."""
+    with path.open("rb") as file:
+        return Origin(str(path), hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS])
+
+
+def images_origin(images: ImageSource, arrays: Mapping[str, object] | None = None) -> Origin:
+    """Of the number of the images, the bytes of 64 of them in equal steps, and `arrays`."""
+    digest = hashlib.sha256(str(len(images)).encode())
+    for index in np.unique(np.linspace(0, max(len(images) - 1, 0), _IMAGES_LOOKED_AT).astype(int)).tolist():
+        try:
+            digest.update(images.read_encoded(index) if len(images) else b"")
+        except CorruptImageError:
+            digest.update(b"unreadable")
+    for name, array in (arrays or {}).items():
+        digest.update(name.encode())
+        digest.update(b"" if array is None else np.ascontiguousarray(array).tobytes())
+    return Origin(images.name, digest.hexdigest()[:_DIGITS])
+
+
+def set_origin(pairs: VerificationSet) -> Origin:
+    """Of its images (see `images_origin`) and pairs."""
+    arrays = {name: getattr(pairs, name) for name in ("first_K", "second_K", "same_K")}
+    return images_origin(pairs.images, arrays)
+
+
+def _read(path: Path) -> tuple[Origin, dict[str, Origin]] | None:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Origin(**content["data"]), {name: Origin(**one) for name, one in content["systems"].items()}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(f"{path} is damaged, so that it is not known whose figures are beside it: {error}") from error
+
+
+def _refuse(place: Path, there: Origin, given: Origin) -> None:
+    raise ConfigError(
+        f"{place} holds figures of {there}, and these would be of {given}: name another --output, or replace them with "
+        "--overwrite"
+    )
