@@ -17,8 +17,10 @@ import pytest
 import yaml
 
 from facemargin.commands import compare
+from facemargin.commands.compare import require_nothing_lost
 from facemargin.commands.compare_plan import parse_heads, plan_runs
-from facemargin.commands.compare_run import stored_scores
+from facemargin.commands.compare_run import ComparisonRun, stored_scores
+from facemargin.commands.origin import set_origin
 from facemargin.data.embedded import embedded_verification_set
 from facemargin.errors import ConfigError
 from facemargin.evaluation import error_versus_discard, tar_at_far
@@ -345,14 +347,34 @@ def test_runs_share_the_threads_and_unfairness_is_said(command, recipe, tmp_path
     assert planned == [([2, 2], 2), ([1, 1], 9)]
 
 
+def test_a_comparison_that_would_lose_something_is_refused(tmp_path):
+    sets = [embedded_verification_set([31, 32])]
+    runs = [
+        ComparisonRun(head, seed, tmp_path, {}, "here", [], [], 1) for seed in (0, 1) for head in ("funface", "adaface")
+    ]
+    require_nothing_lost(tmp_path, runs, sets)
+    before = {"heads": ["funface", "magface"], "seeds": [0, 2], "sets": [{"clean": "orl:31-32"}, {"clean": "lfw"}]}
+    (tmp_path / "comparison.json").write_text(json.dumps(before))
+    with pytest.raises(ConfigError, match="has head magface, seed 2, test set lfw, which this comparison would"):
+        require_nothing_lost(tmp_path, runs, sets)
+    (tmp_path / "comparison.json").write_text(json.dumps(before | {"heads": ["adaface"], "seeds": [1], "sets": []}))
+    require_nothing_lost(tmp_path, runs, sets)  # it only grows
+    (tmp_path / "comparison.json").write_text("[]")
+    with pytest.raises(ConfigError, match=r"comparison.json is damaged"):
+        require_nothing_lost(tmp_path, runs, sets)
+
+
 def test_scores_of_other_pairs_of_the_same_name_do_not_count(tmp_path):
     pairs = embedded_verification_set([5, 6])
     path = tmp_path / "evaluation" / "orl-5-6" / "compare.json"
     path.parent.mkdir(parents=True)
-    stored = {"pairs": {"images": 20, "genuine": 90, "impostors": 100}, "metrics": {"a": 0.5, "b": None}, "seconds": 2}
+    counts = {"images": 20, "genuine": 90, "impostors": 100, "fingerprint": set_origin(pairs, 4).fingerprint}
+    stored = {"pairs": counts, "metrics": {"a": 0.5, "b": None}, "seconds": 2}
     path.write_text(json.dumps(stored))
     found = stored_scores(tmp_path, pairs)
     assert found.metrics["a"] == 0.5 and np.isnan(found.metrics["b"]) and found.seconds == 2
     fewer = replace(pairs, first_K=pairs.first_K[1:], second_K=pairs.second_K[1:], same_K=pairs.same_K[1:])
     assert stored_scores(tmp_path, fewer) is None
+    as_many = replace(embedded_verification_set([5, 7]), name=pairs.name)
+    assert stored_scores(tmp_path, as_many) is None
     assert stored_scores(tmp_path, embedded_verification_set([5, 7])) is None

@@ -147,7 +147,7 @@ def test_a_pairs_file_of_ones_own(command, trained_run, tmp_path):
     )
     assert (code, err) == (0, "") and "of 12 impostors, 4 genuine" in out
     code, out, err = command(
-        "evaluate", trained_run, "--protocol", "pairs", "--data", "orl:31-32", "--output", tmp_path
+        "evaluate", trained_run, "--protocol", "pairs", "--data", "orl:31-32", "--output", tmp_path / "orl"
     )
     assert (code, err) == (0, "") and "of 100 impostors, 90 genuine" in out
     code, _, err = command("evaluate", trained_run, "--protocol", "pairs", "--data", "nowhere", "--output", tmp_path)

@@ -49,6 +49,8 @@ class Arguments:
     """The scale s of every head that has a constant one; by default the recipe's or the margin's own."""
     jobs: int = 1
     """Runs at the same time, which share the CPU's threads."""
+    overwrite: bool = False
+    """Replace a comparison in the output that has heads, seeds or test sets which this one leaves out."""
     output: Path = Path("runs/compare")
     """Where to write: comparison.md, .json, .svg, and the folder HEAD/seed_N of every run."""
 
@@ -66,6 +68,8 @@ def main(arguments: Sequence[str]) -> int:
     recipes = [run.load_recipe() for run in runs]
     sets = _open_sets(runs[0].data)
     _check_folders(runs, recipes)
+    if not own.overwrite:
+        require_nothing_lost(own.output, runs, sets)
     report_overlap(open_training_images(recipes[0], console), sets, console)
     _say_scales(recipes, console)
     tested = with_twins(sets)
@@ -99,6 +103,34 @@ def _check_folders(runs: Sequence[ComparisonRun], recipes: Sequence[Recipe]) -> 
         folder = RunFolder(run.folder)
         if folder.metrics.exists():
             folder.check_same_recipe(recipe, exactly=True)
+
+
+def require_nothing_lost(output: Path, runs: Sequence[ComparisonRun], sets: Sequence[VerificationSet]) -> None:
+    """Raise ConfigError, naming what, where a comparison in `output` has heads, seeds or test sets that this one leaves
+    out: more of any may be added."""
+    path = output / "comparison.json"
+    if not path.exists():
+        return
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+        theirs = {
+            "head": before["heads"],
+            "seed": before["seeds"],
+            "test set": [one["clean"] for one in before["sets"]],
+        }
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path} is damaged: {error!r}; name another --output, or replace it: --overwrite") from error
+    ours: dict[str, set[object]] = {
+        "head": {run.head for run in runs},
+        "seed": {run.seed for run in runs},
+        "test set": {one.name for one in sets},
+    }
+    lost = [f"{kind} {one}" for kind, names in theirs.items() for one in names if one not in ours[kind]]
+    if lost:
+        raise ConfigError(
+            f"{path} has {', '.join(lost)}, which this comparison would leave out: add them, name another --output, or "
+            "replace it with --overwrite"
+        )
 
 
 def _say_scales(recipes: Sequence[Recipe], console: Console) -> None:

@@ -13,6 +13,7 @@ import torch
 from rich.console import Console
 
 from facemargin.atomic import write_text_atomically
+from facemargin.commands.origin import set_origin
 from facemargin.commands.scoring import slug
 from facemargin.data.open import open_verification
 from facemargin.data.verification import VerificationSet
@@ -30,6 +31,9 @@ from facemargin.training.run_folder import RunFolder
 from facemargin.training.trainer import train
 
 SECONDS_OF_TRAINING = "seconds of training"
+
+# Of a test set, to know it again; each run of a comparison asks.
+_IMAGES_LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
@@ -142,9 +146,10 @@ def _scores_path(folder: Path, one: VerificationSet) -> Path:
     return folder / EVALUATION_FOLDER / slug(one.name) / "compare.json"
 
 
-def _pairs(one: VerificationSet) -> dict[str, int]:
+def _pairs(one: VerificationSet) -> dict[str, int | str]:
     genuine = int(one.same_K.sum())
-    return {"images": len(one.images), "genuine": genuine, "impostors": len(one) - genuine}
+    counts = {"images": len(one.images), "genuine": genuine, "impostors": len(one) - genuine}
+    return {**counts, "fingerprint": set_origin(one, _IMAGES_LOOKED_AT).fingerprint}
 
 
 def _steps(metrics: Path) -> int:

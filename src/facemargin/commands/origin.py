@@ -20,7 +20,7 @@ from facemargin.errors import ConfigError, CorruptImageError
 from facemargin.inference import Model
 from facemargin.report.protocol_scores import ORIGIN
 
-_IMAGES_LOOKED_AT = 64
+IMAGES_LOOKED_AT = 64
 _DIGITS = 12
 
 
@@ -91,10 +91,12 @@ def file_origin(path: Path) -> Origin:
         return Origin(str(path), hashlib.file_digest(file, "sha256").hexdigest()[:_DIGITS])
 
 
-def images_origin(images: ImageSource, arrays: Mapping[str, object] | None = None) -> Origin:
-    """Of the number of the images, the bytes of 64 of them in equal steps, and `arrays`."""
+def images_origin(
+    images: ImageSource, arrays: Mapping[str, object] | None = None, looked_at: int = IMAGES_LOOKED_AT
+) -> Origin:
+    """Of the number of the images, the bytes of some of them in equal steps, and `arrays`."""
     digest = hashlib.sha256(str(len(images)).encode())
-    for index in np.unique(np.linspace(0, max(len(images) - 1, 0), _IMAGES_LOOKED_AT).astype(int)).tolist():
+    for index in np.unique(np.linspace(0, max(len(images) - 1, 0), looked_at).astype(int)).tolist():
         try:
             digest.update(images.read_encoded(index) if len(images) else b"")
         except CorruptImageError:
@@ -105,10 +107,10 @@ def images_origin(images: ImageSource, arrays: Mapping[str, object] | None = Non
     return Origin(images.name, digest.hexdigest()[:_DIGITS])
 
 
-def set_origin(pairs: VerificationSet) -> Origin:
+def set_origin(pairs: VerificationSet, looked_at: int = IMAGES_LOOKED_AT) -> Origin:
     """Of its images (see `images_origin`) and pairs."""
     arrays = {name: getattr(pairs, name) for name in ("first_K", "second_K", "same_K")}
-    return images_origin(pairs.images, arrays)
+    return images_origin(pairs.images, arrays, looked_at)
 
 
 def _read(path: Path) -> tuple[Origin, dict[str, Origin]] | None:
