@@ -11,6 +11,7 @@ from inference_models import tiny_model
 from readers_of_data import PNG, read_all
 from report_runs import gallery, metrics_columns, pair_scores, validation_columns, write_csv
 
+from facemargin.commands.origin import Origin, note_origin, read_origin
 from facemargin.data.source import ArrayImages
 from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.quality_comparison import QualityMeasures
@@ -114,7 +115,7 @@ def write_tinyface(folder: Path) -> None:
 
 def write_lists(folder: Path) -> None:
     gallery_lines = ["image,identity,template,media", "a1.png,ann,1,v", "a2.png,ann,1,v", 'b1.png,"bob, jr",2,v']
-    probe = ["media,image,extra,template,identity", "x,p1.png,,1,bob", "y,p2.png,,2,eve"]
+    probe = ["media,image,extra,template,identity", 'x,p1.png,,1,"bob, jr"', "y,p2.png,,2,eve"]
     for name, lines in (("gallery", gallery_lines), ("probe", probe), ("distractors", ["image", "d.png"])):
         (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
 
@@ -151,6 +152,7 @@ def write_report(folder: Path) -> None:
         "protocol": "ijbc", "system": "facemargin", "images": 9, "templates": 3, "preset": "paper", "unreadable": 1,
         "failed": 0, "views": "flip", "rule": "standard", "notes": ["a note"],
         "figures": [{"name": "a", "value": 0.9, "behind": "3 impostors"}, {"name": "x", "value": None, "behind": ""}],
+        "searches": [{"name": "1:N", "candidates": "best"}],
         "verification": [{"name": "1:1", "impostors": 100, "far_T": [0.0, 0.1, 1.0], "tar_T": [0.5, 0.9, 1.0]}],
     }  # fmt: skip
     (protocol / "facemargin.json").write_text(json.dumps(found, indent=1))
@@ -166,7 +168,16 @@ def draw_report(folder: Path) -> None:
         write_run_report(folder, bootstrap=None)
 
 
+def write_origin(folder: Path) -> None:
+    note_origin(folder, Origin("people", "0a1b"), {"facemargin": Origin("runs/a", "2c3d")})
+
+
+def read_figures_origin(folder: Path) -> None:
+    read_origin(folder / "origin.json")
+
+
 READERS = [
+    Reader("origin of figures", write_origin, read_figures_origin),
     Reader("embeddings", write_embeddings(False), read_embeddings),
     Reader("compressed embeddings", write_embeddings(True), read_embeddings),
     Reader("quality table", write_quality, read_quality),

@@ -16,7 +16,7 @@ from rich.console import Console
 from facemargin.atomic import write_text_atomically
 from facemargin.data.source import ImageSource
 from facemargin.data.verification import VerificationSet
-from facemargin.errors import ConfigError, CorruptImageError
+from facemargin.errors import ConfigError, CorruptImageError, DataError
 from facemargin.inference import Model
 from facemargin.report.protocol_scores import ORIGIN
 
@@ -41,7 +41,7 @@ def require_place(place: Path, data: Origin, systems: Mapping[str, Origin], over
 
     `own` says that the folder is the model's own, a run's: its figures are of the run as it is now.
     """
-    known = _read(place / ORIGIN)
+    known = read_origin(place / ORIGIN)
     if known is None:
         return
     before, held = known
@@ -60,7 +60,7 @@ def require_place(place: Path, data: Origin, systems: Mapping[str, Origin], over
 
 def note_origin(place: Path, data: Origin, systems: Mapping[str, Origin]) -> None:
     """Note that the figures of `systems` on `data` are in the folder, beside those that were there."""
-    known = _read(place / ORIGIN)
+    known = read_origin(place / ORIGIN)
     before = {} if known is None else known[1]
     kept = [name for name, one in systems.items() if name in before and before[name].fingerprint == one.fingerprint]
     all_systems = before | {name: one for name, one in systems.items() if name not in kept}
@@ -113,14 +113,15 @@ def set_origin(pairs: VerificationSet, looked_at: int = IMAGES_LOOKED_AT) -> Ori
     return images_origin(pairs.images, arrays, looked_at)
 
 
-def _read(path: Path) -> tuple[Origin, dict[str, Origin]] | None:
+def read_origin(path: Path) -> tuple[Origin, dict[str, Origin]] | None:
+    """The data and systems that an origin.json names; None where there is none, DataError for one that is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         return Origin(**content["data"]), {name: Origin(**one) for name, one in content["systems"].items()}
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ConfigError(f"{path} is damaged, so that it is not known whose figures are beside it: {error}") from error
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path} is damaged, so that it is not known whose figures are beside it: {error!r}") from error
 
 
 def _refuse(place: Path, there: Origin, given: Origin) -> None:

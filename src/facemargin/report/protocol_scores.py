@@ -72,7 +72,7 @@ def _read(path: Path) -> ProtocolScores:
             ],
             notes=[str(note) for note in found["notes"]],
         )
-    except (OSError, ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path} is not a protocol's result: {error!r}") from error
 
 

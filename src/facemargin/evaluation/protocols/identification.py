@@ -49,7 +49,10 @@ def searches_of(
     searches = []
     notes: list[str] = []
     for part, lists in parts.items():
-        notes += check_lists(part, lists)
+        try:
+            notes += check_lists(part, lists)
+        except DataError as error:
+            raise DataError(f"{images}: {error}") from error
         gallery = [f"{part} {kind}" for kind in ("gallery", "distractors") if kind in lists]
         searches.append(
             SearchExperiment(
