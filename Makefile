@@ -4,7 +4,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-fast test-avx2 lint bench clean
+.PHONY: demo test test-fast test-avx2 lint bench docs dist clean
 
 demo: .venv/faces
 	$(BIN)/facemargin demo
@@ -28,8 +28,16 @@ lint: .venv/dev
 bench: .venv/dev
 	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
 
+docs: .venv/docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+dist: .venv/release
+	rm -rf dist
+	$(BIN)/python -m build --outdir dist
+	$(BIN)/twine check --strict dist/*
+
 clean:
-	rm -rf .venv
+	rm -rf .venv site dist build
 
 # The stamps are newer than what they were installed from, or the install is done again.
 .venv/python:
@@ -43,4 +51,12 @@ clean:
 
 .venv/dev: .venv/python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[dev]'
+	touch $@
+
+.venv/docs: .venv/python pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[docs]'
+	touch $@
+
+.venv/release: .venv/python pyproject.toml constraints.txt
+	$(INSTALL) --editable '.[release]'
 	touch $@

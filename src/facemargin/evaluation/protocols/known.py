@@ -36,6 +36,7 @@ DESCRIPTIONS: dict[str, str] = {
 
 
 def list_protocols() -> list[str]:
+    """Names that `load_protocol` and `facemargin evaluate --protocol` take, sorted."""
     return PROTOCOLS.names()
 
 

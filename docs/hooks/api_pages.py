@@ -1,0 +1,89 @@
+"""The pages of the API reference: all names of `facemargin` and `facemargin.evaluation`, by subject."""
+
+import inspect
+from operator import attrgetter
+
+from mkdocs.structure.files import File
+
+import facemargin
+
+# Page -> (title, what it is about, the names on it, in the order in which one needs them).
+PAGES = {
+    "models": (
+        "Models and decisions",
+        "From images to vectors, and from two images to a decision.",
+        ("load", "Model", "detect", "align", "calibrate", "Calibration", "verify", "export_onnx"),
+    ),
+    "losses": (
+        "Losses and heads",
+        "A head is a margin and the class centres: features and labels in, a loss out. [The losses](../losses.md) says "
+        "what each margin does, [the head](../heads.md) how it is computed.",
+        ("create_head", "list_margins", "Head", "HeadOutput", "load_head", "softmax_terms"),
+    ),
+    "backbones": (
+        "Backbones",
+        "The networks that turn an image into a feature.",
+        ("create_backbone", "list_backbones"),
+    ),
+    "metrics": (
+        "Metrics",
+        "Pure functions on arrays, and what they return. [Evaluation](../evaluate.md) says what the figures mean.",
+        (
+            "evaluation.roc_curve",
+            "evaluation.RocCurve",
+            "evaluation.tar_at_far",
+            "evaluation.TarAtFar",
+            "evaluation.OperatingPoint",
+            "evaluation.verification_accuracy",
+            "evaluation.VerificationAccuracy",
+            "evaluation.best_balanced_accuracy",
+            "evaluation.BestBalancedAccuracy",
+            "evaluation.identification",
+            "evaluation.Identification",
+            "evaluation.error_versus_discard",
+            "evaluation.ErrorVersusDiscard",
+            "evaluation.DiscardLimit",
+            "evaluation.pool_templates",
+            "evaluation.Templates",
+            "evaluation.pair_scores",
+            "evaluation.Bootstrap",
+        ),
+    ),
+    "protocols": (
+        "Protocols and results",
+        "What is compared with what, and the tables that come of it.",
+        (
+            "evaluation.evaluate_verification",
+            "evaluation.PairScores",
+            "evaluation.summarise",
+            "evaluation.VerificationSummary",
+            "evaluation.summary_table",
+            "evaluation.list_protocols",
+            "evaluation.load_protocol",
+            "evaluation.score_protocol",
+            "evaluation.Embed",
+            "evaluation.Embeddings",
+            "evaluation.fit_pixel_embed",
+            "evaluation.fit_pca_embed",
+        ),
+    ),
+}
+
+
+def page_text(title: str, about: str, names: tuple[str, ...]) -> str:
+    return "\n".join([f"# {title}\n", f"{about}\n", *map(_entry, names)])
+
+
+def _entry(name: str) -> str:
+    thing = attrgetter(name)(facemargin)
+    home = getattr(thing, "__module__", "")
+    if inspect.isfunction(thing) and home.rpartition(".")[2] == thing.__name__:
+        # mkdocstrings would take the module for the function that is named like it.
+        return f"::: {home}.{thing.__name__}\n    options: {{heading: facemargin.{name}, toc_label: {name}}}\n"
+    return f"::: facemargin.{name}\n"
+
+
+def on_files(files, config):
+    for page, (title, about, names) in PAGES.items():
+        files.append(File.generated(config, f"reference/{page}.md", content=page_text(title, about, names)))
+    return files
