@@ -36,6 +36,7 @@ PAGES = {
             "evaluation.OperatingPoint",
             "evaluation.verification_accuracy",
             "evaluation.VerificationAccuracy",
+            "evaluation.centred_accuracy",
             "evaluation.best_balanced_accuracy",
             "evaluation.BestBalancedAccuracy",
             "evaluation.identification",
@@ -65,6 +66,19 @@ PAGES = {
             "evaluation.Embeddings",
             "evaluation.fit_pixel_embed",
             "evaluation.fit_pca_embed",
+        ),
+    ),
+    "errors": (
+        "Errors",
+        "Raised on purpose, each with what was given, what was expected and what to do. `except fm.errors.FacemarginError` "
+        "catches them all.",
+        (
+            "errors.FacemarginError",
+            "errors.ConfigError",
+            "errors.DataError",
+            "errors.CorruptImageError",
+            "errors.CheckpointError",
+            "errors.NonFiniteLossError",
         ),
     ),
 }

@@ -1,5 +1,7 @@
 """Runs the commands of a document in this process, smaller than written: fewer epochs, seeds, people and pairs."""
 
+import contextlib
+import io
 import re
 import shlex
 import shutil
@@ -32,7 +34,12 @@ class Commands:
             words = shlex.split(replace_placeholders(line), comments=True)
             while words and re.match(r"[A-Z_]+=", words[0]):
                 self.environment.setenv(*words.pop(0).split("=", 1))
-            if words:
+            if words[-2:-1] == [">"]:
+                printed = io.StringIO()
+                with contextlib.redirect_stdout(printed):
+                    self._run_words(words[:-2])
+                assert printed.getvalue()
+            elif words:
                 self._run_words(words)
 
     def _run_words(self, words: list[str]) -> None:
@@ -45,6 +52,8 @@ class Commands:
             self._facemargin(options.training_script_args)
         elif program == "export":
             self.environment.setenv(*arguments[0].split("=", 1))
+        elif program == "eval":  # "$(facemargin completion bash)"
+            self.run(arguments[0].removeprefix("$(").removesuffix(")"))
         elif program == "pip":
             check_pip(arguments)
         elif program == "make":
@@ -102,7 +111,7 @@ def smaller(arguments: list[str]) -> list[str]:
         if "--profile" in arguments:
             options += ["--profile-steps", "1"]
         if verb == "compare":
-            options += ["--seeds", "1", "--heads", "funface,magface"]
+            options += ["--seeds", "1", "--heads", "funface"]
         return options
     if verb == "make-pairs":
         return ["--pairs", "20"]
