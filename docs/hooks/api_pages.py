@@ -70,8 +70,8 @@ PAGES = {
     ),
     "errors": (
         "Errors",
-        "Raised on purpose, each with what was given, what was expected and what to do. `except fm.errors.FacemarginError` "
-        "catches them all.",
+        "Raised on purpose, each with what was given, what was expected and what to do. "
+        "`except fm.errors.FacemarginError` catches them all.",
         (
             "errors.FacemarginError",
             "errors.ConfigError",

@@ -1,10 +1,8 @@
 """The reference of a recipe's fields, made from the dataclasses that check recipes: it cannot be out of date."""
 
-import ast
 import inspect
-import textwrap
+import json
 from dataclasses import MISSING, fields, is_dataclass
-from itertools import pairwise
 from types import UnionType
 from typing import Annotated, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -12,8 +10,10 @@ from mkdocs.structure.files import File
 
 import facemargin as fm
 from facemargin.training.config import BackboneConfig, HeadConfig, Recipe
+from facemargin.training.explained import field_help
 from facemargin.training.recipe import backbone_config_class, head_config_class
 
+_WORDS = {bool: "true or false", int: "whole number", float: "number", str: "text", type(None): "null"}
 PLACE = "reference/recipe_fields.md"
 _INTRODUCTION = """# Fields of a recipe
 
@@ -49,37 +49,13 @@ def _choices(title, names, class_of, base) -> list[str]:
 
 
 def _table(cls, leave_out=frozenset()) -> str:
-    hints, docs = get_type_hints(cls), field_docstrings(cls)
+    hints, words = get_type_hints(cls), field_help(cls)
     rows = [
-        f"| `{item.name}` | {_type(hints[item.name])} | {_default(item)} | {_cell(docs.get(item.name, ''))} |"
+        f"| `{item.name}` | {_type(hints[item.name])} | {_default(item)} | {_cell(words[item.name])} |"
         for item in fields(cls)
         if item.name not in leave_out
     ]
     return "\n".join(["| field | type | default | what it does |", "|---|---|---|---|", *rows]) if rows else ""
-
-
-def field_docstrings(cls: type) -> dict[str, str]:
-    """The string below each field, as the command line's help has it; of the class or the one that it extends."""
-    found: dict[str, str] = {}
-    for base in reversed(cls.__mro__):
-        if is_dataclass(base):
-            found.update(_docstrings_in_source(base))
-    for name, text in getattr(cls, "__field_docs__", {}).items():
-        found.setdefault(name, text)
-    return found
-
-
-def _docstrings_in_source(cls: type) -> dict[str, str]:
-    try:
-        tree = ast.parse(textwrap.dedent(inspect.getsource(cls)))
-    except (OSError, TypeError):  # made by make_dataclass
-        return {}
-    body = tree.body[0].body
-    return {
-        field.target.id: inspect.cleandoc(text.value.value)
-        for field, text in pairwise(body)
-        if isinstance(field, ast.AnnAssign) and isinstance(text, ast.Expr) and isinstance(text.value, ast.Constant)
-    }
 
 
 def _summary(cls: type) -> str:
@@ -102,8 +78,8 @@ def _alternatives(hint) -> list[str]:
     if origin is tuple and inside[-1] is Ellipsis:
         return [f"a list of {' or '.join(_alternatives(inside[0]))}"]
     if origin is tuple:
-        return [f"a list of {len(inside)}, {' or '.join(_alternatives(inside[0]))}"]
-    return [{type(None): "none", str: "text", bool: "true or false"}.get(hint, hint.__name__)]
+        return [f"[{', '.join(' or '.join(_alternatives(member)) for member in inside)}]"]
+    return [_WORDS[hint]]
 
 
 def _default(item) -> str:
@@ -114,11 +90,7 @@ def _default(item) -> str:
 def _in_yaml(value) -> str:
     if isinstance(value, tuple):
         return f"[{', '.join(map(_in_yaml, value))}]"
-    return (
-        {None: "null", True: "true", False: "false"}.get(value, str(value))
-        if not isinstance(value, float)
-        else str(value)
-    )
+    return json.dumps(value) if isinstance(value, bool | None) else str(value)
 
 
 def _cell(text: str) -> str:

@@ -69,12 +69,15 @@ def test_the_reference_of_fields_has_every_field_of_every_config():
             names = {inner.name for inner in fields(item.default_factory)}
             assert names <= set(re.findall(r"^\| `(\w+)`", sections[item.name], re.MULTILINE)), item.name
         else:
-            assert f"| `{item.name}` |" in sections["The recipe itself"]
+            pattern = rf"^\| `{item.name}` \|[^|]*\| `?(.*?)`? \|"
+            default = re.search(pattern, sections["The recipe itself"], re.MULTILINE)[1].replace("–", '""')
+            assert repr(yaml.safe_load(default)) == repr(item.default), item.name
     for name in fm.list_margins():
         table = re.search(rf"^\*\*.*`{name}`.*\*\*\n\n((?:\|.*\n)*)", sections["head"], re.MULTILINE)[1]
         listed = set(re.findall(r"^\| `(\w+)`", table, re.MULTILINE))
         assert {inner.name for inner in fields(margin_class(name).Config)} <= listed, name
     assert all(f"`{name}`" in sections["backbone"] for name in fm.list_backbones())
+    assert not re.findall(r"^\|.*\| *\|$", text, re.MULTILINE), "a field without a word on what it does"
 
 
 @pytest.mark.slow
