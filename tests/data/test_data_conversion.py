@@ -13,11 +13,13 @@ from contextlib import nullcontext
 import numpy as np
 import pytest
 from conversion_progress import no_progress
+from image_kinds import files, picture
 from recordio_writer import MAGIC_BYTES, payload, write_records
 from sample_images import encode, smooth_image, write_people
 
 from facemargin.data import conversion
 from facemargin.data.conversion import convert
+from facemargin.data.image_kind import COMMON_SUFFIXES, image_suffix
 from facemargin.data.open import open_images
 from facemargin.data.source import ArrayImages, ImageSource, WithLabels
 from facemargin.data.writers import WRITERS, parquet_writer, shard_writer
@@ -362,3 +364,21 @@ def test_people_in_folders_to_records_and_back(tmp_path):
     convert(open_images(tmp_path / "people"), tmp_path / "records", "recordio", no_progress)
     convert(open_images(tmp_path / "records"), tmp_path / "back", "folder", no_progress)
     assert content(open_images(tmp_path / "back")) == content(open_images(tmp_path / "people"))
+
+
+@pytest.mark.parametrize("to", ["folder", "recordio", "webdataset", "parquet", "list"])
+def test_rare_kinds_become_png_and_are_counted(tmp_path, to):
+    kinds = files(picture())
+    for number, (suffix, (_, encoded, _)) in enumerate(kinds.items()):
+        path = tmp_path / "source" / f"person{number % 2}" / f"{number}{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(encoded)
+    source = open_images(tmp_path / "source")
+    result = convert(source, tmp_path / "to", to, no_progress)
+    rare = [encoded for canonical, encoded, _ in kinds.values() if canonical not in COMMON_SUFFIXES]
+    assert result.num_images == len(kinds) and result.num_as_png == len(rare) == 11
+    written = open_images(tmp_path / "to")
+    theirs = sorted(written.read(index).tobytes() for index in range(len(written)))
+    assert theirs == sorted(source.read(index).tobytes() for index in range(len(source)))
+    suffixes = {image_suffix(written.read_encoded(index)) for index in range(len(written))}
+    assert suffixes <= COMMON_SUFFIXES

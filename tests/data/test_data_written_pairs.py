@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from image_kinds import files, picture
 from sample_images import encode, smooth_image
 
 from facemargin.data.bin import EncodedImages, load_bin
@@ -97,8 +98,8 @@ def test_an_image_that_cannot_be_had_leaves_nothing_behind(pairs, tmp_path, writ
 
 
 def test_an_image_of_no_known_kind_is_named(pairs, tmp_path):
-    broken = replace(pairs, images=EncodedImages([b"GIF89a", *ENCODED[1:]], "made up"))
-    with pytest.raises(CorruptImageError, match="made up image 0: not an image of a known kind"):
+    broken = replace(pairs, images=EncodedImages([b"<html>", *ENCODED[1:]], "made up"))
+    with pytest.raises(CorruptImageError, match="made up image 0: not an image of a kind that is read"):
         write_pairs_folder(broken, tmp_path / "set")
     assert list(tmp_path.iterdir()) == []
 
@@ -145,3 +146,18 @@ def test_python_without_facemargin_reads_the_file(pairs, tmp_path):
         [sys.executable, "-I", "-c", code, tmp_path / "mine.bin"], capture_output=True, text=True, timeout=900
     )
     assert done.stdout == "[6, 3]\n", done.stderr
+
+
+@pytest.mark.parametrize("name", ["rare.bin", "rare"])
+def test_rare_kinds_become_png_and_are_counted(tmp_path, name, caplog):
+    encoded = [encoded for _, encoded, _ in files(picture()).values()]
+    images = EncodedImages(encoded, "rare ones")
+    first_K, second_K = np.arange(len(encoded) - 1), np.arange(1, len(encoded))
+    written = VerificationSet("rare", images, first_K, second_K, first_K % 2 == 0)
+    (write_bin if name.endswith(".bin") else write_pairs_folder)(written, tmp_path / name)
+    read = open_verification(str(tmp_path / name))
+    for ours, theirs in zip(read.first_K, first_K, strict=True):
+        np.testing.assert_array_equal(read.images.read(int(ours)), images.read(int(theirs)))
+    assert caplog.messages == [
+        "rare: 11 images are of a kind that few programs read (TIFF, GIF, HEIC, …), written as PNG, which loses nothing"
+    ]

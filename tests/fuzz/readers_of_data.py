@@ -8,11 +8,13 @@ import tarfile
 from pathlib import Path
 
 import cv2
+import image_kinds
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import webdataset
 from fuzzing import TIME, Reader
+from PIL import Image
 from recordio_writer import insightface_payloads, write_records
 from sample_images import encode, smooth_image
 
@@ -197,6 +199,26 @@ def write_unusual_images(folder: Path) -> None:
         path.write_bytes(written)
 
 
+def write_rare_kind(kind: str):
+    """Two small images of a kind, by Pillow where that writes it, in a folder."""
+
+    def write(folder: Path) -> None:
+        images = [image_kinds.files(smooth_image(number, 12, 12))[kind][1] for number in range(2)]
+        write_image_files(folder, images, kind)
+
+    return write
+
+
+def write_animations(folder: Path) -> None:
+    """Several pictures in one file: GIF, PNG, WebP, AVIF and TIFF."""
+    more = [Image.fromarray(smooth_image(2, 12, 12))]
+    for number, kind in enumerate(("GIF", "PNG", "WEBP", "AVIF", "TIFF")):
+        written = image_kinds.by_pillow(smooth_image(1, 12, 12), kind, save_all=True, append_images=more)
+        path = folder / "person" / f"{number}.{kind.lower()}"
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(written)
+
+
 READERS = [
     Reader("recordio", write_recordio, read_images),
     Reader("recordio's .rec", write_recordio, read_images, ("*.rec",)),
@@ -251,4 +273,9 @@ READERS = [
         for kind in (".jpg", ".png", ".bmp", ".webp", ".pgm")
     ),
     Reader("unusual images", write_unusual_images, read_images),
+    *(
+        Reader(f"folder of {kind}", write_rare_kind(kind), read_images)
+        for kind in (".ppm", ".tiff", ".tif", ".TIF", ".gif", ".jp2", ".j2k", ".avif", ".heic")
+    ),
+    Reader("animations", write_animations, read_images),
 ]

@@ -1,5 +1,6 @@
 """Files that somebody made to fill the memory, to take for ever, or to crash: each is refused by name, at once."""
 
+import functools
 import json
 import os
 import re
@@ -10,6 +11,7 @@ import zlib
 from pathlib import Path
 
 import cv2
+import image_kinds
 import numpy as np
 import onnx
 import pytest
@@ -45,6 +47,25 @@ def jpeg_of_scans(count):
     starts = [match.start() for match in re.finditer(b"\xff\xda", content)]
     scans = [content[a:b] for a, b in zip(starts, [*starts[1:], len(content) - 2], strict=True)]
     return content[: starts[0]] + b"".join([*scans, min(scans, key=len) * count, b"\xff\xd9"])
+
+
+@functools.cache
+def one_colour(kind, side=8000, **options):
+    """Millions of pixels in a few thousand bytes."""
+    return image_kinds.by_pillow(np.zeros((side, side, 3), np.uint8), kind, **options)
+
+
+def avif_that_says_it_is_small():
+    """The file says 64 × 64, the stream in it 8000 × 8000."""
+    honest = one_colour("AVIF", speed=10)
+    return re.sub(rb"(ispe\0\0\0\0).{8}", lambda match: match[1] + struct.pack(">II", 64, 64), honest, flags=re.DOTALL)
+
+
+def tiff_of(**tags):
+    known = {"256": 64, "257": 64, "258": 8, "259": 1, "262": 1, "273": 300, "277": 1, "278": 64, "279": 4096}
+    known |= {name.removeprefix("t"): value for name, value in tags.items()}
+    entries = b"".join(struct.pack("<HHII", int(tag), 4, 1, known[tag]) for tag in sorted(known))
+    return b"II*\0" + struct.pack("<IH", 8, len(known)) + entries + bytes(5000)
 
 
 def image_file(content):
@@ -182,6 +203,12 @@ DEEP = "[" * 5_000
 HOSTILE = {
     "a small JPEG of 900 million pixels": ("folder of .jpg", image_file(lambda: jpeg_of(30_000, 30_000)), "read"),
     "a JPEG of endless scans": ("folder of .jpg", image_file(lambda: jpeg_of_scans(20_000)), "read"),
+    "a TIFF of one huge tile": ("folder of .jpg", image_file(lambda: tiff_of(t322=1 << 15, t323=1 << 15)), "read"),
+    "a TIFF of 65,535 samples": ("folder of .jpg", image_file(lambda: tiff_of(t277=65_535)), "read"),
+    "a small AVIF of 64 million pixels": ("folder of .jpg", image_file(avif_that_says_it_is_small), "read"),
+    "a small JPEG 2000 of 64 million pixels": ("folder of .jpg", image_file(lambda: one_colour("JPEG2000")), "read"),
+    "a small GIF of 64 million pixels": ("folder of .jpg", image_file(lambda: one_colour("GIF")), "read"),
+    "a small HEIC of 16 million pixels": ("folder of .jpg", image_file(lambda: one_colour("HEIF", 4000)), "read"),
     "a pipe for an image": ("folder of .jpg", pipe_for_an_image, "read"),
     "an image of three sparse gigabytes": ("folder of .jpg", huge_image, "read"),
     "a list of what never ends": ("image list", listed("/dev/zero", "/dev/stdin", "/dev/tty", "."), "read"),
@@ -227,6 +254,9 @@ HOSTILE = {
 @pytest.mark.parametrize("what", HOSTILE)
 def test_hostile_files(what, tmp_path):
     name, write, expected = HOSTILE[what]
+    if what.startswith("a small"):  # writing them takes what reading must not
+        (tmp_path / "made").mkdir()
+        write(tmp_path / "made")
     outcome = watch(READERS[name], lambda number, place: write(place), 1, tmp_path)
     assert not outcome.failures, outcome.failures[0]
     assert (outcome.read, outcome.refused) == ((1, 0) if expected == "read" else (0, 1))

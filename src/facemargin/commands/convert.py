@@ -19,8 +19,9 @@ _SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Write a training set in another format. The images' bytes stay as they are; what is written is read back and
-    compared. Corrupt images are named and left out. Interrupted, it goes on when the same command is run again."""
+    """Write a training set in another format. The images' bytes stay as they are, but for rare kinds, such as TIFF and
+    HEIC, which become PNG; what is written is read back and compared. Corrupt images are named and left out.
+    Interrupted, it goes on when the same command is run again."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
     """A folder with train.rec, shards, parquet files, an image list, or a folder of one folder per person."""
@@ -50,6 +51,13 @@ def main(arguments: Sequence[str]) -> int:
         errors.print(
             f"warning: images whose label is -1 or below, which say nothing of who they are, were left out: "
             f"{source.num_unlabelled:,}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    if result.num_as_png:
+        count = "1 image is" if result.num_as_png == 1 else f"{result.num_as_png:,} images are"
+        errors.print(
+            f"{count} of a kind that few programs read (TIFF, GIF, HEIC, …), written as PNG, which loses nothing",
             highlight=False,
             soft_wrap=True,
         )

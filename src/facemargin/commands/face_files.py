@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from facemargin.atomic import write_atomically
-from facemargin.data.listing import IMAGE_SUFFIXES
+from facemargin.data.image_kind import COMMON_SUFFIXES
 from facemargin.data.source import RGBImage
 from facemargin.errors import DataError
 from facemargin.inference.face_journal import ImageFaces
@@ -22,6 +22,7 @@ _COLUMNS = (
 )
 
 # JPEG: faces are small files, and what their compression loses is lost to recognition.
+_WRITTEN = COMMON_SUFFIXES | {".jpeg"}
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 _LOSSLESS_WEBP = [cv2.IMWRITE_WEBP_QUALITY, 101]
 
@@ -56,8 +57,8 @@ def write_image(image: RGBImage, path: Path) -> None:
 
 
 def image_file_name(name: str) -> str:
-    """`name` if OpenCV can write what it ends in, else with .png behind it."""
-    return name if Path(name).suffix.lower() in IMAGE_SUFFIXES else f"{name}.png"
+    """`name` if it ends in a kind that every program reads, else with .png behind it."""
+    return name if Path(name).suffix.lower() in _WRITTEN else f"{name}.png"
 
 
 def draw_faces(image: RGBImage, faces: Iterable[Face]) -> RGBImage:

@@ -18,10 +18,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.atomic import remove_partial_files, write_text_atomically
+from facemargin.data.common_kind import in_common_kind
 from facemargin.data.decode import decode_image
-from facemargin.data.image_kind import image_suffix
 from facemargin.data.open import open_images
-from facemargin.data.source import LabelledImages, encode_png
+from facemargin.data.source import LabelledImages
 from facemargin.data.writers import WRITERS
 from facemargin.data.writers.append_file import AppendFile
 from facemargin.errors import CheckpointError, CorruptImageError, DataError
@@ -41,11 +41,13 @@ _ENTRY = np.dtype([("position", "<i8"), ("digest", "<u8", 2)])
 
 @dataclass(frozen=True)
 class Conversion:
-    """How many images were written, how many of them before this process, and what is wrong with each that was not."""
+    """How many images were written, how many of them before this process, what is wrong with each that was not, and how
+    many became PNG because they were of a rare kind."""
 
     num_images: int
     num_before: int
     corrupt: list[str]
+    num_as_png: int = 0
 
 
 def convert(source: LabelledImages, destination: Path, to: str, progress: Progress) -> Conversion:
@@ -79,7 +81,7 @@ def convert(source: LabelledImages, destination: Path, to: str, progress: Progre
             f"cannot write {destination}: {error}. What is good is kept in {destination}.partial: mend that (if the "
             "disk is full, free some space) and run the same command again to go on"
         ) from error
-    return Conversion(len(run.entries_N), run.num_before, list(run.corrupt.values()))
+    return Conversion(len(run.entries_N), run.num_before, list(run.corrupt.values()), len(run.as_png))
 
 
 class _Run:
@@ -94,6 +96,7 @@ class _Run:
         self.task = _task(source, to)
         journal = self._load_journal()
         self.corrupt: dict[int, str] = {int(key): text for key, text in journal["corrupt"].items()}
+        self.as_png: set[int] = set(journal.get("as_png", ()))
         self.num_before: int = journal["images"]
         self.log = AppendFile(partial / _JOURNAL / "images", self.num_before * _ENTRY.itemsize)
         self.entries_N = np.fromfile(self.log.path, dtype=_ENTRY)
@@ -108,7 +111,7 @@ class _Run:
         for position in range(start, len(self.order)):
             index = int(self.order[position])
             try:
-                encoded, suffix = self._checked(index)
+                encoded, suffix = self._checked(position)
             except CorruptImageError as error:
                 self.corrupt[position] = str(error)
             else:
@@ -143,15 +146,21 @@ class _Run:
     def note_as_complete(self) -> None:
         """Let the journal say that all is written and read back, for a process killed before it has removed it."""
         path = self.partial / _JOURNAL / _JOURNAL_FILE
-        complete = {"images": len(self.entries_N), "corrupt": list(self.corrupt.values())}
+        complete = {
+            "images": len(self.entries_N),
+            "corrupt": list(self.corrupt.values()),
+            "as_png": len(self.as_png),
+        }
         write_text_atomically(path, json.dumps(json.loads(path.read_bytes()) | {"complete": complete}))
 
-    def _checked(self, index: int) -> tuple[bytes, str]:
-        """An image's bytes, which can be decoded, and their suffix; rare kinds become PNG, which loses nothing."""
-        encoded = self.source.read_encoded(index)
-        image = decode_image(encoded, self.source.describe(index))
-        suffix = image_suffix(encoded)
-        return (encode_png(image), ".png") if suffix is None else (encoded, suffix)
+    def _checked(self, position: int) -> tuple[bytes, str]:
+        """An image's bytes, which can be decoded, in a common kind, and their suffix."""
+        index = int(self.order[position])
+        encoded, where = self.source.read_encoded(index), self.source.describe(index)
+        encoded, suffix, is_changed = in_common_kind(encoded, where, decode_image(encoded, where))
+        if is_changed:
+            self.as_png.add(position)
+        return encoded, suffix
 
     def _commit(self, new: list[tuple[int, Any]]) -> None:
         """Note in the journal what is on the disk for good."""
@@ -162,7 +171,8 @@ class _Run:
         self.log.sync()
         last = new[count - self.num_before - 1][0] if count > self.num_before else -1
         corrupt = {position: text for position, text in self.corrupt.items() if position < last}
-        content = {"task": self.task, "images": count, "writer": state, "corrupt": corrupt}
+        as_png = [position for position in self.as_png if position <= last]
+        content = {"task": self.task, "images": count, "writer": state, "corrupt": corrupt, "as_png": as_png}
         if count > self.num_before:
             write_text_atomically(self.partial / _JOURNAL / _JOURNAL_FILE, json.dumps(content))
 
@@ -201,7 +211,8 @@ def _tidied(destination: Path, task: dict[str, Any]) -> Conversion | None:
         _remove_journal(destination)
     if journal.get("task") != task:
         return None
-    return Conversion(journal["complete"]["images"], journal["complete"]["images"], journal["complete"]["corrupt"])
+    complete = journal["complete"]
+    return Conversion(complete["images"], complete["images"], complete["corrupt"], complete.get("as_png", 0))
 
 
 def _remove_journal(folder: Path) -> None:

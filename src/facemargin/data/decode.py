@@ -1,9 +1,15 @@
 """Encoded image bytes to pixels, and what counts as a corrupt image."""
 
+import logging
+
 import cv2
 import numpy as np
 
+from facemargin.data.heic import decode_heic
+from facemargin.data.image_frames import holds_several
+from facemargin.data.image_kind import KNOWN_KINDS, image_suffix
 from facemargin.data.image_size import stated_pixels
+from facemargin.data.iso_boxes import heif_turns
 from facemargin.data.source import RGBImage
 from facemargin.errors import CorruptImageError
 
@@ -15,26 +21,67 @@ _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
 # A photograph has some 10 pixels a byte, and hardly a picture more than 100.
 _HARMLESS_PIXELS, _PIXELS_A_BYTE = 1 << 24, 1000
+# Their decoders take several times the memory of the pixels.
+_HARMLESS_COSTLY_PIXELS, _COSTLY = 1 << 22, frozenset({".avif", ".heic", ".jp2"})
 # Progressive JPEGs have ten scans, each of which goes through the whole image. In what is no JPEG, behind or between,
 # there is a marker every 65,536 bytes by chance.
 _HARMLESS_SCANS, _BYTES_A_SCAN = 100, 4096
 
 
-def decode_image(encoded: bytes, where: str) -> RGBImage:
-    """Decode any format OpenCV knows to (H, W, 3) uint8 RGB; grey images get three equal channels.
+# What these cost to read can only be told from the size that they say.
+_SAY_THEIR_SIZE = frozenset({".tif", ".gif", ".jp2", ".avif", ".heic", ".pgm", ".ppm"})
+_said: set[str] = set()
 
-    Raises CorruptImageError, naming `where`, for what cannot be decoded, for a small file that claims to be a huge
-    image, and for a truncated file, also where OpenCV would fill the missing part with grey. Damage inside a complete
-    JPEG is invisible here: libjpeg conceals it and tells only stderr.
+logger = logging.getLogger(__name__)
+
+
+def decode_image(encoded: bytes, where: str) -> RGBImage:
+    """Decode an image of any kind that `image_suffix` knows to (H, W, 3) uint8 RGB, turned as it says.
+
+    Grey images get three equal channels, of 16 bits a channel the upper 8 are taken, transparency is dropped (TIFF and
+    GIF are black where they are transparent). Of several pictures, such as an animation's, it is the first, which a
+    warning says once in a process. Raises CorruptImageError, naming `where`, for what cannot be decoded, for a small
+    file that claims to be a huge image, and for a truncated file, also where OpenCV would fill the missing part with
+    grey. Damage inside a complete JPEG is invisible here: libjpeg conceals it and tells only stderr.
     """
+    suffix = _checked_suffix(encoded, where)
+    if suffix not in _said and suffix != ".jpg" and holds_several(encoded):
+        _said.add(suffix)
+        logger.warning(
+            "%s holds several pictures, such as frames or pages, of which the first is read; "
+            "this is said of one %s file only", where, suffix,
+        )  # fmt: skip
+    if suffix == ".heic":
+        return decode_heic(encoded, where)
+    image = _decode(encoded, where)
+    # OpenCV turns as EXIF says, which is not what turns an AVIF.
+    return _turned(image, encoded) if suffix == ".avif" else image
+
+
+def _checked_suffix(encoded: bytes, where: str) -> str:
+    """The kind of an image that looks whole and harmless."""
     if not encoded:
         raise CorruptImageError(f"{where}: the image is empty (0 bytes)")
+    suffix = image_suffix(encoded)
+    if suffix is None:
+        raise CorruptImageError(
+            f"{where}: not an image of a kind that is read ({len(encoded)} bytes that begin with {encoded[:8]!r}); "
+            f"expected {KNOWN_KINDS}"
+        )
     if _is_truncated(encoded):
         raise CorruptImageError(f"{where}: the image is truncated, its end marker is missing ({len(encoded)} bytes)")
-    if (pixels := stated_pixels(encoded) or 0) > max(_HARMLESS_PIXELS, _PIXELS_A_BYTE * len(encoded)):
+    pixels = stated_pixels(encoded)
+    if pixels is None and suffix in _SAY_THEIR_SIZE:
+        raise CorruptImageError(f"{where}: the image does not say how large it is ({len(encoded)} bytes)")
+    harmless = _HARMLESS_COSTLY_PIXELS if suffix in _COSTLY else _HARMLESS_PIXELS
+    if (pixels or 0) > max(harmless, _PIXELS_A_BYTE * len(encoded)):
         raise CorruptImageError(f"{where}: claims {pixels:,} pixels in {len(encoded):,} bytes")
     if _num_scans(encoded) > _HARMLESS_SCANS + len(encoded) // _BYTES_A_SCAN:
         raise CorruptImageError(f"{where}: has {_num_scans(encoded):,} scans, to waste time")
+    return suffix
+
+
+def _decode(encoded: bytes, where: str) -> RGBImage:
     log_level = cv2.utils.logging.getLogLevel()
     cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
@@ -46,6 +93,12 @@ def decode_image(encoded: bytes, where: str) -> RGBImage:
     if image_bgr is None:
         raise CorruptImageError(f"{where}: not an image that OpenCV can decode ({len(encoded)} bytes)")
     return cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB)
+
+
+def _turned(image: RGBImage, encoded: bytes) -> RGBImage:
+    for turn in heif_turns(encoded):
+        image = np.rot90(image, turn.quarters) if turn.mirror is None else np.flip(image, turn.mirror)
+    return np.ascontiguousarray(image)
 
 
 def _num_scans(encoded: bytes) -> int:

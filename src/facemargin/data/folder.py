@@ -8,6 +8,7 @@ import numpy as np
 
 from facemargin.data.decode import LARGEST_ENCODED, decode_image
 from facemargin.data.listing import IMAGE_SUFFIXES, entries, is_image_name
+from facemargin.data.passed_over import PassedOver
 from facemargin.data.plain_numbers import is_digits, is_negative
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
 from facemargin.data.text_labels import warn_of_unlabelled
@@ -53,19 +54,20 @@ class ImageFiles(ImageSource):
 
 
 class FolderImages(ImageFiles, LabelledImages):
-    """A folder `identity/image.jpg` (or .jpeg, .png, .bmp, .webp, .pgm), people and their images sorted by name.
+    """A folder `identity/image.jpg` (or another of IMAGE_SUFFIXES), people and their images sorted by name.
 
-    Folders without an image in them are not people; folders that are all numbered do not name them (`has_names`), and a
-    folder "-1" holds images of people unknown, which are left out and counted.
-    Raises DataError where there is nothing to read.
+    Folders without an image in them are not people; they, and whatever else is passed over, are said in a warning.
+    Folders that are all numbered do not name people (`has_names`), and a folder "-1" holds images of people unknown,
+    which are left out and counted. Raises DataError where there is nothing to read.
     """
 
     def __init__(self, root: Path | str) -> None:
         root = Path(root)
         if not root.is_dir():
             raise DataError(f"{root} is not a folder; expected one folder of images per person in it")
-        people = {person.name: _image_names(person) for person in entries(root) if person.is_dir()}
-        people = {person: names for person, names in people.items() if names}
+        passed = PassedOver()
+        people = _people(root, passed)
+        passed.say(str(root))
         if not people:
             lower = [person for person in entries(root) if person.is_dir() and folders_of_people(person)]
             hint = f". It may be one level too high: {lower[0]} holds folders with images" if lower else ""
@@ -88,10 +90,33 @@ class FolderImages(ImageFiles, LabelledImages):
 def folders_of_people(folder: Path) -> list[str]:
     """Names of the folders in `folder` that hold images, sorted; none where it cannot be read."""
     try:
-        return [one.name for one in entries(folder) if one.is_dir() and _image_names(one)]
+        return [one.name for one in entries(folder) if one.is_dir() and _image_names(one, PassedOver())]
     except OSError:
         return []
 
 
-def _image_names(folder: Path) -> list[str]:
-    return [path.name for path in entries(folder) if is_image_name(path.name)]
+def _people(root: Path, passed: PassedOver) -> dict[str, list[str]]:
+    """The names of each person's images; what else there is goes to `passed`."""
+    people: dict[str, list[str]] = {}
+    passed.note_system(root)
+    for person in entries(root):
+        if not person.is_dir():
+            passed.beside += [person.name] if is_image_name(person.name) else []
+        elif names := _image_names(person, passed):
+            people[person.name] = names
+        else:
+            passed.people.append(person.name)
+    return people
+
+
+def _image_names(folder: Path, passed: PassedOver) -> list[str]:
+    names = []
+    for path in entries(folder):
+        if is_image_name(path.name):
+            names.append(path.name)
+            passed.note_image(path)
+        elif path.is_dir():
+            passed.folders.append(f"{folder.name}/{path.name}")
+        else:
+            passed.suffixes[path.suffix.lower()] += 1
+    return names

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from facemargin.data.folder import read_image_file
 from facemargin.data.listing import IMAGE_SUFFIXES, entries, is_image_name
+from facemargin.data.passed_over import PassedOver
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
 
@@ -32,7 +33,8 @@ class NamedImages(FileImages):
     files the images that they list, one path a line, relative to the list's folder.
 
     `paths` are as given and found. `names` say the same from the last folder on that all locations share, so that they
-    stay true where that folder is moved or mounted elsewhere. An image that is named twice is here once. Raises
+    stay true where that folder is moved or mounted elsewhere. An image that is named twice is here once. What is passed
+    over in folders is counted in a warning. Raises
     DataError for a location that does not exist and for a folder or list without an image; a file of any other kind is
     taken for one, and so is what a list names.
     """
@@ -65,7 +67,9 @@ def _images_at(location: Path) -> list[Path]:
         return _listed(location)
     if not location.is_dir():
         return [location]
-    found = list(_images_in(location, frozenset()))
+    passed = PassedOver()
+    found = list(_images_in(location, frozenset(), passed))
+    passed.say(str(location))
     if not found:
         raise DataError(f"{location} holds no images; expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
     return found
@@ -82,13 +86,16 @@ def _listed(location: Path) -> list[Path]:
     return paths
 
 
-def _images_in(folder: Path, above: frozenset[Path]) -> Iterator[Path]:
+def _images_in(folder: Path, above: frozenset[Path], passed: PassedOver) -> Iterator[Path]:
     """Links to folders are followed, but not back into a folder that lies `above`."""
     real = folder.resolve()
     if real in above:
         return
     for path in entries(folder):
         if path.is_dir():
-            yield from _images_in(path, above | {real})
+            yield from _images_in(path, above | {real}, passed)
         elif is_image_name(path.name):
+            passed.note_image(path)
             yield path
+        else:
+            passed.suffixes[path.suffix.lower()] += 1

@@ -1,10 +1,42 @@
-"""What kind of file encoded image bytes are, by how they begin."""
+"""What kind of file encoded image bytes are, by how they begin, whatever their name says."""
 
-_BEGINNINGS = ((b"\xff\xd8\xff", ".jpg"), (b"\x89PNG\r\n\x1a\n", ".png"), (b"BM", ".bmp"), (b"P5", ".pgm"))
+import re
+
+_BEGINNINGS = (
+    (re.compile(rb"\xff\xd8\xff"), ".jpg"),
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), ".png"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), ".webp"),
+    (re.compile(rb"BM"), ".bmp"),
+    (re.compile(rb"P5[\s#]"), ".pgm"),
+    (re.compile(rb"P[12346][\s#]"), ".ppm"),
+    (re.compile(rb"II[*+]\0|MM\0[*+]"), ".tif"),
+    (re.compile(rb"GIF8[79]a"), ".gif"),
+    (re.compile(rb"\0\0\0\x0cjP  \r\n\x87\n|\xff\x4f\xff\x51"), ".jp2"),
+)
+_AVIF_BRANDS = frozenset({b"avif", b"avis"})
+_HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"})
+_MOST_BRANDS = 64
+
+COMMON_SUFFIXES = frozenset({".jpg", ".png", ".webp", ".bmp", ".pgm"})
+"""Kinds that every program of the field reads: what is written of images keeps to them."""
+
+KNOWN_KINDS = "JPEG, PNG, WebP, BMP, PNM, TIFF, GIF, JPEG 2000, AVIF, HEIC"
 
 
 def image_suffix(encoded: bytes) -> str | None:
-    """The suffix of a file with this content, None for kinds that folders of images are not searched for."""
-    if encoded[:4] == b"RIFF" and encoded[8:12] == b"WEBP":
-        return ".webp"
-    return next((suffix for beginning, suffix in _BEGINNINGS if encoded.startswith(beginning)), None)
+    """The suffix of a file with this content: of COMMON_SUFFIXES, or .ppm (any PNM but grey), .tif, .gif, .jp2, .avif
+    or .heic. None for other kinds, which are not read."""
+    if encoded[4:8] == b"ftyp":
+        return _suffix_by_brand(encoded)
+    return next((suffix for beginning, suffix in _BEGINNINGS if beginning.match(encoded)), None)
+
+
+def _suffix_by_brand(encoded: bytes) -> str | None:
+    """AVIF and HEIC are one container: the brands say which, the first before the others."""
+    length = min(int.from_bytes(encoded[:4], "big"), 16 + 4 * _MOST_BRANDS)
+    for brand in (encoded[8:12], *(encoded[place : place + 4] for place in range(16, length, 4))):
+        if brand in _AVIF_BRANDS:
+            return ".avif"
+        if brand in _HEIC_BRANDS and not (brand in (b"mif1", b"msf1") and b"avif" in encoded[8:length]):
+            return ".heic"
+    return None

@@ -3,7 +3,13 @@ that operating systems, network drives and editors keep beside them."""
 
 from pathlib import Path
 
-IMAGE_SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".pgm"})
+IMAGE_SUFFIXES = frozenset(
+    {
+        ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".dib", ".webp", ".pgm", ".ppm", ".pnm", ".pbm",
+        ".tif", ".tiff", ".gif", ".jp2", ".j2k", ".avif", ".heic", ".heif",
+    }
+)  # fmt: skip
+"""Files that are looked at as images. What they are is told from their content."""
 
 _SYSTEM_NAMES = frozenset(
     {

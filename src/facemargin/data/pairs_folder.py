@@ -10,10 +10,10 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from facemargin.data.image_kind import image_suffix
+from facemargin.data.common_kind import in_common_kind, say_as_png
 from facemargin.data.pairs_list import COLUMNS
 from facemargin.data.verification import VerificationSet
-from facemargin.errors import CorruptImageError, DataError
+from facemargin.errors import DataError
 
 _LINE_ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 
@@ -21,8 +21,8 @@ _LINE_ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 def write_pairs_folder(
     pairs: VerificationSet, folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Write the pairs, in their order, with the images' bytes as `read_encoded` gives them; the folder appears whole or
-    not at all.
+    """Write the pairs, in their order, with the images' bytes as `read_encoded` gives them (rare kinds become PNG,
+    which is logged); the folder appears whole or not at all.
 
     `progress(done, all)` counts images. Raises DataError for a folder that exists already or cannot be written,
     CorruptImageError for images that cannot be had.
@@ -43,16 +43,17 @@ def write_pairs_folder(
 
 def _write(pairs: VerificationSet, folder: Path, progress: Callable[[int, int], None] | None) -> None:
     name_of: dict[int, str] = {}
+    changed = 0
     used = sorted({*pairs.first_K.tolist(), *pairs.second_K.tolist()})
     for image in used:
         encoded = pairs.images.read_encoded(image)
-        suffix = image_suffix(encoded)
-        if suffix is None:
-            raise CorruptImageError(f"{pairs.images.describe(image)}: not an image of a known kind")
+        encoded, suffix, is_changed = in_common_kind(encoded, pairs.images.describe(image))
+        changed += is_changed
         name_of[image] = f"images/{image:06d}{suffix}"
         (folder / name_of[image]).write_bytes(encoded)
         if progress is not None:
             progress(len(name_of), len(used))
+    say_as_png(changed, pairs.name)
     columns = [
         [name_of[image] for image in pairs.first_K.tolist()],
         [name_of[image] for image in pairs.second_K.tolist()],
