@@ -19,6 +19,7 @@ from facemargin.commands.origin import Origin, file_origin, model_origin, note_o
 from facemargin.commands.progress import embedding_progress
 from facemargin.commands.scoring import slug
 from facemargin.data.folder import ImageFiles
+from facemargin.data.unicode_names import find_file
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.protocols.figures import protocol_json
 from facemargin.evaluation.protocols.known import ProtocolName, load_protocol
@@ -162,7 +163,7 @@ def _absent(protocol: Protocol) -> list[str]:
         folder, name = os.path.split(path)
         if folder not in listed:
             listed[folder] = set(os.listdir(folder)) if Path(folder).is_dir() else set()  # noqa: PTH208
-        if name not in listed[folder]:
+        if name not in listed[folder] and find_file(Path(path)) is None:
             absent.append(path)
     return absent
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from facemargin.atomic import write_atomically, write_text_atomically
 from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource
+from facemargin.data.unicode_names import one_form
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import Embed, Embeddings, PairScores
@@ -115,17 +116,18 @@ def _classes(run: Path, one: VerificationSet, num_centres: int) -> list[int]:
     if one.identities_N is None or one.identity_names is None:
         raise DataError(f"{one.name} does not name its people, which --quality certainty-ratio needs")
     recipe = recipe_from_mapping(read_yaml(run / "recipe.yaml"), str(run / "recipe.yaml"))
-    trained = {name: label for label, name in enumerate(open_images(recipe.data.train).identity_names)}
+    trained = {one_form(name): label for label, name in enumerate(open_images(recipe.data.train).identity_names)}
     expected = len(trained) * (1 + len(recipe.data.synthetic_identities))
     if num_centres != expected:
         raise DataError(
             f"{run} has {num_centres} class centres, its training set {recipe.data.train} makes {expected}: it has "
             "changed since, and which centre is whose is not known"
         )
-    unknown = sorted(set(one.identity_names) - trained.keys())
+    names = [one_form(name) for name in one.identity_names]
+    unknown = sorted(set(names) - trained.keys())
     if unknown:
         raise DataError(
             f"{len(unknown)} people of {one.name} were not in the training set ({', '.join(unknown[:3])}): "
             "their class centres, and so their certainty ratios, are not known"
         )
-    return [trained[one.identity_names[identity]] for identity in one.identities_N]
+    return [trained[names[identity]] for identity in one.identities_N]

@@ -1,7 +1,8 @@
 """Images as files: any list of files, and folders of one folder per person."""
 
+import logging
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +13,30 @@ from facemargin.data.passed_over import PassedOver
 from facemargin.data.plain_numbers import is_digits, is_negative
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
 from facemargin.data.text_labels import warn_of_unlabelled
+from facemargin.data.unicode_names import one_form, similar_files
 from facemargin.errors import CorruptImageError, DataError
+
+logger = logging.getLogger(__name__)
 
 
 def read_image_file(path: Path) -> RGBImage:
-    """The image in a file as (H, W, 3) uint8 RGB; raises CorruptImageError, naming the file."""
+    """The image in a file as (H, W, 3) uint8 RGB; raises CorruptImageError, naming the file. A name that is written in
+    another Unicode normal form than the file's is found, too."""
     return decode_image(_read_bytes(path), str(path))
 
 
 def _read_bytes(path: Path) -> bytes:
+    try:
+        return _bytes_of(path)
+    except FileNotFoundError as error:
+        similar = similar_files(path)
+        if len(similar) == 1:
+            return _bytes_of(similar[0])
+        several = f"; {len(similar)} files differ from it in Unicode normal form only" if similar else ""
+        raise CorruptImageError(f"{path}: cannot be read: {error.strerror}{several}") from error
+
+
+def _bytes_of(path: Path) -> bytes:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # a list may name what never ends, such as /dev/zero
@@ -28,6 +44,8 @@ def _read_bytes(path: Path) -> bytes:
         if status.st_size > LARGEST_ENCODED:
             raise CorruptImageError(f"{path}: {status.st_size:,} bytes are too many for an image")
         return path.read_bytes()
+    except FileNotFoundError:
+        raise
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, from a list
         raise CorruptImageError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
 
@@ -68,6 +86,7 @@ class FolderImages(ImageFiles, LabelledImages):
         passed = PassedOver()
         people = _people(root, passed)
         passed.say(str(root))
+        _warn_of_twins(root, people)
         if not people:
             lower = [person for person in entries(root) if person.is_dir() and folders_of_people(person)]
             hint = f". It may be one level too high: {lower[0]} holds folders with images" if lower else ""
@@ -107,6 +126,19 @@ def _people(root: Path, passed: PassedOver) -> dict[str, list[str]]:
         else:
             passed.people.append(person.name)
     return people
+
+
+def _warn_of_twins(root: Path, people: Iterable[str]) -> None:
+    """Say whose names look the same, and are two people's only because their accents are written differently."""
+    by_form: dict[str, list[str]] = {}
+    for person in people:
+        by_form.setdefault(one_form(person), []).append(person)
+    twins = [form for form, names in by_form.items() if len(names) > 1]
+    if twins:
+        logger.warning(
+            "%s: %s there twice, in different Unicode normal forms, and taken for different people: %s",
+            root, "1 name is" if len(twins) == 1 else f"{len(twins)} names are", ", ".join(twins[:5]),
+        )  # fmt: skip
 
 
 def _image_names(folder: Path, passed: PassedOver) -> list[str]:

@@ -1,5 +1,6 @@
 """Images of people unknown, as a user names them: files, folders of whatever depth, and lists of files."""
 
+import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -8,6 +9,7 @@ from facemargin.data.folder import read_image_file
 from facemargin.data.listing import IMAGE_SUFFIXES, entries, is_image_name
 from facemargin.data.passed_over import PassedOver
 from facemargin.data.source import ImageSource, RGBImage
+from facemargin.data.unicode_names import find_file
 from facemargin.errors import DataError
 
 
@@ -34,9 +36,8 @@ class NamedImages(FileImages):
 
     `paths` are as given and found. `names` say the same from the last folder on that all locations share, so that they
     stay true where that folder is moved or mounted elsewhere. An image that is named twice is here once. What is passed
-    over in folders is counted in a warning. Raises
-    DataError for a location that does not exist and for a folder or list without an image; a file of any other kind is
-    taken for one, and so is what a list names.
+    over in folders is counted in a warning. Raises DataError for a location that does not exist and for a folder or
+    list without an image; a file of any other kind is taken for one, and so is what a list names.
     """
 
     def __init__(self, locations: Sequence[Path]) -> None:
@@ -44,7 +45,7 @@ class NamedImages(FileImages):
             raise DataError("no images are named; expected image files, or folders of them")
         found: dict[Path, Path] = {}
         folders: set[Path] = set()
-        for location in locations:
+        for location in (find_file(location) or location for location in locations):
             paths = _images_at(location)
             folders |= {_absolute(location)} if location.is_dir() else {_absolute(path.parent) for path in paths}
             for path in paths:
@@ -80,10 +81,19 @@ def _listed(location: Path) -> list[Path]:
         text = location.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise DataError(f"{location}: cannot be read: {error.strerror}") from error
-    paths = [location.parent / line.strip() for line in text.splitlines() if line.strip()]
+    # Not splitlines: names may hold what it splits at, such as U+2028.
+    paths = [_listed_path(location.parent, line.removesuffix("\r")) for line in text.split("\n") if line.strip()]
     if not paths or "\0" in text:
         raise DataError(f"{location} lists no images; expected the path of one in each line")
     return paths
+
+
+def _listed_path(folder: Path, line: str) -> Path:
+    """A line as it is where there is such a file (a name may end in a blank), else without blanks around it."""
+    with contextlib.suppress(OSError):  # a name that is too long
+        if line != line.strip() and (folder / line).is_file():
+            return folder / line
+    return folder / line.strip()
 
 
 def _images_in(folder: Path, above: frozenset[Path], passed: PassedOver) -> Iterator[Path]:

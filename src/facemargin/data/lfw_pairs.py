@@ -5,6 +5,7 @@ are separated by tabs, in lines without a tab by spaces. The images may be of an
 Shapes: N images, K pairs.
 """
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
@@ -14,11 +15,14 @@ import numpy as np
 from facemargin.data.folder import ImageFiles
 from facemargin.data.listing import entries, is_image_name
 from facemargin.data.plain_numbers import is_digits
+from facemargin.data.unicode_names import find_file, one_form
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 
 _LONGEST_NUMBER = 10
 _LONGEST_HEADER = 256
+
+logger = logging.getLogger(__name__)
 
 
 class _Pair(NamedTuple):
@@ -103,15 +107,35 @@ def _stem(person: str, number: str) -> str:
 
 
 def _find_images(folder: Path, stems: list[str]) -> list[str]:
-    """The file of each image, `name/name_0001.jpg` or of another suffix; DataError naming those that are missing."""
-    found: dict[str, str] = {}
+    """The file of each image, `name/name_0001.jpg` or of another suffix; DataError naming those that are missing.
+
+    Of files that differ in their suffix only the first is taken, which is logged.
+    """
+    files: dict[str, list[str]] = {}
+    similar: dict[str, set[str]] = {}
     for person in {stem.rpartition("/")[0] for stem in stems}:
-        for file in _file_names(folder / person):
+        place = find_file(folder / person)
+        shown = person if place in (None, folder / person) else place.relative_to(folder).as_posix()
+        for file in [] if place is None else _file_names(place):
             if is_image_name(file):
-                stem = file.rpartition(".")[0]
-                found.setdefault(f"{person}/{stem}", f"{person}/{file}")
-    require_images(folder, len(stems), [f"{stem}.jpg" for stem in stems if stem not in found])
-    return [found[stem] for stem in stems]
+                stem = f"{person}/{file.rpartition('.')[0]}"
+                files.setdefault(stem, []).append(f"{shown}/{file}")
+                similar.setdefault(one_form(stem), set()).add(stem)
+    found = {stem: files.get(_as_filed(stem, files, similar), []) for stem in stems}
+    require_images(folder, len(stems), [f"{stem}.jpg" for stem in stems if not found[stem]])
+    several = [names for names in found.values() if len(names) > 1]
+    if several:
+        logger.warning(
+            "%s: %d of the images that the pairs name %s there in several files, of which the first is taken: %s",
+            folder, len(several), "is" if len(several) == 1 else "are", "; ".join(", ".join(names) for names in several[:5]),
+        )  # fmt: skip
+    return [found[stem][0] for stem in stems]
+
+
+def _as_filed(stem: str, files: dict[str, list[str]], similar: dict[str, set[str]]) -> str:
+    """The stem as it is on the disk, where the only difference is the Unicode normal form, and only one differs so."""
+    others = similar.get(one_form(stem), set())
+    return stem if stem in files or len(others) != 1 else next(iter(others))
 
 
 def _file_names(folder: Path) -> list[str]:

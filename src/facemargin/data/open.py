@@ -20,6 +20,7 @@ from facemargin.data.parquet import ParquetImages, parquet_paths
 from facemargin.data.recordio import RecordIOImages
 from facemargin.data.shards import SHARD_SUFFIXES, open_shards, shard_paths
 from facemargin.data.source import LabelledImages
+from facemargin.data.unicode_names import find_file
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 
@@ -142,7 +143,7 @@ def _orl(location: str | Path) -> tuple[Iterable[int], bool] | None:
 
 
 def _existing(location: str | Path) -> Path:
-    path = Path(location)
-    if not path.exists():
-        raise DataError(f"{path} does not exist; expected a path, or orl or orl:1-30 for the embedded faces")
+    path = find_file(Path(location))
+    if path is None:
+        raise DataError(f"{location} does not exist; expected a path, or orl or orl:1-30 for the embedded faces")
     return path

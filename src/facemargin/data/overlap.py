@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
+from facemargin.data.unicode_names import one_form
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import CorruptImageError
 
@@ -131,7 +132,7 @@ def _shared_names(train: LabelledImages, test: VerificationSet | LabelledImages)
 
 
 def _plain(name: str) -> str:
-    return "".join(character for character in name.casefold() if character.isalnum())
+    return "".join(character for character in one_form(name).casefold() if character.isalnum())
 
 
 def _examples(items: list[str]) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 from facemargin.data.folder import ImageFiles
 from facemargin.data.lfw_pairs import require_images
 from facemargin.data.plain_numbers import is_digits
+from facemargin.data.unicode_names import find_file, one_form
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
 
@@ -38,7 +39,7 @@ def load_pairs_list(path: Path | str) -> VerificationSet:
     person_of: dict[str, str] = {}
     first, second, same, folds = [], [], [], []
     for row, where in _rows(path):
-        for image, person in ((row["path1"], row.get("person1")), (row["path2"], row.get("person2"))):
+        for image, person in ((row["path1"], _person(row, "person1")), (row["path2"], _person(row, "person2"))):
             index.setdefault(image, len(index))
             if person is not None and person_of.setdefault(image, person) != person:
                 raise DataError(f"{where}: {image} shows {person}, and {person_of[image]} in another line")
@@ -120,6 +121,10 @@ def _check_names(names: tuple[str, ...], where: str) -> None:
         )
 
 
+def _person(row: dict[str, str], column: str) -> str | None:
+    return one_form(row[column]) if column in row else None
+
+
 def _label(text: str, where: str) -> bool:
     if text.lower() not in _LABELS:
         raise DataError(f"{where}: label {text[:50]!r}, expected 1 for the same person or 0")
@@ -134,6 +139,7 @@ def _fold(text: str, where: str) -> int:
 
 def _is_file(path: Path) -> bool:
     try:
-        return path.is_file()
+        found = find_file(path)
+        return found is not None and found.is_file()
     except (OSError, ValueError):  # a name that is too long, or with a zero byte
         return False

@@ -14,6 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
+from facemargin.data.unicode_names import one_form
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.pairs import IntArray
 from facemargin.evaluation.protocols.protocol import TemplateLists
@@ -56,6 +57,8 @@ def read_list(path: Path, distractors: bool = False) -> list[Entry]:
         if len(row) != len(columns):
             raise DataError(f"{where}: {len(row)} columns, expected {len(columns)} as in the header")
         cells = {name: row[place].strip() for name, place in places.items()}
+        # Who is who must not depend on how an accent is written; images are found on the disk in either way.
+        cells |= {name: one_form(text) for name, text in cells.items() if name != "image"}
         empty = [name for name in cells if not cells[name] and not (distractors and name == "identity")]
         if empty:
             raise DataError(f"{where}: column {empty[0]!r} is empty")
