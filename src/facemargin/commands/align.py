@@ -1,20 +1,24 @@
 """`facemargin align IMAGES… --output FOLDER`."""
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated, get_args
 
+import tyro
 from rich.console import Console
 
 from facemargin.commands.arguments import parse
-from facemargin.commands.face_files import image_file_name, write_csv, write_faces_csv, write_image
+from facemargin.commands.face_files import write_csv, write_faces_csv, write_image
+from facemargin.commands.face_source import warn_of_several
 from facemargin.commands.finding_faces import (
     DetectionArguments,
     find_faces,
     name_problems,
+    printable,
     refuse_inside,
     require_readable,
+    target_names,
 )
 from facemargin.counting import counted
 from facemargin.data.image_files import NamedImages
@@ -35,8 +39,9 @@ class Arguments(DetectionArguments):
 
     output: Path
     """The folder to write: the faces, faces.csv (what was found), failures.csv and faces.jsonl (the progress)."""
-    faces: Choice = "largest"
-    """Which faces of an image with several."""
+    on_several: Annotated[Choice, tyro.conf.arg(aliases=["--faces"])] = "largest"
+    """Which faces of a photograph with several: the largest, the most central, all, or none (error: the photograph is
+    named, and listed in failures.csv). How many showed several is said."""
     size: int = 112
     """The side of the aligned faces in pixels."""
 
@@ -48,32 +53,45 @@ def main(arguments: Sequence[str]) -> int:
     refuse_inside(own.output, own.images, "--output")
     images = NamedImages(own.images)
     _require_own_folder(own.output)
-    targets = _targets(images)
+    targets = target_names(images)
     detector = own.detector()
 
     def keep(index: int, image: RGBImage, faces: list[Face]) -> ImageFaces:
-        chosen = choose_faces(faces, own.faces, image)
-        files = [targets[index]] if own.faces != "all" else _numbered(targets[index], len(chosen))
+        chosen = choose_faces(faces, own.on_several, image)
+        files = [targets[index]] if own.on_several != "all" else _numbered(targets[index], len(chosen))
+        if clash := [file for file in files if file in others]:
+            raise DataError(
+                f"{own.output / clash[0]} is the face of {others[clash[0]]}, by an earlier run on other images; "
+                f"{images.names[index]} would replace it: align them into different folders"
+            )
         for face, file in zip(chosen, files, strict=True):
             write_image(crop_face(image, face.landmarks_52, own.size), own.output / file)
         height, width = image.shape[:2]
-        return ImageFaces(images.names[index], width, height, tuple(chosen), tuple(files))
+        return ImageFaces(images.names[index], width, height, tuple(chosen), tuple(files), found=len(faces))
 
     def is_done(record: ImageFaces) -> bool:
         return not record.problem and all((own.output / file).is_file() for file in record.files)
 
+    others: dict[str, str] = {}
     problems: dict[str, str] = {}
+    several: list[str] = []
     aligned = readable = 0
-    with FaceJournal(own.output / JOURNAL, {**detector.settings, "faces": own.faces, "size": own.size}) as journal:
+    with FaceJournal(own.output / JOURNAL, {**detector.settings, "faces": own.on_several, "size": own.size}) as journal:
+        earlier = journal.records(sorted(set(journal.names()) - set(images.names)))
+        others.update((file, record.name) for record in earlier for file in record.files)
         for record in find_faces(images, detector, journal, keep, is_done, "aligning"):
             if record.problem:
                 problems[record.name] = record.problem
             aligned += len(record.files)
+            if record.found > 1:
+                several.append(f"{printable(record.name)}: {record.found}")
             readable += record.width > 0
         write_faces_csv(journal.records(images.names), own.output / "faces.csv")
         write_csv(["path", "problem"], problems.items(), own.output / "failures.csv")
     require_readable(readable, images, list(problems.values()))
     name_problems(list(problems.values()), len(images))
+    if own.on_several in ("largest", "central"):
+        warn_of_several(Console(stderr=True), several, len(images), own.on_several, get_args(Choice))
     Console().print(
         f"{counted(aligned, 'face')} aligned, of {counted(len(images) - len(problems), 'image')}; {own.output}",
         highlight=False,
@@ -89,16 +107,6 @@ def _require_own_folder(folder: Path) -> None:
         raise DataError(
             f"{folder} exists and is not of an earlier alignment (it has no {JOURNAL}): name another folder"
         )
-
-
-def _targets(images: NamedImages) -> list[str]:
-    """Where each image's face goes: its own name, from the folder on that all of them share; DataError where two would
-    go to one place."""
-    targets = [image_file_name("/".join(Path(name).parts[1:])) for name in images.names]
-    if len(set(targets)) < len(targets):
-        ((twice, _),) = Counter(targets).most_common(1)
-        raise DataError(f"two images would be written to {twice}: rename one, or align them into different folders")
-    return targets
 
 
 def _numbered(target: str, count: int) -> list[str]:

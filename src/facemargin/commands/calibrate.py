@@ -1,7 +1,7 @@
-"""`facemargin calibrate MODEL --pairs SET --output calibration.json`."""
+"""`facemargin calibrate MODEL --pairs SET | --images FOLDER --output calibration.json`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -9,15 +9,23 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands.arguments import parse
+from facemargin.commands.embedding import warn_of_unreadable
+from facemargin.commands.face_source import FaceSource, OnSeveral, check_on_several
 from facemargin.commands.origin import say_replaced
 from facemargin.commands.progress import embedding_progress
-from facemargin.data.open import open_verification
-from facemargin.errors import ConfigError
+from facemargin.data.open import open_images, open_verification
+from facemargin.data.pair_sampling import at_most, count_pairs
+from facemargin.data.source import ImageSubset
+from facemargin.data.verification import VerificationSet
+from facemargin.errors import ConfigError, DataError
 from facemargin.inference import load
 from facemargin.inference.calibrate import calibrate
 from facemargin.inference.calibration import ENOUGH, Calibration
+from facemargin.inference.readable import embed_readable
 from facemargin.inference.views import Views
 from facemargin.tables import Table
+
+_MOST_PAIRS = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,8 +35,11 @@ class Arguments:
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """A run folder or a model file."""
-    pairs: Annotated[str, tyro.conf.arg(metavar="SET")]
+    pairs: Annotated[str | None, tyro.conf.arg(metavar="SET")] = None
     """A verification set, as for facemargin evaluate."""
+    images: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
+    """Instead of that: a folder of one folder per person (or what else facemargin trains on), of which all images are
+    compared with all; beyond two million pairs (2,000 images) all genuine ones with impostors that are drawn."""
     output: Path
     """The .json file to write; one that is there is replaced."""
     floor_percentile: float = 1.0
@@ -37,19 +48,26 @@ class Arguments:
     """Instead of that: the quality below which genuine pairs are falsely not matched more often than this."""
     views: Views | None = None
     """Views of an image to average; by default the model's own."""
+    detect: bool = False
+    """Find and align the face of each image first, as facemargin verify --detect will."""
+    on_several: OnSeveral = "largest"
+    """With --detect, which face of a photograph with several; error: the photograph is of no use."""
+    seed: int = 0
+    """Another seed draws other impostors, where --images has more than two million pairs."""
 
 
 def main(arguments: Sequence[str]) -> int:
     own = parse(Arguments, "calibrate", arguments)
     if own.output.suffix != ".json":
         raise ConfigError(f"--output is {own.output}, expected a name that ends in .json")
-    pairs = open_verification(own.pairs)
-    model = load(own.model)
-    with embedding_progress(Console(stderr=True), pairs.name) as progress:
-        found = calibrate(model, pairs, own.floor_percentile, own.max_fnmr, own.views, progress)
+    if (own.pairs is None) == (own.images is None):
+        given = "neither is given" if own.pairs is None else "both are given"
+        raise ConfigError(f"{given}: expected --pairs with a verification set, or --images with a folder of people")
+    check_on_several(own.detect, own.on_several)
+    console = Console()
+    found = _of_pairs(own) if own.images is None else _of_images(own, console)
     say_replaced(own.output)
     found.save(own.output)
-    console = Console()
     console.print(_table(found))
     console.print(
         f"{found.impostors:,} impostor and {found.genuine:,} genuine pairs of {found.pairs}, quality: {found.quality}, "
@@ -59,6 +77,56 @@ def main(arguments: Sequence[str]) -> int:
         soft_wrap=True,
     )
     return 0
+
+
+def _of_pairs(own: Arguments) -> Calibration:
+    assert own.pairs is not None
+    pairs = open_verification(own.pairs)
+    source = FaceSource(pairs.images, own.detect, own.on_several)
+    pairs = replace(pairs, images=source)
+    model = load(own.model)
+    with embedding_progress(Console(stderr=True), pairs.name) as progress:
+        found = calibrate(model, pairs, own.floor_percentile, own.max_fnmr, own.views, progress)
+    source.warn(Console(stderr=True))
+    return found
+
+
+def _of_images(own: Arguments, console: Console) -> Calibration:
+    """Images that cannot be read are named and left out."""
+    assert own.images is not None
+    images = open_images(own.images)
+    model = load(own.model)
+    source = FaceSource(images, own.detect, own.on_several)
+    with embedding_progress(Console(stderr=True), images.name) as progress:
+        found = embed_readable(model, source, views=own.views, progress=progress)
+    source.warn(Console(stderr=True))
+    warn_of_unreadable(found.unreadable, len(found.indices_R), own.detect)
+    labels_R = images.labels[found.indices_R]
+    counts = count_pairs(labels_R)
+    if not all(counts):
+        raise DataError(
+            f"{images.name}: {len(labels_R):,} images make {counts[0]:,} genuine and {counts[1]:,} impostor pairs; "
+            "expected some of both: two people or more, and two images or more of one of them"
+        )
+    drawn = at_most(labels_R, _MOST_PAIRS, own.seed)
+    if len(drawn.same_K) < sum(counts):
+        taken = int(drawn.same_K.sum())
+        console.print(
+            f"{len(drawn.same_K):,} of {sum(counts):,} pairs are compared: {taken:,} of {counts[0]:,} genuine and "
+            f"{len(drawn.same_K) - taken:,} of {counts[1]:,} impostor pairs, drawn with --seed {own.seed}",
+            highlight=False,
+            soft_wrap=True,
+        )
+    pairs = VerificationSet(
+        name=images.name,
+        images=ImageSubset(source, found.indices_R),
+        first_K=drawn.first_K,
+        second_K=drawn.second_K,
+        same_K=drawn.same_K,
+        identities_N=labels_R,
+        identity_names=images.identity_names,
+    )
+    return calibrate(model, pairs, own.floor_percentile, own.max_fnmr, own.views, embeddings=found.embeddings)
 
 
 def _table(found: Calibration) -> Table:

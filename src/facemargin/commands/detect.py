@@ -11,7 +11,7 @@ from rich.text import Text
 
 from facemargin.atomic import write_text_atomically
 from facemargin.commands.arguments import parse
-from facemargin.commands.face_files import draw_faces, image_file_name, write_faces_csv, write_image
+from facemargin.commands.face_files import draw_faces, write_faces_csv, write_image
 from facemargin.commands.finding_faces import (
     DetectionArguments,
     find_faces,
@@ -19,6 +19,7 @@ from facemargin.commands.finding_faces import (
     printable,
     refuse_inside,
     require_readable,
+    target_names,
 )
 from facemargin.counting import counted
 from facemargin.data.image_files import NamedImages
@@ -51,13 +52,13 @@ def main(arguments: Sequence[str]) -> int:
     if own.draw is not None:
         refuse_inside(own.draw, own.images, "--draw")
     images = NamedImages(own.images)
+    targets = [] if own.draw is None else target_names(images)
     detector = own.detector()
 
     def keep(index: int, image: RGBImage, faces: list[Face]) -> ImageFaces:
         height, width = image.shape[:2]
         if own.draw is not None:
-            name = image_file_name("/".join(Path(images.names[index]).parts[1:]))
-            write_image(draw_faces(image, faces), own.draw / name)
+            write_image(draw_faces(image, faces), own.draw / targets[index])
         return ImageFaces(images.names[index], width, height, tuple(faces))
 
     def is_done(record: ImageFaces) -> bool:

@@ -14,7 +14,7 @@ from facemargin.commands.embedding import (
     MEASURES,
     EmbeddedImages,
     EmbeddingArguments,
-    check_batch_size,
+    check_arguments,
     embed_images,
     faces_of,
     warn_of_unreadable,
@@ -66,17 +66,19 @@ def main(arguments: Sequence[str]) -> int:
 def _embed_to_folder(own: Arguments) -> int:
     if own.by_folder:
         raise ConfigError("--by-folder writes one embedding a folder, for which an .npz file is enough: name one")
-    check_batch_size(own)
+    check_arguments(own)
     images = NamedImages(own.images)
     model = load(own.model)
     source = faces_of(own, images)
     key = str(default_detector().settings) if own.detect else ""
+    key += "" if own.on_several == "largest" else own.on_several
     if not model.recogniser.state_dict():  # an ONNX model: its file holds the weights
         with locate(own.model).open("rb") as file:
             key += hashlib.file_digest(file, "sha256").hexdigest()
     key = features_key(model, source, own.views, key)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         stored = extract_features(model, source, own.output, key, own.batch_size, own.views, progress)
+    source.warn(Console(stderr=True))
     rows = ((index, name, stored.unreadable.get(index, "")) for index, name in enumerate(images.names))
     write_csv(["row", "path", "problem"], rows, own.output / "images.csv")
     readable = int(np.count_nonzero(stored.readable_N))

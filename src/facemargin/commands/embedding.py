@@ -8,14 +8,13 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from facemargin.commands.face_source import FaceSource, OnSeveral, check_on_several
 from facemargin.commands.progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.image_files import NamedImages
-from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference import load
-from facemargin.inference.detect import DetectedFaces
 from facemargin.inference.readable import embed_readable
 from facemargin.inference.views import Views
 from facemargin.quality import QualityName
@@ -30,7 +29,10 @@ class EmbeddingArguments:
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
     """Image files, folders of them, of any depth, and .txt files that list them; faces aligned as in training."""
     detect: bool = False
-    """Find and align the largest face of each image first: the images are photographs."""
+    """Find and align the face of each image first: the images are photographs."""
+    on_several: OnSeveral = "largest"
+    """With --detect, which face of a photograph with several: the largest, the most central, or none (error: the
+    photograph is named and left out). How many showed several is said."""
     batch_size: int = 64
     """Images that are embedded at once."""
     views: Views | None = None
@@ -51,11 +53,13 @@ class EmbeddedImages:
 
 def embed_images(own: EmbeddingArguments) -> EmbeddedImages:
     """Embed the images that can be read; progress goes to stderr where that is a terminal."""
-    check_batch_size(own)
+    check_arguments(own)
     images = NamedImages(own.images)
     model = load(own.model)
+    source = faces_of(own, images)
     with embedding_progress(Console(stderr=True), images.name) as progress:
-        result = embed_readable(model, faces_of(own, images), own.batch_size, own.views, progress)
+        result = embed_readable(model, source, own.batch_size, own.views, progress)
+    source.warn(Console(stderr=True))
     return EmbeddedImages(
         embeddings=result.embeddings,
         paths=[images.paths[index] for index in result.indices_R],
@@ -65,15 +69,16 @@ def embed_images(own: EmbeddingArguments) -> EmbeddedImages:
     )
 
 
-def check_batch_size(own: EmbeddingArguments) -> None:
-    """ConfigError for a batch of none."""
+def check_arguments(own: EmbeddingArguments) -> None:
+    """ConfigError for a batch of none, and for options that go with another."""
     if own.batch_size < 1:
         raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
+    check_on_several(own.detect, own.on_several)
 
 
-def faces_of(own: EmbeddingArguments, images: NamedImages) -> ImageSource:
+def faces_of(own: EmbeddingArguments, images: NamedImages) -> FaceSource:
     """The images, or the faces that are found in them."""
-    return DetectedFaces(images) if own.detect else images
+    return FaceSource(images, own.detect, own.on_several)
 
 
 def warn_of_unreadable(unreadable: Sequence[str], readable: int, detect: bool = False) -> None:

@@ -1,6 +1,7 @@
 """What `detect` and `align` share: a detector, photographs, and a journal of what was found in them."""
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from facemargin.commands.face_files import image_file_name
 from facemargin.commands.progress import embedding_progress
 from facemargin.counting import counted, none_readable
 from facemargin.data.image_files import NamedImages
@@ -17,7 +19,7 @@ from facemargin.errors import ConfigError, CorruptImageError, DataError
 from facemargin.inference.centerface import CenterFace
 from facemargin.inference.detect import no_face
 from facemargin.inference.face_journal import FaceJournal, ImageFaces
-from facemargin.inference.faces import Face
+from facemargin.inference.faces import Face, SeveralFacesError
 
 _NAMED = 20
 
@@ -71,7 +73,21 @@ def _find(images: NamedImages, index: int, detector: CenterFace, keep: Keep) -> 
     if not faces:
         height, width = image.shape[:2]
         return ImageFaces(name, width, height, problem=str(no_face(images.describe(index), image)))
-    return keep(index, image, faces)
+    try:
+        return keep(index, image, faces)
+    except SeveralFacesError as error:
+        height, width = image.shape[:2]
+        return ImageFaces(name, width, height, problem=f"{images.describe(index)}: {error}", found=len(faces))
+
+
+def target_names(images: NamedImages) -> list[str]:
+    """What each image's picture is called in a folder of them: its own name, from the folder on that all of them share,
+    with .png behind a kind that is not written; DataError where two would have one name."""
+    targets = [image_file_name("/".join(Path(name).parts[1:])) for name in images.names]
+    if len(set(targets)) < len(targets):
+        ((twice, _),) = Counter(targets).most_common(1)
+        raise DataError(f"two images would be written to {twice}: rename one, or write them to different folders")
+    return targets
 
 
 def refuse_inside(folder: Path, locations: tuple[Path, ...], option: str) -> None:

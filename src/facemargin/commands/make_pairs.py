@@ -1,39 +1,51 @@
 """`facemargin make-pairs IMAGES --output pairs.bin`."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
 import numpy as np
 import tyro
+from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.commands.arguments import parse
 from facemargin.commands.progress import embedding_progress
 from facemargin.commands.writing_pairs import check_output, write_pairs
 from facemargin.data.open import open_images
-from facemargin.data.pair_sampling import DrawnPairs, draw_pairs
+from facemargin.data.pair_sampling import DrawnPairs, all_pairs, count_pairs, draw_counted_pairs, draw_pairs
 from facemargin.data.source import LabelledImages
 from facemargin.data.verification import VerificationSet
-from facemargin.errors import ConfigError, CorruptImageError
+from facemargin.errors import ConfigError, CorruptImageError, DataError
 
 _BIN_FOLDS = 10
+_DEFAULT_PAIRS, _DEFAULT_FOLDS = 6000, 10
+
+
+_MOST_PAIRS = 10_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Write a verification set of your own faces: as many genuine as impostor pairs, drawn by LFW's rules. The people
-    of a fold are in no other fold, no pair is there twice, and the images' bytes stay as they are."""
+    """Write a verification set of your own faces: as many genuine as impostor pairs, drawn by LFW's rules, or as many
+    of each as you say, or all that there are. The people of a fold are in no other fold, no pair is there twice, and
+    the images' bytes stay as they are, but for rare kinds, such as TIFF and HEIC, which become PNG."""
 
     images: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IMAGES")]
     """A folder of one folder per person, or anything else that facemargin trains on."""
     output: Path
     """A .bin file, or a folder to make, which keeps folds and people."""
-    pairs: int = 6000
-    """Pairs to draw."""
-    folds: int = 10
-    """Folds without a person in common; a .bin file always has ten."""
+    pairs: int | None = None
+    """Pairs to draw, half of them genuine; by default 6000."""
+    genuine: int | None = None
+    """With --impostors, instead of --pairs: genuine pairs to draw."""
+    impostors: int | None = None
+    """With --genuine, instead of --pairs: impostor pairs to draw."""
+    all: bool = False
+    """Instead of drawing: every pair of images, without folds. For few people, who cannot be dealt out into folds."""
+    folds: int | None = None
+    """Folds without a person in common, by default 10; a .bin file always has ten."""
     seed: int = 0
     """Another seed draws other pairs."""
 
@@ -41,10 +53,9 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     own = parse(Arguments, "make-pairs", arguments)
     check_output(own.output)
-    if own.output.suffix == ".bin" and own.folds != _BIN_FOLDS:
-        raise ConfigError(f"--folds is {own.folds}, but a .bin file always has {_BIN_FOLDS}; name a folder as --output")
+    _check(own)
     images = open_images(own.images)
-    drawn, corrupt = _draw_readable(images, own)
+    drawn, corrupt = _draw_readable(images, lambda labels_N: _draw(labels_N, own))
     for message in corrupt:
         Console(stderr=True).print(f"left out: {message}", highlight=False, markup=False, soft_wrap=True)
     pairs = VerificationSet(
@@ -61,14 +72,54 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _draw_readable(images: LabelledImages, own: Arguments) -> tuple[DrawnPairs, list[str]]:
+def _check(own: Arguments) -> None:
+    if own.all and (own.pairs, own.genuine, own.impostors, own.folds) != (None,) * 4:
+        raise ConfigError(
+            "--all takes every pair, without folds: leave --pairs, --genuine, --impostors and --folds out"
+        )
+    if own.pairs is not None and (own.genuine is not None or own.impostors is not None):
+        raise ConfigError("name --pairs, half of which are genuine, or --genuine and --impostors, not both")
+    if (own.genuine is None) != (own.impostors is None):
+        given, missing = ("genuine", "impostors") if own.impostors is None else ("impostors", "genuine")
+        raise ConfigError(f"--{given} is given and --{missing} is not: say how many of each")
+    if own.output.suffix != ".bin":
+        return
+    if own.all:
+        raise ConfigError("--all makes no folds, but a .bin file always has ten; name a folder as --output")
+    if own.folds not in (None, _BIN_FOLDS):
+        raise ConfigError(f"--folds is {own.folds}, but a .bin file always has {_BIN_FOLDS}; name a folder as --output")
+
+
+def _draw(labels_N: NDArray[np.int64], own: Arguments) -> DrawnPairs:
+    if own.all:
+        genuine, impostors = count_pairs(labels_N)
+        if genuine + impostors > _MOST_PAIRS:
+            raise ConfigError(
+                f"--all of {len(labels_N):,} images are {genuine:,} genuine and {impostors:,} impostor pairs; expected "
+                f"{_MOST_PAIRS:,} or fewer. Draw some with --genuine and --impostors"
+            )
+        if not genuine or not impostors:
+            raise DataError(
+                f"{len(labels_N):,} images make {genuine:,} genuine and {impostors:,} impostor pairs; expected some of "
+                "both: two people or more, and two images or more of one of them"
+            )
+        return all_pairs(labels_N)
+    folds = _DEFAULT_FOLDS if own.folds is None else own.folds
+    if own.genuine is not None and own.impostors is not None:
+        return draw_counted_pairs(labels_N, own.genuine, own.impostors, folds, own.seed)
+    return draw_pairs(labels_N, _DEFAULT_PAIRS if own.pairs is None else own.pairs, folds, own.seed)
+
+
+def _draw_readable(
+    images: LabelledImages, draw: Callable[[NDArray[np.int64]], DrawnPairs]
+) -> tuple[DrawnPairs, list[str]]:
     """Pairs of images that can be decoded, and what is wrong with those that cannot: drawn again without them."""
     usable_N = np.ones(len(images), dtype=np.bool_)
     checked: set[int] = set()
     corrupt: list[str] = []
     while True:
         usable = np.flatnonzero(usable_N)
-        drawn = draw_pairs(images.labels[usable], own.pairs, own.folds, own.seed)
+        drawn = draw(images.labels[usable])
         drawn = drawn._replace(first_K=usable[drawn.first_K], second_K=usable[drawn.second_K])
         used = {*drawn.first_K.tolist(), *drawn.second_K.tolist()}
         unchecked = sorted(used - checked)

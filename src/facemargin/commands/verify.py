@@ -15,16 +15,15 @@ from rich.console import Console
 from facemargin.commands.arguments import parse
 from facemargin.commands.embedding import warn_of_unreadable
 from facemargin.commands.face_files import write_csv
+from facemargin.commands.face_source import FaceSource, OnSeveral, check_on_several
 from facemargin.commands.origin import say_replaced
 from facemargin.commands.progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.image_files import FileImages
 from facemargin.data.path_pairs import read_path_pairs
-from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError
 from facemargin.inference import Model, load
 from facemargin.inference.calibration import Calibration, Threshold
-from facemargin.inference.detect import DetectedFaces
 from facemargin.inference.readable import embed_readable
 from facemargin.inference.verify import Decision, Verification, decide, verify
 
@@ -51,7 +50,10 @@ class Arguments:
     fmr: float = 1e-3
     """The rate at which pairs of different people may be taken for one person."""
     detect: bool = False
-    """Find and align the largest face of each image first."""
+    """Find and align the face of each image first."""
+    on_several: OnSeveral = "largest"
+    """With --detect, which face of a photograph with several: the largest, the most central, or none (error: the
+    photograph is of no use). How many showed several is said."""
     batch_size: int = 64
     """Images that are embedded at once, with --pairs."""
 
@@ -84,18 +86,17 @@ def _check(own: Arguments) -> None:
         raise ConfigError(f"--output is {given}, expected a name that ends in .csv for the results of --pairs")
     if own.batch_size < 1:
         raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
+    check_on_several(own.detect, own.on_several)
 
 
-def _source(own: Arguments, paths: Sequence[Path], name: str) -> ImageSource:
-    files = FileImages(paths, name)
-    return DetectedFaces(files) if own.detect else files
+def _source(own: Arguments, paths: Sequence[Path], name: str) -> FaceSource:
+    return FaceSource(FileImages(paths, name), own.detect, own.on_several)
 
 
 def _verify_two(own: Arguments, model: Model, calibration: Calibration | None) -> int:
     source = _source(own, own.images, "the two images")
     first, second = (source.read(index) for index in range(2))
-    if not own.detect:
-        _warn_of_photographs({first.shape[:2], second.shape[:2]})
+    source.warn(Console(stderr=True))
     result = verify(model, first, second, calibration, own.fmr)
     console = Console()
     console.print(f"score {result.score:.4f}{_against(result)}", highlight=False)
@@ -112,6 +113,7 @@ def _verify_pairs(own: Arguments, model: Model, calibration: Calibration | None,
     views = None if calibration is None else calibration.views
     with embedding_progress(Console(stderr=True), source.name) as progress:
         found = embed_readable(model, source, own.batch_size, views, progress)
+    source.warn(Console(stderr=True))
     row_of_N = np.full(len(source), -1)
     row_of_N[found.indices_R] = np.arange(len(found.indices_R))
     rows_K2 = row_of_N[pairs.images_K2]
@@ -141,7 +143,7 @@ def _count(decisions: Sequence[Verification | None], decision: Decision) -> int:
 def _row(names: Sequence[str], images: Sequence[int], result: Verification | None) -> list[object]:
     paths = [names[index] for index in images]
     if result is None:
-        return [*paths, "", "", "", "", "an image cannot be read or shows no face"]
+        return [*paths, "", "", "", "", "an image cannot be read or shows no face, or several with --on-several error"]
     qualities = [f"{result.quality_a:.6g}", f"{result.quality_b:.6g}"]
     return [*paths, f"{result.score:.6f}", *qualities, result.decision or "", ""]
 
@@ -155,14 +157,3 @@ def _against(result: Verification) -> str:
 
 def _floor(result: Verification) -> str:
     return "" if result.threshold is None else f", enough from {result.threshold.quality_floor:.4g} on"
-
-
-def _warn_of_photographs(shapes: set[tuple[int, ...]]) -> None:
-    for height, width in sorted(shapes):
-        if height != width:
-            Console(stderr=True).print(
-                f"warning: an image has {width} × {height} pixels, and aligned faces are square: --detect finds and "
-                "aligns the face first",
-                highlight=False,
-                soft_wrap=True,
-            )

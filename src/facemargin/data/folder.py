@@ -29,7 +29,7 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return _bytes_of(path)
     except FileNotFoundError as error:
-        similar = similar_files(path)
+        similar = [other for other in similar_files(path) if other != path]  # itself: a link to nothing
         if len(similar) == 1:
             return _bytes_of(similar[0])
         several = f"; {len(similar)} files differ from it in Unicode normal form only" if similar else ""

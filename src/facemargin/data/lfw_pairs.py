@@ -127,8 +127,11 @@ def _find_images(folder: Path, stems: list[str]) -> list[str]:
     if several:
         logger.warning(
             "%s: %d of the images that the pairs name %s there in several files, of which the first is taken: %s",
-            folder, len(several), "is" if len(several) == 1 else "are", "; ".join(", ".join(names) for names in several[:5]),
-        )  # fmt: skip
+            folder,
+            len(several),
+            "is" if len(several) == 1 else "are",
+            "; ".join(", ".join(names) for names in several[:5]),
+        )
     return [found[stem][0] for stem in stems]
 
 

@@ -21,12 +21,13 @@ _OPEN_GROUPS = 4
 
 
 class DrawnPairs(NamedTuple):
-    """Images of each pair, whether they show one person, and the fold; each fold's genuine pairs come first."""
+    """Images of each pair, whether they show one person, and the fold, None where there are none; each fold's genuine
+    pairs come first."""
 
     first_K: IntArray
     second_K: IntArray
     same_K: NDArray[np.bool_]
-    folds_K: IntArray
+    folds_K: IntArray | None
 
 
 def draw_pairs(labels_N: IntArray, num_pairs: int, num_folds: int, seed: int) -> DrawnPairs:
@@ -41,22 +42,57 @@ def draw_pairs(labels_N: IntArray, num_pairs: int, num_folds: int, seed: int) ->
             f"{num_pairs} pairs in {num_folds} folds: expected at least one fold and a multiple of "
             f"{max(2 * num_folds, 2)} pairs, as many genuine as impostor pairs in every fold"
         )
+    return draw_counted_pairs(labels_N, num_pairs // 2, num_pairs // 2, num_folds, seed)
+
+
+def draw_counted_pairs(labels_N: IntArray, genuine: int, impostor: int, num_folds: int, seed: int) -> DrawnPairs:
+    """As `draw_pairs`, but so many genuine and so many impostor pairs. Raises ConfigError unless both are multiples of
+    `num_folds`."""
+    if num_folds < 1 or min(genuine, impostor) < 1 or genuine % num_folds or impostor % num_folds:
+        raise ConfigError(
+            f"{genuine} genuine and {impostor} impostor pairs in {num_folds} folds: expected at least one fold and of "
+            "each kind a multiple of the folds"
+        )
     people = _images_by_person(labels_N)
     folds = _deal(people, num_folds, sample_generator(seed, 0, 0, Purpose.PAIRS))
-    per_kind = num_pairs // (2 * num_folds)
-    _require_enough(folds, per_kind, len(people))
+    each = genuine // num_folds, impostor // num_folds
+    _require_enough(folds, each, len(people))
     first, second = [], []
     for number, fold in enumerate(folds):
         generator = sample_generator(seed, 1, number, Purpose.PAIRS)
-        for pairs in (_genuine(fold, per_kind, generator), _impostor(fold, per_kind, generator)):
+        for pairs in (_genuine(fold, each[0], generator), _impostor(fold, each[1], generator)):
             first += [one for one, _ in pairs]
             second += [other for _, other in pairs]
     return DrawnPairs(
         first_K=np.array(first, dtype=np.int64),
         second_K=np.array(second, dtype=np.int64),
-        same_K=np.tile(np.repeat([True, False], per_kind), num_folds),
-        folds_K=np.repeat(np.arange(num_folds, dtype=np.int64), 2 * per_kind),
+        same_K=np.tile(np.repeat([True, False], each), num_folds),
+        folds_K=np.repeat(np.arange(num_folds, dtype=np.int64), sum(each)),
     )
+
+
+def count_pairs(labels_N: IntArray) -> tuple[int, int]:
+    """All genuine and all impostor pairs that there are among the images."""
+    genuine = int(_triangle(np.bincount(labels_N)).sum()) if len(labels_N) else 0
+    return genuine, int(_triangle(len(labels_N))) - genuine
+
+
+def all_pairs(labels_N: IntArray) -> DrawnPairs:
+    """Every pair of images once, the genuine ones first, without folds; each needs some 50 bytes."""
+    first_K, second_K = np.triu_indices(len(labels_N), 1)
+    same_K = labels_N[first_K] == labels_N[second_K]
+    order = np.argsort(~same_K, kind="stable")
+    return DrawnPairs(first_K[order], second_K[order], same_K[order], None)
+
+
+def at_most(labels_N: IntArray, most: int, seed: int) -> DrawnPairs:
+    """Every pair, or where they are more than `most`, half of those genuine at most (all, where there are not so many)
+    and impostor pairs for the rest, drawn as `draw_counted_pairs` draws them."""
+    genuine, impostor = count_pairs(labels_N)
+    if genuine + impostor <= most:
+        return all_pairs(labels_N)
+    taken = min(genuine, most // 2)
+    return draw_counted_pairs(labels_N, taken, min(impostor, most - taken), 1, seed)._replace(folds_K=None)
 
 
 def _images_by_person(labels_N: IntArray) -> list[IntArray]:
@@ -76,16 +112,18 @@ def _deal(people: list[IntArray], num_folds: int, generator: Generator) -> list[
     return folds
 
 
-def _require_enough(folds: list[list[IntArray]], per_kind: int, num_people: int) -> None:
+def _require_enough(folds: list[list[IntArray]], each: tuple[int, int], num_people: int) -> None:
     counts = [np.array([len(images) for images in fold], dtype=np.int64) for fold in folds]
     genuine = min(int(_triangle(count).sum()) for count in counts)
     impostor = min(int(count.sum() ** 2 - (count**2).sum()) // 2 for count in counts)
-    if min(genuine, impostor) < per_kind:
+    if genuine < each[0] or impostor < each[1]:
+        wanted = f"{each[0]} of each are" if each[0] == each[1] else f"{each[0]} and {each[1]} are"
         raise DataError(
-            f"{num_people} people are too few for {2 * per_kind * len(folds)} pairs in {len(folds)} folds without a "
-            f"person in common: a fold has {genuine} genuine and {impostor} impostor pairs, {per_kind} of each are "
-            f"wanted. At most {2 * min(genuine, impostor) * len(folds)} pairs can be made; or take "
-            f"{'fewer folds, or ' if len(folds) > 1 else ''}images of more people"
+            f"{num_people} people are too few for {sum(each) * len(folds)} pairs in {len(folds)} folds without a "
+            f"person in common: a fold has {genuine} genuine and {impostor} impostor pairs, {wanted} wanted. At most "
+            f"{2 * min(genuine, impostor) * len(folds)} pairs, half of them genuine, can be made; or take "
+            f"{'fewer folds, or ' if len(folds) > 1 else ''}images of more people, or other numbers of --genuine and "
+            "--impostors, or --all pairs that there are"
         )
 
 

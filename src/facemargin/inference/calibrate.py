@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.source import ImageSource
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.embeddings import Embeddings
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, pair_intervals
 from facemargin.evaluation.metrics.pairs import check_pairs
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs, highest_rejected
@@ -30,16 +32,20 @@ def calibrate(
     max_fnmr: float | None = None,
     views: Views | None = None,
     progress: Progress | None = None,
+    embeddings: Embeddings | None = None,
 ) -> Calibration:
     """The thresholds of `model` for FMRs of 0.5, 0.2, 0.1, … down to the lowest that the impostor pairs can tell (one
     accepted), with the quality below which it should not decide; see `quality_floor`.
 
-    Raises DataError for pairs that lack a kind, ConfigError for a percentile or rate out of range.
+    `embeddings` are those of the images of `pairs`, where they are known. Raises DataError for pairs that lack a kind,
+    ConfigError for a percentile or rate out of range.
     """
     used = views or model.info.views
-    scores = evaluate_verification(
-        lambda images: model.embed(images, views=used, progress=progress), pairs, "facemargin"
-    )
+
+    def embed(images: ImageSource) -> Embeddings:
+        return model.embed(images, views=used, progress=progress) if embeddings is None else embeddings
+
+    scores = evaluate_verification(embed, pairs, "facemargin")
     thresholds = measure_thresholds(scores, floor_percentile, max_fnmr)
     same_K = scores.same_K
     return Calibration(
@@ -133,14 +139,23 @@ def _fmr_intervals(scores: PairScores, limits: Sequence[float]) -> list[tuple[fl
     if scores.identities_a_K is None or scores.identities_b_K is None:
         return of_pairs
 
-    def rates(weights_K: NDArray[np.int64]) -> list[float]:
-        weights_I = weights_K[~scores.same_K]
-        total = weights_I.sum()
-        return [float(weights_I[impostor_I >= limit].sum() / total) if total else np.nan for limit in limits]
+    # Pairs of the same two people between the same thresholds count together: a resample does not tell them apart.
+    names, codes_2K = np.unique(np.stack([scores.identities_a_K, scores.identities_b_K]), return_inverse=True)
+    codes_2K = codes_2K.reshape(2, -1)
+    ascending = np.sort(limits)
+    passed_K = np.where(scores.same_K, 0, np.searchsorted(ascending, scores.scores_K, side="right"))
+    keys_K = (codes_2K[0] * len(names) + codes_2K[1]) * (len(limits) + 1) + passed_K
+    _, first_C, count_C = np.unique(keys_K, return_index=True, return_counts=True)
+    same_C, passed_C = scores.same_K[first_C], passed_K[first_C]
+    count_C = np.where(same_C, 0, count_C)
 
-    intervals = pair_intervals(
-        rates, len(limits), scores.same_K, scores.identities_a_K, scores.identities_b_K, DEFAULT_BOOTSTRAP
-    )
+    def rates(weights_C: NDArray[np.int64]) -> list[float]:
+        passing = np.bincount(passed_C, weights_C * count_C, len(limits) + 1)[::-1].cumsum()[::-1]
+        of_limit = passing[1 + np.searchsorted(ascending, limits)]
+        return [float(number / passing[0]) if passing[0] else np.nan for number in of_limit]
+
+    a_C, b_C = codes_2K[:, first_C]
+    intervals = pair_intervals(rates, len(limits), same_C, a_C, b_C, DEFAULT_BOOTSTRAP)
     return [interval or fallback for interval, fallback in zip(intervals, of_pairs, strict=True)]
 
 

@@ -8,7 +8,7 @@ from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import ConfigError, CorruptImageError
 from facemargin.inference.centerface import CenterFace
 from facemargin.inference.face_crop import crop_face
-from facemargin.inference.faces import Choice, Detector, Face, choose_faces
+from facemargin.inference.faces import Choice, Detector, Face, SeveralFacesError, choose_faces
 
 
 class NoFaceError(CorruptImageError):
@@ -33,36 +33,45 @@ def align(
     image: GivenForm, faces: Choice = "largest", size: int = TEMPLATE_SIDE, detector: Detector | None = None
 ) -> RGBImage:
     """The "largest" or most "central" face of a photograph, aligned to the template that recognisers are trained on:
-    (size, size, 3) uint8 RGB. Raises NoFaceError where none is found. For all faces, call `crop_face` with the
-    landmarks of each that `detect` returns.
+    (size, size, 3) uint8 RGB. Raises NoFaceError where none is found, and with "error" SeveralFacesError where several
+    are. For all faces, call `crop_face` with the landmarks of each that `detect` returns.
     """
     image = one_image(image)
+    return _aligned(image, detect(image, detector), faces, size, "the image")
+
+
+def _aligned(image: RGBImage, found: list[Face], faces: Choice, size: int, where: str) -> RGBImage:
     if faces == "all":
-        raise ConfigError('align returns one face; faces is "all", expected "largest" or "central"')
-    found = choose_faces(detect(image, detector), faces, image)
-    if not found:
-        raise no_face("the image", image)
-    return crop_face(image, found[0].landmarks_52, size)
+        raise ConfigError('align returns one face; faces is "all", expected "largest", "central" or "error"')
+    try:
+        chosen = choose_faces(found, faces, image)
+    except SeveralFacesError as error:
+        raise SeveralFacesError(f"{where}: {error}") from error
+    if not chosen:
+        raise no_face(where, image)
+    return crop_face(image, chosen[0].landmarks_52, size)
 
 
 class DetectedFaces(ImageSource):
     """The largest or most central face of every photograph of `source`, aligned when read; `read` raises NoFaceError,
-    naming the image, where there is none."""
+    naming the image, where there is none, and with "error" SeveralFacesError where there are several. `several` are the
+    photographs read so far that show several: how many faces, by index."""
 
     def __init__(self, source: ImageSource, detector: Detector | None = None, faces: Choice = "largest") -> None:
         self.name = source.name
         self._source, self._faces = source, faces
         self.detector = detector or default_detector()
+        self.several: dict[int, int] = {}
 
     def __len__(self) -> int:
         return len(self._source)
 
     def read(self, index: int) -> RGBImage:
         image = self._source.read(index)
-        try:
-            return align(image, self._faces, detector=self.detector)
-        except NoFaceError as error:
-            raise no_face(self.describe(index), image) from error
+        found = self.detector.detect(image)
+        if len(found) > 1:
+            self.several[index] = len(found)
+        return _aligned(image, found, self._faces, TEMPLATE_SIDE, self.describe(index))
 
     def describe(self, index: int) -> str:
         return self._source.describe(index)

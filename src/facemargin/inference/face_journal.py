@@ -20,8 +20,8 @@ from facemargin.inference.faces import Face
 
 @dataclass(frozen=True)
 class ImageFaces:
-    """The faces found in the image called `name`, of `width` × `height` pixels. `files` are what was written for them;
-    `problem` says why there is nothing, else it is empty."""
+    """The faces found in the image called `name`, of `width` × `height` pixels. `found` is how many there were to
+    choose from, `files` are what was written for them; `problem` says why there is nothing, else it is empty."""
 
     name: str
     width: int = 0
@@ -29,6 +29,7 @@ class ImageFaces:
     faces: tuple[Face, ...] = ()
     files: tuple[str, ...] = ()
     problem: str = ""
+    found: int = 0
 
     def to_json(self) -> dict[str, Any]:
         faces = [
@@ -36,7 +37,7 @@ class ImageFaces:
             for face in self.faces
         ]
         sizes: dict[str, Any] = {"path": self.name, "width": self.width, "height": self.height}
-        return sizes | {"faces": faces, "files": list(self.files), "problem": self.problem}
+        return sizes | {"faces": faces, "found": self.found, "files": list(self.files), "problem": self.problem}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "ImageFaces":
@@ -50,7 +51,8 @@ class ImageFaces:
         if len(files) not in (0, len(faces)):
             raise ValueError(f"{len(files)} files for {len(faces)} faces")
         width, height = int(content["width"]), int(content["height"])
-        return cls(str(content["path"]), width, height, tuple(faces), files, str(content["problem"]))
+        found = int(content.get("found", len(faces)))
+        return cls(str(content["path"]), width, height, tuple(faces), files, str(content["problem"]), found)
 
 
 class FaceJournal:
@@ -90,6 +92,10 @@ class FaceJournal:
 
     def __len__(self) -> int:
         return len(self._places)
+
+    def names(self) -> list[str]:
+        """Of the images that something was noted of."""
+        return list(self._places)
 
     def get(self, name: str) -> ImageFaces | None:
         """What was noted of an image; None if nothing was."""

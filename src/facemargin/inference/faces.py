@@ -8,11 +8,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.source import RGBImage
-from facemargin.errors import ConfigError
+from facemargin.errors import ConfigError, CorruptImageError
 from facemargin.registry import unknown_name
 
-Choice = Literal["largest", "central", "all"]
-"""Which of several faces: that of the largest box, that whose box lies nearest to the image's centre, or all."""
+Choice = Literal["largest", "central", "all", "error"]
+"""Which of several faces: that of the largest box, that whose box lies nearest to the image's centre, or all; "error":
+none, an image with several is of no use."""
+
+
+class SeveralFacesError(CorruptImageError):
+    """An image shows several faces where one is asked for. Readers of many images name it as one that is of no use."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +48,12 @@ class Detector(Protocol):
 def choose_faces(faces: Sequence[Face], choice: Choice, image: RGBImage) -> list[Face]:
     """The faces that `choice` asks for: all from the largest to the smallest, else one; none of none.
 
-    Raises ConfigError for another choice.
+    Raises ConfigError for another choice, and SeveralFacesError where there are several and the choice is "error".
     """
     if choice not in get_args(Choice):
         raise ConfigError(unknown_name("choice of faces", str(choice), list(get_args(Choice))))
+    if choice == "error" and len(faces) > 1:
+        raise SeveralFacesError(f"{len(faces)} faces were found, and one is asked for")
     if choice == "central":
         height, width = image.shape[:2]
         return sorted(faces, key=lambda face: _distance(face, (width - 1) / 2, (height - 1) / 2))[:1]

@@ -11,7 +11,7 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.inference.calibration import Calibration, Threshold
 from facemargin.inference.detect import align
-from facemargin.inference.faces import Detector
+from facemargin.inference.faces import Choice, Detector
 from facemargin.inference.model import Model
 
 Decision = Literal["same", "different", "too poor to decide"]
@@ -36,9 +36,10 @@ def verify(
     calibration: Calibration | None = None,
     fmr: float = 1e-3,
     detector: Detector | None = None,
+    faces: Choice = "largest",
 ) -> Verification:
-    """Compare two aligned faces, or with a `detector` the largest faces of two photographs; (H, W, 3) uint8 RGB, or
-    paths, or pictures of PIL.
+    """Compare two aligned faces, or with a `detector` those of two photographs that `faces` says (see `align`);
+    (H, W, 3) uint8 RGB, or paths, or pictures of PIL.
 
     Raises ConfigError where the calibration is another model's or cannot tell the `fmr`, and NoFaceError where a
     photograph shows no face.
@@ -49,8 +50,8 @@ def verify(
     if calibration is not None:
         threshold = calibration.at(fmr)
         calibration.require_model(model)
-    faces = [image if detector is None else align(image, detector=detector) for image in (a, b)]
-    embeddings = model.embed(faces, views=None if calibration is None else calibration.views)
+    both = [image if detector is None else align(image, faces, detector=detector) for image in (a, b)]
+    embeddings = model.embed(both, views=None if calibration is None else calibration.views)
     require_finite(embeddings)
     (result,) = decide(embeddings, np.array([[0, 1]]), threshold)
     return result
