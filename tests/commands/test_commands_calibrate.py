@@ -2,10 +2,13 @@ import json
 
 import numpy as np
 import pytest
-from face_folder import write_crfiqa_model
+from face_folder import write_crfiqa_model, write_faces
+from photo_folder import write_empty, write_photographs
 
 import facemargin as fm
+from facemargin.commands import calibrate
 from facemargin.data.embedded import embedded_verification_set
+from facemargin.data.folder import read_image_file
 
 
 def test_the_file_holds_what_the_python_form_measures(command, trained_run, tmp_path):
@@ -60,3 +63,54 @@ def test_mistakes_end_with_one_clear_line(command, trained_run, tmp_path, argume
     assert code == 2
     assert message in out + err
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_folder_of_people_is_all_against_all(command, trained_run, tmp_path, monkeypatch):
+    write_faces(tmp_path / "faces", range(1, 5), each=10)
+    (tmp_path / "faces" / "s1" / "damaged.jpg").write_bytes(b"x")
+    paths = [tmp_path / "f.json", tmp_path / "p.json"]
+    code, out, err = command("calibrate", trained_run, "--images", tmp_path / "faces", "--output", paths[0])
+    assert code == 0 and "damaged.jpg: not an image" in err and "1 of 41 images cannot be read" in err
+    assert f"600 impostor and 180 genuine pairs of {tmp_path}/faces, quality: norm" in out
+    assert command("make-pairs", tmp_path / "faces", "--all", "--output", tmp_path / "pairs")[0] == 0
+    assert command("calibrate", trained_run, "--pairs", tmp_path / "pairs", "--output", paths[1])[0] == 0
+    ours, theirs = (fm.Calibration.load(path) for path in paths)
+    for one, other in zip(ours.thresholds, theirs.thresholds, strict=True):
+        assert one.threshold == pytest.approx(other.threshold, abs=1e-5)
+        assert (one.impostors_accepted, one.fnmr) == (other.impostors_accepted, other.fnmr)
+        assert one.quality_floor == pytest.approx(other.quality_floor, rel=1e-4)
+    monkeypatch.setattr(calibrate, "_MOST_PAIRS", 500)
+    code, out, _ = command("calibrate", trained_run, "--images", tmp_path / "faces", "--output", paths[0])
+    assert code == 0
+    assert "500 of 780 pairs are compared: 180 of 180 genuine and 320 of 600 impostor pairs, drawn with --seed 0" in out
+    assert fm.Calibration.load(paths[0]).impostors == 320
+
+
+def test_photographs_are_calibrated_as_they_will_be_verified(command, trained_run, tmp_path):
+    paths = write_photographs(tmp_path / "photos", range(1, 4), each=2)
+    write_empty(tmp_path / "photos" / "s1" / "nobody.png")
+    output = tmp_path / "c.json"
+    code, out, err = command("calibrate", trained_run, "--images", tmp_path / "photos", "--output", output, "--detect")
+    assert code == 0 and "nobody.png: no face was found" in err
+    assert "12 impostor and 3 genuine pairs" in out
+    faces = fm.load(trained_run).embed([fm.align(read_image_file(path)) for path in paths])
+    scores = [float(faces.vectors[i] @ faces.vectors[j]) for i in range(6) for j in range(i) if i // 2 != j // 2]
+    highest = fm.Calibration.load(output).thresholds[-1]
+    assert sum(score >= highest.threshold - 1e-4 for score in scores) >= highest.impostors_accepted
+    assert sum(score >= highest.threshold + 1e-4 for score in scores) <= highest.impostors_accepted
+    code, _, err = command("calibrate", trained_run, "--images", tmp_path / "photos", "--output", output)
+    assert "warning: 7 of 7 images were squashed to a square" in err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--pairs", "orl:1-2", "--images", "orl:1-2"], "both are given: expected --pairs"),
+        ([], "neither is given: expected --pairs"),
+        (["--images", "orl:1"], "10 images make 45 genuine and 0 impostor pairs"),
+        (["--images", "orl:1-2", "--on-several", "error"], "--on-several error goes with --detect"),
+    ],
+)
+def test_what_to_calibrate_on(command, trained_run, tmp_path, arguments, message):
+    code, _, err = command("calibrate", trained_run, "--output", tmp_path / "c.json", *arguments)
+    assert code == 2 and message in err

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from face_folder import write_faces
 
+from facemargin.commands import make_pairs
 from facemargin.data.open import open_verification
 
 
@@ -102,3 +103,49 @@ def test_faces_that_are_not_there(command, tmp_path):
     assert cv2.imwrite(str(tmp_path / "a.png"), image)
     code, _, err = command("make-pairs", tmp_path, "--output", tmp_path / "own.bin")
     assert code == 2 and "expected identity/image.jpg" in err
+
+
+def test_all_pairs_of_few_people(command, tmp_path):
+    write_faces(tmp_path / "faces", range(1, 4), each=4)
+    code, out, err = command("make-pairs", tmp_path / "faces", "--output", tmp_path / "own", "--all")
+    assert (code, err) == (0, "") and out.startswith("66 pairs, 18 of them genuine of 3 people")
+    pairs = open_verification(tmp_path / "own")
+    assert len(pairs) == 66 and pairs.folds_K is None and len(pairs.images) == 12
+    same_K = pairs.identities_N[pairs.first_K] == pairs.identities_N[pairs.second_K]
+    np.testing.assert_array_equal(same_K, pairs.same_K)
+
+
+def test_so_many_of_each(command, faces, tmp_path):
+    options = ["--genuine", 20, "--impostors", 60, "--folds", 2]
+    code, out, err = command("make-pairs", faces, "--output", tmp_path / "own", *options)
+    assert (code, err) == (0, "") and out.startswith("80 pairs, 20 of them genuine")
+    pairs = open_verification(tmp_path / "own")
+    assert [int(pairs.same_K[pairs.folds_K == fold].sum()) for fold in range(2)] == [10, 10]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--all", "--pairs", 10], "--all takes every pair"),
+        (["--all", "--folds", 2], "--all takes every pair"),
+        (["--genuine", 10], "--genuine is given and --impostors is not"),
+        (["--impostors", 10], "--impostors is given and --genuine is not"),
+        (["--genuine", 10, "--impostors", 10, "--pairs", 10], "not both"),
+        (["--genuine", 10, "--impostors", 15], "10 genuine and 15 impostor pairs in 10 folds: expected"),
+        (["--genuine", 0, "--impostors", 10], "0 genuine and 10 impostor pairs in 10 folds: expected"),
+    ],
+)
+def test_numbers_of_pairs_that_contradict_each_other(command, faces, tmp_path, options, message):
+    code, _, err = command("make-pairs", faces, "--output", tmp_path / "own", *options)
+    assert code == 2 and message in err and not (tmp_path / "own").exists()
+
+
+def test_all_pairs_need_a_folder_some_people_and_not_too_many(command, faces, tmp_path, monkeypatch):
+    code, _, err = command("make-pairs", faces, "--output", tmp_path / "own.bin", "--all")
+    assert code == 2 and "--all makes no folds, but a .bin file always has ten; name a folder" in err
+    write_faces(tmp_path / "one", range(1, 2), each=3)
+    code, _, err = command("make-pairs", tmp_path / "one", "--output", tmp_path / "own", "--all")
+    assert code == 2 and "3 images make 3 genuine and 0 impostor pairs" in err
+    monkeypatch.setattr(make_pairs, "_MOST_PAIRS", 3000)
+    code, _, err = command("make-pairs", faces, "--output", tmp_path / "own", "--all")
+    assert code == 2 and "--all of 80 images are 120 genuine and 3,040 impostor pairs; expected 3,000 or fewer" in err

@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemargin.data.pair_sampling import _from_triangle, draw_pairs
+from facemargin.data.pair_sampling import (
+    _from_triangle,
+    all_pairs,
+    at_most,
+    count_pairs,
+    draw_counted_pairs,
+    draw_pairs,
+)
 from facemargin.errors import ConfigError, DataError
 
 
@@ -115,3 +122,44 @@ def test_too_few_people_or_images(counts, message):
     message = message if len(counts) != 4 else message.replace("5 of each", "7 of each")
     with pytest.raises(DataError, match=message):
         draw_pairs(labels_of(counts), wanted, 2, 0)
+
+
+def test_all_pairs_are_every_pair_once():
+    labels = np.array([2, 0, 1, 0, 2, 2, 7])
+    drawn = all_pairs(labels)
+    expected = {(i, j): labels[i] == labels[j] for i in range(7) for j in range(i + 1, 7)}
+    found = dict(zip(zip(drawn.first_K.tolist(), drawn.second_K.tolist(), strict=True), drawn.same_K, strict=True))
+    assert found == expected and len(drawn.same_K) == 21 and drawn.folds_K is None
+    assert count_pairs(labels) == (4, 17) == (sum(expected.values()), 21 - sum(expected.values()))
+    assert drawn.same_K[:4].all() and not drawn.same_K[4:].any()
+    assert count_pairs(np.array([], dtype=np.int64)) == (0, 0)
+
+
+def test_other_numbers_of_genuine_and_impostor_pairs():
+    labels = labels_of([6] * 12)
+    drawn = draw_counted_pairs(labels, 12, 40, 4, seed=1)
+    for fold in range(4):
+        same_K = drawn.same_K[drawn.folds_K == fold]
+        assert same_K.tolist() == [True] * 3 + [False] * 10
+    np.testing.assert_array_equal(labels[drawn.first_K] == labels[drawn.second_K], drawn.same_K)
+    pairs = {frozenset(pair) for pair in zip(drawn.first_K.tolist(), drawn.second_K.tolist(), strict=True)}
+    assert len(pairs) == 52
+    halves = draw_pairs(labels, 40, 2, seed=3), draw_counted_pairs(labels, 20, 20, 2, seed=3)
+    for ours, theirs in zip(*halves, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    with pytest.raises(ConfigError, match="10 genuine and 40 impostor pairs in 4 folds: expected"):
+        draw_counted_pairs(labels, 10, 40, 4, seed=1)
+    with pytest.raises(DataError, match="15 and 4000 are wanted"):
+        draw_counted_pairs(labels, 15, 4000, 1, seed=1)
+
+
+@pytest.mark.parametrize(
+    ("most", "genuine", "impostor"), [(10_000, 180, 2595), (2775, 180, 2595), (1000, 180, 820), (100, 50, 50)]
+)
+def test_at_most_so_many_pairs(most, genuine, impostor):
+    labels = labels_of([6] * 12 + [1] * 3)
+    drawn = at_most(labels, most, seed=5)
+    assert (int(drawn.same_K.sum()), int((~drawn.same_K).sum())) == (genuine, impostor)
+    np.testing.assert_array_equal(labels[drawn.first_K] == labels[drawn.second_K], drawn.same_K)
+    pairs = {frozenset(pair) for pair in zip(drawn.first_K.tolist(), drawn.second_K.tolist(), strict=True)}
+    assert len(pairs) == genuine + impostor and drawn.folds_K is None

@@ -6,6 +6,7 @@ import facemargin as fm
 from facemargin.data.embedded import embedded_verification_set
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import PairScores
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, identity_multiplicities
 from facemargin.inference.calibrate import measure_thresholds, quality_floor
 
 
@@ -89,6 +90,28 @@ def test_intervals_resample_people_where_they_are_known():
         for one, other in zip(by_people, by_pairs, strict=True)
     ]
     assert np.median(wider) > 1.5
+
+
+def test_intervals_are_those_of_a_loop_over_resamples_and_pairs():
+    generator = np.random.default_rng(1)
+    people = generator.integers(0, 5, (2, 120))
+    same_K = people[0] == people[1]
+    scores_K = generator.integers(0, 6, 120) / 10 + same_K
+    found = measure_thresholds(pair_scores(
+        scores_K=scores_K, same_K=same_K, identities_a_K=people[0], identities_b_K=people[1],
+        quality_a_K=np.ones(120), quality_b_K=np.ones(120),
+    ))  # fmt: skip
+    for point in found:
+        rates = []
+        for times_I in identity_multiplicities(5, DEFAULT_BOOTSTRAP):
+            accepted = total = 0
+            for k in np.flatnonzero(~same_K):
+                weight = int(times_I[people[0, k]] * times_I[people[1, k]])
+                total += weight
+                accepted += weight * (scores_K[k] >= point.threshold)
+            if total:
+                rates.append(accepted / total)
+        assert point.fmr_interval == pytest.approx(tuple(np.percentile(rates, [2.5, 97.5])), abs=1e-12)
 
 
 @pytest.mark.parametrize(

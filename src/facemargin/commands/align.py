@@ -89,7 +89,7 @@ def main(arguments: Sequence[str]) -> int:
         write_faces_csv(journal.records(images.names), own.output / "faces.csv")
         write_csv(["path", "problem"], problems.items(), own.output / "failures.csv")
     require_readable(readable, images, list(problems.values()))
-    name_problems(list(problems.values()), len(images))
+    name_problems(list(problems.values()), len(images), several=own.on_several == "error")
     if own.on_several in ("largest", "central"):
         warn_of_several(Console(stderr=True), several, len(images), own.on_several, get_args(Choice))
     Console().print(

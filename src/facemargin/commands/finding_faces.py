@@ -110,8 +110,9 @@ def printable(name: str) -> str:
     return os.fsencode(name).decode(errors="replace")
 
 
-def name_problems(problems: list[str], count: int) -> None:
-    """Say on stderr which images were of no use, the first of them, and how many of `count`."""
+def name_problems(problems: list[str], count: int, several: bool = False) -> None:
+    """Say on stderr which images were of no use, the first of them, and how many of `count`; `several` faces may be
+    why."""
     console = Console(stderr=True)
     for message in problems[:_NAMED]:
         console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
@@ -119,7 +120,8 @@ def name_problems(problems: list[str], count: int) -> None:
         all_shown = "it is named above" if len(problems) == 1 else "they are named above"
         shown = all_shown if len(problems) <= _NAMED else f"the first {_NAMED} are named above"
         console.print(
-            f"warning: {len(problems):,} of {counted(count, 'image')} cannot be read or show no face; {shown}",
+            f"warning: {len(problems):,} of {counted(count, 'image')} cannot be read or show "
+            f"{'none or several faces' if several else 'no face'}; {shown}",
             highlight=False,
             soft_wrap=True,
         )
