@@ -94,16 +94,17 @@ def test_intervals_resample_people_where_they_are_known():
 
 def test_intervals_are_those_of_a_loop_over_resamples_and_pairs():
     generator = np.random.default_rng(1)
-    people = generator.integers(0, 5, (2, 120))
+    people = generator.integers(0, 12, (2, 120))
     same_K = people[0] == people[1]
-    scores_K = generator.integers(0, 6, 120) / 10 + same_K
+    scores_K = generator.normal(size=120) + same_K
     found = measure_thresholds(pair_scores(
         scores_K=scores_K, same_K=same_K, identities_a_K=people[0], identities_b_K=people[1],
         quality_a_K=np.ones(120), quality_b_K=np.ones(120),
     ))  # fmt: skip
+    compared = 0
     for point in found:
         rates = []
-        for times_I in identity_multiplicities(5, DEFAULT_BOOTSTRAP):
+        for times_I in identity_multiplicities(12, DEFAULT_BOOTSTRAP):
             accepted = total = 0
             for k in np.flatnonzero(~same_K):
                 weight = int(times_I[people[0, k]] * times_I[people[1, k]])
@@ -111,7 +112,11 @@ def test_intervals_are_those_of_a_loop_over_resamples_and_pairs():
                 accepted += weight * (scores_K[k] >= point.threshold)
             if total:
                 rates.append(accepted / total)
-        assert point.fmr_interval == pytest.approx(tuple(np.percentile(rates, [2.5, 97.5])), abs=1e-12)
+        expected = tuple(np.percentile(rates, [2.5, 97.5]))
+        if expected[0] < expected[1]:  # else it is Wilson's
+            assert point.fmr_interval == pytest.approx(expected, abs=1e-12)
+            compared += 1
+    assert compared >= 3
 
 
 @pytest.mark.parametrize(
