@@ -107,3 +107,19 @@ def test_every_public_name_is_there():
     assert [name for name in facemargin.__all__ if not hasattr(facemargin, name)] == []
     assert set(facemargin.__all__) == set(dir(facemargin))
     assert not hasattr(facemargin, "laod")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "meant"),
+    [
+        (("train", "small_cpu", "--outptu", "x"), "--outptu", "--output"),
+        (("train", "small_cpu", "--profile_step=3"), "--profile-step", "--profile-steps"),
+        (("train", "small_cpu", "--out", "x"), "--out", "--output"),
+        (("compare", "small_cpu", "--heads", "funface", "--job", "2"), "--job", "--jobs"),
+        (("demo", "--spilt", "dev"), "--spilt", "--split"),
+        (("train", "small_cpu", "--epoch", "2"), "--epoch", "--epochs"),
+    ],
+)
+def test_mistyped_options_of_verbs_that_take_a_recipes_fields(command, arguments, option, meant):
+    code, _, err = command(*arguments)
+    assert (code, err) == (2, f"facemargin {arguments[0]}: unknown option {option}; did you mean {meant}?\n")

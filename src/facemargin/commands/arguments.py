@@ -5,9 +5,10 @@ from typing import TypeVar
 
 import tyro
 
+from facemargin.commands.catalogue import read_catalogue
 from facemargin.errors import ConfigError
 from facemargin.training.explained import explained
-from facemargin.training.options import check_options, options_of
+from facemargin.training.options import check_options, check_own_options, options_of
 from facemargin.training.recipe_files import list_recipes
 
 T = TypeVar("T")
@@ -22,7 +23,10 @@ def parse(cls: type[T], verb: str, arguments: Sequence[str]) -> T:
 
 
 def parse_known(cls: type[T], verb: str, arguments: Sequence[str]) -> tuple[T, list[str]]:
-    """As `parse`, and the arguments that `cls` does not know."""
+    """As `parse`, and the arguments that `cls` does not know: fields of a recipe."""
+    catalogue = read_catalogue()
+    tables = (catalogue["recipe"], *catalogue["margin_options"].values(), *catalogue["backbone_options"].values())
+    check_own_options(arguments, options_of(cls, flags=True), {name for table in tables for name in table})
     return tyro.cli(
         explained(cls, flags=True),
         args=list(arguments),

@@ -3,6 +3,7 @@
 Python's own `int` and `float` also take `1_12`, `١٢`, `nan` and `infinity`, which in a list of people are names.
 """
 
+import math
 import re
 
 LARGEST_NUMBER = 2**63 - 1
@@ -34,5 +35,7 @@ def is_negative(text: str) -> bool:
 
 
 def decimal_number(text: str) -> float | None:
-    """The number that a text such as "-0.25" or "1.5e-3" is; None for any other, also for "nan" and "inf"."""
-    return float(text) if _DECIMAL.fullmatch(text) else None
+    """The number that a text such as "-0.25" or "1.5e-3" is; None for any other, also for "nan", "inf" and numbers that
+    are too large for a float, such as "1e999"."""
+    number = float(text) if _DECIMAL.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.plain_numbers import decimal_number
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
 from facemargin.inference.paths_by_end import PathsByEnd
@@ -66,11 +67,8 @@ class QualityFile:
         return known[0]
 
     def _number(self, row: list[str], place: int, line: int) -> float:
-        try:
-            number = float(row[place])
-        except (IndexError, ValueError):
-            number = np.nan
-        if not np.isfinite(number):
-            given = row[place] if place < len(row) else "nothing"
-            raise DataError(f"{self.path}, line {line}: {self.column} is {given!r}, expected a finite number")
+        number = decimal_number(row[place].strip()) if place < len(row) else None
+        if number is None:
+            given = repr(row[place]) if place < len(row) else "missing"
+            raise DataError(f"{self.path}, line {line}: {self.column} is {given}, expected a number such as 0.75")
         return number

@@ -64,7 +64,7 @@ def check_options(arguments: Sequence[str], options: Iterable[Option], more: str
     for position, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
         name = _dashed(name)
-        if not name.startswith("--") or len(name) == 2 or name == "--help" or name.startswith("--tyro-"):
+        if not _is_option(name):
             continue
         if name not in known:
             near = _nearest(name, list(known))
@@ -76,6 +76,21 @@ def check_options(arguments: Sequence[str], options: Iterable[Option], more: str
             near = "".join(difflib.get_close_matches(value, values, n=1))
             hint = f"did you mean {near}? " if near else ""
             raise ConfigError(f"{name} is {value}; {hint}It may be {', '.join(values)}".replace("; It", "; it"))
+
+
+def check_own_options(arguments: Sequence[str], own: Iterable[Option], others: Iterable[str]) -> None:
+    """Raise ConfigError for an option that is neither of `own` nor of `others`, which somebody else checks, where the
+    nearest is one of `own`: it was meant, and mistyped."""
+    names = [name for option in own for name in option.names]
+    known = [*names, *others]
+    for argument in arguments:
+        name = _dashed(argument.partition("=")[0])
+        if _is_option(name) and name not in known and (near := _nearest(name, known)) in names:
+            raise ConfigError(f"unknown option {name}; did you mean {near}?")
+
+
+def _is_option(name: str) -> bool:
+    return name.startswith("--") and len(name) > 2 and name != "--help" and not name.startswith("--tyro-")
 
 
 def _nearest(name: str, known: list[str]) -> str:
