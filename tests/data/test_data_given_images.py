@@ -92,6 +92,7 @@ FLOATS = RGB / np.float32(255)
         (None, "None; expected a path"),
         (3, "of the type int"),
         (Image.fromarray(GREY.astype(np.int32) * 9000), "PIL in mode I; expected 8 bits"),
+        (Image.fromarray(RGB).convert("RGBA").convert("RGBa").getchannel(3).convert("LA").convert("La"), "mode La"),
         ("nowhere.png", r"nowhere\.png: cannot be read: No such file"),
         (Path(), "is a folder, expected an image"),
     ],
@@ -103,6 +104,14 @@ def test_what_could_be_misread_is_refused(image, message):
         with pytest.raises(DataError, match=message):
             source = given_images(several)
             [source.read(index) for index in range(len(source))]
+
+
+def test_an_array_of_paths_or_of_images_of_several_sizes_is_a_list(tmp_path):
+    path = write(tmp_path / "a.png")
+    for images in (np.array([str(path), str(path)]), np.array([RGB, RGB[:5]], dtype=object)):
+        source = given_images(images)
+        assert len(source) == 2
+        np.testing.assert_array_equal(source.read(0), RGB)
 
 
 @pytest.mark.parametrize("images", [{"a": RGB}, 3, None, b"x", RGB[None, None]])

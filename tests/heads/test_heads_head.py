@@ -1,3 +1,4 @@
+import numpy as np
 import pytest
 import torch
 
@@ -83,10 +84,18 @@ def test_a_zero_centre_and_label_types():
     head, x, y = head_and_batch("arcface")
     with torch.no_grad():
         head.weight[0] = 0
-    for labels in (y, y.int(), y.to(torch.uint8)):
+    forms = [y, y.int(), y.to(torch.uint8), y[:, None], y.numpy(), y.tolist(), y.numpy().astype(object)]
+    backwards = y.numpy()[::-1].copy()[::-1]
+    for labels in (*forms, y.numpy().astype(np.uint16), backwards):
         head.zero_grad()
         head(x, labels).loss.backward()
         assert head.weight.grad.isfinite().all()
+        assert head(x, labels).loss == head(x, y).loss
+
+
+def test_a_head_of_one_class_says_that_it_learns_nothing(caplog):
+    create_head("arcface", 1, 8)
+    assert "a head of one class has a loss of 0" in caplog.text
 
 
 @pytest.mark.parametrize("name", list_margins())

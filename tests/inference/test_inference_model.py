@@ -142,6 +142,20 @@ def test_an_image_that_cannot_be_read_is_named():
         tiny_model().embed(Corrupt())
 
 
+@pytest.mark.parametrize("batch_size", [0, -1, 2.5, "8"])
+def test_batches_of_no_size_are_refused(batch_size):
+    """Of a negative size there would be none, and the embeddings whatever lay in memory."""
+    with pytest.raises(ConfigError, match=r"batch_size is .*, expected a whole number from 1 on"):
+        tiny_model().embed(pictures(2), batch_size=batch_size)
+
+
+@pytest.mark.filterwarnings("error")
+def test_images_that_may_not_be_written_to_are_read_without_a_warning():
+    images = pictures(2)
+    images.flags.writeable = False
+    tiny_model().embed(images)
+
+
 def test_unknown_views_are_refused():
     with pytest.raises(ConfigError, match="unknown views"):
         tiny_model().embed(pictures(1), views="two")

@@ -18,7 +18,7 @@ from facemargin.errors import DataError
 _NAME = "the given images"
 _EXPECTED = "expected uint8 (H, W, 3), RGB"
 # PIL's modes whose values are 0…255; the others would be cut off.
-_PIL_MODES = {"1", "L", "LA", "La", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"}
+_PIL_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"}
 
 
 GivenForm = RGBImage | str | Path | Any
@@ -55,6 +55,8 @@ def given_images(images: Any) -> ImageSource:
     if isinstance(images, str | Path) or _is_pil(images):
         return GivenImages([images])
     array = _array(images)
+    if array is not None and array.ndim == 1 and array.dtype.kind in "UO":  # paths, or images of several sizes
+        return GivenImages(array.tolist())
     if array is not None:
         return GivenImages([array] if array.ndim in (2, 3) else array if array.ndim == 4 else [array])
     if isinstance(images, dict | bytes) or not isinstance(images, Iterable):

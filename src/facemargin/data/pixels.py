@@ -21,7 +21,8 @@ def resize_square(image: RGBImage, size: int) -> RGBImage:
 
 def to_tensor(image: RGBImage) -> Tensor:
     """(H, W, 3) uint8 array to (3, H, W) uint8 tensor; a view, colours last in memory, where the array's rows allow."""
-    return torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)
+    # PyTorch warns of arrays that may not be written to.
+    return torch.from_numpy(np.require(image, requirements=["C", "W"])).permute(2, 0, 1)
 
 
 def stack_images(images: Sequence[Tensor]) -> Tensor:

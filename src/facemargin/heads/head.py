@@ -4,8 +4,10 @@ Shapes: B samples of the global batch, b of this process, C classes (of this pro
 S sampled classes, D feature values.
 """
 
+import logging
 import operator
 from dataclasses import dataclass, field
+from numbers import Real
 from typing import Any, SupportsIndex
 
 import torch
@@ -31,6 +33,8 @@ from facemargin.heads.softmax_terms import IMPLEMENTATIONS, own_target_cosines, 
 from facemargin.margins.base import Margin, SoftmaxTerms
 from facemargin.margins.certainty_ratio import certainty_ratio
 from facemargin.registry import unknown_name
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,8 @@ class HeadOptions:
     def __post_init__(self) -> None:
         if self.implementation not in (*IMPLEMENTATIONS, "auto"):
             raise ConfigError(unknown_name("implementation", self.implementation, [*IMPLEMENTATIONS, "auto"]))
-        if not 0 < self.sample_rate <= 1:
-            raise ConfigError(f"sample_rate is {self.sample_rate}, expected a number in (0, 1]")
+        if not isinstance(self.sample_rate, Real) or not 0 < self.sample_rate <= 1:
+            raise ConfigError(f"sample_rate is {self.sample_rate!r}, expected a number in (0, 1]")
         if self.exact_hardest_negative and self.sample_rate == 1:
             raise ConfigError("exact_hardest_negative is for sampled classes: with sample_rate 1 it is exact anyway")
 
@@ -101,6 +105,8 @@ class Head(nn.Module):
         super().__init__()
         num_classes = _positive("num_classes", num_classes)
         embedding_size = _positive("embedding_size", embedding_size)
+        if num_classes == 1:
+            logger.warning("a head of one class has a loss of 0, whatever the features: there is nobody to tell apart")
         self.options = options or HeadOptions()
         self.num_classes = num_classes
         self.margin = margin
@@ -263,7 +269,9 @@ def _positive(name: str, value: SupportsIndex) -> int:
     try:
         number = operator.index(value)
     except TypeError:
-        raise ConfigError(f"{name} is {value!r} ({type(value).__name__}), expected a whole number") from None
+        number = None
+    if number is None or isinstance(value, bool):
+        raise ConfigError(f"{name} is {value!r} ({type(value).__name__}), expected a whole number")
     if number < 1:
         raise ConfigError(f"{name} is {number}, expected at least 1")
     return number

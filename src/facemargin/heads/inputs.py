@@ -5,6 +5,7 @@ Shapes: b samples of this process, D feature values.
 
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -35,7 +36,7 @@ def as_labels(labels: Any, device: torch.device) -> Tensor:
     DataError, saying what to pass, for anything else."""
     if not isinstance(labels, Tensor):
         try:
-            labels = torch.as_tensor(labels)
+            labels = torch.as_tensor(_plain(labels))
         except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(
                 f"labels are a {type(labels).__name__} that is no row of numbers, expected class numbers, one a "
@@ -55,3 +56,11 @@ def as_labels(labels: Any, device: torch.device) -> Tensor:
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise DataError(f"labels are {labels.dtype}, expected integers: pass labels.long() if they are whole numbers")
     return labels.to(device, torch.int64)
+
+
+def _plain(labels: Any) -> Any:
+    """An array or a column of a table as what torch reads: it takes no objects and no array that runs backwards."""
+    if not hasattr(labels, "__array__"):
+        return labels
+    array = np.asarray(labels)
+    return array.tolist() if array.dtype.kind == "O" else np.require(array, requirements=["C", "W"])

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from numbers import Integral
 from typing import TypeVar
+
+from facemargin.errors import ConfigError
 
 Batch = TypeVar("Batch")
 
 
 def batches_of(count: int, batch_size: int, first: int = 0) -> list[range]:
-    """The numbers `first` to `count` − 1, `batch_size` at a time."""
+    """The numbers `first` to `count` − 1, `batch_size` at a time; ConfigError unless that is a number from 1 on."""
+    if not isinstance(batch_size, Integral) or batch_size < 1:
+        raise ConfigError(f"batch_size is {batch_size!r}, expected a whole number from 1 on")
     return [range(start, min(start + batch_size, count)) for start in range(first, count, batch_size)]
 
 

@@ -1,6 +1,7 @@
 """Whether two faces are one person's: the decision of a calibrated model."""
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -45,7 +46,8 @@ def verify(
     photograph shows no face.
     """
     if not hasattr(model, "embed"):
-        raise ConfigError(f"the model is {model!r}, expected a model, as verify(fm.load(path), a, b)")
+        given = repr(model) if isinstance(model, str | Path) else f"of the type {type(model).__name__}"
+        raise ConfigError(f"the model is {given}, expected a model, as verify(fm.load(path), a, b)")
     threshold = None
     if calibration is not None:
         threshold = calibration.at(fmr)

@@ -3,6 +3,7 @@
 Shapes: B samples, D feature values, C classes.
 """
 
+import math
 import types
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
@@ -46,6 +47,9 @@ class MarginConfig:
     another class's centre is taken for wrongly labelled. Without it nothing is filtered."""
 
     def __post_init__(self) -> None:
+        for name, value in vars(self).items():
+            if isinstance(value, float) and math.isnan(value):
+                raise ConfigError(f"{name} is {value}, expected a number")
         threshold = self.interclass_filtering_threshold
         if threshold is not None and not 0 < threshold < 1:
             raise ConfigError(f"interclass_filtering_threshold is {threshold}, expected a cosine between 0 and 1")
