@@ -8,7 +8,7 @@ from mkdocs.structure.files import File
 
 ROOT = Path(__file__).parents[2]
 # Where a link's target begins, outside code; images and other schemes are left to MkDocs.
-_LINK = re.compile(r"(\]\()([^)\s#:]+)((?:#[^)\s]*)?\))")
+_LINK = re.compile(r"(?P<text>\[[^\[\]]*\])\((?P<target>[^)\s#:]+)(?P<anchor>#[^)\s]*)?\)")
 _FOLDERS_BESIDE_DOCS = ("benchmarks/results/*", "src/facemargin/recipes/*.yaml")
 _FILES_BESIDE_DOCS = ("CONTRIBUTING.md", "CHANGELOG.md", "SECURITY.md", "CITATION.cff", "LICENSE")
 
@@ -26,11 +26,18 @@ def on_page_markdown(markdown, page, config, files):
     here = _place_in_repository(page.file.src_uri)
 
     def rewritten(match: re.Match) -> str:
-        target = posixpath.normpath(posixpath.join(posixpath.dirname(here), match[2]))
-        place = target.removeprefix("docs/")
-        return match[1] + posixpath.relpath(place, posixpath.dirname(page.file.src_uri)) + match[3]
+        target = posixpath.normpath(posixpath.join(posixpath.dirname(here), match["target"]))
+        link = posixpath.relpath(target.removeprefix("docs/"), posixpath.dirname(page.file.src_uri))
+        text = f"[{_title(ROOT / target)}]" if match["text"].endswith(".md]") else match["text"]
+        return f"{text}({link}{match['anchor'] or ''})"
 
     return _LINK.sub(rewritten, markdown)
+
+
+def _title(path: Path) -> str:
+    """A page's heading up to a colon: on the site nobody sees names of files."""
+    heading = re.search(r"^# (.*)$", path.read_text(encoding="utf-8"), re.MULTILINE) if path.is_file() else None
+    return heading[1].split(":")[0] if heading else path.name
 
 
 def _place_in_repository(src_uri: str) -> str:
