@@ -100,9 +100,10 @@ def _named_sets(stand_ins: StandIns, folder: Path) -> None:
 
 def _lfw(stand_ins: StandIns, folder: Path) -> None:
     shutil.copytree(stand_ins.make("path/to/faces"), folder / "images")
-    lines = ["2\t2"]
-    for a, b in ((1, 2), (3, 4)):
-        lines += [f"s{a}\t1\t2", f"s{b}\t2\t3", f"s{a}\t1\ts{b}\t2", f"s{a}\t3\ts{b}\t3"]
+    lines = ["2\t6"]  # two folds of six genuine and six impostor pairs, of ten people each
+    for first in (1, 11):
+        lines += [f"s{first + n}\t1\t2" for n in range(6)]
+        lines += [f"s{first + n}\t1\ts{first + n + 3}\t3" for n in range(6)]
     (folder / "pairs.txt").write_text("\n".join(lines) + "\n")
 
 
