@@ -113,8 +113,8 @@ def smaller(arguments: list[str]) -> list[str]:
         if verb == "compare":
             options += ["--seeds", "1", "--heads", "funface"]
         return options
-    if verb == "make-pairs":
-        return ["--pairs", "20"]
+    if verb == "make-pairs" and "--all" not in arguments:
+        return ["--genuine", "10", "--impostors", "20"] if "--genuine" in arguments else ["--pairs", "20"]
     if verb == "verify" and "--fmr" in arguments:  # the stand-ins' few impostors cannot tell a low one
         return ["--fmr", "0.1"]
     return []
