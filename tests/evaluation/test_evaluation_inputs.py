@@ -165,6 +165,34 @@ def test_people_that_are_not_known_are_not_one_person(missing):
         roc_curve(SCORES, SAME, people, people)
 
 
+@pytest.mark.parametrize("candidates", ["entries", "people"])
+def test_arrays_that_run_backwards_are_arrays(candidates):
+    vectors = RNG.normal(size=(6, 4))
+    ids, failed = np.array([0, 1, 2, 0, 1, 2]), np.array([False, True] * 3)
+
+    def of(turned):
+        rows = [turned(one) for one in (vectors, vectors, ids, ids)]
+        given = {"probe_failed": turned(failed), "gallery_failed": turned(failed), "candidates": candidates}
+        return identification(*rows, ranks=(1, 2), fpirs=0.1, **given)
+
+    assert repr(of(lambda one: one[::-1])) == repr(of(lambda one: one[::-1].copy()))
+    first, second = np.array([0, 1, 2]), np.array([3, 3, 1])
+    backwards = pair_scores(vectors[::-1], first[::-1], second[::-1])
+    np.testing.assert_array_equal(backwards, pair_scores(vectors[::-1].copy(), first[::-1].copy(), second[::-1].copy()))
+
+
+@pytest.mark.parametrize("kind", [np.uint64, np.float64])
+def test_people_with_neighbouring_numbers_are_two(kind):
+    """As float64, which NumPy takes unsigned and signed integers together for, 2**53 and 2**53 + 1 are one."""
+    vectors = np.eye(3)[[0, 1]]
+    large = [2**53, 2**53 - 1] if kind is np.float64 else [2**53, 2**53 + 1]
+    found = identification(vectors, vectors[::-1], np.array(large, kind), np.array(large[::-1]), ranks=1, fpirs=0.1)
+    assert found.rank_rates == {1: 1.0}
+    for wrong in ([2.0**54, 3], [0.5, 1]):
+        with pytest.raises(DataError, match=r"probe_ids holds .* expected names or whole numbers"):
+            identification(vectors, vectors, np.array(wrong), [0, 1], ranks=1, fpirs=0.1)
+
+
 def test_stored_scores_take_lists():
     stored = PairScores("mine", "set", [0.5, 0.1], [True, False], identities_a_K=[1, 2], identities_b_K=[1, 3])
     assert stored.scores_K.tolist() == [0.5, 0.1]

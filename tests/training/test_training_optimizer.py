@@ -41,6 +41,15 @@ def test_weight_decay_spares_what_the_rule_says(name, rule):
     assert decay_of(optimizer, convolution.bias) == []  # it is frozen
 
 
+@pytest.mark.parametrize(
+    "norm",
+    [torch.nn.InstanceNorm2d(4, affine=True), torch.nn.LayerNorm(4), torch.nn.GroupNorm(2, 4), torch.nn.RMSNorm(4)],
+)
+def test_every_kind_of_norm_is_one(norm):
+    optimizer = create_optimizer(OptimizerConfig(weight_decay=0.3, no_decay="norms"), [norm])
+    assert [decay_of(optimizer, parameter) for parameter in norm.parameters()] == [[0.0]] * len(list(norm.parameters()))
+
+
 def split_as_in_adafaces_code(network):
     """Its rule, written from its description: batch norms' parameters on one side, all others on the other."""
     norms = []

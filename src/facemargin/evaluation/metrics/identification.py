@@ -140,7 +140,7 @@ def _rows(name: str, features: ArrayLike) -> NDArray:
 
 
 def _failed(failed: ArrayLike | None, code_X: IntArray) -> BoolArray | None:
-    failed_X = np.zeros(len(code_X), dtype=bool) if failed is None else as_flags("failed", failed)
+    failed_X = np.zeros(len(code_X), dtype=bool) if failed is None else as_flags("failed", failed).copy()
     if failed_X.shape != code_X.shape:
         raise DataError(f"failed has shape {failed_X.shape}, expected ({len(code_X)},): one per row")
     return failed_X if failed_X.any() else None

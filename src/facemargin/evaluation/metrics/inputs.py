@@ -64,7 +64,20 @@ def as_identities(name: str, values: ArrayLike) -> NDArray[Any]:
         raise DataError(
             f"{name} has nothing (None or NaN) at place {missing[0]}: {len(missing)} of {array.size} are missing"
         )
-    return array
+    return _exact(name, array)
+
+
+def _exact(name: str, array: NDArray[Any]) -> NDArray[Any]:
+    """Numbers as int64, where floating-point and unsigned ones can be: compared with those of another type NumPy takes
+    both for float64, in which neighbours above 2**53 are one."""
+    if array.dtype.kind not in "fu":
+        return array
+    largest = 2.0 ** (np.finfo(array.dtype).nmant + 1) if array.dtype.kind == "f" else np.iinfo(np.int64).max
+    if array.size and (np.abs(array).max() > largest or (array != np.trunc(array)).any()):
+        raise DataError(
+            f"{name} holds {_shown(array)} ({array.dtype}), expected names or whole numbers, as integers where large"
+        )
+    return array.astype(np.int64)
 
 
 def as_rates(name: str, values: ArrayLike) -> tuple[float, ...]:

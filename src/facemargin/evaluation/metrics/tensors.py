@@ -8,8 +8,11 @@ from numpy.typing import NDArray
 
 
 def as_tensor(array: NDArray) -> torch.Tensor:
-    """`array` as a tensor over the same memory; it is only to be read."""
+    """`array` as a tensor over the same memory, unless it runs backwards; it is only to be read."""
+    array = np.asarray(array)
+    if min(array.strides, default=0) < 0:
+        array = np.ascontiguousarray(array)
     with warnings.catch_warnings():
         # torch warns of arrays that are read-only, such as files that are memory-mapped
         warnings.simplefilter("ignore", UserWarning)
-        return torch.from_numpy(np.asarray(array))
+        return torch.from_numpy(array)
