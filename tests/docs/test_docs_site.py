@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import tomllib
 import types
 from dataclasses import fields
 
@@ -151,3 +152,9 @@ def test_what_one_version_is_called_everywhere():
     citation = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert citation["version"] == fm.__version__ and citation["license"] == "MIT"
     assert f"## {fm.__version__}" in (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+
+
+def test_every_extra_for_users_is_on_the_page_about_installing():
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    listed = re.findall(r"^\| `(\w+)` \|", (DOCS / "start" / "index.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(listed) == sorted(set(known) - {"dev", "docs", "release"})
