@@ -1,6 +1,7 @@
 import json
 import shutil
 
+import cv2
 import numpy as np
 import pytest
 from safetensors.torch import load_file
@@ -15,6 +16,14 @@ from facemargin.inference import load
 
 def evaluation(folder, name, system="facemargin"):
     return PairScores.load(folder / "evaluation" / name / f"{system}.npz")
+
+
+def test_images_that_are_squashed_are_warned_of(command, trained_run, tmp_path, caplog):
+    for number in range(4):
+        cv2.imwrite(str(tmp_path / f"{number}.png"), open_verification("orl-full:31").images.read(number))
+    (tmp_path / "pairs.csv").write_text("0.png,1.png,1\n2.png,3.png,0\n")
+    code, _, _ = command("evaluate", trained_run, "--data", tmp_path, "--output", tmp_path / "out")
+    assert code == 0 and "4 of the 4 images looked at are not square" in caplog.text
 
 
 @pytest.mark.slow

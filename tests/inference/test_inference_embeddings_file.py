@@ -165,6 +165,16 @@ def test_absolute_paths_of_another_machine_agree_from_the_sets_folder_on(tmp_pat
         two.embed(images)
 
 
+def test_names_are_found_in_either_unicode_normal_form(tmp_path):
+    composed, decomposed = "Jos\u00e9/1.jpg", "Jose\u0301/1.jpg"
+    file = EmbeddingsFile(write(tmp_path / "e.npz", paths=np.array([decomposed, "ann/2.jpg", "bob/1.jpg"])))
+    np.testing.assert_allclose(file.embed(Files(f"/data/{composed}")).norms, [5])
+    with pytest.raises(DataError, match="two images' paths"):
+        file.embed(Files(composed, decomposed))
+    both = EmbeddingsFile(write(tmp_path / "both.npz", paths=np.array([decomposed, composed, "bob/1.jpg"])))
+    np.testing.assert_allclose(both.embed(Files(composed, decomposed)).norms, [3, 5])
+
+
 @pytest.mark.parametrize("paths", [["1.jpg", "2.jpg", "1.jpg"], ["a/1.j", "b/1.jpg", "a\\1.j"], ["a/1", "b", "./a/1"]])
 def test_a_path_that_is_there_twice_is_named(tmp_path, paths):
     with pytest.raises(DataError, match=r"1.* is there 2 times \(first in entries 1 and 3\)"):

@@ -267,3 +267,11 @@ def test_a_set_in_another_format_with_the_same_bytes_is_the_same_set(faces, tmp_
     lines = [f"{images.describe(i)}\t{images.identity_names[images.labels[i]]}" for i in range(len(images))]
     listing.write_text("\n".join(lines))
     DataFingerprint.of(images).require_same(DataFingerprint.of(open_images(listing)), images)
+
+
+def test_images_that_will_be_squashed_are_warned_of(faces, caplog):
+    path = faces / "p01" / "00.png"
+    image = cv2.imread(str(path))
+    cv2.imwrite(str(path), image[: image.shape[0] // 2])
+    open_training_images(recipe(faces))
+    assert "1 of the 16 images looked at is not square" in caplog.text and "facemargin align" in caplog.text

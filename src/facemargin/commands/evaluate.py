@@ -25,6 +25,7 @@ from facemargin.commands.progress import embedding_progress
 from facemargin.commands.reconstruct import reconstruct_images
 from facemargin.commands.scoring import AccuracyGrid, Reconstruct, evaluation_folder, score_systems, slug
 from facemargin.data.open import open_images, open_verification
+from facemargin.data.squareness import warn_of_squashed
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, PairScores, fit_pca_embed, fit_pixel_embed, summary_table
@@ -112,6 +113,9 @@ def main(arguments: Sequence[str]) -> int:
     of_sets = [set_origin(one) for one in sets]
     for one, data in zip(sets, of_sets, strict=True):
         require_place(evaluation_folder(output, one), data, origins, own.overwrite, own=output == own.model)
+    if own.model.suffix != ".npz":  # there no image is read
+        for one in sets[: len(own.data)]:  # the degraded twins are of the same sizes
+            warn_of_squashed(one.images)
     for one, data in zip(sets, of_sets, strict=True):
         with embedding_progress(console, one.name) as progress:
             systems = {} if embed_of is None else {name: embed_of(one, progress)}

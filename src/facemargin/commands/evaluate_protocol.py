@@ -19,6 +19,7 @@ from facemargin.commands.origin import Origin, file_origin, model_origin, note_o
 from facemargin.commands.progress import embedding_progress
 from facemargin.commands.scoring import slug
 from facemargin.data.folder import ImageFiles
+from facemargin.data.squareness import warn_of_squashed
 from facemargin.data.unicode_names import find_file
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.protocols.figures import protocol_json
@@ -126,6 +127,7 @@ def _embed(own: ProtocolArguments, protocol: Protocol, place: Path, console: Con
         return _Features(
             features_ND, np.ones(len(features_ND), dtype=bool), [], own.model.stem, "as in the file", origin
         )
+    warn_of_squashed(protocol.images)
     model = load(own.model)
     origin = model_origin(own.model, model, file_key(own.model))
     _require_place(own, protocol, place, "facemargin", origin)

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.source import ImageSource
+from facemargin.data.unicode_names import one_form
 from facemargin.errors import DataError
 
 Parts = tuple[str, ...]
@@ -26,7 +27,9 @@ class PathsByEnd:
     def __init__(self, paths: Sequence[str], file: Path) -> None:
         self.file = file
         self._paths = [str(path) for path in paths]
-        self._parts = [_parts(path) for path in self._paths]
+        # Names of either Unicode normal form, unless two paths differ in it alone: then each is as it is written.
+        self._written_either_way = len({one_form(path) for path in self._paths}) == len(set(self._paths))
+        self._parts = [self._form(_parts(path)) for path in self._paths]
         self._index: dict[Parts, int] = {}
         for index, parts in enumerate(self._parts):
             first = self._index.setdefault(parts, index)
@@ -46,8 +49,8 @@ class PathsByEnd:
         a path, with several, and for two images with one.
         """
         names = [images.describe(index) for index in range(len(images))]
-        paths = [Path(name).absolute().parts for name in names]
-        root = Path(images.name).absolute().parts
+        paths = [self._form(Path(name).absolute().parts) for name in names]
+        root = self._form(Path(images.name).absolute().parts)
         found = [self._ends_of(path) for path in paths]
         beginnings: dict[Parts, int] = {}
         for index, path in enumerate(paths):
@@ -63,6 +66,9 @@ class PathsByEnd:
         if beginnings:
             self._say_beginnings(beginnings, root)
         return np.array(chosen, dtype=np.int64)
+
+    def _form(self, parts: Parts) -> Parts:
+        return tuple(map(one_form, parts)) if self._written_either_way else parts
 
     def _ends_of(self, path: Parts) -> list[int]:
         """All paths that are the end of `path`, the longest first."""

@@ -12,6 +12,7 @@ from rich.console import Console
 from facemargin.data.folder import FolderImages, folders_of_people
 from facemargin.data.open import open_images
 from facemargin.data.source import LabelledImages, labelled_subset
+from facemargin.data.squareness import warn_of_squashed
 from facemargin.errors import ConfigError, DataError
 from facemargin.training.config import Recipe
 
@@ -29,6 +30,7 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
     images = open_images(recipe.data.train)
     if recipe.reconstruction.mode != "alone":  # it trains on faces, whoever they are
         _check_people(images, recipe)
+    warn_of_squashed(images)
     if not recipe.data.limit or recipe.data.limit >= len(images):
         return images
     limited = labelled_subset(images, limited_indices(images.labels, recipe.data.limit))

@@ -1,0 +1,42 @@
+"""Images that are not square are squashed by every network: said beforehand, from a look at some of them."""
+
+import logging
+
+import numpy as np
+
+from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.source import ImageSource, LabelledImages
+from facemargin.errors import CorruptImageError
+
+LOOKED_AT = 100
+
+logger = logging.getLogger(__name__)
+
+
+def warn_of_squashed(images: ImageSource) -> None:
+    """Look at up to 100 images, spread over all where they can be read in any order, and say how many of them are not
+    square: aligned faces are. The embedded faces' whole frames (`orl-full`) are what they are by choice."""
+    if isinstance(images, EmbeddedFaces):
+        return
+    in_blocks = isinstance(images, LabelledImages) and images.blocks is not None
+    looked_at = min(LOOKED_AT, len(images))
+    indices = range(looked_at) if in_blocks else np.linspace(0, len(images) - 1, looked_at).astype(int).tolist()
+    squashed = []
+    for index in indices:
+        try:
+            height, width = images.read(index).shape[:2]
+        except CorruptImageError:  # counted where the images are used
+            continue
+        if height != width:
+            squashed.append(f"{images.describe(index)}: {width} × {height}")
+    if squashed:
+        logger.warning(
+            "%s: %d of the %d images looked at %s not square (%s%s) and will be squashed to a square. Recognisers read "
+            "aligned faces: facemargin align finds them in photographs and cuts them out",
+            images.name,
+            len(squashed),
+            looked_at,
+            "is" if len(squashed) == 1 else "are",
+            ", ".join(squashed[:3]),
+            ", …" if len(squashed) > 3 else "",
+        )
