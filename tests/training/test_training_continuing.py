@@ -240,6 +240,12 @@ def test_a_limit_takes_whole_people_and_two_at_least(counts, limit, expected):
         assert [int(n) for n in taken if n] == [n for n in expected if n], taken
 
 
+def test_a_limit_of_one_image_is_refused(faces):
+    with pytest.raises(ConfigError, match=r"data\.limit is 1, one image of one person: expected at least 2, or 0"):
+        open_training_images(recipe(faces, data={"limit": 1}))
+    assert len(open_training_images(recipe(faces, data={"limit": 1}, reconstruction={"mode": "alone"}))) == 1
+
+
 @pytest.mark.slow
 def test_limit_is_a_smoke_test_of_train_and_compare(faces, tmp_path):
     path = tmp_path / "recipe.yaml"

@@ -123,7 +123,7 @@ def test_a_damaged_last_checkpoint_costs_only_the_steps_since_the_one_before(tmp
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"batch_size": 80}, "batch_size 80 is larger than the training set of 40 images"),
+        ({"batch_size": 80}, r"batch_size 80 is larger than the training set of 40 images.*lower it to 40 or less"),
         ({"device": "gpu"}, "device is 'gpu', expected auto, cpu or cuda"),
         ({"backbone": {"dropout": 1.5}}, "dropout"),
         ({"logging": {"tensorboard": True}}, "logging.tensorboard needs the package tensorboard"),

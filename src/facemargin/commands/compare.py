@@ -37,7 +37,8 @@ _SOME_RUN_FAILED = 1
 class Arguments:
     """Train several heads with several seeds under the same budget and compare them on clean and degraded test faces.
     Every other field of the recipe can be set for all of them, as in `facemargin train`; for a smoke test, --limit 500
-    trains on the first 500 images. The same command continues what was stopped and skips what is finished."""
+    trains on at most 500 images, of the first people. The same command continues what was stopped and skips what is
+    finished."""
 
     heads: str
     """Margins, as in funface,adaface,magface:lambda_g=20 (a head's own settings after colons), or all."""

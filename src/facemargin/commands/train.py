@@ -18,8 +18,8 @@ _INTERRUPTED = 130
 @dataclass(frozen=True)
 class Arguments:
     """Train a recipe. Every field of the recipe can be set, as in --epochs 3 --optimizer.learning-rate 0.05
-    --head.name adaface; `facemargin train RECIPE --fields` lists them. For a smoke test, --limit 500 trains on the
-    first 500 images."""
+    --head.name adaface; `facemargin train RECIPE --fields` lists them. For a smoke test, --limit 500 trains on at
+    most 500 images, of the first people."""
 
     output: Path | None = None
     """Folder of the run; by default runs/RECIPE."""

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
+from facemargin.counting import counted
 from facemargin.data.blocks import Blocks
 from facemargin.data.randomness import Purpose, sample_generator
 from facemargin.errors import ConfigError
@@ -55,8 +56,8 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
             )
         if drop_last and batch_size > num_samples:
             raise ConfigError(
-                f"batch_size {batch_size} is larger than the training set of {num_samples} images, "
-                "which leaves no complete batch: lower batch_size or set drop_last to false"
+                f"batch_size {batch_size} is larger than the training set of {counted(num_samples, 'image')}, "
+                f"which leaves no complete batch: lower it to {num_samples} or less"
             )
         self.num_samples = num_samples
         self.batch_size = batch_size

@@ -33,6 +33,8 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
     warn_of_squashed(images)
     if not recipe.data.limit or recipe.data.limit >= len(images):
         return images
+    if recipe.data.limit == 1 and recipe.reconstruction.mode != "alone":
+        raise ConfigError("data.limit is 1, one image of one person: expected at least 2, or 0 for all images")
     limited = labelled_subset(images, limited_indices(images.labels, recipe.data.limit))
     if console is not None:
         console.print(

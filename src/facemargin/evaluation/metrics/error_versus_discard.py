@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from facemargin.errors import ConfigError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
-from facemargin.evaluation.metrics.inputs import as_rates
+from facemargin.evaluation.metrics.inputs import as_rate, as_rates
 from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray, check_finite, check_pairs
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs, allowed_count, highest_rejected
 
@@ -126,8 +126,8 @@ def _check_rates(
 ) -> tuple[float, float | None, tuple[float, ...]]:
     """The same as numbers; ConfigError for those that are none, or no rates."""
     limits = as_rates("limits", limits)
-    (fmr,) = as_rates("fmr", [fmr])
-    (fnmr,) = (None,) if fnmr is None else as_rates("fnmr", [fnmr])
+    fmr = as_rate("fmr", fmr)
+    fnmr = None if fnmr is None else as_rate("fnmr", fnmr)
     for name, rate in [("fmr", fmr), ("fnmr", fnmr), *(("limit", limit) for limit in limits)]:
         if rate is not None and not 0 < rate < 1:
             raise ConfigError(f"error versus discard: {name}={rate}, expected a number between 0 and 1")

@@ -91,6 +91,17 @@ def as_rates(name: str, values: ArrayLike) -> tuple[float, ...]:
     return tuple(given.ravel().astype(float).tolist())
 
 
+def as_rate(name: str, value: ArrayLike) -> float:
+    """One number; ConfigError for anything else."""
+    try:
+        given = np.asarray(value.tolist() if hasattr(value, "tolist") else value)
+    except (TypeError, ValueError):
+        given = np.empty(0)
+    if given.ndim or given.dtype.kind not in "fiu":
+        raise ConfigError(f"{name} is {value!r}, expected a number")
+    return float(given)
+
+
 def as_ranks(name: str, values: ArrayLike) -> tuple[int, ...]:
     """One whole number or several, from 1 on, as a tuple; ConfigError for anything else."""
     numbers = as_rates(name, values)

@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 from facemargin.data.verification import contiguous_folds
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
-from facemargin.evaluation.metrics.inputs import as_array, as_identities, as_rates
+from facemargin.evaluation.metrics.inputs import as_array, as_identities
 from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray, check_pairs
 from facemargin.evaluation.metrics.roc import roc_corners
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs
@@ -119,9 +119,9 @@ def fold_numbers(folds: int | ArrayLike, same_K: BoolArray) -> IntArray:
     """The fold (K,) of every pair, from 0 on. Raises DataError where the pairs cannot be cut so."""
     num_pairs = len(same_K)
     if np.ndim(as_array("folds", folds)) == 0:
-        (number,) = as_rates("folds", folds)
-        if not number.is_integer():
-            raise ConfigError(f"folds is {number:g}, expected a whole number, or the fold number of every pair")
+        number = np.asarray(as_array("folds", folds))
+        if number.dtype.kind not in "fiu" or not float(number).is_integer():
+            raise ConfigError(f"folds is {number.item()!r}, expected a whole number, or the fold number of every pair")
         num_folds = int(number)
         if not 2 <= num_folds <= num_pairs:
             raise DataError(f"{num_folds} folds of {num_pairs} pairs; expected at least 2 and at most one per pair")

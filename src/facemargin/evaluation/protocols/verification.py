@@ -18,6 +18,11 @@ def evaluate_verification(embed: Embed, verification_set: VerificationSet, syste
     evaluation with the CorruptImageError that names it: leaving its pairs out would change what is measured. Raises
     DataError where `embed` returns a wrong number of vectors or, naming the image, a vector that is not finite.
     """
+    if not isinstance(verification_set, VerificationSet):
+        raise ConfigError(
+            f"the set is a {type(verification_set).__name__}, expected a VerificationSet, such as open_verification "
+            "of facemargin.data.open gives for a path"
+        )
     images = verification_set.images
     if not callable(embed):
         raise ConfigError(f"embed is a {type(embed).__name__}, expected a function of images, such as model.embed")
