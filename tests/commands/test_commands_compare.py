@@ -340,7 +340,7 @@ def test_runs_share_the_threads_and_unfairness_is_said(command, recipe, tmp_path
     arguments = ["compare", recipe, "--heads", "funface,arcface", "--seeds", "1", "--output", tmp_path / "out"]
     code, out, _ = command(*arguments, "--data", "orl:4-5", "--jobs", "2")
     assert code == 130
-    assert "warning: shared between orl:1-4 (training) and orl:4-5 (test): 1 people by name (s4)" in out
+    assert "warning: shared between orl:1-4 (training) and orl:4-5 (test): 1 person by name (s4)" in out
     assert "the heads' scales differ (funface 16, arcface 64)" in out
     code, out, _ = command(*arguments, "--data", "orl:5-6", "--jobs", "9", "--scale", "20")
     assert "warning" not in out and "scales differ" not in out

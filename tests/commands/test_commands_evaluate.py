@@ -70,8 +70,8 @@ def test_the_certainty_ratio_is_a_quality_for_people_of_the_training_set(command
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--data", "orl:3-6"], "2 people of orl:3-6 were not in the training set (s5, s6)"),
-        (["--data", "orl:31-40"], "10 people of orl:31-40 were not in the training set"),
+        (["--data", "orl:3-6"], "people of orl:3-6 who were not in the training set: 2 (s5, s6)"),
+        (["--data", "orl:31-40"], "people of orl:31-40 who were not in the training set: 10"),
     ],
 )
 def test_the_certainty_ratio_of_unknown_people_is_not_known(command, trained_run, tmp_path, options, message):

@@ -120,8 +120,8 @@ def test_a_list_of_pairs(command, trained_run, calibrated, tmp_path, calibrate):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{run}"], "0 images are named; expected two"),
-        (["{run}", "{tmp}/a.jpg"], "1 images are named; expected two"),
+        (["{run}"], "0 images named; expected two"),
+        (["{run}", "{tmp}/a.jpg"], "1 image named; expected two"),
         (["{run}", "{tmp}/a.jpg", "{tmp}/none.jpg"], "none.jpg: cannot be read"),
         (["{run}", "{tmp}/a.jpg", "{tmp}/bad.png"], "bad.png: not an image"),
         (["{run}", "{tmp}/a.jpg", "{tmp}/a.jpg", "--output", "{tmp}/r.csv"], "--output goes with --pairs"),

@@ -209,5 +209,5 @@ def test_images_of_another_type_shape_or_number_are_refused():
         augment_batch(images.float(), draws)
     with pytest.raises(ConfigError, match=r"\(2, 8, 8, 3\), expected uint8 \(B, 3, H, W\)"):
         augment_batch(images.permute(0, 2, 3, 1), draws)
-    with pytest.raises(ConfigError, match="2 images and 1 draws"):
+    with pytest.raises(ConfigError, match="2 images and 1 draw"):
         augment_batch(images, draws[:1])

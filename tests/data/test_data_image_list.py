@@ -182,7 +182,7 @@ def test_repeated_images_and_contradictions_are_named(people, caplog):
     assert len(ListedImages(write(people, as_lines("{path} {label}") * 2))) == 6
     assert "listed more than once, which count as often: 3 (person_00/0.png" in caplog.text
     assert "several labels" not in caplog.text
-    ListedImages(write(people, as_lines("{path} {label}") + "person_00/1.png 9\n"))
+    ListedImages(write(people, as_lines("{path} {label}") + "./person_00//1.png 9\n"))
     assert "images listed under several labels: 1 (person_00/1.png (5, 9))" in caplog.text
 
 

@@ -28,10 +28,10 @@ def write_bin(path, num_pairs=2):
 
 
 def write_lfw(folder):
-    (folder / "images" / "Ann").mkdir(parents=True)
-    for number in (1, 2):
-        (folder / "images" / "Ann" / f"Ann_{number:04d}.jpg").write_bytes(IMAGES[number])
-    (folder / "pairs.txt").write_text("1\nAnn 1 2\nAnn 1 Ann 2\n")
+    for person, number in (("Ann", 1), ("Ann", 2), ("Bob", 1)):
+        (folder / "images" / person).mkdir(parents=True, exist_ok=True)
+        (folder / "images" / person / f"{person}_{number:04d}.jpg").write_bytes(IMAGES[number])
+    (folder / "pairs.txt").write_text("1\nAnn 1 2\nAnn 1 Bob 1\n")
 
 
 def write_memmap(folder):
@@ -75,7 +75,7 @@ def test_every_format_is_found_by_name_and_the_first_of_the_list_counts(tmp_path
     assert pairs.name == "lfw" and pairs.images.read(0).shape == (5, 5, 3)
     write_lfw(tmp_path / "lfw")
     shutil.rmtree(tmp_path / "lfw" / "memfile")
-    assert opened().identity_names == ["Ann"]
+    assert opened().identity_names == ["Ann", "Bob"]
     write_bin(tmp_path / "lfw.bin")
     # The folder that a path names is that folder.
     assert (opened().identity_names is None) == (where != "path")

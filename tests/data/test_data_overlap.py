@@ -57,7 +57,7 @@ def test_identical_images_are_found_under_other_names():
     test = labelled([IMAGES[7], IMAGES[2].copy()], list("xy"), "test")
     overlap = identity_overlap(train, test)
     assert overlap.same_pixels == [("train: image 2", "test: image 1")] and overlap.near_duplicates == []
-    assert "1 pairs of identical images" in str(overlap) and "train: image 2 = test: image 1" in str(overlap)
+    assert "1 pair of identical images" in str(overlap) and "train: image 2 = test: image 1" in str(overlap)
 
 
 @pytest.mark.parametrize("kind", ["jpeg", "brighter", "smaller"])

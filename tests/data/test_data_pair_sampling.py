@@ -52,7 +52,7 @@ def test_pairs_are_what_they_should_be_or_too_few_are_there(counts, num_folds, p
     try:
         drawn = draw_pairs(labels, 2 * num_folds * per_kind, num_folds, seed)
     except DataError as error:
-        assert f"{len(counts)} people are too few" in str(error)
+        assert "too few" in str(error)
         most = int(str(error).split("At most ")[1].split()[0])
         assert most < 2 * num_folds * per_kind
         if most:
@@ -104,7 +104,7 @@ def test_ranks_of_pairs():
 
 @pytest.mark.parametrize(("num_pairs", "num_folds"), [(0, 10), (-20, 10), (30, 10), (10, 0), (20, -1), (19, 1)])
 def test_numbers_that_do_not_divide_are_refused(num_pairs, num_folds):
-    with pytest.raises(ConfigError, match=f"{num_pairs} pairs in {num_folds} folds: expected .* multiple of"):
+    with pytest.raises(ConfigError, match=f"{num_pairs} pairs in {num_folds} folds?: expected .* multiple of"):
         draw_pairs(labels_of([9] * 40), num_pairs, num_folds, 0)
 
 
@@ -112,7 +112,7 @@ def test_numbers_that_do_not_divide_are_refused(num_pairs, num_folds):
     ("counts", "message"),
     [
         ([], "0 people .* has 0 genuine and 0 impostor"),
-        ([50], "1 people .* has 0 genuine and 0 impostor"),
+        ([50], "1 person is too few .* has 0 genuine and 0 impostor"),
         ([1] * 50, "50 people .* has 0 genuine and 300 impostor pairs, 5 of each"),
         ([3] * 4, "4 people .* has 6 genuine and 9 impostor pairs, 5 of each are wanted. At most 24 pairs"),
     ],

@@ -185,7 +185,11 @@ def test_no_identities_no_intervals():
         ([1, 2], None, "one side"),
         ([1, 2, 3], [1, 2, 3], "identities_a has shape"),
         ([1, 2], [1], "identities_b has shape"),
-        ([1, 2], [1, 2], "1 pairs contradict .* pair 1, labelled impostor, of identities 2 and 2"),
+        (
+            [1, 2],
+            [1, 2],
+            "that contradict their identities: 1; the first is pair 1, labelled impostor, of identities 2 and 2",
+        ),
         ([1, 2], [3, 4], "pair 0, labelled genuine, of identities 1 and 3"),
     ],
 )

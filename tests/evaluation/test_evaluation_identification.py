@@ -161,7 +161,7 @@ def test_only_nonmates_make_false_alarms():
         (([[1.0, 0]], [[np.nan, 1.0]], [0], [0]), "row 0 of gallery is zero or not finite"),
         (([[1.0, 0], [0, 0]], [[1.0, 0]], [0, 0], [0]), "row 1 of probe is zero or not finite"),
         (([[1.0, 0]], [[1.0, 0]], [0, 1], [0]), "probe_ids has shape"),
-        (([[1.0, 0]], [[1.0, 0]], [0], [1]), "none of the 1 probes"),
+        (([[1.0, 0]], [[1.0, 0]], [0], [1]), "none of the 1 probe has"),
         ((np.empty((0, 2)), [[1.0, 0]], [], [1]), "at least one row"),
     ],
 )
@@ -171,7 +171,7 @@ def test_unusable_arrays_are_refused(arguments, message):
 
 
 def test_the_published_rule_needs_mates():
-    with pytest.raises(DataError, match="1 probes have no mate"):
+    with pytest.raises(DataError, match="probes without a mate: 1;"):
         identification(np.eye(2), np.eye(2), [0, 5], [0, 1], rule="published")
 
 

@@ -93,7 +93,7 @@ def test_lists_of_templates_pool_their_images(tmp_path):
         ("gallery", GALLERY[:1], r"gallery.csv lists no images"),
         ("gallery", [""], r"gallery.csv line 1: columns '', expected one 'image'"),
         ("gallery", ["image,identity", 'a.jpg,"ann'], r"gallery.csv line 2: not CSV"),
-        ("probe", ["image,identity", "\x00,b"], r"probe.csv|none of the 1 probes"),
+        ("probe", ["image,identity", "\x00,b"], r"probe.csv|none of the 1 probe has"),
         ("distractors", ["identity", "a"], r"distractors.csv line 1: columns 'identity', expected one 'image'"),
     ],
 )
@@ -118,7 +118,7 @@ PROBES = ["image,identity", "p.jpg,ann", "q.jpg,eve"]
         (IDENTITIES, PROBES, ["image", "b.jpg"], r"1 file \(b.jpg\) is both gallery and distractors"),
         (IDENTITIES, PROBES, ["image", "p.jpg", "q.jpg"], r"2 files \(p.jpg, q.jpg\) are both probe and distractors"),
         (IDENTITIES, PROBES, ["image,identity", "d.jpg,eve"], r"1 file \(d.jpg\) is among the distractors as eve"),
-        (IDENTITIES, ["image,identity", "p.jpg,ANN"], None, "none of the 1 probes .* such as 'ANN' and 'ann'"),
+        (IDENTITIES, ["image,identity", "p.jpg,ANN"], None, "none of the 1 probe has .* such as 'ANN' and 'ann'"),
         (["image,identity", "a.jpg,31.0"], ["image,identity", "p.jpg,0031"], None, "such as '0031' and '31.0'"),
         (["image,image,identity", "a,b,c"], PROBES, None, "expected one 'image'"),
         (["image,identity,media,media", "a,b,c,d"], PROBES, None, "expected one 'media'"),
@@ -135,11 +135,11 @@ def test_lists_that_contradict_each_other_name_the_files(tmp_path, gallery, prob
 
 def test_what_may_be_but_moves_figures_is_said_beside_them(tmp_path):
     write_list(tmp_path, "gallery", [*IDENTITIES, "a.jpg,ann", "c.jpg,Eve"])
-    write_list(tmp_path, "probe", [*PROBES, "b.jpg,bob", "q.jpg,eve"])
+    write_list(tmp_path, "probe", [*PROBES, "./b.jpg,bob", "q.jpg,eve"])
     protocol = load_protocol("identification", tmp_path)
     assert protocol.notes == (
-        "1 identity of the probes and of the gallery differ in writing alone and count as different people, such as "
-        "'eve' and 'Eve'",
+        "identities of the probes and of the gallery that differ in writing alone and count as different people: 1, "
+        "such as 'eve' and 'Eve'",
         "1 file (a.jpg) is listed more than once as gallery, and counts so often",
         "1 file (q.jpg) is listed more than once as probe, and counts so often",
         "1 file (b.jpg) is both gallery and probe: such a probe finds itself",

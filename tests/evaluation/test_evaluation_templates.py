@@ -58,7 +58,7 @@ def test_a_media_number_of_another_template_is_another_media():
         (([[1.0, 2]], [1], [1, 2]), "media_ids has shape"),
         (([[1.0, 2]], [1], [1], [1.0, 2.0]), "image_weights has shape"),
         (([1.0, 2], [1, 1], [1, 1]), "expected \\(N, D\\)"),
-        (([[1.0, 2], [np.nan, 1]], [1, 1], [1, 1]), "1 images .* the first is 1"),
+        (([[1.0, 2], [np.nan, 1]], [1, 1], [1, 1]), "not finite: 1; the first is 1"),
         (([[1.0, 2], [-1, -2], [1, 1]], [5, 5, 4], [1, 2, 3]), "template 5 pools to a zero vector"),
         (([[0.0, 0], [1, 1]], [5, 5], [1, 2], None, True), "media 1 of template 5 pools to a zero vector"),
         (

@@ -126,7 +126,7 @@ def test_intervals_are_those_of_a_loop_over_resamples_and_pairs():
         ({"floor_percentile": 100}, {}, ConfigError, "percentile is 100"),
         ({"max_fnmr": 0}, {}, ConfigError, "largest FNMR is 0"),
         ({}, {"quality_a_K": None}, DataError, "no qualities"),
-        ({}, {"same_K": np.ones(1300, bool)}, DataError, "none of the 1300 pairs is impostor"),
+        ({}, {"same_K": np.ones(1300, bool)}, DataError, "none of the 1,300 pairs is impostor"),
     ],
 )
 def test_mistakes(arguments, changes, error, message):

@@ -38,7 +38,7 @@ def test_the_ratio_follows_a_loop():
 
 def test_another_set_than_the_classes_are_of_is_refused():
     embed = certainty_ratio_quality(lambda source: embeddings(3), torch.randn(5, 6), [0, 1])
-    with pytest.raises(DataError, match="2 classes are given for the 3 images of faces"):
+    with pytest.raises(DataError, match="2 classes given for the 3 images of faces"):
         embed(images(3))
 
 

@@ -217,7 +217,7 @@ def test_zeros_are_named_and_equal_vectors_are_said(tmp_path, caplog):
         ({"embeddings": FEATURES_ND[:, None]}, r"shape \(3, 1, 2\) do not fit; expected \(N, D\)"),
         ({"paths": np.array(PATHS, dtype=object)}, r"Python objects, .* save text with paths.astype\(str\)"),
         ({"paths": np.arange(3)}, "paths are int64, expected text"),
-        ({"paths": np.array("ann/1.jpg")}, r"1 paths and embeddings of shape \(3, 2\) do not fit"),
+        ({"paths": np.array("ann/1.jpg")}, r"1 path and embeddings of shape \(3, 2\) do not fit"),
         ({"embeddings": np.full((3, 2), 3e38)}, r"the length of the embedding of ann/1\.jpg is not finite"),
     ],
 )

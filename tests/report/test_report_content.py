@@ -85,7 +85,7 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
         ("metrics.csv", "", "no column 'step'"),
         ("metrics.csv", "epoch,loss\n1,2\n", "no column 'step'"),
         ("metrics.csv", "step,loss,loss\n1,2,3\n", "twice"),
-        ("metrics.csv", "step,loss\n1,2\n2\n", "line 3: 1 values, expected 2"),
+        ("metrics.csv", "step,loss\n1,2\n2\n", "line 3: 1 value, expected 2"),
         ("metrics.csv", "step,loss\n1,2\n2,low\n", "line 3: column 'loss' holds 'low'"),
         ("metrics.csv", b"step,loss\n\xff,2\n", "cannot be read"),
         ("validation.csv", "step,accuracy\n1,0.5\n", "no column 'dataset'"),

@@ -78,7 +78,7 @@ def test_any_number_of_processes_ends_in_the_same_weights(whole, tmp_path, proce
     code, text = run_many(processes, "train", recipe, "--output", tmp_path / "run", script=(PLAIN,))
     assert code == 0, text
     assert_same_run(tmp_path / "run", one)
-    assert text.count("corrupt image left out") == 1 and "1 corrupt images were left out" in text
+    assert text.count("corrupt image left out") == 1 and "corrupt images, which were left out: 1;" in text
     assert text.count("trained ") == 1
     files = sorted(path.name for path in (tmp_path / "run" / "checkpoints").glob("step_00000005.*"))
     assert len(files) == 1 + processes  # even of 4 processes each has some of the 7 classes
@@ -152,7 +152,7 @@ def test_mistakes_are_said_once_and_end_every_process(tmp_path):
     write_faces(tmp_path / "faces", people=2, images=6)
     recipe = write_recipe(tmp_path, data={"train": str(tmp_path / "faces")}, batch_size=6)
     code, text = run_many(4, "train", recipe, "--output", tmp_path / "run")
-    assert code != 0 and "leaves 1 images a pass for each of 4 processes: expected at least 2" in text
+    assert code != 0 and "leaves 1 image a pass for each of 4 processes: expected at least 2" in text
     different = tmp_path / "different.py"
     different.write_text(
         "import os, sys\nfrom facemargin.cli import main\n"

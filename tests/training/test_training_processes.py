@@ -109,7 +109,7 @@ def test_corrupt_images_are_left_out_counted_and_named(tmp_path):
     recipe = write_recipe(tmp_path, data={"train": str(tmp_path / "faces")}, epochs=4, batch_size=6)
     code, out, err = run("train", recipe, "--output", tmp_path / "run")
     assert code == 0, err
-    assert "2 corrupt images were left out, 8 times in all" in out
+    assert "corrupt images, which were left out: 2; 8 times in all" in out
     for name in ("person_1/2.jpg", "person_2/0.jpg"):
         assert (out + err).count(name) == 1
     assert fm.load(tmp_path / "run").info.loss == "funface"

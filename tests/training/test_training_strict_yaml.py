@@ -102,7 +102,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
         ("{count: 1, kind: rad}", "kind is 'rad', expected one of 'red', 'blue'; did you mean 'red'"),
         ("{count: 1, choice: c}", "choice is 'c', expected one of 'a', 'b'"),
         ("{count: 1, bound: x}", "bound is 'x', expected a number"),
-        ("{count: 1, pair: [1]}", "pair has 1 values, expected 2"),
+        ("{count: 1, pair: [1]}", "pair has 1 value, expected 2"),
         ("{count: 1, pair: 1}", "pair is 1, expected a list"),
         ("{count: 1, pair: [1, 2.5]}", r"pair\[1\] is 2.5, expected int"),
         ("{count: 1, many: [1, x]}", r"many\[1\] is 'x', expected int"),

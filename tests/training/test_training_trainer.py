@@ -91,7 +91,7 @@ def test_steps_without_readable_images_are_left_out_and_the_rest_goes_on(tmp_pat
     )  # fmt: skip
     text = run(recipe, tmp_path / "run")
     assert "is left out: 0 readable images" in text
-    assert "10 corrupt images were left out, 30 times in all" in text
+    assert "corrupt images, which were left out: 10; 30 times in all" in text
     # 9 steps, the last of which may be one that was left out: it is validated and saved all the same.
     assert max(checkpoint_steps(tmp_path / "run" / "checkpoints")) == 9
     assert rows(tmp_path / "run" / "validation.csv")[-1]["step"] == "9"

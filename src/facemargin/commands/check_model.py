@@ -65,8 +65,9 @@ def main(arguments: Sequence[str]) -> int:
         if check.probability_of_chance < _LEVEL and check.other > check.declared:
             console.print(
                 f"[red]warning:[/] the model declares {declared}, but {name} recognises better: {check.other:.2%} "
-                f"against {check.declared:.2%} of {len(one):,} pairs (chance: p = {check.probability_of_chance:.1g}). "
-                "Load it with color_order=, or convert it with --color-order or another --family",
+                f"against {check.declared:.2%} of {counted(len(one), 'pair')} (chance: p = "
+                f"{check.probability_of_chance:.1g}). Load it with color_order=, or convert it with --color-order or "
+                "another --family",
                 highlight=False,
                 soft_wrap=True,
             )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facemargin.counting import counted
 from facemargin.data.inspection import Inspection
 
 PICTURE_SUFFIXES = (".svg", ".png")
@@ -24,12 +25,14 @@ def draw_inspection(found: Inspection, name: str, path: Path, file_format: str) 
         people, sides = figure.subplots(1, 2)
         counts_C = found.images_per_identity_C
         people.hist(counts_C, bins=_edges(counts_C.min(), counts_C.max()), color=color)
-        people.set(xlabel="images of an identity", ylabel="identities", title=f"{len(counts_C):,} identities")
+        people.set(
+            xlabel="images of an identity", ylabel="identities", title=counted(len(counts_C), "identity", "identities")
+        )
         shorter = [min(size) for size in found.sizes] or [0]
         images = list(found.sizes.values()) or [0]
         sides.hist(shorter, bins=_edges(min(shorter), max(shorter)), weights=images, color=color)
-        problems = f"{len(found.corrupt):,} corrupt, {found.same_pixels.num_superfluous:,} duplicates"
-        sides.set(xlabel="shorter side, pixels", ylabel="images", title=f"{sum(images):,} images, {problems}")
+        problems = f"{len(found.corrupt):,} corrupt, {counted(found.same_pixels.num_superfluous, 'duplicate')}"
+        sides.set(xlabel="shorter side, pixels", ylabel="images", title=f"{counted(sum(images), 'image')}, {problems}")
         for axes in (people, sides):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.yaxis.set_major_locator(MaxNLocator(integer=True))

@@ -24,6 +24,7 @@ from facemargin.commands.origin import (
 from facemargin.commands.progress import embedding_progress
 from facemargin.commands.reconstruct import reconstruct_images
 from facemargin.commands.scoring import AccuracyGrid, Reconstruct, evaluation_folder, score_systems, slug
+from facemargin.counting import counted
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.squareness import warn_of_squashed
 from facemargin.data.verification import VerificationSet
@@ -137,7 +138,7 @@ def _protocol_arguments(own: Arguments, protocol: ProtocolName, output: Path) ->
         if getattr(own, name):
             raise ConfigError(f"--{name} does not apply to --protocol {protocol}")
     if len(own.data) != 1:
-        raise ConfigError(f"--data names {len(own.data)} folders, expected the one of --protocol {protocol}")
+        raise ConfigError(f"--data names {counted(len(own.data), 'folder')}, expected the one of --protocol {protocol}")
     return ProtocolArguments(
         model=own.model,
         protocol=protocol,

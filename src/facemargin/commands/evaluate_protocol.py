@@ -174,6 +174,6 @@ def _refuse(messages: Sequence[str], protocol: Protocol, what: str) -> None:
     if messages:
         shown = "; ".join(messages[:_SHOWN]) + ("; …" if len(messages) > _SHOWN else "")
         raise DataError(
-            f"{len(messages):,} of the {len(protocol.images):,} images of {protocol.name} {what}: {shown}. Leaving "
+            f"{protocol.name}: images that {what}: {len(messages):,} of {len(protocol.images):,} ({shown}). Leaving "
             "them out would change what is measured; --unreadable miss counts them as matching nobody"
         )

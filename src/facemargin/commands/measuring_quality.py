@@ -127,7 +127,7 @@ def _classes(run: Path, one: VerificationSet, num_centres: int) -> list[int]:
     unknown = sorted(set(names) - trained.keys())
     if unknown:
         raise DataError(
-            f"{len(unknown)} people of {one.name} were not in the training set ({', '.join(unknown[:3])}): "
-            "their class centres, and so their certainty ratios, are not known"
+            f"people of {one.name} who were not in the training set: {len(unknown):,} ({', '.join(unknown[:3])}); "
+            "class centres, and so certainty ratios, are known of those alone who were"
         )
     return [trained[names[identity]] for identity in one.identities_N]

@@ -6,6 +6,7 @@ from typing import Any
 
 from rich.console import Console
 
+from facemargin.counting import counted
 from facemargin.planning.plan import HeadPlan, Plan
 from facemargin.planning.step_memory import Memory
 from facemargin.planning.step_time import StepTime
@@ -17,8 +18,9 @@ def print_plan(plan: Plan, console: Console) -> None:
     job = plan.job
     gpus = f"{job.gpus:,} × {plan.machine.hardware.name}"
     console.print(
-        f"{job.margin}, {job.classes:,} classes, {job.embedding_size} values; {plan.backbone.name} in "
-        f"{plan.backbone.precision}; {gpus}, {job.batch:,} images each, {job.global_batch:,} a step; {job.optimizer}",
+        f"{job.margin}, {counted(job.classes, 'class', 'classes')}, {counted(job.embedding_size, 'value')}; "
+        f"{plan.backbone.name} in {plan.backbone.precision}; {gpus}, {counted(job.batch, 'image')} each, "
+        f"{job.global_batch:,} a step; {job.optimizer}",
         highlight=False,
     )
     for table in (_memory_table(plan), _exchange_table(plan), _time_table(plan), _advice_table(plan)):
@@ -143,7 +145,7 @@ def _advice_table(plan: Plan) -> Table:
     job = plan.job
     table = _table(plan, "what fits")
     table.add_row(
-        f"fewest GPUs with {job.batch:,} images each",
+        f"fewest GPUs with {counted(job.batch, 'image')} each",
         *(_number(head.smallest_gpus) for head in plan.heads),
     )
     table.add_row(

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.atomic import write_atomically, write_text_atomically
+from facemargin.counting import counted
 from facemargin.data.embedded import ORL_CREDIT
 from facemargin.data.pixels import resize_square
 from facemargin.data.source import ImageSource, RGBImage
@@ -61,7 +62,10 @@ def score_systems(
     there are more folds than pairs.
     """
     if folds is not None and not 2 <= folds <= len(verification_set):
-        raise DataError(f"{folds} folds of {len(verification_set)} pairs; expected 2 or more, and no more than pairs")
+        raise DataError(
+            f"{counted(folds, 'fold')} of {counted(len(verification_set), 'pair')}; expected 2 or more, and no "
+            "more than pairs"
+        )
     place = evaluation_folder(folder, verification_set)
     summaries = []
     for position, (system, embed) in enumerate(systems.items()):

@@ -76,7 +76,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(own: Arguments) -> None:
     if own.pairs is None and len(own.images) != 2:
-        raise ConfigError(f"{len(own.images)} images are named; expected two, or --pairs with a .csv file of pairs")
+        raise ConfigError(
+            f"{counted(len(own.images), 'image')} named; expected two, or --pairs with a .csv file of pairs"
+        )
     if own.pairs is None and own.output is not None:
         raise ConfigError("--output goes with --pairs; two images are answered on the terminal")
     if own.pairs is not None and own.images:

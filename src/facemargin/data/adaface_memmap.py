@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.positioned_file import PositionedFile
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.data.verification import VerificationSet, contiguous_folds
@@ -60,7 +61,9 @@ def load_adaface_memmap(folder: Path | str) -> VerificationSet:
     shape = _shape(path)
     same_K = _same(folder.resolve().parent / f"{folder.resolve().name}_list.npy")
     if shape[0] != 2 * len(same_K) or len(same_K) == 0:
-        raise DataError(f"{path}: {shape[0]} images for {len(same_K)} pairs; expected two images per pair")
+        raise DataError(
+            f"{path}: {counted(shape[0], 'image')} for {counted(len(same_K), 'pair')}; expected two images per pair"
+        )
     first_K = np.arange(0, shape[0], 2, dtype=np.int64)
     return VerificationSet(
         name=folder.resolve().name,

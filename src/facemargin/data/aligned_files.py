@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.alignment import TEMPLATE_52, align_face
 from facemargin.data.folder import ImageFiles
 from facemargin.data.source import RGBImage
@@ -22,7 +23,7 @@ class AlignedFiles(ImageFiles):
     def __init__(self, root: Path | str, names: Sequence[str], landmarks_N52: NDArray[np.float32]) -> None:
         super().__init__(root, names)
         if landmarks_N52.shape != (len(self), 5, 2):
-            raise DataError(f"{root}: landmarks of shape {landmarks_N52.shape} for {len(self)} images")
+            raise DataError(f"{root}: landmarks of shape {landmarks_N52.shape} for {counted(len(self), 'image')}")
         self._landmarks_N52 = landmarks_N52
 
     def read(self, index: int) -> RGBImage:

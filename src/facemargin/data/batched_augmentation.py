@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from facemargin.counting import counted
 from facemargin.data import batched_geometric, batched_photometric, batched_resampling
 from facemargin.data.augmentation_draws import AugmentationDraws
 from facemargin.data.transfer import on_device
@@ -42,7 +43,10 @@ def augment_batch(images_BCHW: Tensor, draws: Sequence[AugmentationDraws]) -> Te
         given = f"{images_BCHW.dtype} of shape {tuple(images_BCHW.shape)}"
         raise ConfigError(f"augment_batch got images {given}, expected uint8 (B, 3, H, W)")
     if len(images_BCHW) != len(draws):
-        raise ConfigError(f"augment_batch got {len(images_BCHW)} images and {len(draws)} draws, expected one for each")
+        raise ConfigError(
+            f"augment_batch got {counted(len(images_BCHW), 'image')} and {counted(len(draws), 'draw')}, expected "
+            "one for each"
+        )
     augmented_BCHW = images_BCHW.clone(memory_format=torch.contiguous_format)
     for name, happening in _rounds(draws):
         positions_G = on_device(list(happening), torch.int64, images_BCHW.device)

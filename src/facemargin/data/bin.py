@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.bin_numpy import PickledArray
 from facemargin.data.bin_unpickler import unpickle
 from facemargin.data.decode import decode_image
@@ -95,7 +96,9 @@ def _checked(content: Any, path: Path) -> tuple[list[Any], NDArray[np.bool_]]:
     if not all(isinstance(value, bool | np.bool_ | np.integer) and value in (0, 1) for value in same):
         raise DataError(f"{path}: expected a list of encoded images (bytes) and one of truth values (bool)")
     if len(images) != 2 * len(same) or len(same) == 0:
-        raise DataError(f"{path}: {len(images)} images for {len(same)} pairs; expected two images per pair")
+        raise DataError(
+            f"{path}: {counted(len(images), 'image')} for {counted(len(same), 'pair')}; expected two images per pair"
+        )
     return images, np.array(same, dtype=np.bool_)
 
 

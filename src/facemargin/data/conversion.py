@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.atomic import remove_partial_files, write_text_atomically
+from facemargin.counting import counted
 from facemargin.data.common_kind import in_common_kind
 from facemargin.data.decode import decode_image
 from facemargin.data.open import open_images
@@ -125,7 +126,7 @@ class _Run:
                 report(position, len(self.order))
         self.entries_N = np.concatenate([self.entries_N, np.array(new, dtype=_ENTRY)])
         if len(self.entries_N) == 0:
-            raise DataError(f"{self.source.name}: not one of {len(self.order)} images can be read")
+            raise DataError(f"{self.source.name}: not one of {counted(len(self.order), 'image')} can be read")
         self.writer.finish(self.source.labels[self.order[self.entries_N["position"]]])
 
     def verify(self, report: Report) -> None:
@@ -140,7 +141,7 @@ class _Run:
         if len(written) != len(self.entries_N) or not np.array_equal(total, self.entries_N["digest"].sum(axis=0)):
             raise DataError(
                 f"{self.partial}: {len(self.entries_N)} images were written, but what is read back "
-                f"({len(written)} images) is not the same; delete it and try again, perhaps on another disk"
+                f"({counted(len(written), 'image')}) is not the same; delete it and try again, perhaps on another disk"
             )
 
     def note_as_complete(self) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.folder import ImageFiles
 from facemargin.data.list_lines import is_image_column, read_columns
+from facemargin.data.listing import plain_path
 from facemargin.data.plain_numbers import decimal_number
 from facemargin.data.source import LabelledImages
 from facemargin.data.text_labels import UNLABELLED, text_identities
@@ -55,7 +56,7 @@ class ListedImages(ImageFiles, LabelledImages):
             raise DataError(f"{path} is empty; expected lines `path<TAB>label`")
         names = _with_slashes(names, root, path)
         code_N = np.array(codes, dtype=np.int64)
-        _warn_of_repeated(names, code_N, list(texts), path)
+        _warn_of_repeated([plain_path(name) for name in names], code_N, list(texts), path)
         label_N, self.identity_names, self.has_names = text_identities(list(texts), code_N, str(path), path.parent)
         kept = np.flatnonzero(label_N != UNLABELLED)
         self.num_unlabelled = len(label_N) - len(kept)

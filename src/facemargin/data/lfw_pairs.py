@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from facemargin.counting import counted
 from facemargin.data.folder import ImageFiles
 from facemargin.data.listing import entries, is_image_name
 from facemargin.data.plain_numbers import is_digits
@@ -45,7 +46,8 @@ def load_lfw_pairs(pairs_path: Path | str, images_folder: Path | str) -> Verific
     pairs = [_parse_pair(line, f"{pairs_path} line {number}") for number, line in enumerate(lines, 2) if line.strip()]
     if len(pairs) != 2 * num_folds * per_class:
         raise DataError(
-            f"{pairs_path}: {len(pairs)} pairs, but its header says {num_folds} folds of 2 × {per_class} pairs"
+            f"{pairs_path}: {counted(len(pairs), 'pair')}, but its header says {counted(num_folds, 'fold')} of 2 × "
+            f"{counted(per_class, 'pair')}"
         )
     stems = sorted({stem for pair in pairs for stem in (pair.first, pair.second)})
     names = _find_images(images_folder, stems)
@@ -126,10 +128,9 @@ def _find_images(folder: Path, stems: list[str]) -> list[str]:
     several = [names for names in found.values() if len(names) > 1]
     if several:
         logger.warning(
-            "%s: %d of the images that the pairs name %s there in several files, of which the first is taken: %s",
+            "%s: images that the pairs name and that are there in several files, of which the first is taken: %d (%s)",
             folder,
             len(several),
-            "is" if len(several) == 1 else "are",
             "; ".join(", ".join(names) for names in several[:5]),
         )
     return [found[stem][0] for stem in stems]
@@ -153,4 +154,6 @@ def require_images(folder: Path, count: int, missing: Iterable[str]) -> None:
     missing = list(missing)
     if missing:
         shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise DataError(f"{folder}: {len(missing)} of the {count} images that the pairs name are missing: {shown}")
+        raise DataError(
+            f"{folder}: images that the pairs name and that are missing: {len(missing):,} of {count:,} ({shown})"
+        )

@@ -1,7 +1,7 @@
 """What counts in a folder of images, and in an archive of one: files and folders that somebody put there, not those
 that operating systems, network drives and editors keep beside them."""
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 IMAGE_SUFFIXES = frozenset(
     {
@@ -23,6 +23,12 @@ _SYSTEM_NAMES = frozenset(
         "lost+found", "__pycache__",
     }
 )  # fmt: skip
+
+
+def plain_path(name: str) -> str:
+    """A path in a list without what says nothing: "./a//b.jpg" is "a/b.jpg", so that a file that is written in both
+    ways is one file. Through ".." it may be another (by a link): that stays."""
+    return PurePosixPath(name).as_posix() if "./" in name or "//" in name else name
 
 
 def is_system_name(name: str) -> bool:

@@ -40,12 +40,15 @@ def say_odd_pairs(
                 f"{'genuine' if same_K[pair] else 'impostor'}, and "
                 f"{'an image with itself' if itself_K[pair] else 'the opposite in another line'}"
             )
-    kinds = ((itself_K, "compare an image with itself"), (again_K, "are there again, in this or the other order"))
+    kinds = (
+        (itself_K, "pairs of an image with itself"),
+        (again_K, "pairs that were there before, in this or the other order"),
+    )
     for odd_K, what in kinds:
         if odd_K.any():
             pair = int(np.argmax(odd_K))
             logger.warning(
-                "%s: %s of %s pairs %s; the first is pair %d, %s and %s",
-                name, f"{np.count_nonzero(odd_K):,}", f"{len(odd_K):,}", what, pair + 1,
+                "%s: %s: %s of %s; the first is pair %d, %s and %s",
+                name, what, f"{np.count_nonzero(odd_K):,}", f"{len(odd_K):,}", pair + 1,
                 describe(int(first_K[pair])), describe(int(second_K[pair])),
             )  # fmt: skip

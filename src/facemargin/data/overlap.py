@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
 from facemargin.data.unicode_names import one_form
 from facemargin.data.verification import VerificationSet
@@ -50,13 +51,14 @@ class IdentityOverlap:
         if self.shared_names is None:
             names = "names were not compared (one of the sets has none)"
         else:
-            names = f"{len(self.shared_names)} people by name{_examples(self.shared_names)}"
+            names = f"{counted(len(self.shared_names), 'person', 'people')} by name{_examples(self.shared_names)}"
         if self.same_pixels is None or self.near_duplicates is None:
             images = "images were not compared"
         else:
             pairs = [f"{train} = {test}" for train, test in self.same_pixels + self.near_duplicates]
             images = (
-                f"{len(self.same_pixels)} pairs of identical images and {len(self.near_duplicates)} of near duplicates"
+                f"{counted(len(self.same_pixels), 'pair')} of identical images and {len(self.near_duplicates)} of near "
+                "duplicates"
                 f" ({NEAR_DUPLICATE_BITS} of {FINGERPRINT_SIDE**2} bits of difference hash){_examples(pairs)}"
             )
         corrupt = f"; {self.num_corrupt} corrupt images left out" if self.num_corrupt else ""

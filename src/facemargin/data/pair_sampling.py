@@ -12,6 +12,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.randomness import Purpose, sample_generator
 from facemargin.errors import ConfigError, DataError
 
@@ -39,8 +40,8 @@ def draw_pairs(labels_N: IntArray, num_pairs: int, num_folds: int, seed: int) ->
     """
     if num_folds < 1 or num_pairs < 1 or num_pairs % (2 * num_folds):
         raise ConfigError(
-            f"{num_pairs} pairs in {num_folds} folds: expected at least one fold and a multiple of "
-            f"{max(2 * num_folds, 2)} pairs, as many genuine as impostor pairs in every fold"
+            f"{counted(num_pairs, 'pair')} in {counted(num_folds, 'fold')}: expected at least one fold and a multiple "
+            f"of {max(2 * num_folds, 2)} pairs, as many genuine as impostor pairs in every fold"
         )
     return draw_counted_pairs(labels_N, num_pairs // 2, num_pairs // 2, num_folds, seed)
 
@@ -118,9 +119,10 @@ def _require_enough(folds: list[list[IntArray]], each: tuple[int, int], num_peop
     impostor = min(int(count.sum() ** 2 - (count**2).sum()) // 2 for count in counts)
     if genuine < each[0] or impostor < each[1]:
         wanted = f"{each[0]} of each are" if each[0] == each[1] else f"{each[0]} and {each[1]} are"
+        people = f"{counted(num_people, 'person', 'people')} {'is' if num_people == 1 else 'are'}"
         raise DataError(
-            f"{num_people} people are too few for {sum(each) * len(folds)} pairs in {len(folds)} folds without a "
-            f"person in common: a fold has {genuine} genuine and {impostor} impostor pairs, {wanted} wanted. At most "
+            f"{people} too few for {counted(sum(each) * len(folds), 'pair')} in {counted(len(folds), 'fold')} without "
+            f"a person in common: a fold has {genuine} genuine and {impostor} impostor pairs, {wanted} wanted. At most "
             f"{2 * min(genuine, impostor) * len(folds)} pairs, half of them genuine, can be made; or take "
             f"{'fewer folds, or ' if len(folds) > 1 else ''}images of more people, or other numbers of --genuine and "
             "--impostors, or --all pairs that there are"

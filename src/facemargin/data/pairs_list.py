@@ -11,8 +11,10 @@ from pathlib import Path
 
 import numpy as np
 
+from facemargin.counting import counted
 from facemargin.data.folder import ImageFiles
 from facemargin.data.lfw_pairs import require_images
+from facemargin.data.listing import plain_path
 from facemargin.data.plain_numbers import is_digits
 from facemargin.data.unicode_names import find_file, one_form
 from facemargin.data.verification import VerificationSet
@@ -105,8 +107,9 @@ def _named(lines: Iterator[tuple[list[str], str]], path: Path) -> Iterator[tuple
                 continue
             names = COLUMNS[:4] if len(columns) == 4 else _REQUIRED
         if len(columns) != len(names):
-            raise DataError(f"{where}: {len(columns)} columns, expected {len(names)}: {', '.join(names)}")
+            raise DataError(f"{where}: {counted(len(columns), 'column')}, expected {len(names)}: {', '.join(names)}")
         row = dict(zip(names, columns, strict=True))
+        row |= {name: plain_path(row[name]) for name in ("path1", "path2") if row[name]}
         if not row["path1"] or not row["path2"]:
             raise DataError(f"{where}: a path is empty")
         yield row, where

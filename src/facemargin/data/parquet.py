@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.block_images import BLOCK_BYTES, BLOCK_IMAGES, BlockImages, Encoded
 from facemargin.data.blocks import Blocks
 from facemargin.data.listing import is_system_name
@@ -79,7 +80,7 @@ class ParquetImages(BlockImages):
         self.labels = label_R[self._row_N]
         self._first_rows = np.concatenate([[0], np.cumsum(rows_of_blocks)]).astype(np.int64)
         if self._first_rows[-1] != len(label_R):
-            raise DataError(f"{name}: {len(label_R)} labels for {self._first_rows[-1]} rows")
+            raise DataError(f"{name}: {counted(len(label_R), 'label')} for {counted(int(self._first_rows[-1]), 'row')}")
         starts = np.searchsorted(self._row_N, self._first_rows[:-1])
         self.blocks = Blocks(starts.astype(np.int64), np.array(streams, dtype=np.int64), len(self.labels))
 

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from facemargin.counting import counted
 from facemargin.data.heic import HEIC_SUFFIXES, NEEDS_EXTRA, reads_heic
 from facemargin.data.image_kind import image_suffix
 from facemargin.data.listing import is_image_name, is_system_name
@@ -49,7 +50,7 @@ class PassedOver:
         if said := "; ".join(part for part in parts if part):
             logger.warning("%s: passed over: %s", name, said)
         if self.unreadable_heic:
-            count = f"{self.unreadable_heic:,} HEIC file{'s' if self.unreadable_heic > 1 else ''}"
+            count = counted(self.unreadable_heic, "HEIC file")
             logger.warning("%s: %s cannot be read: %s", name, count, NEEDS_EXTRA)
 
 
@@ -58,8 +59,8 @@ def _files(suffixes: Counter[str]) -> str:
     kinds = sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
     shown = [f"{count:,} {suffix or 'without an ending'}" for suffix, count in kinds[:_SHOWN]]
     more = sum(count for _, count in kinds[_SHOWN:])
-    shown += [f"{more:,} others"] if more else []
-    return f"{total:,} file{'s' if total > 1 else ''} ({', '.join(shown)})" if total else ""
+    shown += [counted(more, "other")] if more else []
+    return f"{counted(total, 'file')} ({', '.join(shown)})" if total else ""
 
 
 def _counted(count: int, what: str, names: list[str]) -> str:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.listing import plain_path
 from facemargin.data.odd_pairs import say_odd_pairs
 from facemargin.errors import DataError
 
@@ -36,7 +37,9 @@ def read_path_pairs(path: Path) -> PathPairs:
     if not pairs:
         raise DataError(f"{path} lists no pairs; expected lines `path1,path2`")
     names, images_K2 = list(index), np.array(pairs, dtype=np.int64)
-    say_odd_pairs(str(path), names.__getitem__, *images_K2.T)
+    places: dict[str, int] = {}
+    same_N = np.array([places.setdefault(plain_path(name), len(places)) for name in names], dtype=np.int64)
+    say_odd_pairs(str(path), list(places).__getitem__, *same_N[images_K2].T)
     return PathPairs(names, images_K2)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.decode import LARGEST_ENCODED
 from facemargin.data.positioned_file import PositionedFile
 from facemargin.errors import CorruptImageError, DataError
@@ -109,7 +110,9 @@ def read_index(path: Path, file_size: int) -> tuple[NDArray[np.int64], NDArray[n
     except (ValueError, OverflowError) as error:
         raise DataError(f"{path}: expected lines `key<TAB>offset` of whole numbers: {error}") from error
     if len(lines) == 0 or lines.shape[1] != 2:
-        raise DataError(f"{path}: expected lines `key<TAB>offset`, found {lines.shape[0]} lines of {lines.shape[1]}")
+        raise DataError(
+            f"{path}: expected lines `key<TAB>offset`, found {counted(lines.shape[0], 'line')} of {lines.shape[1]}"
+        )
     keys, offsets = lines.T
     keys, first_use, uses = np.unique(keys, return_index=True, return_counts=True)
     if uses.max() > 1:
@@ -121,10 +124,11 @@ def read_index(path: Path, file_size: int) -> tuple[NDArray[np.int64], NDArray[n
     within = (offsets >= 0) & (offsets < file_size)
     if not within.all():
         message = (
-            f"{path}: {len(keys) - within.sum()} of {len(keys)} records lie outside {path.with_suffix('.rec').name}, "
-            f"which has {file_size} bytes: it is truncated or not the file this index is for; copy both again"
+            f"{path}: records that lie outside {path.with_suffix('.rec').name}: {len(keys) - within.sum()} of "
+            f"{len(keys)}. That file has {file_size:,} bytes: it is truncated or not the one this index is for; copy "
+            "both again"
         )
         if not within.any():
             raise DataError(message)
-        logger.warning("%s. The %d records before are kept", message, within.sum())
+        logger.warning("%s. Kept is what is before: %s", message, counted(int(within.sum()), "record"))
     return keys[within], offsets[within]

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.record_file import RecordFile, read_index
 from facemargin.data.record_scan import scanned_index
 from facemargin.errors import CorruptImageError
@@ -61,7 +62,8 @@ def _compared(keys_R: NDArray[np.int64], offsets_R: NDArray[np.int64], scanned: 
     scanned_keys, scanned_offsets = scanned
     unlisted = ~np.isin(scanned_offsets, offsets_R)
     behind = unlisted & (scanned_offsets > offsets_R.max())
-    where = f"{path} lists {len(keys_R)} of the {len(keys_R) + int(unlisted.sum())} records in the file beside it"
+    all_records = counted(len(keys_R) + int(unlisted.sum()), "record")
+    where = f"{path} lists {len(keys_R):,} of the {all_records} in the file beside it"
     if (unlisted & ~behind).any():
         logger.warning(
             "%s; passed over between those that it lists: %d. Without this .idx, the file is gone through and all are "

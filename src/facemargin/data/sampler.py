@@ -51,8 +51,8 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
     ) -> None:
         if num_samples < 1 or batch_size < 1 or epochs < 0 or start_step < 0:
             raise ConfigError(
-                f"{num_samples} samples, batch_size {batch_size}, {epochs} epochs, start_step {start_step}: "
-                "expected at least one sample and one per batch, and nothing negative"
+                f"{counted(num_samples, 'sample')}, batch_size {batch_size}, {counted(epochs, 'epoch')}, start_step "
+                f"{start_step}: expected at least one sample and one per batch, and nothing negative"
             )
         if drop_last and batch_size > num_samples:
             raise ConfigError(

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.identity_names import FILE_NAME
 from facemargin.data.listing import IMAGE_SUFFIXES
 from facemargin.data.plain_numbers import is_digits, is_negative, whole_number
@@ -169,7 +170,7 @@ class Samples:
 
     def _found(self) -> str:
         counts = [f"{kind} ({count})" for kind, count in sorted(self._others.items())[:10]]
-        return ", ".join(counts) or f"{len(self._without_label)} images and nothing else"
+        return ", ".join(counts) or f"{counted(len(self._without_label), 'image')} and nothing else"
 
 
 def _images(samples: Iterable[dict[str, int]]) -> Iterator[int]:

@@ -42,7 +42,7 @@ def shard_paths(location: str | Path) -> list[Path]:
     paths = [Path(name) for part in str(location).split("::") for name in _expanded(part)]
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise DataError(f"{len(missing)} of {len(paths)} shards do not exist, the first is {missing[0]}")
+        raise DataError(f"shards that do not exist: {len(missing):,} of {len(paths):,}; the first is {missing[0]}")
     return paths
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.blocks import Blocks
 from facemargin.errors import DataError
 
@@ -124,7 +125,7 @@ class WithLabels(LabelledImages):
         self.identity_names = list(identity_names)
         self._source = source
         if self.labels.shape != (len(source),):
-            raise DataError(f"{self.name}: labels of shape {self.labels.shape} for {len(source)} images")
+            raise DataError(f"{self.name}: labels of shape {self.labels.shape} for {counted(len(source), 'image')}")
         if len(source) and (self.labels.min() < 0 or self.labels.max() >= self.num_identities):
             raise DataError(
                 f"{self.name}: labels from {self.labels.min()} to {self.labels.max()}; "

@@ -16,6 +16,7 @@ from typing import IO, Any, cast
 
 import numpy as np
 
+from facemargin.counting import counted
 from facemargin.data.decode import LARGEST_ENCODED
 from facemargin.data.listing import is_system_name
 from facemargin.data.packed_strings import PackedStrings
@@ -58,7 +59,9 @@ class TarShard:
         self.damage: str | None = found["damage"]
         self._offsets = np.array(found["offsets"], dtype=np.int64)
         if self.damage:
-            logger.warning("%s: %s; the %d members before are kept", self.path, self.damage, len(self.names))
+            logger.warning(
+                "%s: %s; kept is what is before: %s", self.path, self.damage, counted(len(self.names), "member")
+            )
 
     def __len__(self) -> int:
         return len(self.names)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
 
@@ -42,7 +43,8 @@ class VerificationSet:
                 )
         if self.identities_N is not None and self.identities_N.shape != (len(self.images),):
             raise DataError(
-                f"{self.name}: identities_N has shape {self.identities_N.shape} for {len(self.images)} images"
+                f"{self.name}: identities_N has shape {self.identities_N.shape} for "
+                f"{counted(len(self.images), 'image')}"
             )
 
     def __len__(self) -> int:

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from facemargin.counting import counted
 from facemargin.data.source import ImageSource
 from facemargin.errors import CheckpointError, DataError
 from facemargin.evaluation.embeddings import Embed, Embeddings
@@ -33,7 +34,10 @@ def certainty_ratio_quality(embed: Embed, centres_CD: torch.Tensor, classes_N: S
 
     def with_ratio(images: ImageSource) -> Embeddings:
         if len(images) != len(y_N):
-            raise DataError(f"{len(y_N)} classes are given for the {len(images)} images of {images.name}")
+            raise DataError(
+                f"{counted(len(y_N), 'class', 'classes')} given for the {counted(len(images), 'image')} of "
+                f"{images.name}, expected one for each"
+            )
         embeddings = embed(images)
         x_ND = torch.from_numpy(embeddings.vectors)
         terms = softmax_terms(x_ND, centres_CD, y_N, torch.ones(len(y_N)))

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.arrays_file import load_arrays
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
@@ -41,8 +42,8 @@ class EmbeddingsFile:
             ) from error
         if features_ND.ndim != 2 or paths.shape != features_ND.shape[:1]:
             raise DataError(
-                f"{path}: {paths.size} paths and embeddings of shape {features_ND.shape} do not fit; expected (N, D), "
-                "a row a path"
+                f"{path}: {counted(paths.size, 'path')} and embeddings of shape {features_ND.shape} do not fit; "
+                "expected (N, D), a row a path"
             )
         lengths_N = np.linalg.norm(features_ND, axis=1)
         with np.errstate(over="ignore"):
@@ -50,7 +51,7 @@ class EmbeddingsFile:
         if quality_N is None:
             quality_N = norms_N
         if quality_N.shape != norms_N.shape:
-            raise DataError(f"{path}: {len(paths)} paths and quality of shape {quality_N.shape} do not fit")
+            raise DataError(f"{path}: {counted(len(paths), 'path')} and quality of shape {quality_N.shape} do not fit")
         _require_finite(features_ND, f"{path}: the embedding", paths)
         _require_finite(norms_N[:, None], f"{path}: the length of the embedding", paths)
         _require_finite(quality_N[:, None], f"{path}: the quality", paths)
@@ -66,7 +67,7 @@ class EmbeddingsFile:
         if zero_N.any():
             raise DataError(
                 f"{self.path}: the embedding of {images.describe(int(np.argmax(zero_N)))} is all zeros, which is of no "
-                f"direction ({np.count_nonzero(zero_N):,} of {len(images):,} images)"
+                f"direction ({np.count_nonzero(zero_N):,} of {counted(len(images), 'image')})"
             )
         if len(images) > 1 and (vectors_ND == vectors_ND[0]).all():
             logger.warning("%s: the embeddings of all %d images are the same", self.path, len(images))

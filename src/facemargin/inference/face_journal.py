@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from facemargin.counting import counted
 from facemargin.errors import DataError
 from facemargin.inference.faces import Face
 
@@ -49,7 +50,7 @@ class ImageFaces:
             faces.append(Face((left, top, right, bottom), float(face["score"]), landmarks_52))
         files = tuple(map(str, content["files"]))
         if len(files) not in (0, len(faces)):
-            raise ValueError(f"{len(files)} files for {len(faces)} faces")
+            raise ValueError(f"{counted(len(files), 'file')} for {counted(len(faces), 'face')}")
         width, height = int(content["width"]), int(content["height"])
         found = int(content.get("found", len(faces)))
         return cls(str(content["path"]), width, height, tuple(faces), files, str(content["problem"]), found)

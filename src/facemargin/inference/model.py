@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facemargin.counting import counted
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
@@ -48,7 +49,7 @@ class Model:
 
     def __repr__(self) -> str:
         info = self.info
-        what = f"{info.backbone}: {info.embedding_size} values" if info.backbone else "a face reconstruction"
+        what = f"{info.backbone}: {counted(info.embedding_size, 'value')}" if info.backbone else "a face reconstruction"
         feed = f"{info.input_size} × {info.input_size} pixels {info.color_order}, views {info.views}"
         origin = f"{info.family}, " if info.family else ""
         return f"<facemargin.Model {what} of {feed}; {origin}loss {info.loss}, quality {info.quality}; {self.device}>"

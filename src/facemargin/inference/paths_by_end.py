@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.source import ImageSource
 from facemargin.data.unicode_names import one_form
 from facemargin.errors import DataError
@@ -116,7 +117,7 @@ class PathsByEnd:
     def _refuse_missing(self, missing: Sequence[int], names: Sequence[str], paths: Sequence[Parts], what: str) -> None:
         name, path = names[missing[0]], paths[missing[0]]
         raise DataError(
-            f"{self.file} holds no {what} of {name} ({len(missing):,} of {len(names):,} images missing): "
+            f"{self.file} holds no {what} of {name} ({len(missing):,} of {counted(len(names), 'image')} missing): "
             f"{self._likest(path)}"
         )
 

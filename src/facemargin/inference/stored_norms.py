@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -26,7 +27,7 @@ def stored_norms(
     if norms_N is None:
         return lengths_N
     if norms_N.shape != lengths_N.shape:
-        raise DataError(f"{path}: {len(paths)} paths and norms of shape {norms_N.shape} do not fit")
+        raise DataError(f"{path}: {counted(len(paths), 'path')} and norms of shape {norms_N.shape} do not fit")
     if not np.isfinite(norms_N).all():
         raise DataError(f"{path}: the norm of {paths[int(np.argmin(np.isfinite(norms_N)))]} is not finite")
     some_N = lengths_N > 0

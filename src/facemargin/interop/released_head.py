@@ -18,6 +18,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from facemargin.counting import counted
 from facemargin.errors import CheckpointError
 from facemargin.heads import Head
 from facemargin.interop.reading import read_checkpoint_file
@@ -69,7 +70,8 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
     found_size = parts[0].shape[0 if turned else 1]
     if (found, found_size) != (num_classes, size):
         raise CheckpointError(
-            f"{path} holds the centres of {found:,} classes of {found_size} values, the head has {num_classes:,} of "
+            f"{path} holds the centres of {counted(found, 'class', 'classes')} of {counted(found_size, 'value')}, the "
+            f"head has {num_classes:,} of "
             f"{size}: they can only be continued with the training set, and the embedding size, that they are of"
         )
     centres_cD = _rows(parts, turned, head.class_range)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.errors import DataError
 
 Columns = dict[str, NDArray[np.float64]]
@@ -30,7 +31,9 @@ def read_columns(path: Path, text_column: str | None = None) -> tuple[Columns, l
         raise DataError(f"{path} names a column twice: {','.join(names)!r}")
     for line, row in enumerate(rows, start=2):
         if len(row) != len(names):
-            raise DataError(f"{path}, line {line}: {len(row)} values, expected {len(names)} as in the first line")
+            raise DataError(
+                f"{path}, line {line}: {counted(len(row), 'value')}, expected {len(names)} as in the first line"
+            )
     columns = {
         name: np.array([_number(row[place], path, line, name) for line, row in enumerate(rows, start=2)])
         for place, name in enumerate(names)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from facemargin.counting import counted
 from facemargin.data.listing import entries
 from facemargin.errors import DataError
 from facemargin.evaluation.protocols.gallery import GALLERY_WORDS
@@ -81,7 +82,9 @@ def _number(value: float | None) -> float:
 
 
 def _settings(found: dict[str, Any]) -> str:
-    templates = f" in {int(found['templates']):,} templates, pooled as {found['preset']}" if found["templates"] else ""
+    templates = (
+        f" in {counted(int(found['templates']), 'template')}, pooled as {found['preset']}" if found["templates"] else ""
+    )
     unreadable = (
         f", {int(found['unreadable']):,} of them unreadable ({int(found['failed']):,} without any other match nobody)"
         if found["unreadable"]
@@ -90,6 +93,6 @@ def _settings(found: dict[str, Any]) -> str:
     ways = dict.fromkeys(GALLERY_WORDS.get(one.get("candidates"), "") for one in found.get("searches", ()))
     gallery = "".join(f"; gallery: {way}" for way in ways if way)
     return (
-        f"{found['system']}: {int(found['images']):,} images{unreadable}{templates}; views: {found['views']}; "
+        f"{found['system']}: {counted(int(found['images']), 'image')}{unreadable}{templates}; views: {found['views']}; "
         f"thresholds: {found['rule']}{gallery}."
     )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facemargin.counting import counted
 from facemargin.data.arrays_file import load_arrays
 from facemargin.errors import DataError
 from facemargin.report.reconstruction_pictures import ReconstructionPictures
@@ -23,7 +24,9 @@ class ReconstructionGallery:
     def __post_init__(self) -> None:
         faces = len(self.pictures.pictures_BPHWC)
         if len(self.captions) != faces:
-            raise DataError(f"{len(self.captions)} captions for {faces} faces, expected one of each")
+            raise DataError(
+                f"{counted(len(self.captions), 'caption')} for {counted(faces, 'face')}, expected one of each"
+            )
 
     def save(self, path: Path) -> None:
         """Write to an .npz file that `load` reads back; plain arrays, no pickles."""

@@ -5,6 +5,7 @@ from typing import Any
 
 from rich.console import Console
 
+from facemargin.counting import counted
 from facemargin.data.source import LabelledImages
 from facemargin.errors import ConfigError
 from facemargin.training.config import Recipe
@@ -51,8 +52,8 @@ def check_continues(
 def _check_epochs(step: int, before: Recipe, recipe: Recipe, per_epoch: int, console: Console) -> None:
     if step > recipe.epochs * per_epoch:
         raise ConfigError(
-            f"epochs is {recipe.epochs}, {recipe.epochs * per_epoch} steps, but the run is at step {step} already: "
-            f"expected at least {-(-step // max(per_epoch, 1))} epochs"
+            f"epochs is {recipe.epochs}, {counted(recipe.epochs * per_epoch, 'step')}, but the run is at step {step} "
+            f"already: expected at least {counted(-(-step // max(per_epoch, 1)), 'epoch')}"
         )
     if before.epochs == recipe.epochs:
         return

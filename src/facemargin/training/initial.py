@@ -7,6 +7,7 @@ from typing import Any
 import torch
 
 from facemargin.backbones import Backbone, backbone_options
+from facemargin.counting import counted
 from facemargin.errors import CheckpointError
 from facemargin.inference.load import read_recogniser
 from facemargin.inference.model_file import ModelInfo
@@ -35,7 +36,9 @@ def load_initial(state: TrainingState) -> list[str]:
         assert state.head is not None  # the recipe's own check
         found = load_head(Path(recipe.initial.head), state.head)
         statistics = f", and {', '.join(found.statistics)}" if found.statistics else ""
-        said.append(f"class centres of {found.num_classes:,} people from {recipe.initial.head}{statistics}")
+        said.append(
+            f"class centres of {counted(found.num_classes, 'person', 'people')} from {recipe.initial.head}{statistics}"
+        )
     return said
 
 

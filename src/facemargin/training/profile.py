@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from facemargin.counting import counted
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import ConfigError
@@ -54,7 +55,7 @@ def profile_training(recipe: Recipe, steps: int = 20) -> TrainingProfile | None:
     every change of part and so adds up what otherwise overlaps. Raises ConfigError for less than one step.
     """
     if steps < 1:
-        raise ConfigError(f"a profile of {steps} steps: expected at least 1")
+        raise ConfigError(f"a profile of {counted(steps, 'step')}: expected at least 1")
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     with run_processes(recipe.device) as processes:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from facemargin.counting import counted
 from facemargin.errors import CheckpointError
 from facemargin.heads import Head
 from facemargin.inference.recogniser import Recogniser, create_recogniser
@@ -100,7 +101,10 @@ class TrainingState:
         """Continue from `saved`; CheckpointError if it belongs to another network, head or recipe."""
         try:
             if saved["num_classes"] != self.num_classes:
-                raise ValueError(f"it is of {saved['num_classes']} classes, the training set has {self.num_classes}")
+                raise ValueError(
+                    f"it is of {counted(saved['num_classes'], 'class', 'classes')}, the training set has "
+                    f"{self.num_classes}"
+                )
             rows = saved["rows"]
             optimizer = saved["optimizer"]
             if self.head is not None:

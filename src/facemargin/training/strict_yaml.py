@@ -10,6 +10,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 import yaml
 
+from facemargin.counting import counted
 from facemargin.data.plain_numbers import decimal_number
 from facemargin.errors import ConfigError
 from facemargin.registry import unknown_name
@@ -140,7 +141,7 @@ def _convert_tuple(arguments: tuple[Any, ...], value: Any, where: str) -> tuple[
     if len(arguments) == 2 and arguments[1] is Ellipsis:
         return tuple(_convert(arguments[0], item, f"{where}[{i}]") for i, item in enumerate(value))
     if len(value) != len(arguments):
-        raise ConfigError(f"{where} has {len(value)} values, expected {len(arguments)}")
+        raise ConfigError(f"{where} has {counted(len(value), 'value')}, expected {len(arguments)}")
     return tuple(
         _convert(hint, item, f"{where}[{i}]") for i, (hint, item) in enumerate(zip(arguments, value, strict=True))
     )

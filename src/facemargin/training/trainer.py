@@ -8,6 +8,7 @@ import torch
 from rich.console import Console
 from rich.markup import escape
 
+from facemargin.counting import counted
 from facemargin.data.open import open_verification
 from facemargin.data.overlap import identity_overlap
 from facemargin.data.source import LabelledImages
@@ -91,8 +92,9 @@ def _check_processes(recipe: Recipe, images: LabelledImages, processes: Processe
     smallest = recipe.batch_size // recipe.accumulation_steps // processes.size
     if smallest < SMALLEST_PASS:
         raise ConfigError(
-            f"batch_size {recipe.batch_size} in {recipe.accumulation_steps} accumulation_steps leaves {smallest} "
-            f"images a pass for each of {processes.size} processes: expected at least {SMALLEST_PASS}"
+            f"batch_size {recipe.batch_size} in {recipe.accumulation_steps} accumulation_steps leaves "
+            f"{counted(smallest, 'image')} a pass for each of {processes.size} processes: expected at least "
+            f"{SMALLEST_PASS}"
         )
 
 
@@ -231,10 +233,10 @@ class _Run:
     def _say_finished(self, progress: TrainingProgress, first: int) -> None:
         if self.corrupt.num_images:
             self.console.print(
-                f"[red]warning:[/] {self.corrupt.num_images} corrupt images were left out, "
+                f"[red]warning:[/] corrupt images, which were left out: {self.corrupt.num_images:,}; "
                 f"{self.corrupt.num_skips} times in all; the log above names them",
                 highlight=False,
             )
         rate = f" at {progress.images_per_second:,.0f} images/s" if self.state.step > first else ""
-        text = f"trained {self.state.step} steps{rate}; model in {self.folder.model}"
+        text = f"trained {counted(self.state.step, 'step')}{rate}; model in {self.folder.model}"
         self.console.print(text, highlight=False, markup=False)

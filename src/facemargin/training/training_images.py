@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from facemargin.counting import counted
 from facemargin.data.folder import FolderImages, folders_of_people
 from facemargin.data.open import open_images
 from facemargin.data.source import LabelledImages, labelled_subset
@@ -38,8 +39,8 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
     limited = labelled_subset(images, limited_indices(images.labels, recipe.data.limit))
     if console is not None:
         console.print(
-            f"data.limit {recipe.data.limit}: training on {len(limited):,} of {len(images):,} images, of "
-            f"{limited.num_identities:,} of {images.num_identities:,} people",
+            f"data.limit {recipe.data.limit}: training on {len(limited):,} of {counted(len(images), 'image')}, of "
+            f"{limited.num_identities:,} of {counted(images.num_identities, 'person', 'people')}",
             highlight=False,
             markup=False,
         )
@@ -91,7 +92,8 @@ def _hint(images: LabelledImages) -> str:
     only = images.root / images.identity_names[0]
     if below := folders_of_people(only):
         return (
-            f"The folder may be one level too high: {only} holds {len(below):,} folders with images of their own, "
+            f"The folder may be one level too high: {only} holds {counted(len(below), 'folder')} with images of their "
+            "own, "
             f"such as {below[0]}: name it, as in --data.train {only}"
         )
     return (

@@ -110,8 +110,8 @@ def _codes(names_a_K: NDArray, names_b_K: NDArray, same_K: BoolArray) -> tuple[I
         first = int(np.argmax(contradicts_K))
         label = "genuine" if same_K[first] else "impostor"
         raise DataError(
-            f"{np.count_nonzero(contradicts_K)} pairs contradict their identities; the first is pair {first}, labelled "
-            f"{label}, of identities {names_a_K[first]} and {names_b_K[first]}"
+            f"pairs that contradict their identities: {np.count_nonzero(contradicts_K):,}; the first is pair {first}, "
+            f"labelled {label}, of identities {names_a_K[first]} and {names_b_K[first]}"
         )
     return code_a_K, code_b_K, len(names_I)
 

@@ -8,6 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facemargin.counting import counted
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.bootstrap import Bootstrap, Interval, sample_intervals
 from facemargin.evaluation.metrics.inputs import as_flags, as_identities, as_numbers, as_ranks, as_rates
@@ -73,9 +74,11 @@ def identification(
     code_P, code_G = _codes(probe_ids, gallery_ids, len(probe_PD), len(gallery_GD))
     mated_P = np.isin(code_P, code_G)
     if not mated_P.any():
-        raise DataError(f"none of the {len(code_P)} probes has its identity in the gallery")
+        raise DataError(f"none of the {counted(len(code_P), 'probe')} has its identity in the gallery")
     if rule == "published" and not mated_P.all():
-        raise DataError(f"{np.count_nonzero(~mated_P)} probes have no mate; the published rule needs all to have one")
+        raise DataError(
+            f"probes without a mate: {np.count_nonzero(~mated_P):,}; the published rule needs all to have one"
+        )
 
     # the ceiling of the floating-point product, rounding included, is the published threshold
     places = [math.ceil(len(code_P) * fpir) for fpir in fpirs] if rule == "published" else []

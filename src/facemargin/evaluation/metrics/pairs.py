@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facemargin.counting import counted
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.inputs import as_flags, as_numbers
 
@@ -21,7 +22,9 @@ def check_pairs(scores: ArrayLike, same: ArrayLike, keep_float32: bool = False) 
         raise DataError(f"same has shape {same_K.shape}, expected {scores_K.shape}: one label per score")
     if same_K.all() or not same_K.any():
         missing = "impostor" if same_K.any() else "genuine"
-        raise DataError(f"none of the {len(same_K)} pairs is {missing}; both kinds are needed to place a threshold")
+        raise DataError(
+            f"none of the {counted(len(same_K), 'pair')} is {missing}; both kinds are needed to place a threshold"
+        )
     return scores_K, same_K
 
 

@@ -141,7 +141,7 @@ def _to_unit_length(
     if not np.isfinite(norms_X).all():
         bad_E = rows_E[~np.isfinite(features_ND[rows_E]).all(axis=1)]
         which = (
-            f"features of {len(bad_E)} images are not finite; the first is {bad_E.min()}"
+            f"images whose features are not finite: {len(bad_E):,}; the first is {bad_E.min()}"
             if len(bad_E)
             else (f"features of template {template_X[np.argmin(np.isfinite(norms_X))]} are too large to be summed")
         )

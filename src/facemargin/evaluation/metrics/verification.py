@@ -6,6 +6,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facemargin.counting import counted
 from facemargin.data.verification import contiguous_folds
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
@@ -124,7 +125,10 @@ def fold_numbers(folds: int | ArrayLike, same_K: BoolArray) -> IntArray:
             raise ConfigError(f"folds is {number.item()!r}, expected a whole number, or the fold number of every pair")
         num_folds = int(number)
         if not 2 <= num_folds <= num_pairs:
-            raise DataError(f"{num_folds} folds of {num_pairs} pairs; expected at least 2 and at most one per pair")
+            raise DataError(
+                f"{counted(num_folds, 'fold')} of {counted(num_pairs, 'pair')}; expected at least 2 and at most one "
+                "per pair"
+            )
         fold_K = contiguous_folds(num_pairs, num_folds)
     else:
         folds_K = as_identities("folds", folds)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.plain_numbers import decimal_number, is_digits
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
@@ -59,7 +60,9 @@ def read_landmarks(path: Path, names: list[str]) -> tuple[NDArray[np.float32], N
             what = f"{' '.join(words)[:80]!r}, expected `image x1 y1 … x5 y5 score`"
             raise DataError(f"{path} line {line}: {what}") from error
     if index + 1 != len(names):
-        raise DataError(f"{path} ends after {index + 1} images, expected {len(names)}, as in the list of templates")
+        raise DataError(
+            f"{path} ends after {counted(index + 1, 'image')}, expected {len(names)}, as in the list of templates"
+        )
     return values_NF[:, :10].reshape(-1, 5, 2), values_NF[:, 10]
 
 

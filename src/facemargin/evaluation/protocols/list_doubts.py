@@ -4,6 +4,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from facemargin.counting import counted
 from facemargin.errors import DataError
 from facemargin.evaluation.protocols.search_lists import Entry
 
@@ -22,7 +23,9 @@ def check_lists(part: str, lists: Lists) -> list[str]:
     enrolled = {entry.identity for entry in lists["gallery"]}
     if not any(entry.identity in enrolled for entry in lists["probe"]):
         why = f": {alike}" if alike else ""
-        raise DataError(f"{part}: none of the {len(lists['probe']):,} probes has its identity in the gallery{why}")
+        raise DataError(
+            f"{part}: none of the {counted(len(lists['probe']), 'probe')} has its identity in the gallery{why}"
+        )
     notes = [alike] if alike else []
     files = {name: Counter((entry.image, entry.template) for entry in entries) for name, entries in lists.items()}
     for name, counts in files.items():
@@ -75,8 +78,8 @@ def _nearly_equal(lists: Lists) -> str:
         return ""
     probe, gallery = alike[0]
     return (
-        f"{len(alike):,} {'identity' if len(alike) == 1 else 'identities'} of the probes and of the gallery differ in "
-        f"writing alone and count as different people, such as {probe!r} and {gallery!r}"
+        "identities of the probes and of the gallery that differ in writing alone and count as different people: "
+        f"{len(alike):,}, such as {probe!r} and {gallery!r}"
     )
 
 
@@ -88,7 +91,7 @@ def _plain(identity: str) -> str:
 
 def _files(images: Sequence[str]) -> str:
     shown = ", ".join(images[:_SHOWN]) + (", …" if len(images) > _SHOWN else "")
-    return f"{len(images):,} file ({shown}) is" if len(images) == 1 else f"{len(images):,} files ({shown}) are"
+    return f"{counted(len(images), 'file')} ({shown}) {'is' if len(images) == 1 else 'are'}"
 
 
 def _count(images: Sequence[str]) -> str:

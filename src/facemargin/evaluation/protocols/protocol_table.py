@@ -2,6 +2,7 @@
 
 import math
 
+from facemargin.counting import counted
 from facemargin.evaluation.protocols.figures import protocol_figures
 from facemargin.evaluation.protocols.gallery import GALLERY_WORDS
 from facemargin.evaluation.protocols.protocol_result import ProtocolResult
@@ -20,10 +21,12 @@ def protocol_table(result: ProtocolResult) -> Table:
 
 def protocol_settings(result: ProtocolResult) -> str:
     """What was scored, and what the figures depend on beside the model, in one line."""
-    templates = f" in {result.templates:,} templates, pooled as {result.preset}" if result.templates else ""
-    parts = [f"{result.images:,} images{templates}", f"thresholds: {result.rule}", f"views: {result.views}"]
+    templates = f" in {counted(result.templates, 'template')}, pooled as {result.preset}" if result.templates else ""
+    parts = [f"{counted(result.images, 'image')}{templates}", f"thresholds: {result.rule}", f"views: {result.views}"]
     ways = dict.fromkeys(GALLERY_WORDS[one.candidates] for one in result.searches)
     parts += [f"gallery: {way}" for way in ways]
     if result.unreadable:
-        parts.append(f"{result.unreadable:,} images unreadable, {result.failed:,} without any other: they match nobody")
+        parts.append(
+            f"{counted(result.unreadable, 'image')} unreadable, {result.failed:,} without any other: they match nobody"
+        )
     return "; ".join([*parts, *result.notes])

@@ -10,6 +10,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.identification import identification
 from facemargin.evaluation.metrics.inputs import as_flags, as_numbers
@@ -59,10 +60,13 @@ def score_protocol(
         raise ConfigError(f"unknown rule {rule!r}; known: {', '.join(get_args(Rule))}")
     features_ND, readable_N = as_numbers("features", features_ND), as_flags("readable", readable_N)
     if features_ND.shape[:1] != (len(protocol.images),):
-        raise DataError(f"{len(features_ND)} features for the {len(protocol.images)} images of {protocol.name}")
+        raise DataError(
+            f"{counted(len(features_ND), 'feature')} for the {counted(len(protocol.images), 'image')} of "
+            f"{protocol.name}"
+        )
     if readable_N.shape != (len(protocol.images),):
         raise DataError(
-            f"readable has shape {readable_N.shape} for the {len(protocol.images)} images of {protocol.name}"
+            f"readable has shape {readable_N.shape} for the {counted(len(protocol.images), 'image')} of {protocol.name}"
         )
     units = protocol_units(protocol.templates, features_ND, readable_N, preset)
     verification, searches = [], []

@@ -14,6 +14,8 @@ from typing import TypeVar
 
 import numpy as np
 
+from facemargin.counting import counted
+from facemargin.data.listing import plain_path
 from facemargin.data.unicode_names import one_form
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.pairs import IntArray
@@ -55,10 +57,10 @@ def read_list(path: Path, distractors: bool = False) -> list[Entry]:
     for line, row in rows:
         where = f"{path} line {line}"
         if len(row) != len(columns):
-            raise DataError(f"{where}: {len(row)} columns, expected {len(columns)} as in the header")
+            raise DataError(f"{where}: {counted(len(row), 'column')}, expected {len(columns)} as in the header")
         cells = {name: row[place].strip() for name, place in places.items()}
         # Who is who must not depend on how an accent is written; images are found on the disk in either way.
-        cells |= {name: one_form(text) for name, text in cells.items() if name != "image"}
+        cells = {name: plain_path(text) if name == "image" else one_form(text) for name, text in cells.items()}
         empty = [name for name in cells if not cells[name] and not (distractors and name == "identity")]
         if empty:
             raise DataError(f"{where}: column {empty[0]!r} is empty")

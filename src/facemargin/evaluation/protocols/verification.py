@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from facemargin.counting import counted
 from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embed, Embeddings
@@ -29,8 +30,8 @@ def evaluate_verification(embed: Embed, verification_set: VerificationSet, syste
     embeddings = embed(images)
     if len(embeddings) != len(images):
         raise DataError(
-            f"{system} returned {len(embeddings)} embeddings for the {len(images)} images of {images.name}; "
-            "expected one per image, in order"
+            f"{system} returned {counted(len(embeddings), 'embedding')} for the {counted(len(images), 'image')} of "
+            f"{images.name}; expected one per image, in order"
         )
     for name, values in (("vector", embeddings.vectors), ("quality", embeddings.quality[:, None])):
         finite_N = np.isfinite(values).all(axis=1)
@@ -40,7 +41,7 @@ def evaluate_verification(embed: Embed, verification_set: VerificationSet, syste
     if zero_N.any():
         raise DataError(
             f"{system} gave {images.describe(int(np.argmax(zero_N)))} a vector of zeros, which has no direction "
-            f"({np.count_nonzero(zero_N):,} of {len(images):,} images)"
+            f"({np.count_nonzero(zero_N):,} of {counted(len(images), 'image')})"
         )
 
     first_K, second_K = verification_set.first_K, verification_set.second_K
