@@ -3,6 +3,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import yaml
@@ -50,7 +51,9 @@ def test_images_without_a_label_are_counted(command, tmp_path, to):
     ("arguments", "message"),
     [
         (["nowhere", "out"], "facemargin convert: nowhere does not exist"),
-        (["orl:1", "."], "facemargin convert: . exists already"),
+        (["orl:1", "."], "facemargin convert: . is no name for a new folder; expected one such as recordio"),
+        (["orl:1", "out/..", "--to", "list"], "out/.. is no name for a new folder; expected one such as out/../list"),
+        (["orl:1", Path(__file__).parent], "commands exists already; name another destination"),
         (["orl:1", "out", "--to", "zip"], "zip"),
         (["https://host/a.tar", "out"], "from local files only"),
     ],

@@ -195,7 +195,10 @@ def test_an_image_whose_name_begins_with_a_hash_is_no_comment(people):
 
 def test_a_guessed_heading_is_named(people, caplog):
     ListedImages(write(people, "Bild\tNummer\n" + as_lines("{path}\t{label}")))
-    assert "faces.txt line 1: 'Bild Nummer' names no image and is taken as a heading" in caplog.text
+    assert (
+        "faces.txt line 1: 'Bild Nummer' names no image and is taken as a heading; images are read from column 1 "
+        "(Bild), labels from column 2 (Nummer)"
+    ) in caplog.text
 
 
 def test_quoted_fields_hold_commas_and_quotes(people):

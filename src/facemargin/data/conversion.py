@@ -58,6 +58,8 @@ def convert(source: LabelledImages, destination: Path, to: str, progress: Progre
     DataError, and leaves what is there, where the destination exists, cannot be written, or belongs to another
     conversion, and where reading it back gives anything else than was written.
     """
+    if destination.name in ("", ".."):  # what is written would take the place of the folder that one stands in
+        raise DataError(f"{destination} is no name for a new folder; expected one such as {destination / to}")
     try:
         if (destination / _JOURNAL).is_dir() and (finished := _tidied(destination, _task(source, to))):
             return finished

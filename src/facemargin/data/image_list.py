@@ -74,7 +74,9 @@ def _entries(path: Path, root: Path) -> Iterator[tuple[str, str]]:
     second = next(rows, None)
     places = _heading(first[1])
     if places is None and second is not None and _is_unknown_heading(first[1], second[1], root):
-        logger.warning("%s line %d: %s names no image and is taken as a heading", path, *_shown(first))
+        logger.warning(
+            "%s line %d: %s names no image and is taken as a heading; %s", path, *_shown(first), _read_as(first, second)
+        )
     elif places is None:
         yield _entry(first, None, path)
     for row in [] if second is None else [second]:
@@ -85,6 +87,13 @@ def _entries(path: Path, root: Path) -> Iterator[tuple[str, str]]:
 
 def _shown(row: tuple[int, list[str]]) -> tuple[int, str]:
     return row[0], repr(" ".join(row[1]))[:200]
+
+
+def _read_as(heading: tuple[int, list[str]], row: tuple[int, list[str]]) -> str:
+    """Which columns of a list with a heading of unknown words are read as what."""
+    named = dict(enumerate(heading[1]))
+    image, label = (f"column {place + 1} ({named.get(place, 'without a heading')})" for place in _places(row[1]))
+    return f"images are read from {image}, labels from {label}"
 
 
 def _heading(columns: Sequence[str]) -> tuple[int, int] | None:
