@@ -359,9 +359,10 @@ def test_a_comparison_that_would_lose_something_is_refused(tmp_path):
         require_nothing_lost(tmp_path, runs, sets)
     (tmp_path / "comparison.json").write_text(json.dumps(before | {"heads": ["adaface"], "seeds": [1], "sets": []}))
     require_nothing_lost(tmp_path, runs, sets)  # it only grows
-    (tmp_path / "comparison.json").write_text("[]")
-    with pytest.raises(ConfigError, match=r"comparison.json is damaged"):
-        require_nothing_lost(tmp_path, runs, sets)
+    for damaged in ("[]", json.dumps(before | {"heads": 5}), json.dumps(before | {"seeds": [{}]})):
+        (tmp_path / "comparison.json").write_text(damaged)
+        with pytest.raises(ConfigError, match=r"comparison.json is damaged"):
+            require_nothing_lost(tmp_path, runs, sets)
 
 
 def test_scores_of_other_pairs_of_the_same_name_do_not_count(tmp_path):

@@ -58,7 +58,9 @@ def test_two_sets_of_one_name_are_not_mixed_up(command, places):
     # the very same may be evaluated again, also from another place
     moved = shutil.copytree(places / "a" / "mine", places / "elsewhere" / "mine")
     assert command("evaluate", one, "--data", moved, "--output", out)[0] == 0
+    (out / "evaluation" / "mine" / "notes").mkdir()  # somebody's own
     assert command("evaluate", one, "--data", places / "b" / "mine", "--output", out, "--overwrite")[0] == 0
+    assert (out / "evaluation" / "mine" / "notes").is_dir()
     assert contents(out / "evaluation" / "mine")["faces.npz"] != before["faces.npz"]
     assert command("evaluate", one, "--data", places / "a" / "mine", "--output", out)[0] == 2
 

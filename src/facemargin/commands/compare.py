@@ -112,6 +112,11 @@ def require_nothing_lost(output: Path, runs: Sequence[ComparisonRun], sets: Sequ
     path = output / "comparison.json"
     if not path.exists():
         return
+    ours: dict[str, set[object]] = {
+        "head": {run.head for run in runs},
+        "seed": {run.seed for run in runs},
+        "test set": {one.name for one in sets},
+    }
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         theirs = {
@@ -119,14 +124,9 @@ def require_nothing_lost(output: Path, runs: Sequence[ComparisonRun], sets: Sequ
             "seed": before["seeds"],
             "test set": [one["clean"] for one in before["sets"]],
         }
+        lost = [f"{kind} {one}" for kind, names in theirs.items() for one in names if one not in ours[kind]]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path} is damaged: {error!r}; name another --output, or replace it: --overwrite") from error
-    ours: dict[str, set[object]] = {
-        "head": {run.head for run in runs},
-        "seed": {run.seed for run in runs},
-        "test set": {one.name for one in sets},
-    }
-    lost = [f"{kind} {one}" for kind, names in theirs.items() for one in names if one not in ours[kind]]
     if lost:
         raise ConfigError(
             f"{path} has {', '.join(lost)}, which this comparison would leave out: add them, name another --output, or "

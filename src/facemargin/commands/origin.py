@@ -49,7 +49,8 @@ def require_place(place: Path, data: Origin, systems: Mapping[str, Origin], over
         if not overwrite:
             _refuse(place, before, data)
         for path in place.iterdir():
-            path.unlink()
+            if not path.is_dir():  # a folder in it is not ours
+                path.unlink()
         return
     for name, system in systems.items():
         there = held.get(name, system)
