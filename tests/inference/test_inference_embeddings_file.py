@@ -76,6 +76,8 @@ def test_norms_that_mean_neither_are_refused(tmp_path):
     message = r"the embedding of ann/2\.jpg has the length 3 beside a norm of 7; expected unit vectors"
     with pytest.raises(DataError, match=message):
         EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features, norms=np.array([5, 7, 2])))
+    with pytest.raises(DataError, match="is -3, expected a positive length; without knowing it, leave norms out"):
+        EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features / [[5], [3], [2]], norms=np.array([5, -3, 2])))
     with pytest.raises(DataError, match=r"3 paths and norms of shape \(2,\) do not fit"):
         EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features, norms=np.array([5, 7])))
     with pytest.raises(DataError, match=r"the norm of ann/2\.jpg is not finite"):

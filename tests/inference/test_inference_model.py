@@ -156,6 +156,16 @@ def test_images_that_may_not_be_written_to_are_read_without_a_warning():
     tiny_model().embed(images)
 
 
+def test_what_is_no_model_and_no_device_is_said(tmp_path):
+    with pytest.raises(ConfigError, match="the model is a NoneType, expected the path of a model file"):
+        fm.load(None)
+    with pytest.raises(ConfigError, match="the model is a str, expected a Model"):
+        fm.export_onnx("model.safetensors", tmp_path / "a.onnx")
+    for name in ("gpu", "cuda:99"):
+        with pytest.raises(ConfigError, match=f"device is '{name}'"):
+            Model(tiny_recogniser(), model_info(), name)
+
+
 def test_unknown_views_are_refused():
     with pytest.raises(ConfigError, match="unknown views"):
         tiny_model().embed(pictures(1), views="two")

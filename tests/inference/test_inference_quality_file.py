@@ -67,7 +67,9 @@ def test_what_is_wrong_is_named(tmp_path):
             QualityFile(write(tmp_path, f"path,quality\nann/1.jpg,{text}\n"))
     with pytest.raises(DataError, match="line 2: quality is missing"):
         QualityFile(write(tmp_path, "path,norm,quality\nann/1.jpg,1\n"))
-    with pytest.raises(DataError, match=r"holds no quality of /data/bob/1.jpg \(1 of 2 images missing\)"):
+    with pytest.raises(
+        DataError, match=r"holds no quality of /data/bob/1.jpg \(1 of 2 images missing\): it has those of the others"
+    ):
         QualityFile(write(tmp_path, "path,quality\nann/1.jpg,1\n")).of(IMAGES)
     with pytest.raises(DataError, match=r"quality.csv: the path 'ann/1.jpg' is there 2 times"):
         QualityFile(write(tmp_path, "path,quality\nann/1.jpg,1\nann/1.jpg,2\n"))
@@ -75,6 +77,10 @@ def test_what_is_wrong_is_named(tmp_path):
         QualityFile(write(tmp_path, "path,quality,quality\nann/1.jpg,1,2\n"))
     with pytest.raises(DataError, match=r"1.jpg is the end of two images' paths"):
         QualityFile(write(tmp_path, "path,quality\n1.jpg,1\n")).of(IMAGES)
+    with pytest.raises(DataError, match=r"line of headings \(path, quality\), not 'ann/1.jpg,1', and a line for every"):
+        QualityFile(write(tmp_path, "ann/1.jpg,1\nbob/1.jpg,2\n"))
+    with pytest.raises(DataError, match="line 4: 3 values under 2 headings"):
+        QualityFile(write(tmp_path, "path,quality\n\nann/1.jpg,1,\nbob/1.jpg,2,3\n"))
     with pytest.raises(DataError, match="expected a line of headings"):
         QualityFile(write(tmp_path, "path,quality\n"))
     with pytest.raises(DataError, match="cannot be read as a table"):

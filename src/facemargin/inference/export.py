@@ -52,6 +52,8 @@ def export_onnx(
     cannot hold and packages that are missing, and CheckpointError where it cannot be written or differs from the model:
     in float32 by more than TOLERANCE, in int8 by a cosine below INT8_COSINE.
     """
+    if not isinstance(model, Model):
+        raise ConfigError(f"the model is a {type(model).__name__}, expected a Model, as in export_onnx(fm.load(path))")
     path = Path(path)
     if path.suffix != ".onnx":
         raise ConfigError(f"the file to write is {path}, expected a name that ends in .onnx")

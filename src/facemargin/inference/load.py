@@ -75,6 +75,8 @@ def read_recogniser(
 
 def locate(path: str | Path) -> Path:
     """The file that `load` reads for `path`, downloaded if need be; CheckpointError where there is none."""
+    if not isinstance(path, str | Path):
+        raise ConfigError(f"the model is a {type(path).__name__}, expected the path of a model file or a run folder")
     if str(path).startswith(hub.PREFIX):
         return hub.download(str(path))
     file = Path(path)

@@ -16,6 +16,7 @@ from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
+from facemargin.inference.device import device_called
 from facemargin.inference.fast import FastRecogniser
 from facemargin.inference.model_file import ModelInfo
 from facemargin.inference.network_input import network_input, read_pixels
@@ -42,7 +43,7 @@ class Model:
         instructions for it, and moves the vectors a little (docs/export.md); "auto" takes it there and only there.
         """
         self.info = info
-        self.device = torch.device(device)
+        self.device = device_called(device)
         self.recogniser = recogniser.to(self.device).eval()
         self.precision: Precision = precision
         self._fast = FastRecogniser(self.recogniser, precision)

@@ -118,7 +118,7 @@ class PathsByEnd:
         name, path = names[missing[0]], paths[missing[0]]
         raise DataError(
             f"{self.file} holds no {what} of {name} ({len(missing):,} of {counted(len(names), 'image')} missing): "
-            f"{self._likest(path)}"
+            f"{self._likest(path) if len(missing) == len(names) else 'it has those of the others'}"
         )
 
     def _likest(self, path: Parts) -> str:

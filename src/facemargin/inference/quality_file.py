@@ -35,17 +35,23 @@ class QualityFile:
         first_line = text.split("\n", 1)[0]
         delimiter = max(_DELIMITERS, key=first_line.count)
         try:
-            rows = [row for row in csv.reader(io.StringIO(text), delimiter=delimiter) if row]
+            reader = csv.reader(io.StringIO(text), delimiter=delimiter)
+            lines = [(reader.line_num, row) for row in reader if row]
         except csv.Error as error:
             raise DataError(f"{path} cannot be read as a table of qualities: {error}") from error
-        if len(rows) < 2 or len(rows[0]) < 2:
-            raise DataError(f"{path}: expected a line of headings (path, quality) and a line for every image")
-        self.column = self._column(rows[0], column)
-        if rows[0].count(self.column) > 1:
-            raise DataError(f"{path} has {rows[0].count(self.column)} columns called {self.column}; expected one")
-        place = rows[0].index(self.column)
-        self._quality_N = np.array([self._number(row, place, line) for line, row in enumerate(rows[1:], start=2)])
-        self._paths = PathsByEnd([row[0] for row in rows[1:]], path)
+        headings, rows = lines[0][1] if lines else [], lines[1:]
+        if not rows or len(headings) < 2 or any(decimal_number(one.strip()) is not None for one in headings[1:]):
+            given = f", not {delimiter.join(headings)[:80]!r}," if headings else ""
+            raise DataError(f"{path}: expected a line of headings (path, quality){given} and a line for every image")
+        self.column = self._column(headings, column)
+        if headings.count(self.column) > 1:
+            raise DataError(f"{path} has {headings.count(self.column)} columns called {self.column}; expected one")
+        for line, row in rows:
+            if any(row[len(headings) :]):
+                raise DataError(f"{path}, line {line}: {len(row)} values under {len(headings)} headings")
+        place = headings.index(self.column)
+        self._quality_N = np.array([self._number(row, place, line) for line, row in rows])
+        self._paths = PathsByEnd([row[0] for _, row in rows], path)
 
     def of(self, images: ImageSource) -> NDArray[np.float64]:
         """The qualities (N,) of `images`, in their order; DataError, naming it, for an image that is not there."""

@@ -22,7 +22,8 @@ def stored_norms(
 
     Embeddings are unit vectors, and their norms stand beside. Without norms the lengths are taken for them; and in
     files of an earlier facemargin, which stored the features themselves, the two are the same, which is logged. Raises
-    DataError, naming the file and the first image, where the norms are neither, not finite or of another number.
+    DataError, naming the file and the first image, where the norms are neither, not finite, not positive or of another
+    number.
     """
     if norms_N is None:
         return lengths_N
@@ -32,6 +33,12 @@ def stored_norms(
         raise DataError(f"{path}: the norm of {paths[int(np.argmin(np.isfinite(norms_N)))]} is not finite")
     some_N = lengths_N > 0
     if _close(lengths_N, 1.0)[some_N].all():
+        wrong_N = some_N & (norms_N <= 0)
+        if wrong_N.any():
+            raise DataError(
+                f"{path}: the norm of {paths[int(np.argmax(wrong_N))]} is {norms_N[wrong_N][0]:g}, expected a positive "
+                "length; without knowing it, leave norms out"
+            )
         return norms_N
     fits_N = ~some_N | _close(lengths_N, norms_N)
     if fits_N.all():
