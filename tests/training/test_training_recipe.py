@@ -133,7 +133,7 @@ def other_value(name: str, hint: Any, value: Any) -> Any:
     assert isinstance(value, tuple), (name, value)
     if value and isinstance(value[0], str):
         return value[::-1]
-    return tuple(item * 2 for item in value)
+    return tuple(item * 0.5 for item in value)
 
 
 def words(value: Any) -> list[str]:
@@ -172,13 +172,21 @@ def test_none_booleans_and_tuples_on_the_command_line():
     ("mapping", "message"),
     [
         ({"head": {"name": "arcfase"}}, "unknown margin 'arcfase'; did you mean 'arcface'"),
-        ({"head": {"name": 5}}, "head: name is 5, expected str"),
-        ({"head": {"name": None}}, "head: name is None, expected str"),
+        (
+            {"schedule": {"milestones": [1, float("nan")]}},
+            "milestones is .*, expected epochs from 0 on, ascending",
+        ),
+        ({"schedule": {"milestones": [20, 12]}}, "milestones is .*, expected epochs from 0 on, ascending"),
+        ({"optimizer": {"learning_rate": float("inf")}}, "learning_rate is inf, expected a finite number"),
+        ({"augmentation": {"rotation": float("inf")}}, "rotation is inf, expected a number from 0 on"),
+        ({"augmentation": {"crop_area": [0.5, 2]}}, "crop_area is .*, expected shares of at most 1"),
+        ({"head": {"name": 5}}, "head: name is 5, expected a text"),
+        ({"head": {"name": None}}, "head: name is None, expected a text"),
         ({"head": {"name": "arcface", "h": 0.3}}, "head: unknown field 'h'"),
         ({"head": 5}, "head is 5, expected a mapping"),
         ({"head": None}, "head is None, expected a mapping"),
         ({"backbone": {"name": "ir_5"}}, "unknown backbone 'ir_5'; did you mean 'ir_50'"),
-        ({"backbone": {"name": ["ir_50"]}}, "backbone: name is .*, expected str"),
+        ({"backbone": {"name": ["ir_50"]}}, "backbone: name is .*, expected a text"),
         ({"backbone": {"name": "ir_50", "width": 3}}, "backbone: unknown field 'width'"),
         ({"head": {"name": "funface", "t_alpha": 2.0}}, "t_alpha is 2.0"),
         ({"head": {"sample_rate": 0.1}, "optimizer": {"name": "adamw"}}, "AdamW's steps .* cannot be caught up"),

@@ -1,5 +1,6 @@
 """What training does to an image at random: a probability and ranges per augmentation, as fields of a recipe."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -106,8 +107,11 @@ class AugmentationConfig:
             if not 0 <= value <= 1:
                 raise ConfigError(f"augmentation {probability} is {value}, expected a probability from 0 to 1")
         for name in ("contrast", "saturation", "brightness", "hue", "rotation", "translation", "shear"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected 0 or more")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected a number from 0 on")
+        for name in ("crop_area", "erasing_area", "noise_share"):
+            if not getattr(self, name)[1] <= 1:
+                raise ConfigError(f"augmentation {name} is {getattr(self, name)}, expected shares of at most 1")
         for name, hint in get_type_hints(AugmentationConfig).items():
             _check(name, hint, getattr(self, name))
         self._check_order()
@@ -130,7 +134,7 @@ def _check(name: str, hint: Any, value: Any) -> None:
         raise ConfigError(f"augmentation {name} is {value!r}, expected one of {get_args(hint)}")
     if hint == tuple[float, float]:
         low, high = value
-        if not 0 < low <= high:
+        if not 0 < low <= high < math.inf:
             raise ConfigError(f"augmentation {name} is ({low}, {high}), expected 0 < low <= high")
     elif get_origin(hint) is tuple:
         known = list(get_args(get_args(hint)[0]))

@@ -4,7 +4,9 @@
 recipe.py), so that `head.margin` or `backbone.width` are checked like every other field.
 """
 
+import math
 from dataclasses import dataclass, field
+from itertools import pairwise
 from operator import attrgetter
 from typing import Annotated, Literal
 
@@ -250,6 +252,11 @@ class Recipe:
             value = attrgetter(name)(self)
             if not value >= smallest:
                 raise ConfigError(f"{name} is {value}, expected at least {smallest}")
+        milestones = self.schedule.milestones
+        if min(milestones, default=0) < 0 or not all(before < after for before, after in pairwise((-1, *milestones))):
+            raise ConfigError(f"schedule.milestones is {milestones}, expected epochs from 0 on, ascending")
+        if not math.isfinite(self.optimizer.learning_rate):
+            raise ConfigError(f"optimizer.learning_rate is {self.optimizer.learning_rate}, expected a finite number")
         if self.batch_size % self.accumulation_steps:
             raise ConfigError(
                 f"batch_size {self.batch_size} is not a multiple of accumulation_steps {self.accumulation_steps}"

@@ -46,7 +46,7 @@ def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Seque
             section = {key: value for key, value in section.items() if key in shared}
         name = chosen or section.get("name", default)
         if not isinstance(name, str):
-            raise ConfigError(f"{where}: {part}: name is {name!r}, expected str")
+            raise ConfigError(f"{where}: {part}: name is {name!r}, expected a text")
         mapping[part] = {**section, "name": name}
     try:
         recipe_class = _recipe_class(mapping["head"]["name"], mapping["backbone"]["name"])

@@ -20,6 +20,7 @@ T = TypeVar("T")
 
 _LARGEST_FILE = 1 << 18
 _INTEGER, _FLOAT = "tag:yaml.org,2002:int", "tag:yaml.org,2002:float"
+_WORDS = {int: "a whole number", bool: "true or false", str: "a text"}
 _NOT_FINITE = ("nan", "inf", "-inf")
 # Digits, perhaps in groups of three as 1_000_000.
 _NUMBER = re.compile(
@@ -131,7 +132,7 @@ def _convert(hint: Any, value: Any, where: str) -> Any:
             raise ConfigError(f"{where} is {value!r}, expected a number")
         return number
     if type(value) is not hint:
-        raise ConfigError(f"{where} is {value!r}, expected {hint.__name__}")
+        raise ConfigError(f"{where} is {value!r}, expected {_WORDS.get(hint, hint.__name__)}")
     return value
 
 
