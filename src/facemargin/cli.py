@@ -1,6 +1,7 @@
 """The `facemargin` command: finds the verb, runs it, and turns its errors into one clear line."""
 
 import importlib
+import logging
 import shutil
 import sys
 import textwrap
@@ -27,6 +28,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if verb not in VERBS:
         sys.stderr.write(f"{unknown_name('command', verb, VERBS)}\n")
         return 2
+    if logging.lastResort is not None:  # what prints the warnings that the library logs
+        logging.lastResort.setFormatter(_WithLevel())
     try:
         # Imported late: `facemargin list` should not wait for what only training needs.
         return importlib.import_module(module_of(verb)).main(rest)
@@ -35,6 +38,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except KeyboardInterrupt:
         return 130
+
+
+class _WithLevel(logging.Formatter):
+    """Messages begin as all others do: "warning: …"."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return f"{record.levelname.lower()}: {super().format(record)}"
 
 
 def _usage(columns: int) -> str:

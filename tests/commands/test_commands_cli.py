@@ -1,6 +1,8 @@
 import subprocess
 import sys
 
+import cv2
+import numpy as np
 import pytest
 
 import facemargin
@@ -101,6 +103,17 @@ def test_as_a_program():
     done = subprocess.run([sys.executable, "-m", "facemargin", "nothing"], capture_output=True, text=True, timeout=900)
     assert (done.returncode, done.stdout) == (2, "")
     assert "unknown command 'nothing'" in done.stderr
+
+
+def test_what_the_library_warns_of_is_called_a_warning(tmp_path):
+    for person in ("ann", "bob"):
+        (tmp_path / person).mkdir()
+        cv2.imwrite(str(tmp_path / person / "1.png"), np.zeros((4, 6, 3), np.uint8))
+    (tmp_path / "cem").mkdir()
+    (tmp_path / "cem" / "1.raw").write_bytes(b"x")
+    program = [sys.executable, "-m", "facemargin", "data", "inspect", str(tmp_path)]
+    done = subprocess.run(program, capture_output=True, text=True, timeout=900)
+    assert done.returncode == 0 and "warning: " in done.stderr and ".raw" in done.stderr
 
 
 def test_every_public_name_is_there():

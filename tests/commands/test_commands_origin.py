@@ -5,10 +5,13 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from facemargin.commands.origin import model_origin
 from facemargin.data.embedded import EmbeddedFaces
+from facemargin.inference import load
 from protocol_folders import write_survface
 
 
@@ -128,3 +131,14 @@ def test_a_file_that_is_replaced_is_said(command, trained_run, places):
         assert (code, err) == (0, ""), name
         code, _, err = command(*arguments, "--output", places / name)
         assert code == 0 and f"note: {places / name} was there already and is replaced" in err
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_models_are_told_apart_by_weights_of_any_type(trained_run, dtype):
+    model = load(trained_run)
+    model.recogniser.to(dtype)
+    first = model_origin("model", model)
+    assert model_origin("model", model) == first
+    with torch.no_grad():
+        next(model.recogniser.parameters()).flatten()[0] += 1
+    assert model_origin("model", model) != first

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from rich.console import Console
 
 from facemargin.atomic import write_text_atomically
@@ -82,7 +83,7 @@ def model_origin(name: str | Path, model: Model, file_key: str = "") -> Origin:
     digest = hashlib.sha256(f"{sorted(vars(model.info).items(), key=str)}{file_key}".encode())
     for key, tensor in sorted(model.recogniser.state_dict().items()):
         digest.update(key.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return Origin(str(name), digest.hexdigest()[:_DIGITS])
 
 
