@@ -144,6 +144,12 @@ def test_two_folders_that_look_the_same_are_two_people_and_said(tmp_path, caplog
     ]
 
 
+def test_two_labels_of_a_list_that_look_the_same_are_two_people_and_said(tmp_path, caplog):
+    (tmp_path / "list.txt").write_text(f"a.png\t{TYPED}\nb.png\t{STORED}\nc.png\tann\n")
+    assert ListedImages(tmp_path / "list.txt").num_identities == 3
+    assert "1 name is there twice, in different Unicode normal forms" in caplog.text
+
+
 def test_an_overlap_is_found_by_name(tmp_path):
     write(tmp_path / "train" / TYPED / "1.png", tmp_path / "test" / STORED / "1.png")
     found = identity_overlap(FolderImages(tmp_path / "train"), FolderImages(tmp_path / "test"))

@@ -2,7 +2,7 @@
 
 import logging
 import stat
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +13,7 @@ from facemargin.data.passed_over import PassedOver
 from facemargin.data.plain_numbers import is_digits, is_negative
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
 from facemargin.data.text_labels import warn_of_unlabelled
-from facemargin.data.unicode_names import one_form, similar_files
+from facemargin.data.unicode_names import similar_files, warn_of_twins
 from facemargin.errors import CorruptImageError, DataError
 
 logger = logging.getLogger(__name__)
@@ -86,7 +86,7 @@ class FolderImages(ImageFiles, LabelledImages):
         passed = PassedOver()
         people = _people(root, passed)
         passed.say(str(root))
-        _warn_of_twins(root, people)
+        warn_of_twins(str(root), people)
         if not people:
             lower = [person for person in entries(root) if person.is_dir() and folders_of_people(person)]
             hint = f". It may be one level too high: {lower[0]} holds folders with images" if lower else ""
@@ -126,19 +126,6 @@ def _people(root: Path, passed: PassedOver) -> dict[str, list[str]]:
         else:
             passed.people.append(person.name)
     return people
-
-
-def _warn_of_twins(root: Path, people: Iterable[str]) -> None:
-    """Say whose names look the same, and are two people's only because their accents are written differently."""
-    by_form: dict[str, list[str]] = {}
-    for person in people:
-        by_form.setdefault(one_form(person), []).append(person)
-    twins = [form for form, names in by_form.items() if len(names) > 1]
-    if twins:
-        logger.warning(
-            "%s: %s there twice, in different Unicode normal forms, and taken for different people: %s",
-            root, "1 name is" if len(twins) == 1 else f"{len(twins)} names are", ", ".join(twins[:5]),
-        )  # fmt: skip
 
 
 def _image_names(folder: Path, passed: PassedOver) -> list[str]:

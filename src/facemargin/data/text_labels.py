@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.identity_names import numbered_identities
 from facemargin.data.plain_numbers import is_negative, whole_number
+from facemargin.data.unicode_names import warn_of_twins
 from facemargin.errors import DataError
 
 logger = logging.getLogger(__name__)
@@ -47,6 +48,7 @@ def text_identities(
             name, ", ".join(map(repr, shown[:5])),
         )  # fmt: skip
     names = sorted(texts[number] for number in kept)
+    warn_of_twins(name, names)
     place_of = {text: place for place, text in enumerate(names)}
     value_of_text[kept] = [place_of[texts[number]] for number in kept]
     return value_of_text[text_N], names, True

@@ -1,9 +1,13 @@
 """Names that look the same and are written in different Unicode normal forms: "é" as one character, as keyboards and
 most programs write it (NFC), or as "e" and an accent (NFD), as archives from macOS have it in file names."""
 
+import logging
 import unicodedata
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
+
+logger = logging.getLogger(__name__)
 
 
 def one_form(name: str) -> str:
@@ -42,3 +46,16 @@ def _names_by_form(folder: Path, changed: int) -> dict[str, list[str]]:
     for path in sorted(folder.iterdir()):
         names.setdefault(one_form(path.name), []).append(path.name)
     return names
+
+
+def warn_of_twins(name: str, people: Iterable[str]) -> None:
+    """Say whose names look the same, and are two people's only because their accents are written differently."""
+    by_form: dict[str, list[str]] = {}
+    for person in people:
+        by_form.setdefault(one_form(person), []).append(person)
+    twins = [form for form, names in by_form.items() if len(names) > 1]
+    if twins:
+        logger.warning(
+            "%s: %s there twice, in different Unicode normal forms, and taken for different people: %s",
+            name, "1 name is" if len(twins) == 1 else f"{len(twins)} names are", ", ".join(twins[:5]),
+        )  # fmt: skip
