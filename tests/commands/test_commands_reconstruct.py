@@ -223,7 +223,10 @@ def test_a_reconstruction_alone_is_drawn_and_shown_without_scores(command, alone
     output = tmp_path / "evaluated"
     code, out, err = command("evaluate", alone_file, "--data", "orl:31-32", "--output", output)
     assert (code, err) == (0, "") and out.startswith("report: ")
-    assert [path.name for path in (output / "evaluation" / "orl-31-32").iterdir()] == ["reconstructions.npz"]
+    assert sorted(path.name for path in (output / "evaluation" / "orl-31-32").iterdir()) == [
+        "origin.json",
+        "reconstructions.npz",
+    ]
     html = (output / "report.html").read_text()
     assert html.count(": canonical face") == 12 and "Verification on" not in html
     code, _, err = command("evaluate", alone_file, "--data", "orl:31-32", "--output", output, "--views", "one")
