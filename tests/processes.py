@@ -1,5 +1,6 @@
 """Several real processes with a gloo group for tests."""
 
+import multiprocessing
 import os
 import tempfile
 from collections.abc import Callable
@@ -10,11 +11,22 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 
+# Processes are forked from one that has imported these: each would take seconds for it.
+_IMPORTED_ONCE = [
+    "torch",
+    "torch.distributed",
+    "torch.multiprocessing",
+    "facemargin.heads",
+    "facemargin.training.trainer",
+]
+
 
 def run_processes(function: Callable[..., Any], processes: int, *arguments: Any) -> list[Any]:
     """What `function(group, *arguments)`, a function of a module, returns in each of `processes` processes."""
     with tempfile.TemporaryDirectory() as folder:
-        mp.spawn(_process, (processes, folder, function, arguments), nprocs=processes)
+        method = "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"  # as on Windows
+        multiprocessing.set_forkserver_preload(_IMPORTED_ONCE)
+        mp.start_processes(_process, (processes, folder, function, arguments), processes, start_method=method)
         return [torch.load(Path(folder) / f"{rank}.pt", weights_only=False) for rank in range(processes)]
 
 
