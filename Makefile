@@ -18,7 +18,7 @@ test-fast: .venv/dev
 # What computes, once more as a processor with AVX2 alone computes it: other kernels, other rounding, no bf16.
 test-avx2: .venv/dev
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest --numprocesses 2 -m "not slow" tests/backbones \
-		tests/training tests/heads tests/planning tests/inference/test_inference_export.py
+		tests/training tests/heads tests/planning tests/export/test_export_export.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

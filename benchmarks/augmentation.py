@@ -15,13 +15,13 @@ import numpy as np
 import torch
 from measure import interleaved, machine, ratio
 
-from facemargin.data.augmentation import augment, draw_augmentation
-from facemargin.data.augmentation_config import PROBABILITIES, AugmentationConfig
-from facemargin.data.batched_augmentation import augment_batch
-from facemargin.data.decode import decode_image
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.data.pixels import resize_square, to_tensor
-from facemargin.data.randomness import sample_generator
+from facemargin.data.augmentation.augment import augment, draw_augmentation
+from facemargin.data.augmentation.batched import augment_batch
+from facemargin.data.augmentation.config import PROBABILITIES, AugmentationConfig
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.data.images.decode import decode_image
+from facemargin.data.images.pixels import resize_square, to_tensor
+from facemargin.randomness import sample_generator
 
 FUNFACE = AugmentationConfig(
     flip=0.5, color_jitter=0.2, affine=0.2, grayscale=0.05, noise=0.2, erasing=0.2, low_resolution=0.2, crop=0.2

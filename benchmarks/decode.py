@@ -27,17 +27,17 @@ from measure import interleaved, machine, ratio
 from PIL import Image, ImageEnhance, ImageOps
 from PIL import __version__ as pil_version
 
-from facemargin.data.augmentation import augment_in_place, draw_augmentation
-from facemargin.data.bin import EncodedImages
+from facemargin.data.augmentation.augment import augment_in_place, draw_augmentation
 from facemargin.data.conversion import convert
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.data.images.pixels import resize_square
 from facemargin.data.open import open_images
-from facemargin.data.pixels import resize_square
-from facemargin.data.randomness import SampleStreams
+from facemargin.data.pairs.insightface_bin import EncodedImages
 from facemargin.data.sampler import EpochBatchSampler
 from facemargin.data.source import LabelledImages, WithLabels, labelled_subset
 from facemargin.data.training_set import TrainingSet
 from facemargin.data.writers import WRITERS
+from facemargin.randomness import SampleStreams
 from facemargin.training.recipe import load_recipe
 
 SIZE = 112

@@ -14,11 +14,11 @@ import torch
 from measure import interleaved, machine, ratio
 
 from facemargin.backbones import create_backbone
-from facemargin.inference import ModelInfo
-from facemargin.inference.fast import folded_recogniser
-from facemargin.inference.onnx_graph import onnx_graph
-from facemargin.inference.precision import computes_bf16
-from facemargin.inference.recogniser import Recogniser
+from facemargin.backbones.precision import computes_bf16
+from facemargin.export.onnx_graph import onnx_graph
+from facemargin.models.fast import folded_recogniser
+from facemargin.models.info import ModelInfo
+from facemargin.models.recogniser import Recogniser
 
 BACKBONES = ("ir_18", "ir_50")
 BATCHES = (16, 64)

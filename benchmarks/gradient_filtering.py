@@ -80,8 +80,8 @@ def random_case(b: int, c: int) -> Case:
 def trained_case(run: Path, data: str, b: int) -> Case:
     """The centres of a finished run, and features as it computes them in training: augmented, with dropout and the
     statistics of each batch."""
+    from facemargin.data.images.pixels import normalise
     from facemargin.data.open import open_images
-    from facemargin.data.pixels import normalise
     from facemargin.data.training_set import TrainingSet
     from facemargin.training.checkpoint import latest_checkpoint
     from facemargin.training.recipe import load_recipe, model_info

@@ -18,7 +18,7 @@ import facemargin as fm
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.source import ArrayImages
 from facemargin.evaluation import Embed, evaluate_verification, summarise
-from facemargin.inference.exported_model import ExportedModel
+from facemargin.export.exported_model import ExportedModel
 
 SPEED_IMAGES = 256
 

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
 
 
 def canvas(height: int, width: int, seed: int) -> np.ndarray:

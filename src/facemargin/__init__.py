@@ -6,12 +6,29 @@ from typing import TYPE_CHECKING, Any
 from facemargin.version import __version__
 
 if TYPE_CHECKING:
-    from facemargin import backbones, data, errors, evaluation, heads, inference, interop, margins, quality
+    from facemargin import (
+        backbones,
+        data,
+        decision,
+        detection,
+        errors,
+        evaluation,
+        export,
+        features,
+        heads,
+        interop,
+        margins,
+        models,
+        quality,
+    )
     from facemargin.backbones import create_backbone, list_backbones
+    from facemargin.decision import Calibration, calibrate, verify
+    from facemargin.detection import align, detect
+    from facemargin.export import export_onnx
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
-    from facemargin.inference import Calibration, Model, align, calibrate, detect, export_onnx, load, verify
     from facemargin.interop import load_head
     from facemargin.margins import list_margins
+    from facemargin.models import Model, load
 
 __all__ = [
     "Calibration",
@@ -25,18 +42,22 @@ __all__ = [
     "create_backbone",
     "create_head",
     "data",
+    "decision",
     "detect",
+    "detection",
     "errors",
     "evaluation",
+    "export",
     "export_onnx",
+    "features",
     "heads",
-    "inference",
     "interop",
     "list_backbones",
     "list_margins",
     "load",
     "load_head",
     "margins",
+    "models",
     "quality",
     "softmax_terms",
     "verify",
@@ -45,9 +66,12 @@ __all__ = [
 _HOMES = {
     "backbones": ("create_backbone", "list_backbones"),
     "heads": ("Head", "HeadOutput", "create_head", "softmax_terms"),
-    "inference": ("Calibration", "Model", "align", "calibrate", "detect", "export_onnx", "load", "verify"),
+    "decision": ("Calibration", "calibrate", "verify"),
+    "detection": ("align", "detect"),
+    "export": ("export_onnx",),
     "interop": ("load_head",),
     "margins": ("list_margins",),
+    "models": ("Model", "load"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -7,7 +7,7 @@ import sys
 import textwrap
 from collections.abc import Sequence
 
-from facemargin.commands.verbs import VERBS, module_of
+from facemargin.commands._verbs import VERBS, module_of
 from facemargin.errors import FacemarginError
 from facemargin.registry import unknown_name
 from facemargin.version import __version__

@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from facemargin.backbones import backbone_options, create_backbone, list_backbones
 from facemargin.backbones.strided import strided_pointwise
-from facemargin.inference.folding import FoldedBackbone
+from facemargin.models.folding import FoldedBackbone
 from facemargin.reconstruction.networks import autoencoder
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import cv2
 import torch
 
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.inference import ModelInfo, save_model
-from facemargin.inference.recogniser import create_recogniser
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.models.info import ModelInfo, save_model
+from facemargin.models.recogniser import create_recogniser
 
 
 def write_faces(root: Path, people: range, each: int = 3) -> list[Path]:

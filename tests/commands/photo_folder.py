@@ -5,7 +5,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from photographs import canvas, orl_photograph
+from tests.photographs import canvas, orl_photograph
 
 
 def write(path: Path, image: np.ndarray) -> Path:

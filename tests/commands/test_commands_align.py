@@ -8,11 +8,11 @@ import time
 import cv2
 import numpy as np
 import pytest
-from photo_folder import write, write_empty, write_photographs
 
 import facemargin as fm
-from facemargin.data.embedded import EmbeddedFaces
-from photographs import canvas, put
+from facemargin.data.formats.orl import EmbeddedFaces
+from tests.commands.photo_folder import write, write_empty, write_photographs
+from tests.photographs import canvas, put
 
 
 def read(path):

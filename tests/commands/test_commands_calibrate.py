@@ -2,13 +2,13 @@ import json
 
 import numpy as np
 import pytest
-from face_folder import write_crfiqa_model, write_faces
-from photo_folder import write_empty, write_photographs
 
 import facemargin as fm
 from facemargin.commands import calibrate
-from facemargin.data.embedded import embedded_verification_set
-from facemargin.data.folder import read_image_file
+from facemargin.data.formats.folder import read_image_file
+from facemargin.data.formats.orl import embedded_verification_set
+from tests.commands.face_folder import write_crfiqa_model, write_faces
+from tests.commands.photo_folder import write_empty, write_photographs
 
 
 def test_the_file_holds_what_the_python_form_measures(command, trained_run, tmp_path):

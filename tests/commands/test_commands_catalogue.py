@@ -4,11 +4,11 @@ import pytest
 
 import facemargin.backbones
 from facemargin.backbones import BackboneInfo, describe_backbone, list_backbones
-from facemargin.commands.catalogue import make_catalogue, read_catalogue
+from facemargin.commands._catalogue import make_catalogue, read_catalogue
 from facemargin.training.recipe import load_recipe
 from facemargin.training.recipe_files import list_recipes, summarise_recipe
 
-OUT_OF_DATE = "out of date: run `python -m facemargin.commands.catalogue` and commit what it writes"
+OUT_OF_DATE = "out of date: run `python -m facemargin.commands._catalogue` and commit what it writes"
 
 
 def listed(name):

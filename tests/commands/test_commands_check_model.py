@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from facemargin.commands.check_model import balanced_part
-from facemargin.data.bin import load_bin
+from facemargin.data.pairs.insightface_bin import load_bin
 from facemargin.errors import DataError
-from facemargin.inference import ModelInfo, save_model
-from facemargin.inference.recogniser import create_recogniser
+from facemargin.models.info import ModelInfo, save_model
+from facemargin.models.recogniser import create_recogniser
 
 SIZE = 16
 

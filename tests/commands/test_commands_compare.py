@@ -18,14 +18,14 @@ import yaml
 
 from facemargin.commands import compare
 from facemargin.commands.compare import require_nothing_lost
-from facemargin.commands.compare_plan import parse_heads, plan_runs
-from facemargin.commands.compare_run import ComparisonRun, stored_scores
-from facemargin.commands.origin import set_origin
-from facemargin.data.embedded import embedded_verification_set
+from facemargin.comparison.plan import parse_heads, plan_runs
+from facemargin.comparison.run import ComparisonRun, stored_scores
+from facemargin.data.formats.orl import embedded_verification_set
 from facemargin.errors import ConfigError
 from facemargin.evaluation import error_versus_discard, tar_at_far
-from facemargin.inference import load
+from facemargin.evaluation.origin import set_origin
 from facemargin.margins import list_margins
+from facemargin.models.load import load
 from facemargin.quality.twin import degraded_twin
 from facemargin.training.checkpoint import checkpoint_steps
 

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from facemargin.commands.verbs import VERBS
+from facemargin.commands._verbs import VERBS
 from facemargin.training.recipe_files import list_recipes
 
 # What is typed, and what may come next among other things, and what may not.

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from face_folder import write_faces
 from safetensors.numpy import load_file
 
-from conftest import RECIPE
 from facemargin.data.open import open_images
+from tests.commands.face_folder import write_faces
+from tests.commands.tiny_recipe import RECIPE
 
 
 def test_there_and_back(command, tmp_path):
@@ -83,8 +83,8 @@ def test_a_killed_process_is_gone_on_with(command, tmp_path):
 
 @pytest.mark.parametrize("to", ["webdataset", "parquet"])
 def test_training_from_sets_in_blocks_is_the_same_with_workers_and_after_a_stop(command, tmp_path, to, monkeypatch):
-    monkeypatch.setattr("facemargin.data.parquet.BLOCK_IMAGES", 4)
-    monkeypatch.setattr("facemargin.data.block_images.BLOCK_IMAGES", 4)
+    monkeypatch.setattr("facemargin.data.formats.parquet.BLOCK_IMAGES", 4)
+    monkeypatch.setattr("facemargin.data.formats.block_images.BLOCK_IMAGES", 4)
     assert command("convert", "orl:1-4", tmp_path / "set", "--to", to)[0] == 0
     for path in (tmp_path / "set").glob("*.tar"):
         path.with_name(path.name + ".gz").write_bytes(gzip.compress(path.read_bytes()))

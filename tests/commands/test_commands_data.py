@@ -3,9 +3,9 @@ import json
 import cv2
 import numpy as np
 import pytest
-from face_folder import write_faces
 
 from facemargin.commands.data import histogram
+from tests.commands.face_folder import write_faces
 
 
 @pytest.fixture(scope="module")

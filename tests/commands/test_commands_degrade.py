@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from facemargin.data.bin_writer import write_bin
-from facemargin.data.embedded import embedded_verification_set
+from facemargin.data.formats.orl import embedded_verification_set
 from facemargin.data.open import open_verification
-from facemargin.data.verification import VerificationSet, contiguous_folds
+from facemargin.data.pairs.insightface_bin_writer import write_bin
+from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
 from facemargin.quality.degradation_kinds import DegradedByKinds
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from facemargin.commands import demo
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.errors import ConfigError
 from facemargin.evaluation import PairScores, fit_pixel_embed, summarise
 from facemargin.training.recipe import load_recipe

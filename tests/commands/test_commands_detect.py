@@ -5,12 +5,12 @@ import sys
 import cv2
 import numpy as np
 import pytest
-from photo_folder import write, write_empty, write_photographs
 
 import facemargin as fm
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.inference.centerface import CenterFace
-from photographs import canvas, orl_photograph, put
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.detection.centerface import CenterFace
+from tests.commands.photo_folder import write, write_empty, write_photographs
+from tests.photographs import canvas, orl_photograph, put
 
 
 def read(path):
@@ -118,7 +118,7 @@ def test_an_interrupted_run_goes_on(command, photographs, tmp_path, monkeypatch)
                 raise KeyboardInterrupt
             return super().detect(image)
 
-    monkeypatch.setattr("facemargin.commands.finding_faces.CenterFace", Interrupted)
+    monkeypatch.setattr("facemargin.commands._finding_faces.CenterFace", Interrupted)
     assert command("detect", photographs, "--output", tmp_path / "faces.csv")[0] == 130
     assert not (tmp_path / "faces.csv").exists()
     looked.clear()

@@ -4,15 +4,15 @@ import cv2
 import numpy as np
 import onnx
 import pytest
-from face_folder import write_crfiqa_model, write_faces
 from onnx import TensorProto, helper, numpy_helper
-from photo_folder import write_empty, write_photographs
 
 import facemargin as fm
-from facemargin.data.folder import read_image_file
-from facemargin.data.image_files import NamedImages
+from facemargin.data.formats.folder import read_image_file
+from facemargin.data.formats.image_files import NamedImages
 from facemargin.evaluation import PairScores
-from facemargin.inference.embeddings_file import EmbeddingsFile
+from facemargin.features.embeddings_file import EmbeddingsFile
+from tests.commands.face_folder import write_crfiqa_model, write_faces
+from tests.commands.photo_folder import write_empty, write_photographs
 
 
 def read_image(path):

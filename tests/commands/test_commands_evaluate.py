@@ -7,11 +7,11 @@ import pytest
 from safetensors.torch import load_file
 
 from facemargin.cli import main
-from facemargin.data.embedded import EmbeddedFaces, embedded_verification_set
+from facemargin.data.formats.orl import EmbeddedFaces, embedded_verification_set
 from facemargin.data.open import open_verification
 from facemargin.evaluation import PairScores, centred_accuracy
 from facemargin.evaluation.quality_comparison import QualityMeasures
-from facemargin.inference import load
+from facemargin.models.load import load
 
 
 def evaluation(folder, name, system="facemargin"):

@@ -6,9 +6,9 @@ import pytest
 from facemargin.evaluation.protocols.figures import tar_name
 from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.protocols.score_protocol import score_protocol
-from facemargin.inference import load
-from facemargin.inference.model import Model
-from protocol_folders import IJB, write_survface, write_tinyface
+from facemargin.models.load import load
+from facemargin.models.model import Model
+from tests.protocol_folders import IJB, write_survface, write_tinyface
 
 
 @pytest.fixture(scope="module")

@@ -2,11 +2,11 @@ import re
 
 import numpy as np
 import pytest
-from face_folder import write_faces
 
 import facemargin as fm
-from facemargin.data.image_files import NamedImages
-from facemargin.inference.exported_model import ExportedModel
+from facemargin.data.formats.image_files import NamedImages
+from facemargin.export.exported_model import ExportedModel
+from tests.commands.face_folder import write_faces
 
 
 def test_a_run_is_exported_and_checked_on_the_given_faces(command, trained_run, tmp_path):

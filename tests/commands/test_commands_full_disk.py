@@ -10,10 +10,10 @@ import sys
 from pathlib import Path
 
 import pytest
-from face_folder import write_crfiqa_model, write_faces
-from photo_folder import write_photographs
 
 from facemargin.cli import main
+from tests.commands.face_folder import write_crfiqa_model, write_faces
+from tests.commands.photo_folder import write_photographs
 
 
 def run(*arguments, limit=None):

@@ -1,7 +1,7 @@
 import pytest
 
 from facemargin.backbones import list_backbones
-from facemargin.commands.catalogue import read_catalogue
+from facemargin.commands._catalogue import read_catalogue
 from facemargin.evaluation.protocols.known import list_protocols
 from facemargin.margins import list_margins
 from facemargin.training.recipe_files import list_recipes

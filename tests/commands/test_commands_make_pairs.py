@@ -3,10 +3,10 @@ import re
 import cv2
 import numpy as np
 import pytest
-from face_folder import write_faces
 
 from facemargin.commands import make_pairs
 from facemargin.data.open import open_verification
+from tests.commands.face_folder import write_faces
 
 
 @pytest.fixture(scope="module")

@@ -9,10 +9,10 @@ import torch
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
-from facemargin.commands.origin import model_origin
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.inference import load
-from protocol_folders import write_survface
+from facemargin.commands._origin import model_origin
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.models.load import load
+from tests.protocol_folders import write_survface
 
 
 def pairs_of(folder, first, second):

@@ -4,9 +4,9 @@ import csv
 from itertools import combinations
 
 import pytest
-from photo_folder import write_empty, write_photographs
 
 import facemargin as fm
+from tests.commands.photo_folder import write_empty, write_photographs
 
 
 @pytest.mark.slow

@@ -2,7 +2,7 @@ import io
 
 from rich.console import Console
 
-from facemargin.commands.progress import embedding_progress
+from facemargin.commands._progress import embedding_progress
 
 
 def test_a_terminal_shows_images_done():

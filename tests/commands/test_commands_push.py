@@ -6,8 +6,8 @@ import yaml
 
 import facemargin as fm
 from facemargin.cli import main
-from facemargin.commands.model_card import Result, model_card, read_results
-from facemargin.inference import ModelInfo
+from facemargin.commands._model_card import Result, model_card, read_results
+from facemargin.models.info import ModelInfo
 
 
 @pytest.fixture(scope="module")

@@ -3,9 +3,9 @@ import csv
 import cv2
 import numpy as np
 import pytest
-from face_folder import write_crfiqa_model, write_faces
 
 import facemargin as fm
+from tests.commands.face_folder import write_crfiqa_model, write_faces
 
 
 def shown(out):

@@ -10,19 +10,19 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from face_folder import write_crfiqa_model, write_faces
 
 import facemargin as fm
-from facemargin.commands.scoring import score_systems
-from facemargin.data.embedded import ORL_CREDIT, EmbeddedFaces
-from facemargin.data.pixels import normalise, resize_square, to_tensor
+from facemargin.commands._scoring import score_systems
+from facemargin.data.formats.orl import ORL_CREDIT, EmbeddedFaces
+from facemargin.data.images.pixels import normalise, resize_square, to_tensor
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
-from facemargin.data.verification import VerificationSet
 from facemargin.evaluation import fit_pixel_embed
-from facemargin.inference import ModelInfo, save_model
-from facemargin.inference.recogniser import create_recogniser
+from facemargin.models.info import ModelInfo, save_model
+from facemargin.models.recogniser import create_recogniser
 from facemargin.reconstruction import ReconstructionConfig
 from facemargin.report import ReconstructionGallery, ReconstructionPictures, reconstruction_pictures
+from tests.commands.face_folder import write_crfiqa_model, write_faces
 
 SIZE = 16
 PICTURES = 12

@@ -3,11 +3,12 @@ import json
 import numpy as np
 import pytest
 
-from facemargin.commands.scoring import score_systems, slug
-from facemargin.data.embedded import ORL_CREDIT, embedded_verification_set
+from facemargin.commands._scoring import score_systems
+from facemargin.data.formats.orl import ORL_CREDIT, embedded_verification_set
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
-from facemargin.data.verification import VerificationSet
 from facemargin.evaluation import Embeddings, PairScores, fit_pixel_embed
+from facemargin.evaluation.folder import slug
 from facemargin.report import FaceGallery
 
 

@@ -8,13 +8,13 @@ import unicodedata
 import cv2
 import numpy as np
 import pytest
-from photo_folder import write, write_photographs
 
 import facemargin as fm
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.detection.face import SeveralFacesError
 from facemargin.errors import ConfigError
-from facemargin.inference.faces import SeveralFacesError
-from photographs import canvas, put
+from tests.commands.photo_folder import write, write_photographs
+from tests.photographs import canvas, put
 
 
 def two_faces():

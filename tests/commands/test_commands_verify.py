@@ -3,10 +3,10 @@ from dataclasses import replace
 
 import cv2
 import pytest
-from face_folder import write_crfiqa_model, write_faces
-from photo_folder import write_empty, write_photographs
 
 import facemargin as fm
+from tests.commands.face_folder import write_crfiqa_model, write_faces
+from tests.commands.photo_folder import write_empty, write_photographs
 
 
 def read(path):
@@ -16,7 +16,7 @@ def read(path):
 @pytest.fixture(scope="module")
 def calibrated(trained_run, tmp_path_factory):
     """The calibration of the tiny run on the people it was trained on."""
-    from facemargin.data.embedded import embedded_verification_set
+    from facemargin.data.formats.orl import embedded_verification_set
 
     calibration = fm.calibrate(fm.load(trained_run), embedded_verification_set(range(1, 5)))
     path = tmp_path_factory.mktemp("calibrated") / "c.json"

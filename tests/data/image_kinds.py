@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pillow_heif
 from PIL import Image
-from sample_images import smooth_image
+
+from tests.data.sample_images import smooth_image
 
 pillow_heif.register_heif_opener()
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from facemargin.data.alignment import TEMPLATE_52, align_face, similarity_transform
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.errors import DataError
 
 

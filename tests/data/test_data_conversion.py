@@ -12,19 +12,19 @@ from contextlib import nullcontext
 
 import numpy as np
 import pytest
-from conversion_progress import no_progress
-from image_kinds import files, picture
-from recordio_writer import MAGIC_BYTES, payload, write_records
-from sample_images import encode, smooth_image, write_people
 
 from facemargin.data import conversion
 from facemargin.data.conversion import convert
-from facemargin.data.image_kind import COMMON_SUFFIXES, image_suffix
+from facemargin.data.images.kind import COMMON_SUFFIXES, image_suffix
 from facemargin.data.open import open_images
 from facemargin.data.source import ArrayImages, ImageSource, WithLabels
 from facemargin.data.writers import WRITERS, parquet_writer, shard_writer
 from facemargin.data.writers.folder_writer import folder_names
 from facemargin.errors import DataError
+from tests.data.conversion_progress import no_progress
+from tests.data.image_kinds import files, picture
+from tests.data.recordio_writer import MAGIC_BYTES, payload, write_records
+from tests.data.sample_images import encode, smooth_image, write_people
 
 FORMATS = list(WRITERS)
 FORK = multiprocessing.get_context("fork")

@@ -8,8 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conversion_progress import no_progress
-from sample_images import encode, smooth_image
 
 from facemargin.data import conversion
 from facemargin.data.conversion import convert
@@ -17,6 +15,8 @@ from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource, WithLabels
 from facemargin.data.writers import WRITERS, list_writer, parquet_writer, shard_writer
 from facemargin.errors import DataError
+from tests.data.conversion_progress import no_progress
+from tests.data.sample_images import encode, smooth_image
 
 FORK = multiprocessing.get_context("fork")
 NUM_IMAGES = 14

@@ -10,17 +10,17 @@ import sys
 import numpy as np
 import pillow_heif
 import pytest
-from image_kinds import HEIGHT, WIDTH, by_opencv, by_pillow, files, picture
 from PIL import Image, ImageOps
 
-from facemargin.data import decode, heic
-from facemargin.data.av1_size import av1_sides
-from facemargin.data.decode import decode_image
-from facemargin.data.image_frames import holds_several
-from facemargin.data.image_kind import image_suffix
-from facemargin.data.image_size import stated_pixels
-from facemargin.data.listing import IMAGE_SUFFIXES, is_image_name
+from facemargin.data.images import decode, heic
+from facemargin.data.images.av1_size import av1_sides
+from facemargin.data.images.decode import decode_image
+from facemargin.data.images.frames import holds_several
+from facemargin.data.images.kind import image_suffix
+from facemargin.data.images.size import stated_pixels
 from facemargin.errors import CorruptImageError
+from facemargin.files.listing import IMAGE_SUFFIXES, is_image_name
+from tests.data.image_kinds import HEIGHT, WIDTH, by_opencv, by_pillow, files, picture
 
 FILES = files(picture())
 
@@ -137,7 +137,7 @@ def test_without_pillow_heif_the_message_names_the_extra(monkeypatch):
 
 def test_reading_other_kinds_does_not_import_pillow_heif():
     script = (
-        "import sys; from facemargin.data.decode import decode_image; import cv2, numpy as np;"
+        "import sys; from facemargin.data.images.decode import decode_image; import cv2, numpy as np;"
         "decode_image(cv2.imencode('.png', np.zeros((4, 4, 3), np.uint8))[1].tobytes(), 'x');"
         "sys.exit('pillow_heif' in sys.modules)"
     )

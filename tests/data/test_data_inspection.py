@@ -2,11 +2,11 @@
 
 import cv2
 import numpy as np
-from sample_images import encode, smooth_image
 
-from facemargin.data.bin import EncodedImages
 from facemargin.data.inspection import inspect_images
+from facemargin.data.pairs.insightface_bin import EncodedImages
 from facemargin.data.source import WithLabels
+from tests.data.sample_images import encode, smooth_image
 
 
 def inspect(encoded, labels, num_people):

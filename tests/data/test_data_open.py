@@ -5,16 +5,16 @@ import tarfile
 
 import numpy as np
 import pytest
-from conversion_progress import no_progress
-from recordio_writer import insightface_payloads, write_records
-from sample_images import encode, smooth_image, write_people
 
 from facemargin.data.conversion import convert
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.data.folder import FolderImages
+from facemargin.data.formats.folder import FolderImages
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.data.formats.recordio import RecordIOImages
 from facemargin.data.open import open_images, open_verification
-from facemargin.data.recordio import RecordIOImages
 from facemargin.errors import DataError
+from tests.data.conversion_progress import no_progress
+from tests.data.recordio_writer import insightface_payloads, write_records
+from tests.data.sample_images import encode, smooth_image, write_people
 
 
 @pytest.mark.parametrize(

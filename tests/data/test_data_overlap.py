@@ -3,14 +3,14 @@
 import cv2
 import numpy as np
 import pytest
-from sample_images import encode, smooth_image
 
-from facemargin.data.bin import EncodedImages
-from facemargin.data.decode import decode_image
-from facemargin.data.embedded import EmbeddedFaces, embedded_verification_set
+from facemargin.data.formats.orl import EmbeddedFaces, embedded_verification_set
+from facemargin.data.images.decode import decode_image
 from facemargin.data.overlap import difference_hash, identity_overlap
+from facemargin.data.pairs.insightface_bin import EncodedImages
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages, ImageSource, WithLabels
-from facemargin.data.verification import VerificationSet
+from tests.data.sample_images import encode, smooth_image
 
 IMAGES = [smooth_image(seed, 112, 112) for seed in range(8)]
 

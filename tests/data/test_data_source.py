@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-from sample_images import smooth_image
 
+from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
 from facemargin.data.source import ArrayImages, ImageSubset, WithLabels, labelled_subset
-from facemargin.data.verification import VerificationSet, contiguous_folds
 from facemargin.errors import DataError
+from tests.data.sample_images import smooth_image
 
 IMAGES = [smooth_image(seed) for seed in range(6)]
 

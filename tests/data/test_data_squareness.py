@@ -5,7 +5,7 @@ import logging
 import numpy as np
 import pytest
 
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.source import ArrayImages, ImageSource
 from facemargin.data.squareness import warn_of_squashed
 from facemargin.errors import CorruptImageError

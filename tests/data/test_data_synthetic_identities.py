@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
 from facemargin.errors import ConfigError
 

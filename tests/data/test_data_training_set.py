@@ -5,17 +5,17 @@ import logging
 import numpy as np
 import pytest
 import torch
-from sample_images import smooth_image, write_people
 from torch.utils.data import DataLoader
 
-from facemargin.data.augmentation import augment
-from facemargin.data.augmentation_config import AugmentationConfig
-from facemargin.data.folder import FolderImages
-from facemargin.data.pixels import normalise, resize_square
-from facemargin.data.randomness import sample_generator
+from facemargin.data.augmentation.augment import augment
+from facemargin.data.augmentation.config import AugmentationConfig
+from facemargin.data.formats.folder import FolderImages
+from facemargin.data.images.pixels import normalise, resize_square
 from facemargin.data.sampler import EpochBatchSampler
 from facemargin.data.source import ArrayImages, WithLabels
 from facemargin.data.training_set import CorruptImageLog, TrainingBatch, TrainingSet, single_threaded_opencv
+from facemargin.randomness import sample_generator
+from tests.data.sample_images import smooth_image, write_people
 
 AUGMENTATION = AugmentationConfig(flip=0.5, color_jitter=0.5, affine=0.5, noise=0.5, erasing=0.5, crop=0.5)
 

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 import torch
-from sample_images import smooth_image, write_people
 from torch.utils.data import DataLoader
 
-from facemargin.data.augmentation import draw_augmentation
-from facemargin.data.augmentation_config import AugmentationConfig
-from facemargin.data.batched_augmentation import augment_batch
-from facemargin.data.folder import FolderImages
-from facemargin.data.pixels import resize_square, to_tensor
-from facemargin.data.randomness import sample_generator
+from facemargin.data.augmentation.augment import draw_augmentation
+from facemargin.data.augmentation.batched import augment_batch
+from facemargin.data.augmentation.config import AugmentationConfig
+from facemargin.data.formats.folder import FolderImages
+from facemargin.data.images.pixels import resize_square, to_tensor
 from facemargin.data.sampler import EpochBatchSampler
 from facemargin.data.training_set import TrainingBatch, TrainingSet
+from facemargin.randomness import sample_generator
+from tests.data.sample_images import smooth_image, write_people
 
 AUGMENTATION = AugmentationConfig(flip=0.5, grayscale=0.3, erasing=0.5, crop=0.5)  # exact on every device
 

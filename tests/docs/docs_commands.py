@@ -9,11 +9,11 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 
-from docs_pages import ROOT
-from docs_stand_ins import TINY
 from torch.distributed.run import get_args_parser
 
 from facemargin.cli import main
+from tests.docs.docs_pages import ROOT
+from tests.docs.docs_stand_ins import TINY
 
 # What a reader puts his own name for.
 PLACEHOLDERS = {"RECIPE": "small_cpu", "MODEL": "runs/mine", "SET": "lfw.bin"}

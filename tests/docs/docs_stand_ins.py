@@ -8,12 +8,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 import torch
-from foreign_files import adaface_checkpoint, state
 
 from facemargin.cli import main
-from facemargin.data.embedded import EmbeddedFaces
-from photographs import orl_photograph
-from protocol_folders import IJB
+from facemargin.data.formats.orl import EmbeddedFaces
+from tests.interop.foreign_files import adaface_checkpoint, state
+from tests.photographs import orl_photograph
+from tests.protocol_folders import IJB
 
 TINY = ["--backbone.name", "small_resnet", "--backbone.input-size", "16", "--backbone.width", "4"]
 TINY += ["--backbone.embedding-size", "16", "--epochs", "1", "--batch-size", "8", "--data.workers", "0"]

@@ -7,11 +7,11 @@ import shlex
 
 import pytest
 import yaml
-from docs_commands import Commands, replace_placeholders
-from docs_pages import ALL_BLOCKS, PAGES, ROOT, blocks_of
-from docs_stand_ins import StandIns, named_in
 
 from facemargin.cli import VERBS, main
+from tests.docs.docs_commands import Commands, replace_placeholders
+from tests.docs.docs_pages import ALL_BLOCKS, PAGES, ROOT, blocks_of
+from tests.docs.docs_stand_ins import StandIns, named_in
 
 KINDS = {"sh", "python", "yaml", "console", "text"}
 # How many blocks are marked `<!-- not run: … -->`: what takes hours, a GPU, an account or a download, and nothing else.

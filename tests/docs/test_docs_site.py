@@ -12,12 +12,12 @@ from dataclasses import fields
 
 import pytest
 import yaml
-from docs_pages import ROOT
 
 import facemargin as fm
 from facemargin.backbones.info import describe_backbone
 from facemargin.margins import margin_class
 from facemargin.training.config import Recipe
+from tests.docs.docs_pages import ROOT
 
 DOCS = ROOT / "docs"
 NOTEBOOKS = sorted((DOCS / "notebooks").glob("*.ipynb"))

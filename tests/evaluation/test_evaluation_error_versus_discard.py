@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pair_strategies import scored_pairs
 
 from facemargin.errors import ConfigError
 from facemargin.evaluation import error_versus_discard
+from tests.evaluation.pair_strategies import scored_pairs
 
 
 @st.composite

@@ -4,9 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
-from facemargin.data.folder import ImageFiles
+from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
-from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, CorruptImageError, DataError
 from facemargin.evaluation import Embeddings, evaluate_verification, fit_pca_embed, fit_pixel_embed
 from facemargin.evaluation.protocols import verification as module

@@ -12,7 +12,7 @@ from facemargin.evaluation.protocols.figures import protocol_figures
 from facemargin.evaluation.protocols.ijb_files import template_rows
 from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.protocols.score_protocol import score_protocol
-from protocol_folders import IJB
+from tests.protocol_folders import IJB
 
 PRESETS = {"insightface": (True, False), "adaface": (False, False), "magface": (False, True)}
 

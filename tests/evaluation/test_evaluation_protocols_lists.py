@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facemargin.data.embedded import embedded_verification_set
+from facemargin.data.formats.orl import embedded_verification_set
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import evaluate_verification, roc_curve, tar_at_far
 from facemargin.evaluation.embeddings import Embeddings
@@ -10,7 +10,7 @@ from facemargin.evaluation.protocols.figures import protocol_figures
 from facemargin.evaluation.protocols.known import DESCRIPTIONS, ProtocolName, list_protocols, load_protocol
 from facemargin.evaluation.protocols.protocol_table import protocol_settings
 from facemargin.evaluation.protocols.score_protocol import score_protocol
-from protocol_folders import write_survface, write_tinyface
+from tests.protocol_folders import write_survface, write_tinyface
 
 GALLERY = ["image,identity,template,media", "a1.jpg,ann,1,v", "a2.jpg,ann,1,v", "a3.jpg,ann,1,w", "b1.jpg,bob,2,v"]
 PROBE = ["media,image,extra,template,identity", "x,p1.jpg,,1,bob", "x,b1.jpg,,1,bob", "y,p2.jpg,,2,eve"]

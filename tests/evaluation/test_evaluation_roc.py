@@ -3,9 +3,9 @@ import itertools
 import numpy as np
 import pytest
 from hypothesis import given
-from pair_strategies import scored_pairs
 
 from facemargin.evaluation import roc_curve
+from tests.evaluation.pair_strategies import scored_pairs
 
 
 def all_points(scores, same):

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pair_strategies import scored_pairs
 
 from facemargin.errors import ConfigError
 from facemargin.evaluation import tar_at_far
 from facemargin.evaluation.metrics import nearest_corner
+from tests.evaluation.pair_strategies import scored_pairs
 
 
 def counts_at(scores, same, threshold):

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pair_strategies import scored_pairs
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import best_balanced_accuracy, verification_accuracy
+from tests.evaluation.pair_strategies import scored_pairs
 
 
 def reference_accuracy(scores, same, folds, thresholds_of, accept):

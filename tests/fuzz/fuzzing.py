@@ -23,10 +23,9 @@ from fnmatch import fnmatch
 from multiprocessing.connection import Connection
 from pathlib import Path
 
-from guard import Guard
-from mutations import damaged
-
 from facemargin.errors import FacemarginError
+from tests.fuzz.guard import Guard
+from tests.fuzz.mutations import damaged
 
 SECONDS_AN_INPUT = 5.0
 """Of the processor's time: a busy machine is no fault."""

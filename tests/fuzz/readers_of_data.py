@@ -8,20 +8,20 @@ import tarfile
 from pathlib import Path
 
 import cv2
-import image_kinds
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import webdataset
-from fuzzing import TIME, Reader
 from PIL import Image
-from recordio_writer import insightface_payloads, write_records
-from sample_images import encode, smooth_image
 
-from facemargin.data.image_files import NamedImages
+from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource
 from facemargin.errors import CorruptImageError
+from tests.data import image_kinds
+from tests.data.recordio_writer import insightface_payloads, write_records
+from tests.data.sample_images import encode, smooth_image
+from tests.fuzz.fuzzing import TIME, Reader
 
 PNG, JPEG, WEBP = (
     [encode(smooth_image(number, 12, 12), suffix) for number in range(6)] for suffix in (".png", ".jpg", ".webp")

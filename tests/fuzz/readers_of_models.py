@@ -11,24 +11,24 @@ import numpy as np
 import onnx
 import torch
 import yaml
-from foreign_files import adaface_checkpoint, state
-from fuzzing import Reader
-from inference_models import model_info, tiny_model, tiny_recogniser
 from onnx import TensorProto, helper, numpy_helper
 from safetensors.torch import save_file
 
 import facemargin as fm
+from facemargin.decision.calibration import Calibration, Threshold
+from facemargin.decision.fingerprint import fingerprint
+from facemargin.export.exported_model import ExportedModel
 from facemargin.heads import create_head
-from facemargin.inference.calibration import Calibration, Threshold
-from facemargin.inference.exported_model import ExportedModel
-from facemargin.inference.fingerprint import fingerprint
-from facemargin.inference.model_file import save_model
 from facemargin.interop import load_head
 from facemargin.interop.cvlface import declared_order
 from facemargin.interop.reading import read_checkpoint_file
 from facemargin.interop.recognise import tensors_in
+from facemargin.models.info import save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.recipe import load_recipe
+from tests.fuzz.fuzzing import Reader
+from tests.interop.foreign_files import adaface_checkpoint, state
+from tests.models.tiny_models import model_info, tiny_model, tiny_recogniser
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
 TENSORS = {

@@ -6,13 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import webdataset
-from fuzzing import Reader
-from readers_of_data import JPEG, PNG, compressed, read_all, write_image_files
-from sample_images import smooth_image
 
-from facemargin.data.lfw_pairs import is_lfw_pairs
 from facemargin.data.open import open_verification
-from facemargin.data.path_pairs import read_path_pairs
+from facemargin.data.pairs.lfw import is_lfw_pairs
+from facemargin.data.pairs.unlabelled import read_path_pairs
+from tests.data.sample_images import smooth_image
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.readers_of_data import JPEG, PNG, compressed, read_all, write_image_files
 
 SAME = [True, False, True]
 

@@ -6,24 +6,24 @@ from pathlib import Path
 
 import numpy as np
 import scipy.io
-from fuzzing import Reader
-from inference_models import tiny_model
-from readers_of_data import PNG, read_all
-from report_runs import gallery, metrics_columns, pair_scores, validation_columns, write_csv
 
-from facemargin.commands.origin import Origin, note_origin, read_origin
 from facemargin.data.source import ArrayImages
+from facemargin.detection.face import Face
+from facemargin.detection.journal import FaceJournal, ImageFaces
+from facemargin.evaluation.origin import Origin, note_origin, read_origin
 from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.quality_comparison import QualityMeasures
-from facemargin.inference.embeddings_file import EmbeddingsFile
-from facemargin.inference.face_journal import FaceJournal, ImageFaces
-from facemargin.inference.faces import Face
-from facemargin.inference.feature_files import FeatureFiles
-from facemargin.inference.feature_store import features_key
-from facemargin.inference.quality_file import QualityFile
+from facemargin.features.embeddings_file import EmbeddingsFile
+from facemargin.features.quality_file import QualityFile
+from facemargin.features.store import features_key
+from facemargin.features.store_files import FeatureFiles
 from facemargin.report.content import load_run
 from facemargin.report.page import write_run_report
-from protocol_folders import IJB, cells
+from tests.fuzz.fuzzing import Reader
+from tests.fuzz.readers_of_data import PNG, read_all
+from tests.models.tiny_models import tiny_model
+from tests.protocol_folders import IJB, cells
+from tests.report.report_runs import gallery, metrics_columns, pair_scores, validation_columns, write_csv
 
 NAMED = ArrayImages(np.zeros((3, 4, 4, 3), np.uint8), "a")
 PATHS = [NAMED.describe(index) for index in range(3)]
@@ -78,7 +78,7 @@ def write_journal(folder: Path) -> None:
 
 
 def read_journal(folder: Path) -> None:
-    from facemargin.commands.face_files import write_faces_csv
+    from facemargin.commands._face_files import write_faces_csv
 
     with FaceJournal(folder / "faces.jsonl", {"detector": "centerface", "min_score": 0.5}) as journal:
         write_faces_csv(journal.records(["a.jpg", "b.jpg"]), folder / "faces.csv")

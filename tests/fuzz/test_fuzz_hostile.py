@@ -11,20 +11,20 @@ import zlib
 from pathlib import Path
 
 import cv2
-import image_kinds
 import numpy as np
 import onnx
 import pytest
-import readers_of_data as data
-import readers_of_models as models
-import readers_of_results as results
 import torch
-from fuzzing import watch
 from onnx import external_data_helper
-from recordio_writer import MAGIC
 from safetensors.torch import save_file
 
-from facemargin.inference.model_file import file_metadata
+from facemargin.models.info import file_metadata
+from tests.data import image_kinds
+from tests.data.recordio_writer import MAGIC
+from tests.fuzz import readers_of_data as data
+from tests.fuzz import readers_of_models as models
+from tests.fuzz import readers_of_results as results
+from tests.fuzz.fuzzing import watch
 
 READERS = {reader.name: reader for reader in (*data.READERS, *models.READERS, *results.READERS)}
 BILLION = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -6,11 +6,12 @@ FACEMARGIN_FUZZ=20000 tries so many inputs over all readers, FACEMARGIN_FUZZ_SEE
 import os
 
 import pytest
-from fuzzing import fuzz
-from readers_of_data import READERS as DATA
-from readers_of_models import READERS as MODELS
-from readers_of_pairs import READERS as PAIRS
-from readers_of_results import READERS as RESULTS
+
+from tests.fuzz.fuzzing import fuzz
+from tests.fuzz.readers_of_data import READERS as DATA
+from tests.fuzz.readers_of_models import READERS as MODELS
+from tests.fuzz.readers_of_pairs import READERS as PAIRS
+from tests.fuzz.readers_of_results import READERS as RESULTS
 
 READERS = [*DATA, *PAIRS, *MODELS, *RESULTS]
 INPUTS = int(os.environ.get("FACEMARGIN_FUZZ", 0)) or 20 * len(READERS)

@@ -7,16 +7,16 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from facemargin.data.image_list import ListedImages
-from facemargin.data.lfw_pairs import is_lfw_pairs, load_lfw_pairs
-from facemargin.data.pairs_list import load_pairs_list
-from facemargin.data.path_pairs import read_path_pairs
+from facemargin.data.formats.image_list import ListedImages
+from facemargin.data.pairs.csv_list import load_pairs_list
+from facemargin.data.pairs.lfw import is_lfw_pairs, load_lfw_pairs
+from facemargin.data.pairs.unlabelled import read_path_pairs
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError, FacemarginError
 from facemargin.evaluation.protocols.integer_table import read_integer_table
 from facemargin.evaluation.protocols.search_lists import read_list
-from facemargin.inference.quality_file import QualityFile
-from facemargin.report.columns import read_columns
+from facemargin.features.quality_file import QualityFile
+from facemargin.files.columns import read_columns
 
 ANY = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 NAMES = st.text(st.characters(exclude_categories=("Cs", "Cc", "Zl", "Zp")), min_size=1, max_size=12).filter(

@@ -8,13 +8,13 @@ import time
 import warnings
 from pathlib import Path
 
-import fuzzing
 import numpy as np
 import pytest
-from fuzzing import Reader, fuzz, watch
-from mutations import damaged
 
 from facemargin.errors import DataError
+from tests.fuzz import fuzzing
+from tests.fuzz.fuzzing import Reader, fuzz, watch
+from tests.fuzz.mutations import damaged
 
 
 class Calls:

@@ -8,7 +8,7 @@ from facemargin.heads import create_head
 from facemargin.heads.initialisation import initial_centres
 from facemargin.heads.sharding import shard_range
 from facemargin.margins import list_margins
-from processes import run_processes
+from tests.processes import run_processes
 
 B, D, STEPS = 13, 8, 3
 # Rows of each process: uneven, and some have none.

@@ -10,7 +10,7 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.heads import create_head, softmax_terms
 from facemargin.margins import HardNegatives, list_margins
 from facemargin.quality.crfiqa import CertaintyRatioLayer
-from processes import run_processes
+from tests.processes import run_processes
 
 B, C, D = 48, 300, 64
 IMPLEMENTATIONS = ["eager", "chunked", "recomputed"]

@@ -8,7 +8,7 @@ from facemargin.heads import RowSGD, create_head
 from facemargin.heads.sampling import sample_classes
 from facemargin.heads.sharding import shard_range
 from facemargin.margins import list_margins
-from processes import run_processes
+from tests.processes import run_processes
 
 C, D, B = 40, 6, 8
 RATE = 0.3

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 
 from facemargin.backbones import create_backbone
+from facemargin.files.stored_tensor import StoredTensor
 from facemargin.interop.blank import blank_networks
-from facemargin.interop.stored_tensor import StoredTensor
 
 SIZE = 16
 D = 8

@@ -5,12 +5,12 @@ import sys
 
 import pytest
 import torch
-from fake_hub import FakeHub
-from foreign_files import state
 from safetensors.torch import save_file
 
 from facemargin.errors import CheckpointError
 from facemargin.interop.hub import download, weights_file
+from tests.interop.fake_hub import FakeHub
+from tests.interop.foreign_files import state
 
 CLIENT = """
 import json, sys, time, warnings

@@ -6,11 +6,11 @@ import math
 import numpy as np
 import pytest
 import torch
-from foreign_files import expected_embedding, features, network, pixels
 
 from facemargin.backbones import create_backbone
 from facemargin.interop.input_check import compare_inputs, decisions, sign_test
 from facemargin.interop.input_convention import refit_input
+from tests.interop.foreign_files import expected_embedding, features, network, pixels
 
 
 def refitted(name, *convention, **options):

@@ -6,13 +6,13 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
-from foreign_files import SIZE, D, adaface_checkpoint, expected_embedding, network, pixels, state
 from safetensors.torch import save_file
 
 import facemargin as fm
 from facemargin.errors import CheckpointError, ConfigError
-from facemargin.inference import save_model
 from facemargin.interop import read_checkpoint
+from facemargin.models.info import save_model
+from tests.interop.foreign_files import SIZE, D, adaface_checkpoint, expected_embedding, network, pixels, state
 
 MAGFACE = {"batch_norm_eps": 2e-5}
 QUALITY = {"qs.weight": torch.linspace(-1, 1, D)[None], "qs.bias": torch.tensor([0.5])}

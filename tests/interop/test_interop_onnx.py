@@ -3,12 +3,12 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from foreign_files import pixels
 from onnx import TensorProto, helper, numpy_helper
 
 import facemargin as fm
 from facemargin.errors import CheckpointError, ConfigError
-from facemargin.interop.insightface_onnx import read_onnx
+from facemargin.interop.onnx_backbone import read_onnx
+from tests.interop.foreign_files import pixels
 
 SIZE, D = 16, 4
 WEIGHT = np.random.default_rng(0).normal(size=(D, 3 * SIZE * SIZE)).astype(np.float32)

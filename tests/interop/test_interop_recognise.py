@@ -1,12 +1,12 @@
 import pytest
 import torch
-from foreign_files import adaface_checkpoint, shapes
 
 from facemargin.backbones import list_backbones
 from facemargin.errors import CheckpointError, ConfigError
+from facemargin.files.stored_tensor import StoredTensor
 from facemargin.interop.layouts import Architecture
 from facemargin.interop.recognise import FAMILIES, recognise
-from facemargin.interop.stored_tensor import StoredTensor
+from tests.interop.foreign_files import adaface_checkpoint, shapes
 
 QUALITY = {"qs.weight": StoredTensor.of(torch.ones(1, 512)), "qs.bias": StoredTensor.of(torch.ones(1))}
 MAGFACE = "features.module."

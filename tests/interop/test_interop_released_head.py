@@ -1,13 +1,13 @@
 import numpy as np
 import pytest
 import torch
-from foreign_files import D, adaface_checkpoint
 
 import facemargin as fm
 from facemargin.errors import CheckpointError
 from facemargin.heads.sharding import shard_range
-from facemargin.inference import ModelInfo, save_model
 from facemargin.interop import load_head
+from facemargin.models.info import ModelInfo, save_model
+from tests.interop.foreign_files import D, adaface_checkpoint
 
 CLASSES = 5
 

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference import cosines, cross_entropies
 
 from facemargin.heads import create_head
 from facemargin.margins import SoftmaxTerms, create_margin
+from tests.margins.reference import cosines, cross_entropies
 
 IMPLEMENTATIONS = ["eager", "chunked"]
 

@@ -6,13 +6,13 @@ import mpmath
 import numpy as np
 import pytest
 import torch
-from reference import cosines, cross_entropies, norms
 
 from facemargin.errors import ConfigError
 from facemargin.heads import create_head
 from facemargin.margins import SoftmaxTerms, create_margin
 from facemargin.margins.lh2face import proxy_positive_losses, proxy_proxy_loss
 from facemargin.margins.vmf import bessel_ratio
+from tests.margins.reference import cosines, cross_entropies, norms
 
 B, C, D = 8, 9, 5
 IMPLEMENTATIONS = ["eager", "chunked"]

@@ -3,10 +3,10 @@ import math
 import numpy as np
 import pytest
 import torch
-from reference import LOSSES, cosines, reference_step
 
 from facemargin.heads import create_head
 from facemargin.margins import SoftmaxTerms, create_margin
+from tests.margins.reference import LOSSES, cosines, reference_step
 
 B, C, D = 12, 23, 8
 

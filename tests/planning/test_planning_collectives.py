@@ -15,7 +15,7 @@ from facemargin.planning.backbone_cost import measure_backbone
 from facemargin.planning.collectives import Collective, backbone_collectives, head_collectives
 from facemargin.planning.job import Job, margin_facts
 from facemargin.training.processes import Processes
-from processes import run_processes
+from tests.processes import run_processes
 
 BATCH, D, CLASSES = 4, 16, 23
 # What torch.distributed has beside the three that are counted; none of it may be used in a step.

@@ -4,7 +4,6 @@ import sys
 
 import pytest
 import torch
-from memory_profile import peak_memory
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
@@ -14,6 +13,7 @@ from facemargin.planning import head_buffers as planned
 from facemargin.planning.head_operations import head_operations
 from facemargin.planning.head_shape import HeadShape
 from facemargin.planning.job import margin_facts
+from tests.planning.memory_profile import peak_memory
 
 # A constant margin, one that re-weights negatives, one with a learned scale, one with that and the centres themselves.
 MARGINS = ["funface", "curricularface", "sphereface", "lh2face"]

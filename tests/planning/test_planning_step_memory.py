@@ -2,20 +2,20 @@
 
 import pytest
 import torch
-from memory_profile import peak_memory
 
 from facemargin.backbones import create_backbone
+from facemargin.backbones.precision import computes_bf16
 from facemargin.errors import ConfigError
 from facemargin.heads import create_head
 from facemargin.heads.sharding import shard_range
-from facemargin.inference.precision import computes_bf16
 from facemargin.planning.backbone_cost import measure_backbone
 from facemargin.planning.hardware import find_hardware
 from facemargin.planning.head_shape import HeadShape, expected_positives, head_shape
 from facemargin.planning.job import Job
 from facemargin.planning.machine import Machine
 from facemargin.planning.plan import make_plan
-from processes import run_processes
+from tests.planning.memory_profile import peak_memory
+from tests.processes import run_processes
 
 D = 32
 # The heads measured here work on a CPU; its speed does not matter.

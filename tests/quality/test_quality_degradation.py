@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.data.randomness import sample_generator
+from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.errors import ConfigError
 from facemargin.quality.degradation import DegradedImages, degrade
+from facemargin.randomness import sample_generator
 
 
 def detail(image: np.ndarray) -> float:

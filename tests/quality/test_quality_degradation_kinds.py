@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.data.randomness import sample_generator
+from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.source import ArrayImages
 from facemargin.errors import ConfigError
 from facemargin.quality.degradation_kinds import KINDS, DegradedByKinds
+from facemargin.randomness import sample_generator
 
 STRENGTHS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from facemargin.data.embedded import embedded_verification_set
+from facemargin.data.formats.orl import embedded_verification_set
 from facemargin.quality.twin import degraded_twin
 
 

@@ -1,18 +1,13 @@
 """The released checkpoints' layouts load strictly, and their published networks' outputs are reproduced."""
 
 import json
-import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
 from facemargin.backbones import create_backbone
-
-ORACLES = Path(__file__).parents[2].parent / "shared" / "oracles"
-TOLERANCE = 4e-6
-"""Relative. The right batch-norm eps gives about 1e-6, a wrong one 7e-6 and more."""
+from tests.real.backbone_oracles import ORACLES, TOLERANCE, filled_tensor, relative_error
 
 pytestmark = pytest.mark.skipif(not ORACLES.is_dir(), reason=f"no backbone fixtures at {ORACLES}")
 
@@ -23,24 +18,6 @@ CASES = {
     "insightface_mbf": ("mobilefacenet", {}),
     "magface_iresnet18": ("iresnet18", {"batch_norm_eps": 2e-5, "train_features_weight": True}),
 }
-
-
-def filled_tensor(key: str, shape: list[int]) -> torch.Tensor:
-    """The tensor that the fixtures' README prescribes for a state-dict key."""
-    generator = np.random.RandomState(zlib.crc32(key.encode()))
-    if key.endswith("num_batches_tracked"):
-        return torch.tensor(0)
-    if key.endswith("running_var"):
-        values = generator.uniform(0.5, 1.5, shape)
-    elif key.endswith("running_mean"):
-        values = generator.randn(*shape) * 0.1
-    elif len(shape) >= 2:
-        values = generator.randn(*shape) * np.sqrt(2 / np.prod(shape[1:]))
-    elif key.endswith("bias"):
-        values = generator.randn(*shape) * 0.1
-    else:
-        values = generator.uniform(0.15, 0.6, shape)
-    return torch.from_numpy(values.astype(np.float32))
 
 
 def fixture_features(case: str, **overrides) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -54,10 +31,6 @@ def fixture_features(case: str, **overrides) -> tuple[np.ndarray, dict[str, np.n
     with torch.no_grad():
         features_BD = backbone.eval()(torch.from_numpy(images_BCHW))
     return features_BD.numpy().astype(np.float64), oracle
-
-
-def relative_error(found: np.ndarray, expected: np.ndarray) -> float:
-    return float(np.abs(found - expected).max() / np.abs(expected).max())
 
 
 @pytest.mark.parametrize("case", [case for case in CASES if case != "adaface_ir_18"])

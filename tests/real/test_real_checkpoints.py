@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import save_file
-from test_real_backbone_fixtures import ORACLES, TOLERANCE, filled_tensor, relative_error
 
 import facemargin as fm
-from facemargin.inference import save_model
+from facemargin.models.info import save_model
+from tests.real.backbone_oracles import ORACLES, TOLERANCE, filled_tensor, relative_error
 
 pytestmark = pytest.mark.skipif(not ORACLES.is_dir(), reason=f"no backbone fixtures at {ORACLES}")
 

@@ -5,8 +5,8 @@ import pytest
 
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.overlap import identity_overlap
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabelledImages, labelled_subset
-from facemargin.data.verification import VerificationSet
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facemargin.data.lfw_pairs import load_lfw_pairs
+from facemargin.data.pairs.lfw import load_lfw_pairs
 from facemargin.evaluation import Embeddings, PairScores, evaluate_verification, summarise, verification_accuracy
 
 LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"

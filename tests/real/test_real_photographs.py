@@ -9,12 +9,12 @@ import pytest
 
 from facemargin.data.alignment import TEMPLATE_52, similarity_transform
 from facemargin.data.open import open_verification
+from facemargin.decision.measuring import measure_thresholds
+from facemargin.detection.centerface import CenterFace
+from facemargin.detection.crop import crop_face
 from facemargin.evaluation import PairScores, evaluate_verification
-from facemargin.inference.calibrate import measure_thresholds
-from facemargin.inference.centerface import CenterFace
-from facemargin.inference.embeddings_file import EmbeddingsFile
-from facemargin.inference.face_crop import crop_face
-from photographs import canvas, put
+from facemargin.features.embeddings_file import EmbeddingsFile
+from tests.photographs import canvas, put
 
 
 @pytest.fixture(scope="module")

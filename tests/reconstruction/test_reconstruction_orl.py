@@ -9,11 +9,11 @@ import cv2
 import pytest
 import torch
 
-from facemargin.data.augmentation import augment
-from facemargin.data.augmentation_config import AugmentationConfig
+from facemargin.data.augmentation.augment import augment
+from facemargin.data.augmentation.config import AugmentationConfig
+from facemargin.data.images.pixels import normalise, resize_square, to_tensor
 from facemargin.data.open import open_images
-from facemargin.data.pixels import normalise, resize_square, to_tensor
-from facemargin.data.randomness import Purpose, sample_generator
+from facemargin.randomness import Purpose, sample_generator
 from facemargin.reconstruction import FaceReconstructor, ReconstructionConfig, reconstruction_losses
 
 SIZE = 32

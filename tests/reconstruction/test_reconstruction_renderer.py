@@ -8,9 +8,9 @@ import math
 import numpy as np
 import pytest
 import torch
-from synthetic_head import FIELD_OF_VIEW, canonical_maps, photograph
 
 from facemargin.reconstruction import PinholeCamera, reproject, shade
+from tests.reconstruction.synthetic_head import FIELD_OF_VIEW, canonical_maps, photograph
 
 CAMERA = PinholeCamera(FIELD_OF_VIEW)
 LIGHT = (0.4, 0.6, 0.5, -0.3)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from report_browser import CHROMIUM, measure, network_requests, screenshot
-from report_runs import FEW_RESAMPLES, gallery, metrics_columns, pair_scores, write_run
 
 from facemargin.report import DatasetEvaluation, ReportContent, write_report, write_run_report
+from tests.report.report_browser import CHROMIUM, measure, network_requests, screenshot
+from tests.report.report_runs import FEW_RESAMPLES, gallery, metrics_columns, pair_scores, write_run
 
 pytestmark = [
     pytest.mark.slow,

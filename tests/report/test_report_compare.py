@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from facemargin.evaluation.head_comparison import METRICS, ComparedSet, HeadComparison, HeadRun
+from facemargin.comparison.result import METRICS, ComparedSet, HeadComparison, HeadRun
 from facemargin.report.compare_figure import comparison_figure
 from facemargin.report.compare_table import (
     budget_table,

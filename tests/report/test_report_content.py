@@ -5,10 +5,10 @@ import shutil
 
 import numpy as np
 import pytest
-from report_runs import gallery, metrics_columns, pair_scores, write_run
 
 from facemargin.errors import DataError
 from facemargin.report import load_run
+from tests.report.report_runs import gallery, metrics_columns, pair_scores, write_run
 
 
 def test_a_whole_run_is_read_as_it_was_written(tmp_path):

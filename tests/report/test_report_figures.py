@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from report_runs import metrics_columns, pair_scores
 
 from facemargin.evaluation import PairScores, summarise
 from facemargin.report.discard_figures import discard_figure
@@ -14,6 +13,7 @@ from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
 from facemargin.report.training_figures import step_figure
 from facemargin.report.wording import far_text, listed, measured_rate, percent
+from tests.report.report_runs import metrics_columns, pair_scores
 
 
 def scores_of(genuine, impostor, system="facemargin"):

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from report_runs import gallery
 
 from facemargin.errors import DataError
 from facemargin.report import FaceGallery
+from tests.report.report_runs import gallery
 
 
 def test_saving_and_loading_gives_the_same_gallery(tmp_path):

@@ -9,11 +9,11 @@ from html.parser import HTMLParser
 import cv2
 import numpy as np
 import pytest
-from report_runs import FEW_RESAMPLES, gallery, pair_scores, write_run
 
 from facemargin.errors import CheckpointError
 from facemargin.report import DatasetEvaluation, FaceGallery, ReportContent, write_report, write_run_report
 from facemargin.report.page import breakable, png_uri
+from tests.report.report_runs import FEW_RESAMPLES, gallery, pair_scores, write_run
 
 VOID = {"meta", "br", "img", "link", "input", "hr", "wbr"}
 

@@ -2,13 +2,14 @@
 
 import numpy as np
 import pytest
-from report_runs import FEW_RESAMPLES, pair_scores
 
 from facemargin.errors import DataError
+from facemargin.evaluation.folder import QUALITY_FILE
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.report import write_run_report
-from facemargin.report.content import QUALITY_FILE, load_run
+from facemargin.report.content import load_run
 from facemargin.report.quality_section import quality_section
+from tests.report.report_runs import FEW_RESAMPLES, pair_scores
 
 
 def quality_measures(names=("norm", "crfiqa")) -> QualityMeasures:

@@ -9,13 +9,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from reconstruction_galleries import HEADINGS, made_up_gallery, made_up_pictures
-from report_runs import gallery, pair_scores
 
 from facemargin.errors import DataError
 from facemargin.reconstruction import FaceReconstructor, ReconstructionConfig
 from facemargin.report import ReconstructionGallery, load_run, reconstruction_pictures
 from facemargin.report.wording import angle_text, psnr_text
+from tests.report.reconstruction_galleries import HEADINGS, made_up_gallery, made_up_pictures
+from tests.report.report_runs import gallery, pair_scores
 
 SIZE = 32
 

@@ -6,11 +6,11 @@ import re
 import cv2
 import numpy as np
 import pytest
-from reconstruction_galleries import HEADINGS, made_up_gallery, made_up_pictures
-from report_browser import CHROMIUM, measure, network_requests, screenshot
-from report_runs import FEW_RESAMPLES, pair_scores
 
 from facemargin.report import DatasetEvaluation, ReconstructionGallery, ReportContent, write_report
+from tests.report.reconstruction_galleries import HEADINGS, made_up_gallery, made_up_pictures
+from tests.report.report_browser import CHROMIUM, measure, network_requests, screenshot
+from tests.report.report_runs import FEW_RESAMPLES, pair_scores
 
 
 def write_page(tmp_path, reconstructions, systems=()):

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from report_runs import FEW_RESAMPLES, metrics_columns, pair_scores
 
 from facemargin.errors import DataError
 from facemargin.evaluation import PairScores, summarise
@@ -11,6 +10,7 @@ from facemargin.report.comparison import NOT_AVAILABLE, comparison_table, discar
 from facemargin.report.evaluation_section import evaluation_section
 from facemargin.report.style import line_styles
 from facemargin.report.training_section import training_figures, validation_figures
+from tests.report.report_runs import FEW_RESAMPLES, metrics_columns, pair_scores
 
 
 def section_of(*systems):

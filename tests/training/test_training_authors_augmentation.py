@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from facemargin.data.augmentation import draw_augmentation
-from facemargin.data.augmentation_config import PROBABILITIES, AugmentationConfig
-from facemargin.data.randomness import sample_generator
+from facemargin.data.augmentation.augment import draw_augmentation
+from facemargin.data.augmentation.config import PROBABILITIES, AugmentationConfig
+from facemargin.files.yaml import from_mapping
+from facemargin.randomness import sample_generator
 from facemargin.training.recipe import load_recipe
-from facemargin.training.strict_yaml import from_mapping
 
 FUNFACES = ["funface_ms1mv2", "funface_ms1mv3", "funface_webface4m"]
 N = 4000

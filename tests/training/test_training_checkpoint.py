@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from facemargin.atomic import remove_partial_files, write_atomically, write_text_atomically
 from facemargin.errors import CheckpointError
-from facemargin.inference.model_file import ModelInfo, save_model
+from facemargin.files.atomic import remove_partial_files, write_atomically, write_text_atomically
+from facemargin.models.info import ModelInfo, save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint, load_checkpoint, save_checkpoint
 
 

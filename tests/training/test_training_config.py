@@ -1,7 +1,7 @@
 import pytest
-from training_objects import tiny_recipe
 
 from facemargin.errors import ConfigError
+from tests.training.training_objects import tiny_recipe
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,8 @@ import pytest
 import torch
 import yaml
 from rich.console import Console
-from run_process import rows, run
-from training_objects import MAPPING, tiny_recipe
 
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.open import open_images
 from facemargin.data.source import ArrayImages, WithLabels
 from facemargin.errors import CheckpointError, ConfigError, DataError
@@ -20,6 +18,8 @@ from facemargin.training.checkpoint import latest_checkpoint
 from facemargin.training.data_fingerprint import DataFingerprint, sampled
 from facemargin.training.trainer import train
 from facemargin.training.training_images import limited_indices, open_training_images
+from tests.training.run_process import rows, run
+from tests.training.training_objects import MAPPING, tiny_recipe
 
 PEOPLE, EACH = 4, 4
 

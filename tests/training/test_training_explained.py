@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 
 from facemargin.backbones import list_backbones
-from facemargin.commands.verbs import VERBS, module_of
+from facemargin.commands._verbs import VERBS, module_of
 from facemargin.errors import ConfigError
 from facemargin.margins import list_margins
 from facemargin.training.config import Recipe

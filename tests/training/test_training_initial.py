@@ -1,15 +1,16 @@
 import pytest
 import torch
-from test_training_trainer import DATA, run
-from training_objects import tiny_recipe, tiny_state
 
 import facemargin as fm
 from facemargin.cli import main
 from facemargin.errors import CheckpointError, ConfigError
-from facemargin.inference import Model, save_model
+from facemargin.files.yaml import to_yaml
+from facemargin.models.info import save_model
+from facemargin.models.model import Model
 from facemargin.training.initial import load_initial
 from facemargin.training.recipe import load_recipe, model_info
-from facemargin.training.strict_yaml import to_yaml
+from tests.training.orl_runs import DATA, run
+from tests.training.training_objects import tiny_recipe, tiny_state
 
 INSIGHTFACE = {"name": "mobilefacenet", "input_size": 16, "embedding_size": 8}
 

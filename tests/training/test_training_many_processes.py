@@ -8,11 +8,11 @@ import time
 import pytest
 import torch
 import yaml
-from run_process import RECIPE, rows, write_faces, write_recipe
 from safetensors.torch import load_file
-from torchrun import PLAIN, launch, run_many, workers_of
 
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
+from tests.training.run_process import RECIPE, rows, write_faces, write_recipe
+from tests.training.torchrun import PLAIN, launch, run_many, workers_of
 
 PLAIN_RECIPE = {
     "backbone": {"name": "plain_network", "input_size": 16, "embedding_size": 16},

@@ -1,12 +1,12 @@
 import pytest
 import torch
-from training_objects import tiny_recipe, tiny_state
 
 from facemargin.backbones import create_backbone
 from facemargin.errors import ConfigError
 from facemargin.training.config import OptimizerConfig
 from facemargin.training.optimizer import create_optimizer
 from facemargin.training.run_folder import RunFolder
+from tests.training.training_objects import tiny_recipe, tiny_state
 
 
 def modules():

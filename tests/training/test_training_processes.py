@@ -5,11 +5,11 @@ import signal
 
 import pytest
 import torch
-from run_process import RECIPE, rows, run, start, stop_at_step, write_faces, write_recipe
 from safetensors.torch import load_file
 
 import facemargin as fm
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
+from tests.training.run_process import RECIPE, rows, run, start, stop_at_step, write_faces, write_recipe
 
 STEPS = RECIPE["epochs"] * 5
 SAME = ("step", "epoch", "loss", "learning_rate", "gradient_norm", "certainty_ratio", "margin_scaler")

@@ -7,8 +7,6 @@ import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.flop_counter import FlopCounterMode
-from torchrun import run_many
-from training_objects import tiny_recipe
 
 from facemargin import timing
 from facemargin.backbones import create_backbone
@@ -16,6 +14,8 @@ from facemargin.cli import main
 from facemargin.errors import ConfigError
 from facemargin.training import profile as profiling
 from facemargin.training.profile import PARTS, profile_training
+from tests.training.torchrun import run_many
+from tests.training.training_objects import tiny_recipe
 
 SMALL = {"data": {"train": "orl:1-3", "workers": 0}}
 

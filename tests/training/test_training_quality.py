@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from run_process import rows
-from training_objects import random_batch, tiny_recipe, tiny_state, weights, without_batch_norm
 
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.data.pixels import normalise, resize_square, to_tensor
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.data.images.pixels import normalise, resize_square, to_tensor
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError
-from facemargin.inference import load
+from facemargin.models.load import load
 from facemargin.quality.crfiqa import certainty_ratio_target, quality_loss
 from facemargin.quality.degradation import DegradedImages
 from facemargin.training.checkpoint import latest_checkpoint
 from facemargin.training.step import training_step
 from facemargin.training.trainer import train
+from tests.training.run_process import rows
+from tests.training.training_objects import random_batch, tiny_recipe, tiny_state, weights, without_batch_norm
 
 CRFIQA = {"name": "crfiqa"}
 LABELS = [0, 1, 2, 0, -1, 1, 2, 0]

@@ -3,12 +3,12 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 import pytest
 import yaml
-from training_objects import MAPPING
 
 from facemargin.backbones import backbone_parameters, list_backbones
 from facemargin.errors import ConfigError
-from facemargin.inference.recogniser import create_recogniser
+from facemargin.files.yaml import to_yaml
 from facemargin.margins import list_margins, margin_class
+from facemargin.models.recogniser import create_recogniser
 from facemargin.training.recipe import (
     build_head,
     load_recipe,
@@ -16,7 +16,7 @@ from facemargin.training.recipe import (
     recipe_from_mapping,
 )
 from facemargin.training.recipe_files import list_recipes, recipe_path
-from facemargin.training.strict_yaml import to_yaml
+from tests.training.training_objects import MAPPING
 
 
 def recipe(*overrides: str, mapping: dict[str, Any] = MAPPING):

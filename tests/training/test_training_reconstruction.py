@@ -6,15 +6,15 @@ import functools
 import numpy as np
 import pytest
 import torch
-from training_objects import random_batch, tiny_recipe, tiny_state, weights, without_batch_norm
 
-from facemargin.data.embedded import EmbeddedFaces
-from facemargin.data.pixels import normalise, resize_square, to_tensor
+from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.data.images.pixels import normalise, resize_square, to_tensor
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.reconstruction import reconstruction_losses
 from facemargin.training.reconstruction_loss import canonical_loss
 from facemargin.training.step import training_step
+from tests.training.training_objects import random_batch, tiny_recipe, tiny_state, weights, without_batch_norm
 
 NETWORKS = {"depth_network", "albedo_network", "light_network", "view_network", "confidence_network"}
 OWN_PARTS = ["reconstruction", "mirrored_reconstruction", "view", "smoothness"]

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
-from run_process import rows
-from training_objects import tiny_recipe
 
 from facemargin.data.open import open_images
 from facemargin.errors import ConfigError
-from facemargin.inference import load
+from facemargin.models.load import load
 from facemargin.training.checkpoint import latest_checkpoint
 from facemargin.training.recipe import load_recipe
 from facemargin.training.trainer import train
+from tests.training.run_process import rows
+from tests.training.training_objects import tiny_recipe
 
 OWN_PARTS = ["reconstruction", "mirrored_reconstruction", "view", "smoothness"]
 

@@ -2,14 +2,14 @@ import json
 
 import pytest
 import torch
-from training_objects import random_batch, tiny_recipe, tiny_state
 
 from facemargin.errors import CheckpointError, ConfigError
-from facemargin.inference.model_file import read_model
+from facemargin.models.info import read_model
 from facemargin.training.checkpoint import save_checkpoint
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.state import TrainingState
 from facemargin.training.step import training_step
+from tests.training.training_objects import random_batch, tiny_recipe, tiny_state
 
 
 def started(path, **changes):

@@ -3,13 +3,13 @@ from dataclasses import replace
 
 import pytest
 import torch
-from training_objects import random_batch, tiny_state, weights, without_batch_norm
 
-from facemargin.data.pixels import normalise
+from facemargin.data.images.pixels import normalise
 from facemargin.errors import NonFiniteLossError
 from facemargin.training.processes import Processes
 from facemargin.training.step import training_step
-from processes import run_processes
+from tests.processes import run_processes
+from tests.training.training_objects import random_batch, tiny_state, weights, without_batch_norm
 
 
 def assert_close(one, other, **tolerance):

@@ -1,27 +1,15 @@
-import io
 import sys
 
 import pytest
 import torch
-from rich.console import Console
-from run_process import rows, write_faces
-from training_objects import tiny_recipe
 
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training import trainer
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
-from facemargin.training.config import Recipe
 from facemargin.training.step import training_step
-from facemargin.training.trainer import train
-
-DATA = {"train": "orl:1-4", "workers": 0, "cache_decoded": True}
-
-
-def run(recipe: Recipe, folder, **options) -> str:
-    """What a finished run prints."""
-    console = Console(file=io.StringIO(), width=300)
-    assert train(recipe, folder, console=console, **options)
-    return console.file.getvalue()
+from tests.training.orl_runs import DATA, run
+from tests.training.run_process import rows, write_faces
+from tests.training.training_objects import tiny_recipe
 
 
 def test_rows_validations_and_checkpoints_come_when_the_recipe_says(tmp_path):

@@ -8,10 +8,10 @@ from typing import Annotated, get_args
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.face_files import write_csv, write_faces_csv, write_image
-from facemargin.commands.face_source import warn_of_several
-from facemargin.commands.finding_faces import (
+from facemargin.commands._arguments import parse
+from facemargin.commands._face_files import write_csv, write_faces_csv, write_image
+from facemargin.commands._face_source import warn_of_several
+from facemargin.commands._finding_faces import (
     DetectionArguments,
     find_faces,
     name_problems,
@@ -21,12 +21,12 @@ from facemargin.commands.finding_faces import (
     target_names,
 )
 from facemargin.counting import counted
-from facemargin.data.image_files import NamedImages
+from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.source import RGBImage
+from facemargin.detection.crop import crop_face
+from facemargin.detection.face import Choice, Face, choose_faces
+from facemargin.detection.journal import FaceJournal, ImageFaces
 from facemargin.errors import ConfigError, DataError
-from facemargin.inference.face_crop import crop_face
-from facemargin.inference.face_journal import FaceJournal, ImageFaces
-from facemargin.inference.faces import Choice, Face, choose_faces
 
 JOURNAL = "faces.jsonl"
 

@@ -8,21 +8,21 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.embedding import warn_of_unreadable
-from facemargin.commands.face_source import FaceSource, OnSeveral, check_on_several
-from facemargin.commands.origin import say_replaced
-from facemargin.commands.progress import embedding_progress
+from facemargin.commands._arguments import parse
+from facemargin.commands._embedding import warn_of_unreadable
+from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_several
+from facemargin.commands._origin import say_replaced
+from facemargin.commands._progress import embedding_progress
 from facemargin.data.open import open_images, open_verification
-from facemargin.data.pair_sampling import at_most, count_pairs
+from facemargin.data.pairs.sampling import at_most, count_pairs
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
-from facemargin.data.verification import VerificationSet
+from facemargin.decision.calibration import ENOUGH, Calibration
+from facemargin.decision.measuring import calibrate
 from facemargin.errors import ConfigError, DataError
-from facemargin.inference import load
-from facemargin.inference.calibrate import calibrate
-from facemargin.inference.calibration import ENOUGH, Calibration
-from facemargin.inference.readable import embed_readable
-from facemargin.inference.views import Views
+from facemargin.models.load import load
+from facemargin.models.readable import embed_readable
+from facemargin.models.views import Views
 from facemargin.tables import Table
 
 _MOST_PAIRS = 2_000_000

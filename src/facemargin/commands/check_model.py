@@ -11,17 +11,19 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
+from facemargin.commands._arguments import parse
+from facemargin.commands._progress import embedding_progress
 from facemargin.commands.convert_weights import FamilyName
-from facemargin.commands.progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.open import open_verification
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
-from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import evaluate_verification
-from facemargin.inference import Model, ModelInfo, load
 from facemargin.interop.input_check import InputCheck, compare_inputs
+from facemargin.models.info import ModelInfo
+from facemargin.models.load import load
+from facemargin.models.model import Model
 from facemargin.tables import Table
 
 _NORMALISATIONS = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))

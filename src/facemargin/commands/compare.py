@@ -12,16 +12,16 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from facemargin.atomic import write_text_atomically
-from facemargin.commands.arguments import parse_with_recipe
-from facemargin.commands.compare_plan import parse_heads, plan_runs
-from facemargin.commands.compare_processes import complete_runs
-from facemargin.commands.compare_run import ComparisonRun, is_complete, run_result, with_twins
-from facemargin.commands.scoring import slug
+from facemargin.commands._arguments import parse_with_recipe
+from facemargin.comparison.plan import parse_heads, plan_runs
+from facemargin.comparison.processes import complete_runs
+from facemargin.comparison.result import ComparedSet, HeadComparison
+from facemargin.comparison.run import ComparisonRun, is_complete, run_result, with_twins
 from facemargin.data.open import open_verification
-from facemargin.data.verification import VerificationSet
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import ConfigError
-from facemargin.evaluation.head_comparison import ComparedSet, HeadComparison
+from facemargin.evaluation.folder import slug
+from facemargin.files.atomic import write_text_atomically
 from facemargin.report.compare_figure import comparison_figure
 from facemargin.report.compare_table import comparison_markdown, legend, metric_table, notes, terminal_table
 from facemargin.report.svg import figure_svg

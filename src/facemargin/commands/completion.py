@@ -10,9 +10,9 @@ from typing import Literal
 
 import tyro
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.catalogue import Options, read_catalogue
-from facemargin.commands.verbs import VERBS
+from facemargin.commands._arguments import parse
+from facemargin.commands._catalogue import Options, read_catalogue
+from facemargin.commands._verbs import VERBS
 from facemargin.training.recipe_files import list_recipes, summarise_recipe
 
 # Verbs that take a recipe's fields beside their own options; in all but `demo` the recipe's name comes first.

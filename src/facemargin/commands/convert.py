@@ -8,8 +8,8 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.progress import embedding_progress
+from facemargin.commands._arguments import parse
+from facemargin.commands._progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.conversion import convert
 from facemargin.data.open import open_images

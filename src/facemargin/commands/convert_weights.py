@@ -8,13 +8,13 @@ from typing import Annotated, Literal
 import tyro
 from rich.console import Console
 
-from facemargin.atomic import write_atomically
-from facemargin.commands.arguments import parse
-from facemargin.commands.origin import say_replaced
+from facemargin.commands._arguments import parse
+from facemargin.commands._origin import say_replaced
 from facemargin.errors import ConfigError
-from facemargin.inference.load import checkpoint_recogniser, is_own_file, locate
-from facemargin.inference.model_file import ModelInfo, save_model
+from facemargin.files.atomic import write_atomically
 from facemargin.interop import FAMILIES, read_checkpoint
+from facemargin.models.info import ModelInfo, save_model
+from facemargin.models.load import checkpoint_recogniser, is_own_file, locate
 from facemargin.tables import Table
 
 FamilyName = Literal["adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"]

@@ -12,14 +12,14 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
-from facemargin.atomic import write_atomically
-from facemargin.commands.arguments import parse
-from facemargin.commands.data_picture import PICTURE_SUFFIXES, draw_inspection
-from facemargin.commands.progress import embedding_progress
+from facemargin.commands._arguments import parse
+from facemargin.commands._data_picture import PICTURE_SUFFIXES, draw_inspection
+from facemargin.commands._progress import embedding_progress
 from facemargin.data.inspection import Duplicates, Inspection, inspect_images
 from facemargin.data.open import open_images
 from facemargin.data.source import LabelledImages
 from facemargin.errors import ConfigError
+from facemargin.files.atomic import write_atomically
 from facemargin.tables import Table
 
 _SHOWN = 5

@@ -8,8 +8,8 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.writing_pairs import check_output, keeps_folds, write_pairs
+from facemargin.commands._arguments import parse
+from facemargin.commands._writing_pairs import check_output, keeps_folds, write_pairs
 from facemargin.data.open import open_verification
 from facemargin.errors import ConfigError
 from facemargin.quality.degradation_kinds import DegradedByKinds

@@ -11,13 +11,13 @@ from typing import Literal
 
 from rich.console import Console
 
-from facemargin.commands.arguments import parse_known
+from facemargin.commands._arguments import parse_known
+from facemargin.commands._scoring import score_systems
 from facemargin.commands.evaluate import PCA_COMPONENTS
-from facemargin.commands.scoring import score_systems
-from facemargin.data.embedded import EmbeddedFaces, FaceSquares, embedded_verification_set
+from facemargin.data.formats.orl import EmbeddedFaces, FaceSquares, embedded_verification_set
 from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, VerificationSummary, fit_pca_embed, fit_pixel_embed
-from facemargin.inference import load
+from facemargin.models.load import load
 from facemargin.quality.twin import degraded_twin
 from facemargin.report import write_run_report
 from facemargin.tables import Table

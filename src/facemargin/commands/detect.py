@@ -9,10 +9,9 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
-from facemargin.atomic import write_text_atomically
-from facemargin.commands.arguments import parse
-from facemargin.commands.face_files import draw_faces, write_faces_csv, write_image
-from facemargin.commands.finding_faces import (
+from facemargin.commands._arguments import parse
+from facemargin.commands._face_files import draw_faces, write_faces_csv, write_image
+from facemargin.commands._finding_faces import (
     DetectionArguments,
     find_faces,
     name_problems,
@@ -22,11 +21,12 @@ from facemargin.commands.finding_faces import (
     target_names,
 )
 from facemargin.counting import counted
-from facemargin.data.image_files import NamedImages
+from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.source import RGBImage
+from facemargin.detection.face import Face
+from facemargin.detection.journal import FaceJournal, ImageFaces
 from facemargin.errors import ConfigError
-from facemargin.inference.face_journal import FaceJournal, ImageFaces
-from facemargin.inference.faces import Face
+from facemargin.files.atomic import write_text_atomically
 from facemargin.tables import Table
 
 

@@ -8,9 +8,8 @@ from pathlib import Path
 import numpy as np
 from rich.console import Console
 
-from facemargin.atomic import write_atomically
-from facemargin.commands.arguments import parse
-from facemargin.commands.embedding import (
+from facemargin.commands._arguments import parse
+from facemargin.commands._embedding import (
     MEASURES,
     EmbeddedImages,
     EmbeddingArguments,
@@ -19,17 +18,17 @@ from facemargin.commands.embedding import (
     faces_of,
     warn_of_unreadable,
 )
-from facemargin.commands.face_files import write_csv
-from facemargin.commands.origin import say_replaced
-from facemargin.commands.progress import embedding_progress
+from facemargin.commands._face_files import write_csv
+from facemargin.commands._origin import say_replaced
+from facemargin.commands._progress import embedding_progress
 from facemargin.counting import counted
-from facemargin.data.image_files import NamedImages
+from facemargin.data.formats.image_files import NamedImages
+from facemargin.detection.detect import default_detector
 from facemargin.errors import ConfigError
-from facemargin.inference import load
-from facemargin.inference.detect import default_detector
-from facemargin.inference.feature_store import extract_features, features_key
-from facemargin.inference.load import locate
-from facemargin.inference.pooling import pool_by_quality
+from facemargin.features.pooling import pool_by_quality
+from facemargin.features.store import extract_features, features_key
+from facemargin.files.atomic import write_atomically
+from facemargin.models.load import load, locate
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,34 +9,28 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol, file_key
-from facemargin.commands.measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
-from facemargin.commands.origin import (
-    Origin,
-    file_origin,
-    images_origin,
-    model_origin,
-    note_origin,
-    require_place,
-    set_origin,
-)
-from facemargin.commands.progress import embedding_progress
+from facemargin.commands._arguments import parse
+from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol, file_key
+from facemargin.commands._measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
+from facemargin.commands._origin import model_origin
+from facemargin.commands._progress import embedding_progress
+from facemargin.commands._scoring import AccuracyGrid, Reconstruct, score_systems
 from facemargin.commands.reconstruct import reconstruct_images
-from facemargin.commands.scoring import AccuracyGrid, Reconstruct, evaluation_folder, score_systems, slug
 from facemargin.counting import counted
 from facemargin.data.open import open_images, open_verification
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.squareness import warn_of_squashed
-from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, PairScores, fit_pca_embed, fit_pixel_embed, summary_table
+from facemargin.evaluation.folder import evaluation_folder, slug
+from facemargin.evaluation.origin import Origin, file_origin, images_origin, note_origin, require_place, set_origin
 from facemargin.evaluation.protocols.known import ProtocolName
 from facemargin.evaluation.protocols.presets import PresetName
 from facemargin.evaluation.protocols.protocol import GalleryName, Rule
-from facemargin.inference import Model, load
-from facemargin.inference.embeddings_file import EmbeddingsFile
-from facemargin.inference.model import Progress
-from facemargin.inference.views import Views
+from facemargin.features.embeddings_file import EmbeddingsFile
+from facemargin.models.load import load
+from facemargin.models.model import Model, Progress
+from facemargin.models.views import Views
 from facemargin.quality.twin import degraded_twin
 from facemargin.report import write_run_report
 
@@ -113,7 +107,7 @@ def main(arguments: Sequence[str]) -> int:
     origins = _origins(own, name, system, baselines)
     of_sets = [set_origin(one) for one in sets]
     for one, data in zip(sets, of_sets, strict=True):
-        require_place(evaluation_folder(output, one), data, origins, own.overwrite, own=output == own.model)
+        require_place(evaluation_folder(output, one.name), data, origins, own.overwrite, own=output == own.model)
     if own.model.suffix != ".npz":  # there no image is read
         for one in sets[: len(own.data)]:  # the degraded twins are of the same sizes
             warn_of_squashed(one.images)
@@ -121,11 +115,11 @@ def main(arguments: Sequence[str]) -> int:
         with embedding_progress(console, one.name) as progress:
             systems = {} if embed_of is None else {name: embed_of(one, progress)}
             summaries = score_systems({**systems, **baselines}, one, output, own.grid, own.folds, reconstruct)
-        note_origin(evaluation_folder(output, one), data, origins)
+        note_origin(evaluation_folder(output, one.name), data, origins)
         if summaries:
             console.print(summary_table(summaries))
         if name in systems:
-            place = evaluation_folder(output, one)
+            place = evaluation_folder(output, one.name)
             scores = PairScores.load(place / f"{slug(name)}.npz")
             write_comparison(systems[name], scores, one, place, own.refit, console)
     console.print(f"report: {write_run_report(output)}", highlight=False, markup=False)

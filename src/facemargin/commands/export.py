@@ -8,14 +8,14 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.origin import say_replaced
-from facemargin.data.image_files import NamedImages
+from facemargin.commands._arguments import parse
+from facemargin.commands._origin import say_replaced
+from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.open import open_images
 from facemargin.errors import ConfigError
-from facemargin.inference import load
-from facemargin.inference.export import export_onnx
-from facemargin.inference.onnx_graph import ExportedViews
+from facemargin.export.export import export_onnx
+from facemargin.export.onnx_graph import ExportedViews
+from facemargin.models.load import load
 
 
 @dataclass(frozen=True, kw_only=True)

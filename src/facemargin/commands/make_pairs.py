@@ -10,13 +10,13 @@ import tyro
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.progress import embedding_progress
-from facemargin.commands.writing_pairs import check_output, write_pairs
+from facemargin.commands._arguments import parse
+from facemargin.commands._progress import embedding_progress
+from facemargin.commands._writing_pairs import check_output, write_pairs
 from facemargin.data.open import open_images
-from facemargin.data.pair_sampling import DrawnPairs, all_pairs, count_pairs, draw_counted_pairs, draw_pairs
+from facemargin.data.pairs.sampling import DrawnPairs, all_pairs, count_pairs, draw_counted_pairs, draw_pairs
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabelledImages
-from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, CorruptImageError, DataError
 
 _BIN_FOLDS = 10

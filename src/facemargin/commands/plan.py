@@ -8,10 +8,10 @@ from typing import Literal
 
 from rich.console import Console
 
-from facemargin.atomic import write_text_atomically
-from facemargin.commands.arguments import parse
-from facemargin.commands.plan_tables import plan_to_dict, print_plan
+from facemargin.commands._arguments import parse
+from facemargin.commands._plan_tables import plan_to_dict, print_plan
 from facemargin.errors import ConfigError
+from facemargin.files.atomic import write_text_atomically
 from facemargin.planning.backbone_cost import measure_backbone
 from facemargin.planning.hardware import Efficiency, Float32Products, Precision, find_hardware
 from facemargin.planning.head_buffers import Implementation

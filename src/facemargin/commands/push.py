@@ -9,14 +9,14 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.atomic import write_atomically, write_text_atomically
-from facemargin.commands.arguments import parse
+from facemargin.commands._arguments import parse
+from facemargin.commands._model_card import model_card, read_results
 from facemargin.commands.convert_weights import FamilyName
-from facemargin.commands.model_card import model_card, read_results
 from facemargin.errors import ConfigError
-from facemargin.inference import save_model
-from facemargin.inference.load import read_recogniser
+from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.interop import FAMILIES
+from facemargin.models.info import save_model
+from facemargin.models.load import read_recogniser
 
 
 @dataclass(frozen=True, kw_only=True)

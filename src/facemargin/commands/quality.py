@@ -10,11 +10,11 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from facemargin.atomic import write_atomically
-from facemargin.commands.arguments import parse
-from facemargin.commands.embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
-from facemargin.commands.origin import say_replaced
+from facemargin.commands._arguments import parse
+from facemargin.commands._embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
+from facemargin.commands._origin import say_replaced
 from facemargin.errors import ConfigError
+from facemargin.files.atomic import write_atomically
 from facemargin.tables import Table
 
 

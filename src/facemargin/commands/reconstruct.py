@@ -12,17 +12,17 @@ import tyro
 from rich.console import Console
 from rich.text import Text
 
-from facemargin.atomic import write_atomically
-from facemargin.commands.arguments import parse
-from facemargin.commands.embedding import warn_of_unreadable
-from facemargin.commands.progress import embedding_progress
+from facemargin.commands._arguments import parse
+from facemargin.commands._embedding import warn_of_unreadable
+from facemargin.commands._progress import embedding_progress
 from facemargin.counting import none_readable
-from facemargin.data.image_files import NamedImages
-from facemargin.data.pixels import normalise, resize_square, to_tensor
+from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.images.pixels import normalise, resize_square, to_tensor
 from facemargin.data.source import RGBImage
 from facemargin.errors import CorruptImageError, DataError
-from facemargin.inference import Model, load
-from facemargin.inference.model import Progress
+from facemargin.files.atomic import write_atomically
+from facemargin.models.load import load
+from facemargin.models.model import Model, Progress
 from facemargin.reconstruction import Reconstruction
 from facemargin.report import ReconstructionPictures, reconstruction_pictures
 from facemargin.report.png import png_bytes

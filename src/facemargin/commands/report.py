@@ -7,7 +7,7 @@ from pathlib import Path
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
+from facemargin.commands._arguments import parse
 from facemargin.report import write_run_report
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 from rich.console import Console
 
-from facemargin.commands.arguments import parse_with_recipe
-from facemargin.commands.profile_table import print_profile
+from facemargin.commands._arguments import parse_with_recipe
+from facemargin.commands._profile_table import print_profile
 from facemargin.training.profile import profile_training
 from facemargin.training.recipe import load_recipe
 from facemargin.training.trainer import train

@@ -12,20 +12,21 @@ import numpy as np
 import tyro
 from rich.console import Console
 
-from facemargin.commands.arguments import parse
-from facemargin.commands.embedding import warn_of_unreadable
-from facemargin.commands.face_files import write_csv
-from facemargin.commands.face_source import FaceSource, OnSeveral, check_on_several
-from facemargin.commands.origin import say_replaced
-from facemargin.commands.progress import embedding_progress
+from facemargin.commands._arguments import parse
+from facemargin.commands._embedding import warn_of_unreadable
+from facemargin.commands._face_files import write_csv
+from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_several
+from facemargin.commands._origin import say_replaced
+from facemargin.commands._progress import embedding_progress
 from facemargin.counting import counted
-from facemargin.data.image_files import FileImages
-from facemargin.data.path_pairs import read_path_pairs
+from facemargin.data.formats.image_files import FileImages
+from facemargin.data.pairs.unlabelled import read_path_pairs
+from facemargin.decision.calibration import Calibration, Threshold
+from facemargin.decision.verify import Decision, Verification, decide, verify
 from facemargin.errors import ConfigError
-from facemargin.inference import Model, load
-from facemargin.inference.calibration import Calibration, Threshold
-from facemargin.inference.readable import embed_readable
-from facemargin.inference.verify import Decision, Verification, decide, verify
+from facemargin.models.load import load
+from facemargin.models.model import Model
+from facemargin.models.readable import embed_readable
 
 # As of cmp and diff; 2 is trouble.
 _EXIT_CODES: dict[Decision | None, int] = {None: 0, "same": 0, "different": 1, "too poor to decide": 3}

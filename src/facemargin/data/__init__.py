@@ -1,0 +1,1 @@
+"""Images of people: where they come from, and how they reach a network."""

@@ -17,15 +17,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.atomic import remove_partial_files, write_text_atomically
 from facemargin.counting import counted
-from facemargin.data.common_kind import in_common_kind
-from facemargin.data.decode import decode_image
+from facemargin.data.images.common_kind import in_common_kind
+from facemargin.data.images.decode import decode_image
 from facemargin.data.open import open_images
 from facemargin.data.source import LabelledImages
 from facemargin.data.writers import WRITERS
 from facemargin.data.writers.append_file import AppendFile
 from facemargin.errors import CheckpointError, CorruptImageError, DataError
+from facemargin.files.atomic import remove_partial_files, write_text_atomically
 
 Report = Callable[[int, int], None]
 """Called with images done and images in all."""

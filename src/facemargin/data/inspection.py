@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.decode import decode_image
+from facemargin.data.images.decode import decode_image
 from facemargin.data.source import LabelledImages
 from facemargin.errors import CorruptImageError
 

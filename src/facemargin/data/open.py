@@ -6,23 +6,23 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from facemargin.data.adaface_memmap import DAT_FILE, load_adaface_memmap
-from facemargin.data.bin import load_bin
-from facemargin.data.embedded import ALL_PEOPLE, EmbeddedFaces, embedded_verification_set
-from facemargin.data.folder import FolderImages, folders_of_people
-from facemargin.data.image_list import LIST_NAME, LIST_SUFFIXES, ListedImages
-from facemargin.data.lfw_pairs import images_folder, is_lfw_pairs, load_lfw_pairs
-from facemargin.data.named_sets import find_named_set, set_name, warn_if_incomplete
-from facemargin.data.odd_pairs import say_odd_pairs
-from facemargin.data.pair_shards import load_pair_shards
-from facemargin.data.pairs_list import PAIRS_LIST_NAMES, PAIRS_LIST_SUFFIXES, load_pairs_list
-from facemargin.data.parquet import ParquetImages, parquet_paths
-from facemargin.data.recordio import RecordIOImages
-from facemargin.data.shards import SHARD_SUFFIXES, open_shards, shard_paths
+from facemargin.data.formats.folder import FolderImages, folders_of_people
+from facemargin.data.formats.image_list import LIST_NAME, LIST_SUFFIXES, ListedImages
+from facemargin.data.formats.orl import ALL_PEOPLE, EmbeddedFaces, embedded_verification_set
+from facemargin.data.formats.parquet import ParquetImages, parquet_paths
+from facemargin.data.formats.recordio import RecordIOImages
+from facemargin.data.formats.webdataset import SHARD_SUFFIXES, open_shards, shard_paths
+from facemargin.data.pairs.adaface_memmap import DAT_FILE, load_adaface_memmap
+from facemargin.data.pairs.csv_list import PAIRS_LIST_NAMES, PAIRS_LIST_SUFFIXES, load_pairs_list
+from facemargin.data.pairs.insightface_bin import load_bin
+from facemargin.data.pairs.lfw import images_folder, is_lfw_pairs, load_lfw_pairs
+from facemargin.data.pairs.named_sets import find_named_set, set_name, warn_if_incomplete
+from facemargin.data.pairs.odd_pairs import say_odd_pairs
+from facemargin.data.pairs.shards import load_pair_shards
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabelledImages
-from facemargin.data.unicode_names import find_file
-from facemargin.data.verification import VerificationSet
 from facemargin.errors import DataError
+from facemargin.files.unicode_names import find_file
 
 _ORL = re.compile(r"(?P<set>orl|orl-full)(?::(?P<people>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?")
 

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource, LabelledImages, RGBImage
-from facemargin.data.unicode_names import one_form
-from facemargin.data.verification import VerificationSet
 from facemargin.errors import CorruptImageError
+from facemargin.files.unicode_names import one_form
 
 FINGERPRINT_SIDE = 16
 NEAR_DUPLICATE_BITS = 20

@@ -7,9 +7,9 @@ from numpy.typing import NDArray
 from torch.utils.data import Sampler
 
 from facemargin.counting import counted
-from facemargin.data.blocks import Blocks
-from facemargin.data.randomness import Purpose, sample_generator
+from facemargin.data.formats.blocks import Blocks
 from facemargin.errors import ConfigError
+from facemargin.randomness import Purpose, sample_generator
 
 
 def epoch_order(seed: int, epoch: int, num_samples: int, blocks: Blocks | None = None) -> NDArray[np.int64]:

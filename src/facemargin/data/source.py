@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
-from facemargin.data.blocks import Blocks
+from facemargin.data.formats.blocks import Blocks
 from facemargin.errors import DataError
 
 RGBImage = NDArray[Any]

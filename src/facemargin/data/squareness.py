@@ -4,7 +4,7 @@ import logging
 
 import numpy as np
 
-from facemargin.data.embedded import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.source import ImageSource, LabelledImages
 from facemargin.errors import CorruptImageError
 

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from facemargin.data.augmentation import augment_in_place, draw_augmentation
-from facemargin.data.augmentation_config import AugmentationConfig
-from facemargin.data.augmentation_draws import AugmentationDraws
-from facemargin.data.pixels import resize_square
-from facemargin.data.randomness import SampleStreams
+from facemargin.data.augmentation.augment import augment_in_place, draw_augmentation
+from facemargin.data.augmentation.config import AugmentationConfig
+from facemargin.data.augmentation.draws import AugmentationDraws
+from facemargin.data.images.pixels import resize_square
 from facemargin.data.source import LabelledImages, RGBImage
 from facemargin.errors import CorruptImageError
+from facemargin.randomness import SampleStreams
 
 logger = logging.getLogger(__name__)
 

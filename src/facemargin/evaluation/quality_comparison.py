@@ -11,8 +11,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.arrays_file import load_arrays
-from facemargin.data.verification import VerificationSet
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.error_versus_discard import ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.pairs import FloatArray
@@ -20,6 +19,7 @@ from facemargin.evaluation.metrics.rank_correlation import spearman_correlation
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.plain import plain
 from facemargin.evaluation.result import PairScores
+from facemargin.files.npz import load_arrays
 
 COMPARED_FMRS = (1e-3, 1e-4)
 COMPARED_LIMITS = (0.1, 0.2, 0.3, 0.5)

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from facemargin.data.randomness import Purpose, sample_generator
 from facemargin.errors import DataError
+from facemargin.randomness import Purpose, sample_generator
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from torch import Tensor
 
 from facemargin.backbones import create_backbone
 from facemargin.errors import CheckpointError
+from facemargin.files.stored_tensor import StoredTensor
+from facemargin.files.torch_zip import some_of
 from facemargin.interop.blank import blank_networks
 from facemargin.interop.family import ColorOrder, Family
 from facemargin.interop.layouts import Architecture, Tensors, check_colours
 from facemargin.interop.reading import read_checkpoint_file
 from facemargin.interop.recognise import Found, recognise
-from facemargin.interop.stored_tensor import StoredTensor
-from facemargin.interop.torch_zip import some_of
 
 
 @dataclass(frozen=True)

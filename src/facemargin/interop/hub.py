@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from facemargin.data.listing import is_system_name
 from facemargin.errors import CheckpointError
+from facemargin.files.listing import is_system_name
 
 PREFIX = "hf:"
 _PREFERRED = ("model.safetensors", "pretrained_model/model.pt")

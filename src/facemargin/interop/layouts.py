@@ -12,7 +12,7 @@ from facemargin.backbones import ir, iresnet, mobilefacenet
 from facemargin.backbones.base import IMAGE_CHANNELS, TOTAL_STRIDE
 from facemargin.backbones.registry import list_backbones
 from facemargin.errors import CheckpointError
-from facemargin.interop.stored_tensor import StoredTensor
+from facemargin.files.stored_tensor import StoredTensor
 
 Tensors = Mapping[str, StoredTensor]
 

@@ -10,11 +10,11 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from facemargin.errors import CheckpointError
-from facemargin.interop.inert_pickle import CodeError, Inert
-from facemargin.interop.safetensors_header import require_small_header
-from facemargin.interop.stored_tensor import StoredTensor
-from facemargin.interop.torch_legacy import read_torch_legacy
-from facemargin.interop.torch_zip import read_torch_zip
+from facemargin.files.pickles import CodeError, Inert
+from facemargin.files.safetensors import require_small_header
+from facemargin.files.stored_tensor import StoredTensor
+from facemargin.files.torch_legacy import read_torch_legacy
+from facemargin.files.torch_zip import read_torch_zip
 
 logger = logging.getLogger(__name__)
 

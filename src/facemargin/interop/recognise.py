@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from facemargin.errors import CheckpointError, ConfigError
+from facemargin.files.stored_tensor import StoredTensor
+from facemargin.files.torch_zip import some_of
 from facemargin.interop.adaface import ADAFACE
 from facemargin.interop.crfiqa import CRFIQA
 from facemargin.interop.cvlface import CVLFACE
@@ -14,8 +16,6 @@ from facemargin.interop.funface import FUNFACE
 from facemargin.interop.insightface import INSIGHTFACE
 from facemargin.interop.layouts import LAYOUTS, Layout, Tensors
 from facemargin.interop.magface import MAGFACE
-from facemargin.interop.stored_tensor import StoredTensor
-from facemargin.interop.torch_zip import some_of
 from facemargin.registry import unknown_name
 
 FAMILIES = {one.name: one for one in (ADAFACE, FUNFACE, CVLFACE, INSIGHTFACE, MAGFACE, CRFIQA)}

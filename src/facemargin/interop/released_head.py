@@ -20,11 +20,11 @@ from torch import Tensor
 
 from facemargin.counting import counted
 from facemargin.errors import CheckpointError
+from facemargin.files.stored_tensor import StoredTensor
+from facemargin.files.torch_zip import some_of
 from facemargin.heads import Head
 from facemargin.interop.reading import read_checkpoint_file
 from facemargin.interop.recognise import tensors_in
-from facemargin.interop.stored_tensor import StoredTensor
-from facemargin.interop.torch_zip import some_of
 
 # Key of the centres, and whether the rows are the features' values.
 _CENTRES = {

@@ -6,10 +6,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from facemargin.data.randomness import Purpose, sample_generator
 from facemargin.errors import ConfigError
 from facemargin.margins.angles import add_angle
 from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
+from facemargin.randomness import Purpose, sample_generator
 
 
 @dataclass(frozen=True, kw_only=True)

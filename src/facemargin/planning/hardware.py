@@ -5,8 +5,8 @@ from typing import Literal
 
 import torch
 
+from facemargin.backbones.precision import computes_bf16
 from facemargin.errors import ConfigError
-from facemargin.inference.precision import computes_bf16
 from facemargin.registry import unknown_name
 
 Precision = Literal["auto", "float32", "bf16", "fp16"]

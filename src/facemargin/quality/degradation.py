@@ -7,9 +7,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from facemargin.data.randomness import Purpose, sample_generator
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import ConfigError
+from facemargin.randomness import Purpose, sample_generator
 
 LARGEST_SIDE, SMALLEST_SIDE = 32, 16
 LARGEST_BLUR = 1.0

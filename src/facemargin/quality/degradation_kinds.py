@@ -10,10 +10,10 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
-from facemargin.data.decode import decode_image
-from facemargin.data.randomness import Purpose, sample_generator
+from facemargin.data.images.decode import decode_image
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import ConfigError
+from facemargin.randomness import Purpose, sample_generator
 from facemargin.registry import unknown_name
 
 LARGEST_BLUR = 5 / 112

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from facemargin.data.verification import VerificationSet
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.quality.degradation import DegradedImages
 
 

@@ -1,31 +1,28 @@
 """What a report shows, read from a run folder before any of it is drawn.
 
-Beside the files of `training.run_folder`:
-evaluation/<data set>/<system>.npz          PairScores of each system
-evaluation/<data set>/faces.npz             FaceGallery
-evaluation/<data set>/quality.npz           QualityMeasures
-evaluation/<data set>/reconstructions.npz   ReconstructionGallery
-protocols/<protocol>/<system>.json          figures of each system by a protocol
+Its files are those of `training.run_folder` and of `evaluation.folder`.
 """
 
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from facemargin.data.listing import entries
 from facemargin.errors import DataError
+from facemargin.evaluation.folder import (
+    EVALUATION_FOLDER,
+    FACES_FILE,
+    PROTOCOLS_FOLDER,
+    QUALITY_FILE,
+    RECONSTRUCTIONS_FILE,
+)
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.evaluation.result import PairScores
-from facemargin.report.columns import Columns, read_columns
+from facemargin.files.columns import Columns, read_columns
+from facemargin.files.listing import entries
 from facemargin.report.gallery import FaceGallery
-from facemargin.report.protocol_scores import PROTOCOLS_FOLDER, ProtocolScores, read_protocols
+from facemargin.report.protocol_scores import ProtocolScores, read_protocols
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.training.run_folder import RunFolder
-
-EVALUATION_FOLDER = "evaluation"
-FACES_FILE = "faces.npz"
-QUALITY_FILE = "quality.npz"
-RECONSTRUCTIONS_FILE = "reconstructions.npz"
 
 _ORDER = {"facemargin": 0, "raw pixels": 2, "PCA": 3}
 """The run's own model comes first, the baselines and their variants last, whatever else was evaluated between them."""

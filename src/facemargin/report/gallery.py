@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.arrays_file import load_arrays
 from facemargin.errors import DataError
+from facemargin.files.npz import load_arrays
 
 
 @dataclass(frozen=True)

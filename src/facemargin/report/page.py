@@ -7,9 +7,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from facemargin.atomic import write_text_atomically
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP
+from facemargin.files.atomic import write_text_atomically
 from facemargin.report.content import ReportContent, load_run
 from facemargin.report.evaluation_section import evaluation_section
 from facemargin.report.gallery import FaceGallery

@@ -7,13 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from facemargin.counting import counted
-from facemargin.data.listing import entries
 from facemargin.errors import DataError
+from facemargin.evaluation.folder import ORIGIN_FILE
 from facemargin.evaluation.protocols.gallery import GALLERY_WORDS
-
-PROTOCOLS_FOLDER = "protocols"
-ORIGIN = "origin.json"
-"""Beside the systems' figures: whose they are."""
+from facemargin.files.listing import entries
 
 
 @dataclass(frozen=True)
@@ -49,7 +46,7 @@ def read_protocols(folder: Path) -> list[list[ProtocolScores]]:
     """The systems of every protocol in a run folder's `protocols`; DataError names a file that is malformed."""
     folders = [path for path in entries(folder) if path.is_dir()] if folder.is_dir() else []
     protocols = [
-        [_read(path) for path in entries(one) if path.suffix == ".json" and path.name != ORIGIN] for one in folders
+        [_read(path) for path in entries(one) if path.suffix == ".json" and path.name != ORIGIN_FILE] for one in folders
     ]
     return [systems for systems in protocols if systems]
 

@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from facemargin.files.columns import Columns
 from facemargin.report.blocks import FigureBlock
-from facemargin.report.columns import Columns
 from facemargin.report.content import Validation
 from facemargin.report.thinning import FloatArray
 from facemargin.report.training_figures import SMOOTH_FROM_ROWS, step_figure

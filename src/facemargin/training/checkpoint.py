@@ -22,10 +22,10 @@ from typing import Any
 
 import torch
 
-from facemargin.atomic import write_atomically
 from facemargin.errors import CheckpointError
-from facemargin.interop.inert_pickle import CodeError, Inert
-from facemargin.interop.torch_zip import read_torch_zip
+from facemargin.files.atomic import write_atomically
+from facemargin.files.pickles import CodeError, Inert
+from facemargin.files.torch_zip import read_torch_zip
 from facemargin.training.processes import ONE_PROCESS, Processes
 
 logger = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import tyro
 
-from facemargin.data.augmentation_config import AugmentationConfig
+from facemargin.data.augmentation.config import AugmentationConfig
 from facemargin.data.synthetic_identities import SyntheticIdentity
 from facemargin.errors import ConfigError
 from facemargin.heads.row_optimizer import UnsampledRows

@@ -2,7 +2,7 @@
 
 import torch
 
-from facemargin.inference.device import device_called
+from facemargin.models.device import device_called
 
 
 def training_device(name: str) -> torch.device:

@@ -13,9 +13,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.atomic import publish, write_atomically
+from facemargin.files.atomic import publish, write_atomically
 from facemargin.heads import Head
-from facemargin.inference.model_file import ModelInfo, file_metadata, save_model
+from facemargin.models.info import ModelInfo, file_metadata, save_model
 from facemargin.training.processes import Processes
 
 _TYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}

@@ -9,11 +9,11 @@ import torch
 from facemargin.backbones import Backbone, backbone_options
 from facemargin.counting import counted
 from facemargin.errors import CheckpointError
-from facemargin.inference.load import read_recogniser
-from facemargin.inference.model_file import ModelInfo
 from facemargin.interop import load_head
 from facemargin.interop.input_convention import refit_input
-from facemargin.interop.insightface_onnx import OnnxBackbone
+from facemargin.interop.onnx_backbone import OnnxBackbone
+from facemargin.models.info import ModelInfo
+from facemargin.models.load import read_recogniser
 from facemargin.training.average import WeightAverage
 from facemargin.training.config import Recipe
 from facemargin.training.recipe import model_info

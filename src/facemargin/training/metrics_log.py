@@ -5,7 +5,7 @@ import io
 from collections.abc import Mapping
 from pathlib import Path
 
-from facemargin.atomic import write_text_atomically
+from facemargin.files.atomic import write_text_atomically
 
 
 class MetricsLog:

@@ -2,8 +2,8 @@
 
 import torch
 
+from facemargin.backbones.precision import computes_bf16
 from facemargin.errors import ConfigError
-from facemargin.inference.precision import computes_bf16
 
 _TYPES = {"float64": None, "float32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

@@ -10,17 +10,17 @@ import tyro
 from facemargin.backbones import backbone_parameters, list_backbones
 from facemargin.backbones.registry import OPTION_HELP
 from facemargin.errors import ConfigError
+from facemargin.files.yaml import from_mapping, read_yaml, to_yaml
 from facemargin.heads import Head, RowSGD, create_head
 from facemargin.heads.collectives import Group
-from facemargin.inference import ModelInfo
 from facemargin.margins import margin_class
+from facemargin.models.info import ModelInfo
 from facemargin.reconstruction import ReconstructionConfig
 from facemargin.registry import unknown_name
 from facemargin.training.config import BackboneConfig, HeadConfig, Recipe
 from facemargin.training.explained import as_class, explained, field_help
 from facemargin.training.options import check_options, options_of
 from facemargin.training.recipe_files import recipe_path
-from facemargin.training.strict_yaml import from_mapping, read_yaml, to_yaml
 
 
 def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:

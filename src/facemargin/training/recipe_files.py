@@ -5,8 +5,8 @@ from importlib import resources
 from pathlib import Path
 
 from facemargin.errors import ConfigError
+from facemargin.files.yaml import read_yaml
 from facemargin.registry import unknown_name
-from facemargin.training.strict_yaml import read_yaml
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from facemargin.atomic import remove_partial_files, write_atomically, write_text_atomically
 from facemargin.errors import CheckpointError, ConfigError
+from facemargin.files.atomic import remove_partial_files, write_atomically, write_text_atomically
+from facemargin.files.yaml import read_yaml, to_yaml
 from facemargin.heads.sharding import shard_range
-from facemargin.inference.model_file import save_model
+from facemargin.models.info import save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.config import CheckpointConfig, DataConfig, LoggingConfig, Recipe
 from facemargin.training.environment import environment
@@ -22,7 +23,6 @@ from facemargin.training.head_file import write_head
 from facemargin.training.processes import ONE_PROCESS, Processes
 from facemargin.training.recipe import model_info, recipe_from_mapping
 from facemargin.training.state import TrainingState
-from facemargin.training.strict_yaml import read_yaml, to_yaml
 
 
 class RunFolder:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from facemargin.counting import counted
 from facemargin.errors import CheckpointError
 from facemargin.heads import Head
-from facemargin.inference.recogniser import Recogniser, create_recogniser
+from facemargin.models.recogniser import Recogniser, create_recogniser
 from facemargin.training.average import WeightAverage
 from facemargin.training.config import Recipe
 from facemargin.training.loss_scale import LossScale

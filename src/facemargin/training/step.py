@@ -10,8 +10,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from facemargin.data.batched_augmentation import augment_batch
-from facemargin.data.pixels import normalise
+from facemargin.data.augmentation.batched import augment_batch
+from facemargin.data.images.pixels import normalise
 from facemargin.data.sampler import process_slice
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError

@@ -11,10 +11,10 @@ from rich.markup import escape
 from facemargin.counting import counted
 from facemargin.data.open import open_verification
 from facemargin.data.overlap import identity_overlap
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabelledImages
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
 from facemargin.data.training_set import CorruptImageLog, TrainingBatch
-from facemargin.data.verification import VerificationSet
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training.batches import TrainingBatches
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.counting import counted
-from facemargin.data.folder import FolderImages, folders_of_people
+from facemargin.data.formats.folder import FolderImages, folders_of_people
 from facemargin.data.open import open_images
 from facemargin.data.source import LabelledImages, labelled_subset
 from facemargin.data.squareness import warn_of_squashed

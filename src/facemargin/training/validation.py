@@ -2,10 +2,10 @@
 
 from collections.abc import Sequence
 
-from facemargin.data.verification import VerificationSet
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.evaluation import VerificationSummary, evaluate_verification, summarise
-from facemargin.inference.model import Model
-from facemargin.inference.recogniser import create_recogniser
+from facemargin.models.model import Model
+from facemargin.models.recogniser import create_recogniser
 from facemargin.training.recipe import model_info
 from facemargin.training.state import TrainingState
 

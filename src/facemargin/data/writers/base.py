@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.identity_names import one_line
+from facemargin.data.formats.identity_names import one_line
 
 _NUMBER = re.compile(r"[0-9]+")
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.listing import is_system_name
-from facemargin.data.plain_numbers import is_digits
 from facemargin.data.writers.base import ImageWriter, remove_from
+from facemargin.files.listing import is_system_name
+from facemargin.files.plain_numbers import is_digits
 
 _UNSAFE = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
 _LONGEST = 100

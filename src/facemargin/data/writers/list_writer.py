@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.identity_names import write_identity_names
-from facemargin.data.image_list import LIST_NAME
+from facemargin.data.formats.identity_names import write_identity_names
+from facemargin.data.formats.image_list import LIST_NAME
 from facemargin.data.writers.append_file import AppendFile
 from facemargin.data.writers.base import ImageWriter, remove_from
 from facemargin.data.writers.folder_writer import write_image

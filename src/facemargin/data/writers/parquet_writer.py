@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.parquet import import_parquet
+from facemargin.data.formats.parquet import import_parquet
 from facemargin.data.writers.base import ImageWriter, remove_from
 
 FILE_IMAGES = 5_000

@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.decode import decode_image
-from facemargin.data.identity_names import write_identity_names
-from facemargin.data.record_file import FIRST, LAST, LENGTH_BITS, MAGIC, MIDDLE, PART_HEADER, WHOLE
+from facemargin.data.formats.identity_names import write_identity_names
+from facemargin.data.formats.record_file import FIRST, LAST, LENGTH_BITS, MAGIC, MIDDLE, PART_HEADER, WHOLE
+from facemargin.data.images.decode import decode_image
 from facemargin.data.writers.append_file import AppendFile
 from facemargin.data.writers.base import ImageWriter
 from facemargin.errors import DataError

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.identity_names import write_identity_names
+from facemargin.data.formats.identity_names import write_identity_names
 from facemargin.data.writers.append_file import AppendFile
 from facemargin.data.writers.base import ImageWriter, remove_from
 

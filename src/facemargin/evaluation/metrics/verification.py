@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from facemargin.counting import counted
-from facemargin.data.verification import contiguous_folds
+from facemargin.data.pairs.verification_set import contiguous_folds
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
 from facemargin.evaluation.metrics.inputs import as_array, as_identities

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
-from facemargin.data.plain_numbers import decimal_number, is_digits
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
 from facemargin.evaluation.protocols.integer_table import LONGEST_NUMBER, read_integer_table
 from facemargin.evaluation.protocols.text_lines import numbered_lines
+from facemargin.files.plain_numbers import decimal_number, is_digits
 
 _LARGEST_TABLE = 2**24
 

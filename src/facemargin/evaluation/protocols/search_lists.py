@@ -15,11 +15,11 @@ from typing import TypeVar
 import numpy as np
 
 from facemargin.counting import counted
-from facemargin.data.listing import plain_path
-from facemargin.data.unicode_names import one_form
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.pairs import IntArray
 from facemargin.evaluation.protocols.protocol import TemplateLists
+from facemargin.files.listing import plain_path
+from facemargin.files.unicode_names import one_form
 
 Key = TypeVar("Key", bound=Hashable)
 

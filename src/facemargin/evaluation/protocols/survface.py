@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from facemargin.data.folder import ImageFiles
-from facemargin.data.odd_pairs import say_odd_pairs
+from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.pairs.odd_pairs import say_odd_pairs
 from facemargin.errors import DataError
 from facemargin.evaluation.protocols.identification import searches_of
-from facemargin.evaluation.protocols.mat_file import names_of, read_mat
 from facemargin.evaluation.protocols.protocol import PairExperiment, Protocol, Rule, register_protocol
 from facemargin.evaluation.protocols.search_lists import Entry
 from facemargin.evaluation.protocols.tinyface import folder_entries, mat_entries
+from facemargin.files.mat import names_of, read_mat
 
 FARS = (0.3, 0.2, 0.1, 0.01)
 RANKS = (1, 20)

@@ -9,12 +9,12 @@ Cheng, Zhu and Gong, "Low-Resolution Face Recognition", ACCV 2018.
 
 from pathlib import Path
 
-from facemargin.data.listing import entries, is_image_name
 from facemargin.errors import DataError
 from facemargin.evaluation.protocols.identification import searches_of
-from facemargin.evaluation.protocols.mat_file import ids_of, names_of, read_mat
 from facemargin.evaluation.protocols.protocol import Protocol, Rule, register_protocol
 from facemargin.evaluation.protocols.search_lists import Entry
+from facemargin.files.listing import entries, is_image_name
+from facemargin.files.mat import ids_of, names_of, read_mat
 
 RANKS = (1, 5, 20)
 

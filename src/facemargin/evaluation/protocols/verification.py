@@ -3,7 +3,7 @@
 import numpy as np
 
 from facemargin.counting import counted
-from facemargin.data.verification import VerificationSet
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.metrics.pairs import FloatArray, IntArray

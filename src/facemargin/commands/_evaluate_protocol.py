@@ -1,0 +1,179 @@
+"""`facemargin evaluate MODEL --protocol NAME --data FOLDER`: a protocol of the field, from images to figures.
+
+Shapes: N images, D embedding size.
+"""
+
+import hashlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from facemargin.commands._origin import model_origin
+from facemargin.commands._progress import embedding_progress
+from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.squareness import warn_of_squashed
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.folder import PROTOCOLS_FOLDER, slug
+from facemargin.evaluation.origin import Origin, file_origin, note_origin, require_place
+from facemargin.evaluation.protocols.figures import protocol_json
+from facemargin.evaluation.protocols.known import ProtocolName, load_protocol
+from facemargin.evaluation.protocols.presets import DEFAULT_PRESET, PRESETS, PresetName
+from facemargin.evaluation.protocols.protocol import GalleryName, PairExperiment, Protocol, Rule
+from facemargin.evaluation.protocols.protocol_table import protocol_settings, protocol_table
+from facemargin.evaluation.protocols.score_protocol import score_protocol
+from facemargin.features.embeddings_file import EmbeddingsFile
+from facemargin.features.store import extract_features, features_key
+from facemargin.files.atomic import write_text_atomically
+from facemargin.files.unicode_names import find_file
+from facemargin.models.load import load, locate
+from facemargin.models.views import Views
+from facemargin.report import write_run_report
+
+Unreadable = Literal["refuse", "miss"]
+
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class ProtocolArguments:
+    """As `evaluate` has them; `cache` is the folder of all feature stores."""
+
+    model: Path
+    protocol: ProtocolName
+    folder: Path
+    output: Path
+    overwrite: bool
+    preset: PresetName | None
+    rule: Rule
+    gallery: GalleryName
+    views: Views | None
+    unreadable: Unreadable
+    cache: Path
+    batch_size: int
+
+
+@dataclass(frozen=True)
+class _Features:
+    """Features of every image, not normalised, which of them could be read, what is wrong with the others, and whose
+    features they are, by name and `origin`."""
+
+    features_ND: NDArray[np.float32]
+    readable_N: NDArray[np.bool_]
+    unreadable: Sequence[str]
+    system: str
+    views: str
+    origin: Origin
+
+
+def evaluate_protocol(own: ProtocolArguments, console: Console) -> int:
+    """Embed what is not in the cache, score, print the table, and write JSON and report."""
+    if own.batch_size < 1:
+        raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
+    if own.protocol != "pairs" and not own.folder.exists():  # pairs may have a name: lfw, orl:31-40
+        raise DataError(f"{own.folder} does not exist; expected the folder of {own.protocol}")
+    protocol = load_protocol(own.protocol, own.folder, own.rule, own.gallery)
+    if own.preset is not None and protocol.templates is None:
+        raise ConfigError(f"--preset says how templates are made, and {own.protocol} has none here")
+    if own.unreadable == "refuse":
+        _refuse(_absent(protocol), protocol, "are missing")
+    place = own.output / PROTOCOLS_FOLDER / slug(protocol.name)
+    found = _embed(own, protocol, place, console)
+    if own.unreadable == "refuse":
+        _refuse(found.unreadable, protocol, "cannot be read")
+    preset = own.preset or DEFAULT_PRESET
+    result = score_protocol(protocol, found.features_ND, found.readable_N, found.system, preset, found.views, own.rule)
+    write_text_atomically(place / f"{slug(found.system)}.json", protocol_json(result))
+    note_origin(place, _data_origin(protocol), {slug(found.system): found.origin})
+    console.print(protocol_table(result))
+    console.print(protocol_settings(result), highlight=False, markup=False, soft_wrap=True)
+    console.print(f"report: {write_run_report(own.output)}", highlight=False, markup=False)
+    return 0
+
+
+def _require_place(own: ProtocolArguments, protocol: Protocol, place: Path, system: str, origin: Origin) -> Origin:
+    """`origin`, whose figures may be written to `place`."""
+    require_place(place, _data_origin(protocol), {slug(system): origin}, own.overwrite, own=own.output == own.model)
+    return origin
+
+
+def _data_origin(protocol: Protocol) -> Origin:
+    """Of the names of the images and of what no rule or gallery changes: pairs, and who is searched for."""
+    digest = hashlib.sha256(protocol.image_key.encode())
+    for index in range(len(protocol.images)):
+        name = protocol.images.describe(index).removeprefix(protocol.images.name)
+        digest.update(name.encode(errors="surrogateescape") + b"\n")
+    for one in protocol.experiments:
+        if isinstance(one, PairExperiment):
+            digest.update(np.stack([one.first_K, one.second_K, one.same_K]).astype(np.int64).tobytes())
+        else:
+            digest.update("\n".join(map(str, one.probe_ids_P.tolist())).encode(errors="surrogateescape"))
+            break  # both galleries of IJB have the same probes, and the published rule has one
+    return Origin(protocol.images.name, digest.hexdigest()[:12])
+
+
+def _embed(own: ProtocolArguments, protocol: Protocol, place: Path, console: Console) -> _Features:
+    if own.model.suffix == ".npz":
+        if own.views is not None:
+            raise ConfigError(f"{own.model} holds embeddings, not a model: --views does not apply to it")
+        origin = _require_place(own, protocol, place, own.model.stem, file_origin(own.model))
+        embeddings = EmbeddingsFile(own.model).embed(protocol.images)
+        features_ND = embeddings.vectors * embeddings.norms[:, None]
+        return _Features(
+            features_ND, np.ones(len(features_ND), dtype=bool), [], own.model.stem, "as in the file", origin
+        )
+    warn_of_squashed(protocol.images)
+    model = load(own.model)
+    origin = model_origin(own.model, model, file_key(own.model))
+    _require_place(own, protocol, place, "facemargin", origin)
+    views = own.views or _views(own, protocol) or model.info.views
+    key = features_key(model, protocol.images, views, protocol.image_key + file_key(own.model))
+    folder = own.cache / f"{protocol.name}-{key[:16]}"
+    with embedding_progress(console, protocol.name) as progress:
+        stored = extract_features(model, protocol.images, folder, key, own.batch_size, views, progress)
+    return _Features(
+        stored.features_ND, stored.readable_N, list(stored.unreadable.values()), "facemargin", views, origin
+    )
+
+
+def _views(own: ProtocolArguments, protocol: Protocol) -> Views | None:
+    """What the preset says; None leaves it to the model."""
+    if protocol.templates is None:
+        return None
+    return "flip" if PRESETS[own.preset or DEFAULT_PRESET].mirrored else "one"
+
+
+def file_key(model: Path) -> str:
+    """A fingerprint of an ONNX model's file: it shows no weights that could be told apart."""
+    file = locate(model)
+    return hashlib.sha256(file.read_bytes()).hexdigest() if file.suffix == ".onnx" else ""
+
+
+def _absent(protocol: Protocol) -> list[str]:
+    """Files that are not there, found by listing each folder once, before hours are spent on the others."""
+    if not isinstance(protocol.images, ImageFiles):
+        return []
+    listed: dict[str, set[str]] = {}
+    absent = []
+    for index in range(len(protocol.images)):
+        path = protocol.images.describe(index)
+        folder, name = os.path.split(path)
+        if folder not in listed:
+            listed[folder] = set(os.listdir(folder)) if Path(folder).is_dir() else set()  # noqa: PTH208
+        if name not in listed[folder] and find_file(Path(path)) is None:
+            absent.append(path)
+    return absent
+
+
+def _refuse(messages: Sequence[str], protocol: Protocol, what: str) -> None:
+    if messages:
+        shown = "; ".join(messages[:_SHOWN]) + ("; …" if len(messages) > _SHOWN else "")
+        raise DataError(
+            f"{protocol.name}: images that {what}: {len(messages):,} of {len(protocol.images):,} ({shown}). Leaving "
+            "them out would change what is measured; --unreadable miss counts them as matching nobody"
+        )

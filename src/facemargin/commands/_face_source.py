@@ -1,0 +1,93 @@
+"""The faces that a model is given: aligned images as they are, or what is found in photographs; and a word about those
+that are perhaps not what the user took them for."""
+
+import os
+from typing import Literal, get_args
+
+from rich.console import Console
+
+from facemargin.data.source import ImageSource, RGBImage
+from facemargin.detection.detect import DetectedFaces
+from facemargin.errors import ConfigError
+
+OnSeveral = Literal["largest", "central", "error"]
+"""Which face of a photograph with several; "error": such a photograph is of no use."""
+
+_NAMED = 5
+
+
+class FaceSource(ImageSource):
+    """The images of `source`, or with `detect` the face of each; counts, as they are read, images that are not square
+    and photographs with several faces. Raises ConfigError where `on_several` says something and nothing is detected."""
+
+    def __init__(self, source: ImageSource, detect: bool, on_several: OnSeveral = "largest") -> None:
+        check_on_several(detect, on_several)
+        self.name = source.name
+        self._detected = DetectedFaces(source, faces=on_several) if detect else None
+        self._source = source if self._detected is None else self._detected
+        self._on_several = on_several
+        self._num_read = 0
+        self._sizes: dict[int, tuple[int, int]] = {}
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> RGBImage:
+        image = self._source.read(index)
+        self._num_read += 1
+        height, width = image.shape[:2]
+        if height != width:
+            self._sizes[index] = width, height
+        return image
+
+    def describe(self, index: int) -> str:
+        return self._source.describe(index)
+
+    def warn(self, console: Console) -> None:
+        """Say what was counted among the images read so far, in a line each, with the first names."""
+        total = self._num_read
+        if self._sizes:
+            named = [f"{self._shown(index)}: {width} × {height}" for index, (width, height) in self._sizes.items()]
+            squashed = f"{_of(len(self._sizes), total)} {'was' if len(self._sizes) == 1 else 'were'} squashed"
+            _warn(
+                console,
+                f"{squashed} to a square",
+                named,
+                "Aligned faces are square: --detect finds and aligns the face first",
+            )
+        several = {} if self._detected is None or self._on_several == "error" else self._detected.several
+        named = [f"{self._shown(index)}: {count}" for index, count in several.items()]
+        warn_of_several(console, named, total, self._on_several, get_args(OnSeveral))
+
+    def _shown(self, index: int) -> str:
+        return os.fsencode(self.describe(index)).decode(errors="replace")
+
+
+def warn_of_several(console: Console, named: list[str], total: int, choice: str, choices: tuple[str, ...]) -> None:
+    """Say how many of `total` photographs show several faces, those that are `named`, and which was taken."""
+    if named:
+        shows = "shows" if len(named) == 1 else "show"
+        taken = "most central" if choice == "central" else choice
+        _warn(
+            console,
+            f"{_of(len(named), total)} {shows} several faces, of which the {taken} was taken",
+            named,
+            f"--on-several {'|'.join(choices)} says what is to be done",
+        )
+
+
+def check_on_several(detect: bool, on_several: OnSeveral) -> None:
+    """ConfigError where --on-several would say nothing."""
+    if on_several != "largest" and not detect:
+        raise ConfigError(f"--on-several {on_several} goes with --detect, which looks for faces")
+
+
+def _of(count: int, total: int) -> str:
+    return f"{count:,} of {total:,} {'image' if total == 1 else 'images'}"
+
+
+def _warn(console: Console, what: str, named: list[str], advice: str) -> None:
+    more = ", …" if len(named) > _NAMED else ""
+    console.print(
+        f"warning: {what} ({', '.join(named[:_NAMED])}{more}). {advice}", highlight=False, markup=False, soft_wrap=True
+    )

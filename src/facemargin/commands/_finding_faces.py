@@ -1,0 +1,127 @@
+"""What `detect` and `align` share: a detector, photographs, and a journal of what was found in them."""
+
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import tyro
+from rich.console import Console
+
+from facemargin.commands._face_files import image_file_name
+from facemargin.commands._progress import embedding_progress
+from facemargin.counting import counted, none_readable
+from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.source import RGBImage
+from facemargin.detection.centerface import CenterFace
+from facemargin.detection.detect import no_face
+from facemargin.detection.face import Face, SeveralFacesError
+from facemargin.detection.journal import FaceJournal, ImageFaces
+from facemargin.errors import ConfigError, CorruptImageError, DataError
+
+_NAMED = 20
+
+
+@dataclass(frozen=True, kw_only=True)
+class DetectionArguments:
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
+    """Photographs: image files, folders of any depth, and .txt files that list images, one a line."""
+    min_score: float = 0.5
+    """Leave out faces of which the detector is less sure, from 0 to 1."""
+    longest_side: int = 1280
+    """Shrink larger photographs to this for detection; more finds smaller faces, and takes memory and time."""
+
+    def detector(self) -> CenterFace:
+        return CenterFace(self.min_score, self.longest_side)
+
+
+Keep = Callable[[int, RGBImage, list[Face]], ImageFaces]
+"""What to do with the faces found in image number `index`, and what to note of it."""
+
+
+def find_faces(
+    images: NamedImages,
+    detector: CenterFace,
+    journal: FaceJournal | None,
+    keep: Keep,
+    is_done: Callable[[ImageFaces], bool],
+    doing: str,
+) -> Iterator[ImageFaces]:
+    """What is known of every image, in order: what the journal says of those that it says are done, and of the others
+    what `keep` makes of their faces; an image that cannot be read, or shows no face, is noted with its problem.
+    """
+    with embedding_progress(Console(stderr=True), images.name, doing) as report:
+        for index, name in enumerate(images.names):
+            record = None if journal is None else journal.get(name)
+            if record is None or not is_done(record):
+                record = _find(images, index, detector, keep)
+                if journal is not None:
+                    journal.add(record)
+            report(index + 1, len(images))
+            yield record
+
+
+def _find(images: NamedImages, index: int, detector: CenterFace, keep: Keep) -> ImageFaces:
+    name = images.names[index]
+    try:
+        image = images.read(index)
+    except CorruptImageError as error:
+        return ImageFaces(name, problem=str(error))
+    faces = detector.detect(image)
+    if not faces:
+        height, width = image.shape[:2]
+        return ImageFaces(name, width, height, problem=str(no_face(images.describe(index), image)))
+    try:
+        return keep(index, image, faces)
+    except SeveralFacesError as error:
+        height, width = image.shape[:2]
+        return ImageFaces(name, width, height, problem=f"{images.describe(index)}: {error}", found=len(faces))
+
+
+def target_names(images: NamedImages) -> list[str]:
+    """What each image's picture is called in a folder of them: its own name, from the folder on that all of them share,
+    with .png behind a kind that is not written; DataError where two would have one name."""
+    targets = [image_file_name("/".join(Path(name).parts[1:])) for name in images.names]
+    if len(set(targets)) < len(targets):
+        ((twice, _),) = Counter(targets).most_common(1)
+        raise DataError(f"two images would be written to {twice}: rename one, or write them to different folders")
+    return targets
+
+
+def refuse_inside(folder: Path, locations: tuple[Path, ...], option: str) -> None:
+    """ConfigError where what is written to `folder` would be found among the images next time, or replace one."""
+    for location in locations:
+        inside = location if location.is_dir() else location.parent
+        target = folder.resolve()
+        if target == inside.resolve() or (location.is_dir() and target.is_relative_to(inside.resolve())):
+            raise ConfigError(f"{option} {folder} lies in {inside}, where the images are: name another folder")
+
+
+def require_readable(readable: int, images: NamedImages, problems: list[str]) -> None:
+    """DataError where not one image could be read: a wrong folder, not damage."""
+    if not readable:
+        raise DataError(f"{none_readable(len(images), images.name)}; {problems[0]}")
+
+
+def printable(name: str) -> str:
+    """A file's name for people: bytes that are not UTF-8 are replaced."""
+    return os.fsencode(name).decode(errors="replace")
+
+
+def name_problems(problems: list[str], count: int, several: bool = False) -> None:
+    """Say on stderr which images were of no use, the first of them, and how many of `count`; `several` faces may be
+    why."""
+    console = Console(stderr=True)
+    for message in problems[:_NAMED]:
+        console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
+    if problems:
+        all_shown = "it is named above" if len(problems) == 1 else "they are named above"
+        shown = all_shown if len(problems) <= _NAMED else f"the first {_NAMED} are named above"
+        console.print(
+            f"warning: {len(problems):,} of {counted(count, 'image')} cannot be read or show "
+            f"{'none or several faces' if several else 'no face'}; {shown}",
+            highlight=False,
+            soft_wrap=True,
+        )

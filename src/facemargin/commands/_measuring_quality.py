@@ -1,0 +1,133 @@
+"""What counts as an image's quality in `facemargin evaluate --quality`, and comparing several measures of it.
+
+Shapes: N images.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from facemargin.data.open import open_images
+from facemargin.data.pairs.verification_set import VerificationSet
+from facemargin.data.source import ImageSource
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation import Embed, Embeddings, PairScores
+from facemargin.evaluation.folder import QUALITY_FILE
+from facemargin.evaluation.quality_comparison import QualityMeasures, compare_quality
+from facemargin.evaluation.quality_table import quality_tables
+from facemargin.features.class_quality import certainty_ratio_quality, load_centres
+from facemargin.features.quality_file import QualityFile
+from facemargin.files.atomic import write_atomically, write_text_atomically
+from facemargin.files.unicode_names import one_form
+from facemargin.files.yaml import read_yaml
+from facemargin.models.model import Model
+from facemargin.training.recipe import recipe_from_mapping
+
+Measure = Callable[[ImageSource, Embeddings], NDArray]
+"""The qualities (N,) of images with these embeddings, higher is better."""
+
+OWN_MEASURES = ("norm", "crfiqa", "certainty-ratio")
+
+
+class MeasuredEmbed:
+    """`embed` with the first of `measures` as quality; `values` has what each of them said of the images last seen."""
+
+    def __init__(self, embed: Embed, measures: Mapping[str, Measure]) -> None:
+        self.values: dict[str, NDArray] = {}
+        self._embed, self._measures = embed, measures
+
+    def __call__(self, images: ImageSource) -> Embeddings:
+        embeddings = self._embed(images)
+        self.values = {name: measure(images, embeddings) for name, measure in self._measures.items()}
+        if not self.values:
+            return embeddings
+        return replace(embeddings, quality=next(iter(self.values.values())).astype(np.float32))
+
+
+def quality_measures(
+    names: tuple[str, ...], path: Path, model: Model | None, one: VerificationSet
+) -> dict[str, Measure]:
+    """The measures called `names` for the images of `one`; `model` is None where `path` holds embeddings.
+
+    Raises ConfigError for one that there is none of here, and DataError for a file that cannot be read.
+    """
+    measures: dict[str, Measure] = {}
+    for name in names:
+        if name in measures:
+            raise ConfigError(f"--quality names {name} twice")
+        measures[name] = _measure(name, path, model, one)
+    return measures
+
+
+def write_comparison(
+    embed: MeasuredEmbed, scores: PairScores, one: VerificationSet, place: Path, refit: bool, console: Console
+) -> None:
+    """Compare the measures of a set, where there are several: print them, and write what the report shows."""
+    if len(embed.values) < 2:
+        (place / QUALITY_FILE).unlink(missing_ok=True)  # an earlier comparison is not to be taken for this one's
+        return
+    measures = QualityMeasures.of(scores, one, embed.values, refit)
+    comparison = compare_quality(measures)
+    write_atomically(place / QUALITY_FILE, measures.save)
+    write_text_atomically(place / "quality.json", comparison.to_json())
+    for table in quality_tables(comparison):
+        console.print(table)
+
+
+def _measure(name: str, path: Path, model: Model | None, one: VerificationSet) -> Measure:
+    if name == "norm":
+        return lambda images, embeddings: embeddings.norms
+    if name not in OWN_MEASURES:
+        return _from_file(name)
+    if model is None:
+        raise ConfigError(f"{path} holds embeddings, not a model: --quality {name} does not apply to it")
+    if name == "crfiqa":
+        if model.info.quality != "crfiqa":
+            raise ConfigError(
+                f"{path} has no layer that predicts quality: train with --quality.name crfiqa, or leave --quality out"
+            )
+        return lambda images, embeddings: embeddings.quality
+    if not path.is_dir():
+        raise ConfigError(f"--quality certainty-ratio needs a run folder with class centres; {path} is a file")
+    centres_CD = load_centres(path / "head.safetensors")
+    classes = _classes(path, one, len(centres_CD))
+    return lambda images, embeddings: certainty_ratio_quality(lambda _: embeddings, centres_CD, classes)(images).quality
+
+
+def _from_file(name: str) -> Measure:
+    """Of "scores.csv" or "scores.csv:column"."""
+    path, column = Path(name), None
+    if not path.is_file() and ":" in name:
+        before, _, column = name.rpartition(":")
+        path = Path(before)
+    if not path.is_file():
+        raise ConfigError(f"--quality {name} is neither one of {', '.join(OWN_MEASURES)} nor a file of qualities")
+    file = QualityFile(path, column)
+    return lambda images, embeddings: file.of(images)
+
+
+def _classes(run: Path, one: VerificationSet, num_centres: int) -> list[int]:
+    """The class that the run's head gives each image's person; DataError for people it was not trained on, and where
+    the training set has changed since."""
+    if one.identities_N is None or one.identity_names is None:
+        raise DataError(f"{one.name} does not name its people, which --quality certainty-ratio needs")
+    recipe = recipe_from_mapping(read_yaml(run / "recipe.yaml"), str(run / "recipe.yaml"))
+    trained = {one_form(name): label for label, name in enumerate(open_images(recipe.data.train).identity_names)}
+    expected = len(trained) * (1 + len(recipe.data.synthetic_identities))
+    if num_centres != expected:
+        raise DataError(
+            f"{run} has {num_centres} class centres, its training set {recipe.data.train} makes {expected}: it has "
+            "changed since, and which centre is whose is not known"
+        )
+    names = [one_form(name) for name in one.identity_names]
+    unknown = sorted(set(names) - trained.keys())
+    if unknown:
+        raise DataError(
+            f"people of {one.name} who were not in the training set: {len(unknown):,} ({', '.join(unknown[:3])}); "
+            "class centres, and so certainty ratios, are known of those alone who were"
+        )
+    return [trained[names[identity]] for identity in one.identities_N]

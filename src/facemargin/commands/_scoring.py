@@ -1,0 +1,144 @@
+"""Scoring systems on verification sets, and writing what the report reads."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.counting import counted
+from facemargin.data.formats.orl import ORL_CREDIT
+from facemargin.data.images.pixels import resize_square
+from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
+from facemargin.data.source import ImageSource, RGBImage
+from facemargin.errors import DataError
+from facemargin.evaluation import (
+    Embed,
+    Embeddings,
+    PairScores,
+    VerificationAccuracy,
+    VerificationSummary,
+    centred_accuracy,
+    evaluate_verification,
+    summarise,
+)
+from facemargin.evaluation.folder import FACES_FILE, RECONSTRUCTIONS_FILE, evaluation_folder, slug
+from facemargin.evaluation.summary import MAGFACE_SCRIPT
+from facemargin.files.atomic import write_atomically, write_text_atomically
+from facemargin.report import FaceGallery, ReconstructionGallery, ReconstructionPictures
+
+# Faces kept for the report, and their size in pixels.
+_GALLERY_FACES = 24
+_GALLERY_SIDE = 96
+
+# Faces of a set that are reconstructed for the report.
+_RECONSTRUCTED_FACES = 12
+
+_ORL_SETS = ("orl:", "orl-full:")
+
+
+AccuracyGrid = Literal["insightface", "magface"]
+"""Whose way of choosing the accuracy's thresholds: InsightFace's grid, or MagFace's 1:1 script (`centred_accuracy`)."""
+
+Reconstruct = Callable[[Sequence[RGBImage]], ReconstructionPictures]
+"""Takes images of any size apart, and draws them."""
+
+
+def score_systems(
+    systems: Mapping[str, Embed],
+    verification_set: VerificationSet,
+    folder: Path,
+    grid: AccuracyGrid | None = None,
+    folds: int | None = None,
+    reconstruct: Reconstruct | None = None,
+) -> list[VerificationSummary]:
+    """Score every system on the set, in `folds` contiguous folds instead of its own where given.
+
+    Writes `folder`/evaluation/SET/SYSTEM.npz and .json, the gallery of faces that the first system finds best and
+    worst, and, with `reconstruct`, the gallery of faces spread over the set that it takes apart. Raises DataError where
+    there are more folds than pairs.
+    """
+    if folds is not None and not 2 <= folds <= len(verification_set):
+        raise DataError(
+            f"{counted(folds, 'fold')} of {counted(len(verification_set), 'pair')}; expected 2 or more, and no "
+            "more than pairs"
+        )
+    place = evaluation_folder(folder, verification_set.name)
+    summaries = []
+    for position, (system, embed) in enumerate(systems.items()):
+        keeping = _Keeping(embed)
+        scores = evaluate_verification(keeping, verification_set, system)
+        if folds is not None:
+            scores = replace(scores, folds_K=contiguous_folds(len(verification_set), folds))
+        summary = summarise(scores, grid="insightface" if grid == "insightface" else None)
+        if grid == "magface" and scores.folds_K is not None:
+            accuracy = _centred_accuracy(keeping.embeddings, verification_set, scores.folds_K)
+            summary = replace(summary, accuracy=accuracy, accuracy_by=MAGFACE_SCRIPT)
+        write_atomically(place / f"{slug(system)}.npz", scores.save)
+        write_text_atomically(place / f"{slug(system)}.json", summary.to_json())
+        if position == 0:
+            write_atomically(place / FACES_FILE, _gallery(verification_set, scores).save)
+        summaries.append(summary)
+    # An earlier model's are not to be taken for this one's.
+    (place / RECONSTRUCTIONS_FILE).unlink(missing_ok=True)
+    if reconstruct is not None:
+        write_atomically(place / RECONSTRUCTIONS_FILE, _reconstructions(verification_set, reconstruct).save)
+    return summaries
+
+
+class _Keeping:
+    """`embed`, which keeps what it said last."""
+
+    def __init__(self, embed: Embed) -> None:
+        self._embed = embed
+
+    def __call__(self, images: ImageSource) -> Embeddings:
+        self.embeddings = self._embed(images)
+        return self.embeddings
+
+
+def _centred_accuracy(
+    embeddings: Embeddings, pairs: VerificationSet, folds_K: NDArray[np.int64]
+) -> VerificationAccuracy:
+    features_ND = embeddings.vectors * embeddings.norms[:, None]
+    return centred_accuracy(features_ND[pairs.first_K], features_ND[pairs.second_K], pairs.same_K, folds_K)
+
+
+def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGallery:
+    """The images of lowest and highest quality; quality is known per pair, so it is put back on the images."""
+    quality_N = np.full(len(verification_set.images), np.nan)
+    if scores.quality_a_K is not None and scores.quality_b_K is not None:
+        quality_N[verification_set.first_K] = scores.quality_a_K
+        quality_N[verification_set.second_K] = scores.quality_b_K
+    order = np.argsort(quality_N)[: np.isfinite(quality_N).sum()]
+    half = min(_GALLERY_FACES // 2, len(order) // 2)
+    chosen = np.concatenate([order[:half], order[len(order) - half :]])
+    images = [resize_square(verification_set.images.read(int(index)), _GALLERY_SIDE) for index in chosen]
+    return FaceGallery(
+        images_NHWC=np.array(images, dtype=np.uint8).reshape(-1, _GALLERY_SIDE, _GALLERY_SIDE, 3),
+        quality_N=quality_N[chosen],
+        captions=[_caption(verification_set, int(index)) for index in chosen],
+        credit=_credit(verification_set),
+    )
+
+
+def _reconstructions(verification_set: VerificationSet, reconstruct: Reconstruct) -> ReconstructionGallery:
+    """Of images in equal steps through the set."""
+    images = verification_set.images
+    chosen = np.linspace(0, len(images) - 1, min(_RECONSTRUCTED_FACES, len(images))).astype(int).tolist()
+    return ReconstructionGallery(
+        pictures=reconstruct([images.read(index) for index in chosen]),
+        captions=[_caption(verification_set, index) for index in chosen],
+        credit=_credit(verification_set),
+    )
+
+
+def _caption(verification_set: VerificationSet, index: int) -> str:
+    return "/".join(Path(verification_set.images.describe(index)).parts[-2:])
+
+
+def _credit(verification_set: VerificationSet) -> str:
+    """What is to be shown beside the set's faces."""
+    return ORL_CREDIT if verification_set.name.startswith(_ORL_SETS) else f"Faces: {verification_set.name}"

@@ -1,0 +1,51 @@
+"""What `make-pairs` and `degrade` share: where a verification set is written, and in which format."""
+
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+
+from facemargin.commands._origin import say_replaced
+from facemargin.commands._progress import embedding_progress
+from facemargin.counting import counted
+from facemargin.data.pairs.csv_list_writer import write_pairs_folder
+from facemargin.data.pairs.insightface_bin_writer import write_bin
+from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
+from facemargin.errors import ConfigError
+
+
+def check_output(output: Path) -> None:
+    """Raise ConfigError, before any work is done, for an output that is neither a new folder nor a .bin file."""
+    if output.suffix == ".bin":
+        if output.is_dir():
+            raise ConfigError(f"--output {output} is a folder; expected a .bin file")
+    elif output.suffix:
+        raise ConfigError(f"--output is {output}, expected a name that ends in .bin, or a folder")
+    elif output.exists() and not (output.is_dir() and not any(output.iterdir())):
+        raise ConfigError(f"--output {output} exists already; name a folder that does not, or remove it first")
+
+
+def keeps_folds(output: Path, pairs: VerificationSet) -> bool:
+    """Whether the format has a place for the set's folds: a .bin file has ten blocks of pairs, and none other."""
+    expected_K = contiguous_folds(len(pairs))
+    return output.suffix != ".bin" or (pairs.folds_K is not None and np.array_equal(pairs.folds_K, expected_K))
+
+
+def write_pairs(pairs: VerificationSet, output: Path, doing: str) -> None:
+    """Write the pairs as a .bin file or a folder, with a progress bar, and say so."""
+    if output.suffix == ".bin":
+        say_replaced(output)
+    with embedding_progress(Console(stderr=True), pairs.name, doing) as progress:
+        (write_bin if output.suffix == ".bin" else write_pairs_folder)(pairs, output, progress)
+    people = "" if pairs.identities_N is None else f" of {counted(_num_people(pairs), 'person', 'people')}"
+    Console().print(
+        f"{counted(len(pairs), 'pair')}, {int(pairs.same_K.sum()):,} of them genuine{people}; {output}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _num_people(pairs: VerificationSet) -> int:
+    assert pairs.identities_N is not None
+    return len(np.unique(pairs.identities_N[np.concatenate([pairs.first_K, pairs.second_K])]))

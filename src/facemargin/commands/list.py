@@ -1,0 +1,74 @@
+"""`facemargin list`: margins, backbones, recipes and evaluation protocols."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from rich.console import Console
+from rich.table import Column, Table
+
+from facemargin.commands._arguments import parse
+from facemargin.commands._catalogue import read_catalogue
+from facemargin.training.recipe_files import list_recipes, summarise_recipe
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """Show what there is to choose from."""
+
+    kind: Literal["all", "margins", "backbones", "recipes", "protocols"] = "all"
+    """What to show."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    # "facemargin list margins" reads better than "--kind margins"; both work.
+    words = ["--kind", *arguments] if arguments and not arguments[0].startswith("-") else list(arguments)
+    kind = parse(Arguments, "list", words).kind
+    console = Console()
+    for name, table in _TABLES.items():
+        if kind in ("all", name):
+            console.print(table())
+    return 0
+
+
+def _margins() -> Table:
+    catalogue = read_catalogue()
+    longest = max(len(setting) for entry in catalogue["margins"].values() for setting in entry["settings"])
+    table = Table(
+        Column("margin", no_wrap=True),
+        Column("paper", ratio=1),
+        Column("settings (with defaults)", ratio=2, min_width=longest + 1),
+        title="margins",
+        caption=f"every margin also has {', '.join(catalogue['common_settings'])}",
+        caption_justify="left",
+        expand=True,
+    )
+    for name, entry in catalogue["margins"].items():
+        table.add_row(name, entry["paper"], ", ".join(entry["settings"]))
+    return table
+
+
+def _backbones() -> Table:
+    table = Table("backbone", "input", "parameters", "multiply-adds", title="backbones, with 512 features")
+    for name, entry in read_catalogue()["backbones"].items():
+        parameters, multiply_adds = f"{entry['parameters'] / 1e6:.1f} M", f"{entry['multiply_adds'] / 1e9:.2f} G"
+        table.add_row(name, f"{entry['input_size']} px", parameters, multiply_adds)
+    return table
+
+
+def _recipes() -> Table:
+    table = Table(Column("recipe", no_wrap=True), Column("backbone", no_wrap=True), "what it is", title="recipes")
+    for name in list_recipes():
+        summary = summarise_recipe(name)
+        table.add_row(name, summary.backbone, summary.description)
+    return table
+
+
+def _protocols() -> Table:
+    table = Table(Column("protocol", no_wrap=True), "what it is", title="evaluation protocols")
+    for name, description in read_catalogue()["protocols"].items():
+        table.add_row(name, description)
+    return table
+
+
+_TABLES = {"margins": _margins, "backbones": _backbones, "recipes": _recipes, "protocols": _protocols}

@@ -1,0 +1,1 @@
+"""Heads trained alike and compared."""

@@ -1,0 +1,170 @@
+"""One run of a comparison: one head with one seed, trained and scored, each only where that is still to be done."""
+
+import json
+import math
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from rich.console import Console
+
+from facemargin.comparison.result import HeadRun, metric_values
+from facemargin.data.open import open_verification
+from facemargin.data.pairs.verification_set import VerificationSet
+from facemargin.evaluation import evaluate_verification, summarise
+from facemargin.evaluation.folder import evaluation_folder
+from facemargin.evaluation.origin import set_origin
+from facemargin.files.atomic import write_text_atomically
+from facemargin.files.columns import read_columns
+from facemargin.margins import margin_class
+from facemargin.models.load import load
+from facemargin.quality.twin import degraded_twin
+from facemargin.training.config import HeadConfig, Recipe
+from facemargin.training.device import training_device
+from facemargin.training.recipe import recipe_from_mapping
+from facemargin.training.run_folder import RunFolder
+from facemargin.training.trainer import train
+
+SECONDS_OF_TRAINING = "seconds of training"
+
+# Of a test set, to know it again; each run of a comparison asks.
+_IMAGES_LOOKED_AT = 4
+
+
+@dataclass(frozen=True)
+class ComparisonRun:
+    """What is to be done, in plain values that can be sent to another process.
+
+    `recipe` is the YAML of the comparison, from `where`; `overrides` choose the head and the seed. `data` names the
+    test sets; `threads` is how many CPU threads the run may take.
+    """
+
+    head: str
+    seed: int
+    folder: Path
+    recipe: Mapping[str, Any]
+    where: str
+    overrides: Sequence[str]
+    data: Sequence[str]
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.head}, seed {self.seed}"
+
+    def load_recipe(self) -> Recipe:
+        return recipe_from_mapping(self.recipe, self.where, self.overrides)
+
+
+@dataclass(frozen=True)
+class StoredScores:
+    """What a run has scored on one set."""
+
+    metrics: dict[str, float]
+    seconds: float
+
+
+def is_trained(folder: Path) -> bool:
+    return RunFolder(folder).head.exists()  # the last file that training writes
+
+
+def is_complete(run: ComparisonRun, sets: Sequence[VerificationSet]) -> bool:
+    """Whether nothing is left to do."""
+    return is_trained(run.folder) and all(stored_scores(run.folder, one) is not None for one in sets)
+
+
+def with_twins(sets: Sequence[VerificationSet]) -> list[VerificationSet]:
+    """Each set and its degraded twin."""
+    return [each for one in sets for each in (one, degraded_twin(one))]
+
+
+def train_and_score(run: ComparisonRun, console: Console) -> bool:
+    """Do what `run` still lacks; False when SIGINT or SIGTERM stopped its training after a checkpoint.
+
+    Raises what `train` and the evaluation raise; what is finished before stays.
+    """
+    recipe = run.load_recipe()
+    if not is_trained(run.folder):
+        folder = RunFolder(run.folder)
+        from_start = not folder.recipe.exists()
+        started = time.monotonic()
+        if not train(recipe, run.folder, resume=True, console=console):
+            return False
+        if from_start:
+            folder.write_environment({SECONDS_OF_TRAINING: round(time.monotonic() - started, 1)})
+    for one in with_twins([open_verification(name) for name in run.data]):
+        if stored_scores(run.folder, one) is None:
+            _score(run.folder, one, training_device(recipe.device))
+            console.print(f"scored on {one.name}", highlight=False, markup=False)
+    return True
+
+
+def stored_scores(folder: Path, one: VerificationSet) -> StoredScores | None:
+    """What the run in `folder` has scored on these pairs; None where it has not, or on others of the same name."""
+    path = _scores_path(folder, one)
+    if not path.exists():
+        return None
+    stored = json.loads(path.read_text(encoding="utf-8"))
+    if stored["pairs"] != _pairs(one):
+        return None
+    return StoredScores({k: math.nan if v is None else v for k, v in stored["metrics"].items()}, stored["seconds"])
+
+
+def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSet], failure: str | None) -> HeadRun:
+    """The figures on `sets` of the run that followed `recipe`, or why it has none."""
+    folder = RunFolder(run.folder)
+    scores = {} if failure is not None else {one.name: stored_scores(run.folder, one) for one in sets}
+    known = {name: stored for name, stored in scores.items() if stored is not None}
+    environment = json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {}
+    return HeadRun(
+        head=run.head,
+        seed=run.seed,
+        metrics={name: stored.metrics for name, stored in known.items()},
+        failure=failure,
+        settings=_settings(recipe.head),
+        machine=_machine(environment),
+        images_seen=_steps(folder.metrics) * recipe.batch_size,
+        training_seconds=environment.get(SECONDS_OF_TRAINING),
+        evaluation_seconds=sum(stored.seconds for stored in known.values()) if known else None,
+    )
+
+
+def _score(folder: Path, one: VerificationSet, device: torch.device) -> None:
+    started = time.monotonic()
+    summary = summarise(evaluate_verification(load(folder, device).embed, one, "facemargin"), bootstrap=None)
+    values = {name: value if math.isfinite(value) else None for name, value in metric_values(summary).items()}
+    stored = {"pairs": _pairs(one), "metrics": values, "seconds": round(time.monotonic() - started, 1)}
+    write_text_atomically(_scores_path(folder, one), json.dumps(stored, indent=2, allow_nan=False))
+
+
+def _scores_path(folder: Path, one: VerificationSet) -> Path:
+    # A file of its own: `facemargin evaluate` may score the same set with other views.
+    return evaluation_folder(folder, one.name) / "compare.json"
+
+
+def _pairs(one: VerificationSet) -> dict[str, int | str]:
+    genuine = int(one.same_K.sum())
+    counts = {"images": len(one.images), "genuine": genuine, "impostors": len(one) - genuine}
+    return {**counts, "fingerprint": set_origin(one, _IMAGES_LOOKED_AT).fingerprint}
+
+
+def _steps(metrics: Path) -> int:
+    """How many steps a run has taken, a failed one too; one whose process was killed, how many it had logged."""
+    step_R = read_columns(metrics)[0]["step"] if metrics.exists() else np.empty(0)
+    return int(step_R.max(initial=0))
+
+
+def _settings(head: HeadConfig) -> str:
+    names = [field.name for field in fields(margin_class(head.name).Config)]
+    return ", ".join(f"{name}={getattr(head, name)}" for name in names if getattr(head, name) is not None)
+
+
+def _machine(environment: Mapping[str, Any]) -> str:
+    if not environment:
+        return ""
+    device = "" if environment["device"] == "cpu" else f"{environment['device']}, "
+    cores = f"{environment['cores']} cores ({environment['threads']} used by a run)"
+    return f"{device}{environment['processor']}, {cores}, torch {environment['torch']}"

@@ -1,0 +1,1 @@
+"""The random changes that training makes to images."""

@@ -1,0 +1,67 @@
+"""Augmentations that move or hide pixels, for a batch of images with a draw each.
+
+Shapes: G images, P of them, C colours, H × W pixels; images are uint8.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from facemargin.data.augmentation.batched_photometric import to_grey_values
+from facemargin.data.augmentation.draws import Affine, Erasing, Rectangle
+from facemargin.data.augmentation.transfer import on_device
+
+
+def flip(images_GCHW: Tensor, happens: Sequence[bool]) -> Tensor:
+    """The mirror images."""
+    return images_GCHW.flip(3)
+
+
+def affine(images_GCHW: Tensor, draws: Sequence[Affine]) -> Tensor:
+    """Every pixel moved by its image's matrix."""
+    height, width = images_GCHW.shape[2:]
+    device = images_GCHW.device
+    # Which place of the image a pixel of the result comes from: the inverse, on the host in float64.
+    matrices_G33 = np.array([(*draw.matrix, 0.0, 0.0, 1.0) for draw in draws]).reshape(-1, 3, 3)
+    inverses_G6 = np.linalg.inv(matrices_G33)[:, :2].reshape(-1, 6)
+    a, b, c, d, e, f = on_device(inverses_G6, torch.float32, device)[:, :, None, None].unbind(1)
+    x_W, y_H1 = torch.arange(width, device=device), torch.arange(height, device=device)[:, None]
+    x_GHW, y_GHW = a * x_W + b * y_H1 + c, d * x_W + e * y_H1 + f
+    # Outside is black (zeros); where the edge is to be repeated, no place is outside.
+    reach = [[0, width - 1, 0, height - 1] if draw.border == "repeat" else [-1, width, -1, height] for draw in draws]
+    left, right, top, bottom = on_device(reach, torch.float32, device)[:, :, None, None].unbind(1)
+    x_GHW, y_GHW = x_GHW.clamp(left, right), y_GHW.clamp(top, bottom)
+    grid_GHW2 = torch.stack([(2 * x_GHW + 1) / width - 1, (2 * y_GHW + 1) / height - 1], dim=3)
+    moved_GCHW = torch.empty_like(images_GCHW)
+    for mode in ("bilinear", "nearest"):
+        chosen = [position for position, draw in enumerate(draws) if draw.interpolation == mode]
+        if chosen:
+            positions_P = on_device(chosen, torch.int64, device)
+            images_PCHW, grid_PHW2 = images_GCHW[positions_P].float(), grid_GHW2[positions_P]
+            moved_PCHW = F.grid_sample(images_PCHW, grid_PHW2, mode=mode, align_corners=False)
+            moved_GCHW[positions_P] = to_grey_values(moved_PCHW)
+    return moved_GCHW
+
+
+def erasing(images_GCHW: Tensor, draws: Sequence[Erasing]) -> Tensor:
+    """A rectangle of each hidden."""
+    grey_G111 = on_device([draw.grey for draw in draws], torch.uint8, images_GCHW.device)[:, None, None, None]
+    return torch.where(_inside([draw.rectangle for draw in draws], images_GCHW), grey_G111, images_GCHW)
+
+
+def crop(images_GCHW: Tensor, draws: Sequence[Rectangle]) -> Tensor:
+    """Everything but a rectangle of each blackened."""
+    return images_GCHW * _inside(draws, images_GCHW)
+
+
+def _inside(rectangles: Sequence[Rectangle], images_GCHW: Tensor) -> Tensor:
+    """(G, 1, H, W): whether a pixel is inside its image's rectangle."""
+    height, width = images_GCHW.shape[2:]
+    device = images_GCHW.device
+    ends = [(one.top, one.bottom, one.left, one.right) for one in rectangles]
+    top, bottom, left, right = on_device(ends, torch.int64, device)[:, :, None, None, None].unbind(1)
+    y_H1, x_W = torch.arange(height, device=device)[:, None], torch.arange(width, device=device)
+    return (y_H1 >= top) & (y_H1 < bottom) & (x_W >= left) & (x_W < right)

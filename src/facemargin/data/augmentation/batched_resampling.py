@@ -1,0 +1,107 @@
+"""Augmentations that lose detail, for a batch of images with a draw each: separable sums of a few neighbours.
+
+Shapes: G images, C colours, H × W pixels, S lines of the result, K taps (source lines that a line is a sum of), X, Y
+two other dimensions. Images are uint8.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facemargin.data.augmentation.batched_photometric import to_grey_values
+from facemargin.data.augmentation.config import Interpolation
+from facemargin.data.augmentation.draws import LowResolution
+from facemargin.data.augmentation.transfer import on_device
+from facemargin.data.images.interpolation import resize_weights
+
+Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
+"""Source lines (S, K) and their weights (S, K)."""
+_NO_WEIGHT = 1e-7
+
+
+def blur(images_GCHW: Tensor, sigmas: Sequence[float]) -> Tensor:
+    """Each convolved with its Gaussian, cut where OpenCV cuts it (about 3 σ) and mirrored at the edges."""
+    radii = [(round(6 * sigma + 1) | 1) // 2 for sigma in sigmas]
+    weights_GK = np.zeros((len(sigmas), 2 * max(radii) + 1))
+    for weights_K, sigma, radius in zip(weights_GK, sigmas, radii, strict=True):
+        offsets = np.arange(-radius, radius + 1)
+        gaussian = np.exp(-(offsets**2) / (2 * sigma**2))
+        weights_K[max(radii) + offsets] = gaussian / gaussian.sum()
+    weights_KG111 = on_device(weights_GK.T.copy(), torch.float32, images_GCHW.device)[:, :, None, None, None]
+    values_GCHW = images_GCHW.float()
+    for dimension in (3, 2):
+        size = values_GCHW.shape[dimension]
+        mirrored = _mirrored(np.arange(-max(radii), size + max(radii)), size)
+        padded = values_GCHW.index_select(dimension, on_device(mirrored, torch.int64, images_GCHW.device))
+        values_GCHW = torch.zeros_like(values_GCHW)
+        for k, weight_G111 in enumerate(weights_KG111):
+            values_GCHW += padded.narrow(dimension, k, size) * weight_G111
+    return to_grey_values(values_GCHW)
+
+
+def low_resolution(images_GCHW: Tensor, draws: Sequence[LowResolution]) -> Tensor:
+    """Each shrunk to its small size and enlarged again, with its own interpolations.
+
+    The small images lie in the corner of equally large ones, whose rest nothing reads.
+    """
+    height, width = images_GCHW.shape[2:]
+    small_GCHW = _resized(
+        images_GCHW,
+        [resize_taps(height, draw.height, draw.shrink) for draw in draws],
+        [resize_taps(width, draw.width, draw.shrink) for draw in draws],
+    )
+    return _resized(
+        small_GCHW,
+        [resize_taps(draw.height, height, draw.enlarge) for draw in draws],
+        [resize_taps(draw.width, width, draw.enlarge) for draw in draws],
+    )
+
+
+@lru_cache(maxsize=4096)
+def resize_taps(size: int, new_size: int, interpolation: Interpolation) -> Taps:
+    """How `interpolation` takes `size` lines to `new_size`."""
+    weights_SN = resize_weights(size, new_size, interpolation)
+    used_SN = np.abs(weights_SN) > _NO_WEIGHT
+    taps = int(used_SN.sum(axis=1).max())
+    # The lines with a weight first, in their order.
+    lines_SK = np.argsort(~used_SN, axis=1, kind="stable")[:, :taps]
+    return lines_SK, np.take_along_axis(np.where(used_SN, weights_SN, 0), lines_SK, axis=1)
+
+
+def _resized(images_GCHW: Tensor, vertical: Sequence[Taps], horizontal: Sequence[Taps]) -> Tensor:
+    """uint8 images of the largest of the new sizes."""
+    values_GHCW = _summed_lines(images_GCHW.float().transpose(1, 2), vertical)
+    values_GWCH = _summed_lines(values_GHCW.transpose(1, 3), horizontal)
+    return to_grey_values(values_GWCH.permute(0, 2, 3, 1)).contiguous()
+
+
+def _summed_lines(values_GNXY: Tensor, taps: Sequence[Taps]) -> Tensor:
+    """(G, S, X, Y): each line the weighted sum of its taps, S and K being those of the most; absent taps weigh 0."""
+    num_images, num_lines = values_GNXY.shape[:2]
+    new_lines, num_taps = (max(lines.shape[axis] for lines, _ in taps) for axis in (0, 1))
+    lines_KGS = np.zeros((num_taps, num_images, new_lines), dtype=np.int64)
+    weights_KGS = np.zeros((num_taps, num_images, new_lines), dtype=np.float32)
+    for image, (lines_SK, weights_SK) in enumerate(taps):
+        lines_KGS[: lines_SK.shape[1], image, : lines_SK.shape[0]] = lines_SK.T
+        weights_KGS[: lines_SK.shape[1], image, : lines_SK.shape[0]] = weights_SK.T
+    lines_KGS += num_lines * np.arange(num_images)[:, None]  # the images' lines below each other
+    device = values_GNXY.device
+    all_lines = values_GNXY.reshape(num_images * num_lines, -1)
+    summed = torch.zeros(num_images * new_lines, all_lines.shape[1], device=device)
+    for lines_GS, weights_GS in zip(
+        on_device(lines_KGS, torch.int64, device), on_device(weights_KGS, torch.float32, device), strict=True
+    ):
+        summed += all_lines.index_select(0, lines_GS.flatten()) * weights_GS.reshape(-1, 1)
+    return summed.view(num_images, new_lines, *values_GNXY.shape[2:])
+
+
+def _mirrored(positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:
+    """Positions reflected into 0..size-1 without repeating the edge, as often as need be."""
+    if size == 1:
+        return np.zeros_like(positions)
+    phase = positions % (2 * (size - 1))
+    return np.minimum(phase, 2 * (size - 1) - phase)

@@ -1,0 +1,1 @@
+"""The formats that training sets have, one reader a file."""

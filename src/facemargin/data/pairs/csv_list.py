@@ -1,0 +1,148 @@
+"""Pairs of image files, one a line: `path1 path2 label`, separated by commas, tabs or spaces.
+
+The label is 1 or 0 (also true, false, same, different). A first line of names may say which columns there are, in any
+order: path1, path2, same, and where they are known fold, person1, person2.
+Shapes: N images, K pairs.
+"""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from facemargin.counting import counted
+from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.pairs.lfw import require_images
+from facemargin.data.pairs.verification_set import VerificationSet
+from facemargin.errors import DataError
+from facemargin.files.listing import plain_path
+from facemargin.files.plain_numbers import is_digits
+from facemargin.files.unicode_names import find_file, one_form
+
+PAIRS_LIST_SUFFIXES = (".txt", ".csv", ".tsv")
+PAIRS_LIST_NAMES = ("pairs.txt", "pairs.csv", "pairs.tsv")
+"""What the file in a folder of pairs is called."""
+COLUMNS = ("path1", "path2", "same", "fold", "person1", "person2")
+_REQUIRED = COLUMNS[:3]
+_LABELS = {"1": True, "true": True, "same": True, "genuine": True}
+_LABELS |= {"0": False, "false": False, "different": False, "impostor": False}
+_LARGEST_FOLD = 10_000
+
+
+def load_pairs_list(path: Path | str) -> VerificationSet:
+    """The pairs that a text file lists; paths are relative to its folder, each file is one image.
+
+    There are folds only where a column says so. Raises DataError naming the line that cannot be understood, or the
+    images that are missing.
+    """
+    path = Path(path)
+    index: dict[str, int] = {}
+    person_of: dict[str, str] = {}
+    first, second, same, folds = [], [], [], []
+    for row, where in _rows(path):
+        for image, person in ((row["path1"], _person(row, "person1")), (row["path2"], _person(row, "person2"))):
+            index.setdefault(image, len(index))
+            if person is not None and person_of.setdefault(image, person) != person:
+                raise DataError(f"{where}: {image} shows {person}, and {person_of[image]} in another line")
+        first.append(index[row["path1"]])
+        second.append(index[row["path2"]])
+        same.append(_label(row["same"], where))
+        if "fold" in row:
+            folds.append(_fold(row["fold"], where))
+    if not same:
+        raise DataError(f"{path} lists no pairs; expected lines `path1 path2 label`")
+    names = list(index)
+    require_images(path.parent, len(names), [name for name in names if not _is_file(path.parent / name)])
+    people = sorted(set(person_of.values()))
+    number_of = {person: number for number, person in enumerate(people)}
+    return VerificationSet(
+        name=path.resolve().parent.name if path.stem == "pairs" else path.stem,
+        images=ImageFiles(path.parent, names),
+        first_K=np.array(first, dtype=np.int64),
+        second_K=np.array(second, dtype=np.int64),
+        same_K=np.array(same, dtype=np.bool_),
+        folds_K=np.array(folds, dtype=np.int64) if folds else None,
+        identities_N=np.array([number_of[person_of[name]] for name in names], dtype=np.int64) if people else None,
+        identity_names=people or None,
+    )
+
+
+def _rows(path: Path) -> Iterator[tuple[dict[str, str], str]]:
+    """The columns of every pair by name, and what messages call the line."""
+    try:
+        with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
+            yield from _named(_split(file, path), path)
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+
+
+def _split(lines: Iterator[str], path: Path) -> Iterator[tuple[list[str], str]]:
+    """The columns of every line that is not empty."""
+    separator = None
+    for number, line in enumerate(lines, 1):
+        if not line.strip():
+            continue
+        where = f"{path} line {number}"
+        if separator is None:
+            separator = "\t" if "\t" in line else "," if "," in line else " "
+        if separator == " ":
+            yield line.split(), where
+            continue
+        try:
+            (columns,) = csv.reader([line.strip("\r\n")], delimiter=separator, strict=True)
+        except (csv.Error, ValueError) as error:
+            raise DataError(f"{where}: {line[:200]!r} cannot be read: {error}") from error
+        yield [column.strip() for column in columns], where
+
+
+def _named(lines: Iterator[tuple[list[str], str]], path: Path) -> Iterator[tuple[dict[str, str], str]]:
+    names: tuple[str, ...] | None = None
+    for columns, where in lines:
+        if names is None:
+            lower = tuple(column.lower() for column in columns)
+            if set(_REQUIRED) <= set(lower):
+                _check_names(lower, where)
+                names = lower
+                continue
+            names = COLUMNS[:4] if len(columns) == 4 else _REQUIRED
+        if len(columns) != len(names):
+            raise DataError(f"{where}: {counted(len(columns), 'column')}, expected {len(names)}: {', '.join(names)}")
+        row = dict(zip(names, columns, strict=True))
+        row |= {name: plain_path(row[name]) for name in ("path1", "path2") if row[name]}
+        if not row["path1"] or not row["path2"]:
+            raise DataError(f"{where}: a path is empty")
+        yield row, where
+
+
+def _check_names(names: tuple[str, ...], where: str) -> None:
+    wrong = [name for name in names if name not in COLUMNS or names.count(name) > 1]
+    if wrong or ("person1" in names) != ("person2" in names):
+        raise DataError(
+            f"{where}: columns {', '.join(names)}; expected {', '.join(_REQUIRED)} and, where they are "
+            f"known, fold, person1 and person2, each once"
+        )
+
+
+def _person(row: dict[str, str], column: str) -> str | None:
+    return one_form(row[column]) if column in row else None
+
+
+def _label(text: str, where: str) -> bool:
+    if text.lower() not in _LABELS:
+        raise DataError(f"{where}: label {text[:50]!r}, expected 1 for the same person or 0")
+    return _LABELS[text.lower()]
+
+
+def _fold(text: str, where: str) -> int:
+    if not is_digits(text) or len(text) > len(str(_LARGEST_FOLD)) or int(text) > _LARGEST_FOLD:
+        raise DataError(f"{where}: fold {text[:50]!r}, expected a number from 0 to {_LARGEST_FOLD}")
+    return int(text)
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        found = find_file(path)
+        return found is not None and found.is_file()
+    except (OSError, ValueError):  # a name that is too long, or with a zero byte
+        return False

@@ -1,0 +1,168 @@
+"""Measuring a model's thresholds and quality floors on verification pairs. Shapes: K pairs, I impostor, G genuine."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.pairs.verification_set import VerificationSet
+from facemargin.data.source import ImageSource
+from facemargin.decision.calibration import Calibration, Threshold
+from facemargin.decision.fingerprint import fingerprint
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.embeddings import Embeddings
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, pair_intervals
+from facemargin.evaluation.metrics.pairs import check_pairs
+from facemargin.evaluation.metrics.sorted_scores import SortedPairs, highest_rejected
+from facemargin.evaluation.protocols.verification import evaluate_verification
+from facemargin.evaluation.result import PairScores
+from facemargin.models.model import Model, Progress
+from facemargin.models.views import Views
+
+FloatArray = NDArray[np.float64]
+
+# A rate that fewer pairs stand behind says nothing.
+_FEWEST_POOR_PAIRS = 20
+
+
+def calibrate(
+    model: Model,
+    pairs: VerificationSet,
+    floor_percentile: float = 1.0,
+    max_fnmr: float | None = None,
+    views: Views | None = None,
+    progress: Progress | None = None,
+    embeddings: Embeddings | None = None,
+) -> Calibration:
+    """The thresholds of `model` for FMRs of 0.5, 0.2, 0.1, … down to the lowest that the impostor pairs can tell (one
+    accepted), with the quality below which it should not decide; see `quality_floor`.
+
+    `embeddings` are those of the images of `pairs`, where they are known. Raises DataError for pairs that lack a kind,
+    ConfigError for a percentile or rate out of range.
+    """
+    used = views or model.info.views
+
+    def embed(images: ImageSource) -> Embeddings:
+        return model.embed(images, views=used, progress=progress) if embeddings is None else embeddings
+
+    scores = evaluate_verification(embed, pairs, "facemargin")
+    thresholds = measure_thresholds(scores, floor_percentile, max_fnmr)
+    same_K = scores.same_K
+    return Calibration(
+        pairs=pairs.name,
+        impostors=int(np.count_nonzero(~same_K)),
+        genuine=int(np.count_nonzero(same_K)),
+        quality=model.info.quality,
+        views=used,
+        floor_rule=f"percentile {floor_percentile:g}" if max_fnmr is None else f"FNMR {max_fnmr:g}",
+        fingerprint=fingerprint(model, used),
+        thresholds=thresholds,
+    )
+
+
+def measure_thresholds(
+    scores: PairScores, floor_percentile: float = 1.0, max_fnmr: float | None = None
+) -> tuple[Threshold, ...]:
+    """The operating points for all FMRs that can be told, the highest first. `scores` hold qualities."""
+    if not 0 <= floor_percentile < 100:
+        raise ConfigError(f"the floor's percentile is {floor_percentile}, expected 0 or more and less than 100")
+    if max_fnmr is not None and not 0 < max_fnmr < 1:
+        raise ConfigError(f"the largest FNMR is {max_fnmr}, expected a number between 0 and 1")
+    scores_K, same_K = check_pairs(scores.scores_K, scores.same_K)
+    if scores.quality_a_K is None or scores.quality_b_K is None:
+        raise DataError(f"{scores.dataset}: the pairs have no qualities, which the floor is made of")
+    quality_K = np.minimum(scores.quality_a_K, scores.quality_b_K)
+    images_floor = float(np.percentile(np.concatenate([scores.quality_a_K, scores.quality_b_K]), floor_percentile))
+    sorted_pairs = SortedPairs.of(scores_K, same_K)
+    targets = _targets(sorted_pairs.impostor.total)
+    limits = [sorted_pairs.lowest_above(highest_rejected(sorted_pairs.impostor, fmr)) for fmr in targets]
+    if not np.isfinite(limits[-1]):
+        # Nothing lies above the highest impostor: the next number that does.
+        limits = [limit if np.isfinite(limit) else float(np.nextafter(scores_K.max(), np.inf)) for limit in limits]
+    intervals = _fmr_intervals(scores, limits)
+    points = []
+    for target, threshold, interval in zip(targets, limits, intervals, strict=True):
+        floor = (
+            images_floor
+            if max_fnmr is None
+            else quality_floor(scores_K[same_K] < threshold, quality_K[same_K], max_fnmr)
+        )
+        accepted = int(sorted_pairs.impostor.at_or_above(threshold))
+        good_G = quality_K[same_K] >= floor
+        missed_G = scores_K[same_K] < threshold
+        points.append(
+            Threshold(
+                target_fmr=target,
+                threshold=threshold,
+                fmr=accepted / sorted_pairs.impostor.total,
+                fmr_interval=interval,
+                impostors_accepted=accepted,
+                fnmr=float(missed_G[good_G].mean()) if good_G.any() else 1.0,
+                quality_floor=floor,
+                too_poor=float(np.mean(quality_K < floor)),
+            )
+        )
+    return tuple(points)
+
+
+def quality_floor(missed_G: NDArray[np.bool_], quality_G: FloatArray, max_fnmr: float) -> float:
+    """The quality below which genuine pairs are falsely not matched at a rate above `max_fnmr`.
+
+    Pairs are taken from the poorest up (a pair's quality is the lower of its images', equal ones go together); of all
+    qualities with at least 20 pairs below them whose FNMR exceeds `max_fnmr`, it is the highest. Where there is none,
+    the floor is the lowest quality that was seen: of poorer images nothing is known.
+    """
+    order = np.argsort(quality_G, kind="stable")
+    sorted_G = quality_G[order]
+    missed_below_G = np.concatenate([[0], np.cumsum(missed_G[order])[:-1]])
+    # The pairs strictly below each quality; those of equal quality lie before none of each other.
+    below_G = np.searchsorted(sorted_G, sorted_G, side="left")
+    fnmr_G = missed_below_G[below_G] / np.maximum(below_G, 1)
+    poor = np.flatnonzero((below_G >= _FEWEST_POOR_PAIRS) & (fnmr_G > max_fnmr))
+    return float(sorted_G[poor[-1]] if len(poor) else sorted_G[0])
+
+
+def _targets(impostors: int) -> list[float]:
+    """0.5, 0.2, 0.1, 0.05, … as long as one of the impostors may be accepted."""
+    rates = (float(f"{digit}e-{power}") for power in range(1, 16) for digit in (5, 2, 1))
+    targets = [rate for rate in rates if rate * impostors >= 1 - 1e-9]
+    if not targets:
+        raise DataError(f"{impostors} impostor pair is too few for any threshold; expected 10 for each 1/FMR")
+    return targets
+
+
+def _fmr_intervals(scores: PairScores, limits: Sequence[float]) -> list[tuple[float, float]]:
+    """95 % intervals of the FMR at fixed thresholds: by resampling people, and by Wilson's formula, as if pairs were
+    independent, where people are not known or resampling them gives no width (two people, or no impostor accepted)."""
+    impostor_I = scores.scores_K[~scores.same_K]
+    of_pairs = [_wilson(int(np.count_nonzero(impostor_I >= limit)), len(impostor_I)) for limit in limits]
+    if scores.identities_a_K is None or scores.identities_b_K is None:
+        return of_pairs
+
+    # Pairs of the same two people between the same thresholds count together: a resample does not tell them apart.
+    names, codes_2K = np.unique(np.stack([scores.identities_a_K, scores.identities_b_K]), return_inverse=True)
+    codes_2K = codes_2K.reshape(2, -1)
+    ascending = np.sort(limits)
+    passed_K = np.where(scores.same_K, 0, np.searchsorted(ascending, scores.scores_K, side="right"))
+    keys_K = (codes_2K[0] * len(names) + codes_2K[1]) * (len(limits) + 1) + passed_K
+    _, first_C, count_C = np.unique(keys_K, return_index=True, return_counts=True)
+    same_C, passed_C = scores.same_K[first_C], passed_K[first_C]
+    count_C = np.where(same_C, 0, count_C)
+
+    def rates(weights_C: NDArray[np.int64]) -> list[float]:
+        passing = np.bincount(passed_C, weights_C * count_C, len(limits) + 1)[::-1].cumsum()[::-1]
+        of_limit = passing[1 + np.searchsorted(ascending, limits)]
+        return [float(number / passing[0]) if passing[0] else np.nan for number in of_limit]
+
+    a_C, b_C = codes_2K[:, first_C]
+    intervals = pair_intervals(rates, len(limits), same_C, a_C, b_C, DEFAULT_BOOTSTRAP)
+    return [interval or fallback for interval, fallback in zip(intervals, of_pairs, strict=True)]
+
+
+def _wilson(count: int, total: int) -> tuple[float, float]:
+    """Wilson's score interval of a rate, 95 %."""
+    z = 1.959963984540054
+    centre = (count + z * z / 2) / (total + z * z)
+    half = z / (total + z * z) * float(np.sqrt(count * (total - count) / total + z * z / 4))
+    # at the ends the formula is exact, but its rounding is not: 1.4e-17 for 0
+    return 0.0 if count == 0 else centre - half, 1.0 if count == total else centre + half

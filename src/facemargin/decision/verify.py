@@ -1,0 +1,82 @@
+"""Whether two faces are one person's: the decision of a calibrated model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.data.given_images import GivenForm
+from facemargin.decision.calibration import Calibration, Threshold
+from facemargin.detection.detect import align
+from facemargin.detection.face import Choice, Detector
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.embeddings import Embeddings
+from facemargin.models.model import Model
+
+Decision = Literal["same", "different", "too poor to decide"]
+
+
+@dataclass(frozen=True)
+class Verification:
+    """`score`: the cosine of the two embeddings, higher is more alike. `quality_a`, `quality_b`: of the images.
+    `decision` by `threshold` and its quality floor; both None without a calibration."""
+
+    score: float
+    quality_a: float
+    quality_b: float
+    decision: Decision | None = None
+    threshold: Threshold | None = None
+
+
+def verify(
+    model: Model,
+    a: GivenForm,
+    b: GivenForm,
+    calibration: Calibration | None = None,
+    fmr: float = 1e-3,
+    detector: Detector | None = None,
+    faces: Choice = "largest",
+) -> Verification:
+    """Compare two aligned faces, or with a `detector` those of two photographs that `faces` says (see `align`);
+    (H, W, 3) uint8 RGB, or paths, or pictures of PIL.
+
+    Raises ConfigError where the calibration is another model's or cannot tell the `fmr`, and NoFaceError where a
+    photograph shows no face.
+    """
+    if not hasattr(model, "embed"):
+        given = repr(model) if isinstance(model, str | Path) else f"of the type {type(model).__name__}"
+        raise ConfigError(f"the model is {given}, expected a model, as verify(fm.load(path), a, b)")
+    threshold = None
+    if calibration is not None:
+        threshold = calibration.at(fmr)
+        calibration.require_model(model)
+    both = [image if detector is None else align(image, faces, detector=detector) for image in (a, b)]
+    embeddings = model.embed(both, views=None if calibration is None else calibration.views)
+    require_finite(embeddings)
+    (result,) = decide(embeddings, np.array([[0, 1]]), threshold)
+    return result
+
+
+def decide(embeddings: Embeddings, pairs_K2: NDArray[np.int64], threshold: Threshold | None) -> list[Verification]:
+    """The decision on every pair of numbers of embeddings. An image of low quality is not decided on, however alike the
+    two are."""
+    results = []
+    for first, second in pairs_K2.tolist():
+        score = float(np.dot(embeddings.vectors[first].astype(np.float64), embeddings.vectors[second]))
+        qualities = float(embeddings.quality[first]), float(embeddings.quality[second])
+        decision: Decision | None = None
+        if threshold is not None:
+            if min(qualities) < threshold.quality_floor:
+                decision = "too poor to decide"
+            else:
+                decision = "same" if score >= threshold.threshold else "different"
+        results.append(Verification(score, *qualities, decision, threshold))
+    return results
+
+
+def require_finite(embeddings: Embeddings) -> None:
+    """DataError where the model gave a value that is not finite: every comparison with it would be false."""
+    if not (np.isfinite(embeddings.vectors).all() and np.isfinite(embeddings.quality).all()):
+        raise DataError("the model gave a value that is not finite; its weights are damaged")

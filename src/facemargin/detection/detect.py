@@ -1,0 +1,82 @@
+"""From a photograph to faces, and to aligned faces. Shapes: H × W pixels."""
+
+from functools import cache
+
+from facemargin.data.alignment import TEMPLATE_SIDE
+from facemargin.data.given_images import GivenForm, one_image
+from facemargin.data.source import ImageSource, RGBImage
+from facemargin.detection.centerface import CenterFace
+from facemargin.detection.crop import crop_face
+from facemargin.detection.face import Choice, Detector, Face, SeveralFacesError, choose_faces
+from facemargin.errors import ConfigError, CorruptImageError
+
+
+class NoFaceError(CorruptImageError):
+    """An image can be read, but no face was found in it. Readers of many images name it as one that is of no use."""
+
+
+@cache
+def default_detector() -> CenterFace:
+    """CenterFace with its defaults; the network is read once."""
+    return CenterFace()
+
+
+def detect(image: GivenForm, detector: Detector | None = None) -> list[Face]:
+    """The faces in a photograph of any size, (H, W, 3) uint8 RGB or a path or a picture of PIL, the surest first; by
+    CenterFace unless another detector is given. Raises DataError for an image that is none, ConfigError where the extra
+    "detect" is missing."""
+    image = one_image(image)
+    return (detector or default_detector()).detect(image)
+
+
+def align(
+    image: GivenForm, faces: Choice = "largest", size: int = TEMPLATE_SIDE, detector: Detector | None = None
+) -> RGBImage:
+    """The "largest" or most "central" face of a photograph, aligned to the template that recognisers are trained on:
+    (size, size, 3) uint8 RGB. Raises NoFaceError where none is found, and with "error" SeveralFacesError where several
+    are. For all faces, call `crop_face` with the landmarks of each that `detect` returns.
+    """
+    image = one_image(image)
+    return _aligned(image, detect(image, detector), faces, size, "the image")
+
+
+def _aligned(image: RGBImage, found: list[Face], faces: Choice, size: int, where: str) -> RGBImage:
+    if faces == "all":
+        raise ConfigError('align returns one face; faces is "all", expected "largest", "central" or "error"')
+    try:
+        chosen = choose_faces(found, faces, image)
+    except SeveralFacesError as error:
+        raise SeveralFacesError(f"{where}: {error}") from error
+    if not chosen:
+        raise no_face(where, image)
+    return crop_face(image, chosen[0].landmarks_52, size)
+
+
+class DetectedFaces(ImageSource):
+    """The largest or most central face of every photograph of `source`, aligned when read; `read` raises NoFaceError,
+    naming the image, where there is none, and with "error" SeveralFacesError where there are several. `several` are the
+    photographs read so far that show several: how many faces, by index."""
+
+    def __init__(self, source: ImageSource, detector: Detector | None = None, faces: Choice = "largest") -> None:
+        self.name = source.name
+        self._source, self._faces = source, faces
+        self.detector = detector or default_detector()
+        self.several: dict[int, int] = {}
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def read(self, index: int) -> RGBImage:
+        image = self._source.read(index)
+        found = self.detector.detect(image)
+        if len(found) > 1:
+            self.several[index] = len(found)
+        return _aligned(image, found, self._faces, TEMPLATE_SIDE, self.describe(index))
+
+    def describe(self, index: int) -> str:
+        return self._source.describe(index)
+
+
+def no_face(where: str, image: RGBImage) -> NoFaceError:
+    height, width = image.shape[:2]
+    return NoFaceError(f"{where}: no face was found ({width} × {height} pixels)")

@@ -1,0 +1,166 @@
+"""What was found in each image so far, on disk: work on many photographs goes on where it was interrupted.
+
+A line of JSON an image, after a first line with the settings that it depends on. A line that is not whole is of a
+process that was killed.
+"""
+
+import contextlib
+import fcntl
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facemargin.counting import counted
+from facemargin.detection.face import Face
+from facemargin.errors import DataError
+
+
+@dataclass(frozen=True)
+class ImageFaces:
+    """The faces found in the image called `name`, of `width` × `height` pixels. `found` is how many there were to
+    choose from, `files` are what was written for them; `problem` says why there is nothing, else it is empty."""
+
+    name: str
+    width: int = 0
+    height: int = 0
+    faces: tuple[Face, ...] = ()
+    files: tuple[str, ...] = ()
+    problem: str = ""
+    found: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        faces = [
+            {"score": round(face.score, 4), "box": _rounded(face.box), "landmarks": _rounded(face.landmarks_52)}
+            for face in self.faces
+        ]
+        sizes: dict[str, Any] = {"path": self.name, "width": self.width, "height": self.height}
+        return sizes | {"faces": faces, "found": self.found, "files": list(self.files), "problem": self.problem}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> "ImageFaces":
+        """Raises KeyError, TypeError or ValueError for what `to_json` did not write."""
+        faces = []
+        for face in content["faces"]:
+            left, top, right, bottom = map(float, face["box"])
+            landmarks_52 = np.array(face["landmarks"], dtype=np.float64).reshape(5, 2)
+            faces.append(Face((left, top, right, bottom), float(face["score"]), landmarks_52))
+        files = tuple(map(str, content["files"]))
+        if len(files) not in (0, len(faces)):
+            raise ValueError(f"{counted(len(files), 'file')} for {counted(len(faces), 'face')}")
+        width, height = int(content["width"]), int(content["height"])
+        found = int(content.get("found", len(faces)))
+        return cls(str(content["path"]), width, height, tuple(faces), files, str(content["problem"]), found)
+
+
+class FaceJournal:
+    """The journal in the file `path`, begun where there is none; of an image that was added twice, the last counts.
+
+    Raises DataError where the file is of work with other settings, is no journal, cannot be written, or another process
+    is writing to it.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, str | float]) -> None:
+        self.path = path
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = path.open("a+b")
+        except OSError as error:
+            raise DataError(f"{path} cannot be written: {error.strerror}") from error
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._places = self._read_places(settings)
+        except BlockingIOError as error:
+            self._file.close()
+            raise DataError(f"{path}: another process is writing to it; wait for it to end") from error
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                self._file.close()
+            raise DataError(f"{path} cannot be written: {error.strerror}") from error
+        except DataError:
+            self._file.close()
+            raise
+
+    def __enter__(self) -> "FaceJournal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with contextlib.suppress(OSError):  # a full disk: what could not be noted was never promised
+            self._file.close()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def names(self) -> list[str]:
+        """Of the images that something was noted of."""
+        return list(self._places)
+
+    def get(self, name: str) -> ImageFaces | None:
+        """What was noted of an image; None if nothing was."""
+        place = self._places.get(name)
+        if place is None:
+            return None
+        self._file.seek(place)
+        return ImageFaces.from_json(json.loads(self._file.readline()))
+
+    def add(self, record: ImageFaces) -> None:
+        """Note it, and hand it to the operating system: a kill of this process loses nothing of it. Raises DataError
+        where it cannot be written; what was noted before stays."""
+        try:
+            place = self._file.seek(0, 2)
+            self._file.write(_line(record.to_json()))
+            self._file.flush()
+        except OSError as error:
+            raise DataError(
+                f"{self.path} cannot be written: {error}. What is in it is kept: make room and run the same again"
+            ) from error
+        self._places[record.name] = place
+
+    def records(self, names: list[str]) -> Iterator[ImageFaces]:
+        """What was noted of `names`, in their order; those of which nothing was are left out."""
+        return (record for name in names if (record := self.get(name)) is not None)
+
+    def _read_places(self, settings: dict[str, str | float]) -> dict[str, int]:
+        """Where the line of every image begins. What follows the last whole line is cut off."""
+        self._file.seek(0)
+        first = self._file.readline()
+        if not first.endswith(b"\n"):
+            self._file.truncate(0)
+            self._file.write(_line(settings))
+            self._file.flush()
+            return {}
+        places: dict[str, int] = {}
+        try:
+            theirs = json.loads(first)
+            if theirs == settings:
+                end = place = self._file.tell()
+                while (line := self._file.readline()).endswith(b"\n"):
+                    places[ImageFaces.from_json(json.loads(line)).name] = place
+                    end = place = self._file.tell()
+                self._file.truncate(end)
+                return places
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise DataError(f"{self.path} is damaged, or no journal of faces ({error!r}): delete it") from error
+        raise DataError(
+            f"{self.path} is of work with other settings ({_shown(theirs, settings)}, not {_shown(settings, theirs)}); "
+            "use those, name another output, or delete it to begin anew"
+        )
+
+
+def _line(content: dict[str, Any]) -> bytes:
+    return json.dumps(content).encode() + b"\n"
+
+
+def _shown(settings: Any, others: Any) -> str:
+    """The settings that the others have not, or have otherwise."""
+    if not isinstance(settings, dict):
+        return "none"
+    known = others if isinstance(others, dict) else {}
+    return ", ".join(f"{n} {value}" for n, value in settings.items() if n not in known or known[n] != value) or "none"
+
+
+def _rounded(values: Any) -> Any:
+    return np.asarray(values).round(3).tolist()

@@ -1,0 +1,30 @@
+"""Where figures lie on disk, for those who write them and for the report, which reads them.
+
+evaluation/<data set>/<system>.npz          PairScores of each system
+evaluation/<data set>/<system>.json         its figures
+evaluation/<data set>/faces.npz             the report's FaceGallery
+evaluation/<data set>/quality.npz           QualityMeasures
+evaluation/<data set>/reconstructions.npz   the report's ReconstructionGallery
+protocols/<protocol>/<system>.json          figures of each system by a protocol
+…/origin.json                               whose figures they are (`evaluation.origin`)
+"""
+
+import re
+from pathlib import Path
+
+EVALUATION_FOLDER = "evaluation"
+PROTOCOLS_FOLDER = "protocols"
+FACES_FILE = "faces.npz"
+QUALITY_FILE = "quality.npz"
+RECONSTRUCTIONS_FILE = "reconstructions.npz"
+ORIGIN_FILE = "origin.json"
+
+
+def evaluation_folder(folder: Path, data_set: str) -> Path:
+    """Where the scores on the set of that name are written."""
+    return folder / EVALUATION_FOLDER / slug(data_set)
+
+
+def slug(name: str) -> str:
+    """`name` as a file name."""
+    return re.sub(r"[^A-Za-z0-9.,]+", "-", name).strip("-.") or "set"

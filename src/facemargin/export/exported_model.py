@@ -1,0 +1,81 @@
+"""A file written by `export_onnx`, run by onnxruntime.
+
+Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding size.
+"""
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from facemargin.data.given_images import GivenForm, given_images
+from facemargin.data.source import ImageSource
+from facemargin.errors import CheckpointError, ConfigError
+from facemargin.evaluation.embeddings import Embeddings
+from facemargin.export.onnx_graph import OUTPUTS
+from facemargin.models.info import ModelInfo
+from facemargin.models.input import network_input, read_pixels
+from facemargin.models.read_ahead import batches_of
+
+INSTALL = 'needs the packages of the extra "export": pip install "facemargin[export]"'
+
+
+class ExportedModel:
+    """A recogniser as `facemargin export` writes it, fed as its metadata say. `info` is that of the model it was made
+    from, whose views are those in the file."""
+
+    def __init__(self, content: bytes | Path) -> None:
+        """The file itself, or its name. Raises CheckpointError where it was not written by facemargin, and ConfigError
+        where onnxruntime is not installed."""
+        try:
+            import onnxruntime  # an extra, and slow to import
+        except ImportError as error:
+            raise ConfigError(f"running an exported model {INSTALL}") from error
+        name = str(content) if isinstance(content, Path) else "the exported model"
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = torch.get_num_threads()
+        options.log_severity_level = 4
+        source = str(content) if isinstance(content, Path) else content
+        try:
+            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime has a dozen types of its own
+            raise CheckpointError(f"{name} cannot be read as an ONNX model: {error}") from error
+        try:
+            self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
+        except UnicodeDecodeError as error:
+            raise CheckpointError(f"{name} is damaged: its metadata are no text: {error}") from error
+        if self.metadata.get("format") != "facemargin":
+            raise CheckpointError(f"{name} is an ONNX model but was not written by facemargin export")
+        try:
+            self.info = ModelInfo(**json.loads(self.metadata["model"]))
+        except (KeyError, TypeError, ValueError, OverflowError, RecursionError, CheckpointError) as error:
+            raise CheckpointError(f"{name} does not say how it is to be used: {error}") from error
+        self._input, self._name = self._session.get_inputs()[0].name, name
+
+    def embed(self, images: ImageSource | GivenForm | Iterable[GivenForm], batch_size: int = 64) -> Embeddings:
+        """As `Model.embed`, with the views that are in the file. Raises CheckpointError where it does not run."""
+        source = given_images(images)
+        if not len(source):
+            empty = np.empty(0, np.float32)
+            return Embeddings(np.empty((0, self.info.embedding_size), np.float32), empty, empty)
+        batches = [self._run(self._fed(source, batch)) for batch in batches_of(len(source), batch_size)]
+        return Embeddings(*(np.concatenate(parts) for parts in zip(*batches, strict=True)))
+
+    def _run(self, images: NDArray[np.generic]) -> list[NDArray[np.float32]]:
+        try:
+            return list(self._session.run(list(OUTPUTS), {self._input: images}))
+        except Exception as error:  # onnxruntime has a dozen types of its own
+            raise CheckpointError(f"{self._name} does not run: {' '.join(str(error).split())}") from error
+
+    def _fed(self, source: ImageSource, batch: range) -> NDArray[np.generic]:
+        return feed(read_pixels(source, self.info.input_size, batch), self.info, self._input == "pixels")
+
+
+def feed(pixels_BCHW: torch.Tensor, info: ModelInfo, preprocess: bool) -> NDArray[np.generic]:
+    """What the graph's input is for uint8 RGB pixels; see `ExportedRecogniser`."""
+    if preprocess:
+        return np.ascontiguousarray(pixels_BCHW.permute(0, 2, 3, 1).numpy())
+    return network_input(pixels_BCHW, info).numpy()

@@ -1,0 +1,127 @@
+"""A recogniser as an ONNX graph: from pixels or normalised images to unit vectors, norms and qualities.
+
+Shapes: B images, H × W pixels, C colours, D embedding size.
+"""
+
+import copy
+import json
+from dataclasses import asdict
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from facemargin.errors import ConfigError
+from facemargin.export.quiet import quiet
+from facemargin.models.fast import folded_recogniser
+from facemargin.models.info import ModelInfo
+from facemargin.models.input import network_input
+from facemargin.models.recogniser import Recogniser
+from facemargin.models.views import image_views
+from facemargin.version import __version__
+
+ExportedViews = Literal["one", "flip"]
+
+OUTPUTS = ("embedding", "norm", "quality")
+
+# What the exporter writes without converting; every onnxruntime of the last years reads it.
+_OPSET = 18
+
+# Protobuf's limit of one file, less what the graph itself takes.
+_LARGEST_WEIGHTS = 2**31 - 2**24
+
+
+class ExportedRecogniser(nn.Module):
+    """Aligned faces → (embedding (B, D) of length 1, norm (B,), quality (B,)), as `Model.embed` computes them.
+
+    With `preprocess` it reads uint8 RGB pixels (B, H, W, C), else what the network reads: (B, C, H, W), (pixel −
+    mean)/std in its own colour order.
+    """
+
+    def __init__(self, recogniser: Recogniser, info: ModelInfo, preprocess: bool, views: ExportedViews) -> None:
+        super().__init__()
+        self.recogniser = recogniser
+        self.info = info
+        self.preprocess = preprocess
+        self.views: ExportedViews = views
+
+    def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        if self.preprocess:
+            images = network_input(images.permute(0, 3, 1, 2), self.info)
+        views = image_views(images, self.views)
+        output = self.recogniser(torch.cat(views))
+        features_BD = output.features_BD.unflatten(0, (len(views), -1)).mean(0)
+        norm_B = torch.linalg.vector_norm(features_BD, dim=1)
+        embedding_BD = features_BD / torch.where(norm_B > 0, norm_B, 1.0)[:, None]
+        if output.quality_B is None:
+            return embedding_BD, norm_B, norm_B.clone()
+        return embedding_BD, norm_B, output.quality_B.unflatten(0, (len(views), -1)).mean(0)
+
+
+def input_name(preprocess: bool) -> str:
+    return "pixels" if preprocess else "images"
+
+
+def onnx_graph(recogniser: Recogniser, info: ModelInfo, preprocess: bool, views: ExportedViews) -> Any:
+    """The onnx.ModelProto, of any batch size, whose metadata say how to feed it.
+
+    Raises ConfigError for what cannot be exported: a reconstruction alone, an ONNX model, more than 2 GiB of weights.
+    """
+    _require_exportable(recogniser, info)
+    folded = folded_recogniser(copy.deepcopy(recogniser).cpu())
+    network = ExportedRecogniser(folded, info, preprocess, views).eval()
+    # Two images: what is 1 in the example would be 1 for ever.
+    size = info.input_size
+    example = torch.zeros(2, size, size, 3, dtype=torch.uint8) if preprocess else torch.zeros(2, 3, size, size)
+    try:
+        with quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                network,
+                (example,),
+                dynamo=True,
+                input_names=[input_name(preprocess)],
+                output_names=list(OUTPUTS),
+                dynamic_shapes=({0: torch.export.Dim("batch")},),
+                opset_version=_OPSET,
+                external_data=False,
+                verbose=False,
+            )
+    except torch.onnx.OnnxExporterError as error:
+        raise ConfigError(f"the network {info.backbone} cannot be written as an ONNX graph: {error}") from error
+    if program is None:
+        raise ConfigError(f"torch.onnx.export gave no graph of the network {info.backbone}")
+    graph = program.model_proto
+    for key, value in _metadata(info, preprocess, views).items():
+        graph.metadata_props.add(key=key, value=value)
+    return graph
+
+
+def _require_exportable(recogniser: Recogniser, info: ModelInfo) -> None:
+    if recogniser.backbone is None:
+        raise ConfigError("this model holds a face reconstruction alone, which recognises nobody: nothing to export")
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in recogniser.state_dict().values())
+    if not weights:
+        raise ConfigError("this model is an ONNX model already")
+    if weights > _LARGEST_WEIGHTS:
+        raise ConfigError(f"the weights of {info.backbone} take {weights:,} bytes; an ONNX file holds at most 2 GiB")
+
+
+def _metadata(info: ModelInfo, preprocess: bool, views: ExportedViews) -> dict[str, str]:
+    size = info.input_size
+    if preprocess:
+        feed = f"pixels: uint8 (batch, {size}, {size}, 3), RGB, aligned faces as they are"
+    else:
+        feed = (
+            f"images: float32 (batch, 3, {size}, {size}), {info.color_order}, aligned faces, "
+            f"(pixel - {info.mean:g}) / {info.std:g} of 0...255"
+        )
+    seen = "averaged over the image and its mirror" if views == "flip" else "of the image alone"
+    return {
+        "format": "facemargin",
+        "facemargin_version": __version__,
+        "input": feed,
+        "outputs": f"embedding (batch, {info.embedding_size}) of length 1, norm (batch), quality (batch), {seen}",
+        "quality": "predicted certainty ratio" if info.quality == "crfiqa" else "norm",
+        "views": views,
+        "model": json.dumps(asdict(info)),
+    }

@@ -1,0 +1,1 @@
+"""Embeddings and qualities in files, of this library and of other tools."""

@@ -1,0 +1,47 @@
+"""Quality by certainty ratio, for images of people whose class centres are known. Shapes: N images, D, C classes."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from facemargin.counting import counted
+from facemargin.data.source import ImageSource
+from facemargin.errors import CheckpointError, DataError
+from facemargin.evaluation.embeddings import Embed, Embeddings
+from facemargin.heads.softmax_terms import softmax_terms
+from facemargin.margins.certainty_ratio import certainty_ratio
+from facemargin.models.info import read_model
+
+
+def load_centres(path: Path) -> torch.Tensor:
+    """The class centres (C, D) of a run's head.safetensors; CheckpointError, naming it, if it holds none."""
+    state, _ = read_model(path)
+    if "weight" not in state:
+        raise CheckpointError(f"{path} holds no class centres")
+    return state["weight"]
+
+
+def certainty_ratio_quality(embed: Embed, centres_CD: torch.Tensor, classes_N: Sequence[int]) -> Embed:
+    """`embed` with the certainty ratio as quality: how much nearer each image lies to its own centre than to another.
+
+    `classes_N` are the classes of the images that the result will be called with. Needs the identities that the
+    network was trained on; see `margins.certainty_ratio` for the equation.
+    """
+    y_N = torch.as_tensor(np.asarray(classes_N), dtype=torch.int64)
+
+    def with_ratio(images: ImageSource) -> Embeddings:
+        if len(images) != len(y_N):
+            raise DataError(
+                f"{counted(len(y_N), 'class', 'classes')} given for the {counted(len(images), 'image')} of "
+                f"{images.name}, expected one for each"
+            )
+        embeddings = embed(images)
+        x_ND = torch.from_numpy(embeddings.vectors)
+        terms = softmax_terms(x_ND, centres_CD, y_N, torch.ones(len(y_N)))
+        ratio_N = certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B)
+        return replace(embeddings, quality=ratio_N.numpy())
+
+    return with_ratio

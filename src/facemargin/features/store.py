@@ -1,0 +1,139 @@
+"""Features of any number of images on disk: extraction that resumes, arrays that are memory-mapped.
+
+Shapes: N images, D embedding size.
+"""
+
+import hashlib
+import json
+import time
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.counting import counted
+from facemargin.data.source import ImageSource, RGBImage
+from facemargin.errors import ConfigError, DataError
+from facemargin.features.store_files import FeatureFiles
+from facemargin.models.model import Model, Progress
+from facemargin.models.read_ahead import batches_of, read_ahead
+from facemargin.models.readable import read_readable
+from facemargin.models.views import Views
+
+SECONDS_A_BLOCK = 5.0
+"""How often what was extracted is flushed to the disk: a kill loses no more than that."""
+
+HOPELESS = 1000
+"""So many images without a readable one among them are a wrong folder, not damage."""
+
+
+@dataclass(frozen=True)
+class StoredFeatures:
+    """Memory-mapped, read-only: `features_ND` float32, not normalised, `norms_N` their lengths, `quality_N` (the norm
+    unless the model predicts one). `readable_N` is False where the image could not be read or aligned: its features,
+    norm and quality are zero, and `unreadable` {index: message} says what is wrong."""
+
+    features_ND: NDArray[np.float32]
+    norms_N: NDArray[np.float32]
+    quality_N: NDArray[np.float32]
+    readable_N: NDArray[np.bool_]
+    unreadable: dict[int, str]
+
+    def __len__(self) -> int:
+        return len(self.features_ND)
+
+
+def features_key(model: Model, images: ImageSource, views: Views | None = None, key: str = "") -> str:
+    """A fingerprint (64 hexadecimal digits) of everything that features depend on: the model's weights and what it
+    says of itself, the views, the names of the images in order, and `key`, which the caller gives for what the names do
+    not say (landmarks, the file of a model without weights of its own, ONNX). The pixels are not among it: a file that
+    changes under its name goes unnoticed. Raises ConfigError for a model without weights or a key."""
+    state = model.recogniser.state_dict()
+    if not state and not key:
+        raise ConfigError("this model has no weights to know it by: give a key that stands for its file")
+    digest = hashlib.sha256(json.dumps([key, views or model.info.views, _input(model)]).encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+    for index in range(len(images)):
+        digest.update(images.describe(index).encode(errors="surrogateescape") + b"\n")
+    return digest.hexdigest()
+
+
+def extract_features(
+    model: Model,
+    images: ImageSource,
+    folder: Path,
+    key: str | None = None,
+    batch_size: int = 64,
+    views: Views | None = None,
+    progress: Progress | None = None,
+) -> StoredFeatures:
+    """The features of all `images`, of which `folder` holds those that an earlier call has made.
+
+    `key` names what the features depend on, by default `features_key(model, images, views)`. A call that was killed,
+    at any moment, is continued by the next one with the same arguments; at most `SECONDS_A_BLOCK` of work are lost.
+    Images that cannot be read are marked, and tried again by the next call. `progress(done, all)` is called after
+    every batch. Images are read in one thread while the model computes.
+
+    Raises DataError where `folder` holds features of other images or another model, where it cannot be written to or
+    the disk is full (what is there already stays usable), where the first `HOPELESS` images cannot be read, or all, and
+    where the model gives a value that is not finite, naming the image.
+    """
+    key = features_key(model, images, views) if key is None else key
+    files = FeatureFiles(folder, key, len(images), model.info.embedding_size)
+    with files:
+        saved = time.monotonic()
+        read = partial(read_readable, images, model.info.input_size)
+        for batch, (faces, messages) in read_ahead(read, _batches(files, batch_size)):
+            files.write(batch, *_embed(model, images, batch, faces, batch_size, views), messages)
+            if len(files.unreadable) == files.done and files.done >= min(HOPELESS, len(images)):
+                files.save()
+                _none_readable(images, files)
+            if time.monotonic() - saved > SECONDS_A_BLOCK:
+                files.save()
+                saved = time.monotonic()
+            if progress is not None:
+                progress(files.done, len(images))
+        files.save()
+    readable_N = np.ones(len(images), dtype=bool)
+    readable_N[list(files.unreadable)] = False
+    return StoredFeatures(*files.arrays(), readable_N, dict(files.unreadable))
+
+
+def _input(model: Model) -> list[object]:
+    info = model.info
+    fed = [info.backbone, info.input_size, info.embedding_size, info.color_order, info.mean, info.std, info.quality]
+    return [*fed, model.precision]
+
+
+def _batches(files: FeatureFiles, batch_size: int) -> list[range]:
+    """What is still to be done: images that could not be read before, one by one, and all that were not reached."""
+    again = [range(index, index + 1) for index in sorted(files.unreadable)]
+    return again + batches_of(files.count, batch_size, first=files.done)
+
+
+def _embed(
+    model: Model, images: ImageSource, batch: range, faces: dict[int, RGBImage], batch_size: int, views: Views | None
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Features, norms and qualities of a batch, zero where there is no face."""
+    features_BD = np.zeros((len(batch), model.info.embedding_size), np.float32)
+    norms_B, quality_B = np.zeros((2, len(batch)), np.float32)
+    if not faces:
+        return features_BD, norms_B, quality_B
+    embeddings = model.embed(list(faces.values()), batch_size, views)
+    finite_R = np.isfinite(embeddings.norms) & np.isfinite(embeddings.quality)
+    if not finite_R.all():
+        index = list(faces)[int(np.argmin(finite_R))]
+        raise DataError(f"the model gave {images.describe(index)} a value that is not finite")
+    rows = np.array(list(faces)) - batch.start
+    features_BD[rows] = embeddings.vectors * embeddings.norms[:, None]
+    norms_B[rows], quality_B[rows] = embeddings.norms, embeddings.quality
+    return features_BD, norms_B, quality_B
+
+
+def _none_readable(images: ImageSource, files: FeatureFiles) -> None:
+    first = next(iter(files.unreadable.values()), "there are none")
+    raise DataError(f"none of the first {counted(files.done, 'image')} of {images.name} can be read; {first}")

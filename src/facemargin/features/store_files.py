@@ -1,0 +1,165 @@
+"""A feature store's files: three arrays that grow, and a manifest that says how far they are whole.
+
+    features.npy    (N, D) float32, norms.npy and quality.npy (N,) float32, for numpy.load(…, mmap_mode="r") once whole
+    manifest.json   what they depend on, their shape, `done` (rows that are on the disk), and {index: message} of images
+                    that cannot be read
+
+Rows beyond `done` are of a process that was killed and are written again. Shapes: N images, B of a batch, D embedding
+size.
+"""
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.errors import CheckpointError, DataError
+from facemargin.files.atomic import remove_partial_files, write_text_atomically
+
+MANIFEST = "manifest.json"
+_FORMAT = "facemargin features 1"
+_NAMES = ("features.npy", "norms.npy", "quality.npy")
+
+Array = NDArray[np.float32]
+
+
+def _header(shape: tuple[int, ...]) -> bytes:
+    """What an .npy file of little-endian float32 begins with."""
+    buffer = io.BytesIO()
+    np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
+    return buffer.getvalue()
+
+
+def _may_be_ours(name: str) -> bool:
+    """Whether a process that was killed before there was a manifest may have left this file; hidden files are left."""
+    return name in _NAMES or name.startswith(".")
+
+
+class FeatureFiles:
+    """The files in `folder`, for features of `count` images, `size` values each, that depend on `key`.
+
+    `done` rows are written, of which those in `unreadable` {index: message} are zero. Raises DataError, naming the
+    folder, where it holds something else, or cannot be written to.
+    """
+
+    def __init__(self, folder: Path, key: str, count: int, size: int) -> None:
+        self.folder, self.key, self.count, self.size = folder, key, count, size
+        self.done = 0
+        self.unreadable: dict[int, str] = {}
+        self._files: list[BinaryIO] = []
+        self._widths = (4 * size, 4, 4)
+        self._headers = [_header(shape) for shape in ((count, size), (count,), (count,))]
+        if (folder / MANIFEST).exists():
+            self._resume(self._manifest())
+        elif folder.is_dir() and (others := sorted(one.name for one in folder.iterdir() if not _may_be_ours(one.name))):
+            raise DataError(f"{folder} holds other things ({others[0]}), and no {MANIFEST}: name another folder")
+
+    def __enter__(self) -> "FeatureFiles":
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove_partial_files(self.folder)
+            for name, header in zip(_NAMES, self._headers, strict=True):
+                (self.folder / name).touch()
+                self._files.append((self.folder / name).open("r+b"))
+                self._files[-1].write(header)
+        except OSError as error:
+            self._close()
+            raise DataError(f"features cannot be written to {self.folder}: {error}") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def write(
+        self, batch: range, features_BD: Array, norms_B: Array, quality_B: Array, messages: dict[int, str]
+    ) -> None:
+        """Put rows at their place, and what is wrong with those that are missing. They count once they are saved."""
+        try:
+            places = zip(self._files, self._headers, self._widths, (features_BD, norms_B, quality_B), strict=True)
+            for file, header, width, rows in places:
+                file.seek(len(header) + batch.start * width)
+                file.write(np.ascontiguousarray(rows, "<f4").tobytes())
+        except OSError as error:
+            raise self._cannot_write(error) from error
+        for index in batch:
+            self.unreadable.pop(index, None)
+        self.unreadable |= messages
+        self.done = max(self.done, batch.stop)
+
+    def save(self) -> None:
+        """Flush everything to the disk, the manifest last."""
+        try:
+            for file in self._files:
+                file.flush()
+                os.fsync(file.fileno())
+            manifest = self._description() | {"done": self.done, "unreadable": self.unreadable}
+            write_text_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1))
+        except (OSError, CheckpointError) as error:
+            raise self._cannot_write(error) from error
+
+    def arrays(self) -> tuple[Array, Array, Array]:
+        """Features (N, D), norms (N,) and qualities (N,), memory-mapped."""
+        if not self.count:
+            return np.empty((0, self.size), np.float32), np.empty(0, np.float32), np.empty(0, np.float32)
+        features_ND, norms_N, quality_N = (
+            np.load(self.folder / name, mmap_mode="r", allow_pickle=False) for name in _NAMES
+        )
+        return features_ND, norms_N, quality_N
+
+    def _description(self) -> dict[str, Any]:
+        return {"format": _FORMAT, "key": self.key, "images": self.count, "embedding_size": self.size}
+
+    def _manifest(self) -> dict[str, Any]:
+        path = self.folder / MANIFEST
+        try:
+            manifest = json.loads(path.read_text(encoding="utf-8"))
+            manifest["unreadable"] = {int(index): str(message) for index, message in manifest["unreadable"].items()}
+            done, wrong = manifest["done"], [i for i in manifest["unreadable"] if not 0 <= i < manifest["done"]]
+            if type(done) is not int or not 0 <= done <= manifest["images"] or wrong:
+                raise ValueError(f"done is {done!r} of {manifest['images']!r}")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+            raise DataError(f"{path} is damaged ({error!r}): delete {self.folder} to begin anew") from error
+        return dict(manifest)
+
+    def _resume(self, manifest: dict[str, Any]) -> None:
+        theirs, ours = (
+            {name: found.get(name) for name in self._description()} for found in (manifest, self._description())
+        )
+        if theirs != ours:
+            what = "of other images, another model or other views"
+            if theirs["format"] != ours["format"]:
+                what = f"in another format ({theirs['format']!r})"
+            elif theirs["images"] != ours["images"]:
+                what = f"of {theirs['images']} images, not {ours['images']}"
+            raise DataError(f"{self.folder} holds features {what}: name another folder, or delete it")
+        for name, header, width in zip(_NAMES, self._headers, self._widths, strict=True):
+            path, expected = self.folder / name, len(header) + manifest["done"] * width
+            found = path.stat().st_size if path.is_file() else 0
+            if found < expected:
+                raise DataError(
+                    f"{path} has {found} bytes, expected {expected} or more: delete {self.folder} to begin anew"
+                )
+        self.done, self.unreadable = manifest["done"], manifest["unreadable"]
+
+    def _cannot_write(self, error: Exception) -> DataError:
+        return DataError(
+            f"features cannot be written to {self.folder}: {error}; the first {self._saved()} of {self.count} are "
+            "kept: make room and run the same again"
+        )
+
+    def _saved(self) -> int:
+        try:
+            return int(self._manifest()["done"])
+        except DataError:  # none yet
+            return 0
+
+    def _close(self) -> None:
+        for file in self._files:
+            with contextlib.suppress(OSError):  # a full disk: what is not flushed was never promised
+                file.close()
+        self._files = []

@@ -1,0 +1,68 @@
+"""What was found by going through a large file, saved so that it need not be gone through again.
+
+The findings lie as JSON in `<file>.index.json` beside the file, or, where its folder cannot be written to, in the
+user's cache folder. They hold for the file's size and time of change; otherwise the file is scanned anew.
+"""
+
+import hashlib
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from facemargin.errors import CheckpointError
+from facemargin.files.atomic import write_text_atomically
+
+_FORMAT = 2
+SUFFIX = ".index.json"
+
+logger = logging.getLogger(__name__)
+
+
+def saved_scan(
+    path: Path, scan: Callable[[], dict[str, Any]], is_valid: Callable[[dict[str, Any]], bool]
+) -> dict[str, Any]:
+    """What `scan()` says of the file at `path`, from an earlier time if there is one that holds and `is_valid`.
+
+    An index may come from elsewhere together with its file: `is_valid` has to check types and ranges. An index that
+    cannot be saved anywhere is only made again next time.
+    """
+    status = path.stat()
+    state = {"format": _FORMAT, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
+    places = (path.with_name(path.name + SUFFIX), _cache_folder() / f"{_digest(path)}{SUFFIX}")
+    for place in places:
+        found = _load(place, state)
+        if found is not None and is_valid(found):
+            return found
+    found = scan()
+    text = json.dumps(state | {"found": found}, separators=(",", ":"))
+    for place in places:
+        try:
+            write_text_atomically(place, text)
+        except CheckpointError as error:
+            logger.debug("%s", error)
+        else:
+            break
+    return found
+
+
+def _load(place: Path, state: dict[str, int]) -> dict[str, Any] | None:
+    try:
+        content = json.loads(place.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return None
+    if not isinstance(content, dict) or any(content.get(key) != value for key, value in state.items()):
+        return None
+    found = content.get("found")
+    return found if isinstance(found, dict) else None
+
+
+def _cache_folder() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path("~/.cache").expanduser()) / "facemargin"
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(str(path.resolve()).encode(errors="surrogateescape")).hexdigest()[:32]

@@ -1,0 +1,99 @@
+"""Files of `torch.save` since torch 1.6, read without torch's own unpickler: nothing in them is run, and no tensor is
+larger than what the file holds of it. Tensors are read when they are asked for.
+
+It is a zip archive, stored uncompressed: NAME/data.pkl, a pickle in which a tensor refers to a storage by key, and
+NAME/data/KEY, that storage's bytes.
+"""
+
+import io
+import zipfile
+import zlib
+from collections.abc import Iterable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from facemargin.errors import CheckpointError
+from facemargin.files.pickles import load_inert
+from facemargin.files.stored_tensor import Storage
+from facemargin.files.torch_storage import KNOWN, LONGEST_PICKLE, numbers, storage_id
+
+_LOCAL_HEADER = 30
+
+
+def read_torch_zip(path: Path) -> object:
+    """What a zip archive of `torch.save` holds, its tensors as `StoredTensor`. CodeError where it would call functions;
+    CheckpointError, naming the file, where it is damaged or another archive."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            entries = {entry.filename: entry for entry in archive.infolist()}
+            pickles = [name for name in entries if name.endswith("/data.pkl") and name.count("/") == 1]
+            if len(pickles) != 1:
+                raise CheckpointError(f"{path} is a zip archive, but not one that torch.save wrote: {some_of(entries)}")
+            root = pickles[0].removesuffix("data.pkl")
+            _check_archive(path, archive, root)
+            if entries[pickles[0]].file_size > LONGEST_PICKLE:
+                raise CheckpointError(f"{path}: {pickles[0]} has {entries[pickles[0]].file_size:,} bytes, too many")
+            program = archive.read(pickles[0])
+    except CheckpointError:
+        raise
+    except Exception as error:  # zipfile raises half a dozen types for damaged archives
+        raise CheckpointError(f"{path} is damaged: {error}") from error
+
+    def persistent(identifier: object) -> object:
+        dtype, key, count = storage_id(identifier)
+        name = f"{root}data/{key}"
+        entry = entries[name]  # KeyError: damaged
+        if dtype is None:
+            return None
+        if count * dtype.itemsize > entry.file_size:
+            raise ValueError(f"{name} has {entry.file_size} bytes, expected {count * dtype.itemsize}")
+        return Storage(dtype, count, lambda: _read_entry(path, entry, dtype, count))
+
+    try:
+        return load_inert(io.BytesIO(program), KNOWN, persistent)
+    except ValueError as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+
+
+def _check_archive(path: Path, archive: zipfile.ZipFile, root: str) -> None:
+    """What torch writes is stored as it is, so that nothing grows when it is read."""
+    if f"{root}constants.pkl" in archive.namelist():
+        raise CheckpointError(
+            f"{path} is a TorchScript archive, a program with its weights; save the network's state_dict() instead"
+        )
+    total = 0
+    for entry in archive.infolist():
+        total += entry.file_size
+        if entry.compress_type != zipfile.ZIP_STORED or entry.file_size != entry.compress_size:
+            raise CheckpointError(f"{path}: {entry.filename} is compressed, which torch.save never does")
+    if total > path.stat().st_size:
+        raise CheckpointError(f"{path} claims to hold {total:,} bytes, which is more than its own size")
+    byte_order = f"{root}byteorder"
+    if byte_order in archive.namelist() and archive.read(byte_order) != b"little":
+        raise CheckpointError(f"{path} was written on a big-endian machine; load and save it there as safetensors")
+
+
+def _read_entry(path: Path, entry: zipfile.ZipInfo, dtype: torch.dtype, count: int) -> Tensor:
+    """Its numbers. (Not by zipfile, which would read the table of all entries for each.)"""
+    try:
+        with path.open("rb") as file:
+            file.seek(entry.header_offset)
+            header = file.read(_LOCAL_HEADER)
+            # behind the header lie the name and what extra there is, of these lengths
+            lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
+            file.seek(entry.header_offset + _LOCAL_HEADER + lengths)
+            buffer = bytearray(entry.file_size)
+            filled = file.readinto(buffer)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} cannot be read: {error}") from error
+    if filled != entry.file_size or zlib.crc32(buffer) != entry.CRC:
+        raise CheckpointError(f"{path} is damaged: {entry.filename} does not have its checksum")
+    return numbers(buffer, dtype, count)
+
+
+def some_of(names: Iterable[object], shown: int = 4) -> str:
+    """The first of `names` in order, and how many more there are."""
+    found = sorted(map(str, names))
+    return ", ".join(found[:shown]) + (f" and {len(found) - shown} more" if len(found) > shown else "")

@@ -1,0 +1,98 @@
+"""facemargin's own model files: safetensors whose metadata say which network it is and how to feed it."""
+
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, get_args
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from facemargin.errors import CheckpointError
+from facemargin.files.safetensors import require_small_header
+from facemargin.models.views import Views
+from facemargin.quality import QualityName
+from facemargin.version import __version__
+
+_LARGEST_INPUT = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelInfo:
+    """What a model file says of itself.
+
+    backbone, options: arguments of `create_backbone`. reconstruction: the settings of its FaceReconstructor, None
+    without one; where that is all the file holds, backbone is None, embedding_size 0 and loss "reconstruction".
+    color_order, mean, std: the network reads (pixel − mean)/std of 0…255 pixels. loss: the margin it was trained with.
+    quality: what `embed` takes for an image's quality, "crfiqa" if the file holds the layer that predicts it. views:
+    what `embed` averages by default (see views.py). recipe: the whole recipe as YAML. family, licence: of
+    the project whose checkpoint the weights come from, empty for facemargin's own.
+    """
+
+    backbone: str | None
+    options: dict[str, Any]
+    embedding_size: int
+    input_size: int
+    loss: str
+    color_order: str = "RGB"
+    mean: float = 127.5
+    std: float = 127.5
+    quality: QualityName = "norm"
+    reconstruction: dict[str, Any] | None = None
+    views: Views = "flip"
+    recipe: str = ""
+    family: str = ""
+    licence: str = ""
+
+    def __post_init__(self) -> None:
+        """Raises CheckpointError for what no file of facemargin says."""
+        choices = {"color_order": ("RGB", "BGR"), "quality": get_args(QualityName), "views": get_args(Views)}
+        for name, known in choices.items():
+            if getattr(self, name) not in known:
+                raise CheckpointError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
+        if self.backbone is None and self.reconstruction is None:
+            raise CheckpointError("backbone and reconstruction are both null, expected at least one of them")
+        if not all(type(value) in (int, float) and math.isfinite(value) for value in (self.mean, self.std)):
+            raise CheckpointError(f"mean is {self.mean!r} and std {self.std!r}, expected numbers")
+        if not self.std > 0:
+            raise CheckpointError(f"std is {self.std}, expected a positive number")
+        if type(self.embedding_size) is not int or self.embedding_size < 0:
+            raise CheckpointError(f"embedding_size is {self.embedding_size!r}, expected a number of values")
+        if type(self.input_size) is not int or not 0 < self.input_size <= _LARGEST_INPUT:
+            raise CheckpointError(f"input_size is {self.input_size!r}, expected 1 to {_LARGEST_INPUT} pixels")
+
+
+def file_metadata(info: ModelInfo) -> dict[str, str]:
+    """What a file of facemargin carries beside its tensors."""
+    metadata = {key: json.dumps(value) for key, value in asdict(info).items()}
+    return metadata | {"format": json.dumps("facemargin"), "facemargin_version": json.dumps(__version__)}
+
+
+def save_model(path: Path, state: dict[str, torch.Tensor], info: ModelInfo) -> None:
+    """Write weights and metadata to `path` (not atomically: the caller renames); OSError where that fails."""
+    metadata = file_metadata(info)
+    tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
+    try:
+        save_file(tensors, path, metadata=metadata)
+    except SafetensorError as error:  # its own type, for a full disk too
+        raise OSError(str(error)) from error
+
+
+def read_model(path: Path) -> tuple[dict[str, torch.Tensor], ModelInfo]:
+    """Weights and metadata of a file written by `save_model`; CheckpointError, naming it, for anything else."""
+    try:
+        require_small_header(path)
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+            state = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118  (not a dict)
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"cannot read the model {path}: {error}") from error
+    if metadata.get("format") != json.dumps("facemargin"):
+        raise CheckpointError(f"{path} is a safetensors file but was not written by facemargin")
+    try:
+        known = {item.name for item in fields(ModelInfo)}
+        return state, ModelInfo(**{key: json.loads(value) for key, value in metadata.items() if key in known})
+    except (TypeError, ValueError, OverflowError, RecursionError, CheckpointError) as error:
+        raise CheckpointError(f"{path} does not say how it is to be used: {error}") from error

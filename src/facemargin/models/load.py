@@ -1,0 +1,169 @@
+"""A model from wherever it is: facemargin's own file or run folder, another project's checkpoint, or the Hub."""
+
+import json
+import logging
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+
+from facemargin.backbones.precision import Precision
+from facemargin.errors import CheckpointError, ConfigError
+from facemargin.files.safetensors import require_small_header
+from facemargin.interop import hub
+from facemargin.interop.blank import blank_networks
+from facemargin.interop.checkpoint import Checkpoint, read_checkpoint
+from facemargin.interop.insightface import INSIGHTFACE
+from facemargin.interop.onnx_backbone import read_onnx
+from facemargin.interop.recognise import known_family
+from facemargin.models.info import ModelInfo, read_model
+from facemargin.models.model import Model
+from facemargin.models.recogniser import Recogniser, create_recogniser
+
+_LONGEST_PROBLEM = 500
+
+logger = logging.getLogger(__name__)
+
+
+def load(
+    path: str | Path,
+    device: str | torch.device = "cpu",
+    *,
+    family: str | None = None,
+    trust: bool = False,
+    color_order: Literal["RGB", "BGR"] | None = None,
+    precision: Precision = "float32",
+) -> Model:
+    """The recogniser in a model file of facemargin, a run folder (its `model.safetensors`), another project's file
+    (.ckpt, .pth, .pt, .safetensors, .onnx), a folder that holds one, or a repository "hf:owner/name".
+
+    family: whose checkpoint it is, where that cannot be told from it ("adaface", "funface", "cvlface", "insightface",
+    "magface", "crfiqa"), as it never can from an ONNX file. trust: let a pickle run the code in it, which is otherwise
+    refused. color_order: what the network reads, where it is known better than the file or its family says. precision:
+    of the convolutions when it embeds, see `Model`.
+
+    Raises CheckpointError, naming the file, if it is missing, damaged, not recognised or does not fit its own
+    description, and ConfigError for options that do not apply to it. What had to be assumed is logged as a warning.
+    """
+    recogniser, info, notes = read_recogniser(path, family, trust)
+    for note in notes:
+        logger.warning("%s: %s", path, note)
+    if color_order is not None:
+        info = replace(info, color_order=color_order)
+    return Model(recogniser, info, device, precision)
+
+
+def read_recogniser(
+    path: str | Path, family: str | None = None, trust: bool = False
+) -> tuple[Recogniser, ModelInfo, list[str]]:
+    """As `load`, the networks themselves, how to feed them, and what had to be assumed or is to be said."""
+    file = locate(path)
+    if file.suffix == ".onnx":
+        return _onnx_recogniser(file, family)
+    if is_own_file(file):
+        if family is not None:
+            raise ConfigError(f"{file} is facemargin's own file and says itself how it is to be fed: leave family out")
+        return *_own_recogniser(file), []
+    checkpoint = read_checkpoint(file, family, trust)
+    notes = list(checkpoint.notes)
+    if checkpoint.family.non_commercial:
+        notes.append(f"mind the licence: {checkpoint.family.licence}")
+    return *checkpoint_recogniser(checkpoint), notes
+
+
+def locate(path: str | Path) -> Path:
+    """The file that `load` reads for `path`, downloaded if need be; CheckpointError where there is none."""
+    if not isinstance(path, str | Path):
+        raise ConfigError(f"the model is a {type(path).__name__}, expected the path of a model file or a run folder")
+    if str(path).startswith(hub.PREFIX):
+        return hub.download(str(path))
+    file = Path(path)
+    if file.is_dir():
+        is_run = (file / "recipe.yaml").is_file()  # whose other tensors are no models
+        file = (None if is_run else hub.weights_file(file)) or file / "model.safetensors"
+    if not file.is_file():
+        raise CheckpointError(f"there is no model file {file}; a run folder holds one once training has ended")
+    return file
+
+
+def is_own_file(file: Path) -> bool:
+    """Whether facemargin wrote it."""
+    try:
+        require_small_header(file)
+        with safe_open(file, framework="pt") as content:
+            return (content.metadata() or {}).get("format") == json.dumps("facemargin")
+    except (SafetensorError, OSError):
+        return False
+
+
+def checkpoint_recogniser(checkpoint: Checkpoint) -> tuple[Recogniser, ModelInfo]:
+    """Another project's network in ours, and what `save_model` writes beside it."""
+    family, architecture = checkpoint.family, checkpoint.architecture
+    info = ModelInfo(
+        backbone=architecture.backbone,
+        options=dict(checkpoint.options),
+        embedding_size=architecture.embedding_size,
+        input_size=architecture.input_size,
+        loss=family.loss,
+        color_order=checkpoint.color_order,
+        mean=family.mean,
+        std=family.std,
+        quality="norm" if checkpoint.quality is None else "crfiqa",
+        family=family.name,
+        licence=family.licence,
+    )
+    with blank_networks():
+        recogniser = create_recogniser(info)
+    assert recogniser.backbone is not None
+    recogniser.backbone.load_state_dict(checkpoint.state, assign=True)
+    if recogniser.quality is not None and checkpoint.quality is not None:
+        recogniser.quality.load_state_dict(checkpoint.quality, assign=True)
+    return recogniser, info
+
+
+def _own_recogniser(file: Path) -> tuple[Recogniser, ModelInfo]:
+    state, info = read_model(file)
+    try:
+        with blank_networks():  # what a damaged file describes may be too large for any memory
+            create_recogniser(info).load_state_dict(state, assign=True)
+        recogniser = create_recogniser(info)
+        recogniser.load_state_dict(state)
+    except (ConfigError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
+        problem = " ".join(str(error).split())[:_LONGEST_PROBLEM]  # torch's goes over many lines
+        raise CheckpointError(f"{file} does not fit its own description: {problem}") from error
+    if recogniser.backbone is not None and recogniser.backbone.input_size != info.input_size:
+        raise CheckpointError(
+            f"{file} does not fit its own description: images of {info.input_size} pixels for a network that reads "
+            f"{recogniser.backbone.input_size}"
+        )
+    return recogniser, info
+
+
+def _onnx_recogniser(file: Path, family: str | None) -> tuple[Recogniser, ModelInfo, list[str]]:
+    told = None if family is None else known_family(family)
+    convention = told or INSIGHTFACE
+    found = read_onnx(file)
+    info = ModelInfo(
+        backbone="onnx",
+        options={},
+        embedding_size=found.backbone.embedding_size,
+        input_size=found.backbone.input_size,
+        loss=told.loss if told else "unknown",
+        color_order=convention.color_order,
+        mean=0.0 if found.normalises else convention.mean,
+        std=1.0 if found.normalises else convention.std,
+        family=told.name if told else "",
+        licence=told.licence if told else "",
+    )
+    if told:
+        notes = [f"mind the licence: {told.licence}"] if told.non_commercial else []
+    else:
+        reads = "raw 0…255, as its graph subtracts and multiplies first" if found.normalises else "(v − 127.5)/127.5"
+        notes = [
+            f"an ONNX file does not say whose it is nor what it reads: {info.color_order} and {reads}, are assumed, as "
+            "InsightFace's models want it. Say whose convention it follows with family= (on the command line "
+            "--family), the colours alone with color_order=; facemargin check-model measures whether they are right"
+        ]
+    return Recogniser(found.backbone), info, notes

@@ -1,0 +1,119 @@
+"""A trained recogniser: images in, unit vectors, norms and qualities out.
+
+Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding size.
+"""
+
+from collections.abc import Callable, Iterable
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from facemargin.backbones.precision import Precision
+from facemargin.counting import counted
+from facemargin.data.given_images import GivenForm, given_images
+from facemargin.data.source import ImageSource
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.embeddings import Embeddings
+from facemargin.models.device import device_called
+from facemargin.models.fast import FastRecogniser
+from facemargin.models.info import ModelInfo
+from facemargin.models.input import network_input, read_pixels
+from facemargin.models.read_ahead import batches_of, read_ahead
+from facemargin.models.recogniser import Recogniser
+from facemargin.models.views import Views, image_views
+from facemargin.reconstruction import Reconstruction
+
+Progress = Callable[[int, int], None]
+
+
+class Model:
+    """A recogniser with what it needs to know to be fed: colour order, normalisation, input size, views."""
+
+    def __init__(
+        self,
+        recogniser: Recogniser,
+        info: ModelInfo,
+        device: str | torch.device = "cpu",
+        precision: Precision = "float32",
+    ) -> None:
+        """`precision` is that of the convolutions when embedding: bf16 is several times as fast where the processor has
+        instructions for it, and moves the vectors a little (docs/export.md); "auto" takes it there and only there.
+        """
+        self.info = info
+        self.device = device_called(device)
+        self.recogniser = recogniser.to(self.device).eval()
+        self.precision: Precision = precision
+        self._fast = FastRecogniser(self.recogniser, precision)
+
+    def __repr__(self) -> str:
+        info = self.info
+        what = f"{info.backbone}: {counted(info.embedding_size, 'value')}" if info.backbone else "a face reconstruction"
+        feed = f"{info.input_size} × {info.input_size} pixels {info.color_order}, views {info.views}"
+        origin = f"{info.family}, " if info.family else ""
+        return f"<facemargin.Model {what} of {feed}; {origin}loss {info.loss}, quality {info.quality}; {self.device}>"
+
+    @torch.inference_mode()
+    def embed(
+        self,
+        images: ImageSource | GivenForm | Iterable[GivenForm],
+        batch_size: int = 64,
+        views: Views | None = None,
+        progress: Progress | None = None,
+    ) -> Embeddings:
+        """Embed images, aligned as in training, of any size: an ImageSource; paths, (H, W, 3) uint8 RGB arrays or
+        tensors, pictures of PIL, one or a list of them; or one array (N, H, W, 3).
+
+        The features of the `views` of an image (by default the model's own) are averaged, then normalised; `norms` are
+        the lengths of these averages. `quality` is the mean of the views' predictions where the model has a layer that
+        predicts it, and equals `norms` elsewhere. `progress(done, all)` is called after every batch. An image that
+        cannot be read raises the CorruptImageError that names it, and a model that recognises nobody ConfigError.
+        """
+        source = given_images(images)
+        recogniser = self._fast.present()
+        features_ND = np.empty((len(source), self.info.embedding_size), np.float32)
+        predicted_N = np.empty(len(source), np.float32)
+        read = partial(read_pixels, source, self.info.input_size)
+        for batch, pixels_BCHW in read_ahead(read, batches_of(len(source), batch_size)):
+            start, stop = batch.start, batch.stop
+            images_BCHW = network_input(pixels_BCHW.to(self.device), self.info)
+            outputs = [
+                recogniser(view.contiguous(memory_format=torch.channels_last))
+                for view in image_views(images_BCHW, views or self.info.views)
+            ]
+            features_ND[start:stop] = _mean([output.features_BD for output in outputs])
+            if qualities := [output.quality_B for output in outputs if output.quality_B is not None]:
+                predicted_N[start:stop] = _mean(qualities)
+            if progress is not None:
+                progress(stop, len(source))
+        norms_N = np.linalg.norm(features_ND, axis=1)
+        vectors_ND = features_ND / np.where(norms_N > 0, norms_N, 1)[:, None]
+        return Embeddings(
+            vectors=vectors_ND.astype(np.float32, copy=False),
+            norms=norms_N,
+            quality=norms_N if self.recogniser.quality is None else predicted_N,
+        )
+
+    @torch.inference_mode()
+    def reconstruct(self, images: ImageSource | GivenForm | Iterable[GivenForm]) -> Reconstruction:
+        """Take the faces of all the images, of any size, apart: one batch, colours in the order of the model.
+
+        `recogniser.reconstructor` renders them again, from any view and in any light. Raises ConfigError where the
+        model has no reconstructor, and DataError where there are no images.
+        """
+        if self.recogniser.reconstructor is None:
+            raise ConfigError(
+                f"this model ({self.info.backbone}, {self.info.loss}) holds no face reconstruction: train one with "
+                "reconstruction.mode joint or alone"
+            )
+        source = given_images(images)
+        if not len(source):
+            raise DataError("there are no images to reconstruct")
+        pixels_BCHW = read_pixels(source, self.info.input_size, range(len(source)))
+        return self.recogniser.reconstructor(network_input(pixels_BCHW.to(self.device), self.info).contiguous())
+
+
+def _mean(tensors: list[Tensor]) -> NDArray[np.float32]:
+    return torch.stack(tensors).mean(0).float().cpu().numpy()

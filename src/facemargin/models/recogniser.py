@@ -1,0 +1,73 @@
+"""The networks of a model: what is trained, averaged, saved and exported together.
+
+Shapes: B images, C colours, H × W pixels, D embedding size.
+"""
+
+from typing import NamedTuple
+
+from torch import Tensor, nn
+
+from facemargin.backbones import Backbone, create_backbone
+from facemargin.backbones.base import IMAGE_CHANNELS
+from facemargin.errors import ConfigError
+from facemargin.models.info import ModelInfo
+from facemargin.quality.crfiqa import CertaintyRatioLayer
+from facemargin.reconstruction import RECOGNISER_CHANNELS, FaceReconstructor, Reconstruction, ReconstructionConfig
+
+
+class RecogniserOutput(NamedTuple):
+    """`features_BD`, not normalised to length 1, the predicted quality (B,) and the reconstruction of the faces; None
+    for what no network predicts."""
+
+    features_BD: Tensor
+    quality_B: Tensor | None
+    reconstruction: Reconstruction | None
+
+
+class Recogniser(nn.Module):
+    """A backbone with the networks that live with it, each of which may be None: `quality`, CR-FIQA's layer, and
+    `reconstructor`, whose canonical face and depth the backbone reads beside the image. The class head is not among
+    them: it ends with training. Without a backbone, the reconstructor is all there is.
+    """
+
+    def __init__(
+        self,
+        backbone: Backbone | None,
+        quality: CertaintyRatioLayer | None = None,
+        reconstructor: FaceReconstructor | None = None,
+    ) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.quality = quality
+        self.reconstructor = reconstructor
+
+    def forward(self, images_BCHW: Tensor) -> RecogniserOutput:
+        """What the networks say of normalised images in [-1, 1]; ConfigError without a backbone."""
+        if self.backbone is None:
+            raise ConfigError(
+                "this model holds a face reconstruction alone, which recognises nobody: Model.reconstruct is what it "
+                "is for; train with reconstruction.mode joint for a recogniser with one"
+            )
+        reconstruction = None if self.reconstructor is None else self.reconstructor(images_BCHW)
+        features_BD = self.backbone(self.backbone_input(images_BCHW, reconstruction))
+        quality_B = None if self.quality is None else self.quality(features_BD)
+        return RecogniserOutput(features_BD, quality_B, reconstruction)
+
+    def backbone_input(self, images_BCHW: Tensor, reconstruction: Reconstruction | None) -> Tensor:
+        """What the backbone reads: the images, with the canonical face and depth stacked on where there are some."""
+        if self.reconstructor is None or reconstruction is None:
+            return images_BCHW
+        return self.reconstructor.recogniser_input(images_BCHW, reconstruction)
+
+
+def create_recogniser(info: ModelInfo) -> Recogniser:
+    """The networks that `info` describes, freshly initialised; ConfigError or TypeError where there are none such."""
+    reconstructor = None
+    if info.reconstruction is not None:
+        reconstructor = FaceReconstructor(ReconstructionConfig(**info.reconstruction), info.input_size)
+    if info.backbone is None:
+        return Recogniser(None, reconstructor=reconstructor)
+    channels = IMAGE_CHANNELS if reconstructor is None else RECOGNISER_CHANNELS
+    backbone = create_backbone(info.backbone, info.embedding_size, channels, **info.options)
+    quality = CertaintyRatioLayer(info.embedding_size) if info.quality == "crfiqa" else None
+    return Recogniser(backbone, quality, reconstructor)
