@@ -34,8 +34,8 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     faces = EmbeddedFaces()
-    grey = [resize_square(faces.read(index % len(faces)), int(size))[..., 0] for index in range(int(batch_size))]
-    images = [np.stack([grey[i], grey[i - 1], grey[i - 2]], axis=2) for i in range(len(grey))]
+    gray = [resize_square(faces.read(index % len(faces)), int(size))[..., 0] for index in range(int(batch_size))]
+    images = [np.stack([gray[i], gray[i - 1], gray[i - 2]], axis=2) for i in range(len(gray))]
     on = torch.cuda.get_device_name() if device == "cuda" else "the CPU, 1 thread"
     print(f"{machine()}; batched on {on}; torch {torch.__version__}, OpenCV {cv2.__version__}")
     print(f"{batch_size} images of {size} × {size}; images/s; ratios by round, median and quartiles\n")

@@ -34,7 +34,7 @@ from facemargin.data.images.pixels import resize_square
 from facemargin.data.open import open_images
 from facemargin.data.pairs.insightface_bin import EncodedImages
 from facemargin.data.sampler import EpochBatchSampler
-from facemargin.data.source import LabelledImages, WithLabels, labelled_subset
+from facemargin.data.source import LabeledImages, WithLabels, labeled_subset
 from facemargin.data.training_set import TrainingSet
 from facemargin.data.writers import WRITERS
 from facemargin.randomness import SampleStreams
@@ -80,22 +80,22 @@ def main() -> None:
         print(f"{name:>40}{1e6 * np.median(times) / len(records):8.1f} µs an image")
 
 
-def subset(location: str, number: int) -> LabelledImages:
+def subset(location: str, number: int) -> LabeledImages:
     """`number` images, evenly spaced, of a set of 112 × 112 faces."""
     images = open_images(location)
-    return labelled_subset(images, np.unique(np.linspace(0, len(images) - 1, number).astype(int)))
+    return labeled_subset(images, np.unique(np.linspace(0, len(images) - 1, number).astype(int)))
 
 
-def orl() -> LabelledImages:
+def orl() -> LabeledImages:
     """JPEGs of ORL faces."""
     faces = EmbeddedFaces()
-    grey = [resize_square(faces.read(index), SIZE)[..., 0] for index in range(len(faces))]
-    colour = [np.stack([grey[i], grey[i - 1], grey[i - 2]], axis=2) for i in range(len(grey))]
-    encoded = [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for image in colour]
+    gray = [resize_square(faces.read(index), SIZE)[..., 0] for index in range(len(faces))]
+    color = [np.stack([gray[i], gray[i - 1], gray[i - 2]], axis=2) for i in range(len(gray))]
+    encoded = [cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes() for image in color]
     return WithLabels(EncodedImages(encoded, "ORL"), faces.labels, faces.identity_names)
 
 
-def written(source: LabelledImages, folder: Path) -> dict[str, LabelledImages]:
+def written(source: LabeledImages, folder: Path) -> dict[str, LabeledImages]:
     """The same images in every format."""
     sets = {}
     for to in WRITERS:
@@ -107,11 +107,11 @@ def written(source: LabelledImages, folder: Path) -> dict[str, LabelledImages]:
     return sets | {"webdataset .gz": open_images(folder / "gz")}
 
 
-def training_set(images: LabelledImages, **options: bool) -> TrainingSet:
+def training_set(images: LabeledImages, **options: bool) -> TrainingSet:
     return TrainingSet(images, SIZE, load_recipe("adaface_ms1mv2", []).augmentation, **options)
 
 
-def stages(records: LabelledImages) -> dict[str, Callable[[], object]]:
+def stages(records: LabeledImages) -> dict[str, Callable[[], object]]:
     """The parts of what `ours` does, each for all images by itself."""
     numbers = range(len(records))
     encoded = [np.frombuffer(records.read_encoded(index), np.uint8) for index in numbers]
@@ -141,20 +141,20 @@ def _for_all(function: Callable[[int], object], numbers: range) -> None:
         function(number)
 
 
-def ours(images: LabelledImages, samples: TrainingSet | None = None) -> None:
+def ours(images: LabeledImages, samples: TrainingSet | None = None) -> None:
     """An epoch of training's batches, uint8 (B, 3, H, W); they are normalised on the device."""
     samples = samples or training_set(images)
     for batch in EpochBatchSampler(len(images), BATCH, 0, 1, drop_last=False, blocks=images.blocks):
         samples[batch]
 
 
-def pil_image(images: LabelledImages, index: int) -> Image.Image:
+def pil_image(images: LabeledImages, index: int) -> Image.Image:
     image = Image.open(io.BytesIO(images.read_encoded(index))).convert("RGB")
     image.load()
     return image
 
 
-def reference(images: LabelledImages, to_float: bool) -> None:
+def reference(images: LabeledImages, to_float: bool) -> None:
     """The same with PIL: every image decoded, augmented and made a tensor on its own, then stacked."""
     generator = random.Random(0)
     order = list(range(len(images)))

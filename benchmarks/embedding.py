@@ -16,9 +16,9 @@ from measure import interleaved, machine, ratio
 from facemargin.backbones import create_backbone
 from facemargin.backbones.precision import computes_bf16
 from facemargin.export.onnx_graph import onnx_graph
-from facemargin.models.fast import folded_recogniser
+from facemargin.models.fast import folded_recognizer
 from facemargin.models.info import ModelInfo
-from facemargin.models.recogniser import Recogniser
+from facemargin.models.recognizer import Recognizer
 
 BACKBONES = ("ir_18", "ir_50")
 BATCHES = (16, 64)
@@ -38,10 +38,10 @@ def main() -> None:
 def measure(name: str, batch: int) -> None:
     torch.manual_seed(0)
     info = ModelInfo(backbone=name, options={}, embedding_size=512, input_size=112, loss="none", views="one")
-    plain = Recogniser(create_backbone(name)).eval()
+    plain = Recognizer(create_backbone(name)).eval()
     images_BCHW = torch.rand(batch, 3, 112, 112) * 2 - 1
     channels_last_BCHW = images_BCHW.contiguous(memory_format=torch.channels_last)
-    float32, bf16 = folded_recogniser(plain), folded_recogniser(plain, "bf16")
+    float32, bf16 = folded_recognizer(plain), folded_recognizer(plain, "bf16")
     session = onnx_session(plain, info)
     pixels = {"images": images_BCHW.numpy()}
     functions = {
@@ -66,11 +66,11 @@ def measure(name: str, batch: int) -> None:
         print(f"{what:>28}{speed:15.1f}{middle:15.2f} ({low:.2f}–{high:.2f}){cosine:20.6f}", flush=True)
 
 
-def onnx_session(recogniser: Recogniser, info: ModelInfo) -> onnxruntime.InferenceSession:
+def onnx_session(recognizer: Recognizer, info: ModelInfo) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = THREADS
     with torch.inference_mode(False):
-        content = onnx_graph(recogniser, info, preprocess=False, views="one").SerializeToString()
+        content = onnx_graph(recognizer, info, preprocess=False, views="one").SerializeToString()
     return onnxruntime.InferenceSession(content, options, providers=["CPUExecutionProvider"])
 
 

@@ -58,8 +58,8 @@ class Case:
     state: dict[str, Tensor]
 
     def head(self, implementation: str) -> Head:
-        centres_CD = self.state["weight"]
-        head = create_head("funface", *centres_CD.shape, scale=self.scale, implementation=implementation)
+        centers_CD = self.state["weight"]
+        head = create_head("funface", *centers_CD.shape, scale=self.scale, implementation=implementation)
         head.load_state_dict(self.state)
         return head.eval()  # the margin's statistics stand still: every run is of the same loss
 
@@ -67,20 +67,20 @@ class Case:
 def random_case(b: int, c: int) -> Case:
     """Random centres and features around their own, with target cosines of .70 ± .06."""
     torch.manual_seed(0)
-    centres_CD = F.normalize(torch.randn(c, D))
+    centers_CD = F.normalize(torch.randn(c, D))
     y_B = torch.randint(0, c, (b,))
     cosine_B1 = (0.70 + 0.06 * torch.randn(b, 1)).clamp(-1, 1)
-    noise_BD, own_BD = torch.randn(b, D), centres_CD[y_B]
+    noise_BD, own_BD = torch.randn(b, D), centers_CD[y_B]
     across_BD = F.normalize(noise_BD - (noise_BD * own_BD).sum(1, keepdim=True) * own_BD)
     features_BD = 20 * (cosine_B1 * own_BD + (1 - cosine_B1.square()).sqrt() * across_BD)
-    state = create_head("funface", 1, D).state_dict() | {"weight": centres_CD}
+    state = create_head("funface", 1, D).state_dict() | {"weight": centers_CD}
     return Case(f"random centres, {b} × {c:,}", features_BD, y_B, 64.0, state)
 
 
 def trained_case(run: Path, data: str, b: int) -> Case:
     """The centres of a finished run, and features as it computes them in training: augmented, with dropout and the
     statistics of each batch."""
-    from facemargin.data.images.pixels import normalise
+    from facemargin.data.images.pixels import normalize
     from facemargin.data.open import open_images
     from facemargin.data.training_set import TrainingSet
     from facemargin.training.checkpoint import latest_checkpoint
@@ -98,11 +98,11 @@ def trained_case(run: Path, data: str, b: int) -> Case:
     order = torch.randperm(len(images), generator=torch.Generator().manual_seed(1))[:b]
     features, labels = [], []
     torch.manual_seed(0)
-    state.recogniser.train()
+    state.recognizer.train()
     with torch.no_grad(), state.autocast():
         for indices in order.split(recipe.batch_size):
             batch = training_set[[(recipe.epochs, int(index)) for index in indices]]
-            features.append(state.recogniser(normalise(batch.images_BCHW)).features_BD.float())
+            features.append(state.recognizer(normalize(batch.images_BCHW)).features_BD.float())
             labels.append(batch.labels_B)
     scale = state.head.margin.config.scale
     name = f"trained head, {b} × {images.num_identities}, scale {scale:g}"
@@ -112,11 +112,11 @@ def trained_case(run: Path, data: str, b: int) -> Case:
 def enlarged_case(trained: Case, b: int, c: int) -> Case:
     """The trained case with random combinations of its centres, of the same mean and covariance, as further classes."""
     torch.manual_seed(0)
-    centres_CD = trained.state["weight"]
-    unit_CD, few = F.normalize(centres_CD), len(centres_CD)
+    centers_CD = trained.state["weight"]
+    unit_CD, few = F.normalize(centers_CD), len(centers_CD)
     mean_D = unit_CD.mean(0)
     more_CD = F.normalize(mean_D + torch.randn(c - few, few) @ (unit_CD - mean_D) / math.sqrt(few - 1))
-    state = trained.state | {"weight": torch.cat([centres_CD, more_CD * centres_CD.norm(dim=1).mean()])}
+    state = trained.state | {"weight": torch.cat([centers_CD, more_CD * centers_CD.norm(dim=1).mean()])}
     name = f"enlarged head (modelled), {b} × {c:,}, scale {trained.scale:g}"
     return Case(name, trained.features_BD[:b], trained.labels_B[:b], trained.scale, state)
 

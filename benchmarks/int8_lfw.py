@@ -17,7 +17,7 @@ from measure import interleaved, machine, ratio
 import facemargin as fm
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.source import ArrayImages
-from facemargin.evaluation import Embed, evaluate_verification, summarise
+from facemargin.evaluation import Embed, evaluate_verification, summarize
 from facemargin.export.exported_model import ExportedModel
 
 SPEED_IMAGES = 256
@@ -43,7 +43,7 @@ def main() -> None:
     seconds = interleaved({name: speed_of(embed, images) for name, embed in embeds.items()})
     print(f"{'':22}{'accuracy':>10}{'EER':>8}{'TAR @ FAR 10 / 1 / 0.1 %':>28}{'images/s':>10}{'times as fast':>15}")
     for name, embed in embeds.items():
-        summary = summarise(evaluate_verification(embed, verification_set, name), bootstrap=None)
+        summary = summarize(evaluate_verification(embed, verification_set, name), bootstrap=None)
         accuracy = summary.balanced_accuracy.value if summary.accuracy is None else summary.accuracy.mean
         tars = " / ".join(
             f"{point.tar:.3f}" for point in sorted(summary.tar_at_far.points, key=lambda one: -one.target_far)

@@ -21,11 +21,11 @@ RATES = (0.5, 0.3, 0.1, 0.05, 0.02)
 
 def main() -> None:
     torch.manual_seed(0)
-    centres_CD = F.normalize(torch.randn(C, D))
+    centers_CD = F.normalize(torch.randn(C, D))
     y_B = torch.randint(0, C, (B,))
     cosine_B1 = (0.70 + 0.06 * torch.randn(B, 1)).clamp(-1, 1)
     noise_BD = torch.randn(B, D)
-    own_BD = centres_CD[y_B]
+    own_BD = centers_CD[y_B]
     across_BD = F.normalize(noise_BD - (noise_BD * own_BD).sum(1, keepdim=True) * own_BD)
     features_BD = 20 * (cosine_B1 * own_BD + (1 - cosine_B1.square()).sqrt() * across_BD)
     lines = [
@@ -38,7 +38,7 @@ def main() -> None:
             options = {"sample_rate": rate, "exact_hardest_negative": exact}
             head = create_head("funface", C, D, implementation="chunked", **options)
             with torch.no_grad():
-                head.weight.copy_(centres_CD)
+                head.weight.copy_(centers_CD)
                 out = head(features_BD, y_B)
             numbers += [out.hardest_negative_B.mean().item(), out.certainty_ratio_B.mean().item()]
         hardest, ratio, exact_hardest, exact_ratio = numbers

@@ -61,8 +61,8 @@ class PlainLoop:
         self.name = "plain fp16 loop" if device.type == "cuda" else "plain float32 loop"
         self.device, self.batch = device, batch
         self.network = create_backbone(name, embedding_size=512).to(device)
-        self.centres = nn.Parameter(torch.randn(classes, 512, device=device))
-        self.parameters = [*self.network.parameters(), self.centres]
+        self.centers = nn.Parameter(torch.randn(classes, 512, device=device))
+        self.parameters = [*self.network.parameters(), self.centers]
         self.optimizer = torch.optim.SGD(self.parameters, lr=LEARNING_RATE, momentum=0.9, weight_decay=5e-4)
         self.scaler = torch.amp.GradScaler(device.type, enabled=device.type == "cuda")
 
@@ -71,7 +71,7 @@ class PlainLoop:
         images = (self.batch.images_BCHW.to(self.device).float() - 127.5) / 127.5
         with torch.autocast(self.device.type, torch.float16, enabled=self.device.type == "cuda"):
             features = self.network(images)
-        loss = dense_funface(features.float(), self.centres, self.batch.labels_B.to(self.device))
+        loss = dense_funface(features.float(), self.centers, self.batch.labels_B.to(self.device))
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
         self.scaler.unscale_(self.optimizer)
@@ -89,7 +89,7 @@ class PlainLoop:
 
 
 def forward(state: TrainingState, batch: TrainingBatch) -> Callable[[], object]:
-    network = state.recogniser.backbone
+    network = state.recognizer.backbone
 
     @torch.inference_mode()
     def run() -> torch.Tensor:

@@ -24,7 +24,7 @@ ENTRANCES = {"", "__main__"}
 
 
 def room_of(module: str) -> str:
-    """ "facemargin.data.pairs.lfw" as "data", "facemargin" as ""."""
+    """ "facemargin.data.open" as "data", "facemargin" as ""."""
     return module.split(".")[1] if "." in module else ""
 
 
@@ -85,15 +85,15 @@ def test_the_rooms_import_each_other_at_all():
     ("module", "source", "expected"),
     [
         (
-            "facemargin.data.pairs.lfw",
+            "facemargin.data.open",
             "from facemargin.training.config import Recipe",
             "facemargin.training.config",
         ),
-        ("facemargin.data.pairs.lfw", "import facemargin.report.page as page", "facemargin.report.page"),
-        ("facemargin.data.pairs.lfw", "def f():\n    from facemargin.cli import main", "facemargin.cli"),
-        ("facemargin.data.pairs.lfw", "if x:\n    from ..training import config", "facemargin.training"),
-        ("facemargin.data.pairs.lfw", "from .. import training", "facemargin.training"),
-        ("facemargin.data.pairs.lfw", "from facemargin import heads", "facemargin.heads"),
+        ("facemargin.data.open", "import facemargin.report.page as page", "facemargin.report.page"),
+        ("facemargin.data.open", "def f():\n    from facemargin.cli import main", "facemargin.cli"),
+        ("facemargin.data.open", "if x:\n    from ..training import config", "facemargin.training"),
+        ("facemargin.data.open", "from .. import training", "facemargin.training"),
+        ("facemargin.data.open", "from facemargin import heads", "facemargin.heads"),
         ("facemargin.errors", "from facemargin.registry import Registry", "facemargin.registry"),
         ("facemargin.margins.base", "import facemargin", "facemargin"),
         ("facemargin.margins.base", "from facemargin import load", "facemargin"),

@@ -160,8 +160,8 @@ def _ratio_map(axes: Axes, funface: Margin) -> None:
     penalty_NK = penalty(funface, cosine_B, norm_B, cosine_B / ratio_B).view(len(norm_N), len(ratio_K))
     levels = np.arange(0.2, 0.75, 0.05)
     axes.contourf(norm_N, ratio_K, penalty_NK.T, levels, cmap=HEAT)
-    labelled = axes.contour(norm_N, ratio_K, penalty_NK.T, levels[1::2], colors=INK, linewidths=0.7)
-    for text in axes.clabel(labelled, fmt=lambda level: f"{level:.2f}".lstrip("0"), fontsize=9):
+    labeled = axes.contour(norm_N, ratio_K, penalty_NK.T, levels[1::2], colors=INK, linewidths=0.7)
+    for text in axes.clabel(labeled, fmt=lambda level: f"{level:.2f}".lstrip("0"), fontsize=9):
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.8})
     axes.set(ylabel="certainty ratio", yticks=[1, 2, 4], yticklabels=["1", "2 = μ", "μ+3σ"])
     axes.grid(visible=False)

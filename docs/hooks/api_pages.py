@@ -36,7 +36,7 @@ PAGES = {
             "evaluation.OperatingPoint",
             "evaluation.verification_accuracy",
             "evaluation.VerificationAccuracy",
-            "evaluation.centred_accuracy",
+            "evaluation.centered_accuracy",
             "evaluation.best_balanced_accuracy",
             "evaluation.BestBalancedAccuracy",
             "evaluation.identification",
@@ -56,7 +56,7 @@ PAGES = {
         (
             "evaluation.evaluate_verification",
             "evaluation.PairScores",
-            "evaluation.summarise",
+            "evaluation.summarize",
             "evaluation.VerificationSummary",
             "evaluation.summary_table",
             "evaluation.list_protocols",

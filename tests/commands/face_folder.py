@@ -7,7 +7,7 @@ import torch
 
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.models.info import ModelInfo, save_model
-from facemargin.models.recogniser import create_recogniser
+from facemargin.models.recognizer import create_recognizer
 
 
 def write_faces(root: Path, people: range, each: int = 3) -> list[Path]:
@@ -34,5 +34,5 @@ def write_crfiqa_model(path: Path) -> Path:
         loss="crfiqa",
         quality="crfiqa",
     )
-    save_model(path, create_recogniser(info).state_dict(), info)
+    save_model(path, create_recognizer(info).state_dict(), info)
     return path

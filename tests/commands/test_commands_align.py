@@ -81,10 +81,10 @@ def test_every_format_keeps_its_name(command, tmp_path):
     photos = sorted((tmp_path / "photos").iterdir())
     assert command("align", *photos, "--output", tmp_path / "aligned")[0] == 0
     expected = fm.align(photograph).astype(float)
-    grey = fm.align(np.repeat(photograph[:, :, :1], 3, axis=2)).astype(float)
+    gray = fm.align(np.repeat(photograph[:, :, :1], 3, axis=2)).astype(float)
     for name in ("a.jpg", "a.bmp", "a.webp", "a.pgm", "a.tif.png"):
         found = read(tmp_path / "aligned" / name).astype(float)
-        assert np.abs(found - (grey if name == "a.pgm" else expected)).mean() < 6, name
+        assert np.abs(found - (gray if name == "a.pgm" else expected)).mean() < 6, name
 
 
 def test_a_second_run_does_what_is_missing(command, tmp_path):

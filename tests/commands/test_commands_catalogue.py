@@ -6,7 +6,7 @@ import facemargin.backbones
 from facemargin.backbones import BackboneInfo, describe_backbone, list_backbones
 from facemargin.commands._catalogue import make_catalogue, read_catalogue
 from facemargin.training.recipe import load_recipe
-from facemargin.training.recipe_files import list_recipes, summarise_recipe
+from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
 OUT_OF_DATE = "out of date: run `python -m facemargin.commands._catalogue` and commit what it writes"
 
@@ -35,6 +35,6 @@ def test_the_figures_are_those_of_the_networks(name):
 
 @pytest.mark.parametrize("name", list_recipes())
 def test_a_recipes_summary_is_what_the_recipe_says(name):
-    summary, recipe = summarise_recipe(name), load_recipe(name)
+    summary, recipe = summarize_recipe(name), load_recipe(name)
     assert (summary.description, summary.backbone) == (recipe.description, recipe.backbone.name)
     assert summary.head == ("" if recipe.reconstruction.mode == "alone" else recipe.head.name)

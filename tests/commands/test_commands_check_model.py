@@ -9,7 +9,7 @@ from facemargin.commands.check_model import balanced_part
 from facemargin.data.pairs.insightface_bin import load_bin
 from facemargin.errors import DataError
 from facemargin.models.info import ModelInfo, save_model
-from facemargin.models.recogniser import create_recogniser
+from facemargin.models.recognizer import create_recognizer
 
 SIZE = 16
 
@@ -18,14 +18,14 @@ def write_model(path, **changes):
     values = {"options": {"input_size": SIZE, "width": 4}, "embedding_size": 16, "input_size": SIZE, "loss": "funface"}
     info = ModelInfo(backbone="small_resnet", **values, **changes)
     torch.manual_seed(0)
-    recogniser = create_recogniser(info)
+    recognizer = create_recognizer(info)
     with torch.no_grad():
-        recogniser.backbone.stem[0].weight[:, 1:] = 0
-    save_model(path, recogniser.eval().state_dict(), info)
+        recognizer.backbone.stem[0].weight[:, 1:] = 0
+    save_model(path, recognizer.eval().state_dict(), info)
     return path
 
 
-def write_pairs(path, pairs=160, grey=False):
+def write_pairs(path, pairs=160, gray=False):
     import pickle
 
     random = np.random.default_rng(0)
@@ -38,7 +38,7 @@ def write_pairs(path, pairs=160, grey=False):
         for person in (first, second):
             red = np.clip(people[person] + random.normal(0, 25, (SIZE, SIZE)), 0, 255)
             noise = random.integers(0, 256, (2, SIZE, SIZE))
-            bgr = np.stack([red] * 3 if grey else [noise[0], noise[1], red], axis=2).astype(np.uint8)
+            bgr = np.stack([red] * 3 if gray else [noise[0], noise[1], red], axis=2).astype(np.uint8)
             encoded.append(cv2.imencode(".png", bgr)[1].tobytes())
         same.append(genuine)
     path.write_bytes(pickle.dumps((encoded, same)))
@@ -47,7 +47,7 @@ def write_pairs(path, pairs=160, grey=False):
 
 @pytest.fixture(scope="module")
 def pairs(tmp_path_factory):
-    return write_pairs(tmp_path_factory.mktemp("pairs") / "colour.bin")
+    return write_pairs(tmp_path_factory.mktemp("pairs") / "color.bin")
 
 
 def test_the_right_order_is_confirmed(command, pairs, tmp_path):
@@ -67,7 +67,7 @@ def test_the_wrong_order_is_warned_of(command, pairs, tmp_path):
 
 def test_grey_pictures_cannot_tell(command, tmp_path):
     path = write_model(tmp_path / "m.safetensors", color_order="BGR")
-    code, out, _ = command("check-model", path, "--pairs", write_pairs(tmp_path / "grey.bin", 20, grey=True))
+    code, out, _ = command("check-model", path, "--pairs", write_pairs(tmp_path / "gray.bin", 20, gray=True))
     assert code == 0 and "the pictures are grey: they cannot tell the colour order" in out and "warning" not in out
 
 

@@ -7,7 +7,7 @@ import pytest
 from facemargin.commands import demo
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.errors import ConfigError
-from facemargin.evaluation import PairScores, fit_pixel_embed, summarise
+from facemargin.evaluation import PairScores, fit_pixel_embed, summarize
 from facemargin.training.recipe import load_recipe
 
 TINY = ("--epochs", "1", "--backbone.width", "4", "--backbone.input-size", "16", "--validation.views", "one")
@@ -20,7 +20,7 @@ def rows(path):
 
 def summary():
     rng = np.random.default_rng(0)
-    return summarise(PairScores("facemargin", "orl-full:31-40", rng.normal(size=200), rng.random(200) < 0.5))
+    return summarize(PairScores("facemargin", "orl-full:31-40", rng.normal(size=200), rng.random(200) < 0.5))
 
 
 def test_the_splits_share_nobody():

@@ -87,8 +87,8 @@ def test_a_table_for_the_terminal(command, photographs):
 
 def test_rotated_grey_and_transparent_files(command, tmp_path):
     photograph = orl_photograph(0, shape=(160, 240))
-    grey, alpha = photograph[:, :, 0], np.full((160, 240), 200, np.uint8)
-    cv2.imwrite(str(tmp_path / "grey.png"), grey)
+    gray, alpha = photograph[:, :, 0], np.full((160, 240), 200, np.uint8)
+    cv2.imwrite(str(tmp_path / "gray.png"), gray)
     cv2.imwrite(str(tmp_path / "rgba.png"), np.dstack([photograph[:, :, ::-1], alpha]))
     _, encoded = cv2.imencode(".jpg", cv2.rotate(photograph[:, :, ::-1], cv2.ROTATE_90_COUNTERCLOCKWISE))
     # Orientation 6: to be shown turned a quarter clockwise.

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from facemargin.cli import main
 from facemargin.data.formats.orl import EmbeddedFaces, embedded_verification_set
 from facemargin.data.open import open_verification
-from facemargin.evaluation import PairScores, centred_accuracy
+from facemargin.evaluation import PairScores, centered_accuracy
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.models.load import load
 
@@ -52,11 +52,11 @@ def test_the_certainty_ratio_is_a_quality_for_people_of_the_training_set(command
     code, _, err = command("evaluate", trained_run, "--data", "orl:2-4", *options)
     assert (code, err) == (0, "")
     scores = evaluation(tmp_path, "orl-2-4")
-    centres = load_file(trained_run / "head.safetensors")["weight"].double().numpy()
-    assert len(centres) == 8  # 4 people and their mirrored twins
-    centres /= np.linalg.norm(centres, axis=1, keepdims=True)
+    centers = load_file(trained_run / "head.safetensors")["weight"].double().numpy()
+    assert len(centers) == 8  # 4 people and their mirrored twins
+    centers /= np.linalg.norm(centers, axis=1, keepdims=True)
     faces = EmbeddedFaces([2, 3, 4])
-    cosines = load(trained_run).embed(faces).vectors.astype(np.float64) @ centres.T
+    cosines = load(trained_run).embed(faces).vectors.astype(np.float64) @ centers.T
     ratios = []
     for row, label in zip(cosines, faces.labels, strict=True):
         own = label + 1  # person 2 is the run's class 1
@@ -144,7 +144,7 @@ def test_embeddings_of_another_tool_are_scored_over_folds(command, tmp_path, gri
     if "magface" in grid:
         with np.load(path) as stored:
             pairs, features = embedded_verification_set([1, 2, 3]), stored["embeddings"].astype(np.float32)
-        expected = centred_accuracy(features[pairs.first_K], features[pairs.second_K], pairs.same_K, 5)
+        expected = centered_accuracy(features[pairs.first_K], features[pairs.second_K], pairs.same_K, 5)
         np.testing.assert_allclose(thresholds, expected.thresholds)
         np.testing.assert_allclose(summary["accuracy"]["mean"], expected.mean)
         return

@@ -136,9 +136,9 @@ def test_a_file_that_is_replaced_is_said(command, trained_run, places):
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_models_are_told_apart_by_weights_of_any_type(trained_run, dtype):
     model = load(trained_run)
-    model.recogniser.to(dtype)
+    model.recognizer.to(dtype)
     first = model_origin("model", model)
     assert model_origin("model", model) == first
     with torch.no_grad():
-        next(model.recogniser.parameters()).flatten()[0] += 1
+        next(model.recognizer.parameters()).flatten()[0] += 1
     assert model_origin("model", model) != first

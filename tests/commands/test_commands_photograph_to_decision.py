@@ -23,14 +23,14 @@ def test_from_photographs_to_decisions(command, trained_run, tmp_path):
 
     names = [path.relative_to(photos).as_posix() for path in paths]
     pairs = list(combinations(names, 2))
-    labelled = [f"{a},{b},{int(a.split('/')[0] == b.split('/')[0])}" for a, b in pairs]
-    (aligned / "labelled.csv").write_text("\n".join(["path1,path2,same", *labelled]))
+    labeled = [f"{a},{b},{int(a.split('/')[0] == b.split('/')[0])}" for a, b in pairs]
+    (aligned / "labeled.csv").write_text("\n".join(["path1,path2,same", *labeled]))
     calibration = tmp_path / "calibration.json"
     code, out, _ = command(
         "calibrate",
         trained_run,
         "--pairs",
-        aligned / "labelled.csv",
+        aligned / "labeled.csv",
         "--output",
         calibration,
         "--floor-percentile",
@@ -45,8 +45,8 @@ def test_from_photographs_to_decisions(command, trained_run, tmp_path):
     assert (code, err) == (0, "") and "0 with an image of no use" in out
     with results.open(newline="") as file:
         rows = list(csv.DictReader(file))
-    different = [row for row, line in zip(rows, labelled, strict=True) if line.endswith("0")]
-    genuine = [row for row, line in zip(rows, labelled, strict=True) if line.endswith("1")]
+    different = [row for row, line in zip(rows, labeled, strict=True) if line.endswith("0")]
+    genuine = [row for row, line in zip(rows, labeled, strict=True) if line.endswith("1")]
     # The photographs are those that it was calibrated on.
     assert sum(row["decision"] == "same" for row in different) / 54 <= 0.2 + 1 / 54
     matched = sum(row["decision"] == "same" for row in genuine) / 12

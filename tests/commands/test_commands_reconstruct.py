@@ -14,12 +14,12 @@ import torch
 import facemargin as fm
 from facemargin.commands._scoring import score_systems
 from facemargin.data.formats.orl import ORL_CREDIT, EmbeddedFaces
-from facemargin.data.images.pixels import normalise, resize_square, to_tensor
+from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
 from facemargin.evaluation import fit_pixel_embed
 from facemargin.models.info import ModelInfo, save_model
-from facemargin.models.recogniser import create_recogniser
+from facemargin.models.recognizer import create_recognizer
 from facemargin.reconstruction import ReconstructionConfig
 from facemargin.report import ReconstructionGallery, ReconstructionPictures, reconstruction_pictures
 from tests.commands.face_folder import write_crfiqa_model, write_faces
@@ -40,7 +40,7 @@ def write_model(path, **changes):
         "reconstruction": asdict(ReconstructionConfig(width=4, latent_size=8)),
     }
     info = ModelInfo(**{**values, **changes})
-    save_model(path, create_recogniser(info).state_dict(), info)
+    save_model(path, create_recognizer(info).state_dict(), info)
     return path
 
 
@@ -61,8 +61,8 @@ def read_image(path):
 
 def expected_of(model_file, image):
     """What the model's reconstructor says of an image, asked directly, and its pictures."""
-    reconstructor = fm.load(model_file).recogniser.reconstructor
-    images_BCHW = normalise(torch.stack([to_tensor(resize_square(image, SIZE))]))
+    reconstructor = fm.load(model_file).recognizer.reconstructor
+    images_BCHW = normalize(torch.stack([to_tensor(resize_square(image, SIZE))]))
     with torch.no_grad():
         reconstruction = reconstructor(images_BCHW)
     return reconstruction, reconstruction_pictures(reconstructor, images_BCHW, reconstruction)

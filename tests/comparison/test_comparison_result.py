@@ -17,7 +17,7 @@ from facemargin.comparison.result import (
     near_best,
     spread,
 )
-from facemargin.evaluation import PairScores, summarise
+from facemargin.evaluation import PairScores, summarize
 
 RATE = Metric("tar", "TAR")
 AREA = Metric("area", "area", higher_is_better=False, is_rate=False)
@@ -34,7 +34,7 @@ def pair_scores(num_pairs=400, folds=False, quality=True):
 
 
 def test_the_values_are_those_of_the_summary():
-    summary = summarise(pair_scores(), bootstrap=None)
+    summary = summarize(pair_scores(), bootstrap=None)
     values = metric_values(summary)
     limit = summary.error_versus_discard.limits[2]
     assert limit.limit == 0.3
@@ -50,14 +50,14 @@ def test_the_values_are_those_of_the_summary():
 
 
 def test_folds_give_their_accuracy_instead_of_the_fitted_one():
-    summary = summarise(pair_scores(folds=True), bootstrap=None)
+    summary = summarize(pair_scores(folds=True), bootstrap=None)
     values = metric_values(summary)
     assert values["accuracy"] == summary.accuracy.mean
     assert "balanced_accuracy" not in values
 
 
 def test_without_qualities_there_are_no_areas():
-    assert not {"pauc", "relative_pauc"} & metric_values(summarise(pair_scores(quality=False), bootstrap=None)).keys()
+    assert not {"pauc", "relative_pauc"} & metric_values(summarize(pair_scores(quality=False), bootstrap=None)).keys()
 
 
 def test_a_spread_is_the_mean_and_the_sample_standard_deviation():

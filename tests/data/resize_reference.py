@@ -23,11 +23,11 @@ def taps(size: int, new_size: int, i: int, name: str) -> dict[int, float]:
     kernel, reach = {"bilinear_antialiased": (triangle, 1), "bicubic_antialiased": (keys_cubic, 2)}[name]
     scale = size / new_size
     widening = max(scale, 1.0)
-    centre = scale * (i + 0.5)
+    center = scale * (i + 0.5)
     weights = {}
     for line in range(size):
-        if abs(line + 0.5 - centre) < reach * widening:
-            weights[line] = kernel((line + 0.5 - centre) / widening)
+        if abs(line + 0.5 - center) < reach * widening:
+            weights[line] = kernel((line + 0.5 - center) / widening)
     total = sum(weights.values())
     return {line: weight / total for line, weight in weights.items()}
 

@@ -45,11 +45,11 @@ def test_a_face_that_is_moved_comes_back():
 def test_pixels_lie_where_the_template_says():
     image = np.zeros((200, 300, 3), np.uint8)
     landmarks = TEMPLATE_52 * 1.5 + [20, 10]
-    for colour, (x, y) in enumerate(landmarks[:3].round().astype(int)):
-        cv2.circle(image, (int(x), int(y)), 4, tuple(255 * (channel == colour) for channel in range(3)), -1)
+    for color, (x, y) in enumerate(landmarks[:3].round().astype(int)):
+        cv2.circle(image, (int(x), int(y)), 4, tuple(255 * (channel == color) for channel in range(3)), -1)
     aligned = align_face(image, landmarks)
-    for colour, (x, y) in enumerate(TEMPLATE_52[:3].round().astype(int)):
-        assert aligned[y, x].argmax() == colour and aligned[y, x, colour] > 200
+    for color, (x, y) in enumerate(TEMPLATE_52[:3].round().astype(int)):
+        assert aligned[y, x].argmax() == color and aligned[y, x, color] > 200
 
 
 def test_outside_the_image_is_black():

@@ -15,7 +15,7 @@ from facemargin.data.given_images import given_images, one_image
 from facemargin.errors import DataError
 
 RGB = np.random.default_rng(0).integers(0, 256, (12, 10, 3), np.uint8)
-GREY = RGB[:, :, 0]
+GRAY = RGB[:, :, 0]
 
 
 def write(path, image=RGB):
@@ -31,9 +31,9 @@ def write(path, image=RGB):
         (lambda folder: torch.from_numpy(RGB), RGB),
         (lambda folder: Image.fromarray(RGB), RGB),
         (lambda folder: Image.fromarray(RGB).convert("RGBA"), RGB),
-        (lambda folder: Image.fromarray(GREY), np.stack([GREY] * 3, 2)),
-        (lambda folder: GREY, np.stack([GREY] * 3, 2)),
-        (lambda folder: GREY[:, :, None], np.stack([GREY] * 3, 2)),
+        (lambda folder: Image.fromarray(GRAY), np.stack([GRAY] * 3, 2)),
+        (lambda folder: GRAY, np.stack([GRAY] * 3, 2)),
+        (lambda folder: GRAY[:, :, None], np.stack([GRAY] * 3, 2)),
         (lambda folder: write(folder / "a.png"), RGB),
         (lambda folder: str(write(folder / "a.png")), RGB),
     ],
@@ -85,13 +85,13 @@ FLOATS = RGB / np.float32(255)
         (RGB > 3, "bool"),
         (RGB.transpose(2, 0, 1), r"colours seem to come first: pass image\.transpose\(1, 2, 0\)"),
         (torch.from_numpy(RGB).permute(2, 0, 1), "colours seem to come first"),
-        (np.dstack([RGB, GREY]), r"fourth channel for transparency: pass image\[:, :, :3\]"),
+        (np.dstack([RGB, GRAY]), r"fourth channel for transparency: pass image\[:, :, :3\]"),
         (np.empty((0, 10, 3), np.uint8), r"shape \(0, 10, 3\)"),
         (np.zeros(5, np.uint8), r"shape \(5,\)"),
         (RGB.tobytes(), "of the type bytes; expected a path"),
         (None, "None; expected a path"),
         (3, "of the type int"),
-        (Image.fromarray(GREY.astype(np.int32) * 9000), "PIL in mode I; expected 8 bits"),
+        (Image.fromarray(GRAY.astype(np.int32) * 9000), "PIL in mode I; expected 8 bits"),
         (Image.fromarray(RGB).convert("RGBA").convert("RGBa").getchannel(3).convert("LA").convert("La"), "mode La"),
         ("nowhere.png", r"nowhere\.png: cannot be read: No such file"),
         (Path(), "is a folder, expected an image"),

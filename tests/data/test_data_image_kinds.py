@@ -72,20 +72,20 @@ def test_other_kinds_are_refused_by_what_they_begin_with(content):
 
 @pytest.mark.parametrize("kind", ["PNG", "TIFF"])
 def test_of_sixteen_bits_the_upper_eight_are_taken(kind):
-    grey = picture()[..., 0]
-    encoded = by_opencv(grey.astype(np.uint16) * 257, ".png" if kind == "PNG" else ".tif")
-    np.testing.assert_array_equal(decode_image(encoded, "x"), np.repeat(grey[..., None], 3, axis=2))
+    gray = picture()[..., 0]
+    encoded = by_opencv(gray.astype(np.uint16) * 257, ".png" if kind == "PNG" else ".tif")
+    np.testing.assert_array_equal(decode_image(encoded, "x"), np.repeat(gray[..., None], 3, axis=2))
 
 
 def test_deep_and_grey_heic():
     image = picture()
-    deep, grey = io.BytesIO(), io.BytesIO()
+    deep, gray = io.BytesIO(), io.BytesIO()
     pixels = (image.astype(np.uint16) * 257).tobytes()
     pillow_heif.from_bytes("RGB;16", (WIDTH, HEIGHT), pixels).save(deep, quality=100, chroma=444)
     assert error(decode_image(deep.getvalue(), "x"), image) <= 6
     pixels = (image[..., 0].astype(np.uint16) * 257).tobytes()
-    pillow_heif.from_bytes("I;16", (WIDTH, HEIGHT), pixels).save(grey, quality=100)
-    for encoded in (grey.getvalue(), by_pillow(image[..., 0], "HEIF", "L", quality=100)):
+    pillow_heif.from_bytes("I;16", (WIDTH, HEIGHT), pixels).save(gray, quality=100)
+    for encoded in (gray.getvalue(), by_pillow(image[..., 0], "HEIF", "L", quality=100)):
         assert error(decode_image(encoded, "x"), np.repeat(image[..., :1], 3, axis=2)) <= 6
 
 

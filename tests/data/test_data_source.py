@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
-from facemargin.data.source import ArrayImages, ImageSubset, WithLabels, labelled_subset
+from facemargin.data.source import ArrayImages, ImageSubset, WithLabels, labeled_subset
 from facemargin.errors import DataError
 from tests.data.sample_images import smooth_image
 
 IMAGES = [smooth_image(seed) for seed in range(6)]
 
 
-def labelled() -> WithLabels:
+def labeled() -> WithLabels:
     return WithLabels(ArrayImages(IMAGES), [0, 0, 1, 2, 2, 1], ["ann", "bob", "cem"])
 
 
@@ -36,7 +36,7 @@ def test_a_subset_is_a_view_in_the_order_asked_for():
 
 
 def test_a_labelled_subset_renumbers_the_people_who_are_left():
-    subset = labelled_subset(labelled(), [5, 3, 4])
+    subset = labeled_subset(labeled(), [5, 3, 4])
     assert subset.identity_names == ["bob", "cem"] and subset.num_identities == 2
     np.testing.assert_array_equal(subset.labels, [0, 1, 1])
     np.testing.assert_array_equal(subset.read(0), IMAGES[5])

@@ -10,7 +10,7 @@ from torch.utils.data import DataLoader
 from facemargin.data.augmentation.augment import augment
 from facemargin.data.augmentation.config import AugmentationConfig
 from facemargin.data.formats.folder import FolderImages
-from facemargin.data.images.pixels import normalise, resize_square
+from facemargin.data.images.pixels import normalize, resize_square
 from facemargin.data.sampler import EpochBatchSampler
 from facemargin.data.source import ArrayImages, WithLabels
 from facemargin.data.training_set import CorruptImageLog, TrainingBatch, TrainingSet, single_threaded_opencv
@@ -144,10 +144,10 @@ def test_the_cache_reads_each_image_once(monkeypatch):
 def test_normalising_maps_grey_values_to_plus_minus_one():
     images = torch.arange(256, dtype=torch.uint8).reshape(1, 1, 16, 16)
     expected = [(value - 127.5) / 127.5 for value in range(256)]
-    normalised = normalise(images)
-    assert normalised.dtype == torch.float32 and normalised.min() == -1 and normalised.max() == 1
+    normalized = normalize(images)
+    assert normalized.dtype == torch.float32 and normalized.min() == -1 and normalized.max() == 1
     torch.testing.assert_close(
-        normalised.flatten().double(), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0
+        normalized.flatten().double(), torch.tensor(expected, dtype=torch.float64), atol=1e-6, rtol=0
     )
 
 

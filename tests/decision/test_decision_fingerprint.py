@@ -4,7 +4,7 @@ import torch
 
 from facemargin.decision.fingerprint import fingerprint, is_same_model
 from facemargin.models.model import Model
-from tests.models.tiny_models import model_info, tiny_model, tiny_recogniser
+from tests.models.tiny_models import model_info, tiny_model, tiny_recognizer
 
 
 @pytest.fixture(scope="module")
@@ -22,12 +22,12 @@ def test_a_model_is_itself_again(model):
 
 def test_what_answers_otherwise_is_another_model(model):
     ours = fingerprint(model)
-    recogniser = tiny_recogniser()
+    recognizer = tiny_recognizer()
     with torch.no_grad():
-        for parameter in recogniser.parameters():
+        for parameter in recognizer.parameters():
             parameter.add_(0.05 * parameter.std() * torch.randn_like(parameter) if parameter.numel() > 1 else 0)
     others = {
-        "weights": Model(recogniser, model_info()),
+        "weights": Model(recognizer, model_info()),
         "colour order": tiny_model(color_order="BGR"),
         "normalisation": tiny_model(mean=0.0, std=255.0),
     }

@@ -12,7 +12,7 @@ from facemargin.detection.detect import NoFaceError, default_detector
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import Embeddings
 from facemargin.models.model import Model
-from tests.models.tiny_models import tiny_model, tiny_recogniser
+from tests.models.tiny_models import tiny_model, tiny_recognizer
 from tests.photographs import orl_photograph
 
 POINT = Threshold(0.01, 0.5, 0.01, (0.0, 0.02), 10, 0.1, 2.0, 0.02)
@@ -85,12 +85,12 @@ def test_photographs(model):
 
 
 def test_refusals(model, faces):
-    other = Model(tiny_recogniser(), replace(model.info, color_order="BGR"))
+    other = Model(tiny_recognizer(), replace(model.info, color_order="BGR"))
     with pytest.raises(ConfigError, match="calibration is of another model"):
         fm.verify(other, *faces[:2], calibration_of(model, POINT), fmr=0.01)
     with pytest.raises(ConfigError, match="cannot be told"):
         fm.verify(model, *faces[:2], calibration_of(model, POINT), fmr=1e-6)
-    damaged = tiny_recogniser()
+    damaged = tiny_recognizer()
     next(damaged.parameters()).data.fill_(float("nan"))
     with pytest.raises(DataError, match="not finite"):
         fm.verify(Model(damaged, model.info), *faces[:2])

@@ -62,9 +62,9 @@ def test_decoding_survives_any_answer():
 def test_a_face_is_found_where_it_was_put(detector):
     frame = EmbeddedFaces(square=False).read(0)
     (alone,) = detector.detect(frame)
-    for scale, degrees, centre in ((1.0, 0, (160, 120)), (0.6, 25, (60, 180)), (1.9, -20, (170, 110))):
+    for scale, degrees, center in ((1.0, 0, (160, 120)), (0.6, 25, (60, 180)), (1.9, -20, (170, 110))):
         photograph = canvas(240, 320, seed=0)
-        matrix_23 = put(photograph, frame, centre, scale, degrees)
+        matrix_23 = put(photograph, frame, center, scale, degrees)
         (face,) = detector.detect(photograph)
         expected = alone.landmarks_52 @ matrix_23[:, :2].T + matrix_23[:, 2]
         # Pixels of the frame, in which eyes are 35 apart.

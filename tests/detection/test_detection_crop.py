@@ -8,23 +8,23 @@ from facemargin.errors import DataError
 from tests.photographs import canvas
 
 
-def placed(scale, degrees, centre):
-    """Landmarks of a face in a photograph: the template scaled, turned, and put around `centre`."""
+def placed(scale, degrees, center):
+    """Landmarks of a face in a photograph: the template scaled, turned, and put around `center`."""
     radians = np.deg2rad(degrees)
     turn = scale * np.array([[np.cos(radians), -np.sin(radians)], [np.sin(radians), np.cos(radians)]])
-    return (TEMPLATE_52 - 56) @ turn.T + np.array(centre)
+    return (TEMPLATE_52 - 56) @ turn.T + np.array(center)
 
 
 @pytest.mark.parametrize("degrees", [0, 33, -150])
 @pytest.mark.parametrize("scale", [0.2, 0.9, 1.9])
 @pytest.mark.parametrize("centre", [(150, 120), (3, 5), (299, 100), (-400, 100)])
-def test_where_nothing_shrinks_it_is_the_plain_alignment(scale, degrees, centre):
+def test_where_nothing_shrinks_it_is_the_plain_alignment(scale, degrees, center):
     photograph = canvas(240, 300, seed=1)
-    landmarks_52 = placed(scale, degrees, centre)
+    landmarks_52 = placed(scale, degrees, center)
     ours, plain = (f(photograph, landmarks_52, 112).astype(int) for f in (crop_face, align_face))
     # OpenCV rounds places to 1/32 of a pixel, from another origin.
     assert np.abs(ours - plain).max() <= 6 and np.abs(ours - plain).mean() < 0.5
-    assert (centre == (-400, 100)) == (not ours.any())
+    assert (center == (-400, 100)) == (not ours.any())
 
 
 def test_a_face_that_shrinks_is_averaged_not_thinned_out():

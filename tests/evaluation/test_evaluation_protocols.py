@@ -81,19 +81,19 @@ def test_embeddings_that_do_not_fit_are_refused():
         evaluate_verification(FixedEmbed(np.eye(3), [1, 1, np.inf]), pairs, "mine")
 
 
-def grey_rows(images, size):
+def gray_rows(images, size):
     rows = []
     for index in range(len(images)):
-        grey = cv2.cvtColor(images.read(index), cv2.COLOR_RGB2GRAY)
-        rows.append(cv2.resize(grey, (size, size)).astype(np.float64).ravel())
+        gray = cv2.cvtColor(images.read(index), cv2.COLOR_RGB2GRAY)
+        rows.append(cv2.resize(gray, (size, size)).astype(np.float64).ravel())
     return np.array(rows)
 
 
 def test_pixels_are_compared_after_the_mean_training_image_is_taken_off():
     train, test = random_images(5, seed=1), random_images(3, seed=2)
     result = fit_pixel_embed(train, size=8)(test)
-    centred = grey_rows(test, 8) - grey_rows(train, 8).mean(axis=0)
-    for row, vector, norm in zip(centred, result.vectors, result.norms, strict=True):
+    centered = gray_rows(test, 8) - gray_rows(train, 8).mean(axis=0)
+    for row, vector, norm in zip(centered, result.vectors, result.norms, strict=True):
         assert norm == pytest.approx(np.sqrt(sum(row**2)), rel=1e-6)
         np.testing.assert_allclose(vector, row / np.sqrt(sum(row**2)), atol=1e-6)
     np.testing.assert_array_equal(result.quality, result.norms)
@@ -109,7 +109,7 @@ def test_whitened_components_have_unit_covariance_on_the_training_images():
 
 def test_whitening_keeps_the_directions_of_largest_variance():
     train = random_images(40, seed=3)
-    pixels = grey_rows(train, 8) - grey_rows(train, 8).mean(axis=0)
+    pixels = gray_rows(train, 8) - gray_rows(train, 8).mean(axis=0)
     variances, directions = np.linalg.eigh(pixels.T @ pixels / 39)
     expected = pixels @ directions[:, -2:] / np.sqrt(variances[-2:])
     embeddings = fit_pca_embed(train, components=2, size=8)(train)
@@ -119,8 +119,8 @@ def test_whitening_keeps_the_directions_of_largest_variance():
 
 
 def test_an_image_equal_to_the_mean_scores_zero():
-    grey = np.full((2, 9, 9, 3), 77, dtype=np.uint8)
-    result = fit_pixel_embed(ArrayImages(grey))(ArrayImages(grey[:1]))
+    gray = np.full((2, 9, 9, 3), 77, dtype=np.uint8)
+    result = fit_pixel_embed(ArrayImages(gray))(ArrayImages(gray[:1]))
     np.testing.assert_array_equal(result.vectors, 0)
 
 

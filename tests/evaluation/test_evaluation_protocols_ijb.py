@@ -20,13 +20,13 @@ PRESETS = {"insightface": (True, False), "adaface": (False, False), "magface": (
 def random_features(folder, seed=0, size=6):
     """Of people that can mostly be told apart."""
     rng = np.random.default_rng(seed)
-    centres = {person: rng.normal(size=size) for person in set(folder.subjects.values())}
-    return np.array([2 * centres[image[3]] + rng.normal(size=size) for image in folder.images]).astype(np.float32)
+    centers = {person: rng.normal(size=size) for person in set(folder.subjects.values())}
+    return np.array([2 * centers[image[3]] + rng.normal(size=size) for image in folder.images]).astype(np.float32)
 
 
 def pooled_by_loops(folder, features, preset, readable):
     """{template: unit vector} as the published scripts make it, image by image."""
-    weighted, normalised = PRESETS[preset]
+    weighted, normalized = PRESETS[preset]
     vectors = {}
     for template in folder.subjects:
         media = {}
@@ -35,7 +35,7 @@ def pooled_by_loops(folder, features, preset, readable):
                 media.setdefault(of_media, []).append(features[row].astype(np.float64) * (score if weighted else 1))
         if media:
             means = [np.mean(rows, axis=0) for rows in media.values()]
-            total = sum(mean / np.linalg.norm(mean) if normalised else mean for mean in means)
+            total = sum(mean / np.linalg.norm(mean) if normalized else mean for mean in means)
             vectors[template] = total / np.linalg.norm(total)
     return vectors
 

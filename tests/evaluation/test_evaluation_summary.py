@@ -11,7 +11,7 @@ from facemargin.evaluation import (
     best_balanced_accuracy,
     error_versus_discard,
     roc_curve,
-    summarise,
+    summarize,
     summary_table,
     tar_at_far,
     verification_accuracy,
@@ -38,7 +38,7 @@ def pair_scores(system="mine", **replaced):
 
 def test_a_summary_holds_what_each_metric_says():
     pairs = pair_scores()
-    summary = summarise(pairs, fars=(0.05, 0.2), bootstrap=FEW)
+    summary = summarize(pairs, fars=(0.05, 0.2), bootstrap=FEW)
     people = {"identities_a": pairs.identities_a_K, "identities_b": pairs.identities_b_K, "bootstrap": FEW}
     scores, same = pairs.scores_K, pairs.same_K
     quality = pairs.quality_a_K, pairs.quality_b_K
@@ -52,7 +52,7 @@ def test_a_summary_holds_what_each_metric_says():
 
 def test_options_reach_the_metrics():
     pairs = pair_scores()
-    summary = summarise(
+    summary = summarize(
         pairs, (0.07,), far_rule="nearest", folds=5, grid="insightface", discard_fmr=0.2, bootstrap=None
     )
     assert summary.accuracy == verification_accuracy(pairs.scores_K, pairs.same_K, 5, "insightface")
@@ -62,20 +62,20 @@ def test_options_reach_the_metrics():
 
 def test_what_the_pairs_do_not_say_is_left_out():
     bare = dict.fromkeys(("quality_a_K", "quality_b_K", "identities_a_K", "identities_b_K", "folds_K"))
-    summary = summarise(pair_scores(**bare))
+    summary = summarize(pair_scores(**bare))
     assert summary.accuracy is None and summary.error_versus_discard is None
     assert summary.balanced_accuracy.interval is None
     assert summary.tar_at_far.points[0].interval is None
 
 
 def test_a_single_fold_has_no_accuracy():
-    assert summarise(pair_scores(folds_K=np.full(200, 3)), bootstrap=None).accuracy is None
-    assert summarise(pair_scores(folds_K=np.zeros(200, int)), folds=4, bootstrap=None).accuracy is not None
+    assert summarize(pair_scores(folds_K=np.full(200, 3)), bootstrap=None).accuracy is None
+    assert summarize(pair_scores(folds_K=np.zeros(200, int)), folds=4, bootstrap=None).accuracy is not None
 
 
 def test_json_is_strict_and_complete():
     hopeless = np.where(pair_scores().same_K, 0.0, 0.5)
-    summary = summarise(pair_scores(scores_K=hopeless), bootstrap=FEW)
+    summary = summarize(pair_scores(scores_K=hopeless), bootstrap=FEW)
     read = json.loads(summary.to_json(), parse_constant=lambda name: pytest.fail(f"{name} is not JSON"))
     assert read == summary.to_dict()
     assert read["tar_at_far"]["points"][0]["threshold"] is None
@@ -86,9 +86,9 @@ def test_json_is_strict_and_complete():
 
 def test_the_table_shows_every_figure_and_the_impostors_behind_it():
     pairs = pair_scores()
-    mine = summarise(pairs, fars=(0.05,), bootstrap=FEW)
+    mine = summarize(pairs, fars=(0.05,), bootstrap=FEW)
     bare = dict.fromkeys(("quality_a_K", "quality_b_K", "identities_a_K", "identities_b_K", "folds_K"))
-    other = summarise(pair_scores("other", **bare), fars=(0.1,))
+    other = summarize(pair_scores("other", **bare), fars=(0.1,))
     console = Console(width=80, record=True, file=StringIO())
     console.print(summary_table([mine, other]))
     text = console.export_text()
@@ -116,7 +116,7 @@ def test_the_table_says_why_there_is_no_range():
         a = np.array([0, 1, 0, 0, 0])
         b = np.where(same, a, 1 + np.arange(5) % people)
         console = Console(width=200, record=True, file=StringIO())
-        console.print(summary_table([summarise(PairScores("mine", "set", scores, same, None, None, a, b))]))
+        console.print(summary_table([summarize(PairScores("mine", "set", scores, same, None, None, a, b))]))
         text = " ".join(console.export_text().split())
         assert said in text and "Ranges" not in text
 
@@ -124,7 +124,7 @@ def test_the_table_says_why_there_is_no_range():
 def test_the_table_leaves_out_rows_that_no_system_has():
     console = Console(width=80, record=True, file=StringIO())
     bare = dict.fromkeys(("quality_a_K", "quality_b_K", "identities_a_K", "identities_b_K", "folds_K"))
-    console.print(summary_table([summarise(pair_scores(**bare))]))
+    console.print(summary_table([summarize(pair_scores(**bare))]))
     text = console.export_text()
     assert "best balanced accuracy" in text and "std of folds" not in text and "FNMR" not in text
     assert "Ranges" not in text

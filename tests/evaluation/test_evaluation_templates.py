@@ -16,24 +16,24 @@ def images(draw):
     return features, np.array(draw(numbers)) + 100, np.array(draw(numbers))
 
 
-def pool_by_loops(features, templates, media, weights, normalise_media):
+def pool_by_loops(features, templates, media, weights, normalize_media):
     pooled = {}
     for template in sorted(set(templates.tolist())):
         total = np.zeros(features.shape[1])
         for medium in sorted(set(media[templates == template].tolist())):
             of_medium = [n for n in range(len(features)) if templates[n] == template and media[n] == medium]
             mean = sum(features[n] * weights[n] for n in of_medium) / len(of_medium)
-            total += mean / np.linalg.norm(mean) if normalise_media else mean
+            total += mean / np.linalg.norm(mean) if normalize_media else mean
         pooled[template] = total / np.linalg.norm(total)
     return pooled
 
 
 @given(images(), st.booleans(), st.booleans())
-def test_mean_within_a_media_sum_over_media_unit_length(images, weighted, normalise_media):
+def test_mean_within_a_media_sum_over_media_unit_length(images, weighted, normalize_media):
     features, templates, media = images
     weights = np.linspace(0.5, 1, len(features)) if weighted else np.ones(len(features))
-    result = pool_templates(features, templates, media, weights if weighted else None, normalise_media)
-    expected = pool_by_loops(features, templates, media, weights, normalise_media)
+    result = pool_templates(features, templates, media, weights if weighted else None, normalize_media)
+    expected = pool_by_loops(features, templates, media, weights, normalize_media)
     assert result.ids.tolist() == list(expected)
     np.testing.assert_allclose(result.vectors, list(expected.values()), atol=1e-12)
 
@@ -82,17 +82,17 @@ def test_unusable_arrays_are_refused(arguments, message):
 
 
 @given(images(), st.booleans())
-def test_images_may_be_in_several_templates_or_in_none(images, normalise_media):
+def test_images_may_be_in_several_templates_or_in_none(images, normalize_media):
     features, templates, media = images
     rows = np.random.default_rng(0).integers(0, len(features), len(features))
-    result = pool_templates(features, templates, media, None, normalise_media, image_rows=rows)
-    expected = pool_by_loops(features[rows], templates, media, np.ones(len(rows)), normalise_media)
+    result = pool_templates(features, templates, media, None, normalize_media, image_rows=rows)
+    expected = pool_by_loops(features[rows], templates, media, np.ones(len(rows)), normalize_media)
     assert result.ids.tolist() == list(expected)
     np.testing.assert_allclose(result.vectors, list(expected.values()), atol=1e-12)
 
 
-@pytest.mark.parametrize("normalise_media", [False, True])
-def test_features_on_disk_are_pooled_in_blocks_in_their_own_precision(tmp_path, monkeypatch, normalise_media):
+@pytest.mark.parametrize("normalize_media", [False, True])
+def test_features_on_disk_are_pooled_in_blocks_in_their_own_precision(tmp_path, monkeypatch, normalize_media):
     rng = np.random.default_rng(0)
     features, templates, media = (
         rng.normal(size=(300, 16)).astype(np.float32),
@@ -102,9 +102,9 @@ def test_features_on_disk_are_pooled_in_blocks_in_their_own_precision(tmp_path, 
     features.tofile(tmp_path / "features")
     stored = np.memmap(tmp_path / "features", np.float32, "r", shape=features.shape)
     weights = rng.uniform(size=300)
-    expected = pool_by_loops(features.astype(float), templates, media, weights, normalise_media)
+    expected = pool_by_loops(features.astype(float), templates, media, weights, normalize_media)
     for block in (1, 20, 10**6):
         monkeypatch.setattr(module, "IMAGES_A_BLOCK", block)
-        result = pool_templates(stored, templates, media, weights, normalise_media)
+        result = pool_templates(stored, templates, media, weights, normalize_media)
         assert result.vectors.dtype == np.float32
         np.testing.assert_allclose(result.vectors, list(expected.values()), atol=1e-6)

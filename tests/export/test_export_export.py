@@ -16,8 +16,8 @@ from facemargin.errors import CheckpointError, ConfigError
 from facemargin.export import export, onnx_graph
 from facemargin.export.exported_model import ExportedModel
 from facemargin.models.model import Model
-from facemargin.models.recogniser import Recogniser, create_recogniser
-from tests.models.tiny_models import model_info, tiny_model, tiny_recogniser
+from facemargin.models.recognizer import Recognizer, create_recognizer
+from tests.models.tiny_models import model_info, tiny_model, tiny_recognizer
 
 
 @pytest.fixture(scope="module")
@@ -219,7 +219,7 @@ def test_the_layouts_are_all_there_are():
 def test_every_layout_is_exported(name, faces, folder):
     torch.manual_seed(0)
     info = model_info(backbone=name, options={"input_size": 16})
-    parity = fm.export_onnx(Model(create_recogniser(info), info), folder / f"{name}.onnx", check=faces)
+    parity = fm.export_onnx(Model(create_recognizer(info), info), folder / f"{name}.onnx", check=faces)
     assert parity.largest < 1e-4
 
 
@@ -227,7 +227,7 @@ def test_every_layout_is_exported(name, faces, folder):
 def test_a_model_with_a_reconstructor_is_exported(faces, folder):
     info = model_info(reconstruction={"width": 4, "latent_size": 8})
     torch.manual_seed(0)
-    model = Model(create_recogniser(info), info)
+    model = Model(create_recognizer(info), info)
     assert fm.export_onnx(model, folder / "joint.onnx", views="one", check=faces).largest < 1e-4
 
 
@@ -244,8 +244,8 @@ def test_what_cannot_be_exported_is_refused_before_the_work(tmp_path, faces, mon
     refused(ConfigError, "no images to check", tiny_model(), path, check=[])
     refused(ConfigError, "needs faces to calibrate on", tiny_model(), path, check=faces, int8_calibration=[])
     alone = model_info(backbone=None, embedding_size=0, reconstruction={"width": 4, "latent_size": 8})
-    refused(ConfigError, "a face reconstruction alone", Model(create_recogniser(alone), alone), path, check=faces)
-    weightless = Recogniser(torch.nn.Identity())
+    refused(ConfigError, "a face reconstruction alone", Model(create_recognizer(alone), alone), path, check=faces)
+    weightless = Recognizer(torch.nn.Identity())
     refused(ConfigError, "is an ONNX model already", Model(weightless, model_info()), path, check=faces)
     monkeypatch.setattr(onnx_graph, "_LARGEST_WEIGHTS", 1000)
     refused(ConfigError, r"the weights of small_resnet take [\d,]+ bytes; an ONNX file holds", tiny_model(), path)
@@ -280,10 +280,10 @@ def test_a_network_that_torch_cannot_export_is_refused(tmp_path, faces, monkeypa
 def test_a_file_that_differs_or_cannot_be_written_leaves_the_earlier_one(tmp_path, faces, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_text("earlier")
-    graph = onnx_graph.onnx_graph(tiny_recogniser(), model_info(), False, "flip")
+    graph = onnx_graph.onnx_graph(tiny_recognizer(), model_info(), False, "flip")
     monkeypatch.setattr(export, "onnx_graph", lambda *args: graph)
     other = tiny_model()
-    torch.nn.init.ones_(other.recogniser.backbone.stem[0].weight)
+    torch.nn.init.ones_(other.recognizer.backbone.stem[0].weight)
     refused(
         CheckpointError, r"was not written: onnxruntime's results differ.*more than 0\.0001", other, path, check=faces
     )

@@ -5,7 +5,7 @@ import torch
 from facemargin.data.source import ArrayImages
 from facemargin.errors import CheckpointError, DataError
 from facemargin.evaluation import Embeddings
-from facemargin.features.class_quality import certainty_ratio_quality, load_centres
+from facemargin.features.class_quality import certainty_ratio_quality, load_centers
 from facemargin.models.info import save_model
 from tests.models.tiny_models import model_info
 
@@ -21,13 +21,13 @@ def images(count):
 
 
 def test_the_ratio_follows_a_loop():
-    given, centres_CD = embeddings(40), torch.randn(5, 6, generator=torch.Generator().manual_seed(1)) * 3
+    given, centers_CD = embeddings(40), torch.randn(5, 6, generator=torch.Generator().manual_seed(1)) * 3
     classes = np.random.default_rng(2).integers(0, 5, 40)
-    result = certainty_ratio_quality(lambda source: given, centres_CD, classes)(images(40))
-    centres = centres_CD.double().numpy()
+    result = certainty_ratio_quality(lambda source: given, centers_CD, classes)(images(40))
+    centers = centers_CD.double().numpy()
     expected = []
     for vector, own in zip(given.vectors.astype(np.float64), classes, strict=True):
-        cosines = [float(vector @ centre) / np.sqrt(centre @ centre) for centre in centres]
+        cosines = [float(vector @ center) / np.sqrt(center @ center) for center in centers]
         hardest = max(cosine for label, cosine in enumerate(cosines) if label != own)
         expected.append(min(max(cosines[own], 0), 1) / (min(max(hardest, 0), 1) + 1e-5))
     np.testing.assert_allclose(result.quality, expected, rtol=1e-4)
@@ -45,7 +45,7 @@ def test_another_set_than_the_classes_are_of_is_refused():
 def test_centres_are_read_from_a_runs_head(tmp_path):
     path = tmp_path / "head.safetensors"
     save_model(path, {"weight": torch.eye(3), "margin.x": torch.tensor(1.0)}, model_info())
-    torch.testing.assert_close(load_centres(path), torch.eye(3))
+    torch.testing.assert_close(load_centers(path), torch.eye(3))
     save_model(path, {"stem": torch.eye(3)}, model_info())
     with pytest.raises(CheckpointError, match=r"head\.safetensors holds no class centres"):
-        load_centres(path)
+        load_centers(path)

@@ -123,7 +123,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path):
 
 def other_weights():
     model = tiny_model(quality="crfiqa")
-    next(model.recogniser.parameters()).data[0, 0, 0, 0] += 1e-6
+    next(model.recognizer.parameters()).data[0, 0, 0, 0] += 1e-6
     return model
 
 
@@ -144,12 +144,12 @@ def test_the_key_knows_weights_settings_views_and_names(model):
 
 
 def test_the_precision_is_part_of_the_key(model):
-    other = Model(model.recogniser, model.info, precision="bf16")
+    other = Model(model.recognizer, model.info, precision="bf16")
     assert features_key(other, NumberedImages(2)) != features_key(model, NumberedImages(2))
 
 
 def test_a_model_without_weights_of_its_own_needs_a_key():
-    onnx = SimpleNamespace(recogniser=nn.Module(), info=tiny_model().info, precision="float32")
+    onnx = SimpleNamespace(recognizer=nn.Module(), info=tiny_model().info, precision="float32")
     with pytest.raises(ConfigError, match=r"no weights to know it by: give a key that stands for its file"):
         features_key(onnx, NumberedImages(2))
     assert features_key(onnx, NumberedImages(2), key="a") != features_key(onnx, NumberedImages(2), key="b")
@@ -228,6 +228,6 @@ def test_no_images_make_no_features(model, tmp_path):
 
 def test_a_value_that_is_not_finite_names_its_image(tmp_path):
     model = tiny_model()
-    next(model.recogniser.parameters()).data.fill_(np.nan)
+    next(model.recognizer.parameters()).data.fill_(np.nan)
     with pytest.raises(DataError, match=r"the model gave numbered/1\.jpg a value that is not finite"):
         extract_features(model, NumberedImages(3, broken={0}), tmp_path)

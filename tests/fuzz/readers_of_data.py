@@ -184,12 +184,12 @@ def write_kinds(suffix: str):
 
 def write_unusual_images(folder: Path) -> None:
     """Progressive and grey JPEG, PNG of 16 bits and with a palette's worth of greys, lossy WebP, and a thumbnail."""
-    image, grey = smooth_image(1, 12, 12), smooth_image(2, 12, 12)[..., 0]
+    image, gray = smooth_image(1, 12, 12), smooth_image(2, 12, 12)[..., 0]
     kinds = [
         (".jpg", image, [cv2.IMWRITE_JPEG_PROGRESSIVE, 1]),
-        (".jpg", grey, []),
-        (".png", grey.astype(np.uint16) * 257, []),
-        (".png", (grey > 128).astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1]),
+        (".jpg", gray, []),
+        (".png", gray.astype(np.uint16) * 257, []),
+        (".png", (gray > 128).astype(np.uint8) * 255, [cv2.IMWRITE_PNG_BILEVEL, 1]),
         (".webp", image, [cv2.IMWRITE_WEBP_QUALITY, 50]),
     ]
     for number, (suffix, pixels, options) in enumerate(kinds):

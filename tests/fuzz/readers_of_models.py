@@ -22,13 +22,13 @@ from facemargin.heads import create_head
 from facemargin.interop import load_head
 from facemargin.interop.cvlface import declared_order
 from facemargin.interop.reading import read_checkpoint_file
-from facemargin.interop.recognise import tensors_in
+from facemargin.interop.recognize import tensors_in
 from facemargin.models.info import save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.recipe import load_recipe
 from tests.fuzz.fuzzing import Reader
 from tests.interop.foreign_files import adaface_checkpoint, state
-from tests.models.tiny_models import model_info, tiny_model, tiny_recogniser
+from tests.models.tiny_models import model_info, tiny_model, tiny_recognizer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
 TENSORS = {
@@ -74,7 +74,7 @@ def write_safetensors(folder: Path) -> None:
 
 
 def write_own(folder: Path) -> None:
-    save_model(folder / "model.safetensors", tiny_recogniser().state_dict(), model_info(quality="norm", recipe="a: 1"))
+    save_model(folder / "model.safetensors", tiny_recognizer().state_dict(), model_info(quality="norm", recipe="a: 1"))
 
 
 def embed(path: Path) -> None:

@@ -9,7 +9,7 @@ import webdataset
 
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.lfw import is_lfw_pairs
-from facemargin.data.pairs.unlabelled import read_path_pairs
+from facemargin.data.pairs.unlabeled import read_path_pairs
 from tests.data.sample_images import smooth_image
 from tests.fuzz.fuzzing import Reader
 from tests.fuzz.readers_of_data import JPEG, PNG, compressed, read_all, write_image_files

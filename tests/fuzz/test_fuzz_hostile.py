@@ -50,14 +50,14 @@ def jpeg_of_scans(count):
 
 
 @functools.cache
-def one_colour(kind, side=8000, **options):
+def one_color(kind, side=8000, **options):
     """Millions of pixels in a few thousand bytes."""
     return image_kinds.by_pillow(np.zeros((side, side, 3), np.uint8), kind, **options)
 
 
 def avif_that_says_it_is_small():
     """The file says 64 × 64, the stream in it 8000 × 8000."""
-    honest = one_colour("AVIF", speed=10)
+    honest = one_color("AVIF", speed=10)
     return re.sub(rb"(ispe\0\0\0\0).{8}", lambda match: match[1] + struct.pack(">II", 64, 64), honest, flags=re.DOTALL)
 
 
@@ -152,7 +152,7 @@ def own_model(**changes):
 
     def write(folder):
         metadata = file_metadata(models.model_info()) | {key: json.dumps(value) for key, value in changes.items()}
-        save_file(models.tiny_recogniser().state_dict(), folder / "model.safetensors", metadata)
+        save_file(models.tiny_recognizer().state_dict(), folder / "model.safetensors", metadata)
 
     return write
 
@@ -206,9 +206,9 @@ HOSTILE = {
     "a TIFF of one huge tile": ("folder of .jpg", image_file(lambda: tiff_of(t322=1 << 15, t323=1 << 15)), "read"),
     "a TIFF of 65,535 samples": ("folder of .jpg", image_file(lambda: tiff_of(t277=65_535)), "read"),
     "a small AVIF of 64 million pixels": ("folder of .jpg", image_file(avif_that_says_it_is_small), "read"),
-    "a small JPEG 2000 of 64 million pixels": ("folder of .jpg", image_file(lambda: one_colour("JPEG2000")), "read"),
-    "a small GIF of 64 million pixels": ("folder of .jpg", image_file(lambda: one_colour("GIF")), "read"),
-    "a small HEIC of 16 million pixels": ("folder of .jpg", image_file(lambda: one_colour("HEIF", 4000)), "read"),
+    "a small JPEG 2000 of 64 million pixels": ("folder of .jpg", image_file(lambda: one_color("JPEG2000")), "read"),
+    "a small GIF of 64 million pixels": ("folder of .jpg", image_file(lambda: one_color("GIF")), "read"),
+    "a small HEIC of 16 million pixels": ("folder of .jpg", image_file(lambda: one_color("HEIF", 4000)), "read"),
     "a pipe for an image": ("folder of .jpg", pipe_for_an_image, "read"),
     "an image of three sparse gigabytes": ("folder of .jpg", huge_image, "read"),
     "a list of what never ends": ("image list", listed("/dev/zero", "/dev/stdin", "/dev/tty", "."), "read"),

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from facemargin.data.formats.image_list import ListedImages
 from facemargin.data.pairs.csv_list import load_pairs_list
 from facemargin.data.pairs.lfw import is_lfw_pairs, load_lfw_pairs
-from facemargin.data.pairs.unlabelled import read_path_pairs
+from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError, FacemarginError
 from facemargin.evaluation.protocols.integer_table import read_integer_table

@@ -5,7 +5,7 @@ import torch
 
 from facemargin.errors import DataError
 from facemargin.heads import create_head
-from facemargin.heads.initialisation import initial_centres
+from facemargin.heads.initialization import initial_centers
 from facemargin.heads.sharding import shard_range
 from facemargin.margins import list_margins
 from tests.processes import run_processes
@@ -51,7 +51,7 @@ def train_head(group, name, settings, num_classes, implementation):
             {
                 "loss": out.loss.detach(),
                 "parts": torch.stack(list(out.parts.values())).detach(),
-                "num_labelled": out.num_labelled,
+                "num_labeled": out.num_labeled,
                 "x.grad": x.grad,
                 "weight.grad": gradient.clone(),
                 "statistics": {k: v.clone() for k, v in head.state_dict().items() if k != "weight"},
@@ -92,7 +92,7 @@ def test_any_number_of_processes_gives_the_plain_head(plain, processes, implemen
             for part in parts:
                 for key in ("loss", "parts"):
                     assert_close(part[key], one[key], f"{case} {key}")
-                assert part["num_labelled"] == one["num_labelled"]
+                assert part["num_labeled"] == one["num_labeled"]
                 # Bit for bit the same everywhere, or the processes would drift apart.
                 assert torch.equal(part["loss"], parts[0]["loss"])
                 for key, value in one["statistics"].items():
@@ -122,9 +122,9 @@ def test_shards_are_those_of_torch_chunk(num_classes, processes):
 @pytest.mark.parametrize("name", ["unit", "normal"])
 def test_a_class_starts_at_the_same_centre_whatever_the_shard(name):
     classes = 70_000  # more than a block
-    whole = initial_centres(name, classes, 4, torch.Generator().manual_seed(2))
+    whole = initial_centers(name, classes, 4, torch.Generator().manual_seed(2))
     for first, last in [(0, 10), (65_530, 65_540), (69_999, 70_000), (5, 5)]:
-        part = initial_centres(name, classes, 4, torch.Generator().manual_seed(2), (first, last))
+        part = initial_centers(name, classes, 4, torch.Generator().manual_seed(2), (first, last))
         assert torch.equal(part, whole[first:last])
     assert whole.std(0).min() > 0.5 * whole.std() and not torch.equal(whole[:4464], whole[65_536:])
 

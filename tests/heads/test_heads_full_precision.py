@@ -243,10 +243,10 @@ def empty_steps(group, name, implementation, sample_rate):
     x = torch.zeros(0, 8, requires_grad=True)
     out = head(x, torch.zeros(0, dtype=torch.int64))
     out.loss.backward()
-    centres = head.trained_tensors()[0].grad
-    assert centres is None or not centres.any()
+    centers = head.trained_tensors()[0].grad
+    assert centers is None or not centers.any()
     unchanged = all(torch.equal(before[key], value) for key, value in head.margin.state_dict().items() if key != "step")
-    return out.loss.item(), out.num_labelled, tuple(out.losses_B.shape), x.grad.shape == (0, 8), unchanged
+    return out.loss.item(), out.num_labeled, tuple(out.losses_B.shape), x.grad.shape == (0, 8), unchanged
 
 
 def every_margin_without_rows(group):

@@ -68,10 +68,10 @@ def test_corners_have_finite_losses_and_gradients(name, implementation, corner, 
 @pytest.mark.parametrize("labelled", [True, False])
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("name", list_margins())
-def test_tiny_batches_and_class_counts(name, implementation, labelled, classes, rows):
+def test_tiny_batches_and_class_counts(name, implementation, labeled, classes, rows):
     head, x, y = head_and_batch(name, implementation, b=rows, c=classes)
     x.requires_grad_()
-    out = head(x, y if labelled else y * 0 - 1)
+    out = head(x, y if labeled else y * 0 - 1)
     out.loss.backward()
     assert out.loss.isfinite() and x.grad.isfinite().all()
     assert head.weight.grad is None or head.weight.grad.isfinite().all()
@@ -136,7 +136,7 @@ def test_initial_centres():
     normal = create_head("arcface", 50, 512).weight.norm(dim=1)
     torch.testing.assert_close(unit, torch.ones(50))
     assert 0.2 < normal.mean() < 0.25
-    overridden = create_head("arcface", 50, 512, centre_initialisation="unit").weight.norm(dim=1)
+    overridden = create_head("arcface", 50, 512, center_initialization="unit").weight.norm(dim=1)
     torch.testing.assert_close(overridden, torch.ones(50))
 
 

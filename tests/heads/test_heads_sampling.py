@@ -167,8 +167,8 @@ def test_the_exact_hardest_negative_and_the_bias_without_it():
     x, y = next(batches(1))
     full, one, other = (head(x, y).hardest_negative_B for head in (plain, exact, biased))
     torch.testing.assert_close(one, full, equal_nan=True)
-    labelled = y >= 0
-    assert (other <= full + 1e-12)[labelled].all() and (other < full - 1e-3)[labelled].any()
+    labeled = y >= 0
+    assert (other <= full + 1e-12)[labeled].all() and (other < full - 1e-3)[labeled].any()
 
 
 @pytest.mark.parametrize(

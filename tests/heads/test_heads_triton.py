@@ -220,7 +220,7 @@ def test_the_same_inputs_give_the_same_bits(interpreted):
     interpreted(check_determinism)
 
 
-def check_zero_centre() -> None:
+def check_zero_center() -> None:
     x_BD, w_CD, y_B, scale_B = inputs(8, 40, 12)
     w_CD[7] = 0
     y_B[2] = 7
@@ -234,7 +234,7 @@ def check_zero_centre() -> None:
 
 @needs_triton
 def test_a_centre_of_zeros_has_a_finite_gradient(interpreted):
-    interpreted(check_zero_centre)
+    interpreted(check_zero_center)
 
 
 def check_views_and_partial_gradients() -> None:

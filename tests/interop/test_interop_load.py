@@ -83,7 +83,7 @@ def test_features_are_those_of_the_familys_own_code(folder, name, tmp_path):
         np.testing.assert_allclose(found.quality, quality, rtol=1e-3, atol=1e-3)
     else:
         np.testing.assert_array_equal(found.quality, found.norms)
-    save_model(tmp_path / "own.safetensors", model.recogniser.state_dict(), info)
+    save_model(tmp_path / "own.safetensors", model.recognizer.state_dict(), info)
     again = fm.load(tmp_path / "own.safetensors")
     assert again.info == info and info.licence
     np.testing.assert_array_equal(again.embed(images, views="one").vectors, found.vectors)
@@ -121,10 +121,10 @@ def test_the_family_and_the_colour_order_can_be_told(folder):
 
 
 def test_dropout_and_trained_weights_are_the_familys(folder):
-    magface = fm.load(folder / "magface.pth").recogniser.backbone
+    magface = fm.load(folder / "magface.pth").recognizer.backbone
     assert isinstance(magface.dropout, torch.nn.Dropout2d) and magface.dropout.p == 0.4
     assert magface.features.weight.requires_grad and magface.bn1.eps == 2e-5
-    crfiqa = fm.load(folder / "32572backbone.pth").recogniser.backbone
+    crfiqa = fm.load(folder / "32572backbone.pth").recognizer.backbone
     assert type(crfiqa.dropout) is torch.nn.Dropout and crfiqa.dropout.p == 0.4
     assert not crfiqa.features.weight.requires_grad
     assert all(not tensor.is_meta for tensor in crfiqa.state_dict().values())
@@ -222,7 +222,7 @@ def test_folders_with_several_files_ask_which(folder, tmp_path):
 
 def test_facemargins_own_files_need_no_family(tmp_path, folder):
     model = fm.load(folder / "mbf.pt")
-    save_model(tmp_path / "m.safetensors", model.recogniser.state_dict(), model.info)
+    save_model(tmp_path / "m.safetensors", model.recognizer.state_dict(), model.info)
     with pytest.raises(ConfigError, match="facemargin's own file"):
         fm.load(tmp_path / "m.safetensors", family="insightface")
     assert fm.load(tmp_path / "m.safetensors", color_order="BGR").info.color_order == "BGR"

@@ -12,7 +12,7 @@ from tests.interop.foreign_files import D, adaface_checkpoint
 CLASSES = 5
 
 
-def centres(seed=3, rows=CLASSES):
+def centers(seed=3, rows=CLASSES):
     return torch.randn(rows, D, generator=torch.Generator().manual_seed(seed))
 
 
@@ -64,23 +64,23 @@ def test_the_loss_continues_where_adafaces_was(tmp_path):
 @pytest.mark.parametrize(
     "content",
     [
-        {"state_dict": {"parallel_fc.weight": centres(), "features.module.x": torch.ones(1)}},
-        {"state_dict": {"module.fc.weight": centres().T.contiguous(), "module.features.x": torch.ones(1)}},
-        {"state_dict": {"module.fc.weight": centres()}},  # either way round: the shape says which
-        {"weight": centres()},  # softmax_fc_gpu_0.pt of one process
-        {"state_dict_softmax_fc": {"weight": centres().half().float()}, "state_dict_backbone": {}, "epoch": 1},
+        {"state_dict": {"parallel_fc.weight": centers(), "features.module.x": torch.ones(1)}},
+        {"state_dict": {"module.fc.weight": centers().T.contiguous(), "module.features.x": torch.ones(1)}},
+        {"state_dict": {"module.fc.weight": centers()}},  # either way round: the shape says which
+        {"weight": centers()},  # softmax_fc_gpu_0.pt of one process
+        {"state_dict_softmax_fc": {"weight": centers().half().float()}, "state_dict_backbone": {}, "epoch": 1},
     ],
 )
 def test_centres_of_other_projects(tmp_path, content):
     ours = head("magface")
     found = load_head(str(saved(content, tmp_path / "x.pth")), ours)
-    torch.testing.assert_close(ours.weight.detach(), centres(), rtol=1e-3, atol=1e-3)
+    torch.testing.assert_close(ours.weight.detach(), centers(), rtol=1e-3, atol=1e-3)
     assert found.statistics == () and ours.weight.requires_grad
 
 
 @pytest.mark.parametrize(("key", "turned"), [("module.fc.weight", True), ("parallel_fc.weight", False)])
 def test_as_many_classes_as_values_go_by_the_key(tmp_path, key, turned):
-    square = centres(rows=D)
+    square = centers(rows=D)
     ours = head("magface", D)
     load_head(saved({"state_dict": {key: square}}, tmp_path / "x.pth"), ours)
     assert torch.equal(ours.weight, square.T if turned else square)
@@ -88,13 +88,13 @@ def test_as_many_classes_as_values_go_by_the_key(tmp_path, key, turned):
 
 @pytest.mark.parametrize("name", ["softmax_fc_gpu_{}.pt", "checkpoint_gpu_{}.pt"])
 def test_the_shards_of_insightfaces_processes_are_joined(tmp_path, name):
-    for rank, part in enumerate(centres().split([2, 2, 1])):
+    for rank, part in enumerate(centers().split([2, 2, 1])):
         content = {"weight": part} if "softmax" in name else {"state_dict_softmax_fc": {"weight": part}}
         saved(content, tmp_path / name.format(rank))
     ours = head("cosface")
     assert load_head(tmp_path / name.format(0), ours).num_classes == CLASSES
-    assert torch.equal(ours.weight, centres())
-    saved({"other": centres()}, tmp_path / name.format(1))
+    assert torch.equal(ours.weight, centers())
+    saved({"other": centers()}, tmp_path / name.format(1))
     with pytest.raises(CheckpointError, match=r"_gpu_1\.pt holds no weight, which .*_gpu_0\.pt has"):
         load_head(tmp_path / name.format(0), head("cosface"))
 
@@ -115,10 +115,10 @@ class FakeGroup:
 @pytest.mark.parametrize("processes", [1, 2, 3, 4])
 def test_every_process_takes_its_own_rows(tmp_path, processes):
     ada = saved(adaface_checkpoint({"model.x": torch.ones(1)}), tmp_path / "a.ckpt")
-    for rank, part in enumerate(centres().split([2, 2, 1])):
+    for rank, part in enumerate(centers().split([2, 2, 1])):
         saved({"weight": part}, tmp_path / f"softmax_fc_gpu_{rank}.pt")
     kernel = adaface_checkpoint({})["state_dict"]["head.kernel"]
-    for path, expected in ((ada, kernel.T), (tmp_path / "softmax_fc_gpu_0.pt", centres())):
+    for path, expected in ((ada, kernel.T), (tmp_path / "softmax_fc_gpu_0.pt", centers())):
         rows = []
         for rank in range(processes):
             ours = head(process_group=FakeGroup(rank, processes))
@@ -145,7 +145,7 @@ def test_our_own_head_goes_on_with_all_its_statistics(tmp_path):
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ({"weight": centres(rows=4)}, r"the centres of 4 classes of 8 values, the head has 5 of 8.*training set"),
+        ({"weight": centers(rows=4)}, r"the centres of 4 classes of 8 values, the head has 5 of 8.*training set"),
         ({"weight": torch.ones(CLASSES, 4)}, "5 classes of 4 values, the head has 5 of 8"),
         ({"weight": torch.ones(CLASSES)}, "holds no class centres: expected one of head.kernel"),
         ({"a": torch.ones(2, 2)}, "found a"),
@@ -164,8 +164,8 @@ def test_heads_that_do_not_fit_are_explained_and_nothing_changes(tmp_path, conte
 
 def test_sampled_heads_take_them_too(tmp_path):
     ours = head("cosface", sample_rate=0.5)
-    load_head(saved({"weight": centres()}, tmp_path / "x.pth"), ours)
-    assert torch.equal(ours.weight, centres()) and not ours.weight.requires_grad
+    load_head(saved({"weight": centers()}, tmp_path / "x.pth"), ours)
+    assert torch.equal(ours.weight, centers()) and not ours.weight.requires_grad
     ours.train()(torch.randn(3, D), torch.tensor([0, 1, 2])).loss.backward()
     ours.step(0.1)
-    assert not torch.equal(ours.weight, centres())
+    assert not torch.equal(ours.weight, centers())

@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 
-def cosines(features: np.ndarray, centres: np.ndarray) -> list[list[float]]:
+def cosines(features: np.ndarray, centers: np.ndarray) -> list[list[float]]:
     rows = []
     for x in features:
         x_norm = math.sqrt(sum(v * v for v in x))
         rows.append([])
-        for w in centres:
+        for w in centers:
             w_norm = math.sqrt(sum(v * v for v in w))
             rows[-1].append(sum(a * b for a, b in zip(x, w, strict=True)) / (x_norm * w_norm))
     return rows
@@ -266,10 +266,10 @@ LOSSES = {
 }
 
 
-def reference_step(name, features, labels, centres, state):
+def reference_step(name, features, labels, centers, state):
     """One step's (mean loss, per-sample cross-entropies, per-sample q), advancing `state`."""
     loss = LOSSES[name]
-    rows, feature_norms = cosines(features, centres), norms(features)
+    rows, feature_norms = cosines(features, centers), norms(features)
     q = loss.q(feature_norms, rows, labels, state)
     targets = [loss.target(row[y], a, qi) for row, y, a, qi in zip(rows, labels, feature_norms, q, strict=True)]
     replaced = [

@@ -13,18 +13,18 @@ IMPLEMENTATIONS = ["eager", "chunked"]
 
 def head_and_batch(implementation, seed=0, count=10, classes=7, size=5):
     rng = np.random.default_rng(seed)
-    centres, labels = rng.normal(size=(classes, size)), rng.integers(0, classes, count)
-    features = rng.normal(size=(count, size)) + rng.uniform(-3, 5, (count, 1)) * centres[labels]
+    centers, labels = rng.normal(size=(classes, size)), rng.integers(0, classes, count)
+    features = rng.normal(size=(count, size)) + rng.uniform(-3, 5, (count, 1)) * centers[labels]
     head = create_head("crfiqa", classes, size, implementation=implementation).double()
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(centres))
-    return head, features, labels, centres
+        head.weight.copy_(torch.from_numpy(centers))
+    return head, features, labels, centers
 
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_the_loss_is_that_of_a_loop(implementation):
-    head, features, labels, centres = head_and_batch(implementation)
-    rows = cosines(features, centres)
+    head, features, labels, centers = head_and_batch(implementation)
+    rows = cosines(features, centers)
     own = [row[label] for row, label in zip(rows, labels, strict=True)]
     assert min(own) < math.cos(math.pi - 0.5)  # past π, where the logit rises again
     expected = cross_entropies(rows, labels, [64 * math.cos(math.acos(c) + 0.5) for c in own], [64] * len(own))
@@ -35,8 +35,8 @@ def test_the_loss_is_that_of_a_loop(implementation):
 
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_gradients_equal_finite_differences(implementation):
-    head, features, labels, centres = head_and_batch(implementation, seed=2)
-    x, w = (torch.from_numpy(values).requires_grad_() for values in (features, centres))
+    head, features, labels, centers = head_and_batch(implementation, seed=2)
+    x, w = (torch.from_numpy(values).requires_grad_() for values in (features, centers))
     y = torch.from_numpy(labels)
 
     def loss_of(x_BD, w_CD):

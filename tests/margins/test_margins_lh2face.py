@@ -22,10 +22,10 @@ def mean(values) -> float:
     return sum(values) / len(values)
 
 
-def reference_parts(features, labels, centres, held_norms=None, running_mean=None, dimension=256) -> dict[str, float]:
+def reference_parts(features, labels, centers, held_norms=None, running_mean=None, dimension=256) -> dict[str, float]:
     """The four terms. `held_norms`: the norms where the loss takes them without gradient (default: the features' own);
     `running_mean`: μ_a (default: the mean of the norms)."""
-    rows, kappas = cosines(features, centres), norms(features)
+    rows, kappas = cosines(features, centers), norms(features)
     held_norms = held_norms or kappas
     own = [row[y] for row, y in zip(rows, labels, strict=True)]
     margin_mean = mean(held_norms) if running_mean is None else running_mean
@@ -47,7 +47,7 @@ def reference_parts(features, labels, centres, held_norms=None, running_mean=Non
         pns.append(math.log1p(math.exp((lse - held * 0.65) / held_mean)))
 
     classes = sorted({int(y) for y in labels})
-    between = cosines(centres, centres)
+    between = cosines(centers, centers)
     pp = []
     for p in classes:
         others = [math.exp(held_mean * between[p][q]) for q in classes if q != p]
@@ -57,18 +57,18 @@ def reference_parts(features, labels, centres, held_norms=None, running_mean=Non
 
 def random_steps(seed: int, steps: int):
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(C, D))
+    centers = rng.normal(size=(C, D))
     for _ in range(steps):
         labels = rng.integers(0, C - 2, B)
-        features = rng.normal(size=(B, D)) + rng.uniform(-2, 4, (B, 1)) * centres[labels]
+        features = rng.normal(size=(B, D)) + rng.uniform(-2, 4, (B, 1)) * centers[labels]
         features *= rng.uniform(0.5, 40, (B, 1)) / np.linalg.norm(features, axis=1, keepdims=True)
-        yield features, labels, centres
+        yield features, labels, centers
 
 
-def head_for(centres: np.ndarray, implementation: str = "auto", **settings):
-    head = create_head("lh2face", *centres.shape, implementation=implementation, **settings).double()
+def head_for(centers: np.ndarray, implementation: str = "auto", **settings):
+    head = create_head("lh2face", *centers.shape, implementation=implementation, **settings).double()
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(centres))
+        head.weight.copy_(torch.from_numpy(centers))
     return head
 
 
@@ -76,10 +76,10 @@ def head_for(centres: np.ndarray, implementation: str = "auto", **settings):
 @pytest.mark.parametrize("dimension", [3, 256])
 def test_every_term_equals_the_loops(dimension, implementation):
     head = None
-    for features, labels, centres in random_steps(3, 3):
-        head = head or head_for(centres, implementation, dimension=dimension)
+    for features, labels, centers in random_steps(3, 3):
+        head = head or head_for(centers, implementation, dimension=dimension)
         out = head(torch.from_numpy(features), torch.from_numpy(labels))
-        expected = reference_parts(features, labels, centres, dimension=dimension)
+        expected = reference_parts(features, labels, centers, dimension=dimension)
         assert list(out.parts) == list(expected)
         for name, value in expected.items():
             assert out.parts[name].item() == pytest.approx(value, rel=1e-10), name
@@ -89,30 +89,30 @@ def test_every_term_equals_the_loops(dimension, implementation):
 @pytest.mark.parametrize("t_alpha", [1.0, 0.2])
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_gradients_equal_the_loops_finite_differences(implementation, t_alpha):
-    features, labels, centres = next(random_steps(5, 1))
+    features, labels, centers = next(random_steps(5, 1))
     held = norms(features)
     running_mean = None if t_alpha == 1 else t_alpha * mean(held) + (1 - t_alpha) * 20
-    head = head_for(centres, implementation, t_alpha=t_alpha)
+    head = head_for(centers, implementation, t_alpha=t_alpha)
     x = torch.from_numpy(features).requires_grad_()
     head(x, torch.from_numpy(labels)).loss.backward()
-    for values, gradient in ((features, x.grad), (centres, head.weight.grad)):
+    for values, gradient in ((features, x.grad), (centers, head.weight.grad)):
         numeric = np.zeros_like(values)
         for index in np.ndindex(values.shape):
             original, sides = values[index], []
             for step in (1e-5, -1e-5):
                 values[index] = original + step
-                sides.append(sum(reference_parts(features, labels, centres, held, running_mean).values()))
+                sides.append(sum(reference_parts(features, labels, centers, held, running_mean).values()))
             values[index] = original
             numeric[index] = (sides[0] - sides[1]) / 2e-5
         np.testing.assert_allclose(gradient.numpy(), numeric, rtol=1e-6, atol=1e-8)
 
 
 def test_each_weight_scales_its_term_alone():
-    features, labels, centres = next(random_steps(7, 1))
+    features, labels, centers = next(random_steps(7, 1))
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
-    plain = head_for(centres)(x, y).parts
+    plain = head_for(centers)(x, y).parts
     for name in ("pps", "pns", "pp"):
-        weighted = head_for(centres, **{f"lambda_{name}": 2.5})(x, y).parts
+        weighted = head_for(centers, **{f"lambda_{name}": 2.5})(x, y).parts
         for part, value in plain.items():
             torch.testing.assert_close(weighted[part], value * (2.5 if part == name else 1))
 
@@ -154,15 +154,15 @@ def test_the_positive_term_calibrates_the_norm():
 
 
 def test_the_proxy_term_counts_classes_not_samples_and_is_a_cosine():
-    centres = torch.nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
+    centers = torch.nn.functional.normalize(torch.randn(4, 3, generator=torch.Generator().manual_seed(0)))
     once, often = torch.arange(4), torch.tensor([3, 0, 0, 2, 1, 3, 3])
     for mean_norm in (1.0, 20.0, 1e6):
-        value = proxy_proxy_loss(centres, once, torch.tensor(mean_norm))
-        torch.testing.assert_close(proxy_proxy_loss(centres[often], often, torch.tensor(mean_norm)), value)
+        value = proxy_proxy_loss(centers, once, torch.tensor(mean_norm))
+        torch.testing.assert_close(proxy_proxy_loss(centers[often], often, torch.tensor(mean_norm)), value)
         assert -1 <= value <= 1
-    hardest = (centres @ centres.T).fill_diagonal_(-1).amax(1).mean()
+    hardest = (centers @ centers.T).fill_diagonal_(-1).amax(1).mean()
     torch.testing.assert_close(value, hardest, atol=1e-5, rtol=0)
-    assert proxy_proxy_loss(centres[:1].expand(5, 3), torch.zeros(5, dtype=torch.int64), torch.tensor(9.0)) == 0
+    assert proxy_proxy_loss(centers[:1].expand(5, 3), torch.zeros(5, dtype=torch.int64), torch.tensor(9.0)) == 0
 
 
 CORNERS = {
@@ -180,14 +180,14 @@ CORNERS = {
 @pytest.mark.parametrize("corner", CORNERS)
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 def test_corners_are_finite_in_float32(implementation, corner, classes, batch):
-    centres = torch.nn.functional.normalize(torch.randn(classes, D, generator=torch.Generator().manual_seed(2)))
+    centers = torch.nn.functional.normalize(torch.randn(classes, D, generator=torch.Generator().manual_seed(2)))
     if corner == "opposite every centre":
-        centres = centres.abs()  # in one orthant, so that every cosine is negative
+        centers = centers.abs()  # in one orthant, so that every cosine is negative
     head = create_head("lh2face", classes, D, implementation=implementation)
     with torch.no_grad():
-        head.weight.copy_(centres)
+        head.weight.copy_(centers)
     labels = torch.arange(batch) % classes
-    x = CORNERS[corner](centres, labels).clone().requires_grad_()
+    x = CORNERS[corner](centers, labels).clone().requires_grad_()
     out = head(x, labels)
     out.loss.backward()
     assert all(part.isfinite() for part in out.parts.values()), out.parts

@@ -14,20 +14,20 @@ B, C, D = 12, 23, 8
 def random_steps(seed: int, steps: int = 3):
     """Features whose norms spread from tiny to large and whose cosines cover both signs and near-target samples."""
     rng = np.random.default_rng(seed)
-    centres = rng.normal(size=(C, D))
+    centers = rng.normal(size=(C, D))
     for _ in range(steps):
         labels = rng.integers(0, C, B)
         features = rng.normal(size=(B, D))
-        features += rng.uniform(-2, 4, (B, 1)) * centres[labels]
+        features += rng.uniform(-2, 4, (B, 1)) * centers[labels]
         features *= rng.uniform(0.1, 40, (B, 1)) / np.linalg.norm(features, axis=1, keepdims=True)
-        yield features, labels, centres
+        yield features, labels, centers
 
 
-def head_for(name: str, centres: np.ndarray, implementation: str):
+def head_for(name: str, centers: np.ndarray, implementation: str):
     loss = LOSSES[name]
     head = create_head(loss.margin, C, D, implementation=implementation, **loss.settings).double()
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(centres))
+        head.weight.copy_(torch.from_numpy(centers))
     return head
 
 
@@ -36,10 +36,10 @@ def head_for(name: str, centres: np.ndarray, implementation: str):
 def test_losses_equal_the_loop_reference(name: str, implementation: str):
     state: dict[str, float] = {}
     head = None
-    for features, labels, centres in random_steps(3):
-        head = head or head_for(name, centres, implementation)
+    for features, labels, centers in random_steps(3):
+        head = head or head_for(name, centers, implementation)
         out = head(torch.from_numpy(features), torch.from_numpy(labels))
-        loss, losses, q = reference_step(name, features, labels, centres, state)
+        loss, losses, q = reference_step(name, features, labels, centers, state)
         np.testing.assert_allclose(out.loss.item(), loss, rtol=1e-10)
         np.testing.assert_allclose(out.losses_B.detach().numpy(), losses, rtol=1e-9, atol=1e-12)
         if q[0] is not None and LOSSES[name].returns_q:
@@ -55,8 +55,8 @@ def test_losses_equal_the_loop_reference(name: str, implementation: str):
 def test_the_random_steps_reach_every_branch():
     """Else the comparison above would say nothing about hard negatives, easy margins or the far end of a margin."""
     own, replaced = [], dict.fromkeys(LOSSES, 0)
-    for features, labels, centres in random_steps(3):
-        rows = cosines(features, centres)
+    for features, labels, centers in random_steps(3):
+        rows = cosines(features, centers)
         own += [row[y] for row, y in zip(rows, labels, strict=True)]
         for name, loss in LOSSES.items():
             for row, y in zip(rows, labels, strict=True):
@@ -69,9 +69,9 @@ def test_the_random_steps_reach_every_branch():
 @pytest.mark.parametrize("implementation", ["eager", "chunked"])
 @pytest.mark.parametrize("name", [n for n in LOSSES if n != "arcface-insightface"])
 def test_gradients_equal_finite_differences(name: str, implementation: str):
-    features, labels, centres = next(random_steps(5, 1))
+    features, labels, centers = next(random_steps(5, 1))
     # A norm at a clamp's edge or a target cosine at the easy margin's zero has two one-sided slopes: stay away.
-    head = head_for(name, centres, implementation)
+    head = head_for(name, centers, implementation)
     x = torch.from_numpy(features).requires_grad_()
     y = torch.from_numpy(labels)
     q = head(x, y).margin_scaler_B
@@ -116,39 +116,39 @@ def test_without_the_clip_the_logit_rises_again_beyond_pi(name, gradient):
 
 
 def test_arcface_and_cosface_are_cases_of_the_combined_margin():
-    features, labels, centres = next(random_steps(7, 1))
+    features, labels, centers = next(random_steps(7, 1))
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
     for special, settings in (("arcface", {"m1": 1.0, "m2": 0.5, "m3": 0.0}), ("cosface", {"m2": 0.0, "m3": 0.35})):
-        one = head_for(special, centres, "eager")(x, y).loss
+        one = head_for(special, centers, "eager")(x, y).loss
         combined = create_head("combined", C, D, **settings).double()
         with torch.no_grad():
-            combined.weight.copy_(torch.from_numpy(centres))
+            combined.weight.copy_(torch.from_numpy(centers))
         # The combined margin clips the cosine at 1e-4 from ±1, CosFace does not: equal away from the poles.
         torch.testing.assert_close(combined(x, y).loss, one, rtol=1e-3, atol=1e-6)
 
 
 def test_funface_without_mixing_is_adaface_with_its_epsilon():
-    features, labels, centres = next(random_steps(9, 1))
+    features, labels, centers = next(random_steps(9, 1))
     x, y = torch.from_numpy(features), torch.from_numpy(labels)
     losses = []
     for name, settings in (("funface", {"mixing_factor": 0.0, "epsilon": 1e-3}), ("adaface", {})):
         head = create_head(name, C, D, **settings).double()
         with torch.no_grad():
-            head.weight.copy_(torch.from_numpy(centres))
+            head.weight.copy_(torch.from_numpy(centers))
         losses.append(head(x, y).losses_B)
     assert torch.equal(*losses)
 
 
 def test_certainty_ratio_bound_keeps_the_statistics_usable():
     """Two centres opposite each other: no negative is positive, so the paper's CR is about 1e5."""
-    centres = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
+    centers = torch.tensor([[1.0, 0.0], [-1.0, 0.0]])
     x = torch.tensor([[1.0, 0.1], [1.0, -0.1], [-1.0, 0.3]])
     y = torch.tensor([0, 0, 1])
     std = {}
     for bound in (None, 10.0):
         head = create_head("funface", 2, 2, certainty_ratio_bound=bound)
         with torch.no_grad():
-            head.weight.copy_(centres)
+            head.weight.copy_(centers)
         head(x, y)
         std[bound] = head.margin.ratio_statistics.std.item()
     assert std[None] > 15  # 9.9 + .01·std of values near 1e5

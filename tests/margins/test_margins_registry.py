@@ -18,7 +18,7 @@ def test_every_margin_of_the_first_release_is_listed():
         (lambda: create_margin("funface", mixing_facter=0.2), "did you mean 'mixing_factor'"),
         (lambda: create_head("adaface", 4, 8, t_alpa=0.2), "did you mean 't_alpha'"),
         (lambda: create_head("adaface", 4, 8, implementation="chunky"), "did you mean 'chunked'"),
-        (lambda: create_head("adaface", 4, 8, centre_initialisation="units"), "did you mean 'unit'"),
+        (lambda: create_head("adaface", 4, 8, center_initialization="units"), "did you mean 'unit'"),
         (lambda: create_head("adaface", 0, 8), "num_classes is 0, expected at least 1"),
         (lambda: create_head("adaface", True, 8), r"num_classes is True \(bool\), expected a whole number"),
         (lambda: create_head("adaface", 4, 8, sample_rate="all"), "sample_rate is 'all', expected a number"),

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from facemargin.margins.vmf import bessel_ratio, log_vmf_normaliser
+from facemargin.margins.vmf import bessel_ratio, log_vmf_normalizer
 
 DIMENSIONS = [2, 3, 4, 5, 8, 16, 64, 65, 66, 67, 128, 255, 256, 512, 1023, 1024]
 # Rounded to float32, so that both types are asked for the same numbers.
@@ -34,7 +34,7 @@ def exact(dimension: int) -> np.ndarray:
 def measured(dimension: int, dtype: torch.dtype):
     """log c_n, its gradient, A_n and its gradient over KAPPAS, each a float64 array."""
     kappa = torch.tensor(KAPPAS, dtype=dtype, requires_grad=True)
-    log_c, ratio = log_vmf_normaliser(kappa, dimension), bessel_ratio(kappa, dimension)
+    log_c, ratio = log_vmf_normalizer(kappa, dimension), bessel_ratio(kappa, dimension)
     (log_c_slope,) = torch.autograd.grad(log_c.sum(), kappa)
     (ratio_slope,) = torch.autograd.grad(ratio.sum(), kappa)
     assert log_c.dtype == ratio.dtype == log_c_slope.dtype == dtype
@@ -66,8 +66,8 @@ def test_float32_loses_no_more_than_its_rounding(dimension):
 @pytest.mark.parametrize("dimension", [2, 3, 64, 256])
 def test_first_and_second_derivatives_equal_finite_differences(dimension):
     kappa = torch.tensor([0.0, 0.3, 7.0, 90.0, 800.0], dtype=torch.float64, requires_grad=True)
-    assert torch.autograd.gradcheck(lambda k: log_vmf_normaliser(k, dimension), kappa)
-    assert torch.autograd.gradgradcheck(lambda k: log_vmf_normaliser(k, dimension), kappa)
+    assert torch.autograd.gradcheck(lambda k: log_vmf_normalizer(k, dimension), kappa)
+    assert torch.autograd.gradgradcheck(lambda k: log_vmf_normalizer(k, dimension), kappa)
     assert torch.autograd.gradcheck(lambda k: bessel_ratio(k, dimension), kappa)
 
 
@@ -75,7 +75,7 @@ def test_first_and_second_derivatives_equal_finite_differences(dimension):
 @pytest.mark.parametrize("dimension", [2, 3, 256, 1024])
 def test_at_zero_it_is_the_uniform_density(dimension, dtype):
     kappa = torch.tensor([0.0, 1e-12], dtype=dtype, requires_grad=True)
-    log_c, ratio = log_vmf_normaliser(kappa, dimension), bessel_ratio(kappa, dimension)
+    log_c, ratio = log_vmf_normalizer(kappa, dimension), bessel_ratio(kappa, dimension)
     uniform = math.lgamma(dimension / 2) - math.log(2) - dimension / 2 * math.log(math.pi)
     rtol = torch.finfo(dtype).eps * 10
     torch.testing.assert_close(log_c, torch.full_like(log_c, uniform), rtol=rtol, atol=2e-14)
@@ -89,18 +89,18 @@ def test_far_beyond_the_grid_it_follows_the_asymptote(dimension):
     """log c_n(κ) → −κ + (n−1)/2·log(κ/2π) and A_n(κ) → 1 − (n−1)/2κ."""
     kappa = torch.tensor([1e8, 1e12, 1e20], dtype=torch.float64)
     asymptote = -kappa + (dimension - 1) / 2 * torch.log(kappa / (2 * math.pi))
-    torch.testing.assert_close(log_vmf_normaliser(kappa, dimension), asymptote, rtol=1e-10, atol=0)
+    torch.testing.assert_close(log_vmf_normalizer(kappa, dimension), asymptote, rtol=1e-10, atol=0)
     asymptote = 1 - (dimension - 1) / (2 * kappa)
     torch.testing.assert_close(bessel_ratio(kappa, dimension), asymptote, rtol=1e-10, atol=0)
     huge = torch.tensor([1e6, 1e20, 3e38], requires_grad=True)
-    log_c = log_vmf_normaliser(huge, dimension)
+    log_c = log_vmf_normalizer(huge, dimension)
     (slope,) = torch.autograd.grad(log_c.sum(), huge)
     assert log_c.isfinite().all() and slope.isfinite().all()
 
 
 def test_any_shape():
     kappa = torch.tensor([[0.5, 20.0, 300.0], [1.0, 40.0, 4000.0]], dtype=torch.float64)
-    for function in (log_vmf_normaliser, bessel_ratio):
+    for function in (log_vmf_normalizer, bessel_ratio):
         for n in (3, 256):
             one_by_one = torch.stack([function(k, n) for k in kappa.flatten()]).reshape(2, 3)
             torch.testing.assert_close(function(kappa, n), one_by_one, rtol=1e-14, atol=0)

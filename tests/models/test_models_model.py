@@ -5,26 +5,26 @@ import torch
 from PIL import Image
 
 import facemargin as fm
-from facemargin.data.images.pixels import normalise, resize_square, to_tensor
+from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.source import ArrayImages, ImageSource
 from facemargin.errors import CheckpointError, ConfigError, CorruptImageError, DataError
 from facemargin.models.info import save_model
 from facemargin.models.model import Model
-from tests.models.tiny_models import model_info, tiny_model, tiny_recogniser
+from tests.models.tiny_models import model_info, tiny_model, tiny_recognizer
 
 
 def pictures(count, height=16, width=16, seed=0):
     return np.random.default_rng(seed).integers(0, 256, (count, height, width, 3), dtype=np.uint8)
 
 
-def reference(recogniser, images, views):
+def reference(recognizer, images, views):
     """Embeddings one image and view at a time."""
     vectors, norms = [], []
     for image in images:
         resized = resize_square(image, 16)
         versions = [resized] if views == "one" else [resized, resized[:, ::-1]]
         with torch.no_grad():
-            outputs = [recogniser(normalise(to_tensor(version)[None])) for version in versions]
+            outputs = [recognizer(normalize(to_tensor(version)[None])) for version in versions]
         features = [output.features_BD[0].double().numpy() for output in outputs]
         mean = sum(features) / len(features)
         norms.append(np.sqrt((mean**2).sum()))
@@ -37,7 +37,7 @@ def reference(recogniser, images, views):
 def test_embeddings_are_unit_vectors_and_norms_of_the_views_mean(views, batch_size):
     model, images = tiny_model(), pictures(7)
     embeddings = model.embed(images, batch_size=batch_size, views=views)
-    vectors, norms = reference(model.recogniser, images, views)
+    vectors, norms = reference(model.recognizer, images, views)
     np.testing.assert_allclose(embeddings.vectors, vectors, atol=1e-5)
     np.testing.assert_allclose(embeddings.norms, norms, rtol=1e-5)
     np.testing.assert_array_equal(embeddings.quality, embeddings.norms)
@@ -49,7 +49,7 @@ def test_embeddings_are_unit_vectors_and_norms_of_the_views_mean(views, batch_si
 def test_images_of_any_size_are_resized():
     images = [pictures(1, *shape)[0] for shape in ((16, 16), (9, 30), (112, 112), (1, 1))]
     model = tiny_model()
-    vectors, norms = reference(model.recogniser, images, "flip")
+    vectors, norms = reference(model.recognizer, images, "flip")
     embeddings = model.embed(images)
     np.testing.assert_allclose(embeddings.vectors, vectors, atol=1e-5)
     np.testing.assert_allclose(embeddings.norms, norms, rtol=1e-5)
@@ -99,7 +99,7 @@ def test_mean_and_std_are_the_models_own():
     brighter = (halved.astype(float) / 2 + 127.5).astype(np.float64)
     with torch.no_grad():
         pixels = torch.from_numpy((brighter - 127.5) / 127.5).permute(0, 3, 1, 2).float()
-        features = other.recogniser(pixels).features_BD.numpy()
+        features = other.recognizer(pixels).features_BD.numpy()
     expected = features / np.linalg.norm(features, axis=1, keepdims=True)
     np.testing.assert_allclose(other.embed(halved, views="one").vectors, expected, atol=1e-5)
 
@@ -111,12 +111,12 @@ def test_progress_is_told_after_every_batch():
 
 
 def test_embedding_leaves_the_network_as_it_was():
-    recogniser = tiny_recogniser()
-    before = {key: value.clone() for key, value in recogniser.state_dict().items()}
-    model = Model(recogniser.train(), model_info())
+    recognizer = tiny_recognizer()
+    before = {key: value.clone() for key, value in recognizer.state_dict().items()}
+    model = Model(recognizer.train(), model_info())
     model.embed(pictures(5))
-    assert not recogniser.training
-    for key, value in recogniser.state_dict().items():
+    assert not recognizer.training
+    for key, value in recognizer.state_dict().items():
         torch.testing.assert_close(value, before[key], rtol=0, atol=0)
 
 
@@ -164,7 +164,7 @@ def test_what_is_no_model_and_no_device_is_said(tmp_path):
         fm.export_onnx("model.safetensors", tmp_path / "a.onnx")
     for name in ("gpu", "cuda:99"):
         with pytest.raises(ConfigError, match=f"device is '{name}'"):
-            Model(tiny_recogniser(), model_info(), name)
+            Model(tiny_recognizer(), model_info(), name)
 
 
 def test_unknown_views_are_refused():
@@ -174,7 +174,7 @@ def test_unknown_views_are_refused():
 
 def test_a_saved_model_embeds_alike(tmp_path):
     model, images = tiny_model(views="multi"), pictures(3)
-    save_model(tmp_path / "model.safetensors", model.recogniser.state_dict(), model.info)
+    save_model(tmp_path / "model.safetensors", model.recognizer.state_dict(), model.info)
     for path in (tmp_path, str(tmp_path), tmp_path / "model.safetensors"):  # the run folder, and the file
         loaded = fm.load(path)
         assert loaded.info == model.info
@@ -203,7 +203,7 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 )
 def test_weights_that_do_not_fit_their_description_are_refused(tmp_path, changes):
     path = tmp_path / "model.safetensors"
-    save_model(path, tiny_recogniser().state_dict(), model_info(**changes))
+    save_model(path, tiny_recognizer().state_dict(), model_info(**changes))
     with pytest.raises(CheckpointError, match=r"model\.safetensors does not fit its own description"):
         fm.load(path)
 

@@ -5,13 +5,13 @@ import pytest
 import torch
 
 import facemargin as fm
-from facemargin.data.images.pixels import normalise, resize_square, to_tensor
+from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.source import ArrayImages
 from facemargin.errors import CheckpointError, ConfigError, DataError
 from facemargin.models.info import save_model
 from facemargin.models.model import Model
-from facemargin.models.recogniser import create_recogniser
-from tests.models.tiny_models import model_info, tiny_model, tiny_recogniser
+from facemargin.models.recognizer import create_recognizer
+from tests.models.tiny_models import model_info, tiny_model, tiny_recognizer
 
 SETTINGS = {"width": 4, "latent_size": 8}
 ALONE = {"backbone": None, "options": {}, "embedding_size": 0, "loss": "reconstruction", "reconstruction": SETTINGS}
@@ -24,11 +24,11 @@ def pictures(count, side=16, seed=0):
 def model_of(**changes) -> Model:
     info = model_info(**changes)
     torch.manual_seed(0)
-    recogniser = create_recogniser(info)
+    recognizer = create_recognizer(info)
     with torch.no_grad():
-        for parameter in recogniser.reconstructor.parameters():  # far from the mean head that the networks start from
+        for parameter in recognizer.reconstructor.parameters():  # far from the mean head that the networks start from
             parameter.add_(0.1 * torch.randn_like(parameter))
-    return Model(recogniser, info)
+    return Model(recognizer, info)
 
 
 def assert_alike(one, other, **tolerance):
@@ -41,21 +41,21 @@ def test_every_view_is_reconstructed_and_embedded():
     expected = []
     for image in images:
         with torch.no_grad():
-            views = [normalise(to_tensor(np.ascontiguousarray(view))[None]) for view in (image, image[:, ::-1])]
-            features = [model.recogniser(view).features_BD[0].numpy() for view in views]
+            views = [normalize(to_tensor(np.ascontiguousarray(view))[None]) for view in (image, image[:, ::-1])]
+            features = [model.recognizer(view).features_BD[0].numpy() for view in views]
         expected.append(sum(features) / 2)
     embeddings = model.embed(images, batch_size=2, views="flip")
     np.testing.assert_allclose(embeddings.vectors * embeddings.norms[:, None], expected, atol=1e-4)
-    backbone = model.recogniser.backbone
+    backbone = model.recognizer.backbone
     assert backbone.in_channels == 7 and backbone.stem[0].weight.shape[1] == 7
 
 
 def test_the_reconstruction_is_the_reconstructors_of_the_resized_images():
     for changes in ({"reconstruction": SETTINGS}, ALONE):
         model, images = model_of(**changes), pictures(3, side=20)
-        inputs_BCHW = normalise(torch.stack([to_tensor(resize_square(image, 16)) for image in images]))
+        inputs_BCHW = normalize(torch.stack([to_tensor(resize_square(image, 16)) for image in images]))
         with torch.no_grad():
-            expected = model.recogniser.reconstructor(inputs_BCHW)
+            expected = model.recognizer.reconstructor(inputs_BCHW)
         assert_alike(expected, model.reconstruct(images), rtol=1e-5, atol=1e-6)
         assert_alike(expected, model.reconstruct(ArrayImages(images)), rtol=1e-5, atol=1e-6)
         assert expected.canonical_depth_BHW.std(0).max() > 1e-4  # images differ
@@ -69,7 +69,7 @@ def test_a_bgr_model_reconstructs_in_its_own_order():
 @pytest.mark.parametrize("changes", [{"reconstruction": SETTINGS}, {"reconstruction": SETTINGS, "quality": "crfiqa"}])
 def test_a_saved_joint_model_does_alike(tmp_path, changes):
     model, images = model_of(**changes), pictures(3)
-    save_model(tmp_path / "model.safetensors", model.recogniser.state_dict(), model.info)
+    save_model(tmp_path / "model.safetensors", model.recognizer.state_dict(), model.info)
     loaded = fm.load(tmp_path)
     assert loaded.info == model.info
     np.testing.assert_array_equal(loaded.embed(images).vectors, model.embed(images).vectors)
@@ -79,8 +79,8 @@ def test_a_saved_joint_model_does_alike(tmp_path, changes):
 
 def test_a_saved_reconstruction_does_alike_and_embeds_nobody(tmp_path):
     model, images = model_of(**ALONE), pictures(3)
-    assert all(key.startswith("reconstructor.") for key in model.recogniser.state_dict())
-    save_model(tmp_path / "model.safetensors", model.recogniser.state_dict(), model.info)
+    assert all(key.startswith("reconstructor.") for key in model.recognizer.state_dict())
+    save_model(tmp_path / "model.safetensors", model.recognizer.state_dict(), model.info)
     loaded = fm.load(tmp_path)
     assert loaded.info == model.info
     assert_alike(model.reconstruct(images), loaded.reconstruct(images), rtol=0, atol=0)
@@ -110,6 +110,6 @@ def test_no_images_are_refused():
 )
 def test_weights_that_do_not_fit_their_description_are_refused(tmp_path, changes):
     path = tmp_path / "model.safetensors"
-    save_model(path, tiny_recogniser().state_dict(), model_info(**changes))
+    save_model(path, tiny_recognizer().state_dict(), model_info(**changes))
     with pytest.raises(CheckpointError, match=r"model\.safetensors does not fit its own description"):
         fm.load(path)

@@ -4,7 +4,7 @@ import torch
 
 from facemargin.models.info import ModelInfo
 from facemargin.models.model import Model
-from facemargin.models.recogniser import Recogniser, create_recogniser
+from facemargin.models.recognizer import Recognizer, create_recognizer
 
 OPTIONS = {"input_size": 16, "width": 4}
 
@@ -14,13 +14,13 @@ def model_info(**changes) -> ModelInfo:
     return ModelInfo(**{**values, **changes})
 
 
-def tiny_recogniser(quality="norm", seed=0) -> Recogniser:
+def tiny_recognizer(quality="norm", seed=0) -> Recognizer:
     torch.manual_seed(seed)
-    recogniser = create_recogniser(model_info(quality=quality)).train()
+    recognizer = create_recognizer(model_info(quality=quality)).train()
     for _ in range(20):  # running statistics that fit its features
-        recogniser(torch.rand(32, 3, 16, 16) * 2 - 1)
-    return recogniser.eval()
+        recognizer(torch.rand(32, 3, 16, 16) * 2 - 1)
+    return recognizer.eval()
 
 
 def tiny_model(**changes) -> Model:
-    return Model(tiny_recogniser(changes.get("quality", "norm")), model_info(**changes))
+    return Model(tiny_recognizer(changes.get("quality", "norm")), model_info(**changes))

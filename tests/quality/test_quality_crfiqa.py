@@ -14,9 +14,9 @@ def random_cosines(count=40, classes=5, size=4, seed=0):
     """Cosines (B, C) and labels; in four dimensions some samples have no positive negative."""
     generator = torch.Generator().manual_seed(seed)
     vectors = torch.randn(count, size, generator=generator, dtype=torch.float64)
-    centres = torch.randn(classes, size, generator=generator, dtype=torch.float64)
-    normalised = [torch.nn.functional.normalize(values, dim=1) for values in (vectors, centres)]
-    return normalised[0] @ normalised[1].T, torch.randint(0, classes, (count,), generator=generator)
+    centers = torch.randn(classes, size, generator=generator, dtype=torch.float64)
+    normalized = [torch.nn.functional.normalize(values, dim=1) for values in (vectors, centers)]
+    return normalized[0] @ normalized[1].T, torch.randint(0, classes, (count,), generator=generator)
 
 
 def own_and_hardest(cosine_BC, labels_B):

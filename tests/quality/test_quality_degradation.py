@@ -13,9 +13,9 @@ from facemargin.randomness import sample_generator
 
 def detail(image: np.ndarray) -> float:
     """Energy above the frequencies that 32 pixels can hold."""
-    grey = image[..., 0].astype(float)
-    spectrum = np.abs(np.fft.fft2(grey - grey.mean())) ** 2
-    frequencies = np.abs(np.fft.fftfreq(grey.shape[0]))[:, None] * grey.shape[0]
+    gray = image[..., 0].astype(float)
+    spectrum = np.abs(np.fft.fft2(gray - gray.mean())) ** 2
+    frequencies = np.abs(np.fft.fftfreq(gray.shape[0]))[:, None] * gray.shape[0]
     return float(spectrum[(frequencies > 17) | (frequencies.T > 17)].sum())
 
 

@@ -60,8 +60,8 @@ def test_shape_and_type_stay_and_the_original_is_untouched(height, width, streng
 
 
 def test_what_a_strength_means():
-    grey = np.full((112, 112, 3), 128, dtype=np.uint8)
-    noise = KINDS["noise"](grey, 0.5, sample_generator(0, 0, 0)).astype(float) - 128
+    gray = np.full((112, 112, 3), 128, dtype=np.uint8)
+    noise = KINDS["noise"](gray, 0.5, sample_generator(0, 0, 0)).astype(float) - 128
     assert abs(noise.std() - 25) < 0.5 and abs(noise.mean()) < 0.5
     assert abs(np.corrcoef(noise[..., 0].ravel(), noise[..., 1].ravel())[0, 1]) < 0.05
     for seed in range(20):

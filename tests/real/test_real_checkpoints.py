@@ -119,7 +119,7 @@ def test_the_familys_file_gives_the_published_networks_outputs(write, tmp_path):
     assert (info.embedding_size, info.input_size) == (512, 112)
     images_BCHW = torch.from_numpy(np.random.RandomState(7).uniform(-1, 1, (2, 3, 112, 112)).astype("f4"))
     with torch.no_grad():
-        output = model.recogniser(images_BCHW)
+        output = model.recognizer(images_BCHW)
     features_BD = output.features_BD.numpy().astype(np.float64)
     with np.load(ORACLES / f"backbone_{case}.npz") as stored:
         oracle = dict(stored)
@@ -137,8 +137,8 @@ def test_the_familys_file_gives_the_published_networks_outputs(write, tmp_path):
 
 def test_a_converted_file_gives_them_too(tmp_path):
     model = fm.load(write_magface(tmp_path))
-    save_model(tmp_path / "own.safetensors", model.recogniser.state_dict(), model.info)
+    save_model(tmp_path / "own.safetensors", model.recognizer.state_dict(), model.info)
     own = fm.load(tmp_path / "own.safetensors")
     images_BCHW = torch.from_numpy(np.random.RandomState(7).uniform(-1, 1, (2, 3, 112, 112)).astype("f4"))
     with torch.no_grad(), np.load(ORACLES / "backbone_magface_iresnet18.npz") as stored:
-        assert relative_error(own.recogniser(images_BCHW).features_BD.numpy(), stored["out0"]) < TOLERANCE
+        assert relative_error(own.recognizer(images_BCHW).features_BD.numpy(), stored["out0"]) < TOLERANCE

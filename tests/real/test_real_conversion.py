@@ -10,7 +10,7 @@ import pytest
 from facemargin.data.conversion import convert
 from facemargin.data.inspection import inspect_images
 from facemargin.data.open import open_images
-from facemargin.data.source import labelled_subset
+from facemargin.data.source import labeled_subset
 from facemargin.data.writers import WRITERS
 
 
@@ -94,7 +94,7 @@ def test_all_of_it_to_shards_and_back(train, tmp_path):
 @pytest.mark.parametrize("to", WRITERS)
 def test_every_fourth_image_to_every_format_and_back(train, tmp_path, to):
     faces = open_images(train)
-    some = labelled_subset(faces, range(0, len(faces), 4))
+    some = labeled_subset(faces, range(0, len(faces), 4))
     expected = checksums(some)
     convert(some, tmp_path / "there", to, NoProgress)
     assert checksums(open_images(tmp_path / "there")) == expected
@@ -103,7 +103,7 @@ def test_every_fourth_image_to_every_format_and_back(train, tmp_path, to):
 
 
 def test_inspection_finds_what_a_slow_search_finds(train):
-    faces = labelled_subset(open_images(train), range(2200, 2600))
+    faces = labeled_subset(open_images(train), range(2200, 2600))
     found = inspect_images(faces, no_report)
     assert found.corrupt == {} and found.sizes == {(112, 112): 400}
     images = [faces.read(index) for index in range(400)]

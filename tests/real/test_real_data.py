@@ -6,11 +6,11 @@ import pytest
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.overlap import identity_overlap
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.data.source import LabelledImages, labelled_subset
+from facemargin.data.source import LabeledImages, labeled_subset
 
 
 @pytest.fixture(scope="module")
-def train(shared_data) -> LabelledImages:
+def train(shared_data) -> LabeledImages:
     return open_images(shared_data / "data" / "train")
 
 
@@ -51,5 +51,5 @@ def test_the_bin_file_is_fold_1_of_the_pairs(shared_data, lfw):
 
 
 def test_training_people_are_not_in_lfw(train, lfw):
-    overlap = identity_overlap(labelled_subset(train, range(0, len(train), 8)), lfw)
+    overlap = identity_overlap(labeled_subset(train, range(0, len(train), 8)), lfw)
     assert not overlap.found and overlap.shared_names is None and overlap.num_corrupt == 0

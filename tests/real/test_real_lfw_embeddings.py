@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from facemargin.data.pairs.lfw import load_lfw_pairs
-from facemargin.evaluation import Embeddings, PairScores, evaluate_verification, summarise, verification_accuracy
+from facemargin.evaluation import Embeddings, PairScores, evaluate_verification, summarize, verification_accuracy
 
 LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"
 
@@ -43,7 +43,7 @@ def test_exact_thresholds_move_one_pair_of_the_last_fold(pairs):
 
 
 def test_the_whole_summary_of_a_real_system(pairs):
-    summary = summarise(pairs)
+    summary = summarize(pairs)
     assert (summary.genuine, summary.impostors) == (2100, 2100)
     assert summary.accuracy.interval[0] < 0.98571 < summary.accuracy.interval[1]
     assert 0 < summary.roc.eer < 0.02

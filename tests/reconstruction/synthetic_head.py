@@ -40,7 +40,7 @@ def albedo(x, y):
     def spot(u0, v0, width, height):
         return np.exp(-((((u - u0) / width) ** 2 + ((v - v0) / height) ** 2) / 2))[..., None]
 
-    colour = np.ones((*u.shape, 3)) * [0.85, 0.65, 0.55]
+    color = np.ones((*u.shape, 3)) * [0.85, 0.65, 0.55]
     hair = 1 / (1 + np.exp((v + 0.62 + 0.1 * u) / 0.06))[..., None]
     for strength, paint in (
         (hair, [0.2, 0.15, 0.1]),
@@ -49,8 +49,8 @@ def albedo(x, y):
         (0.8 * spot(0.0, 0.45, 0.2, 0.05), [0.7, 0.2, 0.2]),
         (0.6 * spot(0.45, 0.3, 0.08, 0.08), [0.4, 0.2, 0.15]),
     ):
-        colour = (1 - strength) * colour + strength * np.array(paint)
-    return colour
+        color = (1 - strength) * color + strength * np.array(paint)
+    return color
 
 
 def rotation(yaw, pitch, roll):
@@ -75,8 +75,8 @@ def photograph(view, light, size, oversampling=3, points=1300, extent=0.18):
     """The head from `view` (yaw, pitch, roll, x, y, z) under `light` (ambient, diffuse, x, y)."""
     x, y = (axis.ravel() for axis in np.meshgrid(*[np.linspace(-extent, extent, points)] * 2))
     z = surface(x, y)
-    centre = np.array([0.0, 0.0, 1.0])
-    moved_N3 = (np.stack([x, y, z], axis=-1) - centre) @ rotation(*view[:3]).T + centre + np.array(view[3:])
+    center = np.array([0.0, 0.0, 1.0])
+    moved_N3 = (np.stack([x, y, z], axis=-1) - center) @ rotation(*view[:3]).T + center + np.array(view[3:])
     cells = size * oversampling
     column, row = np.floor((moved_N3[:, :2] / moved_N3[:, 2:] / HALF_WIDTH + 1) / 2 * cells).astype(int).T
     inside = np.flatnonzero((column >= 0) & (column < cells) & (row >= 0) & (row < cells))
@@ -89,14 +89,14 @@ def photograph(view, light, size, oversampling=3, points=1300, extent=0.18):
     ambient, diffuse, *direction_xy = light
     direction = np.array([*direction_xy, -1.0])
     cosine = normals(x, y) @ (direction / np.linalg.norm(direction))
-    colour_N3 = 2 * albedo(x, y) * (ambient + diffuse * np.maximum(0, cosine))[:, None] - 1
+    color_N3 = 2 * albedo(x, y) * (ambient + diffuse * np.maximum(0, cosine))[:, None] - 1
     within_N = (np.abs(x / z) <= HALF_WIDTH) & (np.abs(y / z) <= HALF_WIDTH)
 
     def pixels(values_N):
         return values_N.reshape(size, oversampling, size, oversampling, -1).mean(axis=(1, 3))
 
     return Photograph(
-        image_SS3=pixels(colour_N3),
+        image_SS3=pixels(color_N3),
         depth_SS=pixels(moved_N3[nearest, 2])[..., 0],
         from_canonical_SS=pixels(within_N.astype(float))[..., 0] == 1,
     )

@@ -53,8 +53,8 @@ def test_pixels_to_points_and_back():
 )
 def test_a_view_moves_the_head_about_its_centre(view, point, moved):
     rotation_B33, translation_B3 = rigid_motion(torch.tensor([view], dtype=DOUBLE))
-    centre = torch.tensor([0, 0, 1], dtype=DOUBLE)
-    found = rotation_B33[0] @ (torch.tensor(point, dtype=DOUBLE) + centre) + translation_B3[0] - centre
+    center = torch.tensor([0, 0, 1], dtype=DOUBLE)
+    found = rotation_B33[0] @ (torch.tensor(point, dtype=DOUBLE) + center) + translation_B3[0] - center
     assert found.tolist() == pytest.approx(moved, abs=1e-12)
 
 

@@ -11,7 +11,7 @@ import torch
 
 from facemargin.data.augmentation.augment import augment
 from facemargin.data.augmentation.config import AugmentationConfig
-from facemargin.data.images.pixels import normalise, resize_square, to_tensor
+from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.open import open_images
 from facemargin.randomness import Purpose, sample_generator
 from facemargin.reconstruction import FaceReconstructor, ReconstructionConfig, reconstruction_losses
@@ -29,7 +29,7 @@ def faces(people):
 
 
 def batch(images):
-    return normalise(torch.stack([to_tensor(image) for image in images]))
+    return normalize(torch.stack([to_tensor(image) for image in images]))
 
 
 def psnr(images_BCHW, guess_BCHW, mask_BHW):

@@ -11,7 +11,7 @@ import torch
 
 from facemargin.errors import ConfigError
 from facemargin.reconstruction import (
-    RECOGNISER_CHANNELS,
+    RECOGNIZER_CHANNELS,
     FaceReconstructor,
     ReconstructionConfig,
     reconstruction_losses,
@@ -50,7 +50,7 @@ def test_shapes(size):
     assert reconstruction.error_scale_B2HW.shape == (2, 2, size, size)
     seen = model.render(reconstruction)
     assert seen.image_BCHW.shape == (2, 3, size, size) and seen.mask_BHW.shape == (2, size, size)
-    assert model.recogniser_input(images_BCHW, reconstruction).shape == (2, RECOGNISER_CHANNELS, size, size)
+    assert model.recognizer_input(images_BCHW, reconstruction).shape == (2, RECOGNIZER_CHANNELS, size, size)
 
 
 def test_what_the_networks_say_stays_in_its_range():
@@ -78,7 +78,7 @@ def test_it_starts_near_a_raised_face_seen_from_the_front():
 def test_a_recogniser_gets_image_canonical_face_and_depth():
     images_BCHW, model = pictures(), reconstructor()
     reconstruction = model(images_BCHW)
-    input_B7HW = model.recogniser_input(images_BCHW, reconstruction)
+    input_B7HW = model.recognizer_input(images_BCHW, reconstruction)
     assert (input_B7HW[:, :3] == images_BCHW).all()
     assert (input_B7HW[:, 3:6] == reconstruction.canonical_image_BCHW).all()
     depth_BHW, farthest = reconstruction.canonical_depth_BHW, SMALL.relief / 2 + SMALL.residual_depth
@@ -148,15 +148,15 @@ def test_it_works_without_gradients():
 
 @pytest.mark.slow
 def test_the_recogniser_input_can_be_exported_for_any_number_of_images():
-    class RecogniserInput(torch.nn.Module):
+    class RecognizerInput(torch.nn.Module):
         def __init__(self):
             super().__init__()
             self.reconstructor = reconstructor().eval()
 
         def forward(self, images_BCHW):
-            return self.reconstructor.recogniser_input(images_BCHW, self.reconstructor(images_BCHW))
+            return self.reconstructor.recognizer_input(images_BCHW, self.reconstructor(images_BCHW))
 
-    module = RecogniserInput()
+    module = RecognizerInput()
     exported = torch.export.export(module, (pictures(2),), dynamic_shapes=({0: torch.export.Dim("batch")},))
     torch.testing.assert_close(exported.module()(pictures(5)), module(pictures(5)))
 

@@ -86,8 +86,8 @@ def test_every_figure_drew_its_curves(report, tmp_path):
     histogram_blue = 0.55 * model_blue + 0.45 * 255
     for figure in page["figures"]:
         top, bottom, left, right = (round(figure["svg"][side]) for side in ("top", "bottom", "left", "right"))
-        colour = histogram_blue if figure["id"].endswith("scores") else model_blue
-        distance = np.abs(image_HWC[top:bottom, left:right] - colour).sum(axis=2)
+        color = histogram_blue if figure["id"].endswith("scores") else model_blue
+        distance = np.abs(image_HWC[top:bottom, left:right] - color).sum(axis=2)
         assert (distance < 30).sum() > 100, figure["id"]
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from facemargin.evaluation import PairScores, summarise
+from facemargin.evaluation import PairScores, summarize
 from facemargin.report.discard_figures import discard_figure
 from facemargin.report.error_rate_figures import det_figure, roc_figure, roc_points
 from facemargin.report.score_figures import score_figure
@@ -22,7 +22,7 @@ def scores_of(genuine, impostor, system="facemargin"):
 
 
 def summary_of(scores):
-    return summarise(scores, bootstrap=None)
+    return summarize(scores, bootstrap=None)
 
 
 def true_accept_rate(scores, far):

@@ -116,10 +116,10 @@ def test_the_faces_shown_are_the_pixels_of_the_gallery(html):
 
 
 def test_grey_faces_stay_grey():
-    grey_HW = np.random.default_rng(0).integers(0, 256, (9, 7), dtype=np.uint8)
-    uri = png_uri(np.repeat(grey_HW[..., None], 3, axis=2))
+    gray_HW = np.random.default_rng(0).integers(0, 256, (9, 7), dtype=np.uint8)
+    uri = png_uri(np.repeat(gray_HW[..., None], 3, axis=2))
     decoded = cv2.imdecode(np.frombuffer(base64.b64decode(uri.split(",")[1]), np.uint8), cv2.IMREAD_UNCHANGED)
-    np.testing.assert_array_equal(decoded, grey_HW)
+    np.testing.assert_array_equal(decoded, gray_HW)
 
 
 def test_hostile_names_stay_text(tmp_path):

@@ -92,8 +92,8 @@ def test_near_is_light_on_one_scale_for_all_faces():
     model = reconstructor(relief=0.06, residual_depth=0.04)  # depths from 0.93 to 1.07
     depth_BHW = torch.stack([torch.full((SIZE, SIZE), depth) for depth in (0.93, 0.965, 1.0, 1.07)])
     images_BCHW, reconstruction = reconstructed(model, count=4, canonical_depth_BHW=depth_BHW)
-    greys = drawn(reconstruction_pictures(model, images_BCHW, reconstruction), "Depth").mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(greys, [255, 191.25, 127.5, 0], atol=0.6)
+    grays = drawn(reconstruction_pictures(model, images_BCHW, reconstruction), "Depth").mean(axis=(1, 2, 3))
+    np.testing.assert_allclose(grays, [255, 191.25, 127.5, 0], atol=0.6)
 
 
 def test_a_light_from_a_side_lights_that_side_of_the_head():

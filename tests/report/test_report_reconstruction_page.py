@@ -55,21 +55,21 @@ def test_without_reconstructions_the_page_does_not_speak_of_them(tmp_path):
         assert "Face reconstruction" not in html and "a made-up collection" not in html
 
 
-COLOURS = np.array([[220, 20, 60], [0, 140, 0]], dtype=np.uint8)
+COLORS = np.array([[220, 20, 60], [0, 140, 0]], dtype=np.uint8)
 """Of the pictures of even and of odd columns, on no other part of the page."""
 
 
 @pytest.fixture(scope="module")
-def coloured_report(tmp_path_factory):
-    pictures_BPHWC = np.broadcast_to(COLOURS[np.arange(12) % 2][None, :, None, None], (5, 12, 64, 64, 3)).copy()
+def colored_report(tmp_path_factory):
+    pictures_BPHWC = np.broadcast_to(COLORS[np.arange(12) % 2][None, :, None, None], (5, 12, 64, 64, 3)).copy()
     names = ["people/1.jpg", "a_person_with_a_long_name/a_person_with_a_long_name_0001.jpg", "x" * 60, "y", "z"]
     shown = ReconstructionGallery(made_up_pictures(5, pictures_BPHWC=pictures_BPHWC), names, "Faces: nobody's")
-    return write_page(tmp_path_factory.mktemp("coloured"), shown)
+    return write_page(tmp_path_factory.mktemp("colored"), shown)
 
 
-def patches(image_HWC, colour):
+def patches(image_HWC, color):
     """(width, height) of every connected patch of an RGB colour in a BGR screenshot, in pixels."""
-    near_HW = np.abs(image_HWC.astype(int) - colour[::-1]).sum(axis=2) < 12
+    near_HW = np.abs(image_HWC.astype(int) - color[::-1]).sum(axis=2) < 12
     _, _, statistics, _ = cv2.connectedComponentsWithStats(near_HW.astype(np.uint8))
     return [(int(row[cv2.CC_STAT_WIDTH]), int(row[cv2.CC_STAT_HEIGHT])) for row in statistics[1:]]
 
@@ -77,12 +77,12 @@ def patches(image_HWC, colour):
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the report in")
 @pytest.mark.parametrize("width", [1280, 390])
-def test_the_pictures_are_large_enough_and_nothing_covers_them(coloured_report, width, tmp_path):
-    page = measure(coloured_report, width, tmp_path)
+def test_the_pictures_are_large_enough_and_nothing_covers_them(colored_report, width, tmp_path):
+    page = measure(colored_report, width, tmp_path)
     assert page["width"] == page["contentWidth"] == width  # the table scrolls, the page does not
     assert page["images"] == [64] * 60
-    image_HWC = screenshot(coloured_report, width, page["height"], tmp_path)
-    sizes = patches(image_HWC, COLOURS[0]) + patches(image_HWC, COLOURS[1])
+    image_HWC = screenshot(colored_report, width, page["height"], tmp_path)
+    sizes = patches(image_HWC, COLORS[0]) + patches(image_HWC, COLORS[1])
     whole = [size for size in sizes if min(size) >= 64]
     assert len(whole) == (60 if width == 1280 else 15)  # on a phone the first three columns
     assert all(abs(across - down) <= 1 for across, down in whole)
@@ -90,5 +90,5 @@ def test_the_pictures_are_large_enough_and_nothing_covers_them(coloured_report, 
 
 @pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the report in")
-def test_the_page_fetches_nothing(coloured_report, tmp_path):
-    assert network_requests(coloured_report.as_uri(), tmp_path) == []
+def test_the_page_fetches_nothing(colored_report, tmp_path):
+    assert network_requests(colored_report.as_uri(), tmp_path) == []

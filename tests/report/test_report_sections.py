@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facemargin.errors import DataError
-from facemargin.evaluation import PairScores, summarise
+from facemargin.evaluation import PairScores, summarize
 from facemargin.report import DatasetEvaluation, Validation
 from facemargin.report.comparison import NOT_AVAILABLE, comparison_table, discard_table
 from facemargin.report.evaluation_section import evaluation_section
@@ -20,7 +20,7 @@ def section_of(*systems):
 
 def test_the_table_holds_the_summaries_numbers_and_marks_the_best():
     model, other = pair_scores("facemargin", separation=4), pair_scores("PCA", separation=0.5, seed=3)
-    summaries = [summarise(system, bootstrap=FEW_RESAMPLES) for system in (model, other)]
+    summaries = [summarize(system, bootstrap=FEW_RESAMPLES) for system in (model, other)]
     table = comparison_table(summaries)
     headings = [heading.replace("\u00a0", " ") for heading in table.headings]
     assert headings == [
@@ -45,15 +45,15 @@ def test_the_table_holds_the_summaries_numbers_and_marks_the_best():
 
 def test_equal_numbers_are_both_best_and_a_single_row_has_no_best():
     first, second = pair_scores("facemargin"), pair_scores("twin")
-    rows = comparison_table([summarise(system, bootstrap=None) for system in (first, second)]).rows
+    rows = comparison_table([summarize(system, bootstrap=None) for system in (first, second)]).rows
     assert all(cell.best for _, cells in rows for cell in cells[:-1])
     assert not any(cells[-1].best for _, cells in rows)
-    ((_, cells),) = comparison_table([summarise(first, bootstrap=None)]).rows
+    ((_, cells),) = comparison_table([summarize(first, bootstrap=None)]).rows
     assert not any(cell.best or cell.interval for cell in cells)
 
 
 def test_fold_accuracy_has_a_column_where_any_system_has_folds():
-    summaries = [summarise(pair_scores("a", folds=True), bootstrap=None), summarise(pair_scores("b"), bootstrap=None)]
+    summaries = [summarize(pair_scores("a", folds=True), bootstrap=None), summarize(pair_scores("b"), bootstrap=None)]
     table = comparison_table(summaries)
     assert table.headings[0] == "Accuracy over folds"
     assert table.rows[0][1][0].value == f"{100 * summaries[0].accuracy.mean:.1f}%"
@@ -61,7 +61,7 @@ def test_fold_accuracy_has_a_column_where_any_system_has_folds():
 
 
 def test_the_discard_table_follows_the_curve():
-    summary = summarise(pair_scores(quality=True), bootstrap=FEW_RESAMPLES)
+    summary = summarize(pair_scores(quality=True), bootstrap=FEW_RESAMPLES)
     curve = summary.error_versus_discard
     ((_, cells),) = discard_table([summary]).rows
     assert [cell.value for cell in cells[:4]] == [
@@ -72,7 +72,7 @@ def test_the_discard_table_follows_the_curve():
 
 def test_a_system_without_errors_has_no_relative_area():
     scores = pair_scores(separation=200, quality=True)
-    ((_, cells),) = discard_table([summarise(scores, bootstrap=FEW_RESAMPLES)]).rows
+    ((_, cells),) = discard_table([summarize(scores, bootstrap=FEW_RESAMPLES)]).rows
     assert [cell.value for cell in cells] == ["0.0%"] * 4 + [NOT_AVAILABLE]
 
 
@@ -110,7 +110,7 @@ def test_captions_and_headline_count_the_pairs():
     for block in section.figures:
         assert "90 genuine and 540 impostor pairs" in block.caption
     assert "The test has 90 genuine and 540 impostor pairs." in section.headline
-    tars = [summarise(pair_scores("x", quality=quality, seed=seed), bootstrap=None).tar_at_far.tar[0.01]
+    tars = [summarize(pair_scores("x", quality=quality, seed=seed), bootstrap=None).tar_at_far.tar[0.01]
             for quality, seed in ((True, 0), (False, 1))]  # fmt: skip
     assert f"facemargin accepts {tars[0]:.1%} of the genuine pairs (PCA {tars[1]:.1%})" in section.headline
 

@@ -106,7 +106,7 @@ def test_what_is_mistyped_names_what_was_meant(arguments, message):
     "arguments",
     [
         ["--epochs", "3", "--optimizer.learning_rate=0.1", "--precision", "bf16"],
-        ["--head.centre-initialisation", "None"],
+        ["--head.center-initialization", "None"],
         ["--schedule.final", "-1", "-h", "--help", "--tyro-print-completion", "bash"],
         ["--precision", "--epochs", "3"],
         ["a", "--output", "b"],
@@ -120,6 +120,6 @@ def test_help_shows_no_none(capsys):
     with pytest.raises(SystemExit):
         load_recipe("funface_ms1mv3", ["--help"])
     out = capsys.readouterr().out
-    assert "--head.certainty-ratio-bound FLOAT" in out and "--head.centre-initialisation {unit,normal}" in out
+    assert "--head.certainty-ratio-bound FLOAT" in out and "--head.center-initialization {unit,normal}" in out
     assert "None" not in out and "(default: )" not in out
-    assert load_recipe("demo", ["--head.centre-initialisation", "None"]).head.centre_initialisation is None
+    assert load_recipe("demo", ["--head.center-initialization", "None"]).head.center_initialization is None

@@ -21,8 +21,8 @@ def write_model(path, info_changes=None, **recipe_changes):
     state = tiny_state(seed=7, **recipe_changes)
     info = model_info(recipe)
     info = type(info)(**{**vars(info), **(info_changes or {})})
-    save_model(path, state.recogniser.state_dict(), info)
-    return state.recogniser
+    save_model(path, state.recognizer.state_dict(), info)
+    return state.recognizer
 
 
 def started(**changes):
@@ -38,7 +38,7 @@ def test_the_weights_of_our_own_file(tmp_path):
     other = write_model(tmp_path / "m.safetensors")
     state, said = started(initial={"weights": str(tmp_path / "m.safetensors")}, ema_decay=0.9)
     for key, value in other.state_dict().items():
-        assert torch.equal(state.recogniser.state_dict()[key], value)
+        assert torch.equal(state.recognizer.state_dict()[key], value)
         assert torch.equal(state.average.state[key], value)  # the average starts there too
     assert len(said) == 1 and "weights of small_resnet from" in said[0]
     assert all(group["params"] for group in state.optimizer.param_groups)
@@ -49,7 +49,7 @@ def test_a_bgr_file_is_refitted_to_what_training_reads(tmp_path):
     write_model(path, {"color_order": "BGR"})
     theirs = fm.load(path)
     state, said = started(initial={"weights": str(path)})
-    ours = Model(state.recogniser, model_info(state.recipe))
+    ours = Model(state.recognizer, model_info(state.recipe))
     images = torch.randint(
         0, 256, (3, 16, 16, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
     ).numpy()
@@ -65,7 +65,7 @@ def test_another_projects_checkpoint(tmp_path, caplog):
     torch.save(backbone.state_dict(), tmp_path / "backbone.pth")
     state, said = started(backbone=INSIGHTFACE, initial={"weights": str(tmp_path / "backbone.pth")})
     for key, value in backbone.state_dict().items():
-        assert torch.equal(state.recogniser.backbone.state_dict()[key], value)
+        assert torch.equal(state.recognizer.backbone.state_dict()[key], value)
     assert "weights of mobilefacenet" in said[0] and "mind the licence" in said[1]
 
 
@@ -97,7 +97,7 @@ def test_fields_that_the_file_s_network_has_not_are_not_named(tmp_path):
 def test_what_only_training_uses_may_differ(tmp_path):
     write_model(tmp_path / "m.safetensors")
     state, _ = started(initial={"weights": str(tmp_path / "m.safetensors")}, backbone={"dropout": 0.3})
-    assert state.recogniser.backbone.output[0].p == 0.3
+    assert state.recognizer.backbone.output[0].p == 0.3
 
 
 def test_a_missing_file_is_named(tmp_path):
@@ -108,10 +108,10 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_class_centres_are_taken_where_they_fit(tmp_path):
-    centres = torch.randn(3, 8)
-    torch.save({"weight": centres}, tmp_path / "softmax_fc_gpu_0.pt")
+    centers = torch.randn(3, 8)
+    torch.save({"weight": centers}, tmp_path / "softmax_fc_gpu_0.pt")
     state, said = started(initial={"head": str(tmp_path / "softmax_fc_gpu_0.pt")})
-    assert torch.equal(state.head.weight, centres) and "class centres of 3 people" in said[0]
+    assert torch.equal(state.head.weight, centers) and "class centres of 3 people" in said[0]
     torch.save({"weight": torch.randn(4, 8)}, tmp_path / "softmax_fc_gpu_0.pt")
     with pytest.raises(CheckpointError, match="the centres of 4 classes of 8 values, the head has 3 of 8"):
         started(initial={"head": str(tmp_path / "softmax_fc_gpu_0.pt")})
@@ -135,7 +135,7 @@ def test_a_run_goes_on_from_another(tmp_path):
     recipe = tiny_recipe(data=DATA, epochs=1, initial=initial, optimizer={"learning_rate": 0.0})
     printed = run(recipe, tmp_path / "second")
     assert f"starting from weights of small_resnet from {tmp_path / 'first'}" in printed
-    first, second = fm.load(tmp_path / "first").recogniser, fm.load(tmp_path / "second").recogniser
+    first, second = fm.load(tmp_path / "first").recognizer, fm.load(tmp_path / "second").recognizer
     for (key, value), other in zip(first.named_parameters(), second.parameters(), strict=True):
         assert torch.equal(value, other), key
     # a resumed run does not start again

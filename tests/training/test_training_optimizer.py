@@ -96,7 +96,7 @@ def test_the_field_of_earlier_recipes_is_still_read(tmp_path, before, now):
 def test_every_parameter_of_a_network_is_trained_once():
     state = tiny_state(head={"name": "funface"})
     trained = [id(p) for group in state.optimizer.param_groups for p in group["params"]]
-    everything = [id(p) for module in (state.recogniser, state.head) for p in module.parameters()]
+    everything = [id(p) for module in (state.recognizer, state.head) for p in module.parameters()]
     assert sorted(trained) == sorted(everything)
 
 

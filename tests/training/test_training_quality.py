@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 
 from facemargin.data.formats.orl import EmbeddedFaces
-from facemargin.data.images.pixels import normalise, resize_square, to_tensor
+from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError
 from facemargin.models.load import load
@@ -25,7 +25,7 @@ LABELS = [0, 1, 2, 0, -1, 1, 2, 0]
 
 
 def gradients(state):
-    return {name: parameter.grad for name, parameter in state.recogniser.named_parameters()}
+    return {name: parameter.grad for name, parameter in state.recognizer.named_parameters()}
 
 
 @pytest.mark.parametrize("target", ["paper", "code"])
@@ -34,7 +34,7 @@ def test_the_loss_joins_the_margins(target):
     state = without_batch_norm(tiny_state(quality=settings))
     batch = random_batch(LABELS)
     with torch.no_grad():
-        output = state.recogniser(normalise(batch.images_BCHW))
+        output = state.recognizer(normalize(batch.images_BCHW))
         head = state.head(output.features_BD, batch.labels_B)
     known = batch.labels_B >= 0
     cosines = head.target_cosine_B[known], head.hardest_negative_B[known]
@@ -49,8 +49,8 @@ def test_its_gradient_reaches_the_backbone_and_not_the_centres():
     for state in (alone, joint):
         training_step(state, random_batch(LABELS), 0.0)
     torch.testing.assert_close(joint.head.weight.grad, alone.head.weight.grad)
-    assert not alone.recogniser.quality.linear.weight.grad.any()
-    assert joint.recogniser.quality.linear.weight.grad.any() and joint.recogniser.quality.linear.bias.grad.any()
+    assert not alone.recognizer.quality.linear.weight.grad.any()
+    assert joint.recognizer.quality.linear.weight.grad.any() and joint.recognizer.quality.linear.bias.grad.any()
     before, after = gradients(alone), gradients(joint)
     changed = [name for name in before if not torch.allclose(before[name], after[name], rtol=1e-3, atol=1e-7)]
     assert "backbone.stem.0.weight" in changed
@@ -59,26 +59,26 @@ def test_its_gradient_reaches_the_backbone_and_not_the_centres():
 def test_the_layer_is_averaged_with_the_rest():
     state = tiny_state(quality=CRFIQA, ema_decay=0.9)
     key = "quality.linear.weight"
-    before = state.recogniser.state_dict()[key].clone()
+    before = state.recognizer.state_dict()[key].clone()
     training_step(state, random_batch(LABELS), 0.1)
     decay = 2 / 11  # of the first update
-    expected = decay * before + (1 - decay) * state.recogniser.state_dict()[key]
-    torch.testing.assert_close(state.recogniser_state()[key], expected)
-    assert not torch.equal(before, state.recogniser.state_dict()[key])
+    expected = decay * before + (1 - decay) * state.recognizer.state_dict()[key]
+    torch.testing.assert_close(state.recognizer_state()[key], expected)
+    assert not torch.equal(before, state.recognizer.state_dict()[key])
 
 
 @pytest.mark.parametrize("rule", ["norms", "one_dimensional", "nothing"])
 def test_weight_decay_spares_the_layers_bias_at_most(rule):
     state = tiny_state(quality=CRFIQA, optimizer={"weight_decay": 0.3, "no_decay": rule})
     decay = {id(p): group["weight_decay"] for group in state.optimizer.param_groups for p in group["params"]}
-    linear = state.recogniser.quality.linear
+    linear = state.recognizer.quality.linear
     assert (decay[id(linear.weight)], decay[id(linear.bias)]) == (0.3, 0.0 if rule == "one_dimensional" else 0.3)
 
 
 def test_without_the_layer_nothing_is_added():
     state = tiny_state()
     assert list(training_step(state, random_batch(LABELS), 0.1).parts) == ["softmax"]
-    assert all(not key.startswith("recogniser.quality") for key in weights(state))
+    assert all(not key.startswith("recognizer.quality") for key in weights(state))
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -91,7 +91,7 @@ def test_half_precision_follows_float32(precision):
 def test_a_prediction_that_is_not_finite_names_the_field():
     state = tiny_state(quality=CRFIQA)
     with torch.no_grad():
-        state.recogniser.quality.linear.bias.fill_(float("nan"))
+        state.recognizer.quality.linear.bias.fill_(float("nan"))
     message = r"step 1: the loss is nan, through the predicted quality.* first is quality.weight \(now 10.0\)"
     with pytest.raises(NonFiniteLossError, match=message):
         training_step(state, random_batch(LABELS), 0.1)
@@ -110,7 +110,7 @@ def test_a_run_logs_the_loss_and_saves_the_layer(tmp_path):
     saved = latest_checkpoint(tmp_path / "checkpoints")[1]["recogniser"]
     model = load(tmp_path)
     assert model.info.quality == "crfiqa"
-    for key, value in model.recogniser.state_dict().items():
+    for key, value in model.recognizer.state_dict().items():
         torch.testing.assert_close(value, saved[key], rtol=0, atol=0)
 
 
@@ -147,9 +147,9 @@ def test_the_layer_learns_to_predict_the_certainty_ratio(head, target, optimizer
     batch, steps = faces_half_of_them_degraded(people=8, size=16), 100
     for step in range(steps):
         training_step(state, batch, optimizer["learning_rate"] * (1 - step / steps))
-    state.recogniser.eval()
+    state.recognizer.eval()
     with torch.no_grad():
-        output = state.recogniser(normalise(batch.images_BCHW))
+        output = state.recognizer(normalize(batch.images_BCHW))
         head = state.head.eval()(output.features_BD, batch.labels_B)
     ratio_B = certainty_ratio_target(head.target_cosine_B, head.hardest_negative_B, target)
     assert np.corrcoef(ranks(output.quality_B), ranks(ratio_B))[0, 1] > 0.5  # Spearman's

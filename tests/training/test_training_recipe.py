@@ -8,7 +8,7 @@ from facemargin.backbones import backbone_parameters, list_backbones
 from facemargin.errors import ConfigError
 from facemargin.files.yaml import to_yaml
 from facemargin.margins import list_margins, margin_class
-from facemargin.models.recogniser import create_recogniser
+from facemargin.models.recognizer import create_recognizer
 from facemargin.training.recipe import (
     build_head,
     load_recipe,
@@ -82,9 +82,9 @@ def test_the_same_name_on_the_command_line_keeps_the_recipes_settings():
 
 
 def test_shared_fields_survive_another_margin():
-    mapping = {**MAPPING, "head": {**MAPPING["head"], "centre_initialisation": "unit", "implementation": "eager"}}
+    mapping = {**MAPPING, "head": {**MAPPING["head"], "center_initialization": "unit", "implementation": "eager"}}
     one = recipe("--head.name", "arcface", mapping=mapping)
-    assert one.head.centre_initialisation == "unit" and one.head.implementation == "eager"
+    assert one.head.center_initialization == "unit" and one.head.implementation == "eager"
 
 
 def leaves(config: Any, prefix: str = ""):
@@ -101,7 +101,7 @@ def leaves(config: Any, prefix: str = ""):
 OTHER = {
     "head.name": "cosface",
     "head.implementation": "eager",
-    "head.centre_initialisation": "unit",
+    "head.center_initialization": "unit",
     "head.interclass_filtering_threshold": 0.5,
     "backbone.name": "small_resnet",
     "initial.weights": "model.ckpt",
@@ -155,13 +155,13 @@ def test_every_field_can_be_set_on_the_command_line():
 
 
 def test_none_booleans_and_tuples_on_the_command_line():
-    mapping = {**MAPPING, "head": {"name": "funface", "certainty_ratio_bound": 4.0, "centre_initialisation": "unit"}}
+    mapping = {**MAPPING, "head": {"name": "funface", "certainty_ratio_bound": 4.0, "center_initialization": "unit"}}
     one = recipe(
-        "--head.certainty-ratio-bound", "None", "--head.centre-initialisation", "None", "--channels-last", "True",
+        "--head.certainty-ratio-bound", "None", "--head.center-initialization", "None", "--channels-last", "True",
         "--schedule.milestones", "1", "2.5", "--validation.data",
         mapping=mapping,
     )  # fmt: skip
-    assert one.head.certainty_ratio_bound is None and one.head.centre_initialisation is None
+    assert one.head.certainty_ratio_bound is None and one.head.center_initialization is None
     assert one.channels_last is True
     assert one.schedule.milestones == (1.0, 2.5)
     assert one.validation.data == ()
@@ -233,17 +233,25 @@ def test_equal_recipes_are_equal_and_print_alike():
 
 
 def test_the_described_networks_are_built():
-    one = recipe("--head.name", "funface", "--head.mixing-factor", "0.3", "--head.centre-initialisation", "normal")
+    one = recipe("--head.name", "funface", "--head.mixing-factor", "0.3", "--head.center-initialization", "normal")
     head = build_head(one, 7)
     assert head.weight.shape == (7, 8)
     assert head.margin.config.mixing_factor == 0.3
-    recogniser = create_recogniser(model_info(one))
-    assert recogniser.backbone.input_size == 16 and recogniser.backbone.embedding_size == 8
-    assert recogniser.quality is None
-    assert create_recogniser(model_info(recipe("--quality.name", "crfiqa"))).quality is not None
+    recognizer = create_recognizer(model_info(one))
+    assert recognizer.backbone.input_size == 16 and recognizer.backbone.embedding_size == 8
+    assert recognizer.quality is None
+    assert create_recognizer(model_info(recipe("--quality.name", "crfiqa"))).quality is not None
 
 
 def test_a_margin_that_does_not_exist_is_named_with_its_file(tmp_path):
     (tmp_path / "mine.yaml").write_text("head: {name: arcfase}\n")
     with pytest.raises(ConfigError, match=r"mine\.yaml: unknown margin 'arcfase'; did you mean 'arcface'"):
         load_recipe(str(tmp_path / "mine.yaml"))
+
+
+def test_the_earlier_name_of_a_field_is_read():
+    head = {**MAPPING["head"], "centre_initialisation": "unit"}
+    assert recipe(mapping={**MAPPING, "head": head}).head.center_initialization == "unit"
+    both = {**MAPPING, "head": {**head, "center_initialization": "unit"}}
+    with pytest.raises(ConfigError, match="centre_initialisation and center_initialization"):
+        recipe(mapping=both)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facemargin.data.formats.orl import EmbeddedFaces
-from facemargin.data.images.pixels import normalise, resize_square, to_tensor
+from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.reconstruction import reconstruction_losses
@@ -27,7 +27,7 @@ def state_of(mode, head="lh2face", **changes):
 
 
 def networks_with_gradient(state):
-    return {name for name, network in state.recogniser.reconstructor.named_children() if has_gradient(network)}
+    return {name for name, network in state.recognizer.reconstructor.named_children() if has_gradient(network)}
 
 
 def has_gradient(module):
@@ -44,14 +44,14 @@ def test_one_joint_step_reaches_every_parameter():
 
 
 def test_the_recogniser_reads_image_canonical_face_and_depth():
-    recogniser = state_of("joint").recogniser.eval()
-    images_BCHW = normalise(random_batch(LABELS).images_BCHW)
+    recognizer = state_of("joint").recognizer.eval()
+    images_BCHW = normalize(random_batch(LABELS).images_BCHW)
     with torch.no_grad():
-        output = recogniser(images_BCHW)
-        parts = recogniser.reconstructor(images_BCHW)
-        inputs_BCHW = recogniser.reconstructor.recogniser_input(images_BCHW, parts)
+        output = recognizer(images_BCHW)
+        parts = recognizer.reconstructor(images_BCHW)
+        inputs_BCHW = recognizer.reconstructor.recognizer_input(images_BCHW, parts)
         assert inputs_BCHW.shape == (8, 7, 16, 16)
-        torch.testing.assert_close(output.features_BD, recogniser.backbone(inputs_BCHW))
+        torch.testing.assert_close(output.features_BD, recognizer.backbone(inputs_BCHW))
     torch.testing.assert_close(output.reconstruction.albedo_BCHW, parts.albedo_BCHW)
     torch.testing.assert_close(inputs_BCHW[:, :3], images_BCHW)
 
@@ -60,18 +60,18 @@ def test_the_loss_is_the_sum_of_its_parts():
     lambdas = {"lambda_canon": 0.7, "lambda_reco": 0.9, "lambda_view": 0.3}
     state = without_batch_norm(state_of("joint", quality={"name": "crfiqa"}, reconstruction=lambdas))
     batch = random_batch(LABELS)
-    images_BCHW, labels_B = normalise(batch.images_BCHW), batch.labels_B
-    recogniser, head = copy.deepcopy(state.recogniser), copy.deepcopy(state.head)
+    images_BCHW, labels_B = normalize(batch.images_BCHW), batch.labels_B
+    recognizer, head = copy.deepcopy(state.recognizer), copy.deepcopy(state.head)
     with torch.no_grad():
-        output = recogniser(images_BCHW)
+        output = recognizer(images_BCHW)
         face = output.reconstruction
-        depth_B1HW = recogniser.reconstructor.recogniser_input(images_BCHW, face)[:, 6:]
+        depth_B1HW = recognizer.reconstructor.recognizer_input(images_BCHW, face)[:, 6:]
         canonical_BCHW = torch.cat([face.canonical_image_BCHW, face.canonical_image_BCHW, depth_B1HW], dim=1)
         own = reconstruction_losses(images_BCHW, face, state.recipe.reconstruction)
         expected = {
             **{name: part.item() for name, part in head(output.features_BD, labels_B).parts.items()},
             **{name: part.item() for name, part in own.items()},
-            "canonical": 0.7 * head(recogniser.backbone(canonical_BCHW), labels_B).loss.item(),
+            "canonical": 0.7 * head(recognizer.backbone(canonical_BCHW), labels_B).loss.item(),
         }
     result = training_step(state, batch, 0.1)
     assert set(result.parts) - set(expected) == {"quality"} and list(own) == OWN_PARTS
@@ -101,10 +101,10 @@ def test_each_weight_scales_its_part_alone(name, scaled):
 def test_the_canonical_loss_reaches_what_makes_the_canonical_face():
     state = state_of("joint")
     batch = random_batch(LABELS)
-    reconstruction = state.recogniser.reconstructor(normalise(batch.images_BCHW))
+    reconstruction = state.recognizer.reconstructor(normalize(batch.images_BCHW))
     canonical_loss(state, reconstruction, batch.labels_B).backward()
     assert networks_with_gradient(state) == {"depth_network", "albedo_network", "light_network"}
-    assert has_gradient(state.recogniser.backbone) and has_gradient(state.head)
+    assert has_gradient(state.recognizer.backbone) and has_gradient(state.head)
 
 
 @pytest.mark.parametrize("head", ["lh2face", "funface", "curricularface", "elasticface_arc"])
@@ -128,7 +128,7 @@ def test_half_precision_follows_float32(mode):
     one, other = (training_step(state, random_batch(LABELS), 0.01) for state in (exact, rounded))
     for name in OWN_PARTS:
         assert other.parts[name] == pytest.approx(one.parts[name], rel=0.05, abs=1e-3), name
-    assert all(p.dtype == torch.float32 for p in rounded.recogniser.parameters())
+    assert all(p.dtype == torch.float32 for p in rounded.recognizer.parameters())
 
 
 @pytest.mark.parametrize("mode", ["joint", "alone"])
@@ -153,21 +153,21 @@ def test_compiled_networks_take_the_same_steps(mode, monkeypatch):
 
 def test_alone_there_is_neither_backbone_nor_head():
     state = state_of("alone", ema_decay=0.9)
-    assert state.head is None and state.recogniser.backbone is None
+    assert state.head is None and state.recognizer.backbone is None
     before = weights(state)
     assert all(key.startswith("recogniser.reconstructor.") for key in before)
     result = training_step(state, random_batch(LABELS), 0.1)
     assert list(result.parts) == OWN_PARTS and result.sample_means == {}
     assert networks_with_gradient(state) == NETWORKS
     assert any(not torch.equal(value, before[key]) for key, value in weights(state).items())
-    unlabelled = training_step(state_of("alone", ema_decay=0.9), random_batch([-1] * 8), 0.1)
-    assert unlabelled.parts == result.parts
+    unlabeled = training_step(state_of("alone", ema_decay=0.9), random_batch([-1] * 8), 0.1)
+    assert unlabeled.parts == result.parts
 
 
 @pytest.mark.parametrize("mode", ["joint", "alone"])
 def test_a_reconstruction_that_is_not_finite_names_the_field(mode):
     state = state_of(mode, precision="float32")
-    state.recogniser.reconstructor.confidence_network[0][0].weight.data.fill_(float("nan"))
+    state.recognizer.reconstructor.confidence_network[0][0].weight.data.fill_(float("nan"))
     message = r"step 1: the loss is nan, through the face reconstruction.* first is optimizer.learning_rate"
     with pytest.raises(NonFiniteLossError, match=message):
         training_step(state, random_batch(LABELS), 0.1)

@@ -88,7 +88,7 @@ def test_a_joint_model_embeds_and_reconstructs(joint):
     model, pictures = load(joint), faces("orl:31-31")
     assert model.info.reconstruction["width"] == 4 and "mode" not in model.info.reconstruction
     average = latest_checkpoint(joint / "checkpoints")[1]["average"]["state"]
-    for key, value in model.recogniser.state_dict().items():
+    for key, value in model.recognizer.state_dict().items():
         torch.testing.assert_close(value, average[key], rtol=0, atol=0)
     embeddings = model.embed(pictures)
     np.testing.assert_allclose(np.linalg.norm(embeddings.vectors, axis=1), 1, rtol=1e-5)

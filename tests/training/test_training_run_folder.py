@@ -41,8 +41,8 @@ def test_a_folder_with_a_run_needs_resume(tmp_path):
     assert saved["step"] == 1
     fresh = tiny_state()
     fresh.load_state_dict(saved)
-    for key, value in state.recogniser.state_dict().items():
-        torch.testing.assert_close(fresh.recogniser.state_dict()[key], value, rtol=0, atol=0)
+    for key, value in state.recognizer.state_dict().items():
+        torch.testing.assert_close(fresh.recognizer.state_dict()[key], value, rtol=0, atol=0)
 
 
 def test_a_run_that_stopped_before_it_had_anything_to_show_is_none(tmp_path):
@@ -97,11 +97,11 @@ def test_export_writes_the_recogniser_and_the_head(tmp_path, ema_decay):
     weights, info = read_model(folder.require_model())
     assert (info.backbone, info.loss, info.input_size, info.views) == ("small_resnet", "cosface", 16, "flip")
     assert info.options["width"] == 4 and "seed: 0" in info.recipe
-    expected = state.average.state if ema_decay else state.recogniser.state_dict()
+    expected = state.average.state if ema_decay else state.recognizer.state_dict()
     for key, value in expected.items():
         torch.testing.assert_close(weights[key], value, rtol=0, atol=0)
-    centres, _ = read_model(folder.head)
-    torch.testing.assert_close(centres["weight"], state.head.weight.detach(), rtol=0, atol=0)
+    centers, _ = read_model(folder.head)
+    torch.testing.assert_close(centers["weight"], state.head.weight.detach(), rtol=0, atol=0)
 
 
 @pytest.mark.parametrize(
@@ -142,5 +142,5 @@ def test_a_loaded_state_takes_the_same_steps(tmp_path, precision, optimizer):
     for step in range(3, 6):
         batch = random_batch([0, 1, 2, 0], seed=step)
         assert repr(training_step(other, batch, 0.01)) == repr(training_step(one, batch, 0.01))
-    for key, value in one.recogniser_state().items():
-        assert torch.equal(other.recogniser_state()[key], value), key
+    for key, value in one.recognizer_state().items():
+        assert torch.equal(other.recognizer_state()[key], value), key

@@ -4,7 +4,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from facemargin.data.images.pixels import normalise
+from facemargin.data.images.pixels import normalize
 from facemargin.errors import NonFiniteLossError
 from facemargin.training.processes import Processes
 from facemargin.training.step import training_step
@@ -51,7 +51,7 @@ def test_the_loss_is_the_mean_over_labelled_samples():
     state = without_batch_norm(tiny_state(accumulation_steps=2))
     batch = random_batch([2, -1, 0, 1, -1, -1])
     with torch.no_grad():
-        out = state.head(state.recogniser(normalise(batch.images_BCHW)).features_BD, batch.labels_B)
+        out = state.head(state.recognizer(normalize(batch.images_BCHW)).features_BD, batch.labels_B)
     expected = [float(loss) for loss, label in zip(out.losses_B, batch.labels_B, strict=True) if label >= 0]
     assert len(expected) == 3
     assert training_step(state, batch, 0.1).loss == pytest.approx(sum(expected) / 3, rel=1e-5)
@@ -83,7 +83,7 @@ def test_running_statistics_advance_once_a_pass():
         mean, std = 0.1 * norms.mean().item() + 0.9 * mean, 0.1 * norms.std().item() + 0.9 * std
     assert state.head.margin.norm_statistics.mean.item() == pytest.approx(mean, rel=1e-5)
     assert state.head.margin.norm_statistics.std.item() == pytest.approx(std, rel=1e-5)
-    assert state.recogniser.state_dict()["backbone.stem.1.num_batches_tracked"].item() == 2
+    assert state.recognizer.state_dict()["backbone.stem.1.num_batches_tracked"].item() == 2
 
 
 def gradient(parameters):
@@ -95,7 +95,7 @@ def test_clipping_scales_the_gradient_to_its_largest_norm():
     batch = random_batch([0, 1, 2, 0])
     norms = [training_step(state, batch, 0.0).gradient_norm for state in (free, clipped, loose)]
     assert norms[0] > 0.01 and norms[1] == norms[0] == norms[2]  # reported before clipping
-    gradients = [gradient(p for m in (s.recogniser, s.head) for p in m.parameters()) for s in (free, clipped, loose)]
+    gradients = [gradient(p for m in (s.recognizer, s.head) for p in m.parameters()) for s in (free, clipped, loose)]
     assert gradients[0].norm().item() == pytest.approx(norms[0], rel=1e-4)
     assert gradients[1].norm().item() == pytest.approx(0.01, rel=1e-3)
     torch.testing.assert_close(gradients[1] / gradients[1].norm(), gradients[0] / gradients[0].norm())
@@ -109,7 +109,7 @@ def test_bf16_follows_float32():
     one, other = training_step(exact, batch, 0.01), training_step(rounded, batch, 0.01)
     assert other.loss == pytest.approx(one.loss, rel=0.05) and other.loss != one.loss
     assert other.gradient_norm == pytest.approx(one.gradient_norm, rel=0.2)
-    assert all(p.dtype == torch.float32 for p in rounded.recogniser.parameters())
+    assert all(p.dtype == torch.float32 for p in rounded.recognizer.parameters())
 
 
 def test_fp16_trains_with_a_scaled_loss():
@@ -128,10 +128,10 @@ def test_fp16_trains_with_a_scaled_loss():
 def test_fp16_skips_a_step_whose_gradient_overflows():
     state = tiny_state(precision="fp16")
     state.scaler.scale = 2.0**60
-    before = {key: value.clone() for key, value in state.recogniser.named_parameters()}
+    before = {key: value.clone() for key, value in state.recognizer.named_parameters()}
     result = training_step(state, random_batch([0, 1, 2, 0]), 0.1)
     assert math.isfinite(result.loss) and not math.isfinite(result.gradient_norm)
-    assert_close(dict(state.recogniser.named_parameters()), before, rtol=0, atol=0)
+    assert_close(dict(state.recognizer.named_parameters()), before, rtol=0, atol=0)
     assert state.scaler.scale == 2.0**59
     assert state.step == 1
 
@@ -147,10 +147,10 @@ def test_fp16_gives_up_where_no_scale_helps():
 
 def poison_features(state):
     with torch.no_grad():
-        state.recogniser.backbone.stem[0].weight.fill_(float("nan"))
+        state.recognizer.backbone.stem[0].weight.fill_(float("nan"))
 
 
-def poison_centres(state):
+def poison_centers(state):
     with torch.no_grad():
         state.head.weight[0, 0] = float("nan")
 
@@ -165,7 +165,7 @@ def poison_gradient(state):
     [
         (poison_features, "float32", r"features are not finite.* first is optimizer.learning_rate \(now 0.1\)"),
         (poison_features, "fp16", r"features are not finite.* first is precision \(now fp16\)"),
-        (poison_centres, "float32", r"the loss is nan.* first is head.scale \(now 8.0\)"),
+        (poison_centers, "float32", r"the loss is nan.* first is head.scale \(now 8.0\)"),
         (poison_gradient, "float32", r"gradient's norm is nan.* first is optimizer.learning_rate \(now 0.1\)"),
     ],
 )
@@ -173,7 +173,7 @@ def test_what_is_not_finite_raises_before_the_weights_change(poison, precision, 
     state = tiny_state(precision=precision, accumulation_steps=accumulation_steps, ema_decay=0.5)
     training_step(state, random_batch([0, 1, 2, 0]), 0.1)
     poison(state)
-    parameters = {**dict(state.recogniser.named_parameters()), "centres": state.head.weight}
+    parameters = {**dict(state.recognizer.named_parameters()), "centres": state.head.weight}
     before = {key: value.detach().clone() for key, value in parameters.items()}
     average = {key: value.clone() for key, value in state.average.state.items()}
     with pytest.raises(NonFiniteLossError, match=f"step 2: .*{message}"):
@@ -185,7 +185,7 @@ def test_what_is_not_finite_raises_before_the_weights_change(poison, precision, 
 
 def test_a_margin_without_a_scale_is_named_itself():
     state = tiny_state(head={"name": "sphereface"})
-    poison_centres(state)
+    poison_centers(state)
     with pytest.raises(NonFiniteLossError, match=r"step 1: the loss is nan.* first is head.name \(now sphereface\)"):
         training_step(state, random_batch([0, 1, 2, 0]), 0.1)
 

@@ -39,7 +39,7 @@ def tiny_state(processes: Processes | None = None, num_classes: int = 3, **chang
 
 def without_batch_norm(state: TrainingState) -> TrainingState:
     """Its batch norms use their running statistics, so that samples of a batch do not influence each other."""
-    for module in state.recogniser.modules():
+    for module in state.recognizer.modules():
         if isinstance(module, torch.nn.BatchNorm1d | torch.nn.BatchNorm2d):
             module.train = lambda mode=True, module=module: module  # type: ignore[method-assign]
             module.training = False
@@ -59,5 +59,5 @@ def random_batch(labels, size: int = 16, seed: int = 0) -> TrainingBatch:
 
 def weights(state: TrainingState) -> dict[str, torch.Tensor]:
     """Copies of everything a step may change in the recogniser and the head."""
-    parts = {"recogniser": state.recogniser} | ({} if state.head is None else {"head": state.head})
+    parts = {"recogniser": state.recognizer} | ({} if state.head is None else {"head": state.head})
     return {f"{part}.{key}": value.clone() for part, m in parts.items() for key, value in m.state_dict().items()}

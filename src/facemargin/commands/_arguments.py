@@ -47,5 +47,5 @@ def parse_with_recipe(cls: type[T], verb: str, example: str, arguments: Sequence
             f"name a recipe first, as in facemargin {verb} {example}; "
             f"known: {', '.join(list_recipes())}, or a .yaml file"
         )
-    own, rest = parse_known(cls, usage, arguments[1:])
-    return arguments[0], own, rest
+    args, rest = parse_known(cls, usage, arguments[1:])
+    return arguments[0], args, rest

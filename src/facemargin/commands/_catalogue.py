@@ -87,8 +87,8 @@ def _margins(known: set[str]) -> dict[str, Any]:
         cls = margin_class(name)
         # The file's first line names the paper.
         paper = (sys.modules[cls.__module__].__doc__ or "").splitlines()[0].split(": ")[0].removesuffix(".")
-        own = [item for item in fields(cls.Config) if item.name not in common]
-        margins[name] = {"paper": paper, "settings": [f"{item.name}={item.default!r}" for item in own]}
+        args = [item for item in fields(cls.Config) if item.name not in common]
+        margins[name] = {"paper": paper, "settings": [f"{item.name}={item.default!r}" for item in args]}
         options[name] = _table(options_of(head_config_class(name), flags=False, prefix="--head."), known)
     return {
         "margins": margins,

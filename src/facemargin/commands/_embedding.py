@@ -51,14 +51,14 @@ class EmbeddedImages:
     unreadable: list[str]
 
 
-def embed_images(own: EmbeddingArguments) -> EmbeddedImages:
+def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
     """Embed the images that can be read; progress goes to stderr where that is a terminal."""
-    check_arguments(own)
-    images = NamedImages(own.images)
-    model = load(own.model)
-    source = faces_of(own, images)
+    check_arguments(args)
+    images = NamedImages(args.images)
+    model = load(args.model)
+    source = faces_of(args, images)
     with embedding_progress(Console(stderr=True), images.name) as progress:
-        result = embed_readable(model, source, own.batch_size, own.views, progress)
+        result = embed_readable(model, source, args.batch_size, args.views, progress)
     source.warn(Console(stderr=True))
     return EmbeddedImages(
         embeddings=result.embeddings,
@@ -69,16 +69,16 @@ def embed_images(own: EmbeddingArguments) -> EmbeddedImages:
     )
 
 
-def check_arguments(own: EmbeddingArguments) -> None:
+def check_arguments(args: EmbeddingArguments) -> None:
     """ConfigError for a batch of none, and for options that go with another."""
-    if own.batch_size < 1:
-        raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
-    check_on_several(own.detect, own.on_several)
+    if args.batch_size < 1:
+        raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
+    check_on_several(args.detect, args.on_several)
 
 
-def faces_of(own: EmbeddingArguments, images: NamedImages) -> FaceSource:
+def faces_of(args: EmbeddingArguments, images: NamedImages) -> FaceSource:
     """The images, or the faces that are found in them."""
-    return FaceSource(images, own.detect, own.on_several)
+    return FaceSource(images, args.detect, args.on_several)
 
 
 def warn_of_unreadable(unreadable: Sequence[str], readable: int, detect: bool = False) -> None:

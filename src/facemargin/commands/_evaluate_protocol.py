@@ -71,34 +71,36 @@ class _Features:
     origin: Origin
 
 
-def evaluate_protocol(own: ProtocolArguments, console: Console) -> int:
+def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
     """Embed what is not in the cache, score, print the table, and write JSON and report."""
-    if own.batch_size < 1:
-        raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
-    if own.protocol != "pairs" and not own.folder.exists():  # pairs may have a name: lfw, orl:31-40
-        raise DataError(f"{own.folder} does not exist; expected the folder of {own.protocol}")
-    protocol = load_protocol(own.protocol, own.folder, own.rule, own.gallery)
-    if own.preset is not None and protocol.templates is None:
-        raise ConfigError(f"--preset says how templates are made, and {own.protocol} has none here")
-    if own.unreadable == "refuse":
+    if args.batch_size < 1:
+        raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
+    if args.protocol != "pairs" and not args.folder.exists():  # pairs may have a name: lfw, orl:31-40
+        raise DataError(f"{args.folder} does not exist; expected the folder of {args.protocol}")
+    protocol = load_protocol(args.protocol, args.folder, args.rule, args.gallery)
+    if args.preset is not None and protocol.templates is None:
+        raise ConfigError(f"--preset says how templates are made, and {args.protocol} has none here")
+    if args.unreadable == "refuse":
         _refuse(_absent(protocol), protocol, "are missing")
-    place = own.output / PROTOCOLS_FOLDER / slug(protocol.name)
-    found = _embed(own, protocol, place, console)
-    if own.unreadable == "refuse":
+    place = args.output / PROTOCOLS_FOLDER / slug(protocol.name)
+    found = _embed(args, protocol, place, console)
+    if args.unreadable == "refuse":
         _refuse(found.unreadable, protocol, "cannot be read")
-    preset = own.preset or DEFAULT_PRESET
-    result = score_protocol(protocol, found.features_ND, found.readable_N, found.system, preset, found.views, own.rule)
+    preset = args.preset or DEFAULT_PRESET
+    result = score_protocol(protocol, found.features_ND, found.readable_N, found.system, preset, found.views, args.rule)
     write_text_atomically(place / f"{slug(found.system)}.json", protocol_json(result))
     note_origin(place, _data_origin(protocol), {slug(found.system): found.origin})
     console.print(protocol_table(result))
     console.print(protocol_settings(result), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"report: {write_run_report(own.output)}", highlight=False, markup=False)
+    console.print(f"report: {write_run_report(args.output)}", highlight=False, markup=False)
     return 0
 
 
-def _require_place(own: ProtocolArguments, protocol: Protocol, place: Path, system: str, origin: Origin) -> Origin:
+def _require_place(args: ProtocolArguments, protocol: Protocol, place: Path, system: str, origin: Origin) -> Origin:
     """`origin`, whose figures may be written to `place`."""
-    require_place(place, _data_origin(protocol), {slug(system): origin}, own.overwrite, own=own.output == own.model)
+    require_place(
+        place, _data_origin(protocol), {slug(system): origin}, args.overwrite, of_a_run=args.output == args.model
+    )
     return origin
 
 
@@ -117,35 +119,35 @@ def _data_origin(protocol: Protocol) -> Origin:
     return Origin(protocol.images.name, digest.hexdigest()[:12])
 
 
-def _embed(own: ProtocolArguments, protocol: Protocol, place: Path, console: Console) -> _Features:
-    if own.model.suffix == ".npz":
-        if own.views is not None:
-            raise ConfigError(f"{own.model} holds embeddings, not a model: --views does not apply to it")
-        origin = _require_place(own, protocol, place, own.model.stem, file_origin(own.model))
-        embeddings = EmbeddingsFile(own.model).embed(protocol.images)
+def _embed(args: ProtocolArguments, protocol: Protocol, place: Path, console: Console) -> _Features:
+    if args.model.suffix == ".npz":
+        if args.views is not None:
+            raise ConfigError(f"{args.model} holds embeddings, not a model: --views does not apply to it")
+        origin = _require_place(args, protocol, place, args.model.stem, file_origin(args.model))
+        embeddings = EmbeddingsFile(args.model).embed(protocol.images)
         features_ND = embeddings.vectors * embeddings.norms[:, None]
         return _Features(
-            features_ND, np.ones(len(features_ND), dtype=bool), [], own.model.stem, "as in the file", origin
+            features_ND, np.ones(len(features_ND), dtype=bool), [], args.model.stem, "as in the file", origin
         )
     warn_of_squashed(protocol.images)
-    model = load(own.model)
-    origin = model_origin(own.model, model, file_key(own.model))
-    _require_place(own, protocol, place, "facemargin", origin)
-    views = own.views or _views(own, protocol) or model.info.views
-    key = features_key(model, protocol.images, views, protocol.image_key + file_key(own.model))
-    folder = own.cache / f"{protocol.name}-{key[:16]}"
+    model = load(args.model)
+    origin = model_origin(args.model, model, file_key(args.model))
+    _require_place(args, protocol, place, "facemargin", origin)
+    views = args.views or _views(args, protocol) or model.info.views
+    key = features_key(model, protocol.images, views, protocol.image_key + file_key(args.model))
+    folder = args.cache / f"{protocol.name}-{key[:16]}"
     with embedding_progress(console, protocol.name) as progress:
-        stored = extract_features(model, protocol.images, folder, key, own.batch_size, views, progress)
+        stored = extract_features(model, protocol.images, folder, key, args.batch_size, views, progress)
     return _Features(
         stored.features_ND, stored.readable_N, list(stored.unreadable.values()), "facemargin", views, origin
     )
 
 
-def _views(own: ProtocolArguments, protocol: Protocol) -> Views | None:
+def _views(args: ProtocolArguments, protocol: Protocol) -> Views | None:
     """What the preset says; None leaves it to the model."""
     if protocol.templates is None:
         return None
-    return "flip" if PRESETS[own.preset or DEFAULT_PRESET].mirrored else "one"
+    return "flip" if PRESETS[args.preset or DEFAULT_PRESET].mirrored else "one"
 
 
 def file_key(model: Path) -> str:

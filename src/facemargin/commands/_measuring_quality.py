@@ -19,7 +19,7 @@ from facemargin.evaluation import Embed, Embeddings, PairScores
 from facemargin.evaluation.folder import QUALITY_FILE
 from facemargin.evaluation.quality_comparison import QualityMeasures, compare_quality
 from facemargin.evaluation.quality_table import quality_tables
-from facemargin.features.class_quality import certainty_ratio_quality, load_centres
+from facemargin.features.class_quality import certainty_ratio_quality, load_centers
 from facemargin.features.quality_file import QualityFile
 from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.files.unicode_names import one_form
@@ -93,9 +93,9 @@ def _measure(name: str, path: Path, model: Model | None, one: VerificationSet) -
         return lambda images, embeddings: embeddings.quality
     if not path.is_dir():
         raise ConfigError(f"--quality certainty-ratio needs a run folder with class centres; {path} is a file")
-    centres_CD = load_centres(path / "head.safetensors")
-    classes = _classes(path, one, len(centres_CD))
-    return lambda images, embeddings: certainty_ratio_quality(lambda _: embeddings, centres_CD, classes)(images).quality
+    centers_CD = load_centers(path / "head.safetensors")
+    classes = _classes(path, one, len(centers_CD))
+    return lambda images, embeddings: certainty_ratio_quality(lambda _: embeddings, centers_CD, classes)(images).quality
 
 
 def _from_file(name: str) -> Measure:
@@ -110,7 +110,7 @@ def _from_file(name: str) -> Measure:
     return lambda images, embeddings: file.of(images)
 
 
-def _classes(run: Path, one: VerificationSet, num_centres: int) -> list[int]:
+def _classes(run: Path, one: VerificationSet, num_centers: int) -> list[int]:
     """The class that the run's head gives each image's person; DataError for people it was not trained on, and where
     the training set has changed since."""
     if one.identities_N is None or one.identity_names is None:
@@ -118,9 +118,9 @@ def _classes(run: Path, one: VerificationSet, num_centres: int) -> list[int]:
     recipe = recipe_from_mapping(read_yaml(run / "recipe.yaml"), str(run / "recipe.yaml"))
     trained = {one_form(name): label for label, name in enumerate(open_images(recipe.data.train).identity_names)}
     expected = len(trained) * (1 + len(recipe.data.synthetic_identities))
-    if num_centres != expected:
+    if num_centers != expected:
         raise DataError(
-            f"{run} has {num_centres} class centres, its training set {recipe.data.train} makes {expected}: it has "
+            f"{run} has {num_centers} class centres, its training set {recipe.data.train} makes {expected}: it has "
             "changed since, and which centre is whose is not known"
         )
     names = [one_form(name) for name in one.identity_names]

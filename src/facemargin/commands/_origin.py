@@ -21,7 +21,7 @@ def say_replaced(path: Path) -> None:
 def model_origin(name: str | Path, model: Model, file_key: str = "") -> Origin:
     """Of a model's weights and what it says of itself; `file_key` stands for the weights that ONNX does not show."""
     digest = hashlib.sha256(f"{sorted(vars(model.info).items(), key=str)}{file_key}".encode())
-    for key, tensor in sorted(model.recogniser.state_dict().items()):
+    for key, tensor in sorted(model.recognizer.state_dict().items()):
         digest.update(key.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     return Origin(str(name), digest.hexdigest()[:FINGERPRINT_DIGITS])

@@ -20,9 +20,9 @@ from facemargin.evaluation import (
     PairScores,
     VerificationAccuracy,
     VerificationSummary,
-    centred_accuracy,
+    centered_accuracy,
     evaluate_verification,
-    summarise,
+    summarize,
 )
 from facemargin.evaluation.folder import FACES_FILE, RECONSTRUCTIONS_FILE, evaluation_folder, slug
 from facemargin.evaluation.summary import MAGFACE_SCRIPT
@@ -40,7 +40,7 @@ _ORL_SETS = ("orl:", "orl-full:")
 
 
 AccuracyGrid = Literal["insightface", "magface"]
-"""Whose way of choosing the accuracy's thresholds: InsightFace's grid, or MagFace's 1:1 script (`centred_accuracy`)."""
+"""Whose way of choosing the accuracy's thresholds: InsightFace's grid, or MagFace's script (`centered_accuracy`)."""
 
 Reconstruct = Callable[[Sequence[RGBImage]], ReconstructionPictures]
 """Takes images of any size apart, and draws them."""
@@ -72,9 +72,9 @@ def score_systems(
         scores = evaluate_verification(keeping, verification_set, system)
         if folds is not None:
             scores = replace(scores, folds_K=contiguous_folds(len(verification_set), folds))
-        summary = summarise(scores, grid="insightface" if grid == "insightface" else None)
+        summary = summarize(scores, grid="insightface" if grid == "insightface" else None)
         if grid == "magface" and scores.folds_K is not None:
-            accuracy = _centred_accuracy(keeping.embeddings, verification_set, scores.folds_K)
+            accuracy = _centered_accuracy(keeping.embeddings, verification_set, scores.folds_K)
             summary = replace(summary, accuracy=accuracy, accuracy_by=MAGFACE_SCRIPT)
         write_atomically(place / f"{slug(system)}.npz", scores.save)
         write_text_atomically(place / f"{slug(system)}.json", summary.to_json())
@@ -99,11 +99,11 @@ class _Keeping:
         return self.embeddings
 
 
-def _centred_accuracy(
+def _centered_accuracy(
     embeddings: Embeddings, pairs: VerificationSet, folds_K: NDArray[np.int64]
 ) -> VerificationAccuracy:
     features_ND = embeddings.vectors * embeddings.norms[:, None]
-    return centred_accuracy(features_ND[pairs.first_K], features_ND[pairs.second_K], pairs.same_K, folds_K)
+    return centered_accuracy(features_ND[pairs.first_K], features_ND[pairs.second_K], pairs.same_K, folds_K)
 
 
 def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGallery:

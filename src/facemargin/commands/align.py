@@ -47,36 +47,38 @@ class Arguments(DetectionArguments):
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "align", arguments)
-    if not 16 <= own.size <= 1024:
-        raise ConfigError(f"--size is {own.size}, expected 16 to 1024 pixels")
-    refuse_inside(own.output, own.images, "--output")
-    images = NamedImages(own.images)
-    _require_own_folder(own.output)
+    args = parse(Arguments, "align", arguments)
+    if not 16 <= args.size <= 1024:
+        raise ConfigError(f"--size is {args.size}, expected 16 to 1024 pixels")
+    refuse_inside(args.output, args.images, "--output")
+    images = NamedImages(args.images)
+    _require_own_folder(args.output)
     targets = target_names(images)
-    detector = own.detector()
+    detector = args.detector()
 
     def keep(index: int, image: RGBImage, faces: list[Face]) -> ImageFaces:
-        chosen = choose_faces(faces, own.on_several, image)
-        files = [targets[index]] if own.on_several != "all" else _numbered(targets[index], len(chosen))
+        chosen = choose_faces(faces, args.on_several, image)
+        files = [targets[index]] if args.on_several != "all" else _numbered(targets[index], len(chosen))
         if clash := [file for file in files if file in others]:
             raise DataError(
-                f"{own.output / clash[0]} is the face of {others[clash[0]]}, by an earlier run on other images; "
+                f"{args.output / clash[0]} is the face of {others[clash[0]]}, by an earlier run on other images; "
                 f"{images.names[index]} would replace it: align them into different folders"
             )
         for face, file in zip(chosen, files, strict=True):
-            write_image(crop_face(image, face.landmarks_52, own.size), own.output / file)
+            write_image(crop_face(image, face.landmarks_52, args.size), args.output / file)
         height, width = image.shape[:2]
         return ImageFaces(images.names[index], width, height, tuple(chosen), tuple(files), found=len(faces))
 
     def is_done(record: ImageFaces) -> bool:
-        return not record.problem and all((own.output / file).is_file() for file in record.files)
+        return not record.problem and all((args.output / file).is_file() for file in record.files)
 
     others: dict[str, str] = {}
     problems: dict[str, str] = {}
     several: list[str] = []
     aligned = readable = 0
-    with FaceJournal(own.output / JOURNAL, {**detector.settings, "faces": own.on_several, "size": own.size}) as journal:
+    with FaceJournal(
+        args.output / JOURNAL, {**detector.settings, "faces": args.on_several, "size": args.size}
+    ) as journal:
         earlier = journal.records(sorted(set(journal.names()) - set(images.names)))
         others.update((file, record.name) for record in earlier for file in record.files)
         for record in find_faces(images, detector, journal, keep, is_done, "aligning"):
@@ -86,14 +88,14 @@ def main(arguments: Sequence[str]) -> int:
             if record.found > 1:
                 several.append(f"{printable(record.name)}: {record.found}")
             readable += record.width > 0
-        write_faces_csv(journal.records(images.names), own.output / "faces.csv")
-        write_csv(["path", "problem"], problems.items(), own.output / "failures.csv")
+        write_faces_csv(journal.records(images.names), args.output / "faces.csv")
+        write_csv(["path", "problem"], problems.items(), args.output / "failures.csv")
     require_readable(readable, images, list(problems.values()))
-    name_problems(list(problems.values()), len(images), several=own.on_several == "error")
-    if own.on_several in ("largest", "central"):
-        warn_of_several(Console(stderr=True), several, len(images), own.on_several, get_args(Choice))
+    name_problems(list(problems.values()), len(images), several=args.on_several == "error")
+    if args.on_several in ("largest", "central"):
+        warn_of_several(Console(stderr=True), several, len(images), args.on_several, get_args(Choice))
     Console().print(
-        f"{counted(aligned, 'face')} aligned, of {counted(len(images) - len(problems), 'image')}; {own.output}",
+        f"{counted(aligned, 'face')} aligned, of {counted(len(images) - len(problems), 'image')}; {args.output}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -57,21 +57,21 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "calibrate", arguments)
-    if own.output.suffix != ".json":
-        raise ConfigError(f"--output is {own.output}, expected a name that ends in .json")
-    if (own.pairs is None) == (own.images is None):
-        given = "neither is given" if own.pairs is None else "both are given"
+    args = parse(Arguments, "calibrate", arguments)
+    if args.output.suffix != ".json":
+        raise ConfigError(f"--output is {args.output}, expected a name that ends in .json")
+    if (args.pairs is None) == (args.images is None):
+        given = "neither is given" if args.pairs is None else "both are given"
         raise ConfigError(f"{given}: expected --pairs with a verification set, or --images with a folder of people")
-    check_on_several(own.detect, own.on_several)
+    check_on_several(args.detect, args.on_several)
     console = Console()
-    found = _of_pairs(own) if own.images is None else _of_images(own, console)
-    say_replaced(own.output)
-    found.save(own.output)
+    found = _of_pairs(args) if args.images is None else _of_images(args, console)
+    say_replaced(args.output)
+    found.save(args.output)
     console.print(_table(found))
     console.print(
         f"{found.impostors:,} impostor and {found.genuine:,} genuine pairs of {found.pairs}, quality: {found.quality}, "
-        f"floor by {found.floor_rule}; {own.output}",
+        f"floor by {found.floor_rule}; {args.output}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -79,28 +79,28 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _of_pairs(own: Arguments) -> Calibration:
-    assert own.pairs is not None
-    pairs = open_verification(own.pairs)
-    source = FaceSource(pairs.images, own.detect, own.on_several)
+def _of_pairs(args: Arguments) -> Calibration:
+    assert args.pairs is not None
+    pairs = open_verification(args.pairs)
+    source = FaceSource(pairs.images, args.detect, args.on_several)
     pairs = replace(pairs, images=source)
-    model = load(own.model)
+    model = load(args.model)
     with embedding_progress(Console(stderr=True), pairs.name) as progress:
-        found = calibrate(model, pairs, own.floor_percentile, own.max_fnmr, own.views, progress)
+        found = calibrate(model, pairs, args.floor_percentile, args.max_fnmr, args.views, progress)
     source.warn(Console(stderr=True))
     return found
 
 
-def _of_images(own: Arguments, console: Console) -> Calibration:
+def _of_images(args: Arguments, console: Console) -> Calibration:
     """Images that cannot be read are named and left out."""
-    assert own.images is not None
-    images = open_images(own.images)
-    model = load(own.model)
-    source = FaceSource(images, own.detect, own.on_several)
+    assert args.images is not None
+    images = open_images(args.images)
+    model = load(args.model)
+    source = FaceSource(images, args.detect, args.on_several)
     with embedding_progress(Console(stderr=True), images.name) as progress:
-        found = embed_readable(model, source, views=own.views, progress=progress)
+        found = embed_readable(model, source, views=args.views, progress=progress)
     source.warn(Console(stderr=True))
-    warn_of_unreadable(found.unreadable, len(found.indices_R), own.detect)
+    warn_of_unreadable(found.unreadable, len(found.indices_R), args.detect)
     labels_R = images.labels[found.indices_R]
     counts = count_pairs(labels_R)
     if not all(counts):
@@ -108,12 +108,12 @@ def _of_images(own: Arguments, console: Console) -> Calibration:
             f"{images.name}: {len(labels_R):,} images make {counts[0]:,} genuine and {counts[1]:,} impostor pairs; "
             "expected some of both: two people or more, and two images or more of one of them"
         )
-    drawn = at_most(labels_R, _MOST_PAIRS, own.seed)
+    drawn = at_most(labels_R, _MOST_PAIRS, args.seed)
     if len(drawn.same_K) < sum(counts):
         taken = int(drawn.same_K.sum())
         console.print(
             f"{len(drawn.same_K):,} of {sum(counts):,} pairs are compared: {taken:,} of {counts[0]:,} genuine and "
-            f"{len(drawn.same_K) - taken:,} of {counts[1]:,} impostor pairs, drawn with --seed {own.seed}",
+            f"{len(drawn.same_K) - taken:,} of {counts[1]:,} impostor pairs, drawn with --seed {args.seed}",
             highlight=False,
             soft_wrap=True,
         )
@@ -126,7 +126,7 @@ def _of_images(own: Arguments, console: Console) -> Calibration:
         identities_N=labels_R,
         identity_names=images.identity_names,
     )
-    return calibrate(model, pairs, own.floor_percentile, own.max_fnmr, own.views, embeddings=found.embeddings)
+    return calibrate(model, pairs, args.floor_percentile, args.max_fnmr, args.views, embeddings=found.embeddings)
 
 
 def _table(found: Calibration) -> Table:

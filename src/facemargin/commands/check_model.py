@@ -26,7 +26,7 @@ from facemargin.models.load import load
 from facemargin.models.model import Model
 from facemargin.tables import Table
 
-_NORMALISATIONS = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))
+_NORMALIZATIONS = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))
 _LEVEL = 0.01
 
 
@@ -48,15 +48,15 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "check-model", arguments)
-    if own.limit < 0:
-        raise ConfigError(f"--limit is {own.limit}, expected a number of pairs, or 0 for all")
+    args = parse(Arguments, "check-model", arguments)
+    if args.limit < 0:
+        raise ConfigError(f"--limit is {args.limit}, expected a number of pairs, or 0 for all")
     console = Console()
-    model = load(own.model, family=own.family, trust=own.trust)
-    one = balanced_part(open_verification(own.pairs), own.limit)
+    model = load(args.model, family=args.family, trust=args.trust)
+    one = balanced_part(open_verification(args.pairs), args.limit)
     scores: dict[str, np.ndarray] = {}
     for name, info in _variants(model.info).items():
-        variant = Model(model.recogniser, info, model.device)
+        variant = Model(model.recognizer, info, model.device)
         with embedding_progress(console, f"{one.name} as {name}") as progress:
             embed = lambda images, v=variant, p=progress: v.embed(images, views="one", progress=p)  # noqa: E731
             scores[name] = evaluate_verification(embed, one, name).scores_K
@@ -101,7 +101,7 @@ def _variants(info: ModelInfo) -> dict[str, ModelInfo]:
     """How the model may be fed: as it declares, with the other colour order, and with each other normalisation."""
     other: Literal["RGB", "BGR"] = "BGR" if info.color_order == "RGB" else "RGB"
     found = [info, replace(info, color_order=other)]
-    found += [replace(info, mean=m, std=s) for m, s in _NORMALISATIONS if (m, s) != (info.mean, info.std)]
+    found += [replace(info, mean=m, std=s) for m, s in _NORMALIZATIONS if (m, s) != (info.mean, info.std)]
     return {f"{one.color_order}, (v − {one.mean:g})/{one.std:g}": one for one in found}
 
 

@@ -57,24 +57,24 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    recipe_name, own, overrides = parse_with_recipe(Arguments, "compare", "RECIPE --heads funface,adaface", arguments)
-    for name, value in (("seeds", own.seeds), ("jobs", own.jobs)):
+    recipe_name, args, overrides = parse_with_recipe(Arguments, "compare", "RECIPE --heads funface,adaface", arguments)
+    for name, value in (("seeds", args.seeds), ("jobs", args.jobs)):
         if value < 1:
             raise ConfigError(f"--{name} is {value}, expected at least 1")
     console = Console()
-    threads = max(1, torch.get_num_threads() // own.jobs)
+    threads = max(1, torch.get_num_threads() // args.jobs)
     runs = plan_runs(
-        recipe_name, overrides, parse_heads(own.heads), own.seeds, own.scale, own.data, own.output, threads
+        recipe_name, overrides, parse_heads(args.heads), args.seeds, args.scale, args.data, args.output, threads
     )
     recipes = [run.load_recipe() for run in runs]
     sets = _open_sets(runs[0].data)
     _check_folders(runs, recipes)
-    if not own.overwrite:
-        require_nothing_lost(own.output, runs, sets)
+    if not args.overwrite:
+        require_nothing_lost(args.output, runs, sets)
     report_overlap(open_training_images(recipes[0], console), sets, console)
     _say_scales(recipes, console)
     tested = with_twins(sets)
-    failures = complete_runs([run for run in runs if not is_complete(run, tested)], own.jobs, console)
+    failures = complete_runs([run for run in runs if not is_complete(run, tested)], args.jobs, console)
     comparison = HeadComparison(
         heads=list(dict.fromkeys(run.head for run in runs)),
         seeds=list(dict.fromkeys(run.seed for run in runs)),
@@ -83,8 +83,8 @@ def main(arguments: Sequence[str]) -> int:
             run_result(run, recipe, tested, failures.get(run.folder)) for run, recipe in zip(runs, recipes, strict=True)
         ],
     )
-    _write(comparison, Path(recipe_name).stem, arguments, own.output)
-    _show(comparison, own.output, console)
+    _write(comparison, Path(recipe_name).stem, arguments, args.output)
+    _show(comparison, args.output, console)
     return _SOME_RUN_FAILED if failures else 0
 
 

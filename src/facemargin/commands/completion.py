@@ -13,7 +13,7 @@ import tyro
 from facemargin.commands._arguments import parse
 from facemargin.commands._catalogue import Options, read_catalogue
 from facemargin.commands._verbs import VERBS
-from facemargin.training.recipe_files import list_recipes, summarise_recipe
+from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
 # Verbs that take a recipe's fields beside their own options; in all but `demo` the recipe's name comes first.
 _TAKING_FIELDS = ("train", "compare", "demo")
@@ -49,7 +49,7 @@ def _fields_of_recipes() -> dict[str, Options]:
     """What the margin and the network of every recipe add to the fields that all have."""
     catalogue, found = read_catalogue(), {}
     for name in list_recipes():
-        summary = summarise_recipe(name)
+        summary = summarize_recipe(name)
         margin = catalogue["margin_options"].get(summary.head, {})
         found[name] = {**margin, **catalogue["backbone_options"][summary.backbone]}
     return found

@@ -34,10 +34,10 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "convert", arguments)
+    args = parse(Arguments, "convert", arguments)
     errors = Console(stderr=True)
-    source = open_images(own.source, own.root)
-    result = convert(source, own.destination, own.to, lambda doing: embedding_progress(errors, source.name, doing))
+    source = open_images(args.source, args.root)
+    result = convert(source, args.destination, args.to, lambda doing: embedding_progress(errors, source.name, doing))
     for message in result.corrupt[:_SHOWN]:
         errors.print(message, highlight=False, markup=False, soft_wrap=True)
     if result.corrupt:
@@ -47,10 +47,10 @@ def main(arguments: Sequence[str]) -> int:
             highlight=False,
             soft_wrap=True,
         )
-    if source.num_unlabelled:
+    if source.num_unlabeled:
         errors.print(
             f"warning: images whose label is -1 or below, which say nothing of who they are, were left out: "
-            f"{source.num_unlabelled:,}",
+            f"{source.num_unlabeled:,}",
             highlight=False,
             soft_wrap=True,
         )
@@ -63,7 +63,8 @@ def main(arguments: Sequence[str]) -> int:
         )
     before = f", {result.num_before:,} of them before" if result.num_before else ""
     Console().print(
-        f"{counted(result.num_images, 'image')} written as {own.to}{before}, read back and the same; {own.destination}",
+        f"{counted(result.num_images, 'image')} written as {args.to}{before}, read back and the same; "
+        f"{args.destination}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -14,7 +14,7 @@ from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.interop import FAMILIES, read_checkpoint
 from facemargin.models.info import ModelInfo, save_model
-from facemargin.models.load import checkpoint_recogniser, is_own_file, locate
+from facemargin.models.load import checkpoint_recognizer, is_own_file, locate
 from facemargin.tables import Table
 
 FamilyName = Literal["adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"]
@@ -37,10 +37,10 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "convert-weights", arguments)
-    if own.target.suffix != ".safetensors":
-        raise ConfigError(f"the file to write is {own.target}, expected a name that ends in .safetensors")
-    source = locate(own.source)
+    args = parse(Arguments, "convert-weights", arguments)
+    if args.target.suffix != ".safetensors":
+        raise ConfigError(f"the file to write is {args.target}, expected a name that ends in .safetensors")
+    source = locate(args.source)
     if source.suffix == ".onnx":
         raise ConfigError(
             f"{source} is an ONNX graph, whose weights are folded into its operations: it cannot be converted, but "
@@ -48,12 +48,12 @@ def main(arguments: Sequence[str]) -> int:
         )
     if is_own_file(source):
         raise ConfigError(f"{source} is facemargin's own file already")
-    checkpoint = read_checkpoint(source, own.family, own.trust)
-    recogniser, info = checkpoint_recogniser(checkpoint)
-    if own.color_order is not None:
-        info = ModelInfo(**{**vars(info), "color_order": own.color_order})
-    say_replaced(own.target)
-    write_atomically(own.target, lambda path: save_model(path, recogniser.state_dict(), info))
+    checkpoint = read_checkpoint(source, args.family, args.trust)
+    recognizer, info = checkpoint_recognizer(checkpoint)
+    if args.color_order is not None:
+        info = ModelInfo(**{**vars(info), "color_order": args.color_order})
+    say_replaced(args.target)
+    write_atomically(args.target, lambda path: save_model(path, recognizer.state_dict(), info))
     console = Console()
     console.print(_table(info, FAMILIES[checkpoint.family.name].title))
     for note in checkpoint.notes:
@@ -63,7 +63,7 @@ def main(arguments: Sequence[str]) -> int:
         console.print(f"left out, not of the network: {shown}", highlight=False, markup=False, soft_wrap=True)
     label = "[red]licence warning:[/]" if checkpoint.family.non_commercial else "licence:"
     console.print(label, info.licence, highlight=False, soft_wrap=True)
-    console.print(f"written: {own.target}", highlight=False, markup=False, soft_wrap=True)
+    console.print(f"written: {args.target}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

@@ -17,7 +17,7 @@ from facemargin.commands._data_picture import PICTURE_SUFFIXES, draw_inspection
 from facemargin.commands._progress import embedding_progress
 from facemargin.data.inspection import Duplicates, Inspection, inspect_images
 from facemargin.data.open import open_images
-from facemargin.data.source import LabelledImages
+from facemargin.data.source import LabeledImages
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.tables import Table
@@ -45,30 +45,30 @@ def main(arguments: Sequence[str]) -> int:
         arguments = ["inspect", "--help"]
     if not arguments or arguments[0] != "inspect":
         raise ConfigError("name what to do, as in facemargin data inspect path/to/faces")
-    own = parse(Arguments, "data inspect", arguments[1:])
-    if own.picture is not None and own.picture.suffix not in PICTURE_SUFFIXES:
-        raise ConfigError(f"--picture is {own.picture}, expected a name that ends in {' or '.join(PICTURE_SUFFIXES)}")
-    source = open_images(own.source, own.root)
+    args = parse(Arguments, "data inspect", arguments[1:])
+    if args.picture is not None and args.picture.suffix not in PICTURE_SUFFIXES:
+        raise ConfigError(f"--picture is {args.picture}, expected a name that ends in {' or '.join(PICTURE_SUFFIXES)}")
+    source = open_images(args.source, args.root)
     with embedding_progress(Console(stderr=True), source.name, "inspecting") as report:
         found = inspect_images(source, report)
-    if own.picture is not None:
-        picture = own.picture
+    if args.picture is not None:
+        picture = args.picture
         write_atomically(picture, lambda path: draw_inspection(found, source.name, path, picture.suffix[1:]))
     console = Console()
-    if own.json:
+    if args.json:
         print_json(console, summary(source, found))
     else:
         print_tables(console, source, found)
     return 0
 
 
-def summary(source: LabelledImages, found: Inspection) -> dict[str, Any]:
+def summary(source: LabeledImages, found: Inspection) -> dict[str, Any]:
     """What `--json` prints."""
     counts_C = found.images_per_identity_C
     return {
         "name": source.name,
         "images": len(source),
-        "unlabelled": source.num_unlabelled,
+        "unlabelled": source.num_unlabeled,
         "identities": source.num_identities,
         "images_per_identity": {
             "min": int(counts_C.min()),
@@ -99,7 +99,7 @@ def print_json(console: Console, content: dict[str, Any]) -> None:
     console.print(json.dumps(content, indent=1), highlight=False, markup=False, soft_wrap=True)
 
 
-def print_tables(console: Console, source: LabelledImages, found: Inspection) -> None:
+def print_tables(console: Console, source: LabeledImages, found: Inspection) -> None:
     """The findings, and the first of what is wrong."""
     counts_C = found.images_per_identity_C
     table = Table(title=escape(source.name), title_justify="left", show_header=False)
@@ -107,7 +107,7 @@ def print_tables(console: Console, source: LabelledImages, found: Inspection) ->
     more = len(found.sizes) - len(sizes)
     rows = {
         "images": f"{len(source):,}"
-        + (f", and {source.num_unlabelled:,} without a label" if source.num_unlabelled else ""),
+        + (f", and {source.num_unlabeled:,} without a label" if source.num_unlabeled else ""),
         "identities": f"{source.num_identities:,}" + ("" if source.has_names else ", without names"),
         "images per identity": f"{counts_C.min():,} to {counts_C.max():,}, median {np.median(counts_C):g}",
         "sizes (height × width)": "\n".join(sizes + ([f"and {more:,} others"] if more else [])),
@@ -134,7 +134,7 @@ def print_tables(console: Console, source: LabelledImages, found: Inspection) ->
         )
 
 
-def _duplicates(source: LabelledImages, found: Duplicates) -> dict[str, Any]:
+def _duplicates(source: LabeledImages, found: Duplicates) -> dict[str, Any]:
     return {
         "superfluous": found.num_superfluous,
         "groups_across_identities": found.num_across,
@@ -152,5 +152,5 @@ def _duplicate_text(found: Duplicates) -> str:
     )
 
 
-def _described(source: LabelledImages, index: int) -> str:
+def _described(source: LabeledImages, index: int) -> str:
     return f"{source.describe(index)} (identity {source.identity_names[source.labels[index]]})"

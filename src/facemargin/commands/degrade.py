@@ -32,14 +32,14 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "degrade", arguments)
-    check_output(own.output)
-    pairs = open_verification(own.pairs)
+    args = parse(Arguments, "degrade", arguments)
+    check_output(args.output)
+    pairs = open_verification(args.pairs)
     source = Path(pairs.images.name)
-    if own.output.exists() and source.exists() and own.output.samefile(source):
-        raise ConfigError(f"--output {own.output} is the set itself, which would be lost: name another file")
-    images = DegradedByKinds(pairs.images, [kind.strip() for kind in own.kind.split(",")], own.strength, own.seed)
-    if not keeps_folds(own.output, pairs):
+    if args.output.exists() and source.exists() and args.output.samefile(source):
+        raise ConfigError(f"--output {args.output} is the set itself, which would be lost: name another file")
+    images = DegradedByKinds(pairs.images, [kind.strip() for kind in args.kind.split(",")], args.strength, args.seed)
+    if not keeps_folds(args.output, pairs):
         Console(stderr=True).print(
             f"warning: a .bin file is read as ten blocks of pairs, which are not the folds of {pairs.name}; a folder "
             "as --output keeps them",
@@ -47,5 +47,5 @@ def main(arguments: Sequence[str]) -> int:
             markup=False,
             soft_wrap=True,
         )
-    write_pairs(replace(pairs, images=images), own.output, "degrading")
+    write_pairs(replace(pairs, images=images), args.output, "degrading")
     return 0

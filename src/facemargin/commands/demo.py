@@ -43,26 +43,26 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own, overrides = parse_known(Arguments, "demo", arguments)
+    args, overrides = parse_known(Arguments, "demo", arguments)
     started = time.monotonic()
     console = Console()
-    train_people, test_people = SPLITS[own.split]
+    train_people, test_people = SPLITS[args.split]
     recipe = load_recipe("demo", overrides)
     recipe = replace(recipe, data=replace(recipe.data, train=f"orl-full:{train_people[0]}-{train_people[-1]}"))
-    _clear(own.output)
-    if not train(recipe, own.output, console=console):
+    _clear(args.output)
+    if not train(recipe, args.output, console=console):
         return _INTERRUPTED
     trained = time.monotonic()
-    summaries = evaluate_demo(own.output, train_people, test_people)
-    if own.split == "test":
-        _log_look(own.output.parent / "test_looks.csv", recipe, summaries[0][0])
-    RunFolder(own.output).write_environment(
+    summaries = evaluate_demo(args.output, train_people, test_people)
+    if args.split == "test":
+        _log_look(args.output.parent / "test_looks.csv", recipe, summaries[0][0])
+    RunFolder(args.output).write_environment(
         {
             "seconds of training": round(trained - started, 1),
             "seconds of evaluation": round(time.monotonic() - trained, 1),
         }
     )
-    report = write_run_report(own.output)
+    report = write_run_report(args.output)
     for of_set in summaries:
         console.print(demo_table(of_set))
     console.print(f"{time.monotonic() - started:.0f} s in all; report: {report}", highlight=False, markup=False)

@@ -44,21 +44,21 @@ class Arguments(DetectionArguments):
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "detect", arguments)
-    if own.output is not None and own.output.suffix not in (".csv", ".json"):
-        raise ConfigError(f"--output is {own.output}, expected a name that ends in .csv or .json")
-    if own.rows < 1:
-        raise ConfigError(f"--rows is {own.rows}, expected at least 1")
-    if own.draw is not None:
-        refuse_inside(own.draw, own.images, "--draw")
-    images = NamedImages(own.images)
-    targets = [] if own.draw is None else target_names(images)
-    detector = own.detector()
+    args = parse(Arguments, "detect", arguments)
+    if args.output is not None and args.output.suffix not in (".csv", ".json"):
+        raise ConfigError(f"--output is {args.output}, expected a name that ends in .csv or .json")
+    if args.rows < 1:
+        raise ConfigError(f"--rows is {args.rows}, expected at least 1")
+    if args.draw is not None:
+        refuse_inside(args.draw, args.images, "--draw")
+    images = NamedImages(args.images)
+    targets = [] if args.draw is None else target_names(images)
+    detector = args.detector()
 
     def keep(index: int, image: RGBImage, faces: list[Face]) -> ImageFaces:
         height, width = image.shape[:2]
-        if own.draw is not None:
-            write_image(draw_faces(image, faces), own.draw / targets[index])
+        if args.draw is not None:
+            write_image(draw_faces(image, faces), args.draw / targets[index])
         return ImageFaces(images.names[index], width, height, tuple(faces))
 
     def is_done(record: ImageFaces) -> bool:
@@ -69,23 +69,23 @@ def main(arguments: Sequence[str]) -> int:
     found = readable = 0
     with ExitStack() as stack:
         journal = None
-        if own.output is not None:
-            path = own.output.with_name(f".{own.output.name}.progress")
-            journal = stack.enter_context(FaceJournal(path, {**detector.settings, "draw": str(own.draw)}))
+        if args.output is not None:
+            path = args.output.with_name(f".{args.output.name}.progress")
+            journal = stack.enter_context(FaceJournal(path, {**detector.settings, "draw": str(args.draw)}))
         for number, record in enumerate(find_faces(images, detector, journal, keep, is_done, "detecting")):
-            if number < own.rows:
+            if number < args.rows:
                 table.add_row(*_row(record))
             problems += [record.problem] if record.problem else []
             found += len(record.faces)
             readable += record.width > 0
         require_readable(readable, images, problems)
-        if journal is not None and own.output is not None:
-            _write(journal.records(images.names), own.output)
+        if journal is not None and args.output is not None:
+            _write(journal.records(images.names), args.output)
             journal.path.unlink()
     console = Console()
     console.print(table)
     name_problems(problems, len(images))
-    where = "" if own.output is None else f"; {own.output}"
+    where = "" if args.output is None else f"; {args.output}"
     said = f"{counted(found, 'face')} in {counted(len(images), 'image')}{where}"
     console.print(said, highlight=False, markup=False, soft_wrap=True)
     return 0

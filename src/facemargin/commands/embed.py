@@ -43,46 +43,46 @@ class Arguments(EmbeddingArguments):
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "embed", arguments)
-    if own.output.suffix not in (".npz", ""):
+    args = parse(Arguments, "embed", arguments)
+    if args.output.suffix not in (".npz", ""):
         raise ConfigError(
-            f"--output is {own.output}, expected a name that ends in .npz, or a folder's name without a suffix"
+            f"--output is {args.output}, expected a name that ends in .npz, or a folder's name without a suffix"
         )
-    if own.output.suffix == "":
-        return _embed_to_folder(own)
-    found = embed_images(own)
+    if args.output.suffix == "":
+        return _embed_to_folder(args)
+    found = embed_images(args)
     images, count = len(found.names), ""
-    if own.by_folder:
+    if args.by_folder:
         found = _pooled(found)
         count = f" of the folders of {counted(images, 'image')}"
-    say_replaced(own.output)
-    write_atomically(own.output, lambda path: _save(found, path))
-    warn_of_unreadable(found.unreadable, images, own.detect)
-    _say(len(found.names), found.embeddings.vectors.shape[1], count, found.measure, own.output)
+    say_replaced(args.output)
+    write_atomically(args.output, lambda path: _save(found, path))
+    warn_of_unreadable(found.unreadable, images, args.detect)
+    _say(len(found.names), found.embeddings.vectors.shape[1], count, found.measure, args.output)
     return 0
 
 
-def _embed_to_folder(own: Arguments) -> int:
-    if own.by_folder:
+def _embed_to_folder(args: Arguments) -> int:
+    if args.by_folder:
         raise ConfigError("--by-folder writes one embedding a folder, for which an .npz file is enough: name one")
-    check_arguments(own)
-    images = NamedImages(own.images)
-    model = load(own.model)
-    source = faces_of(own, images)
-    key = str(default_detector().settings) if own.detect else ""
-    key += "" if own.on_several == "largest" else own.on_several
-    if not model.recogniser.state_dict():  # an ONNX model: its file holds the weights
-        with locate(own.model).open("rb") as file:
+    check_arguments(args)
+    images = NamedImages(args.images)
+    model = load(args.model)
+    source = faces_of(args, images)
+    key = str(default_detector().settings) if args.detect else ""
+    key += "" if args.on_several == "largest" else args.on_several
+    if not model.recognizer.state_dict():  # an ONNX model: its file holds the weights
+        with locate(args.model).open("rb") as file:
             key += hashlib.file_digest(file, "sha256").hexdigest()
-    key = features_key(model, source, own.views, key)
+    key = features_key(model, source, args.views, key)
     with embedding_progress(Console(stderr=True), images.name) as progress:
-        stored = extract_features(model, source, own.output, key, own.batch_size, own.views, progress)
+        stored = extract_features(model, source, args.output, key, args.batch_size, args.views, progress)
     source.warn(Console(stderr=True))
     rows = ((index, name, stored.unreadable.get(index, "")) for index, name in enumerate(images.names))
-    write_csv(["row", "path", "problem"], rows, own.output / "images.csv")
+    write_csv(["row", "path", "problem"], rows, args.output / "images.csv")
     readable = int(np.count_nonzero(stored.readable_N))
-    warn_of_unreadable(list(stored.unreadable.values()), readable, own.detect)
-    _say(readable, stored.features_ND.shape[1], "", MEASURES[model.info.quality], own.output)
+    warn_of_unreadable(list(stored.unreadable.values()), readable, args.detect)
+    _say(readable, stored.features_ND.shape[1], "", MEASURES[model.info.quality], args.output)
     return 0
 
 

@@ -88,86 +88,88 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "evaluate", arguments)
-    if not own.data:
+    args = parse(Arguments, "evaluate", arguments)
+    if not args.data:
         raise ConfigError("--data is empty: name at least one verification set, such as --data orl:31-40")
     console = Console()
-    output = own.output or (own.model if own.model.is_dir() else Path("evaluations") / own.model.stem)
-    if own.protocol is not None:
-        return evaluate_protocol(_protocol_arguments(own, own.protocol, output), console)
-    _check_no_protocol(own)
-    sets = [open_verification(name) for name in own.data]
-    sets += [degraded_twin(one) for one in sets] if own.degraded else []
-    _check(own, sets)
+    output = args.output or (args.model if args.model.is_dir() else Path("evaluations") / args.model.stem)
+    if args.protocol is not None:
+        return evaluate_protocol(_protocol_arguments(args, args.protocol, output), console)
+    _check_no_protocol(args)
+    sets = [open_verification(name) for name in args.data]
+    sets += [degraded_twin(one) for one in sets] if args.degraded else []
+    _check(args, sets)
     baselines: dict[str, Embed] = {}
-    if own.baselines is not None:
-        images = open_images(own.baselines)
+    if args.baselines is not None:
+        images = open_images(args.baselines)
         baselines = {"raw pixels": fit_pixel_embed(images), "PCA": fit_pca_embed(images, PCA_COMPONENTS)}
-    name, embed_of, reconstruct, system = _system(own)
-    origins = _origins(own, name, system, baselines)
+    name, embed_of, reconstruct, system = _system(args)
+    origins = _origins(args, name, system, baselines)
     of_sets = [set_origin(one) for one in sets]
     for one, data in zip(sets, of_sets, strict=True):
-        require_place(evaluation_folder(output, one.name), data, origins, own.overwrite, own=output == own.model)
-    if own.model.suffix != ".npz":  # there no image is read
-        for one in sets[: len(own.data)]:  # the degraded twins are of the same sizes
+        require_place(evaluation_folder(output, one.name), data, origins, args.overwrite, of_a_run=output == args.model)
+    if args.model.suffix != ".npz":  # there no image is read
+        for one in sets[: len(args.data)]:  # the degraded twins are of the same sizes
             warn_of_squashed(one.images)
     for one, data in zip(sets, of_sets, strict=True):
         with embedding_progress(console, one.name) as progress:
             systems = {} if embed_of is None else {name: embed_of(one, progress)}
-            summaries = score_systems({**systems, **baselines}, one, output, own.grid, own.folds, reconstruct)
+            summaries = score_systems({**systems, **baselines}, one, output, args.grid, args.folds, reconstruct)
         note_origin(evaluation_folder(output, one.name), data, origins)
         if summaries:
             console.print(summary_table(summaries))
         if name in systems:
             place = evaluation_folder(output, one.name)
             scores = PairScores.load(place / f"{slug(name)}.npz")
-            write_comparison(systems[name], scores, one, place, own.refit, console)
+            write_comparison(systems[name], scores, one, place, args.refit, console)
     console.print(f"report: {write_run_report(output)}", highlight=False, markup=False)
     return 0
 
 
-def _protocol_arguments(own: Arguments, protocol: ProtocolName, output: Path) -> ProtocolArguments:
+def _protocol_arguments(args: Arguments, protocol: ProtocolName, output: Path) -> ProtocolArguments:
     """Raises ConfigError for options that a protocol would ignore."""
     for name in ("degraded", "baselines", "quality", "refit", "folds", "grid"):
-        if getattr(own, name):
+        if getattr(args, name):
             raise ConfigError(f"--{name} does not apply to --protocol {protocol}")
-    if len(own.data) != 1:
-        raise ConfigError(f"--data names {counted(len(own.data), 'folder')}, expected the one of --protocol {protocol}")
+    if len(args.data) != 1:
+        raise ConfigError(
+            f"--data names {counted(len(args.data), 'folder')}, expected the one of --protocol {protocol}"
+        )
     return ProtocolArguments(
-        model=own.model,
+        model=args.model,
         protocol=protocol,
-        folder=Path(own.data[0]),
+        folder=Path(args.data[0]),
         output=output,
-        overwrite=own.overwrite,
-        preset=own.preset,
-        rule=own.rule or "standard",
-        gallery=own.gallery or "images",
-        views=own.views,
-        unreadable=own.unreadable or "refuse",
-        cache=own.cache or output / "features",
-        batch_size=64 if own.batch_size is None else own.batch_size,
+        overwrite=args.overwrite,
+        preset=args.preset,
+        rule=args.rule or "standard",
+        gallery=args.gallery or "images",
+        views=args.views,
+        unreadable=args.unreadable or "refuse",
+        cache=args.cache or output / "features",
+        batch_size=64 if args.batch_size is None else args.batch_size,
     )
 
 
-def _check_no_protocol(own: Arguments) -> None:
+def _check_no_protocol(args: Arguments) -> None:
     for name in ("preset", "rule", "gallery", "unreadable", "cache", "batch_size"):
-        if getattr(own, name) is not None:
+        if getattr(args, name) is not None:
             raise ConfigError(f"--{name.replace('_', '-')} applies to --protocol alone")
 
 
-def _check(own: Arguments, sets: Sequence[VerificationSet]) -> None:
+def _check(args: Arguments, sets: Sequence[VerificationSet]) -> None:
     """Raise ConfigError for options that would be ignored, and for sets that would overwrite each other."""
-    if own.model.suffix == ".npy":
+    if args.model.suffix == ".npy":
         raise ConfigError(
-            f"{own.model} holds one array without names: save an .npz with the arrays paths (text) and embeddings"
+            f"{args.model} holds one array without names: save an .npz with the arrays paths (text) and embeddings"
         )
-    if own.model.suffix == ".npz" and own.views is not None:
-        raise ConfigError(f"{own.model} holds embeddings, not a model: --views does not apply to it")
-    if own.refit and len(own.quality) < 2:
+    if args.model.suffix == ".npz" and args.views is not None:
+        raise ConfigError(f"{args.model} holds embeddings, not a model: --views does not apply to it")
+    if args.refit and len(args.quality) < 2:
         raise ConfigError("--refit is for comparing measures of quality: name several after --quality")
-    if own.degraded and (files := [name for name in own.quality if name not in OWN_MEASURES]):
+    if args.degraded and (files := [name for name in args.quality if name not in OWN_MEASURES]):
         raise ConfigError(f"{files[0]} says nothing of degraded images: leave --degraded out, or the file")
-    if own.grid is not None and own.folds is None and all(one.folds_K is None for one in sets):
+    if args.grid is not None and args.folds is None and all(one.folds_K is None for one in sets):
         raise ConfigError("--grid is how the accuracy's thresholds are chosen, and no set has folds: add --folds 10")
     places = [slug(one.name) for one in sets]
     twice = sorted({place for place in places if places.count(place) > 1})
@@ -175,37 +177,37 @@ def _check(own: Arguments, sets: Sequence[VerificationSet]) -> None:
         raise ConfigError(f"more than one verification set is called {twice[0]}: evaluate them one at a time")
 
 
-def _origins(own: Arguments, name: str, system: Origin, baselines: Mapping[str, Embed]) -> dict[str, Origin]:
+def _origins(args: Arguments, name: str, system: Origin, baselines: Mapping[str, Embed]) -> dict[str, Origin]:
     """The systems and where they come from, by the names of their files."""
     found = {slug(name): system}
-    if own.baselines is not None:
-        faces = images_origin(open_images(own.baselines))
-        found |= {slug(baseline): Origin(own.baselines, faces.fingerprint) for baseline in baselines}
+    if args.baselines is not None:
+        faces = images_origin(open_images(args.baselines))
+        found |= {slug(baseline): Origin(args.baselines, faces.fingerprint) for baseline in baselines}
     return found
 
 
-def _system(own: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, Origin]:
+def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, Origin]:
     """What reports call the model, how to embed the images of a set with it, and how to take them apart, None for what
     it cannot do; and where it comes from."""
-    if own.model.suffix == ".npz":
-        stored = EmbeddingsFile(own.model).embed
-        return own.model.stem, partial(_embed_of, own, None, stored), None, file_origin(own.model)
-    model = load(own.model)
-    origin = model_origin(own.model, model, file_key(own.model))
-    if model.recogniser.backbone is None and (own.quality or own.views is not None):
-        raise ConfigError(f"{own.model} holds a face reconstruction alone: --quality and --views do not apply to it")
-    embed_of = None if model.recogniser.backbone is None else partial(_embed_of, own, model, None)
-    if model.recogniser.reconstructor is None:
+    if args.model.suffix == ".npz":
+        stored = EmbeddingsFile(args.model).embed
+        return args.model.stem, partial(_embed_of, args, None, stored), None, file_origin(args.model)
+    model = load(args.model)
+    origin = model_origin(args.model, model, file_key(args.model))
+    if model.recognizer.backbone is None and (args.quality or args.views is not None):
+        raise ConfigError(f"{args.model} holds a face reconstruction alone: --quality and --views do not apply to it")
+    embed_of = None if model.recognizer.backbone is None else partial(_embed_of, args, model, None)
+    if model.recognizer.reconstructor is None:
         return "facemargin", embed_of, None, origin
     return "facemargin", embed_of, lambda images: reconstruct_images(model, images)[1], origin
 
 
 def _embed_of(
-    own: Arguments, model: Model | None, stored: Embed | None, one: VerificationSet, progress: Progress
+    args: Arguments, model: Model | None, stored: Embed | None, one: VerificationSet, progress: Progress
 ) -> MeasuredEmbed:
     """How to embed the images of `one`, by a model or from a file, with the qualities that were asked for."""
-    measures = quality_measures(own.quality, own.model, model, one)
+    measures = quality_measures(args.quality, args.model, model, one)
     if stored is not None:
         return MeasuredEmbed(stored, measures)
     assert model is not None
-    return MeasuredEmbed(lambda images: model.embed(images, views=own.views, progress=progress), measures)
+    return MeasuredEmbed(lambda images: model.embed(images, views=args.views, progress=progress), measures)

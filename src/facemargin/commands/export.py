@@ -40,21 +40,21 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "export", arguments)
-    if own.int8 != (own.calibration_data is not None):
+    args = parse(Arguments, "export", arguments)
+    if args.int8 != (args.calibration_data is not None):
         raise ConfigError("--int8 and --calibration-data go together: int8 needs faces to choose its ranges by")
     console = Console()
-    say_replaced(own.output)
+    say_replaced(args.output)
     parity = export_onnx(
-        load(own.model),
-        own.output,
-        preprocess=own.preprocess,
-        views=own.views,
-        int8_calibration=None if own.calibration_data is None else open_images(own.calibration_data),
-        check=NamedImages(own.check) if own.check else None,
+        load(args.model),
+        args.output,
+        preprocess=args.preprocess,
+        views=args.views,
+        int8_calibration=None if args.calibration_data is None else open_images(args.calibration_data),
+        check=NamedImages(args.check) if args.check else None,
     )
     console.print(str(parity), highlight=False)
     console.print(
-        f"{own.output}: {own.output.stat().st_size / 1e6:,.1f} MB", highlight=False, markup=False, soft_wrap=True
+        f"{args.output}: {args.output.stat().st_size / 1e6:,.1f} MB", highlight=False, markup=False, soft_wrap=True
     )
     return 0

@@ -9,7 +9,7 @@ from rich.table import Column, Table
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._catalogue import read_catalogue
-from facemargin.training.recipe_files import list_recipes, summarise_recipe
+from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _backbones() -> Table:
 def _recipes() -> Table:
     table = Table(Column("recipe", no_wrap=True), Column("backbone", no_wrap=True), "what it is", title="recipes")
     for name in list_recipes():
-        summary = summarise_recipe(name)
+        summary = summarize_recipe(name)
         table.add_row(name, summary.backbone, summary.description)
     return table
 

@@ -16,7 +16,7 @@ from facemargin.commands._writing_pairs import check_output, write_pairs
 from facemargin.data.open import open_images
 from facemargin.data.pairs.sampling import DrawnPairs, all_pairs, count_pairs, draw_counted_pairs, draw_pairs
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.data.source import LabelledImages
+from facemargin.data.source import LabeledImages
 from facemargin.errors import ConfigError, CorruptImageError, DataError
 
 _BIN_FOLDS = 10
@@ -51,15 +51,15 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "make-pairs", arguments)
-    check_output(own.output)
-    _check(own)
-    images = open_images(own.images)
-    drawn, corrupt = _draw_readable(images, lambda labels_N: _draw(labels_N, own))
+    args = parse(Arguments, "make-pairs", arguments)
+    check_output(args.output)
+    _check(args)
+    images = open_images(args.images)
+    drawn, corrupt = _draw_readable(images, lambda labels_N: _draw(labels_N, args))
     for message in corrupt:
         Console(stderr=True).print(f"left out: {message}", highlight=False, markup=False, soft_wrap=True)
     pairs = VerificationSet(
-        name=own.output.stem,
+        name=args.output.stem,
         images=images,
         first_K=drawn.first_K,
         second_K=drawn.second_K,
@@ -68,30 +68,32 @@ def main(arguments: Sequence[str]) -> int:
         identities_N=images.labels,
         identity_names=images.identity_names,
     )
-    write_pairs(pairs, own.output, "writing")
+    write_pairs(pairs, args.output, "writing")
     return 0
 
 
-def _check(own: Arguments) -> None:
-    if own.all and (own.pairs, own.genuine, own.impostors, own.folds) != (None,) * 4:
+def _check(args: Arguments) -> None:
+    if args.all and (args.pairs, args.genuine, args.impostors, args.folds) != (None,) * 4:
         raise ConfigError(
             "--all takes every pair, without folds: leave --pairs, --genuine, --impostors and --folds out"
         )
-    if own.pairs is not None and (own.genuine is not None or own.impostors is not None):
+    if args.pairs is not None and (args.genuine is not None or args.impostors is not None):
         raise ConfigError("name --pairs, half of which are genuine, or --genuine and --impostors, not both")
-    if (own.genuine is None) != (own.impostors is None):
-        given, missing = ("genuine", "impostors") if own.impostors is None else ("impostors", "genuine")
+    if (args.genuine is None) != (args.impostors is None):
+        given, missing = ("genuine", "impostors") if args.impostors is None else ("impostors", "genuine")
         raise ConfigError(f"--{given} is given and --{missing} is not: say how many of each")
-    if own.output.suffix != ".bin":
+    if args.output.suffix != ".bin":
         return
-    if own.all:
+    if args.all:
         raise ConfigError("--all makes no folds, but a .bin file always has ten; name a folder as --output")
-    if own.folds not in (None, _BIN_FOLDS):
-        raise ConfigError(f"--folds is {own.folds}, but a .bin file always has {_BIN_FOLDS}; name a folder as --output")
+    if args.folds not in (None, _BIN_FOLDS):
+        raise ConfigError(
+            f"--folds is {args.folds}, but a .bin file always has {_BIN_FOLDS}; name a folder as --output"
+        )
 
 
-def _draw(labels_N: NDArray[np.int64], own: Arguments) -> DrawnPairs:
-    if own.all:
+def _draw(labels_N: NDArray[np.int64], args: Arguments) -> DrawnPairs:
+    if args.all:
         genuine, impostors = count_pairs(labels_N)
         if genuine + impostors > _MOST_PAIRS:
             raise ConfigError(
@@ -104,14 +106,14 @@ def _draw(labels_N: NDArray[np.int64], own: Arguments) -> DrawnPairs:
                 "both: two people or more, and two images or more of one of them"
             )
         return all_pairs(labels_N)
-    folds = _DEFAULT_FOLDS if own.folds is None else own.folds
-    if own.genuine is not None and own.impostors is not None:
-        return draw_counted_pairs(labels_N, own.genuine, own.impostors, folds, own.seed)
-    return draw_pairs(labels_N, _DEFAULT_PAIRS if own.pairs is None else own.pairs, folds, own.seed)
+    folds = _DEFAULT_FOLDS if args.folds is None else args.folds
+    if args.genuine is not None and args.impostors is not None:
+        return draw_counted_pairs(labels_N, args.genuine, args.impostors, folds, args.seed)
+    return draw_pairs(labels_N, _DEFAULT_PAIRS if args.pairs is None else args.pairs, folds, args.seed)
 
 
 def _draw_readable(
-    images: LabelledImages, draw: Callable[[NDArray[np.int64]], DrawnPairs]
+    images: LabeledImages, draw: Callable[[NDArray[np.int64]], DrawnPairs]
 ) -> tuple[DrawnPairs, list[str]]:
     """Pairs of images that can be decoded, and what is wrong with those that cannot: drawn again without them."""
     usable_N = np.ones(len(images), dtype=np.bool_)

@@ -69,36 +69,36 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "plan", arguments)
-    plan = _plan(own)
-    if own.json is not None:
-        write_text_atomically(own.json, json.dumps(plan_to_dict(plan), indent=2) + "\n")
+    args = parse(Arguments, "plan", arguments)
+    plan = _plan(args)
+    if args.json is not None:
+        write_text_atomically(args.json, json.dumps(plan_to_dict(plan), indent=2) + "\n")
     print_plan(plan, Console())
     return 0
 
 
-def _plan(own: Arguments) -> Plan:
-    if not own.classes.is_integer():
-        raise ConfigError(f"--classes is {own.classes}, expected a whole number")
+def _plan(args: Arguments) -> Plan:
+    if not args.classes.is_integer():
+        raise ConfigError(f"--classes is {args.classes}, expected a whole number")
     job = Job(
-        classes=int(own.classes),
-        backbone=own.backbone,
-        embedding_size=own.embedding,
-        margin=own.head,
-        batch=own.batch,
-        gpus=own.gpus,
-        gpus_per_node=own.gpus_per_node,
-        sample_rate=own.sample_rate,
-        optimizer=own.optimizer,
+        classes=int(args.classes),
+        backbone=args.backbone,
+        embedding_size=args.embedding,
+        margin=args.head,
+        batch=args.batch,
+        gpus=args.gpus,
+        gpus_per_node=args.gpus_per_node,
+        sample_rate=args.sample_rate,
+        optimizer=args.optimizer,
     )
     hardware = find_hardware(
-        own.gpu,
-        tflops=own.flops,
-        memory=own.memory,
-        bandwidth=own.bandwidth,
-        link=own.link,
-        network=own.network,
+        args.gpu,
+        tflops=args.flops,
+        memory=args.memory,
+        bandwidth=args.bandwidth,
+        link=args.link,
+        network=args.network,
     )
-    backbone = measure_backbone(own.backbone, own.embedding, hardware.precision(own.precision))
-    machine = Machine(hardware=hardware, efficiency=own.efficiency, float32_products=own.float32_products)
-    return make_plan(job, backbone, machine, reserve=own.reserve, implementation=own.implementation)
+    backbone = measure_backbone(args.backbone, args.embedding, hardware.precision(args.precision))
+    machine = Machine(hardware=hardware, efficiency=args.efficiency, float32_products=args.float32_products)
+    return make_plan(job, backbone, machine, reserve=args.reserve, implementation=args.implementation)

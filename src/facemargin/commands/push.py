@@ -16,7 +16,7 @@ from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.interop import FAMILIES
 from facemargin.models.info import save_model
-from facemargin.models.load import read_recogniser
+from facemargin.models.load import read_recognizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,33 +40,33 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "push", arguments)
-    owner, _, name = own.repository.partition("/")
+    args = parse(Arguments, "push", arguments)
+    owner, _, name = args.repository.partition("/")
     if not owner or not name or "/" in name:
-        raise ConfigError(f"{own.repository!r} is no repository: expected owner/name")
-    if own.dry_run is None:
+        raise ConfigError(f"{args.repository!r} is no repository: expected owner/name")
+    if args.dry_run is None:
         require_token()
     console = Console()
-    recogniser, info, notes = read_recogniser(own.model, own.family, own.trust)
+    recognizer, info, notes = read_recognizer(args.model, args.family, args.trust)
     if info.backbone == "onnx":
-        raise ConfigError(f"{own.model} is an ONNX graph, not facemargin's weights: upload the file as it is")
+        raise ConfigError(f"{args.model} is an ONNX graph, not facemargin's weights: upload the file as it is")
     for note in notes:
         console.print("[yellow]note:[/]", note, highlight=False, soft_wrap=True)
-    if own.licence is None and info.family in FAMILIES and FAMILIES[info.family].non_commercial:
+    if args.licence is None and info.family in FAMILIES and FAMILIES[info.family].non_commercial:
         console.print(f"[red]licence warning:[/] {info.licence}", highlight=False, soft_wrap=True)
-    card = model_card(own.repository, info, read_results(Path(own.model)), own.licence)
+    card = model_card(args.repository, info, read_results(Path(args.model)), args.licence)
 
     def write(folder: Path) -> None:
-        write_atomically(folder / "model.safetensors", lambda path: save_model(path, recogniser.state_dict(), info))
+        write_atomically(folder / "model.safetensors", lambda path: save_model(path, recognizer.state_dict(), info))
         write_text_atomically(folder / "README.md", card)
 
-    if own.dry_run is not None:
-        write(own.dry_run)
-        console.print(f"written, not uploaded: {own.dry_run}", highlight=False, markup=False, soft_wrap=True)
+    if args.dry_run is not None:
+        write(args.dry_run)
+        console.print(f"written, not uploaded: {args.dry_run}", highlight=False, markup=False, soft_wrap=True)
         return 0
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder))
-        address = upload(Path(folder), own.repository, own.private)
+        address = upload(Path(folder), args.repository, args.private)
     console.print(f"uploaded: {address}", highlight=False, markup=False, soft_wrap=True)
     return 0
 

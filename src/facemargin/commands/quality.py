@@ -29,23 +29,23 @@ class Arguments(EmbeddingArguments):
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "quality", arguments)
-    if own.rows < 1:
-        raise ConfigError(f"--rows is {own.rows}, expected at least 1")
-    if own.output is not None and own.output.suffix != ".csv":
-        raise ConfigError(f"--output is {own.output}, expected a name that ends in .csv")
-    found = embed_images(own)
+    args = parse(Arguments, "quality", arguments)
+    if args.rows < 1:
+        raise ConfigError(f"--rows is {args.rows}, expected at least 1")
+    if args.output is not None and args.output.suffix != ".csv":
+        raise ConfigError(f"--output is {args.output}, expected a name that ends in .csv")
+    found = embed_images(args)
     console = Console()
-    if own.output is not None:
-        say_replaced(own.output)
-        write_atomically(own.output, lambda path: _write_csv(found, path))
-    console.print(_table(found, own.rows))
-    more = len(found.paths) - own.rows
+    if args.output is not None:
+        say_replaced(args.output)
+        write_atomically(args.output, lambda path: _write_csv(found, path))
+    console.print(_table(found, args.rows))
+    more = len(found.paths) - args.rows
     if more > 0:
         console.print(f"and {more:,} more", highlight=False)
-    warn_of_unreadable(found.unreadable, len(found.paths), own.detect)
-    if own.output is not None:
-        console.print(f"all {len(found.paths):,}: {own.output}", highlight=False, markup=False, soft_wrap=True)
+    warn_of_unreadable(found.unreadable, len(found.paths), args.detect)
+    if args.output is not None:
+        console.print(f"all {len(found.paths):,}: {args.output}", highlight=False, markup=False, soft_wrap=True)
     return 0
 
 

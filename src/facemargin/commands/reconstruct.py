@@ -17,7 +17,7 @@ from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._progress import embedding_progress
 from facemargin.counting import none_readable
 from facemargin.data.formats.image_files import NamedImages
-from facemargin.data.images.pixels import normalise, resize_square, to_tensor
+from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.source import RGBImage
 from facemargin.errors import CorruptImageError, DataError
 from facemargin.files.atomic import write_atomically
@@ -56,19 +56,19 @@ class _Reconstructed:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "reconstruct", arguments)
-    images = NamedImages(own.images)
-    model = load(own.model)
+    args = parse(Arguments, "reconstruct", arguments)
+    images = NamedImages(args.images)
+    model = load(args.model)
     with embedding_progress(Console(stderr=True), images.name, "reconstructing") as progress:
         found = _reconstruct(model, images, progress)
     for name, pictures in zip(found.names, found.pictures, strict=True):
-        _write_strip(pictures, own.output / f"{name}.png")
-    write_atomically(own.output / ARRAYS_FILE, lambda path: _save_arrays(found, path))
+        _write_strip(pictures, args.output / f"{name}.png")
+    write_atomically(args.output / ARRAYS_FILE, lambda path: _save_arrays(found, path))
     console = Console()
     console.print(_table(found))
     warn_of_unreadable(found.unreadable, len(found.names))
     console.print(
-        f"{len(found.names):,} strips of pictures and {ARRAYS_FILE}: {own.output}",
+        f"{len(found.names):,} strips of pictures and {ARRAYS_FILE}: {args.output}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -79,9 +79,9 @@ def main(arguments: Sequence[str]) -> int:
 def reconstruct_images(model: Model, images: Sequence[RGBImage]) -> tuple[Reconstruction, ReconstructionPictures]:
     """Take images of any size apart, as one batch, and draw them; ConfigError if the model has no reconstructor."""
     reconstruction = model.reconstruct(images)
-    assert model.recogniser.reconstructor is not None
-    images_NCHW = normalise(torch.stack([to_tensor(resize_square(image, model.info.input_size)) for image in images]))
-    pictures = reconstruction_pictures(model.recogniser.reconstructor, images_NCHW.to(model.device), reconstruction)
+    assert model.recognizer.reconstructor is not None
+    images_NCHW = normalize(torch.stack([to_tensor(resize_square(image, model.info.input_size)) for image in images]))
+    pictures = reconstruction_pictures(model.recognizer.reconstructor, images_NCHW.to(model.device), reconstruction)
     return reconstruction, pictures
 
 

@@ -20,6 +20,6 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "report", arguments)
-    Console().print(f"report: {write_run_report(own.folder)}", highlight=False, markup=False)
+    args = parse(Arguments, "report", arguments)
+    Console().print(f"report: {write_run_report(args.folder)}", highlight=False, markup=False)
     return 0

@@ -34,14 +34,14 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    name, own, overrides = parse_with_recipe(Arguments, "train", "RECIPE --output runs/name", arguments)
-    if own.fields:
+    name, args, overrides = parse_with_recipe(Arguments, "train", "RECIPE --output runs/name", arguments)
+    if args.fields:
         load_recipe(name, [*overrides, "--help"])
     recipe = load_recipe(name, overrides)
-    if own.profile:
-        profile = profile_training(recipe, own.profile_steps)
+    if args.profile:
+        profile = profile_training(recipe, args.profile_steps)
         if profile is not None:
             print_profile(profile, Console())
         return 0
-    output = own.output or Path("runs") / Path(name).stem
-    return 0 if train(recipe, output, own.resume, Console()) else _INTERRUPTED
+    output = args.output or Path("runs") / Path(name).stem
+    return 0 if train(recipe, output, args.resume, Console()) else _INTERRUPTED

@@ -20,7 +20,7 @@ from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.formats.image_files import FileImages
-from facemargin.data.pairs.unlabelled import read_path_pairs
+from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.verify import Decision, Verification, decide, verify
 from facemargin.errors import ConfigError
@@ -60,47 +60,47 @@ class Arguments:
 
 
 def main(arguments: Sequence[str]) -> int:
-    own = parse(Arguments, "verify", arguments)
-    _check(own)
-    model = load(own.model)
-    calibration = None if own.calibration is None else Calibration.load(own.calibration)
+    args = parse(Arguments, "verify", arguments)
+    _check(args)
+    model = load(args.model)
+    calibration = None if args.calibration is None else Calibration.load(args.calibration)
     threshold = None
     if calibration is not None:
-        threshold = calibration.at(own.fmr)
+        threshold = calibration.at(args.fmr)
         calibration.require_model(model)
-        if doubt := calibration.doubt(own.fmr):
+        if doubt := calibration.doubt(args.fmr):
             Console(stderr=True).print(f"warning: {doubt}", highlight=False, markup=False, soft_wrap=True)
-    if own.pairs is not None:
-        return _verify_pairs(own, model, calibration, threshold)
-    return _verify_two(own, model, calibration)
+    if args.pairs is not None:
+        return _verify_pairs(args, model, calibration, threshold)
+    return _verify_two(args, model, calibration)
 
 
-def _check(own: Arguments) -> None:
-    if own.pairs is None and len(own.images) != 2:
+def _check(args: Arguments) -> None:
+    if args.pairs is None and len(args.images) != 2:
         raise ConfigError(
-            f"{counted(len(own.images), 'image')} named; expected two, or --pairs with a .csv file of pairs"
+            f"{counted(len(args.images), 'image')} named; expected two, or --pairs with a .csv file of pairs"
         )
-    if own.pairs is None and own.output is not None:
+    if args.pairs is None and args.output is not None:
         raise ConfigError("--output goes with --pairs; two images are answered on the terminal")
-    if own.pairs is not None and own.images:
+    if args.pairs is not None and args.images:
         raise ConfigError("name two images or --pairs, not both")
-    if own.pairs is not None and (own.output is None or own.output.suffix != ".csv"):
-        given = "missing" if own.output is None else str(own.output)
+    if args.pairs is not None and (args.output is None or args.output.suffix != ".csv"):
+        given = "missing" if args.output is None else str(args.output)
         raise ConfigError(f"--output is {given}, expected a name that ends in .csv for the results of --pairs")
-    if own.batch_size < 1:
-        raise ConfigError(f"--batch-size is {own.batch_size}, expected at least 1")
-    check_on_several(own.detect, own.on_several)
+    if args.batch_size < 1:
+        raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
+    check_on_several(args.detect, args.on_several)
 
 
-def _source(own: Arguments, paths: Sequence[Path], name: str) -> FaceSource:
-    return FaceSource(FileImages(paths, name), own.detect, own.on_several)
+def _source(args: Arguments, paths: Sequence[Path], name: str) -> FaceSource:
+    return FaceSource(FileImages(paths, name), args.detect, args.on_several)
 
 
-def _verify_two(own: Arguments, model: Model, calibration: Calibration | None) -> int:
-    source = _source(own, own.images, "the two images")
+def _verify_two(args: Arguments, model: Model, calibration: Calibration | None) -> int:
+    source = _source(args, args.images, "the two images")
     first, second = (source.read(index) for index in range(2))
     source.warn(Console(stderr=True))
-    result = verify(model, first, second, calibration, own.fmr)
+    result = verify(model, first, second, calibration, args.fmr)
     console = Console()
     console.print(f"score {result.score:.4f}{_against(result)}", highlight=False)
     console.print(f"quality {result.quality_a:.4g} and {result.quality_b:.4g}{_floor(result)}", highlight=False)
@@ -109,13 +109,13 @@ def _verify_two(own: Arguments, model: Model, calibration: Calibration | None) -
     return _EXIT_CODES[result.decision]
 
 
-def _verify_pairs(own: Arguments, model: Model, calibration: Calibration | None, threshold: Threshold | None) -> int:
-    assert own.pairs is not None and own.output is not None
-    pairs = read_path_pairs(own.pairs)
-    source = _source(own, [own.pairs.parent / name for name in pairs.names], str(own.pairs))
+def _verify_pairs(args: Arguments, model: Model, calibration: Calibration | None, threshold: Threshold | None) -> int:
+    assert args.pairs is not None and args.output is not None
+    pairs = read_path_pairs(args.pairs)
+    source = _source(args, [args.pairs.parent / name for name in pairs.names], str(args.pairs))
     views = None if calibration is None else calibration.views
     with embedding_progress(Console(stderr=True), source.name) as progress:
-        found = embed_readable(model, source, own.batch_size, views, progress)
+        found = embed_readable(model, source, args.batch_size, views, progress)
     source.warn(Console(stderr=True))
     row_of_N = np.full(len(source), -1)
     row_of_N[found.indices_R] = np.arange(len(found.indices_R))
@@ -124,14 +124,14 @@ def _verify_pairs(own: Arguments, model: Model, calibration: Calibration | None,
     results = iter(decide(found.embeddings, rows_K2[usable_K], threshold))
     decisions: list[Verification | None] = [next(results) if usable else None for usable in usable_K.tolist()]
     rows = (_row(pairs.names, images, result) for images, result in zip(pairs.images_K2, decisions, strict=True))
-    say_replaced(own.output)
-    write_csv(_COLUMNS, rows, own.output)
-    warn_of_unreadable(found.unreadable, len(found.indices_R), own.detect)
+    say_replaced(args.output)
+    write_csv(_COLUMNS, rows, args.output)
+    warn_of_unreadable(found.unreadable, len(found.indices_R), args.detect)
     counts = [f"{_count(decisions, decision):,} {decision}" for decision in _EXIT_CODES if decision is not None]
     said = ", ".join(counts) if threshold is not None else f"{int(usable_K.sum()):,} scored"
     left = int((~usable_K).sum())
     Console().print(
-        f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image of no use; {own.output}",
+        f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image of no use; {args.output}",
         highlight=False,
         markup=False,
         soft_wrap=True,

@@ -15,7 +15,7 @@ from rich.console import Console
 from facemargin.comparison.result import HeadRun, metric_values
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.evaluation import evaluate_verification, summarise
+from facemargin.evaluation import evaluate_verification, summarize
 from facemargin.evaluation.folder import evaluation_folder
 from facemargin.evaluation.origin import set_origin
 from facemargin.files.atomic import write_text_atomically
@@ -134,7 +134,7 @@ def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSe
 
 def _score(folder: Path, one: VerificationSet, device: torch.device) -> None:
     started = time.monotonic()
-    summary = summarise(evaluate_verification(load(folder, device).embed, one, "facemargin"), bootstrap=None)
+    summary = summarize(evaluate_verification(load(folder, device).embed, one, "facemargin"), bootstrap=None)
     values = {name: value if math.isfinite(value) else None for name, value in metric_values(summary).items()}
     stored = {"pairs": _pairs(one), "metrics": values, "seconds": round(time.monotonic() - started, 1)}
     write_text_atomically(_scores_path(folder, one), json.dumps(stored, indent=2, allow_nan=False))

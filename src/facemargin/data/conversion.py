@@ -21,7 +21,7 @@ from facemargin.counting import counted
 from facemargin.data.images.common_kind import in_common_kind
 from facemargin.data.images.decode import decode_image
 from facemargin.data.open import open_images
-from facemargin.data.source import LabelledImages
+from facemargin.data.source import LabeledImages
 from facemargin.data.writers import WRITERS
 from facemargin.data.writers.append_file import AppendFile
 from facemargin.errors import CheckpointError, CorruptImageError, DataError
@@ -51,7 +51,7 @@ class Conversion:
     num_as_png: int = 0
 
 
-def convert(source: LabelledImages, destination: Path, to: str, progress: Progress) -> Conversion:
+def convert(source: LabeledImages, destination: Path, to: str, progress: Progress) -> Conversion:
     """Write `source` to the folder `destination` in the format `to`, and read it back.
 
     Corrupt images are left out. An interrupted conversion goes on where it was when it is called again. Raises
@@ -90,7 +90,7 @@ def convert(source: LabelledImages, destination: Path, to: str, progress: Progre
 class _Run:
     """One process's part in a conversion."""
 
-    def __init__(self, source: LabelledImages, partial: Path, to: str) -> None:
+    def __init__(self, source: LabeledImages, partial: Path, to: str) -> None:
         self.source, self.partial = source, partial
         # RecordIO groups a person's images; only readers in blocks must keep to their order.
         by_person = to == "recordio" and source.blocks is None
@@ -194,7 +194,7 @@ class _Run:
         return journal
 
 
-def _task(source: LabelledImages, to: str) -> dict[str, Any]:
+def _task(source: LabeledImages, to: str) -> dict[str, Any]:
     """What tells a conversion from every other."""
     return {
         "to": to,

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.images.decode import decode_image
-from facemargin.data.source import LabelledImages
+from facemargin.data.source import LabeledImages
 from facemargin.errors import CorruptImageError
 
 _REPORT_EVERY = 32
@@ -46,7 +46,7 @@ class Inspection:
     same_pixels: Duplicates
 
 
-def inspect_images(source: LabelledImages, report: Callable[[int, int], None]) -> Inspection:
+def inspect_images(source: LabeledImages, report: Callable[[int, int], None]) -> Inspection:
     """Read and decode every image, one at a time; `report` is called with images done and images in all."""
     sizes: Counter[tuple[int, int]] = Counter()
     corrupt: dict[int, str] = {}

@@ -20,7 +20,7 @@ from facemargin.data.pairs.named_sets import find_named_set, set_name, warn_if_i
 from facemargin.data.pairs.odd_pairs import say_odd_pairs
 from facemargin.data.pairs.shards import load_pair_shards
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.data.source import LabelledImages
+from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
 from facemargin.files.unicode_names import find_file
 
@@ -30,7 +30,7 @@ _ORL = re.compile(r"(?P<set>orl|orl-full)(?::(?P<people>\d+(?:-\d+)?(?:,\d+(?:-\
 logger = logging.getLogger(__name__)
 
 
-def open_images(location: str | Path, root: str | Path | None = None) -> LabelledImages:
+def open_images(location: str | Path, root: str | Path | None = None) -> LabeledImages:
     """Labelled images from whatever format `location` is in.
 
     "orl", "orl:1-30" (people; also "orl:1-24,31"; "orl-full" leaves the frames as they are instead of cutting them
@@ -58,7 +58,7 @@ def open_images(location: str | Path, root: str | Path | None = None) -> Labelle
     )
 
 
-def _open_here(path: Path, root: str | Path | None) -> LabelledImages | None:
+def _open_here(path: Path, root: str | Path | None) -> LabeledImages | None:
     """The reader for what is at a path, the first that fits; None where none does."""
     if path.suffix == ".rec" or (path / "train.rec").is_file():
         return RecordIOImages(path)
@@ -75,7 +75,7 @@ def _open_here(path: Path, root: str | Path | None) -> LabelledImages | None:
     return FolderImages(path) if path.is_dir() else None
 
 
-def _warn_of_folders_beside(path: Path, images: LabelledImages) -> None:
+def _warn_of_folders_beside(path: Path, images: LabeledImages) -> None:
     """A downloaded archive often lies beside what it was unpacked to."""
     if path.is_dir() and not isinstance(images, ListedImages | FolderImages) and (others := folders_of_people(path)):
         logger.warning(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from facemargin.counting import counted
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.data.source import ImageSource, LabelledImages, RGBImage
+from facemargin.data.source import ImageSource, LabeledImages, RGBImage
 from facemargin.errors import CorruptImageError
 from facemargin.files.unicode_names import one_form
 
@@ -66,7 +66,7 @@ class IdentityOverlap:
 
 
 def identity_overlap(
-    train: LabelledImages, test: VerificationSet | LabelledImages, compare_images: bool = True
+    train: LabeledImages, test: VerificationSet | LabeledImages, compare_images: bool = True
 ) -> IdentityOverlap:
     """People with the same name (whatever its case and separators) and the same pictures, equally cropped, in both.
 
@@ -88,8 +88,8 @@ def identity_overlap(
 
 def difference_hash(image: RGBImage) -> NDArray[np.int8]:
     """(F,) of ±1: whether each of 16 × 16 grey areas is brighter than its left neighbour (the "dHash")."""
-    grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
-    small = cv2.resize(grey, (FINGERPRINT_SIDE + 1, FINGERPRINT_SIDE), interpolation=cv2.INTER_AREA)
+    gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+    small = cv2.resize(gray, (FINGERPRINT_SIDE + 1, FINGERPRINT_SIDE), interpolation=cv2.INTER_AREA)
     return np.where(small[:, 1:] > small[:, :-1], 1, -1).astype(np.int8).ravel()
 
 
@@ -125,7 +125,7 @@ def _near_pairs(first_NF: NDArray[np.int8], second_NF: NDArray[np.int8]) -> list
     return pairs
 
 
-def _shared_names(train: LabelledImages, test: VerificationSet | LabelledImages) -> list[str] | None:
+def _shared_names(train: LabeledImages, test: VerificationSet | LabeledImages) -> list[str] | None:
     has_names = train.has_names and (isinstance(test, VerificationSet) or test.has_names)
     if not has_names or test.identity_names is None:
         return None

@@ -51,20 +51,20 @@ def encode_png(image: RGBImage) -> bytes:
     return bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
 
 
-class LabelledImages(ImageSource):
+class LabeledImages(ImageSource):
     """Images of known people.
 
     `labels` (N,) int64 in 0..num_identities-1; `identity_names[label]` is the person's name. Some formats store
     numbers only: `has_names` is then False and equal names in two sets mean nothing. `blocks` are the images that lie
     together where single ones are slow to get at, None where each is read on its own. Images of people unknown, whose
-    label is −1, are not among them: `num_unlabelled` counts those that were left out.
+    label is −1, are not among them: `num_unlabeled` counts those that were left out.
     """
 
     labels: NDArray[np.int64]
     identity_names: list[str]
     has_names: bool = True
     blocks: Blocks | None = None
-    num_unlabelled: int = 0
+    num_unlabeled: int = 0
 
     @property
     def num_identities(self) -> int:
@@ -114,7 +114,7 @@ class ImageSubset(ImageSource):
         return self._source.describe(int(self._indices[index]))
 
 
-class WithLabels(LabelledImages):
+class WithLabels(LabeledImages):
     """`source` with `labels` (N,) in 0..len(identity_names)-1 put to it; raises DataError where they do not fit."""
 
     def __init__(
@@ -145,7 +145,7 @@ class WithLabels(LabelledImages):
         return self._source.describe(index)
 
 
-def labelled_subset(images: LabelledImages, indices: Sequence[int] | NDArray[np.int64]) -> LabelledImages:
+def labeled_subset(images: LabeledImages, indices: Sequence[int] | NDArray[np.int64]) -> LabeledImages:
     """The images at `indices`. People who have none there are left out and the labels renumbered without gaps."""
     present, labels = np.unique(images.labels[np.asarray(indices, dtype=np.int64)], return_inverse=True)
     subset = WithLabels(ImageSubset(images, indices), labels, [images.identity_names[label] for label in present])

@@ -5,7 +5,7 @@ import logging
 import numpy as np
 
 from facemargin.data.formats.orl import EmbeddedFaces
-from facemargin.data.source import ImageSource, LabelledImages
+from facemargin.data.source import ImageSource, LabeledImages
 from facemargin.errors import CorruptImageError
 
 LOOKED_AT = 100
@@ -18,7 +18,7 @@ def warn_of_squashed(images: ImageSource) -> None:
     square: aligned faces are. The embedded faces' whole frames (`orl-full`) are what they are by choice."""
     if isinstance(images, EmbeddedFaces):
         return
-    in_blocks = isinstance(images, LabelledImages) and images.blocks is not None
+    in_blocks = isinstance(images, LabeledImages) and images.blocks is not None
     looked_at = min(LOOKED_AT, len(images))
     indices = range(looked_at) if in_blocks else np.linspace(0, len(images) - 1, looked_at).astype(int).tolist()
     squashed = []

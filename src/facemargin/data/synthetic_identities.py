@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from facemargin.data.source import LabelledImages, RGBImage
+from facemargin.data.source import LabeledImages, RGBImage
 from facemargin.errors import ConfigError
 from facemargin.registry import unknown_name
 
@@ -18,7 +18,7 @@ _TRANSFORMS: dict[str, Callable[[RGBImage], RGBImage]] = {
 }
 
 
-class WithSyntheticIdentities(LabelledImages):
+class WithSyntheticIdentities(LabeledImages):
     """The images of `source`, then all of them again for each of `kinds`, changed, as people of their own.
 
     Faces are not symmetric, so a mirrored person is a plausible new one; a photographic negative or a face on its head
@@ -26,7 +26,7 @@ class WithSyntheticIdentities(LabelledImages):
     give an image its twin's label. Raises ConfigError for an unknown kind.
     """
 
-    def __init__(self, source: LabelledImages, kinds: Sequence[SyntheticIdentity]) -> None:
+    def __init__(self, source: LabeledImages, kinds: Sequence[SyntheticIdentity]) -> None:
         for kind in kinds:
             if kind not in _TRANSFORMS:
                 raise ConfigError(unknown_name("synthetic identity", kind, _TRANSFORMS))

@@ -19,7 +19,7 @@ from facemargin.data.augmentation.augment import augment_in_place, draw_augmenta
 from facemargin.data.augmentation.config import AugmentationConfig
 from facemargin.data.augmentation.draws import AugmentationDraws
 from facemargin.data.images.pixels import resize_square
-from facemargin.data.source import LabelledImages, RGBImage
+from facemargin.data.source import LabeledImages, RGBImage
 from facemargin.errors import CorruptImageError
 from facemargin.randomness import SampleStreams
 
@@ -70,7 +70,7 @@ class TrainingSet(Dataset[TrainingBatch]):
 
     def __init__(
         self,
-        images: LabelledImages,
+        images: LabeledImages,
         image_size: int,
         augmentation: AugmentationConfig | None = None,
         seed: int = 0,

@@ -162,7 +162,7 @@ def _fmr_intervals(scores: PairScores, limits: Sequence[float]) -> list[tuple[fl
 def _wilson(count: int, total: int) -> tuple[float, float]:
     """Wilson's score interval of a rate, 95 %."""
     z = 1.959963984540054
-    centre = (count + z * z / 2) / (total + z * z)
+    center = (count + z * z / 2) / (total + z * z)
     half = z / (total + z * z) * float(np.sqrt(count * (total - count) / total + z * z / 4))
     # at the ends the formula is exact, but its rounding is not: 1.4e-17 for 0
-    return 0.0 if count == 0 else centre - half, 1.0 if count == total else centre + half
+    return 0.0 if count == 0 else center - half, 1.0 if count == total else center + half

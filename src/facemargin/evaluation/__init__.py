@@ -2,7 +2,7 @@
 
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.metrics.bootstrap import Bootstrap
-from facemargin.evaluation.metrics.centred_accuracy import centred_accuracy
+from facemargin.evaluation.metrics.centered_accuracy import centered_accuracy
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.identification import Identification, identification
 from facemargin.evaluation.metrics.pair_scores import pair_scores
@@ -20,7 +20,7 @@ from facemargin.evaluation.protocols.known import list_protocols, load_protocol
 from facemargin.evaluation.protocols.score_protocol import score_protocol
 from facemargin.evaluation.protocols.verification import evaluate_verification
 from facemargin.evaluation.result import PairScores
-from facemargin.evaluation.summary import VerificationSummary, summarise
+from facemargin.evaluation.summary import VerificationSummary, summarize
 from facemargin.evaluation.table import summary_table
 
 __all__ = [
@@ -39,7 +39,7 @@ __all__ = [
     "VerificationAccuracy",
     "VerificationSummary",
     "best_balanced_accuracy",
-    "centred_accuracy",
+    "centered_accuracy",
     "error_versus_discard",
     "evaluate_verification",
     "fit_pca_embed",
@@ -51,7 +51,7 @@ __all__ = [
     "pool_templates",
     "roc_curve",
     "score_protocol",
-    "summarise",
+    "summarize",
     "summary_table",
     "tar_at_far",
     "verification_accuracy",

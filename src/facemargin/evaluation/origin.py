@@ -33,11 +33,13 @@ class Origin:
         return f"{self.name} (fingerprint {self.fingerprint})"
 
 
-def require_place(place: Path, data: Origin, systems: Mapping[str, Origin], overwrite: bool, own: bool = False) -> None:
+def require_place(
+    place: Path, data: Origin, systems: Mapping[str, Origin], overwrite: bool, of_a_run: bool = False
+) -> None:
     """Raise ConfigError, naming what is there, where the folder `place` holds figures of other data, or of another
     model under the name of one of `systems`, unless they are to be overwritten: then those of other data are deleted.
 
-    `own` says that the folder is the model's own, a run's: its figures are of the run as it is now.
+    `of_a_run` says that the folder is the model's run: its figures are of the run as it is now.
     """
     known = read_origin(place / ORIGIN_FILE)
     if known is None:
@@ -52,7 +54,7 @@ def require_place(place: Path, data: Origin, systems: Mapping[str, Origin], over
         return
     for name, system in systems.items():
         there = held.get(name, system)
-        is_own = own and there.name == system.name
+        is_own = of_a_run and there.name == system.name
         if there.fingerprint != system.fingerprint and not overwrite and not is_own:
             _refuse(place, there, system)
 

@@ -54,7 +54,7 @@ class VerificationSummary:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
 
 
-def summarise(
+def summarize(
     pair_scores: PairScores,
     fars: Sequence[float] = DEFAULT_FARS,
     far_rule: FarRule = "at_most",

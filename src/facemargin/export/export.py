@@ -15,7 +15,7 @@ from facemargin.errors import CheckpointError, ConfigError
 from facemargin.export.exported_model import INSTALL, ExportedModel
 from facemargin.export.onnx_graph import ExportedViews, onnx_graph
 from facemargin.export.parity import Parity, measure_parity
-from facemargin.export.quantise import quantise
+from facemargin.export.quantize import quantize
 from facemargin.files.atomic import write_atomically
 from facemargin.models.model import Model
 
@@ -70,10 +70,10 @@ def export_onnx(
     calibration = None if int8_calibration is None else given_images(int8_calibration)
     if calibration is not None and not len(calibration):
         raise ConfigError("int8 needs faces to calibrate on, and there are none")
-    graph = onnx_graph(model.recogniser, model.info, preprocess, views)
+    graph = onnx_graph(model.recognizer, model.info, preprocess, views)
     if calibration is not None:
-        graph = quantise(graph, model.info, preprocess, calibration)
-    reference = Model(copy.deepcopy(model.recogniser), model.info)
+        graph = quantize(graph, model.info, preprocess, calibration)
+    reference = Model(copy.deepcopy(model.recognizer), model.info)
     parity = measure_parity(ExportedModel(graph.SerializeToString()), reference, faces, views)
     if calibration is None:
         _require_equal(path, parity)

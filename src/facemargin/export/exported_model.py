@@ -75,7 +75,7 @@ class ExportedModel:
 
 
 def feed(pixels_BCHW: torch.Tensor, info: ModelInfo, preprocess: bool) -> NDArray[np.generic]:
-    """What the graph's input is for uint8 RGB pixels; see `ExportedRecogniser`."""
+    """What the graph's input is for uint8 RGB pixels; see `ExportedRecognizer`."""
     if preprocess:
         return np.ascontiguousarray(pixels_BCHW.permute(0, 2, 3, 1).numpy())
     return network_input(pixels_BCHW, info).numpy()

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from facemargin.errors import ConfigError
 from facemargin.export.quiet import quiet
-from facemargin.models.fast import folded_recogniser
+from facemargin.models.fast import folded_recognizer
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import network_input
-from facemargin.models.recogniser import Recogniser
+from facemargin.models.recognizer import Recognizer
 from facemargin.models.views import image_views
 from facemargin.version import __version__
 
@@ -31,16 +31,16 @@ _OPSET = 18
 _LARGEST_WEIGHTS = 2**31 - 2**24
 
 
-class ExportedRecogniser(nn.Module):
+class ExportedRecognizer(nn.Module):
     """Aligned faces → (embedding (B, D) of length 1, norm (B,), quality (B,)), as `Model.embed` computes them.
 
     With `preprocess` it reads uint8 RGB pixels (B, H, W, C), else what the network reads: (B, C, H, W), (pixel −
     mean)/std in its own colour order.
     """
 
-    def __init__(self, recogniser: Recogniser, info: ModelInfo, preprocess: bool, views: ExportedViews) -> None:
+    def __init__(self, recognizer: Recognizer, info: ModelInfo, preprocess: bool, views: ExportedViews) -> None:
         super().__init__()
-        self.recogniser = recogniser
+        self.recognizer = recognizer
         self.info = info
         self.preprocess = preprocess
         self.views: ExportedViews = views
@@ -49,7 +49,7 @@ class ExportedRecogniser(nn.Module):
         if self.preprocess:
             images = network_input(images.permute(0, 3, 1, 2), self.info)
         views = image_views(images, self.views)
-        output = self.recogniser(torch.cat(views))
+        output = self.recognizer(torch.cat(views))
         features_BD = output.features_BD.unflatten(0, (len(views), -1)).mean(0)
         norm_B = torch.linalg.vector_norm(features_BD, dim=1)
         embedding_BD = features_BD / torch.where(norm_B > 0, norm_B, 1.0)[:, None]
@@ -62,14 +62,14 @@ def input_name(preprocess: bool) -> str:
     return "pixels" if preprocess else "images"
 
 
-def onnx_graph(recogniser: Recogniser, info: ModelInfo, preprocess: bool, views: ExportedViews) -> Any:
+def onnx_graph(recognizer: Recognizer, info: ModelInfo, preprocess: bool, views: ExportedViews) -> Any:
     """The onnx.ModelProto, of any batch size, whose metadata say how to feed it.
 
     Raises ConfigError for what cannot be exported: a reconstruction alone, an ONNX model, more than 2 GiB of weights.
     """
-    _require_exportable(recogniser, info)
-    folded = folded_recogniser(copy.deepcopy(recogniser).cpu())
-    network = ExportedRecogniser(folded, info, preprocess, views).eval()
+    _require_exportable(recognizer, info)
+    folded = folded_recognizer(copy.deepcopy(recognizer).cpu())
+    network = ExportedRecognizer(folded, info, preprocess, views).eval()
     # Two images: what is 1 in the example would be 1 for ever.
     size = info.input_size
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8) if preprocess else torch.zeros(2, 3, size, size)
@@ -96,10 +96,10 @@ def onnx_graph(recogniser: Recogniser, info: ModelInfo, preprocess: bool, views:
     return graph
 
 
-def _require_exportable(recogniser: Recogniser, info: ModelInfo) -> None:
-    if recogniser.backbone is None:
+def _require_exportable(recognizer: Recognizer, info: ModelInfo) -> None:
+    if recognizer.backbone is None:
         raise ConfigError("this model holds a face reconstruction alone, which recognises nobody: nothing to export")
-    weights = sum(tensor.numel() * tensor.element_size() for tensor in recogniser.state_dict().values())
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in recognizer.state_dict().values())
     if not weights:
         raise ConfigError("this model is an ONNX model already")
     if weights > _LARGEST_WEIGHTS:

@@ -16,7 +16,7 @@ from facemargin.margins.certainty_ratio import certainty_ratio
 from facemargin.models.info import read_model
 
 
-def load_centres(path: Path) -> torch.Tensor:
+def load_centers(path: Path) -> torch.Tensor:
     """The class centres (C, D) of a run's head.safetensors; CheckpointError, naming it, if it holds none."""
     state, _ = read_model(path)
     if "weight" not in state:
@@ -24,7 +24,7 @@ def load_centres(path: Path) -> torch.Tensor:
     return state["weight"]
 
 
-def certainty_ratio_quality(embed: Embed, centres_CD: torch.Tensor, classes_N: Sequence[int]) -> Embed:
+def certainty_ratio_quality(embed: Embed, centers_CD: torch.Tensor, classes_N: Sequence[int]) -> Embed:
     """`embed` with the certainty ratio as quality: how much nearer each image lies to its own centre than to another.
 
     `classes_N` are the classes of the images that the result will be called with. Needs the identities that the
@@ -40,7 +40,7 @@ def certainty_ratio_quality(embed: Embed, centres_CD: torch.Tensor, classes_N: S
             )
         embeddings = embed(images)
         x_ND = torch.from_numpy(embeddings.vectors)
-        terms = softmax_terms(x_ND, centres_CD, y_N, torch.ones(len(y_N)))
+        terms = softmax_terms(x_ND, centers_CD, y_N, torch.ones(len(y_N)))
         ratio_N = certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B)
         return replace(embeddings, quality=ratio_N.numpy())
 

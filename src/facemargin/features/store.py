@@ -50,7 +50,7 @@ def features_key(model: Model, images: ImageSource, views: Views | None = None, 
     says of itself, the views, the names of the images in order, and `key`, which the caller gives for what the names do
     not say (landmarks, the file of a model without weights of its own, ONNX). The pixels are not among it: a file that
     changes under its name goes unnoticed. Raises ConfigError for a model without weights or a key."""
-    state = model.recogniser.state_dict()
+    state = model.recognizer.state_dict()
     if not state and not key:
         raise ConfigError("this model has no weights to know it by: give a key that stands for its file")
     digest = hashlib.sha256(json.dumps([key, views or model.info.views, _input(model)]).encode())

@@ -14,7 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from facemargin.full_precision import without_autocast
 from facemargin.heads.buffers import reused_buffer
-from facemargin.heads.normalisation import nonzero, row_norms
+from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
 # Cosines of one chunk. On the CPU 2 MB in float32, which the passes over them find in the cache; on CUDA, where a

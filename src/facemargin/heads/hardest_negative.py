@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from facemargin.full_precision import product
-from facemargin.heads.normalisation import unit_rows
+from facemargin.heads.normalization import unit_rows
 
 _CHUNK_COSINES = 2**22
 

@@ -23,12 +23,12 @@ from facemargin.heads.collectives import (
     gather_for_products,
 )
 from facemargin.heads.hardest_negative import hardest_negatives
-from facemargin.heads.initialisation import initial_centres
+from facemargin.heads.initialization import initial_centers
 from facemargin.heads.inputs import as_features, as_labels
-from facemargin.heads.normalisation import nonzero, row_norms
+from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.heads.row_optimizer import RowSGD
 from facemargin.heads.sampling import SampledClasses, sample_classes
-from facemargin.heads.sharding import combine_terms, shard_range, sum_own_targets, target_centres
+from facemargin.heads.sharding import combine_terms, shard_range, sum_own_targets, target_centers
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS, own_target_cosines, shard_terms
 from facemargin.margins.base import Margin, SoftmaxTerms
 from facemargin.margins.certainty_ratio import certainty_ratio
@@ -48,7 +48,7 @@ class HeadOutput:
 
     With several processes `loss` and `parts` are those of the global batch, the same everywhere, and each process must
     differentiate the same function of them; the per-sample outputs are this process's rows, losses_B without gradient.
-    `num_labelled` counts the labelled samples behind the means.
+    `num_labeled` counts the labelled samples behind the means.
     """
 
     loss: Tensor
@@ -59,7 +59,7 @@ class HeadOutput:
     certainty_ratio_B: Tensor
     feature_norm_B: Tensor
     margin_scaler_B: Tensor
-    num_labelled: int
+    num_labeled: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +67,7 @@ class HeadOptions:
     """How a head holds its centres and computes with them; see `create_head`."""
 
     implementation: str = "auto"
-    centre_initialisation: str | None = None
+    center_initialization: str | None = None
     process_group: Group = None
     sample_rate: float = 1.0
     row_optimizer: RowSGD = field(default_factory=RowSGD)
@@ -112,10 +112,10 @@ class Head(nn.Module):
         self.margin = margin
         group = self.options.process_group
         self.class_range = (0, num_classes) if group is None else shard_range(num_classes, group.rank(), group.size())
-        start = self.options.centre_initialisation or margin.centre_initialisation
-        centres_CD = initial_centres(start, num_classes, embedding_size, generator, self.class_range)
+        start = self.options.center_initialization or margin.center_initialization
+        centers_CD = initial_centers(start, num_classes, embedding_size, generator, self.class_range)
         self.samples_classes = self.options.sample_rate < 1
-        self.weight = nn.Parameter(centres_CD, requires_grad=not self.samples_classes)
+        self.weight = nn.Parameter(centers_CD, requires_grad=not self.samples_classes)
         self.sampled: SampledClasses | None = None
         if self.samples_classes:
             self.row_optimizer = self.options.row_optimizer
@@ -142,18 +142,18 @@ class Head(nn.Module):
         labels_B = self._gather_labels(labels_b, rows)
         x_BD = gather_for_products(features_bD / nonzero(own_norm_b)[:, None], rows)
         norm_B = gather_for_margin(own_norm_b, rows)
-        labelled_B = labels_B >= 0
-        whole = bool(labelled_B.all())
-        x_BD, norm_B, y_B = (v if whole else v[labelled_B] for v in (x_BD, norm_B, labels_B))
-        terms, target_logit_B, centres_BD = self._terms(x_BD, norm_B, y_B)
+        labeled_B = labels_B >= 0
+        whole = bool(labeled_B.all())
+        x_BD, norm_B, y_B = (v if whole else v[labeled_B] for v in (x_BD, norm_B, labels_B))
+        terms, target_logit_B, centers_BD = self._terms(x_BD, norm_B, y_B)
         # Cross-entropy: log(exp(target) + Σ exp(negatives)) − target. Not softplus: it turns linear at 20.
         losses_B = torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
         parts = {"softmax": losses_B.sum() / max(len(losses_B), 1)}
-        parts |= self.margin.extra_losses(terms, norm_B, y_B, centres_BD)
+        parts |= self.margin.extra_losses(terms, norm_B, y_B, centers_BD)
 
         def own(values: Tensor, fill: float = float("nan")) -> Tensor:
             if not whole:
-                values = values.new_full((len(labels_B),), fill).masked_scatter(labelled_B, values)
+                values = values.new_full((len(labels_B),), fill).masked_scatter(labeled_B, values)
             return values[rows.own]
 
         return HeadOutput(
@@ -165,13 +165,13 @@ class Head(nn.Module):
             certainty_ratio_B=own(certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B)),
             feature_norm_B=own_norm_b.detach(),
             margin_scaler_B=own(self.margin.margin_scaler(terms, norm_B).detach()),
-            num_labelled=len(losses_B),
+            num_labeled=len(losses_B),
         )
 
     def _terms(self, x_BD: Tensor, norm_B: Tensor, y_B: Tensor) -> tuple[SoftmaxTerms, Tensor, Tensor | None]:
         """The terms of all labelled samples, their target logits, and their centres where the margin needs them."""
         group, margin = self.options.process_group, self.margin
-        w_CD, local_y_B = self._centres(y_B)
+        w_CD, local_y_B = self._centers(y_B)
         w_CD = w_CD.to(x_BD.dtype)
         scale_B = margin.scale(norm_B)
         target_cosine_B = torch.full_like(norm_B, float("nan"), requires_grad=False)
@@ -190,10 +190,10 @@ class Head(nn.Module):
         terms = combine_terms(terms, group)
         if self.training:
             margin.observe(terms, norm_B)
-        centres_BD = target_centres(w_CD, local_y_B, group) if margin.needs_centres else None
-        return terms, margin.target_logit(terms, norm_B, y_B), centres_BD
+        centers_BD = target_centers(w_CD, local_y_B, group) if margin.needs_centers else None
+        return terms, margin.target_logit(terms, norm_B, y_B), centers_BD
 
-    def _centres(self, y_B: Tensor) -> tuple[Tensor, Tensor]:
+    def _centers(self, y_B: Tensor) -> tuple[Tensor, Tensor]:
         """The centres of this step, and each sample's row among them; outside them for another shard's classes."""
         local_y_B = y_B - self.class_range[0]
         if not (self.samples_classes and self.training):

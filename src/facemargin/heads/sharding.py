@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from facemargin.heads.collectives import Group, all_gather, sum_for_margin
-from facemargin.heads.normalisation import unit_rows
+from facemargin.heads.normalization import unit_rows
 from facemargin.margins.base import SoftmaxTerms
 
 
@@ -38,12 +38,12 @@ def sum_own_targets(target_cosine_B: Tensor, group: Group) -> Tensor:
     return sum_for_margin(target_cosine_B, group)
 
 
-def target_centres(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
+def target_centers(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
     """Unit centres of the samples' own classes, (B, D), with gradient to the shard that holds each; `y_B` counts from
     the shard's first class, and what lies outside the shard is another's."""
     own_B = (y_B >= 0) & (y_B < len(w_CD))
-    centres_BD = w_CD.new_zeros(len(y_B), w_CD.shape[1])
-    return sum_for_margin(centres_BD.index_put((own_B,), unit_rows(w_CD[y_B[own_B]])), group)
+    centers_BD = w_CD.new_zeros(len(y_B), w_CD.shape[1])
+    return sum_for_margin(centers_BD.index_put((own_B,), unit_rows(w_CD[y_B[own_B]])), group)
 
 
 class _Combine(torch.autograd.Function):

@@ -13,7 +13,7 @@ from torch.autograd.function import once_differentiable
 from facemargin.errors import ConfigError, DataError
 from facemargin.full_precision import eager_in_compiled_code, product
 from facemargin.heads.chunked import softmax_terms_chunked, softmax_terms_recomputed
-from facemargin.heads.normalisation import nonzero, row_norms, unit_rows
+from facemargin.heads.normalization import nonzero, row_norms, unit_rows
 from facemargin.heads.triton import softmax_terms_triton
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.registry import unknown_name

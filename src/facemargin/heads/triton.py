@@ -21,7 +21,7 @@ from torch.nn import functional as F
 
 from facemargin.errors import ConfigError
 from facemargin.full_precision import without_autocast
-from facemargin.heads.normalisation import nonzero, row_norms
+from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
 # Entries of G_BK held at a time (64 MB): enough work in a chunk to hide the launches of its kernels.

@@ -14,9 +14,9 @@ from facemargin.files.stored_tensor import StoredTensor
 from facemargin.files.torch_zip import some_of
 from facemargin.interop.blank import blank_networks
 from facemargin.interop.family import ColorOrder, Family
-from facemargin.interop.layouts import Architecture, Tensors, check_colours
+from facemargin.interop.layouts import Architecture, Tensors, check_colors
 from facemargin.interop.reading import read_checkpoint_file
-from facemargin.interop.recognise import Found, recognise
+from facemargin.interop.recognize import Found, recognize
 
 
 @dataclass(frozen=True)
@@ -43,10 +43,10 @@ def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) 
     """
     content = read_checkpoint_file(path, trust)
     try:
-        found, whose = recognise(content, family)
+        found, whose = recognize(content, family)
         architecture = found.layout.describe(found.tensors)
         options = {**whose.options, "input_size": architecture.input_size}
-        check_colours(found.tensors, found.layout.markers[0])
+        check_colors(found.tensors, found.layout.markers[0])
         state = _network_state(found, whose, architecture, options)
         quality = _quality_state(found.tensors, whose, architecture.embedding_size)
     except CheckpointError as error:

@@ -112,7 +112,7 @@ LAYOUTS = (
 )
 
 
-def check_colours(tensors: Tensors, key: str) -> None:
+def check_colors(tensors: Tensors, key: str) -> None:
     """CheckpointError unless the first convolution `key` reads three colours."""
     channels = _shape(tensors, key, 4)[1]
     if channels != IMAGE_CHANNELS:

@@ -25,10 +25,10 @@ _USUAL_SIZE = 112
 
 @dataclass(frozen=True)
 class OnnxModel:
-    """The network, and whether it `normalises` raw 0…255 itself."""
+    """The network, and whether it `normalizes` raw 0…255 itself."""
 
     backbone: "OnnxBackbone"
-    normalises: bool
+    normalizes: bool
 
 
 class OnnxBackbone(Backbone):
@@ -102,9 +102,9 @@ def read_onnx(path: Path) -> OnnxModel:
     height, width = (size if isinstance(size, int) else _USUAL_SIZE for size in shape[2:])
     if height != width or height < TOTAL_STRIDE:
         raise CheckpointError(f"{path} reads images of {height} × {width}, expected a square")
-    normalises = _normalises_itself(path)
+    normalizes = _normalizes_itself(path)
     embedding_size = _embedding_size(path, session, outputs, height)
-    return OnnxModel(OnnxBackbone(session, embedding_size, height), normalises)
+    return OnnxModel(OnnxBackbone(session, embedding_size, height), normalizes)
 
 
 def _embedding_size(path: Path, session: Any, outputs: Any, size: int) -> int:
@@ -124,7 +124,7 @@ def _embedding_size(path: Path, session: Any, outputs: Any, size: int) -> int:
     return int(found[1])
 
 
-def _normalises_itself(path: Path) -> bool:
+def _normalizes_itself(path: Path) -> bool:
     """Whether Sub and Mul are among the first nodes: InsightFace's own rule, by their names or operations."""
     try:
         import onnx

@@ -24,10 +24,10 @@ from facemargin.files.stored_tensor import StoredTensor
 from facemargin.files.torch_zip import some_of
 from facemargin.heads import Head
 from facemargin.interop.reading import read_checkpoint_file
-from facemargin.interop.recognise import tensors_in
+from facemargin.interop.recognize import tensors_in
 
 # Key of the centres, and whether the rows are the features' values.
-_CENTRES = {
+_CENTERS = {
     "head.kernel": True,
     "parallel_fc.weight": False,
     "module.fc.weight": True,
@@ -58,10 +58,10 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
     """
     path = Path(path)
     tensors = _tensors(path, trust)
-    key = next((key for key in _CENTRES if key in tensors and len(tensors[key].shape) == 2), None)
+    key = next((key for key in _CENTERS if key in tensors and len(tensors[key].shape) == 2), None)
     if key is None:
         raise CheckpointError(
-            f"{path} holds no class centres: expected one of {', '.join(_CENTRES)}, found {some_of(tensors) or 'none'}"
+            f"{path} holds no class centres: expected one of {', '.join(_CENTERS)}, found {some_of(tensors) or 'none'}"
         )
     parts = [tensors[key], *_other_shards(path, key, trust)]
     num_classes, size = head.num_classes, head.weight.shape[1]
@@ -74,7 +74,7 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
             f"head has {num_classes:,} of "
             f"{size}: they can only be continued with the training set, and the embedding size, that they are of"
         )
-    centres_cD = _rows(parts, turned, head.class_range)
+    centers_cD = _rows(parts, turned, head.class_range)
     state = head.state_dict()
     known = {_STATISTICS.get(name, name): one for name, one in tensors.items() if name != key}
     statistics = {
@@ -82,10 +82,10 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
         for name in state
         if name.startswith("margin.") and name in known and _count(known[name]) == state[name].numel()
     }
-    if not all(bool(values.isfinite().all()) for values in (centres_cD, *statistics.values())):
+    if not all(bool(values.isfinite().all()) for values in (centers_cD, *statistics.values())):
         raise CheckpointError(f"{path} holds centres or statistics that are not finite")
     with torch.no_grad():
-        head.weight.copy_(centres_cD)
+        head.weight.copy_(centers_cD)
         buffers = dict(head.named_buffers())
         for name, values in statistics.items():
             buffers[name].copy_(values)
@@ -119,7 +119,7 @@ def _is_turned(parts: list[StoredTensor], key: str, num_classes: int, size: int)
             return False
         if parts[0].shape == (size, num_classes):
             return True
-    return _CENTRES[key]
+    return _CENTERS[key]
 
 
 def _rows(parts: list[StoredTensor], turned: bool, class_range: tuple[int, int]) -> Tensor:

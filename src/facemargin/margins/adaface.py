@@ -44,7 +44,7 @@ class AdaFace(ConstantScaleMargin):
 
     Config = AdaFaceConfig
     config: AdaFaceConfig
-    centre_initialisation = "unit"
+    center_initialization = "unit"
 
     def __init__(self, config: AdaFaceConfig) -> None:
         super().__init__(config)
@@ -55,8 +55,8 @@ class AdaFace(ConstantScaleMargin):
 
     def norm_quality(self, norm_B: Tensor) -> Tensor:
         """q_norm = clip(h·(a − μ_a)/(σ_a + ε), −1, 1), without gradient, (B,) (equation 13)."""
-        standardised_B = self.norm_statistics.standardise(clipped_norm(norm_B), self.config.epsilon)
-        return (self.config.h * standardised_B).clamp(-1, 1)
+        standardized_B = self.norm_statistics.standardize(clipped_norm(norm_B), self.config.epsilon)
+        return (self.config.h * standardized_B).clamp(-1, 1)
 
     def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
         """q, (B,): q_norm."""

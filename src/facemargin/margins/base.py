@@ -63,9 +63,9 @@ class Margin(nn.Module):
 
     Config: ClassVar[type[MarginConfig]] = MarginConfig
     #: how the authors' code starts the class centres, "unit" or "normal"; see heads/initialisation.py
-    centre_initialisation: ClassVar[str] = "normal"
+    center_initialization: ClassVar[str] = "normal"
     #: whether `extra_losses` wants the centres of the samples' own classes
-    needs_centres: ClassVar[bool] = False
+    needs_centers: ClassVar[bool] = False
     #: random draws are a function of (seed, step); the head sets it
     seed: int = 0
 
@@ -107,9 +107,9 @@ class Margin(nn.Module):
         return torch.ones_like(terms.target_cosine_B)
 
     def extra_losses(
-        self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centres_BD: Tensor | None = None
+        self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centers_BD: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Named scalar terms, weighted, that are added to the softmax loss. `centres_BD`, given where `needs_centres`,
+        """Named scalar terms, weighted, that are added to the softmax loss. `centers_BD`, given where `needs_centers`,
         are the centres of the samples' own classes, of unit length and with gradient."""
         return {}
 

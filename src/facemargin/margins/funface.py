@@ -61,8 +61,8 @@ class FunFace(AdaFace):
 
     def ratio_quality(self, terms: SoftmaxTerms) -> Tensor:
         """q_cr = clip(h·(CR − μ_cr)/(σ_cr + ε), −1, 1), without gradient, (B,)."""
-        standardised_B = self.ratio_statistics.standardise(self.certainty_ratio(terms), self.config.epsilon)
-        return (self.config.h * standardised_B).clamp(-1, 1)
+        standardized_B = self.ratio_statistics.standardize(self.certainty_ratio(terms), self.config.epsilon)
+        return (self.config.h * standardized_B).clamp(-1, 1)
 
     def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
         """q = λ·q_cr + (1−λ)·q_norm, (B,)."""

@@ -13,7 +13,7 @@ from facemargin.errors import ConfigError
 from facemargin.full_precision import product
 from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
 from facemargin.margins.statistics import RunningStatistics, check_rate
-from facemargin.margins.vmf import log_vmf_normaliser
+from facemargin.margins.vmf import log_vmf_normalizer
 
 # A mean norm below it counts as 1: the density is as good as uniform there, and terms are divided by it.
 _SMALLEST_MEAN_NORM = 1.0
@@ -64,7 +64,7 @@ class LH2Face(Margin):
 
     Config = LH2FaceConfig
     config: LH2FaceConfig
-    needs_centres = True
+    needs_centers = True
 
     def __init__(self, config: LH2FaceConfig) -> None:
         super().__init__(config)
@@ -86,9 +86,9 @@ class LH2Face(Margin):
         return self.config.margin * self.norm_statistics.mean / norm_B.clamp_min(1e-3)
 
     def extra_losses(
-        self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centres_BD: Tensor | None = None
+        self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centers_BD: Tensor | None = None
     ) -> dict[str, Tensor]:
-        assert centres_BD is not None  # needs_centres
+        assert centers_BD is not None  # needs_centers
         config = self.config
         mean_norm = self.norm_statistics.mean.clamp_min(_SMALLEST_MEAN_NORM)
         positive_B = proxy_positive_losses(terms.target_cosine_B, norm_B, config.dimension)
@@ -97,7 +97,7 @@ class LH2Face(Margin):
         return {
             "pps": config.lambda_pps * positive_B.sum() / samples,
             "pns": config.lambda_pns * negative_B.sum() / samples,
-            "pp": config.lambda_pp * proxy_proxy_loss(centres_BD, labels_B, mean_norm),
+            "pp": config.lambda_pp * proxy_proxy_loss(centers_BD, labels_B, mean_norm),
         }
 
 
@@ -107,7 +107,7 @@ def proxy_positive_losses(target_cosine_B: Tensor, norm_B: Tensor, dimension: in
     Its slope in κ, (A_n(κ) − c_y)/n, vanishes where the length of the density's mean equals the cosine: alone, it would
     make κ a calibrated concentration. Never above 2/n, it is a nudge beside the softmax; lambda_pps = n undoes the 1/n.
     """
-    return -(log_vmf_normaliser(norm_B, dimension) + norm_B * target_cosine_B) / dimension
+    return -(log_vmf_normalizer(norm_B, dimension) + norm_B * target_cosine_B) / dimension
 
 
 def proxy_negative_losses(negative_lse_B: Tensor, norm_B: Tensor, mean_norm: Tensor, margin: float) -> Tensor:
@@ -121,7 +121,7 @@ def proxy_negative_losses(negative_lse_B: Tensor, norm_B: Tensor, mean_norm: Ten
     return torch.logaddexp(torch.zeros_like(excess_B), excess_B)
 
 
-def proxy_proxy_loss(centres_BD: Tensor, labels_B: Tensor, mean_norm: Tensor) -> Tensor:
+def proxy_proxy_loss(centers_BD: Tensor, labels_B: Tensor, mean_norm: Tensor) -> Tensor:
     """Mean over the batch's P classes of log(mean_{q≠p} exp(μ_a·cos(μ_p, μ_q)))/μ_a, in [−1, 1]; 0 for one class.
 
     A soft maximum of the cosine to the other classes present: at μ_a, the temperature of the softmax, a pair of centres
@@ -131,8 +131,8 @@ def proxy_proxy_loss(centres_BD: Tensor, labels_B: Tensor, mean_norm: Tensor) ->
     classes_P, class_B = labels_B.unique(return_inverse=True)
     others = len(classes_P) - 1
     if others < 1:
-        return centres_BD.new_zeros(())
+        return centers_BD.new_zeros(())
     row_P = class_B.new_empty(len(classes_P)).scatter_(0, class_B, torch.arange(len(class_B), device=class_B.device))
-    centres_PD = centres_BD[row_P]
-    logits_PP = product(mean_norm * centres_PD, centres_PD).fill_diagonal_(-torch.inf)
+    centers_PD = centers_BD[row_P]
+    logits_PP = product(mean_norm * centers_PD, centers_PD).fill_diagonal_(-torch.inf)
     return ((logits_PP.logsumexp(1) - math.log(others)) / mean_norm).mean()

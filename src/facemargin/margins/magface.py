@@ -39,7 +39,7 @@ class MagFace(ConstantScaleMargin):
 
     Config = MagFaceConfig
     config: MagFaceConfig
-    centre_initialisation = "unit"
+    center_initialization = "unit"
 
     def clamped_norm(self, norm_B: Tensor) -> Tensor:
         """a clamped to [l_a, u_a], (B,)."""
@@ -57,7 +57,7 @@ class MagFace(ConstantScaleMargin):
         return self.config.scale * add(terms.target_cosine_B, margin_B)
 
     def extra_losses(
-        self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centres_BD: Tensor | None = None
+        self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centers_BD: Tensor | None = None
     ) -> dict[str, Tensor]:
         """λ_g·mean(g), g(a) = a/u_a² + 1/a on the clamped norm (equation 5): rewards large norms."""
         norm_B = self.clamped_norm(norm_B)

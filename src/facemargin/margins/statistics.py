@@ -42,6 +42,6 @@ class RunningStatistics(nn.Module):
         advanced = self.alpha * batch + (1 - self.alpha) * running
         running.copy_(torch.where(batch.isfinite(), advanced, running))
 
-    def standardise(self, values_B: Tensor, epsilon: float) -> Tensor:
+    def standardize(self, values_B: Tensor, epsilon: float) -> Tensor:
         """(value − μ) / (σ + ε), (B,)."""
         return (values_B - self.mean) / (self.std + epsilon)

@@ -21,14 +21,14 @@ _SMALLEST_ORDER = 32
 _TERMS = 10
 
 
-def log_vmf_normaliser(kappa: Tensor, dimension: int) -> Tensor:
+def log_vmf_normalizer(kappa: Tensor, dimension: int) -> Tensor:
     """log c_n(κ) of every κ ≥ 0 for n = `dimension` ≥ 2, in κ's type; its derivative is −A_n(κ), see `bessel_ratio`.
 
     At κ = 0 it is log(Γ(n/2) / (2·π^{n/2})), one over the sphere's area. Largest errors against mpmath for n from 2 to
     1024 and κ from 1e-3 to 1e4: 4e-12 absolute and 4e-14 of max(1, |log c_n|) in float64; float32's rounding, 6e-8 of
     max(1, |log c_n|), in float32. Beyond, up to κ = 1e38, it stays finite.
     """
-    return _LogNormaliser.apply(kappa, dimension)
+    return _LogNormalizer.apply(kappa, dimension)
 
 
 def bessel_ratio(kappa: Tensor, dimension: int) -> Tensor:
@@ -41,7 +41,7 @@ def bessel_ratio(kappa: Tensor, dimension: int) -> Tensor:
     return (kappa64 * _orders_down_to(dimension / 2 - 1, kappa64)[1]).to(kappa.dtype)
 
 
-class _LogNormaliser(torch.autograd.Function):
+class _LogNormalizer(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, kappa: Tensor, dimension: int) -> Tensor:
         ctx.save_for_backward(kappa)

@@ -7,46 +7,46 @@ from torch import Tensor, nn
 
 from facemargin.backbones.precision import Precision, convolution_type
 from facemargin.models.folding import FoldedBackbone
-from facemargin.models.recogniser import Recogniser
+from facemargin.models.recognizer import Recognizer
 
 
-class FastRecogniser:
-    """The fast form of `recogniser`, which is left alone."""
+class FastRecognizer:
+    """The fast form of `recognizer`, which is left alone."""
 
-    def __init__(self, recogniser: Recogniser, precision: Precision) -> None:
+    def __init__(self, recognizer: Recognizer, precision: Precision) -> None:
         """Raises ConfigError for an unknown precision."""
         convolution_type(precision, torch.device("cpu"))
-        self._recogniser = recogniser
+        self._recognizer = recognizer
         self._precision: Precision = precision
-        self._folded: Recogniser | None = None
+        self._folded: Recognizer | None = None
         self._folded_from: tuple[nn.Module | None, ...] = ()
         self._folded_weights: list[Tensor] = []
 
-    def present(self) -> Recogniser:
+    def present(self) -> Recognizer:
         """It, made at the first call and again where a weight or statistic of the backbone has changed since.
 
         Every number is compared with a copy of those that were folded: nothing else tells of all changes (PyTorch's
         version counters do not of a fused optimizer's steps and of writes to `.data`). It takes the memory of the
         weights once more, and 9 to 13 % of the time of one image in two views (`ir_101`, `ir_18`).
         """
-        recogniser = self._recogniser
-        parts = (recogniser.backbone, recogniser.quality, recogniser.reconstructor)
-        weights = [] if recogniser.backbone is None else _tensors(recogniser.backbone)
+        recognizer = self._recognizer
+        parts = (recognizer.backbone, recognizer.quality, recognizer.reconstructor)
+        weights = [] if recognizer.backbone is None else _tensors(recognizer.backbone)
         if self._folded is None or parts != self._folded_from or not _equal(weights, self._folded_weights):
-            self._folded, self._folded_from = folded_recogniser(recogniser, self._precision), parts
+            self._folded, self._folded_from = folded_recognizer(recognizer, self._precision), parts
             self._folded_weights = [tensor.clone() for tensor in weights]
         return self._folded
 
 
-def folded_recogniser(recogniser: Recogniser, precision: Precision = "float32") -> Recogniser:
-    """`recogniser` with a FoldedBackbone; what it has beside its backbone is shared. A backbone without weights, that
+def folded_recognizer(recognizer: Recognizer, precision: Precision = "float32") -> Recognizer:
+    """`recognizer` with a FoldedBackbone; what it has beside its backbone is shared. A backbone without weights, that
     of an ONNX model, is left as it is."""
-    backbone = recogniser.backbone
+    backbone = recognizer.backbone
     weight = None if backbone is None else next(backbone.parameters(), None)
     if backbone is not None and weight is not None:
         bf16 = convolution_type(precision, weight.device) is torch.bfloat16
         backbone = FoldedBackbone(backbone, torch.bfloat16 if bf16 else None)
-    return Recogniser(backbone, recogniser.quality, recogniser.reconstructor).eval()
+    return Recognizer(backbone, recognizer.quality, recognizer.reconstructor).eval()
 
 
 def _tensors(network: nn.Module) -> list[Tensor]:

@@ -17,10 +17,10 @@ from facemargin.interop.blank import blank_networks
 from facemargin.interop.checkpoint import Checkpoint, read_checkpoint
 from facemargin.interop.insightface import INSIGHTFACE
 from facemargin.interop.onnx_backbone import read_onnx
-from facemargin.interop.recognise import known_family
+from facemargin.interop.recognize import known_family
 from facemargin.models.info import ModelInfo, read_model
 from facemargin.models.model import Model
-from facemargin.models.recogniser import Recogniser, create_recogniser
+from facemargin.models.recognizer import Recognizer, create_recognizer
 
 _LONGEST_PROBLEM = 500
 
@@ -47,30 +47,30 @@ def load(
     Raises CheckpointError, naming the file, if it is missing, damaged, not recognised or does not fit its own
     description, and ConfigError for options that do not apply to it. What had to be assumed is logged as a warning.
     """
-    recogniser, info, notes = read_recogniser(path, family, trust)
+    recognizer, info, notes = read_recognizer(path, family, trust)
     for note in notes:
         logger.warning("%s: %s", path, note)
     if color_order is not None:
         info = replace(info, color_order=color_order)
-    return Model(recogniser, info, device, precision)
+    return Model(recognizer, info, device, precision)
 
 
-def read_recogniser(
+def read_recognizer(
     path: str | Path, family: str | None = None, trust: bool = False
-) -> tuple[Recogniser, ModelInfo, list[str]]:
+) -> tuple[Recognizer, ModelInfo, list[str]]:
     """As `load`, the networks themselves, how to feed them, and what had to be assumed or is to be said."""
     file = locate(path)
     if file.suffix == ".onnx":
-        return _onnx_recogniser(file, family)
+        return _onnx_recognizer(file, family)
     if is_own_file(file):
         if family is not None:
             raise ConfigError(f"{file} is facemargin's own file and says itself how it is to be fed: leave family out")
-        return *_own_recogniser(file), []
+        return *_own_recognizer(file), []
     checkpoint = read_checkpoint(file, family, trust)
     notes = list(checkpoint.notes)
     if checkpoint.family.non_commercial:
         notes.append(f"mind the licence: {checkpoint.family.licence}")
-    return *checkpoint_recogniser(checkpoint), notes
+    return *checkpoint_recognizer(checkpoint), notes
 
 
 def locate(path: str | Path) -> Path:
@@ -98,7 +98,7 @@ def is_own_file(file: Path) -> bool:
         return False
 
 
-def checkpoint_recogniser(checkpoint: Checkpoint) -> tuple[Recogniser, ModelInfo]:
+def checkpoint_recognizer(checkpoint: Checkpoint) -> tuple[Recognizer, ModelInfo]:
     """Another project's network in ours, and what `save_model` writes beside it."""
     family, architecture = checkpoint.family, checkpoint.architecture
     info = ModelInfo(
@@ -115,33 +115,33 @@ def checkpoint_recogniser(checkpoint: Checkpoint) -> tuple[Recogniser, ModelInfo
         licence=family.licence,
     )
     with blank_networks():
-        recogniser = create_recogniser(info)
-    assert recogniser.backbone is not None
-    recogniser.backbone.load_state_dict(checkpoint.state, assign=True)
-    if recogniser.quality is not None and checkpoint.quality is not None:
-        recogniser.quality.load_state_dict(checkpoint.quality, assign=True)
-    return recogniser, info
+        recognizer = create_recognizer(info)
+    assert recognizer.backbone is not None
+    recognizer.backbone.load_state_dict(checkpoint.state, assign=True)
+    if recognizer.quality is not None and checkpoint.quality is not None:
+        recognizer.quality.load_state_dict(checkpoint.quality, assign=True)
+    return recognizer, info
 
 
-def _own_recogniser(file: Path) -> tuple[Recogniser, ModelInfo]:
+def _own_recognizer(file: Path) -> tuple[Recognizer, ModelInfo]:
     state, info = read_model(file)
     try:
         with blank_networks():  # what a damaged file describes may be too large for any memory
-            create_recogniser(info).load_state_dict(state, assign=True)
-        recogniser = create_recogniser(info)
-        recogniser.load_state_dict(state)
+            create_recognizer(info).load_state_dict(state, assign=True)
+        recognizer = create_recognizer(info)
+        recognizer.load_state_dict(state)
     except (ConfigError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         problem = " ".join(str(error).split())[:_LONGEST_PROBLEM]  # torch's goes over many lines
         raise CheckpointError(f"{file} does not fit its own description: {problem}") from error
-    if recogniser.backbone is not None and recogniser.backbone.input_size != info.input_size:
+    if recognizer.backbone is not None and recognizer.backbone.input_size != info.input_size:
         raise CheckpointError(
             f"{file} does not fit its own description: images of {info.input_size} pixels for a network that reads "
-            f"{recogniser.backbone.input_size}"
+            f"{recognizer.backbone.input_size}"
         )
-    return recogniser, info
+    return recognizer, info
 
 
-def _onnx_recogniser(file: Path, family: str | None) -> tuple[Recogniser, ModelInfo, list[str]]:
+def _onnx_recognizer(file: Path, family: str | None) -> tuple[Recognizer, ModelInfo, list[str]]:
     told = None if family is None else known_family(family)
     convention = told or INSIGHTFACE
     found = read_onnx(file)
@@ -152,18 +152,18 @@ def _onnx_recogniser(file: Path, family: str | None) -> tuple[Recogniser, ModelI
         input_size=found.backbone.input_size,
         loss=told.loss if told else "unknown",
         color_order=convention.color_order,
-        mean=0.0 if found.normalises else convention.mean,
-        std=1.0 if found.normalises else convention.std,
+        mean=0.0 if found.normalizes else convention.mean,
+        std=1.0 if found.normalizes else convention.std,
         family=told.name if told else "",
         licence=told.licence if told else "",
     )
     if told:
         notes = [f"mind the licence: {told.licence}"] if told.non_commercial else []
     else:
-        reads = "raw 0…255, as its graph subtracts and multiplies first" if found.normalises else "(v − 127.5)/127.5"
+        reads = "raw 0…255, as its graph subtracts and multiplies first" if found.normalizes else "(v − 127.5)/127.5"
         notes = [
             f"an ONNX file does not say whose it is nor what it reads: {info.color_order} and {reads}, are assumed, as "
             "InsightFace's models want it. Say whose convention it follows with family= (on the command line "
             "--family), the colours alone with color_order=; facemargin check-model measures whether they are right"
         ]
-    return Recogniser(found.backbone), info, notes
+    return Recognizer(found.backbone), info, notes

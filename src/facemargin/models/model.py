@@ -18,11 +18,11 @@ from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.device import device_called
-from facemargin.models.fast import FastRecogniser
+from facemargin.models.fast import FastRecognizer
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import network_input, read_pixels
 from facemargin.models.read_ahead import batches_of, read_ahead
-from facemargin.models.recogniser import Recogniser
+from facemargin.models.recognizer import Recognizer
 from facemargin.models.views import Views, image_views
 from facemargin.reconstruction import Reconstruction
 
@@ -34,7 +34,7 @@ class Model:
 
     def __init__(
         self,
-        recogniser: Recogniser,
+        recognizer: Recognizer,
         info: ModelInfo,
         device: str | torch.device = "cpu",
         precision: Precision = "float32",
@@ -44,9 +44,9 @@ class Model:
         """
         self.info = info
         self.device = device_called(device)
-        self.recogniser = recogniser.to(self.device).eval()
+        self.recognizer = recognizer.to(self.device).eval()
         self.precision: Precision = precision
-        self._fast = FastRecogniser(self.recogniser, precision)
+        self._fast = FastRecognizer(self.recognizer, precision)
 
     def __repr__(self) -> str:
         info = self.info
@@ -72,7 +72,7 @@ class Model:
         cannot be read raises the CorruptImageError that names it, and a model that recognises nobody ConfigError.
         """
         source = given_images(images)
-        recogniser = self._fast.present()
+        recognizer = self._fast.present()
         features_ND = np.empty((len(source), self.info.embedding_size), np.float32)
         predicted_N = np.empty(len(source), np.float32)
         read = partial(read_pixels, source, self.info.input_size)
@@ -80,7 +80,7 @@ class Model:
             start, stop = batch.start, batch.stop
             images_BCHW = network_input(pixels_BCHW.to(self.device), self.info)
             outputs = [
-                recogniser(view.contiguous(memory_format=torch.channels_last))
+                recognizer(view.contiguous(memory_format=torch.channels_last))
                 for view in image_views(images_BCHW, views or self.info.views)
             ]
             features_ND[start:stop] = _mean([output.features_BD for output in outputs])
@@ -93,17 +93,17 @@ class Model:
         return Embeddings(
             vectors=vectors_ND.astype(np.float32, copy=False),
             norms=norms_N,
-            quality=norms_N if self.recogniser.quality is None else predicted_N,
+            quality=norms_N if self.recognizer.quality is None else predicted_N,
         )
 
     @torch.inference_mode()
     def reconstruct(self, images: ImageSource | GivenForm | Iterable[GivenForm]) -> Reconstruction:
         """Take the faces of all the images, of any size, apart: one batch, colours in the order of the model.
 
-        `recogniser.reconstructor` renders them again, from any view and in any light. Raises ConfigError where the
+        `recognizer.reconstructor` renders them again, from any view and in any light. Raises ConfigError where the
         model has no reconstructor, and DataError where there are no images.
         """
-        if self.recogniser.reconstructor is None:
+        if self.recognizer.reconstructor is None:
             raise ConfigError(
                 f"this model ({self.info.backbone}, {self.info.loss}) holds no face reconstruction: train one with "
                 "reconstruction.mode joint or alone"
@@ -112,7 +112,7 @@ class Model:
         if not len(source):
             raise DataError("there are no images to reconstruct")
         pixels_BCHW = read_pixels(source, self.info.input_size, range(len(source)))
-        return self.recogniser.reconstructor(network_input(pixels_BCHW.to(self.device), self.info).contiguous())
+        return self.recognizer.reconstructor(network_input(pixels_BCHW.to(self.device), self.info).contiguous())
 
 
 def _mean(tensors: list[Tensor]) -> NDArray[np.float32]:

@@ -19,7 +19,7 @@ _FLOAT = 4
 # the scale has a gradient.
 _EAGER_MATRICES, _EAGER_REWEIGHTED, _EAGER_LEARNED_SCALE = 4.5, 1.75, 1.0
 # Eager's peak in W's size, when the normalised centres' gradient becomes the centres'.
-_EAGER_CENTRES = 4
+_EAGER_CENTERS = 4
 # Up to so many cosines "auto" is eager.
 LARGEST_EAGER_PRODUCT = 2**24
 # Cosines of a chunk, and bytes of them that are kept from forward to backward (heads/chunked.py).
@@ -55,12 +55,12 @@ def chunks_of(shape: HeadShape, implementation: Implementation, device: Device =
 
 def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implementation, device: Device = "cuda") -> int:
     """Peak bytes."""
-    centres = shape.active_rows * shape.embedding_size
+    centers = shape.active_rows * shape.embedding_size
     features = shape.samples * shape.embedding_size
     if implementation == "eager":
         matrices = _EAGER_MATRICES + _EAGER_REWEIGHTED * margin.reweights_negatives
         matrices += _EAGER_LEARNED_SCALE * margin.learned_scale
-        values = max(matrices * shape.cosines, _EAGER_CENTRES * centres)
+        values = max(matrices * shape.cosines, _EAGER_CENTERS * centers)
         feature_copies = 3
     elif implementation == "triton":
         workspace = min(TRITON_ENTRIES // shape.samples, TRITON_CLASSES, shape.active_rows)
@@ -73,7 +73,7 @@ def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implemen
         values = (chunks.kept + scratch * chunks.classes) * shape.samples
         values += 2 * shape.active_rows + chunks.classes  # of the centres' norms
         feature_copies = 6
-    if margin.needs_centres:
+    if margin.needs_centers:
         # The gradient of the samples' own centres is as large as all of them until it is added to the others'.
-        values += centres + features
+        values += centers + features
     return int(_FLOAT * (values + feature_copies * features))

@@ -19,28 +19,28 @@ _PASSES_REWEIGHTED = {"eager": 37.0, "chunked": 40.75, "recomputed": 40.75, "tri
 _PASSES_LEARNED_SCALE = {"eager": 4, "chunked": 1, "recomputed": 1, "triton": 0}
 # Passes over W or its gradient, likewise: norms, and what lies along a centre taken from its gradient; more where the
 # samples' own centres have a gradient of their own.
-_CENTRE_PASSES = {"eager": 24, "chunked": 4, "recomputed": 4, "triton": 4}
-_CENTRE_PASSES_OWN = 5
+_CENTER_PASSES = {"eager": 24, "chunked": 4, "recomputed": 4, "triton": 4}
+_CENTER_PASSES_OWN = 5
 
 
 def head_operations(
     shape: HeadShape, margin: MarginFacts, implementation: Implementation, device: Device = "cuda"
 ) -> list[Operation]:
     """The products x·Wᵀ, G·W and Gᵀ·x, the passes beside them, and the cosines once more where they are not kept."""
-    features, centres = (_FLOAT * rows * shape.embedding_size for rows in (shape.samples, shape.active_rows))
+    features, centers = (_FLOAT * rows * shape.embedding_size for rows in (shape.samples, shape.active_rows))
     cached = device == "cpu" and implementation != "eager"
     matrix = 0 if cached else _FLOAT * shape.cosines
     flops = 2 * shape.cosines * shape.embedding_size
-    product = Operation(flops, features + centres + matrix)
+    product = Operation(flops, features + centers + matrix)
     passes = _PASSES[implementation]
     passes += _PASSES_REWEIGHTED[implementation] * margin.reweights_negatives
     passes += _PASSES_LEARNED_SCALE[implementation] * margin.learned_scale
     operations = [product] * 3
     if implementation == "triton":
-        operations.append(Operation(flops, features + centres))  # the statistics, of which no matrix is written
+        operations.append(Operation(flops, features + centers))  # the statistics, of which no matrix is written
     elif implementation != "eager":
         again = 1 - chunks_of(shape, implementation, device).kept / max(shape.active_rows, 1)
         operations.append(Operation(again * flops, again * product.bytes))
         passes += 2 * again
-    centre_passes = _CENTRE_PASSES[implementation] + _CENTRE_PASSES_OWN * margin.needs_centres
-    return [*operations, Operation(0, passes * matrix), Operation(0, centre_passes * centres)]
+    center_passes = _CENTER_PASSES[implementation] + _CENTER_PASSES_OWN * margin.needs_centers
+    return [*operations, Operation(0, passes * matrix), Operation(0, center_passes * centers)]

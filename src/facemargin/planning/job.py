@@ -55,13 +55,13 @@ class Job:
 @dataclass(frozen=True)
 class MarginFacts:
     """uses_target_cosines: the target cosines are exchanged before the product with all centres. reweights_negatives:
-    hard negatives' cosines are replaced. learned_scale: the scale is one a sample, with gradient. needs_centres: the
+    hard negatives' cosines are replaced. learned_scale: the scale is one a sample, with gradient. needs_centers: the
     loss has a term of the samples' own centres."""
 
     uses_target_cosines: bool
     reweights_negatives: bool
     learned_scale: bool
-    needs_centres: bool
+    needs_centers: bool
 
 
 def margin_facts(name: str) -> MarginFacts:
@@ -72,5 +72,5 @@ def margin_facts(name: str) -> MarginFacts:
         uses_target_cosines=margin.uses_target_cosines,
         reweights_negatives=margin.negatives(one_B.detach()) is not None,
         learned_scale=margin.scale(one_B).requires_grad,
-        needs_centres=margin.needs_centres,
+        needs_centers=margin.needs_centers,
     )

@@ -75,6 +75,6 @@ def step_time(
 def optimizer_operations(job: Job, kind: HeadKind, shape: HeadShape, backbone: BackboneCost) -> list[Operation]:
     """A fused optimizer reads weights, gradient and states once and writes weights and states once."""
     passes = 3 + 2 * OPTIMIZER_STATES[job.optimizer]
-    centre_passes = _ROW_OPTIMIZER_PASSES if kind == "sampled" else passes
-    centre_bytes = shape.active_rows * shape.embedding_size * _FLOAT
-    return [Operation(0, backbone.trained * _FLOAT * passes), Operation(0, centre_bytes * centre_passes)]
+    center_passes = _ROW_OPTIMIZER_PASSES if kind == "sampled" else passes
+    center_bytes = shape.active_rows * shape.embedding_size * _FLOAT
+    return [Operation(0, backbone.trained * _FLOAT * passes), Operation(0, center_bytes * center_passes)]

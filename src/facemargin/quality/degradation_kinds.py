@@ -32,7 +32,7 @@ def occlude(image: RGBImage, strength: float, generator: Generator) -> RGBImage:
     """A rectangle of the image's proportions and of one colour hides `strength` · 50 % of it. Place and colour are
     uniformly random; more strength hides more around the same place."""
     place_y, place_x = generator.random(2)
-    colour = generator.integers(0, 256, 3, dtype=np.uint8)
+    color = generator.integers(0, 256, 3, dtype=np.uint8)
     height, width = image.shape[:2]
     side = np.sqrt(strength * LARGEST_OCCLUSION)
     hidden = image.copy()
@@ -40,7 +40,7 @@ def occlude(image: RGBImage, strength: float, generator: Generator) -> RGBImage:
         slice(round(p * (1 - side) * n), round((p * (1 - side) + side) * n))
         for p, n in ((place_y, height), (place_x, width))
     )
-    hidden[rows, columns] = colour
+    hidden[rows, columns] = color
     return hidden
 
 
@@ -70,15 +70,15 @@ def compress(image: RGBImage, strength: float, _: Generator) -> RGBImage:
     factor."""
     if strength == 0:
         return image.copy()
-    finest, coarsest = (_quantisation(quality) for quality in JPEG_QUALITIES)
-    quantisation = finest ** (1 - strength) * coarsest**strength
-    quality = 5000 / quantisation if quantisation > 100 else (200 - quantisation) / 2
+    finest, coarsest = (_quantization(quality) for quality in JPEG_QUALITIES)
+    quantization = finest ** (1 - strength) * coarsest**strength
+    quality = 5000 / quantization if quantization > 100 else (200 - quantization) / 2
     image_bgr = cv2.cvtColor(image, cv2.COLOR_RGB2BGR)
     encoded = np.asarray(cv2.imencode(".jpg", image_bgr, [cv2.IMWRITE_JPEG_QUALITY, round(quality)])[1])
     return decode_image(encoded.tobytes(), "a degraded image")
 
 
-def _quantisation(quality: float) -> float:
+def _quantization(quality: float) -> float:
     """The percentage by which libjpeg multiplies its quantisation tables at a quality."""
     return 5000 / quality if quality < 50 else 200 - 2 * quality
 

@@ -3,12 +3,12 @@
 from facemargin.reconstruction.camera import PinholeCamera
 from facemargin.reconstruction.config import ReconstructionConfig
 from facemargin.reconstruction.losses import reconstruction_losses
-from facemargin.reconstruction.reconstructor import RECOGNISER_CHANNELS, FaceReconstructor, Reconstruction
+from facemargin.reconstruction.reconstructor import RECOGNIZER_CHANNELS, FaceReconstructor, Reconstruction
 from facemargin.reconstruction.reprojection import Reprojection, reproject
 from facemargin.reconstruction.shading import lambertian, shade, surface_normals
 
 __all__ = [
-    "RECOGNISER_CHANNELS",
+    "RECOGNIZER_CHANNELS",
     "FaceReconstructor",
     "PinholeCamera",
     "Reconstruction",

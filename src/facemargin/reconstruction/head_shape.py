@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from facemargin.reconstruction.camera import PinholeCamera
-from facemargin.reconstruction.view import HEAD_CENTRE_DEPTH
+from facemargin.reconstruction.view import HEAD_CENTER_DEPTH
 
 # The standard deviations of the Gaussian bump across and along the face, in half pictures.
 BUMP_WIDTH, BUMP_HEIGHT = 0.55, 0.75
@@ -20,4 +20,4 @@ def prior_depth(image_size: int, relief: float, camera: PinholeCamera) -> Tensor
     """Depth (H, W): its tip half of `relief` before the head's centre, its foot half of `relief` behind it."""
     coordinates_HW2 = camera.rays(torch.empty(1, image_size, image_size))[..., :2] / camera.half_width
     exponent_HW = (coordinates_HW2 / torch.tensor([BUMP_WIDTH, BUMP_HEIGHT])).square().sum(dim=-1) / 2
-    return HEAD_CENTRE_DEPTH + relief * (0.5 - torch.exp(-exponent_HW))
+    return HEAD_CENTER_DEPTH + relief * (0.5 - torch.exp(-exponent_HW))

@@ -21,9 +21,9 @@ from facemargin.reconstruction.head_shape import prior_depth
 from facemargin.reconstruction.networks import IMAGE_CHANNELS, TOTAL_STRIDE, autoencoder, encoder, start_small
 from facemargin.reconstruction.reprojection import Reprojection, reproject
 from facemargin.reconstruction.shading import shade
-from facemargin.reconstruction.view import HEAD_CENTRE_DEPTH
+from facemargin.reconstruction.view import HEAD_CENTER_DEPTH
 
-RECOGNISER_CHANNELS = 2 * IMAGE_CHANNELS + 1
+RECOGNIZER_CHANNELS = 2 * IMAGE_CHANNELS + 1
 """What a recogniser reads: image, canonical face, canonical depth."""
 
 # The smallest error scale that can be claimed, in units of the image (six grey values of 255): below it the pixels that
@@ -114,14 +114,14 @@ class FaceReconstructor(nn.Module):
             )
         return reproject(image_BCHW, reconstruction.canonical_depth_BHW, view_B6, self.camera)
 
-    def recogniser_input(self, images_BCHW: Tensor, reconstruction: Reconstruction) -> Tensor:
+    def recognizer_input(self, images_BCHW: Tensor, reconstruction: Reconstruction) -> Tensor:
         """Image, canonical face and canonical depth as `nearness`, (B, 7, H, W)."""
         nearness_B1HW = self.nearness(reconstruction.canonical_depth_BHW)[:, None]
         return torch.cat([images_BCHW, reconstruction.canonical_image_BCHW, nearness_B1HW], dim=1)
 
     def nearness(self, depth_BHW: Tensor) -> Tensor:
         """The depth on a scale from −1, the farthest that the settings allow, to 1, the nearest, (B, H, W)."""
-        return (HEAD_CENTRE_DEPTH - depth_BHW) / (self.config.relief / 2 + self.config.residual_depth)
+        return (HEAD_CENTER_DEPTH - depth_BHW) / (self.config.relief / 2 + self.config.residual_depth)
 
     def _depth(self, images_BCHW: Tensor) -> Tensor:
         residual_BHW = self._read(self.depth_network, images_BCHW)[:, 0].tanh()

@@ -10,7 +10,7 @@ Shape suffixes: B views.
 import torch
 from torch import Tensor
 
-HEAD_CENTRE_DEPTH = 1.0
+HEAD_CENTER_DEPTH = 1.0
 
 
 def rotation_matrix(view_B6: Tensor) -> Tensor:
@@ -27,8 +27,8 @@ def rotation_matrix(view_B6: Tensor) -> Tensor:
 def rigid_motion(view_B6: Tensor) -> tuple[Tensor, Tensor]:
     """R (B, 3, 3) and t (B, 3) of X ↦ R·X + t, which takes the canonical head to the view."""
     rotation_B33 = rotation_matrix(view_B6)
-    centre_3 = view_B6.new_tensor([0.0, 0.0, HEAD_CENTRE_DEPTH])
-    return rotation_B33, view_B6[:, 3:] + centre_3 - (rotation_B33 * centre_3).sum(2)
+    center_3 = view_B6.new_tensor([0.0, 0.0, HEAD_CENTER_DEPTH])
+    return rotation_B33, view_B6[:, 3:] + center_3 - (rotation_B33 * center_3).sum(2)
 
 
 def _product(a_B33: Tensor, b_B33: Tensor) -> Tensor:

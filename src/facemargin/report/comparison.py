@@ -76,7 +76,7 @@ def comparison_table(summaries: Sequence[VerificationSummary]) -> Table:
     if any(s.accuracy for s in summaries):
         accuracies = [(s.accuracy.mean, s.accuracy.interval) if s.accuracy else (np.nan, None) for s in summaries]
         columns.insert(0, _Column("Accuracy over folds", accuracies, rate, max))
-    # `summarise` gives every system the same FARs in the same order
+    # `summarize` gives every system the same FARs in the same order
     for points in sorted(zip(*(s.tar_at_far.points for s in summaries), strict=True), key=lambda p: -p[0].target_far):
         heading = f"TAR at {far_text(points[0].target_far)}"
         best_of = max if all(allowed_count(p.target_far, p.impostors) for p in points) else None

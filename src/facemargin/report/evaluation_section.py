@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from facemargin.errors import DataError
-from facemargin.evaluation import Bootstrap, PairScores, VerificationSummary, summarise
+from facemargin.evaluation import Bootstrap, PairScores, VerificationSummary, summarize
 from facemargin.evaluation.summary import DEFAULT_FARS
 from facemargin.report.blocks import FigureBlock
 from facemargin.report.comparison import Table, comparison_table, discard_table
@@ -44,7 +44,7 @@ def evaluation_section(
         return EvaluationSection(
             evaluation.dataset, "", None, [], [], [], None, evaluation.faces, evaluation.reconstructions
         )
-    summaries = [_summarise(system, bootstrap) for system in evaluation.systems]
+    summaries = [_summarize(system, bootstrap) for system in evaluation.systems]
     with_quality = [summary for summary in summaries if summary.error_versus_discard is not None]
     pairs = pair_counts(summaries)
     figures = [*_score_blocks(evaluation.systems, summaries, styles, pairs, f"evaluation-{number}")]
@@ -78,9 +78,9 @@ def evaluation_section(
     )
 
 
-def _summarise(system: PairScores, bootstrap: Bootstrap | None) -> VerificationSummary:
+def _summarize(system: PairScores, bootstrap: Bootstrap | None) -> VerificationSummary:
     try:
-        return summarise(system, fars=DEFAULT_FARS, discard_fmr=HEADLINE_FAR, bootstrap=bootstrap)
+        return summarize(system, fars=DEFAULT_FARS, discard_fmr=HEADLINE_FAR, bootstrap=bootstrap)
     except DataError as error:
         raise DataError(f"data set {system.dataset!r}, system {system.system!r}: {error}") from error
 

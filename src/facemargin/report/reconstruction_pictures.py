@@ -18,7 +18,7 @@ TURNED_BY = (-30, -15, 15, 30)
 """Yaws in degrees from which the canonical face is shown."""
 
 # In the unit of images: what a picture does not show, half way between black and white.
-_NEUTRAL_GREY = 0.0
+_NEUTRAL_GRAY = 0.0
 
 # The light from a side has the strength of the face's own, with shares that make the side plain.
 _SIDE_AMBIENT, _SIDE_DIFFUSE = 0.25, 0.75
@@ -71,7 +71,7 @@ def reconstruction_pictures(
     own = reconstructor.render(reconstruction)
     drawn_BCHW = {
         "Input": images_BCHW,
-        "Reconstruction": _on_grey(own),
+        "Reconstruction": _on_gray(own),
         "Canonical face": reconstruction.canonical_image_BCHW,
         "Albedo": 2 * albedo_BCHW - 1,
         "Depth": reconstructor.nearness(depth_BHW)[:, None].expand_as(albedo_BCHW),
@@ -79,12 +79,12 @@ def reconstruction_pictures(
     }
     for side, x in (("left", -1.0), ("right", 1.0)):
         light_B4 = _side_light(reconstruction.light_B4, x)
-        drawn_BCHW[f"Lit from the {side}"] = _on_grey(reconstructor.render(reconstruction, light_B4=light_B4))
+        drawn_BCHW[f"Lit from the {side}"] = _on_gray(reconstructor.render(reconstruction, light_B4=light_B4))
     for degrees in TURNED_BY:
         view_B6 = torch.zeros_like(reconstruction.view_B6)
         view_B6[:, 0] = math.radians(degrees)
         heading = f"Turned by {degrees:+d}°".replace("-", "−")
-        drawn_BCHW[heading] = _on_grey(reconstructor.render(reconstruction, view_B6=view_B6))
+        drawn_BCHW[heading] = _on_gray(reconstructor.render(reconstruction, view_B6=view_B6))
     pictures_BPCHW = torch.stack(list(drawn_BCHW.values()), dim=1)
     return ReconstructionPictures(
         headings=list(drawn_BCHW),
@@ -94,9 +94,9 @@ def reconstruction_pictures(
     )
 
 
-def _on_grey(seen: Reprojection) -> Tensor:
+def _on_gray(seen: Reprojection) -> Tensor:
     mask_B1HW = seen.mask_BHW[:, None]
-    return seen.image_BCHW * mask_B1HW + _NEUTRAL_GREY * (1 - mask_B1HW)
+    return seen.image_BCHW * mask_B1HW + _NEUTRAL_GRAY * (1 - mask_B1HW)
 
 
 def _side_light(light_B4: Tensor, x: float) -> Tensor:

@@ -16,7 +16,7 @@ MUTED = "#767676"
 SHADE = "#ececec"
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), without the yellow that vanishes on white
-_COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LINES = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)), (0, (6, 2)), ":")
 
 FIGURE_WIDTH = 4.4
@@ -65,7 +65,7 @@ class LineStyle:
 def line_styles(names: Iterable[str]) -> dict[str, LineStyle]:
     """A style for each distinct name, in order; the dashes differ too, for print and for more names than colours."""
     return {
-        name: LineStyle(_COLOURS[i % len(_COLOURS)], _LINES[(i + i // len(_COLOURS)) % len(_LINES)])
+        name: LineStyle(_COLORS[i % len(_COLORS)], _LINES[(i + i // len(_COLORS)) % len(_LINES)])
         for i, name in enumerate(dict.fromkeys(names))
     }
 

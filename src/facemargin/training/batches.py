@@ -3,7 +3,7 @@
 from torch.utils.data import DataLoader
 
 from facemargin.data.sampler import EpochBatchSampler
-from facemargin.data.source import LabelledImages
+from facemargin.data.source import LabeledImages
 from facemargin.data.training_set import TrainingBatch, TrainingSet, single_threaded_opencv
 from facemargin.training.interrupt import ignore_interrupts
 from facemargin.training.recipe import model_info
@@ -20,7 +20,7 @@ class TrainingBatches:
     are copied beside the kernels that are still running.
     """
 
-    def __init__(self, images: LabelledImages, state: TrainingState) -> None:
+    def __init__(self, images: LabeledImages, state: TrainingState) -> None:
         recipe = state.recipe
         where = recipe.data.augment_on
         on_device = where == "device" or (where == "auto" and state.device.type == "cuda")

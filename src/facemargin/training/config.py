@@ -55,7 +55,7 @@ class HeadConfig:
     """A margin of `facemargin list margins`."""
     implementation: str = "auto"
     """How the product with all centres is computed: "auto", "eager", "chunked", "recomputed" or "triton"."""
-    centre_initialisation: Literal["unit", "normal"] | None = None
+    center_initialization: Literal["unit", "normal"] | None = None
     """How the class centres start; by default what the margin's authors use."""
     sample_rate: float = 1.0
     """The share of its classes that each process sees in a step, its positives first (PartialFC); 1 is all."""
@@ -272,7 +272,7 @@ class Recipe:
                 "a flipped image would carry its twin's label; set augmentation.flip to 0 or leave mirrored out"
             )
         if self.reconstruction.mode == "alone":
-            self._refuse_what_needs_a_recogniser()
+            self._refuse_what_needs_a_recognizer()
         if not 0 <= self.ema_decay < 1:
             raise ConfigError(f"ema_decay is {self.ema_decay}, expected a number in [0, 1)")
         if self.head.sample_rate < 1 and self.optimizer.name == "adamw":
@@ -282,7 +282,7 @@ class Recipe:
                 "correction would be wrong for rows touched now and then; take sgd, or sample_rate 1"
             )
 
-    def _refuse_what_needs_a_recogniser(self) -> None:
+    def _refuse_what_needs_a_recognizer(self) -> None:
         alone = "but reconstruction.mode is alone, which trains no recogniser: leave it out, or set the mode to joint"
         if self.validation.data:
             raise ConfigError(f"validation.data is {', '.join(self.validation.data)}, {alone}")

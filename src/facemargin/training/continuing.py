@@ -6,7 +6,7 @@ from typing import Any
 from rich.console import Console
 
 from facemargin.counting import counted
-from facemargin.data.source import LabelledImages
+from facemargin.data.source import LabeledImages
 from facemargin.errors import ConfigError
 from facemargin.training.config import Recipe
 from facemargin.training.data_fingerprint import DataFingerprint
@@ -15,7 +15,7 @@ from facemargin.training.schedule import learning_rate_factor
 logger = logging.getLogger(__name__)
 
 
-def steps_per_epoch(recipe: Recipe, images: LabelledImages) -> int:
+def steps_per_epoch(recipe: Recipe, images: LabeledImages) -> int:
     """Optimizer steps of an epoch over `images` and the people made of them."""
     return len(images) * (len(recipe.data.synthetic_identities) + 1) // recipe.batch_size
 
@@ -24,7 +24,7 @@ def check_continues(
     saved: dict[str, Any],
     before: Recipe,
     recipe: Recipe,
-    images: LabelledImages,
+    images: LabeledImages,
     fingerprint: DataFingerprint,
     console: Console,
 ) -> None:

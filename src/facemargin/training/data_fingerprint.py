@@ -17,7 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facemargin.data.source import ImageSource, LabelledImages
+from facemargin.data.source import ImageSource, LabeledImages
 from facemargin.errors import CheckpointError, ConfigError, CorruptImageError
 
 # Reading so many takes about a second from a cold SSD; smaller sets are compared whole.
@@ -38,7 +38,7 @@ class DataFingerprint:
     sample_S: Tensor
 
     @classmethod
-    def of(cls, images: LabelledImages) -> "DataFingerprint":
+    def of(cls, images: LabeledImages) -> "DataFingerprint":
         """Reads the labels and up to 1,024 images, without decoding them."""
         labels_N = np.ascontiguousarray(images.labels, dtype="<i8")
         names = "\n".join(name.replace("\n", " ") for name in images.identity_names)
@@ -69,7 +69,7 @@ class DataFingerprint:
         """The people's names, in the order of the labels."""
         return bytes(self.people.numpy()).decode("utf-8", "surrogateescape").split("\n")
 
-    def require_same(self, now: "DataFingerprint", images: LabelledImages) -> None:
+    def require_same(self, now: "DataFingerprint", images: LabeledImages) -> None:
         """ConfigError, saying what changed, where `now`, that of `images`, is not this one."""
         changes = self._changes(now, images)
         if changes:
@@ -79,7 +79,7 @@ class DataFingerprint:
                 "another --output (with --initial-weights it starts from this one's weights)"
             )
 
-    def _changes(self, now: "DataFingerprint", images: LabelledImages) -> list[str]:
+    def _changes(self, now: "DataFingerprint", images: LabeledImages) -> list[str]:
         before, after = (dict(zip(one.names(), one.counts_C.tolist(), strict=False)) for one in (self, now))
         changes = []
         if new := [name for name in after if name not in before]:
@@ -110,7 +110,7 @@ def sampled(number: int) -> NDArray[np.int64]:
     return np.sort(np.random.Generator(np.random.Philox(_SEED)).choice(number, _SAMPLE, replace=False))
 
 
-def _digest(images: LabelledImages, index: int) -> int:
+def _digest(images: LabeledImages, index: int) -> int:
     """Of the image's stored bytes, of its pixels where it is not stored as a file."""
     try:
         if type(images).read_encoded is ImageSource.read_encoded:

@@ -7,12 +7,12 @@ from facemargin.training.processes import Processes
 
 
 @torch.no_grad()
-def global_gradient_norm(networks: list[Tensor], centres: list[Tensor], processes: Processes) -> Tensor:
+def global_gradient_norm(networks: list[Tensor], centers: list[Tensor], processes: Processes) -> Tensor:
     """‖g‖ of the whole model, a float64 scalar: √(Σ g² of the networks, which all processes have alike, + Σ over the
     processes of Σ g² of their own class centres). The same everywhere, and not finite if any gradient is not."""
-    own_norm, centre_norm = (torch.nn.utils.get_total_norm(tensors).double() for tensors in (networks, centres))
-    (centre_squares,) = processes.sum([centre_norm.square().item()])
-    return (own_norm.square() + centre_squares).sqrt()
+    own_norm, center_norm = (torch.nn.utils.get_total_norm(tensors).double() for tensors in (networks, centers))
+    (center_squares,) = processes.sum([center_norm.square().item()])
+    return (own_norm.square() + center_squares).sqrt()
 
 
 @torch.no_grad()

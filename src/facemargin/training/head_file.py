@@ -30,23 +30,23 @@ def write_head(path: Path, head: Head, info: ModelInfo, processes: Processes) ->
         return
     temporary = path.with_name(f".{path.name}.partial")
     arrays = {key: value.detach().cpu().contiguous().numpy() for key, value in state.items()}
-    centres_CD = arrays.pop("weight")
-    shape = (head.num_classes, centres_CD.shape[1])
+    centers_CD = arrays.pop("weight")
+    shape = (head.num_classes, centers_CD.shape[1])
 
     def write_common() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
-        header = _header(centres_CD.dtype.name, shape, arrays, file_metadata(info))
+        header = _header(centers_CD.dtype.name, shape, arrays, file_metadata(info))
         with temporary.open("wb") as file:
             file.write(header)
-            file.seek(len(header) + shape[0] * shape[1] * centres_CD.itemsize)
+            file.seek(len(header) + shape[0] * shape[1] * centers_CD.itemsize)
             for array in arrays.values():
                 file.write(array.tobytes())
         return len(header)
 
     def write_own() -> None:
         with temporary.open("r+b") as file:
-            file.seek(start + head.class_range[0] * shape[1] * centres_CD.itemsize)
-            centres_CD.tofile(file)
+            file.seek(start + head.class_range[0] * shape[1] * centers_CD.itemsize)
+            centers_CD.tofile(file)
 
     start = processes.on_main(write_common)
     processes.together(write_own)

@@ -13,7 +13,7 @@ from facemargin.interop import load_head
 from facemargin.interop.input_convention import refit_input
 from facemargin.interop.onnx_backbone import OnnxBackbone
 from facemargin.models.info import ModelInfo
-from facemargin.models.load import read_recogniser
+from facemargin.models.load import read_recognizer
 from facemargin.training.average import WeightAverage
 from facemargin.training.config import Recipe
 from facemargin.training.recipe import model_info
@@ -44,24 +44,24 @@ def load_initial(state: TrainingState) -> list[str]:
 
 def _load_weights(state: TrainingState, recipe: Recipe) -> list[str]:
     where = recipe.initial.weights
-    recogniser, info, notes = read_recogniser(where, recipe.initial.family)
-    if recogniser.backbone is None or isinstance(recogniser.backbone, OnnxBackbone):
+    recognizer, info, notes = read_recognizer(where, recipe.initial.family)
+    if recognizer.backbone is None or isinstance(recognizer.backbone, OnnxBackbone):
         raise CheckpointError(f"{where} holds no network that can be trained")
-    if recogniser.reconstructor is not None or state.recogniser.reconstructor is not None:
+    if recognizer.reconstructor is not None or state.recognizer.reconstructor is not None:
         raise CheckpointError(
             f"initial.weights is {where}, but a recogniser that is trained jointly with a face reconstruction reads "
             "other channels: set reconstruction.mode to none"
         )
     _check_same_network(where, info, model_info(recipe))
-    refit_input(recogniser.backbone, info.color_order, info.mean, info.std)
-    assert state.recogniser.backbone is not None
-    _copy(recogniser.backbone, state.recogniser.backbone)
+    refit_input(recognizer.backbone, info.color_order, info.mean, info.std)
+    assert state.recognizer.backbone is not None
+    _copy(recognizer.backbone, state.recognizer.backbone)
     parts = info.backbone or ""
-    if recogniser.quality is not None and state.recogniser.quality is not None:
-        state.recogniser.quality.load_state_dict(recogniser.quality.state_dict())
+    if recognizer.quality is not None and state.recognizer.quality is not None:
+        state.recognizer.quality.load_state_dict(recognizer.quality.state_dict())
         parts += " and its quality layer"
     if state.average is not None:
-        state.average = WeightAverage(state.recogniser, recipe.ema_decay)
+        state.average = WeightAverage(state.recognizer, recipe.ema_decay)
     convention = ""
     if (info.color_order, info.mean, info.std) != ("RGB", 127.5, 127.5):
         convention = f", refitted from {info.color_order} and (v − {info.mean:g})/{info.std:g}"

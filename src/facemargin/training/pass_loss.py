@@ -26,12 +26,12 @@ class PassLoss:
     image_parts: dict[str, Tensor]
     head: HeadOutput | None
 
-    def shared(self, num_labelled: int, num_own_labelled: int, num_own_images: int, totals: "StepTotals") -> "Shares":
+    def shared(self, num_labeled: int, num_own_labeled: int, num_own_images: int, totals: "StepTotals") -> "Shares":
         """The parts, weighted by the pass's shares of all labelled samples or images of the step."""
         return Shares(
-            {name: num_labelled / totals.labelled * part for name, part in self.head_parts.items()},
+            {name: num_labeled / totals.labeled * part for name, part in self.head_parts.items()},
             {
-                **{name: num_own_labelled / totals.labelled * part for name, part in self.label_parts.items()},
+                **{name: num_own_labeled / totals.labeled * part for name, part in self.label_parts.items()},
                 **{name: num_own_images / totals.images * part for name, part in self.image_parts.items()},
             },
         )
@@ -42,7 +42,7 @@ class StepTotals:
     """Images and labelled images of a step, of all processes; at least 1, to divide by."""
 
     images: int
-    labelled: int
+    labeled: int
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ def pass_loss(state: TrainingState, images_MCHW: Tensor, labels_M: Tensor) -> Pa
     """
     if not len(labels_M):
         images_MCHW = images_MCHW.new_zeros(1, *images_MCHW.shape[1:])
-    with _running_statistics(state.recogniser, when=len(labels_M) < SMALLEST_PASS):
+    with _running_statistics(state.recognizer, when=len(labels_M) < SMALLEST_PASS):
         return _pass_loss(state, images_MCHW, labels_M)
 
 
@@ -73,18 +73,18 @@ def _pass_loss(state: TrainingState, images_MCHW: Tensor, labels_M: Tensor) -> P
             reconstruction = state.replica(images_MCHW)
         return PassLoss({}, {}, reconstruction_losses(images_MCHW, reconstruction, config), None)
     with section("backbone"), state.autocast():
-        recognised = state.replica(images_MCHW)
+        recognized = state.replica(images_MCHW)
     # The backward pass comes to the backbone when the features have their gradient.
-    recognised.features_BD.register_hook(lambda _: switch_section("backbone"))
+    recognized.features_BD.register_hook(lambda _: switch_section("backbone"))
     with section("head"):
-        out = state.head(recognised.features_BD[: len(labels_M)], labels_M)
+        out = state.head(recognized.features_BD[: len(labels_M)], labels_M)
     head_parts, label_parts, image_parts = dict(out.parts), {}, {}
-    if recognised.quality_B is not None:
-        label_parts["quality"] = _quality_loss(state.recipe.quality, out, recognised.quality_B[: len(labels_M)])
-    if recognised.reconstruction is not None:
-        image_parts = reconstruction_losses(images_MCHW, recognised.reconstruction, config)
+    if recognized.quality_B is not None:
+        label_parts["quality"] = _quality_loss(state.recipe.quality, out, recognized.quality_B[: len(labels_M)])
+    if recognized.reconstruction is not None:
+        image_parts = reconstruction_losses(images_MCHW, recognized.reconstruction, config)
         if config.lambda_canon > 0:
-            head_parts["canonical"] = canonical_loss(state, recognised.reconstruction, labels_M)
+            head_parts["canonical"] = canonical_loss(state, recognized.reconstruction, labels_M)
     return PassLoss(head_parts, label_parts, image_parts, out)
 
 

@@ -70,14 +70,21 @@ def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Seque
 
 def _with_todays_names(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:
     """The mapping with fields that were once called otherwise under their present names."""
-    optimizer = mapping.get("optimizer")
-    if not isinstance(optimizer, Mapping) or not isinstance(optimizer.get("decay_all"), bool):
-        return dict(mapping)
-    if "no_decay" in optimizer:
-        raise ConfigError(f"{where}: optimizer has decay_all and no_decay, the former's present name: leave it out")
-    rest = {name: value for name, value in optimizer.items() if name != "decay_all"}
-    rest["no_decay"] = "nothing" if optimizer["decay_all"] else "one_dimensional"
-    return {**mapping, "optimizer": rest}
+    renamed = dict(mapping)
+    optimizer, head = mapping.get("optimizer"), mapping.get("head")
+    if isinstance(optimizer, Mapping) and isinstance(optimizer.get("decay_all"), bool):
+        no_decay = "nothing" if optimizer["decay_all"] else "one_dimensional"
+        renamed["optimizer"] = _renamed("optimizer", optimizer, "decay_all", "no_decay", no_decay, where)
+    if isinstance(head, Mapping) and "centre_initialisation" in head:
+        start = head["centre_initialisation"]
+        renamed["head"] = _renamed("head", head, "centre_initialisation", "center_initialization", start, where)
+    return renamed
+
+
+def _renamed(section: str, fields: Mapping[str, Any], before: str, now: str, value: Any, where: str) -> dict[str, Any]:
+    if now in fields:
+        raise ConfigError(f"{where}: {section} has {before} and {now}, the former's present name: leave it out")
+    return {name: content for name, content in fields.items() if name != before} | {now: value}
 
 
 def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) -> Head:
@@ -96,7 +103,7 @@ def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) ->
 
 
 def model_info(recipe: Recipe) -> ModelInfo:
-    """The networks that a recipe describes: what `create_recogniser` makes, and what their file says of itself."""
+    """The networks that a recipe describes: what `create_recognizer` makes, and what their file says of itself."""
     options = {name: value for name, value in vars(recipe.backbone).items() if name not in vars(BackboneConfig())}
     info = ModelInfo(
         backbone=recipe.backbone.name,

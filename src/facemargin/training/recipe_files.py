@@ -37,7 +37,7 @@ def recipe_path(name_or_path: str) -> Path:
     return Path(str(resources.files("facemargin.recipes") / f"{name_or_path}.yaml"))
 
 
-def summarise_recipe(name: str) -> RecipeSummary:
+def summarize_recipe(name: str) -> RecipeSummary:
     """The summary of a recipe that comes with the package."""
     mapping = read_yaml(recipe_path(name))
     head = mapping.get("head", {}).get("name", "")

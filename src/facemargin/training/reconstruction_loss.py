@@ -22,10 +22,10 @@ def canonical_loss(state: TrainingState, reconstruction: Reconstruction, labels_
     and class centres, and through face and depth the networks that made them. No running statistic, be it of a batch
     norm or of the margin, advances: they describe images.
     """
-    backbone, head = state.recogniser.backbone, state.head
+    backbone, head = state.recognizer.backbone, state.head
     assert backbone is not None and head is not None
     with state.autocast():
-        inputs_MCHW = state.recogniser.backbone_input(reconstruction.canonical_image_BCHW, reconstruction)
+        inputs_MCHW = state.recognizer.backbone_input(reconstruction.canonical_image_BCHW, reconstruction)
         features_MD = _call_on_copied_buffers(backbone, inputs_MCHW)
     return state.recipe.reconstruction.lambda_canon * _call_on_copied_buffers(head, features_MD, labels_M).loss
 

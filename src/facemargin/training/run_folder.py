@@ -111,7 +111,7 @@ class RunFolder:
             write_head(self.head, state.head, info, processes)
         # last: whoever finds the model finds all of the run
         processes.on_main(
-            lambda: write_atomically(self.model, lambda path: save_model(path, state.recogniser_state(), info))
+            lambda: write_atomically(self.model, lambda path: save_model(path, state.recognizer_state(), info))
         )
 
     def require_model(self) -> Path:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from facemargin.counting import counted
 from facemargin.errors import CheckpointError
 from facemargin.heads import Head
-from facemargin.models.recogniser import Recogniser, create_recogniser
+from facemargin.models.recognizer import Recognizer, create_recognizer
 from facemargin.training.average import WeightAverage
 from facemargin.training.config import Recipe
 from facemargin.training.loss_scale import LossScale
@@ -20,7 +20,14 @@ from facemargin.training.precision import autocast_type
 from facemargin.training.processes import Processes
 from facemargin.training.recipe import build_head, model_info
 
-_PARTS = ("recogniser", "head", "optimizer", "scaler", "average")
+_PARTS = {
+    "recogniser": "recognizer",
+    "head": "head",
+    "optimizer": "optimizer",
+    "scaler": "scaler",
+    "average": "average",
+}
+"""Names in checkpoints -> attributes."""
 
 
 class TrainingState:
@@ -39,11 +46,11 @@ class TrainingState:
         #: what the run trains on, for its checkpoints; see data_fingerprint.py
         self.training_set: dict[str, Any] | None = None
         torch.manual_seed(recipe.seed)
-        self.recogniser: Recogniser = create_recogniser(model_info(recipe)).to(self.device)
+        self.recognizer: Recognizer = create_recognizer(model_info(recipe)).to(self.device)
         if recipe.channels_last:
-            self.recogniser = self.recogniser.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            self.recognizer = self.recognizer.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.head: Head | None = None
-        if self.recogniser.backbone is not None:
+        if self.recognizer.backbone is not None:
             self.head = build_head(recipe, num_classes, self.processes.group).to(self.device)
         if recipe.precision == "float64":
             for module in self.modules():
@@ -52,17 +59,17 @@ class TrainingState:
         self.autocast_type = autocast_type(recipe.precision, self.device)
         # bf16 has float32's exponents; only fp16 gradients underflow.
         self.scaler = LossScale(enabled=self.autocast_type == torch.float16)
-        self.average = WeightAverage(self.recogniser, recipe.ema_decay) if recipe.ema_decay else None
+        self.average = WeightAverage(self.recognizer, recipe.ema_decay) if recipe.ema_decay else None
         if recipe.compile:
-            for network in self.recogniser.children():
+            for network in self.recognizer.children():
                 network.compile()
-        trained = self.recogniser if self.recogniser.backbone is not None else self.recogniser.reconstructor
+        trained = self.recognizer if self.recognizer.backbone is not None else self.recognizer.reconstructor
         assert trained is not None
         self.replica = self.processes.replicate(trained)
 
     def modules(self) -> list[nn.Module]:
         """What has parameters to train."""
-        return [module for module in (self.recogniser, self.head) if module is not None]
+        return [module for module in (self.recognizer, self.head) if module is not None]
 
     @property
     def num_classes(self) -> int:
@@ -81,7 +88,7 @@ class TrainingState:
     def state_dict(self) -> dict[str, Any]:
         """Plain tensors, numbers and containers of them, `step` among them. "rows" holds what there is a row of for
         every class of this process, centres and their momentum, (C, D) each; all the rest is the same on all."""
-        parts = {name: getattr(self, name) for name in _PARTS}
+        parts = {name: getattr(self, attribute) for name, attribute in _PARTS.items()}
         state: dict[str, Any] = {"step": self.step, "num_classes": self.num_classes}
         state |= {name: part.state_dict() for name, part in parts.items() if part is not None}
         if self.training_set is not None:
@@ -93,7 +100,7 @@ class TrainingState:
             if self.head.samples_classes:
                 state["rows"] |= {f"rows.{k}": v for k, v in self.head.row_optimizer.state_dict().items()}
             else:
-                state["optimizer"], moments = _split_moments(state["optimizer"], self._centres_index())
+                state["optimizer"], moments = _split_moments(state["optimizer"], self._centers_index())
                 state["rows"] |= moments
         return state
 
@@ -113,8 +120,8 @@ class TrainingState:
                     own = {key.removeprefix("rows."): value for key, value in rows.items() if key.startswith("rows.")}
                     self.head.row_optimizer.load_state_dict(own, self.head.weight.data)
                 else:
-                    optimizer = _join_moments(optimizer, self._centres_index(), rows)
-            self.recogniser.load_state_dict(saved["recogniser"])
+                    optimizer = _join_moments(optimizer, self._centers_index(), rows)
+            self.recognizer.load_state_dict(saved["recogniser"])
             self.optimizer.load_state_dict(optimizer)
             self.scaler.load_state_dict(saved["scaler"])
             if self.average is not None:
@@ -123,11 +130,11 @@ class TrainingState:
         except (KeyError, RuntimeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not fit the recipe: {error}") from error
 
-    def recogniser_state(self) -> dict[str, Tensor]:
+    def recognizer_state(self) -> dict[str, Tensor]:
         """The weights to evaluate and publish: the average where there is one."""
-        return self.average.state if self.average is not None else self.recogniser.state_dict()
+        return self.average.state if self.average is not None else self.recognizer.state_dict()
 
-    def _centres_index(self) -> int:
+    def _centers_index(self) -> int:
         """The centres' number among the optimizer's parameters."""
         assert self.head is not None
         parameters = [parameter for group in self.optimizer.param_groups for parameter in group["params"]]

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from facemargin.data.augmentation.batched import augment_batch
-from facemargin.data.images.pixels import normalise
+from facemargin.data.images.pixels import normalize
 from facemargin.data.sampler import process_slice
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError
@@ -55,8 +55,8 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
         labels_B = batch.labels_B.to(state.device, non_blocking=True)
     if state.head is not None:
         state.head.begin_step(labels_B)
-    images, labelled = state.processes.sum([len(batch), int((batch.labels_B >= 0).sum())])
-    totals = StepTotals(max(int(images), 1), max(int(labelled), 1))
+    images, labeled = state.processes.sum([len(batch), int((batch.labels_B >= 0).sum())])
+    totals = StepTotals(max(int(images), 1), max(int(labeled), 1))
     losses: list[PassLoss] = []
     shares: list[Shares] = []
     passes = pass_rows(state, batch)
@@ -65,8 +65,8 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
         with _gradients_stay_here(state.replica, when=number < len(passes) - 1):
             one = pass_loss(state, images_BCHW[rows], labels_M)
             num_own = int((batch.labels_B[rows] >= 0).sum())
-            num_labelled = one.head.num_labelled if one.head is not None else num_own
-            share = one.shared(num_labelled, num_own, len(labels_M), totals)
+            num_labeled = one.head.num_labeled if one.head is not None else num_own
+            share = one.shared(num_labeled, num_own, len(labels_M), totals)
             loss = torch.stack([*share.everywhere.values(), *share.here.values()]).sum()
             with section("backbone" if one.head is None else "head"):
                 (loss * state.scaler.scale).backward()
@@ -78,10 +78,10 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
         raise NonFiniteLossError(_loss_advice(state, loss_value, losses))
     with section("optimizer"):
         gradient_norm = _update(state, learning_rate)
-        state.processes.average_([b for b in state.recogniser.buffers() if b.is_floating_point()])
+        state.processes.average_([b for b in state.recognizer.buffers() if b.is_floating_point()])
         state.step += 1
         if state.average is not None:
-            state.average.update(state.recogniser)
+            state.average.update(state.recognizer)
     return StepResult(loss_value, parts, gradient_norm, sample_means)
 
 
@@ -99,7 +99,7 @@ def _network_input(state: TrainingState, batch: TrainingBatch) -> Tensor:
     images_BCHW = batch.images_BCHW.to(state.device, non_blocking=True)
     if batch.draws is not None:
         images_BCHW = augment_batch(images_BCHW, batch.draws)
-    images_BCHW = normalise(images_BCHW)
+    images_BCHW = normalize(images_BCHW)
     if state.recipe.precision == "float64":
         images_BCHW = images_BCHW.double()
     channels_last = state.recipe.channels_last
@@ -138,16 +138,16 @@ def _means(
 
 def _update(state: TrainingState, learning_rate: float) -> float:
     """Clip and step; returns the gradient's norm. With fp16 a non-finite gradient only lowers the loss scale."""
-    networks = [p.grad for p in state.recogniser.parameters() if p.grad is not None]
-    centres = [t.grad for t in (state.head.trained_tensors() if state.head is not None else []) if t.grad is not None]
-    state.scaler.unscale_(networks + centres)
-    norm = global_gradient_norm(networks, centres, state.processes)
+    networks = [p.grad for p in state.recognizer.parameters() if p.grad is not None]
+    centers = [t.grad for t in (state.head.trained_tensors() if state.head is not None else []) if t.grad is not None]
+    state.scaler.unscale_(networks + centers)
+    norm = global_gradient_norm(networks, centers, state.processes)
     finite = bool(norm.isfinite())
     if not finite and not state.scaler.enabled:
         raise NonFiniteLossError(_advice(state, f"the gradient's norm is {norm.item()}", "optimizer.learning_rate"))
     if finite:
         if state.recipe.gradient_clip:
-            clip_(networks + centres, state.recipe.gradient_clip, norm)
+            clip_(networks + centers, state.recipe.gradient_clip, norm)
         state.optimizer.step()
     if state.head is not None:
         state.head.step(learning_rate) if finite else state.head.skip_step()

@@ -12,7 +12,7 @@ from facemargin.counting import counted
 from facemargin.data.open import open_verification
 from facemargin.data.overlap import identity_overlap
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.data.source import LabelledImages
+from facemargin.data.source import LabeledImages
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
 from facemargin.data.training_set import CorruptImageLog, TrainingBatch
 from facemargin.errors import ConfigError, NonFiniteLossError
@@ -82,7 +82,7 @@ def _train(recipe: Recipe, output: Path, resume: bool, console: Console, process
     return _Run(recipe, folder, state, images, sets, console).run()
 
 
-def _check_processes(recipe: Recipe, images: LabelledImages, processes: Processes) -> None:
+def _check_processes(recipe: Recipe, images: LabeledImages, processes: Processes) -> None:
     """ConfigError unless all processes do the same, on the same data, and there is enough of it for each."""
     if processes.group is None:
         return
@@ -98,7 +98,7 @@ def _check_processes(recipe: Recipe, images: LabelledImages, processes: Processe
         )
 
 
-def report_overlap(images: LabelledImages, sets: Sequence[VerificationSet], console: Console) -> None:
+def report_overlap(images: LabeledImages, sets: Sequence[VerificationSet], console: Console) -> None:
     """Say which people or pictures of the training set are in a test set, if any are."""
     for one in sets:
         overlap = identity_overlap(images, one, compare_images=len(images) + len(one.images) <= _MOST_IMAGES_COMPARED)
@@ -114,7 +114,7 @@ class _Run:
         recipe: Recipe,
         folder: RunFolder,
         state: TrainingState,
-        images: LabelledImages,
+        images: LabeledImages,
         sets: Sequence[VerificationSet],
         console: Console,
     ) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from facemargin.counting import counted
 from facemargin.data.formats.folder import FolderImages, folders_of_people
 from facemargin.data.open import open_images
-from facemargin.data.source import LabelledImages, labelled_subset
+from facemargin.data.source import LabeledImages, labeled_subset
 from facemargin.data.squareness import warn_of_squashed
 from facemargin.errors import ConfigError, DataError
 from facemargin.training.config import Recipe
@@ -20,7 +20,7 @@ from facemargin.training.config import Recipe
 logger = logging.getLogger(__name__)
 
 
-def open_training_images(recipe: Recipe, console: Console | None = None) -> LabelledImages:
+def open_training_images(recipe: Recipe, console: Console | None = None) -> LabeledImages:
     """The training images that a recipe names, as many as its limit lets through, which is said on the `console`.
 
     ConfigError where it names none, and DataError where they show fewer than two people: then there is nothing to tell
@@ -36,7 +36,7 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
         return images
     if recipe.data.limit == 1 and recipe.reconstruction.mode != "alone":
         raise ConfigError("data.limit is 1, one image of one person: expected at least 2, or 0 for all images")
-    limited = labelled_subset(images, limited_indices(images.labels, recipe.data.limit))
+    limited = labeled_subset(images, limited_indices(images.labels, recipe.data.limit))
     if console is not None:
         console.print(
             f"data.limit {recipe.data.limit}: training on {len(limited):,} of {counted(len(images), 'image')}, of "
@@ -65,7 +65,7 @@ def limited_indices(labels_N: NDArray[np.int64], limit: int) -> NDArray[np.int64
     return np.sort(np.concatenate([one[:taken], other[: limit - taken]]))
 
 
-def _check_people(images: LabelledImages, recipe: Recipe) -> None:
+def _check_people(images: LabeledImages, recipe: Recipe) -> None:
     counts = np.bincount(images.labels, minlength=images.num_identities)
     people = int((counts > 0).sum()) * (len(recipe.data.synthetic_identities) + 1)
     if people < 2:
@@ -86,7 +86,7 @@ def _all(number: int) -> str:
     return "the one image is" if number == 1 else f"all {number:,} images are"
 
 
-def _hint(images: LabelledImages) -> str:
+def _hint(images: LabeledImages) -> str:
     if not isinstance(images, FolderImages):
         return "Look at the labels of the set"
     only = images.root / images.identity_names[0]

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.evaluation import VerificationSummary, evaluate_verification, summarise
+from facemargin.evaluation import VerificationSummary, evaluate_verification, summarize
 from facemargin.models.model import Model
-from facemargin.models.recogniser import create_recogniser
+from facemargin.models.recognizer import create_recognizer
 from facemargin.training.recipe import model_info
 from facemargin.training.state import TrainingState
 
@@ -13,14 +13,14 @@ from facemargin.training.state import TrainingState
 def present_model(state: TrainingState) -> Model:
     """The model as it stands: a copy, so that training goes on undisturbed."""
     info = model_info(state.recipe)
-    recogniser = create_recogniser(info)
-    recogniser.load_state_dict(state.recogniser_state())
-    return Model(recogniser, info, state.device)
+    recognizer = create_recognizer(info)
+    recognizer.load_state_dict(state.recognizer_state())
+    return Model(recognizer, info, state.device)
 
 
 def validate(model: Model, sets: Sequence[VerificationSet]) -> list[VerificationSummary]:
     """One summary a set, without bootstrap intervals."""
-    return [summarise(evaluate_verification(model.embed, one, model.info.loss), bootstrap=None) for one in sets]
+    return [summarize(evaluate_verification(model.embed, one, model.info.loss), bootstrap=None) for one in sets]
 
 
 def validation_row(step: int, epoch: int, summary: VerificationSummary) -> dict[str, object]:

@@ -57,9 +57,9 @@ def _affine(image, config, generator):
     rotation, shift_x, shift_y, shear = generator.uniform(-1, 1, size=4) * (
         config.rotation, config.translation, config.translation, config.shear,
     )  # fmt: skip
-    centre = (width - 1) / 2, (height - 1) / 2
-    matrix = cv2.getRotationMatrix2D(centre, rotation, generator.uniform(*config.scale))
-    matrix = matrix @ np.array([[1, shear, -shear * centre[1]], [0, 1, 0], [0, 0, 1]])
+    center = (width - 1) / 2, (height - 1) / 2
+    matrix = cv2.getRotationMatrix2D(center, rotation, generator.uniform(*config.scale))
+    matrix = matrix @ np.array([[1, shear, -shear * center[1]], [0, 1, 0], [0, 0, 1]])
     shift = shift_x * width, shift_y * height
     matrix[:, 2] += [round(one) for one in shift] if config.whole_pixel_shifts else shift
     if config.affine_interpolation == "nearest":
@@ -94,8 +94,8 @@ def _blur(image, config, generator):
 def _noise(image, config, generator):
     share = generator.uniform(*config.noise_share)
     if generator.random() < 0.5:
-        grey = np.frombuffer(generator.bytes(image.size), dtype=np.uint8).reshape(image.shape)
-        return cv2.addWeighted(image, 1 - share, grey, share, 0)
+        gray = np.frombuffer(generator.bytes(image.size), dtype=np.uint8).reshape(image.shape)
+        return cv2.addWeighted(image, 1 - share, gray, share, 0)
     normal = generator.standard_normal(image.shape, dtype=np.float32)
     return cv2.addWeighted(image, 1 - share, normal, share * 127.5, share * 127.5, dtype=cv2.CV_8U)
 

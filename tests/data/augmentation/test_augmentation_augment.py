@@ -101,9 +101,9 @@ def test_flip_mirrors():
 
 
 def test_grayscale_is_bt601_luma():
-    grey = augment(IMAGE, only("grayscale"), sample_generator(0, 0, 0)).astype(float)
+    gray = augment(IMAGE, only("grayscale"), sample_generator(0, 0, 0)).astype(float)
     expected = IMAGE @ np.array([0.299, 0.587, 0.114])
-    assert np.abs(grey - expected[..., None]).max() <= 1
+    assert np.abs(gray - expected[..., None]).max() <= 1
 
 
 def test_brightness_is_a_factor_over_the_whole_of_its_range():
@@ -123,10 +123,10 @@ def test_contrast_keeps_the_mean_and_scales_the_spread():
 
 
 def test_saturation_and_hue_leave_grey_alone_and_keep_luma_or_value():
-    grey = np.repeat(IMAGE[..., :1], 3, axis=2)
+    gray = np.repeat(IMAGE[..., :1], 3, axis=2)
     config = only("color_jitter", brightness=0.0, contrast=0.0, saturation=0.4, hue=0.1)
-    for image in drawn(grey, config, 50):
-        np.testing.assert_array_equal(image, grey)
+    for image in drawn(gray, config, 50):
+        np.testing.assert_array_equal(image, gray)
     middle = (IMAGE // 4 + 96).astype(np.uint8)
     for image in drawn(middle, replace(config, saturation=0.0), 50):
         assert np.abs(image.max(axis=2).astype(int) - middle.max(axis=2)).max() <= 2
@@ -149,7 +149,7 @@ def test_hue_turns_the_colour_circle():
     assert min(greens) == 0 and max(greens) > 190  # +1/3 of the circle is green, −1/3 blue
 
 
-def bright_centre(image: np.ndarray) -> np.ndarray:
+def bright_center(image: np.ndarray) -> np.ndarray:
     """(x, y) centre of brightness."""
     rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
     weight = image[..., 0].astype(float)
@@ -164,7 +164,7 @@ def dot(x: int, y: int) -> np.ndarray:
 
 def test_rotation_turns_about_the_centre_within_its_range():
     config = only("affine", rotation=20.0, translation=0.0, scale=(1.0, 1.0))
-    arms = np.array([bright_centre(image) for image in drawn(dot(50, 30), config)]) - 30
+    arms = np.array([bright_center(image) for image in drawn(dot(50, 30), config)]) - 30
     angles = np.degrees(np.arctan2(arms[:, 1], arms[:, 0]))
     assert np.abs(np.hypot(*arms.T) - 20).max() < 0.3
     assert -20.5 < angles.min() < -18 and 18 < angles.max() < 20.5
@@ -172,11 +172,11 @@ def test_rotation_turns_about_the_centre_within_its_range():
 
 def test_translation_and_scale_stay_within_their_ranges():
     config = only("affine", rotation=0.0, translation=0.1, scale=(1.0, 1.0))
-    shifts = np.array([bright_centre(image) for image in drawn(dot(30, 30), config)]) - 30
+    shifts = np.array([bright_center(image) for image in drawn(dot(30, 30), config)]) - 30
     assert (shifts.min(axis=0) < -5.5).all() and (shifts.min(axis=0) > -6.2).all()
     assert (shifts.max(axis=0) > 5.5).all() and (shifts.max(axis=0) < 6.2).all()
     config = only("affine", rotation=0.0, translation=0.0, scale=(0.5, 1.2))
-    arms = [bright_centre(image)[0] - 30 for image in drawn(dot(50, 30), config)]
+    arms = [bright_center(image)[0] - 30 for image in drawn(dot(50, 30), config)]
     assert 9.8 < min(arms) < 10.6 and 23.4 < max(arms) < 24.2
 
 
@@ -219,10 +219,10 @@ def test_a_rectangle_that_never_fits_is_cut_to_the_image():
 
 
 def test_the_noise_has_its_share_and_both_kinds_occur():
-    grey = np.full((60, 60, 3), 200, np.uint8)
+    gray = np.full((60, 60, 3), 200, np.uint8)
     uniform_std, normal_std = 255 / math.sqrt(12), 127.5
     kinds = []
-    for image in drawn(grey, only("noise", noise_share=(0.1, 0.1))):
+    for image in drawn(gray, only("noise", noise_share=(0.1, 0.1))):
         values = image.astype(float)
         assert abs(values.mean() - (0.9 * 200 + 0.1 * 127.5)) < 1
         kinds.append("uniform" if abs(values.std() - 0.1 * uniform_std) < 0.5 else "normal")
@@ -302,7 +302,7 @@ def test_whole_pixel_shifts_move_pixels_as_they_are():
         whole_pixel_shifts=True,
         affine_interpolation="nearest",
     )
-    shifts = np.array([bright_centre(image) for image in drawn(dot(30, 30), config)]) - 30
+    shifts = np.array([bright_center(image) for image in drawn(dot(30, 30), config)]) - 30
     assert set(np.unique(shifts)) == set(range(-6, 7))
     assert all(set(np.unique(image)) <= {0, 255} for image in drawn(dot(30, 30), config))
 
@@ -318,10 +318,10 @@ def test_shear_slides_rows_in_proportion_to_their_distance_from_the_centre():
     column[:, 19:22] = 250
     slopes = []
     for image in drawn(column, config, 100):
-        centres = [(image[row, :, 0] @ np.arange(41.0)) / image[row, :, 0].sum() for row in (5, 20, 35)]
-        assert centres[1] == pytest.approx(20, abs=0.05)
-        assert centres[2] - centres[1] == pytest.approx(centres[1] - centres[0], abs=0.15)
-        slopes.append((centres[2] - centres[0]) / 30)
+        centers = [(image[row, :, 0] @ np.arange(41.0)) / image[row, :, 0].sum() for row in (5, 20, 35)]
+        assert centers[1] == pytest.approx(20, abs=0.05)
+        assert centers[2] - centers[1] == pytest.approx(centers[1] - centers[0], abs=0.15)
+        slopes.append((centers[2] - centers[0]) / 30)
     assert -0.21 < min(slopes) < -0.17 and 0.17 < max(slopes) < 0.21
 
 
@@ -338,7 +338,7 @@ def test_erasing_hides_with_black_or_with_greys_of_all_levels():
     white = np.full((20, 20, 3), 255, np.uint8)
     config = only("erasing", erasing_area=(0.1, 0.2))
     assert {int(image.min()) for image in drawn(white, config, 30)} == {0}
-    greys = [int(image.min()) for image in drawn(white, replace(config, erasing_fill="grey"), 200)]
-    assert min(greys) < 20 and max(greys) > 235 and len(set(greys)) > 80
+    grays = [int(image.min()) for image in drawn(white, replace(config, erasing_fill="grey"), 200)]
+    assert min(grays) < 20 and max(grays) > 235 and len(set(grays)) > 80
     for image in drawn(white, replace(config, erasing_fill="grey"), 20):
         assert len(np.unique(image)) <= 2 and (image == image[..., :1]).all()

@@ -12,7 +12,7 @@ from facemargin.data.augmentation.augment import augment, draw_augmentation
 from facemargin.data.augmentation.batched import augment_batch
 from facemargin.data.augmentation.config import PROBABILITIES, AugmentationConfig
 from facemargin.data.augmentation.draws import AugmentationDraws, Erasing, Rectangle
-from facemargin.data.augmentation.seeded_noise import standard_normal, uniform_grey
+from facemargin.data.augmentation.seeded_noise import standard_normal, uniform_gray
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.images.pixels import resize_square, to_tensor
 from facemargin.errors import ConfigError
@@ -32,9 +32,9 @@ HALF = AugmentationConfig(**dict.fromkeys(PROBABILITIES, 0.5), hue=0.2)
 def faces(size: int) -> np.ndarray:
     """(60, size, size, 3): half of them as they are, grey; half with three pictures of a person as the colours."""
     people = EmbeddedFaces(range(1, 7))
-    grey = np.stack([resize_square(people.read(index), size)[..., 0] for index in range(60)])
-    coloured = np.stack([grey, np.roll(grey, 1, axis=0), np.roll(grey, 3, axis=0)], axis=-1)
-    return np.concatenate([np.repeat(grey[::2, ..., None], 3, axis=-1), coloured[1::2]])
+    gray = np.stack([resize_square(people.read(index), size)[..., 0] for index in range(60)])
+    colored = np.stack([gray, np.roll(gray, 1, axis=0), np.roll(gray, 3, axis=0)], axis=-1)
+    return np.concatenate([np.repeat(gray[::2, ..., None], 3, axis=-1), colored[1::2]])
 
 
 def batch(images: np.ndarray, device: str) -> torch.Tensor:
@@ -139,7 +139,7 @@ def test_images_that_are_not_square_agree_too(device):
 def test_noise_is_the_blend_that_opencv_makes_of_the_seeds_noise(device):
     images, draws = faces(40), draws_of(faces(40), AugmentationConfig(noise=1.0))
     for image, draw, ours in zip(images, draws, batched(images, draws, device), strict=True):
-        make = standard_normal if draw.noise.normal else uniform_grey
+        make = standard_normal if draw.noise.normal else uniform_gray
         pixels = make(torch.tensor([draw.noise.seed]), image.size).view(3, 40, 40).permute(1, 2, 0).contiguous().numpy()
         theirs = image.copy()
         photometric.noise(theirs, draw.noise, pixels)

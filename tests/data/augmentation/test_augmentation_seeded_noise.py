@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy import stats
 
-from facemargin.data.augmentation.seeded_noise import random_bits, standard_normal, uniform_grey
+from facemargin.data.augmentation.seeded_noise import random_bits, standard_normal, uniform_gray
 
 SEEDS = [0, 1, 1234567, 2**40 + 17, 2**63 - 1]
 
@@ -34,11 +34,11 @@ def test_the_bits_are_those_of_splitmix64():
 
 @pytest.mark.parametrize("count", [1, 7, 8, 100])
 def test_values_are_the_numbers_bytes_and_the_quantiles_of_their_quarters(count):
-    grey, normal = uniform_grey(torch.tensor(SEEDS), count), standard_normal(torch.tensor(SEEDS), count)
-    assert grey.shape == normal.shape == (len(SEEDS), count)
+    gray, normal = uniform_gray(torch.tensor(SEEDS), count), standard_normal(torch.tensor(SEEDS), count)
+    assert gray.shape == normal.shape == (len(SEEDS), count)
     for row, seed in enumerate(SEEDS):
         numbers = splitmix64(seed, count)
-        assert grey[row].tolist() == [numbers[n // 8] >> 8 * (n % 8) & 255 for n in range(count)]
+        assert gray[row].tolist() == [numbers[n // 8] >> 8 * (n % 8) & 255 for n in range(count)]
         quarters = [numbers[n // 4] >> 16 * (n % 4) & 65535 for n in range(count)]
         expected = stats.norm.ppf([(quarter + 0.5) / 65536 for quarter in quarters])
         np.testing.assert_allclose(normal[row].numpy(), expected, rtol=1e-6, atol=1e-7)
@@ -46,19 +46,19 @@ def test_values_are_the_numbers_bytes_and_the_quantiles_of_their_quarters(count)
 
 def test_the_distributions_are_uniform_and_normal_and_samples_independent():
     seeds = torch.arange(40) * 7919
-    grey, normal = uniform_grey(seeds, 5000).numpy(), standard_normal(seeds, 5000).numpy()
-    assert stats.chisquare(np.bincount(grey.ravel(), minlength=256)).pvalue > 1e-3
+    gray, normal = uniform_gray(seeds, 5000).numpy(), standard_normal(seeds, 5000).numpy()
+    assert stats.chisquare(np.bincount(gray.ravel(), minlength=256)).pvalue > 1e-3
     assert stats.kstest(normal.ravel(), "norm").pvalue > 1e-3
     assert abs(normal.std() - 1) < 0.01 and 3.5 < np.abs(normal).max() < 4.4
-    for values in (grey.astype(float), normal):
+    for values in (gray.astype(float), normal):
         between = np.corrcoef(values) - np.eye(len(seeds))
         along = [np.corrcoef(values[:, :-lag].ravel(), values[:, lag:].ravel())[0, 1] for lag in (1, 3, 4, 8, 336)]
         assert np.abs(between).max() < 0.08 and np.abs(along).max() < 0.01
 
 
 def test_a_sample_has_the_same_noise_in_any_batch():
-    together = uniform_grey(torch.tensor(SEEDS), 333), standard_normal(torch.tensor(SEEDS), 333)
+    together = uniform_gray(torch.tensor(SEEDS), 333), standard_normal(torch.tensor(SEEDS), 333)
     for row, seed in enumerate(SEEDS):
-        assert torch.equal(uniform_grey(torch.tensor([seed]), 333)[0], together[0][row])
+        assert torch.equal(uniform_gray(torch.tensor([seed]), 333)[0], together[0][row])
         assert torch.equal(standard_normal(torch.tensor([seed]), 333)[0], together[1][row])
-    assert uniform_grey(torch.tensor([], dtype=torch.int64), 9).shape == (0, 9)
+    assert uniform_gray(torch.tensor([], dtype=torch.int64), 9).shape == (0, 9)

@@ -74,5 +74,5 @@ def test_a_folder_of_people_unknown_is_left_out(tmp_path, caplog):
     write_people(tmp_path, [2, 1])
     (tmp_path / "person_01").rename(tmp_path / "-1")
     faces = FolderImages(tmp_path)
-    assert len(faces) == 2 and faces.num_unlabelled == 1 and faces.identity_names == ["person_00"]
+    assert len(faces) == 2 and faces.num_unlabeled == 1 and faces.identity_names == ["person_00"]
     assert "1 of 3" in caplog.text

@@ -171,7 +171,7 @@ def test_numbers_among_names_are_names_and_it_is_said(people, caplog):
 def test_a_label_below_zero_is_no_label(people, caplog, label, others):
     text = f"person_00/0.png {others[0]}\nperson_00/1.png {label}\nperson_01/0.png {others[1]}\n"
     faces = ListedImages(write(people, text))
-    assert faces.identity_names == list(others) and faces.labels.tolist() == [0, 1] and faces.num_unlabelled == 1
+    assert faces.identity_names == list(others) and faces.labels.tolist() == [0, 1] and faces.num_unlabeled == 1
     np.testing.assert_array_equal(faces.read(1), smooth_image(100))
     assert "label is -1, or below (nobody knows who it is): 1 of 3" in caplog.text
     with pytest.raises(DataError, match="no image has a label"):

@@ -96,7 +96,7 @@ def test_rows_without_label_are_left_out_and_without_image_are_named(tmp_path, c
     labels = [None if number in (2, 3, 7, 19) else -5 if number == 0 else 1 for number in range(20)]
     images = [{"bytes": None if number == 8 else image, "path": "x.png"} for number, image in enumerate(IMAGES)]
     faces = open_images(write(tmp_path / "a.parquet", images, labels))
-    assert len(faces) == 15 and faces.num_unlabelled == 5
+    assert len(faces) == 15 and faces.num_unlabeled == 5
     assert "rows left out because they have no label (none, -1, or below): 5 of 20" in caplog.text
     kept = [number for number in range(20) if number not in (0, 2, 3, 7, 19)]
     for index, number in enumerate(kept):
@@ -212,7 +212,7 @@ def test_more_rows_than_bytes_are_refused(tmp_path):
 def test_texts_without_a_label_are_left_out(tmp_path):
     labels = ["-1" if number == 0 else "" if number == 1 else None if number == 2 else "1_2" for number in range(20)]
     faces = open_images(write(tmp_path / "a.parquet", labels=labels))
-    assert len(faces) == 17 and faces.num_unlabelled == 3 and faces.identity_names == ["1_2"]
+    assert len(faces) == 17 and faces.num_unlabeled == 3 and faces.identity_names == ["1_2"]
 
 
 def test_files_whose_numbers_are_other_people_are_refused(tmp_path):

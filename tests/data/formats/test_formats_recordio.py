@@ -136,7 +136,7 @@ def test_labels_that_are_no_whole_number_are_unreadable(tmp_path, caplog, label)
     payloads = {key: payload(label if key == 3 else 0.0, key, PEOPLE[0][0]) for key in range(5)}
     write_records(tmp_path, payloads)
     faces = RecordIOImages(tmp_path)
-    assert len(faces) == 4 and faces.num_unreadable == 1 and faces.num_unlabelled == 0
+    assert len(faces) == 4 and faces.num_unreadable == 1 and faces.num_unlabeled == 0
     assert "records left out, their label is no whole number below 2³¹: 1 (" in caplog.text
     write_records(tmp_path, {key: payload(label, key, PEOPLE[0][0]) for key in range(5)})
     with pytest.raises(DataError, match="no readable image; left out: 5 because their label is no whole number"):
@@ -147,7 +147,7 @@ def test_labels_that_are_no_whole_number_are_unreadable(tmp_path, caplog, label)
 def test_a_label_below_zero_is_no_label(tmp_path, caplog, label):
     write_records(tmp_path, {key: payload(label if key == 3 else 0.0, key, PEOPLE[0][0]) for key in range(5)})
     faces = RecordIOImages(tmp_path)
-    assert len(faces) == 4 and faces.num_unlabelled == 1 and faces.num_unreadable == 0 and "1 of 5" in caplog.text
+    assert len(faces) == 4 and faces.num_unlabeled == 1 and faces.num_unreadable == 0 and "1 of 5" in caplog.text
 
 
 def test_labels_that_float32_cannot_tell_apart_are_said(tmp_path, caplog):

@@ -110,7 +110,7 @@ def test_a_label_below_zero_is_no_label(tmp_path, caplog, label):
     extra = [("x.jpg", IMAGES[1, 0]), ("x.cls", label.encode())]
     faces = open_images(write_tar(tmp_path / "a.tar", [*extra, *samples("{p}_{n}.jpg", (".cls", digits))]))
     assert_holds_all(faces)
-    assert faces.num_unlabelled == 1 and "1 of 7" in caplog.text
+    assert faces.num_unlabeled == 1 and "1 of 7" in caplog.text
 
 
 @pytest.mark.parametrize(

@@ -24,8 +24,8 @@ def pictures():
 @pytest.fixture
 def folder(tmp_path, pictures):
     (tmp_path / "agedb" / "memfile").mkdir(parents=True)
-    normalised = np.stack([(image[:, :, ::-1].transpose(2, 0, 1) / np.float32(255) - 0.5) / 0.5 for image in pictures])
-    write_memmap(tmp_path / "agedb", normalised.astype(np.float32))
+    normalized = np.stack([(image[:, :, ::-1].transpose(2, 0, 1) / np.float32(255) - 0.5) / 0.5 for image in pictures])
+    write_memmap(tmp_path / "agedb", normalized.astype(np.float32))
     np.save(tmp_path / "agedb_list.npy", SAME)
     return tmp_path / "agedb"
 

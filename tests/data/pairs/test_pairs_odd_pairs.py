@@ -6,7 +6,7 @@ import pytest
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.odd_pairs import say_odd_pairs
-from facemargin.data.pairs.unlabelled import read_path_pairs
+from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.errors import DataError
 
 

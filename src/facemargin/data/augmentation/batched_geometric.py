@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from facemargin.data.augmentation.batched_photometric import to_grey_values
+from facemargin.data.augmentation.batched_photometric import to_gray_values
 from facemargin.data.augmentation.draws import Affine, Erasing, Rectangle
 from facemargin.data.augmentation.transfer import on_device
 
@@ -42,14 +42,14 @@ def affine(images_GCHW: Tensor, draws: Sequence[Affine]) -> Tensor:
             positions_P = on_device(chosen, torch.int64, device)
             images_PCHW, grid_PHW2 = images_GCHW[positions_P].float(), grid_GHW2[positions_P]
             moved_PCHW = F.grid_sample(images_PCHW, grid_PHW2, mode=mode, align_corners=False)
-            moved_GCHW[positions_P] = to_grey_values(moved_PCHW)
+            moved_GCHW[positions_P] = to_gray_values(moved_PCHW)
     return moved_GCHW
 
 
 def erasing(images_GCHW: Tensor, draws: Sequence[Erasing]) -> Tensor:
     """A rectangle of each hidden."""
-    grey_G111 = on_device([draw.grey for draw in draws], torch.uint8, images_GCHW.device)[:, None, None, None]
-    return torch.where(_inside([draw.rectangle for draw in draws], images_GCHW), grey_G111, images_GCHW)
+    gray_G111 = on_device([draw.gray for draw in draws], torch.uint8, images_GCHW.device)[:, None, None, None]
+    return torch.where(_inside([draw.rectangle for draw in draws], images_GCHW), gray_G111, images_GCHW)
 
 
 def crop(images_GCHW: Tensor, draws: Sequence[Rectangle]) -> Tensor:

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from facemargin.data.augmentation.draws import ColorJitter, Noise
-from facemargin.data.augmentation.photometric import CONTRAST, HUE, MID_GREY, SATURATION
-from facemargin.data.augmentation.seeded_noise import standard_normal, uniform_grey
+from facemargin.data.augmentation.photometric import CONTRAST, HUE, MID_GRAY, SATURATION
+from facemargin.data.augmentation.seeded_noise import standard_normal, uniform_gray
 from facemargin.data.augmentation.transfer import on_device
 
 # BT.601's 0.299, 0.587 and 0.114 in 32,768ths: float32 holds the sums exactly.
@@ -19,7 +19,7 @@ _LUMA = (9798.0, 19235.0, 3735.0)
 _LUMA_UNIT = 32768.0
 
 
-def to_grey_values(values: Tensor) -> Tensor:
+def to_gray_values(values: Tensor) -> Tensor:
     """Rounded and clipped to uint8."""
     return values.round().clamp(0, 255).to(torch.uint8)
 
@@ -61,10 +61,10 @@ def noise(images_GCHW: Tensor, draws: Sequence[Noise]) -> Tensor:
             share_P1 = on_device([[draws[position].share] for position in chosen], torch.float32, device)
             values = images_GCHW[0].numel()
             noise_PN = (
-                standard_normal(seeds_P, values) * MID_GREY + MID_GREY if normal else uniform_grey(seeds_P, values)
+                standard_normal(seeds_P, values) * MID_GRAY + MID_GRAY if normal else uniform_gray(seeds_P, values)
             )
             kept_PN = images_GCHW[positions_P].flatten(1) * (1 - share_P1)
-            blended_PN = to_grey_values(kept_PN + noise_PN * share_P1)
+            blended_PN = to_gray_values(kept_PN + noise_PN * share_P1)
             blended_GCHW[positions_P] = blended_PN.view(-1, *images_GCHW.shape[1:])
     return blended_GCHW
 
@@ -76,7 +76,7 @@ def _blended(images_PCHW: Tensor, steps_P111: Tensor, share_P111: Tensor) -> Ten
     # Summed as integers: the order of a floating-point sum may depend on the batch.
     mean_P111 = luma_P1HW.long().sum(dim=(2, 3), keepdim=True) / luma_P1HW[0].numel()
     other_P1HW = torch.where(steps_P111 == SATURATION, luma_P1HW, mean_P111 * (steps_P111 == CONTRAST))
-    return to_grey_values(images_PCHW * share_P111 + other_P1HW * (1 - share_P111))
+    return to_gray_values(images_PCHW * share_P111 + other_P1HW * (1 - share_P111))
 
 
 def _luma(images_GCHW: Tensor) -> Tensor:
@@ -104,4 +104,4 @@ def _turned_hue(images_PCHW: Tensor, turn_P111: Tensor) -> Tensor:
     hue_P1HW = torch.floor(256 * sixths_P1HW / (6 * spread_P1HW).clamp(min=1) + 0.5)
     hue_P1HW = torch.remainder(hue_P1HW + turn_P111, 256) * (6 / 255)
     k_PCHW = torch.cat([torch.remainder(n + hue_P1HW, 6) for n in (5, 3, 1)], dim=1)
-    return to_grey_values(value_P1HW * (1 - saturation_P1HW * torch.minimum(k_PCHW, 4 - k_PCHW).clamp(0, 1)))
+    return to_gray_values(value_P1HW * (1 - saturation_P1HW * torch.minimum(k_PCHW, 4 - k_PCHW).clamp(0, 1)))

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from facemargin.data.augmentation.batched_photometric import to_grey_values
+from facemargin.data.augmentation.batched_photometric import to_gray_values
 from facemargin.data.augmentation.config import Interpolation
 from facemargin.data.augmentation.draws import LowResolution
 from facemargin.data.augmentation.transfer import on_device
@@ -40,7 +40,7 @@ def blur(images_GCHW: Tensor, sigmas: Sequence[float]) -> Tensor:
         values_GCHW = torch.zeros_like(values_GCHW)
         for k, weight_G111 in enumerate(weights_KG111):
             values_GCHW += padded.narrow(dimension, k, size) * weight_G111
-    return to_grey_values(values_GCHW)
+    return to_gray_values(values_GCHW)
 
 
 def low_resolution(images_GCHW: Tensor, draws: Sequence[LowResolution]) -> Tensor:
@@ -76,7 +76,7 @@ def _resized(images_GCHW: Tensor, vertical: Sequence[Taps], horizontal: Sequence
     """uint8 images of the largest of the new sizes."""
     values_GHCW = _summed_lines(images_GCHW.float().transpose(1, 2), vertical)
     values_GWCH = _summed_lines(values_GHCW.transpose(1, 3), horizontal)
-    return to_grey_values(values_GWCH.permute(0, 2, 3, 1)).contiguous()
+    return to_gray_values(values_GWCH.permute(0, 2, 3, 1)).contiguous()
 
 
 def _summed_lines(values_GNXY: Tensor, taps: Sequence[Taps]) -> Tensor:

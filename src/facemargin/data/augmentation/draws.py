@@ -57,10 +57,10 @@ class Noise:
 
 @dataclass(frozen=True)
 class Erasing:
-    """A rectangle filled with the grey value `grey`."""
+    """A rectangle filled with the grey value `gray`."""
 
     rectangle: Rectangle
-    grey: int
+    gray: int
 
 
 @dataclass(frozen=True)

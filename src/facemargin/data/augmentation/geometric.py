@@ -28,10 +28,10 @@ def draw_affine(shape: tuple[int, int], config: AugmentationConfig, generator: G
     height, width = shape
     ranges = config.rotation, config.translation, config.translation, config.shear
     rotation, shift_x, shift_y, shear = generator.uniform(-1, 1, size=4) * ranges
-    centre = (width - 1) / 2, (height - 1) / 2
-    matrix = cv2.getRotationMatrix2D(centre, rotation, generator.uniform(*config.scale))
-    shear_about_centre = np.array([[1, shear, -shear * centre[1]], [0, 1, 0], [0, 0, 1]])
-    matrix = matrix @ shear_about_centre
+    center = (width - 1) / 2, (height - 1) / 2
+    matrix = cv2.getRotationMatrix2D(center, rotation, generator.uniform(*config.scale))
+    shear_about_center = np.array([[1, shear, -shear * center[1]], [0, 1, 0], [0, 0, 1]])
+    matrix = matrix @ shear_about_center
     shift = np.array([shift_x * width, shift_y * height])
     matrix[:, 2] += np.rint(shift) if config.whole_pixel_shifts else shift
     return Affine(tuple(matrix.ravel().tolist()), config.border, config.affine_interpolation)
@@ -55,7 +55,7 @@ def draw_erasing(shape: tuple[int, int], config: AugmentationConfig, generator: 
 def erasing(image: RGBImage, draw: Erasing) -> None:
     """A rectangle hidden."""
     hidden = draw.rectangle
-    image[hidden.top : hidden.bottom, hidden.left : hidden.right] = draw.grey
+    image[hidden.top : hidden.bottom, hidden.left : hidden.right] = draw.gray
 
 
 def draw_crop(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Rectangle:

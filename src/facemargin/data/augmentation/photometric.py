@@ -14,8 +14,8 @@ from facemargin.data.source import RGBImage
 
 BRIGHTNESS, CONTRAST, SATURATION, HUE = range(4)
 """The numbers of the colour jitter's steps in its drawn order."""
-MID_GREY = 127.5
-_GREY_VALUES = np.arange(256, dtype=np.float64)
+MID_GRAY = 127.5
+_GRAY_VALUES = np.arange(256, dtype=np.float64)
 
 
 def draw_color_jitter(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> ColorJitter:
@@ -37,8 +37,8 @@ def color_jitter(image: RGBImage, draw: ColorJitter) -> None:
             mean = cv2.mean(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY))[0]
             _linear(image, draw.contrast, (1 - draw.contrast) * mean)
         elif step == SATURATION:
-            grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-            cv2.addWeighted(image, draw.saturation, grey, 1 - draw.saturation, 0, dst=image)
+            gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+            cv2.addWeighted(image, draw.saturation, gray, 1 - draw.saturation, 0, dst=image)
         elif draw.hue_steps:  # to HSV and back is not without loss: nothing is turned by nothing
             _turn_hue(image, draw.hue_steps)
 
@@ -78,7 +78,7 @@ def noise(image: RGBImage, draw: Noise, pixels: RGBImage) -> None:
         cv2.addWeighted(image, 1 - share, pixels, share, 0, dst=image)
     else:
         # The normal noise reaches beyond the grey values: only the blend is clipped to them.
-        cv2.addWeighted(image, 1 - share, pixels, share * MID_GREY, share * MID_GREY, dst=image, dtype=cv2.CV_8U)
+        cv2.addWeighted(image, 1 - share, pixels, share * MID_GRAY, share * MID_GRAY, dst=image, dtype=cv2.CV_8U)
 
 
 def draw_low_resolution(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> LowResolution:
@@ -99,7 +99,7 @@ def low_resolution(image: RGBImage, draw: LowResolution) -> None:
 
 def _linear(image: RGBImage, factor: float, offset: float) -> None:
     """factor·v + offset, clipped: a table of 256 values is faster than arithmetic on pixels."""
-    cv2.LUT(image, np.clip(np.rint(_GREY_VALUES * factor + offset), 0, 255).astype(np.uint8), dst=image)
+    cv2.LUT(image, np.clip(np.rint(_GRAY_VALUES * factor + offset), 0, 255).astype(np.uint8), dst=image)
 
 
 def _turn_hue(image: RGBImage, steps: int) -> None:

@@ -27,7 +27,7 @@ def random_bits(seeds_G: Tensor, count: int) -> Tensor:
     return z_Gn ^ _shifted_right(z_Gn, 31)
 
 
-def uniform_grey(seeds_G: Tensor, count: int) -> Tensor:
+def uniform_gray(seeds_G: Tensor, count: int) -> Tensor:
     """(G, count) uint8, uniform over the grey values: eight from each number."""
     return random_bits(seeds_G, -(-count // 8)).view(torch.uint8)[:, :count]
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from facemargin.data.formats.blocks import BLOCKS_AT_ONCE, Blocks
 from facemargin.data.images.decode import decode_image
-from facemargin.data.source import LabelledImages, RGBImage
+from facemargin.data.source import LabeledImages, RGBImage
 from facemargin.errors import CorruptImageError
 
 BLOCK_BYTES = 1 << 23
@@ -19,7 +19,7 @@ BLOCK_IMAGES = 256
 Encoded = bytes | CorruptImageError
 
 
-class BlockImages(LabelledImages):
+class BlockImages(LabeledImages):
     """Encoded images that come in `blocks`.
 
     Any image can be asked for at any time, but fast are orders like those of `Blocks.shuffled`, and reading from the

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from facemargin.data.formats.passed_over import PassedOver
-from facemargin.data.formats.text_labels import warn_of_unlabelled
+from facemargin.data.formats.text_labels import warn_of_unlabeled
 from facemargin.data.images.decode import LARGEST_ENCODED, decode_image
-from facemargin.data.source import ImageSource, LabelledImages, RGBImage
+from facemargin.data.source import ImageSource, LabeledImages, RGBImage
 from facemargin.errors import CorruptImageError, DataError
 from facemargin.files.listing import IMAGE_SUFFIXES, entries, is_image_name
 from facemargin.files.plain_numbers import is_digits, is_negative
@@ -71,7 +71,7 @@ class ImageFiles(ImageSource):
         return str(self.root / self._names[index])
 
 
-class FolderImages(ImageFiles, LabelledImages):
+class FolderImages(ImageFiles, LabeledImages):
     """A folder `identity/image.jpg` (or another of IMAGE_SUFFIXES), people and their images sorted by name.
 
     Folders without an image in them are not people; they, and whatever else is passed over, are said in a warning.
@@ -94,10 +94,10 @@ class FolderImages(ImageFiles, LabelledImages):
                 f"{root} has no images in folders of their own; expected identity/image.jpg "
                 f"(also {', '.join(sorted(IMAGE_SUFFIXES - {'.jpg'}))}){hint}"
             )
-        unlabelled = [person for person in people if is_negative(person)]
-        self.num_unlabelled = sum(len(people[person]) for person in unlabelled)
-        warn_of_unlabelled(str(root), self.num_unlabelled, sum(map(len, people.values())))
-        people = {person: names for person, names in people.items() if person not in unlabelled}
+        unlabeled = [person for person in people if is_negative(person)]
+        self.num_unlabeled = sum(len(people[person]) for person in unlabeled)
+        warn_of_unlabeled(str(root), self.num_unlabeled, sum(map(len, people.values())))
+        people = {person: names for person, names in people.items() if person not in unlabeled}
         super().__init__(root, [f"{person}/{name}" for person, names in people.items() for name in names])
         self.identity_names = list(people)
         self.has_names = not all(map(is_digits, people))

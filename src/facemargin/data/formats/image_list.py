@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.formats.folder import ImageFiles
-from facemargin.data.formats.text_labels import UNLABELLED, text_identities
-from facemargin.data.source import LabelledImages
+from facemargin.data.formats.text_labels import UNLABELED, text_identities
+from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
 from facemargin.files.listing import plain_path
 from facemargin.files.plain_numbers import decimal_number
@@ -33,7 +33,7 @@ _LABEL_WORDS = (
 logger = logging.getLogger(__name__)
 
 
-class ListedImages(ImageFiles, LabelledImages):
+class ListedImages(ImageFiles, LabeledImages):
     """The images that lines `path<TAB>label`, `path label` or `path,label` name; labels are numbers or names of people
     (see `text_identities`, also for −1).
 
@@ -58,8 +58,8 @@ class ListedImages(ImageFiles, LabelledImages):
         code_N = np.array(codes, dtype=np.int64)
         _warn_of_repeated([plain_path(name) for name in names], code_N, list(texts), path)
         label_N, self.identity_names, self.has_names = text_identities(list(texts), code_N, str(path), path.parent)
-        kept = np.flatnonzero(label_N != UNLABELLED)
-        self.num_unlabelled = len(label_N) - len(kept)
+        kept = np.flatnonzero(label_N != UNLABELED)
+        self.num_unlabeled = len(label_N) - len(kept)
         super().__init__(root, [names[index] for index in kept.tolist()])
         self.name = str(path)
         self.labels = label_N[kept]

@@ -9,7 +9,7 @@ import numpy as np
 
 from facemargin.data.formats.folder import ImageFiles
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.data.source import ImageSource, LabelledImages, RGBImage
+from facemargin.data.source import ImageSource, LabeledImages, RGBImage
 from facemargin.errors import DataError
 
 ORL_CREDIT = "Faces: the ORL Database of Faces, AT&T Laboratories Cambridge"
@@ -37,7 +37,7 @@ class FaceSquares(ImageSource):
         return self._source.describe(index)
 
 
-class EmbeddedFaces(LabelledImages):
+class EmbeddedFaces(LabeledImages):
     """The ORL faces of `people` (numbers 1 to 40), ten grey 92 × 112 images each, as RGB.
 
     `square` cuts rows 12 to 104 out, which leaves 92 × 92 pixels around the face. Raises DataError for people who do

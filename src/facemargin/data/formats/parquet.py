@@ -76,7 +76,7 @@ class ParquetImages(BlockImages):
         self._require_the_same_names(files, label_column)
         label_R, self.identity_names, self.has_names = _identities(name, np.concatenate(stored), names)
         self._row_N = np.flatnonzero(label_R != _NO_LABEL)
-        self.num_unlabelled = len(label_R) - len(self._row_N)
+        self.num_unlabeled = len(label_R) - len(self._row_N)
         self.labels = label_R[self._row_N]
         self._first_rows = np.concatenate([[0], np.cumsum(rows_of_blocks)]).astype(np.int64)
         if self._first_rows[-1] != len(label_R):

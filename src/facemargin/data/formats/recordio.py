@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from facemargin.data.formats.identity_names import numbered_identities
 from facemargin.data.formats.record_file import RecordFile
 from facemargin.data.formats.record_index import record_index
-from facemargin.data.formats.text_labels import UNLABELLED, warn_of_unlabelled
+from facemargin.data.formats.text_labels import UNLABELED, warn_of_unlabeled
 from facemargin.data.images.decode import decode_image
-from facemargin.data.source import LabelledImages, RGBImage
+from facemargin.data.source import LabeledImages, RGBImage
 from facemargin.errors import CorruptImageError, DataError
 
 _HEADER = struct.Struct("<IfQQ")
@@ -37,7 +37,7 @@ _MOST_IDENTITIES = 2**31
 logger = logging.getLogger(__name__)
 
 
-class RecordIOImages(LabelledImages):
+class RecordIOImages(LabeledImages):
     """The images of an InsightFace set, given its folder or its .rec file. Identity names are the stored numbers, or
     those that identities.txt beside it has for them.
 
@@ -45,7 +45,7 @@ class RecordIOImages(LabelledImages):
     decoded. A missing .idx is made up for by going through the .rec file once, and so is one that does not fit (see
     `record_index`). Images whose header is corrupt, or whose label is no whole number, are left out, counted in
     `num_unreadable` and named in a logged warning; those that a truncated file lacks, and those whose label is −1
-    (`num_unlabelled`), are counted in one too. Raises DataError for a missing or foreign file.
+    (`num_unlabeled`), are counted in one too. Raises DataError for a missing or foreign file.
     """
 
     has_names = False
@@ -58,8 +58,8 @@ class RecordIOImages(LabelledImages):
         self._positions, stored_labels = self._image_positions_and_labels()
         left_out = [self._warn_of(reason, stored_labels) for reason in _REASONS]
         self.num_unreadable = sum(left_out)
-        self.num_unlabelled = int((stored_labels == UNLABELLED).sum())
-        warn_of_unlabelled(str(rec_path), self.num_unlabelled, len(stored_labels))
+        self.num_unlabeled = int((stored_labels == UNLABELED).sum())
+        warn_of_unlabeled(str(rec_path), self.num_unlabeled, len(stored_labels))
         readable = stored_labels >= 0
         self._positions = self._positions[readable]
         if len(self._positions) == 0:
@@ -128,7 +128,7 @@ class RecordIOImages(LabelledImages):
 
     def _stored_label(self, position: int) -> int:
         """The identity number in a record's header, the first of them if there are several; below 0 if there is none:
-        `UNLABELLED`, or one of the reasons."""
+        `UNLABELED`, or one of the reasons."""
         where = self._describe_record(position)
         size = _HEADER.size + _LABEL_SIZE * _RANGE_LABELS
         try:
@@ -141,7 +141,7 @@ class RecordIOImages(LabelledImages):
             return _NO_IMAGE
         if not (label < _MOST_IDENTITIES and label.is_integer()):
             return _NO_WHOLE_NUMBER
-        return int(label) if label >= 0 else UNLABELLED
+        return int(label) if label >= 0 else UNLABELED
 
     def _range(self, position: int) -> tuple[int, int] | None:
         """The (first, end) that a record without an image holds; None for an image."""

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facemargin.counting import counted
 from facemargin.data.formats.identity_names import FILE_NAME
 from facemargin.data.formats.tar import LABEL_EXTENSIONS, TarShard, group_samples
-from facemargin.data.formats.text_labels import UNLABELLED, text_identities
+from facemargin.data.formats.text_labels import UNLABELED, text_identities
 from facemargin.errors import DataError
 from facemargin.files.listing import IMAGE_SUFFIXES
 from facemargin.files.plain_numbers import is_digits, is_negative, whole_number
@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 class Samples:
     """The images of `shards`: `shard_N` and `position_N` say where, `labels` (N,), `identity_names` and `has_names` of
-    whom they are, and `num_unlabelled` how many were left out because their label is −1.
+    whom they are, and `num_unlabeled` how many were left out because their label is −1.
 
     An image's label is the text in the `cls` file of its sample; where there is none, the label in its `json` file, or
     the whole number in its `txt`. Shards without any such file are an archive of a folder of people. All that is not
@@ -54,8 +54,8 @@ class Samples:
         found: list[NDArray[np.int64]] = []
         has_label_files = False
         for number, shard in enumerate(shards):
-            own, labelled = self._read(number, shard)
-            has_label_files |= labelled
+            own, labeled = self._read(number, shard)
+            has_label_files |= labeled
             # Readers go through compressed shards, so a shard's images are in the order of the file.
             found.append(np.array(sorted(own), dtype=np.int64).reshape(-1, 3))
             shard.labels = {}  # of millions of samples, they would take a gigabyte that nobody needs any more
@@ -123,8 +123,8 @@ class Samples:
         label_N, self.identity_names, self.has_names = text_identities(
             list(self._texts), text_N, self._name, _only_folder(self.shards)
         )
-        kept = np.flatnonzero(label_N != UNLABELLED)
-        self.num_unlabelled = len(label_N) - len(kept)
+        kept = np.flatnonzero(label_N != UNLABELED)
+        self.num_unlabeled = len(label_N) - len(kept)
         self.labels = label_N[kept]
         self.shard_N, self.position_N = self.shard_N[kept], self.position_N[kept]
 
@@ -159,7 +159,7 @@ class Samples:
         self.shard_N, self.position_N = np.array(members, dtype=np.int64).T.copy()
         self.labels = np.array([place_of[folder] for folder in folders], dtype=np.int64)
         self.has_names = not all(map(is_digits, self.identity_names))
-        self.num_unlabelled = 0
+        self.num_unlabeled = 0
 
     def _nothing_found(self) -> DataError:
         pickled = "; pickled samples are never read" if _PICKLES & set(self._others) else ""

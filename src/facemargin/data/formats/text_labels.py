@@ -14,7 +14,7 @@ from facemargin.files.unicode_names import warn_of_twins
 
 logger = logging.getLogger(__name__)
 
-UNLABELLED = -1
+UNLABELED = -1
 
 
 def text_identities(
@@ -25,21 +25,21 @@ def text_identities(
 
     Digits, also with `.0` behind them, are numbers, whose names `identities.txt` in `folder` may have; if one text is
     anything else ("Ann", "1_12", "1e1"), all are names. A whole number below 0 is no label: its images are
-    `UNLABELLED`, counted in a logged warning. Raises DataError where no image has a label, and where texts that differ
+    `UNLABELED`, counted in a logged warning. Raises DataError where no image has a label, and where texts that differ
     ("7" and "007") are one number.
     """
-    unlabelled = np.array([is_negative(text) for text in texts], dtype=bool)
-    labelled_N = ~unlabelled[text_N]
-    warn_of_unlabelled(name, int((~labelled_N).sum()), len(text_N))
-    kept = [number for number in range(len(texts)) if not unlabelled[number]]
+    unlabeled = np.array([is_negative(text) for text in texts], dtype=bool)
+    labeled_N = ~unlabeled[text_N]
+    warn_of_unlabeled(name, int((~labeled_N).sum()), len(text_N))
+    kept = [number for number in range(len(texts)) if not unlabeled[number]]
     numbers = [whole_number(texts[number]) for number in kept]
     whole = [number for number in numbers if number is not None]
-    value_of_text = np.full(len(texts), UNLABELLED, dtype=np.int64)
-    label_N = np.full(len(text_N), UNLABELLED, dtype=np.int64)
+    value_of_text = np.full(len(texts), UNLABELED, dtype=np.int64)
+    label_N = np.full(len(text_N), UNLABELED, dtype=np.int64)
     if len(whole) == len(kept):
         _require_different_numbers([texts[number] for number in kept], whole, name)
         value_of_text[kept] = whole
-        label_N[labelled_N], names, has_names = numbered_identities(value_of_text[text_N[labelled_N]], folder)
+        label_N[labeled_N], names, has_names = numbered_identities(value_of_text[text_N[labeled_N]], folder)
         return label_N, names, has_names
     if whole:
         shown = [texts[number] for number, value in zip(kept, numbers, strict=True) if value is None]
@@ -54,7 +54,7 @@ def text_identities(
     return value_of_text[text_N], names, True
 
 
-def warn_of_unlabelled(name: str, count: int, total: int) -> None:
+def warn_of_unlabeled(name: str, count: int, total: int) -> None:
     """Say that `count` of `total` images are left out because their label is −1; raise DataError where all are."""
     if not count:
         return

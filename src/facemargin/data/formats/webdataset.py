@@ -15,7 +15,7 @@ from facemargin.data.formats.blocks import Blocks
 from facemargin.data.formats.shard_samples import Samples
 from facemargin.data.formats.tar import TarShard
 from facemargin.data.images.decode import decode_image
-from facemargin.data.source import LabelledImages, RGBImage
+from facemargin.data.source import LabeledImages, RGBImage
 from facemargin.errors import CorruptImageError, DataError
 
 SHARD_SUFFIXES = (".tar", ".tar.gz", ".tgz")
@@ -24,7 +24,7 @@ _SCHEME = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*:(?!:)")
 _MOST_SHARDS = 1_000_000
 
 
-def open_shards(location: str | Path) -> LabelledImages:
+def open_shards(location: str | Path) -> LabeledImages:
     """The images of a shard, of `train-{000000..000012}.tar`, of several of these joined by `::`, or of a folder of
     shards. Raises DataError for shards that are missing, and for anything but local files."""
     shards = [TarShard(path) for path in shard_paths(location)]
@@ -65,14 +65,14 @@ def _expanded(pattern: str) -> list[str]:
     return ["".join(choice) for choice in itertools.product(*choices)]
 
 
-class ShardImages(LabelledImages):
+class ShardImages(LabeledImages):
     """The images of uncompressed shards, read in any order. Identity names are the stored names, the stored
     numbers, or what identities.txt beside the shards has for these (see `Samples`)."""
 
     def __init__(self, shards: Sequence[TarShard], name: str) -> None:
         self.name = name
         self._samples = samples = Samples(shards, name)
-        self.labels, self.num_unlabelled = samples.labels, samples.num_unlabelled
+        self.labels, self.num_unlabeled = samples.labels, samples.num_unlabeled
         self.identity_names, self.has_names = samples.identity_names, samples.has_names
 
     def __len__(self) -> int:
@@ -97,7 +97,7 @@ class CompressedShardImages(BlockImages):
         super().__init__()
         self.name = name
         self._samples = samples = Samples(shards, name)
-        self.labels, self.num_unlabelled = samples.labels, samples.num_unlabelled
+        self.labels, self.num_unlabeled = samples.labels, samples.num_unlabeled
         self.identity_names, self.has_names = samples.identity_names, samples.has_names
         starts: list[int] = []
         streams: list[int] = []

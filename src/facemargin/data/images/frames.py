@@ -30,12 +30,12 @@ def holds_several(encoded: bytes) -> bool:
 
 def _gif_images(encoded: bytes) -> int:
     """The images of a GIF, counted up to two."""
-    place = 13 + _colour_table(encoded[10])
+    place = 13 + _color_table(encoded[10])
     found = 0
     while found < 2 and encoded[place] in (_GIF_IMAGE, _GIF_EXTENSION):
         if encoded[place] == _GIF_IMAGE:
             found += 1
-            place += 11 + _colour_table(encoded[place + 9])
+            place += 11 + _color_table(encoded[place + 9])
         else:
             place += 2
         while encoded[place]:
@@ -44,7 +44,7 @@ def _gif_images(encoded: bytes) -> int:
     return found
 
 
-def _colour_table(flags: int) -> int:
+def _color_table(flags: int) -> int:
     return 3 << (flags & 7) + 1 if flags & 0x80 else 0
 
 

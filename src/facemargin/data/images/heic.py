@@ -31,6 +31,6 @@ def decode_heic(encoded: bytes, where: str) -> RGBImage:
     if pixels.dtype == np.uint16:  # grey stays at 10 or 12 bits, shifted to 16
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2 or pixels.shape[2] < 3:
-        grey = pixels if pixels.ndim == 2 else pixels[..., 0]
-        pixels = np.repeat(grey[..., None], 3, axis=2)
+        gray = pixels if pixels.ndim == 2 else pixels[..., 0]
+        pixels = np.repeat(gray[..., None], 3, axis=2)
     return np.ascontiguousarray(pixels[..., :3])

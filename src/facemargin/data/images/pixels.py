@@ -31,6 +31,6 @@ def stack_images(images: Sequence[Tensor]) -> Tensor:
     return torch.stack([image.permute(1, 2, 0) for image in images]).permute(0, 3, 1, 2)
 
 
-def normalise(images_BCHW: Tensor) -> Tensor:
+def normalize(images_BCHW: Tensor) -> Tensor:
     """uint8 pixels to float32 in [-1, 1]: (v − 127.5) / 127.5, on the device the images are on."""
     return images_BCHW.float().sub_(127.5).div_(127.5)

@@ -46,8 +46,8 @@ class MemmapImages(ImageSource):
             raise CorruptImageError(
                 f"{self.describe(index)}: values from {bgr_3HW.min():g} to {bgr_3HW.max():g}, expected −1 to 1"
             )
-        grey_3HW = np.clip(np.rint((bgr_3HW * 0.5 + 0.5) * 255), 0, 255).astype(np.uint8)
-        return np.ascontiguousarray(grey_3HW[::-1].transpose(1, 2, 0))
+        gray_3HW = np.clip(np.rint((bgr_3HW * 0.5 + 0.5) * 255), 0, 255).astype(np.uint8)
+        return np.ascontiguousarray(gray_3HW[::-1].transpose(1, 2, 0))
 
     def describe(self, index: int) -> str:
         return f"{self.name} image {index}"

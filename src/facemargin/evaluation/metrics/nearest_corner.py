@@ -21,10 +21,10 @@ def nearest_corner(pairs: SortedPairs, target_far: float) -> float:
     long run of impostors between two genuine scores thus has no point inside.
     """
     places = len(pairs.impostor.scores_N)
-    centre = pairs.impostor.first_place(int(min(max(pairs.impostor.total * (1 - target_far), 0), pairs.impostor.total)))
+    center = pairs.impostor.first_place(int(min(max(pairs.impostor.total * (1 - target_far), 0), pairs.impostor.total)))
     width = WINDOW
     while True:
-        low, high = max(0, centre - width), min(places, centre + width)
+        low, high = max(0, center - width), min(places, center + width)
         score_W, accepted_W = _corners(pairs, low, high)
         enough = pairs.impostor.total * target_far
         is_below = high == places or bool((accepted_W <= enough).any())

@@ -31,13 +31,13 @@ def pool_templates(
     template_ids: ArrayLike,
     media_ids: ArrayLike,
     image_weights: ArrayLike | None = None,
-    normalise_media: bool = False,
+    normalize_media: bool = False,
     image_rows: ArrayLike | None = None,
 ) -> Templates:
     """Mean of the features (N, D) within each media of a template, sum over its media, unit length (IJB's protocol).
 
     A video's many frames thus count as much as one still. Features keep their norms unless the caller normalises them.
-    `image_weights` (N,) multiplies them first (InsightFace: the detector's scores); `normalise_media` gives each
+    `image_weights` (N,) multiplies them first (InsightFace: the detector's scores); `normalize_media` gives each
     media's mean unit length before the sum (MagFace). Where images are in several templates or in none, `image_rows`
     (E,) says which row of the features each of the (E,) template ids, media ids and weights is for.
 
@@ -68,7 +68,7 @@ def pool_templates(
         media_first, media_end = np.searchsorted(media_first_M, [images.start, images.stop])
         firsts_M = media_first_M[media_first:media_end]
         means_MD = _sums(features_ND, rows_E[images], firsts_M - images.start, share_E[images])
-        if normalise_media:
+        if normalize_media:
             _to_unit_length(means_MD, templates_E[firsts_M], features_ND, rows_E[images], media_E[firsts_M])
         of_template_S = np.searchsorted(firsts_M, template_first_S[templates])
         vectors_SD[templates] = _sums(means_MD, np.arange(len(means_MD)), of_template_S)

@@ -17,10 +17,10 @@ def fit_pixel_embed(train_images: ImageSource, size: int = 64) -> Embed:
 
     Raises DataError without training images.
     """
-    mean_D = _grey_pixels(train_images, size).mean(axis=0)
+    mean_D = _gray_pixels(train_images, size).mean(axis=0)
 
     def embed(images: ImageSource) -> Embeddings:
-        return _embeddings(_grey_pixels(images, size) - mean_D)
+        return _embeddings(_gray_pixels(images, size) - mean_D)
 
     return embed
 
@@ -31,7 +31,7 @@ def fit_pca_embed(train_images: ImageSource, components: int, size: int = 64) ->
 
     Raises DataError without training images, ConfigError unless 1 ≤ components < training images.
     """
-    pixels_ND = _grey_pixels(train_images, size)
+    pixels_ND = _gray_pixels(train_images, size)
     if not 1 <= components < len(pixels_ND):
         raise ConfigError(
             f"{components} principal components of {len(pixels_ND)} training images; "
@@ -45,19 +45,19 @@ def fit_pca_embed(train_images: ImageSource, components: int, size: int = 64) ->
     whitening_DC = axes[:components].T / deviation_C
 
     def embed(images: ImageSource) -> Embeddings:
-        return _embeddings((_grey_pixels(images, size) - mean_D) @ whitening_DC)
+        return _embeddings((_gray_pixels(images, size) - mean_D) @ whitening_DC)
 
     return embed
 
 
-def _grey_pixels(images: ImageSource, size: int) -> FloatArray:
+def _gray_pixels(images: ImageSource, size: int) -> FloatArray:
     images = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
     if len(images) == 0:
         raise DataError(f"{images.name} holds no images")
     rows = []
     for index in range(len(images)):
-        grey = cv2.cvtColor(images.read(index), cv2.COLOR_RGB2GRAY)
-        rows.append(cv2.resize(grey, (size, size), interpolation=cv2.INTER_LINEAR).ravel())
+        gray = cv2.cvtColor(images.read(index), cv2.COLOR_RGB2GRAY)
+        rows.append(cv2.resize(gray, (size, size), interpolation=cv2.INTER_LINEAR).ravel())
     return np.array(rows, dtype=np.float64)
 
 

@@ -105,7 +105,7 @@ def protocol_units(
         lists.template_E[kept_E],
         lists.media_E[kept_E],
         None if weights_E is None else weights_E[kept_E],
-        settings.normalise_media,
+        settings.normalize_media,
         lists.image_E[kept_E],
     )
     failed_U = np.ones(len(lists.names), dtype=bool)

@@ -1,6 +1,6 @@
 import pytest
 
-from facemargin.data.pairs.unlabelled import read_path_pairs
+from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.errors import DataError
 
 

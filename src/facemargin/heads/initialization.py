@@ -21,7 +21,7 @@ _FINISH: dict[str, Callable[[Tensor], Tensor]] = {
 }
 
 
-def initial_centres(
+def initial_centers(
     name: str,
     num_classes: int,
     embedding_size: int,
@@ -34,9 +34,9 @@ def initial_centres(
     (InsightFace's and most others). A class has the same centre whatever the range. ConfigError for another name.
     """
     if name not in _FINISH:
-        raise ConfigError(unknown_name("centre_initialisation", name, _FINISH))
+        raise ConfigError(unknown_name("center_initialization", name, _FINISH))
     first, last = class_range or (0, num_classes)
-    centres_CD = torch.empty(last - first, embedding_size)
+    centers_CD = torch.empty(last - first, embedding_size)
     # The first block takes the generator as it is given; the others have generators of their own.
     seeds = torch.randint(2**62, (-(-num_classes // _BLOCK_CLASSES),), generator=_fork(generator)).tolist()
     for block, seed in enumerate(seeds):
@@ -46,8 +46,8 @@ def initial_centres(
             continue
         own = generator if block == 0 else torch.Generator().manual_seed(seed)
         block_KD = _FINISH[name](torch.randn(end - start, embedding_size, generator=own))
-        centres_CD[low - first : high - first] = block_KD[low - start : high - start]
-    return centres_CD
+        centers_CD[low - first : high - first] = block_KD[low - start : high - start]
+    return centers_CD
 
 
 def _fork(generator: torch.Generator | None) -> torch.Generator:

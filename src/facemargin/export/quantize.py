@@ -28,7 +28,7 @@ CALIBRATION_IMAGES = 256
 _BATCH_SIZE = 8
 
 
-def quantise(graph: Any, info: ModelInfo, preprocess: bool, faces: ImageSource) -> Any:
+def quantize(graph: Any, info: ModelInfo, preprocess: bool, faces: ImageSource) -> Any:
     """The onnx.ModelProto of `graph` (see `onnx_graph`) in int8, calibrated on up to CALIBRATION_IMAGES of `faces`, in
     equal steps through them. Raises CorruptImageError for one that cannot be read."""
     try:

@@ -57,7 +57,7 @@ class Found:
         ]
 
 
-def recognise(content: Mapping[Any, Any], told: str | None = None) -> tuple[Found, Family]:
+def recognize(content: Mapping[Any, Any], told: str | None = None) -> tuple[Found, Family]:
     """The network in a checkpoint and the family that it is of, `told` or by its container and keys.
 
     Raises CheckpointError, saying what was found and what it could be, where there is no known network, or it could be

@@ -5,13 +5,13 @@ from facemargin.backbones import list_backbones
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.files.stored_tensor import StoredTensor
 from facemargin.interop.layouts import Architecture
-from facemargin.interop.recognise import FAMILIES, recognise
+from facemargin.interop.recognize import FAMILIES, recognize
 from tests.interop.foreign_files import adaface_checkpoint, shapes
 
 QUALITY = {"qs.weight": StoredTensor.of(torch.ones(1, 512)), "qs.bias": StoredTensor.of(torch.ones(1))}
 MAGFACE = "features.module."
 
-RECOGNISED = {
+RECOGNIZED = {
     "adaface": {"state_dict": shapes("ir_18", "model."), "epoch": 3},
     "funface": shapes("ir_18"),
     "cvlface pt": shapes("ir_18", "net."),
@@ -29,9 +29,9 @@ RECOGNISED = {
 }
 
 
-@pytest.mark.parametrize("name", RECOGNISED)
+@pytest.mark.parametrize("name", RECOGNIZED)
 def test_families_are_known_by_container_and_keys(name):
-    found, family = recognise(RECOGNISED[name])
+    found, family = recognize(RECOGNIZED[name])
     assert family.name == name.split()[0]
     assert all(marker in found.tensors for marker in found.layout.markers)
 
@@ -47,10 +47,10 @@ def test_families_are_known_by_container_and_keys(name):
 )
 def test_what_could_be_of_several_families_names_them(content, choices):
     if choices is None:
-        assert recognise(content)[1].name == "cvlface"
+        assert recognize(content)[1].name == "cvlface"
         return
     with pytest.raises(CheckpointError, match=rf"could be of {choices}.*say which with family= .*--family"):
-        recognise(content)
+        recognize(content)
 
 
 @pytest.mark.parametrize(("layout", "families"), [("ir_18", 3), ("iresnet18", 4), ("mobilefacenet", 1)])
@@ -58,7 +58,7 @@ def test_a_family_that_is_told_is_believed_if_it_has_the_layout(layout, families
     fitting = []
     for name, family in FAMILIES.items():
         try:
-            assert recognise({"state_dict": {**shapes(layout), **QUALITY}}, name)[1] is family
+            assert recognize({"state_dict": {**shapes(layout), **QUALITY}}, name)[1] is family
             fitting.append(name)
         except CheckpointError as error:
             assert "does not use; families that do: " in str(error)
@@ -67,15 +67,15 @@ def test_a_family_that_is_told_is_believed_if_it_has_the_layout(layout, families
 
 def test_wrong_families_are_named():
     with pytest.raises(ConfigError, match="unknown family 'adafce'; did you mean 'adaface'"):
-        recognise(RECOGNISED["funface"], "adafce")
+        recognize(RECOGNIZED["funface"], "adafce")
     with pytest.raises(CheckpointError, match=r"CR-FIQA has a quality layer, but qs\.bias, qs\.weight is missing"):
-        recognise(RECOGNISED["insightface"], "crfiqa")
+        recognize(RECOGNIZED["insightface"], "crfiqa")
 
 
 def test_two_networks_in_a_file_are_named():
     content = {**shapes("ir_18", "net."), **shapes("ir_18", "model.")}
     with pytest.raises(CheckpointError, match=r"more than one network, under 'model\.…' and 'net\.…'"):
-        recognise(content)
+        recognize(content)
 
 
 def prefixed(name, prefix, container=None, beside=None):
@@ -106,7 +106,7 @@ WRAPPED = {
 @pytest.mark.parametrize("name", WRAPPED)
 def test_wrappers_do_not_hide_a_network(name):
     whose, content, place = WRAPPED[name]
-    found, family = recognise(content)
+    found, family = recognize(content)
     assert family.name == whose
     assert found.tensors.keys() == shapes("iresnet18" if found.layout.name == "iresnet" else "ir_18").keys()
     assert found.notes == []
@@ -133,7 +133,7 @@ def test_wrappers_do_not_hide_a_network(name):
     ],
 )
 def test_of_several_networks_one_is_chosen_and_all_are_named(content, taken, left):
-    found, _ = recognise(content)
+    found, _ = recognize(content)
     assert (found.place, found.passed_over) == (taken, (left,))
     assert found.tensors.keys() in (shapes("ir_18").keys(), shapes("iresnet18").keys())
     (note,) = found.notes
@@ -143,14 +143,14 @@ def test_of_several_networks_one_is_chosen_and_all_are_named(content, taken, lef
 def test_a_network_under_a_name_of_its_own_wants_the_family():
     content = shapes("iresnet18", "student.")
     with pytest.raises(CheckpointError, match=r"under 'student\.…', which could be of .* say which with family="):
-        recognise(content)
-    assert recognise(content, "magface")[0].prefix == "student."
+        recognize(content)
+    assert recognize(content, "magface")[0].prefix == "student."
 
 
 def test_a_file_of_many_networks_is_refused():
     content = {f"model{number}.{key}": one for number in range(40) for key, one in shapes("iresnet18").items()}
     with pytest.raises(CheckpointError, match="40 networks, expected one"):
-        recognise(content)
+        recognize(content)
 
 
 @pytest.mark.parametrize(
@@ -171,7 +171,7 @@ def test_a_file_of_many_networks_is_refused():
 )
 def test_unknown_files_name_what_is_in_them_and_the_nearest(content, message):
     with pytest.raises(CheckpointError, match=message):
-        recognise(content)
+        recognize(content)
 
 
 SIZES = [
@@ -184,7 +184,7 @@ SIZES = [
 def test_the_architecture_is_read_from_the_shapes(name, embedding_size, input_size):
     own = shapes(name, embedding_size=embedding_size, input_size=input_size)
     content = {"state_dict": {f"model.{key}": one for key, one in own.items()}} if name.startswith("ir_") else own
-    found, _ = recognise(content)
+    found, _ = recognize(content)
     same = {"ir_100": "ir_101", "ir_se_100": "ir_se_101"}
     assert found.layout.describe(found.tensors) == Architecture(same.get(name, name), embedding_size, input_size)
 
@@ -217,7 +217,7 @@ def altered(name, **changes):
     ],
 )
 def test_networks_of_other_sizes_are_explained(tensors, message):
-    found, _ = recognise(tensors)
+    found, _ = recognize(tensors)
     if message is None:
         assert found.layout.describe(found.tensors).input_size == 16
         return
@@ -231,5 +231,5 @@ def test_the_head_of_a_checkpoint_is_left_out():
         key: one if isinstance(one, StoredTensor) else StoredTensor.of(one)
         for key, one in content["state_dict"].items()
     }
-    found, _ = recognise(content)
+    found, _ = recognize(content)
     assert set(found.others) == {"head.kernel", "head.t", "head.batch_mean", "head.batch_std"}

@@ -12,10 +12,10 @@ from facemargin.backbones.base import IMAGE_CHANNELS
 from facemargin.errors import ConfigError
 from facemargin.models.info import ModelInfo
 from facemargin.quality.crfiqa import CertaintyRatioLayer
-from facemargin.reconstruction import RECOGNISER_CHANNELS, FaceReconstructor, Reconstruction, ReconstructionConfig
+from facemargin.reconstruction import RECOGNIZER_CHANNELS, FaceReconstructor, Reconstruction, ReconstructionConfig
 
 
-class RecogniserOutput(NamedTuple):
+class RecognizerOutput(NamedTuple):
     """`features_BD`, not normalised to length 1, the predicted quality (B,) and the reconstruction of the faces; None
     for what no network predicts."""
 
@@ -24,7 +24,7 @@ class RecogniserOutput(NamedTuple):
     reconstruction: Reconstruction | None
 
 
-class Recogniser(nn.Module):
+class Recognizer(nn.Module):
     """A backbone with the networks that live with it, each of which may be None: `quality`, CR-FIQA's layer, and
     `reconstructor`, whose canonical face and depth the backbone reads beside the image. The class head is not among
     them: it ends with training. Without a backbone, the reconstructor is all there is.
@@ -41,7 +41,7 @@ class Recogniser(nn.Module):
         self.quality = quality
         self.reconstructor = reconstructor
 
-    def forward(self, images_BCHW: Tensor) -> RecogniserOutput:
+    def forward(self, images_BCHW: Tensor) -> RecognizerOutput:
         """What the networks say of normalised images in [-1, 1]; ConfigError without a backbone."""
         if self.backbone is None:
             raise ConfigError(
@@ -51,23 +51,23 @@ class Recogniser(nn.Module):
         reconstruction = None if self.reconstructor is None else self.reconstructor(images_BCHW)
         features_BD = self.backbone(self.backbone_input(images_BCHW, reconstruction))
         quality_B = None if self.quality is None else self.quality(features_BD)
-        return RecogniserOutput(features_BD, quality_B, reconstruction)
+        return RecognizerOutput(features_BD, quality_B, reconstruction)
 
     def backbone_input(self, images_BCHW: Tensor, reconstruction: Reconstruction | None) -> Tensor:
         """What the backbone reads: the images, with the canonical face and depth stacked on where there are some."""
         if self.reconstructor is None or reconstruction is None:
             return images_BCHW
-        return self.reconstructor.recogniser_input(images_BCHW, reconstruction)
+        return self.reconstructor.recognizer_input(images_BCHW, reconstruction)
 
 
-def create_recogniser(info: ModelInfo) -> Recogniser:
+def create_recognizer(info: ModelInfo) -> Recognizer:
     """The networks that `info` describes, freshly initialised; ConfigError or TypeError where there are none such."""
     reconstructor = None
     if info.reconstruction is not None:
         reconstructor = FaceReconstructor(ReconstructionConfig(**info.reconstruction), info.input_size)
     if info.backbone is None:
-        return Recogniser(None, reconstructor=reconstructor)
-    channels = IMAGE_CHANNELS if reconstructor is None else RECOGNISER_CHANNELS
+        return Recognizer(None, reconstructor=reconstructor)
+    channels = IMAGE_CHANNELS if reconstructor is None else RECOGNIZER_CHANNELS
     backbone = create_backbone(info.backbone, info.embedding_size, channels, **info.options)
     quality = CertaintyRatioLayer(info.embedding_size) if info.quality == "crfiqa" else None
-    return Recogniser(backbone, quality, reconstructor)
+    return Recognizer(backbone, quality, reconstructor)

@@ -15,7 +15,7 @@ ANGLES_T = np.arange(0, 4, 0.01)
 """Thresholds on the angle over π, as the script has them; from 1 on they accept everything."""
 
 
-def centred_accuracy(
+def centered_accuracy(
     features_a: ArrayLike, features_b: ArrayLike, same: ArrayLike, folds: int | ArrayLike = 10
 ) -> VerificationAccuracy:
     """k-fold accuracy by the 1:1 script of MagFace (Meng et al., CVPR 2021; eval_1v1.py, subtract_mean): for each fold,

@@ -5,7 +5,7 @@ import pytest
 
 from facemargin.data.pairs.verification_set import contiguous_folds
 from facemargin.errors import DataError
-from facemargin.evaluation import centred_accuracy
+from facemargin.evaluation import centered_accuracy
 
 
 def by_loops(a, b, same, folds):
@@ -44,7 +44,7 @@ def features(seed, pairs=60, size=6):
 @pytest.mark.parametrize("folds", [2, 7, 10])
 def test_it_is_the_script_pair_by_pair(folds):
     a, b, same = features(folds)
-    result = centred_accuracy(a, b, same, folds)
+    result = centered_accuracy(a, b, same, folds)
     accuracies, thresholds = by_loops(
         a.tolist(), b.tolist(), same.tolist(), contiguous_folds(len(same), folds).tolist()
     )
@@ -56,19 +56,19 @@ def test_it_is_the_script_pair_by_pair(folds):
 
 def test_the_common_mean_and_the_norms_count():
     a, b, same = features(1)
-    moved = centred_accuracy(a + 100, b + 100, same)
-    assert moved.accuracies == pytest.approx(centred_accuracy(a, b, same).accuracies)
-    unit = centred_accuracy(*(rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (a, b)), same)
-    assert unit.thresholds != centred_accuracy(a, b, same).thresholds
+    moved = centered_accuracy(a + 100, b + 100, same)
+    assert moved.accuracies == pytest.approx(centered_accuracy(a, b, same).accuracies)
+    unit = centered_accuracy(*(rows / np.linalg.norm(rows, axis=1, keepdims=True) for rows in (a, b)), same)
+    assert unit.thresholds != centered_accuracy(a, b, same).thresholds
 
 
 def test_what_does_not_fit_is_refused():
     a, b, same = features(0)
     with pytest.raises(DataError, match="do not fit"):
-        centred_accuracy(a, b[:-1], same)
+        centered_accuracy(a, b[:-1], same)
     with pytest.raises(DataError, match=r"features_b .*finite"):
-        centred_accuracy(a, np.full_like(b, np.nan), same)
+        centered_accuracy(a, np.full_like(b, np.nan), same)
     with pytest.raises(DataError, match="pair 0 has a feature that is the mean"):
-        centred_accuracy(np.ones_like(a), np.ones_like(b), same)
+        centered_accuracy(np.ones_like(a), np.ones_like(b), same)
     with pytest.raises(DataError, match="same holds -1, 1"):
-        centred_accuracy(a, b, np.where(same, 1, -1))
+        centered_accuracy(a, b, np.where(same, 1, -1))
