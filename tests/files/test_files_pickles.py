@@ -73,7 +73,7 @@ def test_objects_of_unknown_classes_are_placeholders_that_keep_their_state(proto
     found = load_inert(io.BytesIO(pickle.dumps(content, protocol)), {})
     assert all(isinstance(one, Inert) for one in found)
     assert found[0].state == {"lr": 0.1} and found[1].state == {"a": 1}
-    assert found[-1].name == "foreign_files.ModelCheckpoint"
+    assert found[-1].name == "tests.interop.foreign_files.ModelCheckpoint"
 
 
 def test_numpy_values_are_placeholders():
