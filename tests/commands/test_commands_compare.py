@@ -5,12 +5,11 @@ import json
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -18,6 +17,7 @@ import yaml
 
 from facemargin.commands import compare
 from facemargin.commands.compare import require_nothing_lost
+from facemargin.comparison import processes
 from facemargin.comparison.plan import parse_heads, plan_runs
 from facemargin.comparison.run import ComparisonRun, stored_scores
 from facemargin.data.formats.orl import embedded_verification_set
@@ -28,6 +28,7 @@ from facemargin.margins import list_margins
 from facemargin.models.load import load
 from facemargin.quality.twin import degraded_twin
 from facemargin.training.checkpoint import checkpoint_steps
+from tests.processes import Program, forking
 
 RECIPE = {
     "head": {"name": "funface", "scale": 16.0},
@@ -51,15 +52,14 @@ def recipe(tmp_path) -> Path:
     return path
 
 
-def start(*arguments) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-m", "facemargin", "compare", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"},
-        start_new_session=True,
-    )
+@pytest.fixture
+def forked_runs(monkeypatch):
+    """The processes of a comparison in this process are forked; those of `start` are what they are to a user."""
+    monkeypatch.setattr(processes, "multiprocessing", SimpleNamespace(get_context=lambda _: forking()))
+
+
+def start(*arguments) -> Program:
+    return Program("-m", "facemargin", "compare", *arguments, start_new_session=True)
 
 
 def children(pid: int) -> list[int]:
@@ -85,7 +85,7 @@ def wait_for(condition):
         time.sleep(0.01)
 
 
-def hold_at(process: subprocess.Popen, folders: Sequence[Path], steps: int) -> list[int]:
+def hold_at(process: Program, folders: Sequence[Path], steps: int) -> list[int]:
     """Hold the process of each run as soon as it has logged `steps`, however fast it is; their numbers."""
     held: dict[Path, int] = {}
 
@@ -124,7 +124,7 @@ def changed_at(folder: Path) -> dict[str, int]:
 
 
 @pytest.mark.slow
-def test_heads_are_trained_alike_scored_and_compared(command, recipe, tmp_path):
+def test_heads_are_trained_alike_scored_and_compared(command, forked_runs, recipe, tmp_path):
     output = tmp_path / "out"
     heads = "arcface:margin=0.3,normface:scale=3e38"  # gradients of this scale overflow
     arguments = [
@@ -190,7 +190,7 @@ def test_heads_are_trained_alike_scored_and_compared(command, recipe, tmp_path):
 
 
 @pytest.mark.slow
-def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(recipe, tmp_path):
+def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(command, forked_runs, recipe, tmp_path):
     arguments = [recipe, "--heads", "funface,cosface", "--seeds", "1", "--data", "orl:31-32", "--epochs", "120"]
     process = start(*arguments, "--jobs", "2", "--data.workers", "1", "--output", tmp_path / "out")
     folders = [tmp_path / "out" / head / "seed_0" for head in ("funface", "cosface")]
@@ -206,9 +206,8 @@ def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(recipe, 
     saved = [max(checkpoint_steps(folder / "checkpoints")) for folder in folders]
     assert min(saved) >= 20
 
-    process = start(*arguments, "--output", tmp_path / "out")
-    _, err = process.communicate()
-    assert process.returncode == 0, err
+    code, _, err = command("compare", *arguments, "--output", tmp_path / "out")
+    assert code == 0, err
     for folder, step in zip(folders, saved, strict=True):
         assert f"after step {step}" in (folder / "log.txt").read_text()
         assert [int(row["step"]) for row in rows(folder)] == list(range(1, 241))

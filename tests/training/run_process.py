@@ -1,16 +1,15 @@
 """Real `facemargin` processes for tests: a recipe file, a folder of real faces, kill and resume."""
 
 import csv
-import os
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import cv2
 import numpy as np
 import yaml
+
+from tests.processes import Program, run_program
 
 RECIPE = {
     "head": {"name": "funface", "scale": 16.0},
@@ -41,23 +40,13 @@ def write_recipe(folder: Path, **changes) -> Path:
     return path
 
 
-def start(*arguments, **options) -> subprocess.Popen:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "COLUMNS": "300"}
-    return subprocess.Popen(
-        [sys.executable, "-m", "facemargin", *map(str, arguments)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=environment,
-        **options,
-    )
+def start(*arguments, **options) -> Program:
+    return Program("-m", "facemargin", *arguments, **options)
 
 
 def run(*arguments, **options) -> tuple[int, str, str]:
     """(exit code, stdout, stderr) of a facemargin process."""
-    process = start(*arguments, **options)
-    out, err = process.communicate(timeout=900)
-    return process.returncode, out, err
+    return run_program("-m", "facemargin", *arguments, **options)
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -65,7 +54,7 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def stop_at_step(process: subprocess.Popen, metrics: Path, step: int, number: int = signal.SIGKILL) -> None:
+def stop_at_step(process: Program, metrics: Path, step: int, number: int = signal.SIGKILL) -> None:
     """Send `number` once metrics.csv shows `step`; fails if the process ends before."""
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline:

@@ -1,4 +1,6 @@
-"""Training on several real processes under torchrun: the same run whatever their number, killed and resumed."""
+"""Training on several real processes, as torchrun starts them: the same run whatever their number, killed and resumed.
+
+Those that are killed or interrupted are torchrun's own; the others find what it would have told them."""
 
 import os
 import shutil
@@ -101,19 +103,19 @@ def test_a_checkpoint_of_four_processes_resumes_on_any_number(whole, tmp_path):
 
 
 @pytest.mark.slow
-def test_one_of_four_is_killed_and_the_run_ends_as_if_nothing_had_happened(tmp_path):
+def test_one_process_is_killed_and_the_run_ends_as_if_nothing_had_happened(tmp_path):
     recipe = write_recipe(tmp_path, batch_size=16, epochs=20, head={"sample_rate": 0.75, "unsampled_rows": "exact"})
-    code, text = run_many(4, "train", recipe, "--output", tmp_path / "whole")
+    code, text = run_many(2, "train", recipe, "--output", tmp_path / "whole")
     assert code == 0, text
     folder = tmp_path / "killed"
-    process = launch(4, "train", recipe, "--output", folder, restarts=2)
+    process = launch(2, "train", recipe, "--output", folder, restarts=2)
     deadline = time.monotonic() + 900
     while not ((folder / "metrics.csv").exists() and (folder / "metrics.csv").read_text().count("\n") > 10):
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()[0]
         time.sleep(0.01)
     workers = workers_of(process)
-    assert len(workers) == 4
-    os.kill(workers[2], signal.SIGKILL)
+    assert len(workers) == 2
+    os.kill(workers[1], signal.SIGKILL)
     text, _ = process.communicate(timeout=900)
     assert process.returncode == 0, text
     assert "continuing" in text
@@ -129,10 +131,10 @@ def test_one_of_four_is_killed_and_the_run_ends_as_if_nothing_had_happened(tmp_p
 
 
 @pytest.mark.slow
-def test_interrupting_four_processes_checkpoints_and_leaves(tmp_path):
+def test_interrupting_torchrun_checkpoints_and_leaves(tmp_path):
     recipe = write_recipe(tmp_path, batch_size=16, epochs=400)
     folder = tmp_path / "run"
-    process = launch(4, "train", recipe, "--output", folder)
+    process = launch(2, "train", recipe, "--output", folder)
     while not (folder / "metrics.csv").exists():
         assert process.poll() is None, process.communicate()[0]
         time.sleep(0.02)
@@ -142,7 +144,7 @@ def test_interrupting_four_processes_checkpoints_and_leaves(tmp_path):
     step = len(rows(folder / "metrics.csv"))
     assert max(checkpoint_steps(folder / "checkpoints")) == step, text
     assert "--resume continues" in text
-    # what four processes left is read whole by one
+    # what several processes left is read whole by one
     saved = latest_checkpoint(folder / "checkpoints")[1]
     assert saved["rows"]["weight"].shape == (4, 16) and saved["rows"]["optimizer.momentum_buffer"].shape == (4, 16)
 

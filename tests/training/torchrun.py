@@ -5,6 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.processes import run_as_torchrun
+
 PLAIN = str(Path(__file__).with_name("plain_run.py"))
 
 
@@ -21,11 +23,10 @@ def launch(processes: int, *arguments: object, script: tuple[str, ...] = ("-m", 
     )
 
 
-def run_many(processes: int, *arguments: object, **options) -> tuple[int, str]:
-    """(exit code, output) of such a run."""
-    process = launch(processes, *arguments, **options)
-    output, _ = process.communicate(timeout=900)
-    return process.returncode, output
+def run_many(processes: int, *arguments: object, script: tuple[str, ...] = ("-m", "facemargin")) -> tuple[int, str]:
+    """(the worst exit code, output) of such processes, each of which must end by itself: no torchrun ends it."""
+    codes, output = run_as_torchrun(processes, *script, *arguments)
+    return max(codes, key=abs), output
 
 
 def workers_of(launcher: subprocess.Popen) -> list[int]:
