@@ -1,13 +1,12 @@
 """The `facemargin` command: finds the verb, runs it, and turns its errors into one clear line."""
 
-import importlib
 import logging
 import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
 
-from facemargin.commands._verbs import VERBS, module_of
+from facemargin.commands._verbs import list_verbs, run_verb
 from facemargin.errors import FacemarginError
 from facemargin.registry import unknown_name
 from facemargin.version import __version__
@@ -18,6 +17,8 @@ _MARGIN = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. 2: bad usage or input, 130: interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if logging.lastResort is not None:  # what prints the warnings that the library logs
+        logging.lastResort.setFormatter(_WithLevel())
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_usage(shutil.get_terminal_size().columns))
         return 0 if arguments else 2
@@ -25,14 +26,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stdout.write(f"facemargin {__version__}\n")
         return 0
     verb, *rest = arguments
-    if verb not in VERBS:
-        sys.stderr.write(f"{unknown_name('command', verb, VERBS)}\n")
+    if verb not in (verbs := list_verbs()):
+        sys.stderr.write(f"{unknown_name('command', verb, verbs)}\n")
         return 2
-    if logging.lastResort is not None:  # what prints the warnings that the library logs
-        logging.lastResort.setFormatter(_WithLevel())
     try:
-        # Imported late: `facemargin list` should not wait for what only training needs.
-        return importlib.import_module(module_of(verb)).main(rest)
+        return run_verb(verb, rest)
     except (FacemarginError, OSError) as error:  # OSError: a folder that may not be written to, a full disk
         sys.stderr.write(f"facemargin {verb}: {error}\n")
         return 2
@@ -48,9 +46,10 @@ class _WithLevel(logging.Formatter):
 
 
 def _usage(columns: int) -> str:
-    indent = max(map(len, VERBS)) + 2 * _MARGIN
+    verbs = list_verbs()
+    indent = max(map(len, verbs)) + 2 * _MARGIN
     lines = []
-    for verb, what in VERBS.items():
+    for verb, what in verbs.items():
         first, *others = textwrap.wrap(what, max(columns - indent, 20), break_long_words=False, break_on_hyphens=False)
         lines.append(f"{' ' * _MARGIN}{verb}".ljust(indent) + first)
         lines += [" " * indent + other for other in others]

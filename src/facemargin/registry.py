@@ -1,23 +1,36 @@
-"""A name → factory table with suggestions for misspelt names."""
+"""Names and what they stand for: margins, networks, formats, … of this package and of installed ones."""
 
 import difflib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from fnmatch import fnmatch
-from typing import Generic, TypeVar
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any, Generic, TypeVar
 
 from facemargin.errors import ConfigError
+from facemargin.plugins import import_plugins
 
 T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Maps names to classes or functions. `kind` ("margin", "backbone") is what messages call the entries."""
+    """Maps names to classes, functions or settings, each with words for `facemargin list`.
 
-    def __init__(self, kind: str) -> None:
+    `kind` ("margin", "backbone") is what messages call an entry, `plural` what plugins and `facemargin list` call all
+    of them. Before names are first looked up, the module `home`, or where that is a package its modules, and those of
+    plugins are imported.
+    """
+
+    def __init__(self, kind: str, home: str = "", plural: str = "") -> None:
         self.kind = kind
+        self.plural = plural or f"{kind}s"
+        self._home = home
         self._entries: dict[str, T] = {}
+        self._descriptions: dict[str, str] = {}
+        self._is_complete = False
 
-    def register(self, *names: str) -> Callable[[T], T]:
+    def register(self, *names: str, description: str = "") -> Callable[[T], T]:
         """Decorator that files the decorated object under each of `names`; a name taken twice is an error."""
 
         def decorate(entry: T) -> T:
@@ -25,22 +38,58 @@ class Registry(Generic[T]):
                 if name in self._entries:
                     raise ValueError(f"{self.kind} {name!r} is registered twice")
                 self._entries[name] = entry
+                self._descriptions[name] = description
             return entry
 
         return decorate
 
     def __getitem__(self, name: str) -> T:
-        if name not in self._entries:
-            raise ConfigError(unknown_name(self.kind, name, self._entries))
-        return self._entries[name]
+        entries = self._complete()
+        if name not in entries:
+            raise ConfigError(unknown_name(self.kind, name, entries))
+        return entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._complete()
 
     def names(self, pattern: str = "*") -> list[str]:
         """Registered names that match a shell-style pattern, sorted."""
-        return sorted(name for name in self._entries if fnmatch(name, pattern))
+        return sorted(name for name in self._complete() if fnmatch(name, pattern))
+
+    def values(self) -> list[T]:
+        """What is registered, in the order in which it was."""
+        return list(self._complete().values())
+
+    def description(self, name: str) -> str:
+        """The words that `name` was registered with."""
+        self._complete()
+        return self._descriptions[name]
+
+    def _complete(self) -> dict[str, T]:
+        if not self._is_complete:
+            if self._home:
+                _import_modules(self._home)
+            import_plugins(self.plural)
+            self._is_complete = True  # after the imports, which lock out other threads; a nested look-up just repeats
+        return self._entries
 
 
-def unknown_name(kind: str, name: str, known: "dict[str, T] | list[str]") -> str:
+@dataclass(frozen=True)
+class NameOf:
+    """In Annotated[str, NameOf(registry)]: one of its names. The command line offers them, and checks them."""
+
+    registry: Registry[Any]
+
+
+def _import_modules(name: str) -> None:
+    """Import the module of this name, and where it is a package all modules in it."""
+    for module in iter_modules(getattr(import_module(name), "__path__", ())):
+        import_module(f"{name}.{module.name}")
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """The message for a name that does not exist: the nearest known name if there is one, else all of them."""
+    known = sorted(known)
     nearest = difflib.get_close_matches(str(name), known, n=1)
-    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(sorted(known))}"
+    hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
     return f"unknown {kind} {name!r}; {hint}"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import facemargin
-from facemargin import cli
+from facemargin.commands._verbs import VERBS
 from facemargin.errors import ConfigError
 from facemargin.version import __version__
 
@@ -15,7 +15,7 @@ def test_help_names_every_verb(command):
     for option in ("--help", "-h"):
         code, out, err = command(option)
         assert code == 0 and err == ""
-        for verb, what in cli.VERBS.items():
+        for verb, what in VERBS.items():
             assert f"  {verb} " in out and what in " ".join(out.split())
 
 
@@ -37,10 +37,10 @@ def test_an_unknown_verb_names_the_nearest(command):
     code, out, err = command("evalute", "run")
     assert (code, out) == (2, "")
     assert err == "unknown command 'evalute'; did you mean 'evaluate'?\n"
-    assert f"known: {', '.join(sorted(cli.VERBS))}" in command("xyzzy")[2].replace("\n", " ")
+    assert f"known: {', '.join(sorted(VERBS))}" in command("xyzzy")[2].replace("\n", " ")
 
 
-@pytest.mark.parametrize("verb", cli.VERBS)
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_explains_itself(command, verb):
     code, out, _ = command(verb, "--help")
     assert code == 0

@@ -3,6 +3,7 @@ import pytest
 from facemargin.backbones import list_backbones
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.evaluation.protocols.known import list_protocols
+from facemargin.interop import FAMILIES
 from facemargin.margins import list_margins
 from facemargin.training.recipe_files import list_recipes
 
@@ -11,6 +12,7 @@ NAMES = {
     "backbones": list_backbones(),
     "recipes": list_recipes(),
     "protocols": list_protocols(),
+    "families": FAMILIES.names(),
 }
 
 

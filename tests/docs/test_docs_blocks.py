@@ -8,7 +8,8 @@ import shlex
 import pytest
 import yaml
 
-from facemargin.cli import VERBS, main
+from facemargin.cli import main
+from facemargin.commands._verbs import VERBS
 from tests.docs.docs_commands import Commands, replace_placeholders
 from tests.docs.docs_pages import ALL_BLOCKS, PAGES, ROOT, blocks_of
 from tests.docs.docs_stand_ins import StandIns, named_in

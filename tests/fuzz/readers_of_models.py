@@ -20,7 +20,7 @@ from facemargin.decision.fingerprint import fingerprint
 from facemargin.export.exported_model import ExportedModel
 from facemargin.heads import create_head
 from facemargin.interop import load_head
-from facemargin.interop.cvlface import declared_order
+from facemargin.interop.model_yaml import declared_order
 from facemargin.interop.reading import read_checkpoint_file
 from facemargin.interop.recognize import tensors_in
 from facemargin.models.info import save_model

@@ -185,7 +185,7 @@ def test_quality_layers_of_another_size_are_explained(tmp_path):
     [("color_space: HSV", "color_space is 'HSV'"), ("a: [", "cannot be read"), ("- 1", "color_space is None")],
 )
 def test_a_model_yaml_that_says_something_else_is_named(tmp_path, config, message):
-    from facemargin.interop.cvlface import declared_order
+    from facemargin.interop.model_yaml import declared_order
 
     (tmp_path / "model.yaml").write_text(config)
     with pytest.raises(CheckpointError, match=rf"model\.yaml.*{message}"):
@@ -193,7 +193,7 @@ def test_a_model_yaml_that_says_something_else_is_named(tmp_path, config, messag
 
 
 def test_without_model_yaml_rgb_is_assumed_and_said(tmp_path):
-    from facemargin.interop.cvlface import declared_order
+    from facemargin.interop.model_yaml import declared_order
 
     order, note = declared_order(tmp_path / "model.pt")
     assert order == "RGB" and "no model.yaml beside model.pt" in note
@@ -202,7 +202,7 @@ def test_without_model_yaml_rgb_is_assumed_and_said(tmp_path):
 
 
 def test_a_model_yaml_is_never_run(tmp_path):
-    from facemargin.interop.cvlface import declared_order
+    from facemargin.interop.model_yaml import declared_order
 
     (tmp_path / "model.yaml").write_text(f"color_space: !!python/object/apply:os.mkdir ['{tmp_path}/made']")
     with pytest.raises(CheckpointError, match="cannot be read"):

@@ -4,8 +4,9 @@ import torch
 from facemargin.backbones import list_backbones
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.files.stored_tensor import StoredTensor
+from facemargin.interop.family import FAMILIES
 from facemargin.interop.layouts import Architecture
-from facemargin.interop.recognize import FAMILIES, recognize
+from facemargin.interop.recognize import recognize
 from tests.interop.foreign_files import adaface_checkpoint, shapes
 
 QUALITY = {"qs.weight": StoredTensor.of(torch.ones(1, 512)), "qs.bias": StoredTensor.of(torch.ones(1))}
@@ -56,10 +57,10 @@ def test_what_could_be_of_several_families_names_them(content, choices):
 @pytest.mark.parametrize(("layout", "families"), [("ir_18", 3), ("iresnet18", 4), ("mobilefacenet", 1)])
 def test_a_family_that_is_told_is_believed_if_it_has_the_layout(layout, families):
     fitting = []
-    for name, family in FAMILIES.items():
+    for family in FAMILIES.values():
         try:
-            assert recognize({"state_dict": {**shapes(layout), **QUALITY}}, name)[1] is family
-            fitting.append(name)
+            assert recognize({"state_dict": {**shapes(layout), **QUALITY}}, family.name)[1] is family
+            fitting.append(family.name)
         except CheckpointError as error:
             assert "does not use; families that do: " in str(error)
     assert len(fitting) == families

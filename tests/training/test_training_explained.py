@@ -1,13 +1,12 @@
 """Every option says what it is, and a mistyped one what was meant."""
 
 from dataclasses import dataclass, fields, is_dataclass
-from importlib import import_module
 from typing import get_type_hints
 
 import pytest
 
 from facemargin.backbones import list_backbones
-from facemargin.commands._verbs import VERBS, module_of
+from facemargin.commands._verbs import VERBS, arguments_class
 from facemargin.errors import ConfigError
 from facemargin.margins import list_margins
 from facemargin.training.config import Recipe
@@ -46,7 +45,7 @@ def test_every_option_of_a_network_says_what_it_is(name):
 
 @pytest.mark.parametrize("verb", VERBS)
 def test_every_option_of_a_verb_says_what_it_is(verb):
-    assert without_words(import_module(module_of(verb)).Arguments) == []
+    assert without_words(arguments_class(verb)) == []
 
 
 def test_a_field_without_words_is_found():

@@ -11,7 +11,7 @@ from facemargin.registry import Registry, unknown_name
 
 BackboneClass = TypeVar("BackboneClass", bound=type[Backbone])
 
-_BACKBONES: Registry[partial[Backbone]] = Registry("backbone")
+_BACKBONES: Registry[partial[Backbone]] = Registry("backbone", "facemargin.backbones")
 
 OPTION_HELP = {
     "input_size": "Side of the images that the network reads, in pixels.",

@@ -6,21 +6,33 @@ lists, so that `facemargin list` and the completion of a shell need neither torc
 
 import json
 import sys
-from collections.abc import Container, Iterable
+from collections.abc import Container, Iterable, Mapping
 from dataclasses import fields
 from functools import cache
 from importlib import import_module, resources
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
-from facemargin.commands._verbs import VERBS, module_of
+from facemargin.commands._verbs import VERBS, arguments_class, list_verbs
+from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_text_atomically
+from facemargin.plugins import KINDS, has_plugins
+from facemargin.registry import Registry
 from facemargin.training.options import Option, options_of
 
 FILE = resources.files("facemargin.commands") / "catalogue.json"
 
 Options = dict[str, list[str] | None]
 """Every option: the values it may have, [] where it has none, None where they are no list."""
+
+StoredOptions = dict[str, list[str] | str | None]
+"""As they are in the file: a text is the kind of which the option takes a name, such as "protocols"."""
+
+_REGISTRIES = {
+    "families": "facemargin.interop.family:FAMILIES",
+    "protocols": "facemargin.evaluation.protocols.protocol:PROTOCOLS",
+}
+"""Where the kinds are that have a name and words each."""
 
 
 class MarginEntry(TypedDict):
@@ -39,12 +51,13 @@ class BackboneEntry(TypedDict):
 
 
 class Catalogue(TypedDict):
-    """`common_settings`: those that every margin has. `verbs`: the options of each. `recipe`: of every recipe, and
-    those that its margin and its network add to it."""
+    """`common_settings`: those that every margin has. `families`, `protocols`: the words for each. `verbs`: the options
+    of each. `recipe`: of every recipe, and those that its margin and its network add to it."""
 
     margins: dict[str, MarginEntry]
     common_settings: list[str]
     backbones: dict[str, BackboneEntry]
+    families: dict[str, str]
     protocols: dict[str, str]
     verbs: dict[str, Options]
     recipe: Options
@@ -54,55 +67,97 @@ class Catalogue(TypedDict):
 
 @cache
 def read_catalogue() -> Catalogue:
-    """The file's."""
-    catalogue: Catalogue = json.loads(FILE.read_text(encoding="utf-8"))
-    return catalogue
+    """The file's, and what plugins add to it."""
+    content = stored_catalogue()
+    for kind in filter(has_plugins, KINDS):
+        for part, entries in _added(kind, content).items():
+            content[part] = dict(sorted((entries | content[part]).items()))
+    for part in ("verbs", "margin_options", "backbone_options"):
+        content[part] = {name: _with_names(table, content) for name, table in content[part].items()}
+    content["recipe"] = _with_names(content["recipe"], content)
+    return cast(Catalogue, content)
+
+
+def stored_catalogue() -> dict[str, Any]:
+    """What the file says."""
+    content: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))
+    return content
 
 
 def make_catalogue() -> dict[str, Any]:
-    """What the file should say, from what it is about: imports everything and builds every network."""
-    from facemargin.evaluation.protocols.known import DESCRIPTIONS, list_protocols
+    """What the file should say, from what it is about: imports everything and builds every network. Raises ConfigError
+    where plugins are installed, which are not to get into it."""
     from facemargin.training.config import Recipe
 
+    if added := [kind for kind in KINDS if has_plugins(kind)]:
+        raise ConfigError(f"an installed package adds {', '.join(added)}: uninstall it to write the catalogue")
     recipe = _table(options_of(Recipe, flags=False))
-    parts = {**_margins(set(recipe)), **_backbones(set(recipe))}
-    recipe |= {"--head.name": list(parts["margins"]), "--backbone.name": list(parts["backbones"])}
+    parts = {**_margins(set(recipe)), **_common_settings(), **_backbones(set(recipe))}
+    recipe |= {"--head.name": "margins", "--backbone.name": "backbones"}
     return {
         **parts,
-        "protocols": {name: DESCRIPTIONS[name] for name in list_protocols()},
-        "verbs": {
-            verb: _table(options_of(import_module(module_of(verb)).Arguments, flags=True)) for verb in sorted(VERBS)
-        },
+        **{kind: _described(kind) for kind in _REGISTRIES},
+        "verbs": {verb: _options_of_verb(verb) for verb in sorted(VERBS)},
         "recipe": recipe,
     }
 
 
-def _margins(known: set[str]) -> dict[str, Any]:
+def _described(kind: str) -> dict[str, str]:
+    module, _, name = _REGISTRIES[kind].partition(":")
+    registry: Registry[Any] = getattr(import_module(module), name)
+    return {name: registry.description(name) for name in registry.names()}
+
+
+def _added(kind: str, content: Mapping[str, Any]) -> dict[str, dict[str, Any]]:
+    """What plugins add to parts of the catalogue, by part."""
+    listed, known = content[kind], set(content["recipe"])
+    if kind == "verbs":
+        return {kind: {verb: _options_of_verb(verb) for verb in list_verbs() if verb not in listed}}
+    if kind == "margins":
+        return _margins(known, listed)
+    return _backbones(known, listed) if kind == "backbones" else {kind: _described(kind)}
+
+
+def _options_of_verb(verb: str) -> StoredOptions:
+    return _table(options_of(arguments_class(verb), flags=True))
+
+
+def _with_names(table: StoredOptions, content: Mapping[str, Any]) -> Options:
+    """The table with the names of each kind for the kind."""
+    return {option: sorted(content[known]) if isinstance(known, str) else known for option, known in table.items()}
+
+
+def _margins(known: set[str], listed: Container[str] = ()) -> dict[str, dict[str, Any]]:
+    """Of the margins that are not `listed`; options that are not `known`, which all recipes have."""
     from facemargin.margins import MarginConfig, list_margins, margin_class
     from facemargin.training.recipe import head_config_class
 
     common = {item.name for item in fields(MarginConfig)}
-    margins, options = {}, {}
-    for name in list_margins():
+    margins: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for name in (name for name in list_margins() if name not in listed):
         cls = margin_class(name)
         # The file's first line names the paper.
-        paper = (sys.modules[cls.__module__].__doc__ or "").splitlines()[0].split(": ")[0].removesuffix(".")
+        paper = (sys.modules[cls.__module__].__doc__ or name).splitlines()[0].split(": ")[0].removesuffix(".")
         args = [item for item in fields(cls.Config) if item.name not in common]
         margins[name] = {"paper": paper, "settings": [f"{item.name}={item.default!r}" for item in args]}
         options[name] = _table(options_of(head_config_class(name), flags=False, prefix="--head."), known)
-    return {
-        "margins": margins,
-        "common_settings": [f"{item.name}={item.default!r}" for item in fields(MarginConfig)],
-        "margin_options": options,
-    }
+    return {"margins": margins, "margin_options": options}
 
 
-def _backbones(known: set[str]) -> dict[str, Any]:
+def _common_settings() -> dict[str, list[str]]:
+    from facemargin.margins import MarginConfig
+
+    return {"common_settings": [f"{item.name}={item.default!r}" for item in fields(MarginConfig)]}
+
+
+def _backbones(known: set[str], listed: Container[str] = ()) -> dict[str, dict[str, Any]]:
     from facemargin.backbones import describe_backbone, list_backbones
     from facemargin.training.recipe import backbone_config_class
 
-    backbones, options = {}, {}
-    for name in list_backbones():
+    backbones: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for name in (name for name in list_backbones() if name not in listed):
         info = describe_backbone(name)
         backbones[name] = {
             "input_size": info.input_size,
@@ -113,9 +168,9 @@ def _backbones(known: set[str]) -> dict[str, Any]:
     return {"backbones": backbones, "backbone_options": options}
 
 
-def _table(options: Iterable[Option], known: Container[str] = ()) -> Options:
+def _table(options: Iterable[Option], known: Container[str] = ()) -> StoredOptions:
     return {
-        name: [] if option.flag else list(option.values) or None
+        name: [] if option.flag else option.kind or list(option.values) or None
         for option in options
         for name in option.names
         if name not in known

@@ -22,9 +22,9 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.folder import PROTOCOLS_FOLDER, slug
 from facemargin.evaluation.origin import Origin, file_origin, note_origin, require_place
 from facemargin.evaluation.protocols.figures import protocol_json
-from facemargin.evaluation.protocols.known import ProtocolName, load_protocol
+from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.protocols.presets import DEFAULT_PRESET, PRESETS, PresetName
-from facemargin.evaluation.protocols.protocol import GalleryName, PairExperiment, Protocol, Rule
+from facemargin.evaluation.protocols.protocol import GalleryName, PairExperiment, Protocol, ProtocolName, Rule
 from facemargin.evaluation.protocols.protocol_table import protocol_settings, protocol_table
 from facemargin.evaluation.protocols.score_protocol import score_protocol
 from facemargin.features.embeddings_file import EmbeddingsFile

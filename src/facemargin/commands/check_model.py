@@ -13,13 +13,13 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._progress import embedding_progress
-from facemargin.commands.convert_weights import FamilyName
 from facemargin.counting import counted
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import evaluate_verification
+from facemargin.interop.family import FamilyName
 from facemargin.interop.input_check import InputCheck, compare_inputs
 from facemargin.models.info import ModelInfo
 from facemargin.models.load import load

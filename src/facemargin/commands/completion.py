@@ -12,7 +12,8 @@ import tyro
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._catalogue import Options, read_catalogue
-from facemargin.commands._verbs import VERBS
+from facemargin.commands._verbs import list_verbs
+from facemargin.commands.list import KINDS
 from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
 # Verbs that take a recipe's fields beside their own options; in all but `demo` the recipe's name comes first.
@@ -39,7 +40,7 @@ def _first_words() -> dict[str, list[str]]:
     return {
         "train": list_recipes(),
         "compare": list_recipes(),
-        "list": ["all", "margins", "backbones", "recipes", "protocols"],
+        "list": list(KINDS),
         "data": ["inspect"],
         "completion": list(_SCRIPTS),
     }
@@ -78,7 +79,7 @@ def _bash() -> str:
         f"  case $1 in {'|'.join(_TAKING_FIELDS)}) ;; *) return ;; esac",
         *_case("$2", ((option, known) for option, known in of_fields.items() if known)),
         "}",
-        *_BASH_FUNCTION.format(verbs=" ".join([*VERBS, "--help", "--version"])).splitlines(),
+        *_BASH_FUNCTION.format(verbs=" ".join([*list_verbs(), "--help", "--version"])).splitlines(),
     ]
     return "\n".join(lines) + "\n"
 
@@ -118,7 +119,7 @@ def _zsh() -> str:
 def _fish() -> str:
     catalogue, recipes = read_catalogue(), _fields_of_recipes()
     lines = ["# facemargin's completion for fish"]
-    for verb, what in VERBS.items():
+    for verb, what in list_verbs().items():
         lines.append(f"complete -c facemargin -n __fish_use_subcommand -f -a {verb} -d {_quoted(what)}")
         lines += _fish_options(f"__fish_seen_subcommand_from {verb}", catalogue["verbs"][verb])
     for verb, words in _first_words().items():

@@ -12,12 +12,11 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._origin import say_replaced
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
-from facemargin.interop import FAMILIES, read_checkpoint
+from facemargin.interop import read_checkpoint
+from facemargin.interop.family import FAMILIES, FamilyName
 from facemargin.models.info import ModelInfo, save_model
 from facemargin.models.load import checkpoint_recognizer, is_own_file, locate
 from facemargin.tables import Table
-
-FamilyName = Literal["adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,8 @@ from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, PairScores, fit_pca_embed, fit_pixel_embed, summary_table
 from facemargin.evaluation.folder import evaluation_folder, slug
 from facemargin.evaluation.origin import Origin, file_origin, images_origin, note_origin, require_place, set_origin
-from facemargin.evaluation.protocols.known import ProtocolName
 from facemargin.evaluation.protocols.presets import PresetName
-from facemargin.evaluation.protocols.protocol import GalleryName, Rule
+from facemargin.evaluation.protocols.protocol import GalleryName, ProtocolName, Rule
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.models.load import load
 from facemargin.models.model import Model, Progress

@@ -1,8 +1,8 @@
-"""`facemargin list`: margins, backbones, recipes and evaluation protocols."""
+"""`facemargin list`: margins, backbones, recipes, and everything else that has a name."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from rich.console import Console
 from rich.table import Column, Table
@@ -11,12 +11,15 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
+Kind = Literal["all", "margins", "backbones", "recipes", "protocols", "families"]
+KINDS = get_args(Kind)
+
 
 @dataclass(frozen=True)
 class Arguments:
     """Show what there is to choose from."""
 
-    kind: Literal["all", "margins", "backbones", "recipes", "protocols"] = "all"
+    kind: Kind = "all"
     """What to show."""
 
 
@@ -65,10 +68,24 @@ def _recipes() -> Table:
 
 
 def _protocols() -> Table:
-    table = Table(Column("protocol", no_wrap=True), "what it is", title="evaluation protocols")
-    for name, description in read_catalogue()["protocols"].items():
+    return _described("protocol", "evaluation protocols", read_catalogue()["protocols"])
+
+
+def _families() -> Table:
+    return _described("family", "families of checkpoints", read_catalogue()["families"])
+
+
+def _described(heading: str, title: str, entries: Mapping[str, str]) -> Table:
+    table = Table(Column(heading, no_wrap=True), "what it is", title=title)
+    for name, description in entries.items():
         table.add_row(name, description)
     return table
 
 
-_TABLES = {"margins": _margins, "backbones": _backbones, "recipes": _recipes, "protocols": _protocols}
+_TABLES = {
+    "margins": _margins,
+    "backbones": _backbones,
+    "recipes": _recipes,
+    "protocols": _protocols,
+    "families": _families,
+}

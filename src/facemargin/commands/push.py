@@ -11,10 +11,9 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._model_card import model_card, read_results
-from facemargin.commands.convert_weights import FamilyName
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically, write_text_atomically
-from facemargin.interop import FAMILIES
+from facemargin.interop.family import FAMILIES, FamilyName
 from facemargin.models.info import save_model
 from facemargin.models.load import read_recognizer
 

@@ -3,7 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from facemargin.registry import NameOf, Registry
 
 ColorOrder = Literal["RGB", "BGR"]
 
@@ -35,3 +37,13 @@ class Family:
     quality_keys: Mapping[str, str] = field(default_factory=dict)
     doubt: str = ""
     declared_order: Callable[[Path], tuple[ColorOrder, str]] | None = None
+
+
+FAMILIES: Registry[Family] = Registry("family", "facemargin.interop.families", plural="families")
+
+FamilyName = Annotated[str, NameOf(FAMILIES)]
+
+
+def register_family(family: Family) -> None:
+    """File a family under its name, for `load`'s family=, --family and for being recognised by its files."""
+    FAMILIES.register(family.name, description=f"{family.title}, reads {family.color_order}; {family.licence}")(family)

@@ -5,26 +5,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from facemargin.errors import CheckpointError, ConfigError
+from facemargin.errors import CheckpointError
 from facemargin.files.stored_tensor import StoredTensor
 from facemargin.files.torch_zip import some_of
-from facemargin.interop.adaface import ADAFACE
-from facemargin.interop.crfiqa import CRFIQA
-from facemargin.interop.cvlface import CVLFACE
-from facemargin.interop.family import Family
-from facemargin.interop.funface import FUNFACE
-from facemargin.interop.insightface import INSIGHTFACE
+from facemargin.interop.family import FAMILIES, Family
 from facemargin.interop.layouts import LAYOUTS, Layout, Tensors
-from facemargin.interop.magface import MAGFACE
-from facemargin.registry import unknown_name
-
-FAMILIES = {one.name: one for one in (ADAFACE, FUNFACE, CVLFACE, INSIGHTFACE, MAGFACE, CRFIQA)}
 
 # What wraps a network without saying whose it is: torch.compile, distributed training, and names that everybody gives.
 _COMPILED = "_orig_mod."
 _WRAPPERS = ("module.", "backbone.", "network.")
 _USUAL_CONTAINERS = ("model", "net", "network", "backbone", "model_state_dict", "weights", "params")
-_FAMILIES_CONTAINERS = {container for family in FAMILIES.values() for container in family.containers}
 _MOST_NETWORKS = 16
 _AVERAGE = re.compile(r"(^|[._])(ema|swa|average|averaged)([._]|$)", re.IGNORECASE)
 
@@ -63,13 +53,11 @@ def recognize(content: Mapping[Any, Any], told: str | None = None) -> tuple[Foun
     Raises CheckpointError, saying what was found and what it could be, where there is no known network, or it could be
     of several families or of none; ConfigError for a family that does not exist.
     """
-    if told is not None:
-        known_family(told)
+    family = None if told is None else FAMILIES[told]
     found = find_network(content)
     fitting = [one for one in FAMILIES.values() if found.layout.name in one.layouts]
     names = ", ".join(one.name for one in fitting)
-    if told is not None:
-        family = FAMILIES[told]
+    if family is not None:
         if family not in fitting:
             raise CheckpointError(
                 f"it holds a network in the layout {found.layout.title}, which {family.title} does not use; "
@@ -87,16 +75,9 @@ def recognize(content: Mapping[Any, Any], told: str | None = None) -> tuple[Foun
     return found, likely[0]
 
 
-def known_family(name: str) -> Family:
-    """The family of a name; ConfigError, naming the nearest, if there is none."""
-    if name not in FAMILIES:
-        raise ConfigError(unknown_name("family", name, list(FAMILIES)))
-    return FAMILIES[name]
-
-
 def _is_likely(family: Family, found: Found) -> bool:
-    has_quality = bool(CRFIQA.quality_keys.keys() & found.tensors.keys())
-    container = found.container if found.container in _FAMILIES_CONTAINERS else ""
+    has_quality = any(one.quality_keys.keys() & found.tensors.keys() for one in FAMILIES.values())
+    container = found.container if found.container in _families_containers() else ""
     fits = _bare(found.prefix, family) in family.prefixes and container in family.containers
     return fits and bool(family.quality_keys) == has_quality
 
@@ -161,10 +142,14 @@ def _rank(found: Found) -> tuple[bool, bool, bool]:
         and found.container in family.containers
         for family in FAMILIES.values()
     )
-    in_a_usual_place = found.container in (*_FAMILIES_CONTAINERS, *_USUAL_CONTAINERS) and any(
+    in_a_usual_place = found.container in {*_families_containers(), *_USUAL_CONTAINERS} and any(
         _bare(found.prefix, family) in family.prefixes for family in FAMILIES.values()
     )
     return bool(_AVERAGE.search(f"{found.container}.{found.prefix}")), not in_a_familys_place, not in_a_usual_place
+
+
+def _families_containers() -> set[str]:
+    return {container for family in FAMILIES.values() for container in family.containers}
 
 
 def tensors_in(content: object) -> dict[str, StoredTensor]:
@@ -182,12 +167,12 @@ def _unknown(content: Mapping[Any, Any]) -> str:
         tensors |= tensors_in(content[key])
     if not tensors:
         held = f"but {some_of(content)}" if content else "and nothing else"
-        return f"it holds no tensors, {held}; expected a state dict of {', '.join(FAMILIES)}"
+        return f"it holds no tensors, {held}; expected a state dict of {', '.join(FAMILIES.names())}"
     shares = {layout: _share(layout, tensors) for layout in LAYOUTS}
     layout = max(shares, key=lambda one: shares[one])
     what = f"it holds {len(tensors)} tensors ({some_of(tensors)}{'; ' if inside else ''}{some_of(inside)})"
     if shares[layout] == 0:
-        return f"{what}, which are of none of the networks that facemargin knows: {', '.join(FAMILIES)}"
+        return f"{what}, which are of none of the networks that facemargin knows: {', '.join(FAMILIES.names())}"
     missing = [marker for marker in layout.markers if not any(key.endswith(marker) for key in tensors)]
     families = ", ".join(one.name for one in FAMILIES.values() if layout.name in one.layouts)
     return (

@@ -1,20 +1,5 @@
-"""Margins: one paper a file. Importing this package registers them all."""
+"""Margins: one paper a file, each registered under its name."""
 
-from facemargin.margins import (
-    adaface,
-    arcface,
-    combined,
-    cosface,
-    crfiqa,
-    curricularface,
-    elasticface,
-    funface,
-    lh2face,
-    magface,
-    mv_softmax,
-    normface,
-    sphereface,
-)
 from facemargin.margins.base import (
     ConstantScaleConfig,
     ConstantScaleMargin,
@@ -36,22 +21,9 @@ __all__ = [
     "Margin",
     "MarginConfig",
     "SoftmaxTerms",
-    "adaface",
-    "arcface",
     "certainty_ratio",
-    "combined",
-    "cosface",
     "create_margin",
-    "crfiqa",
-    "curricularface",
-    "elasticface",
-    "funface",
-    "lh2face",
     "list_margins",
-    "magface",
     "margin_class",
-    "mv_softmax",
-    "normface",
     "register_margin",
-    "sphereface",
 ]

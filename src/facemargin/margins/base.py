@@ -149,7 +149,7 @@ def refuse_interclass_filtering(name: str, config: MarginConfig) -> None:
         )
 
 
-_MARGINS: Registry[type[Margin]] = Registry("margin")
+_MARGINS: Registry[type[Margin]] = Registry("margin", "facemargin.margins")
 
 
 def register_margin(*names: str) -> Callable[[type[Margin]], type[Margin]]:

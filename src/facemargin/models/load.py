@@ -15,9 +15,8 @@ from facemargin.files.safetensors import require_small_header
 from facemargin.interop import hub
 from facemargin.interop.blank import blank_networks
 from facemargin.interop.checkpoint import Checkpoint, read_checkpoint
-from facemargin.interop.insightface import INSIGHTFACE
+from facemargin.interop.family import FAMILIES
 from facemargin.interop.onnx_backbone import read_onnx
-from facemargin.interop.recognize import known_family
 from facemargin.models.info import ModelInfo, read_model
 from facemargin.models.model import Model
 from facemargin.models.recognizer import Recognizer, create_recognizer
@@ -142,8 +141,8 @@ def _own_recognizer(file: Path) -> tuple[Recognizer, ModelInfo]:
 
 
 def _onnx_recognizer(file: Path, family: str | None) -> tuple[Recognizer, ModelInfo, list[str]]:
-    told = None if family is None else known_family(family)
-    convention = told or INSIGHTFACE
+    told = None if family is None else FAMILIES[family]
+    convention = told or FAMILIES["insightface"]
     found = read_onnx(file)
     info = ModelInfo(
         backbone="onnx",

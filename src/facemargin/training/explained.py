@@ -8,9 +8,11 @@ import textwrap
 from dataclasses import field, fields, is_dataclass, make_dataclass
 from functools import cache
 from types import UnionType
-from typing import Annotated, Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 import tyro
+
+from facemargin.training.options import registry_of
 
 T = TypeVar("T")
 
@@ -60,6 +62,7 @@ def _explained(cls: type[Any], flags: bool) -> type[Any]:
             shown.append((item.name, hint, field(default_factory=hint)))
             continue
         said = "" if flags and hint is bool else _default
+        hint = _with_choices(hint)
         own = tyro.conf.arg(help=words.get(item.name), help_behavior_hint=said, metavar=_placeholder(hint))
         # What the field says of itself comes last, and counts.
         inner, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
@@ -68,6 +71,16 @@ def _explained(cls: type[Any], flags: bool) -> type[Any]:
     made = make_dataclass(cls.__name__, shown, bases=(cls,), frozen=True, kw_only=True)
     made.__doc__ = cls.__doc__
     return made
+
+
+def _with_choices(hint: Any) -> Any:
+    """The hint with a Literal of all names in place of each text that is a name of a registry."""
+    extras = get_args(hint)[1:] if get_origin(hint) is Annotated else ()
+    if registry := registry_of(extras):
+        return cast(Any, Literal)[tuple(registry.names())]
+    if not extras and get_origin(hint) in (Union, UnionType):
+        return Union[tuple(map(_with_choices, get_args(hint)))]  # noqa: UP007
+    return hint
 
 
 def _placeholder(hint: Any) -> str | None:

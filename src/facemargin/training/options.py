@@ -9,15 +9,18 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_typ
 import tyro
 
 from facemargin.errors import ConfigError
+from facemargin.registry import NameOf, Registry
 
 
 @dataclass(frozen=True)
 class Option:
-    """`names`: "--output", and its aliases. `values`: what it may be, where that is a list. `flag`: it takes none."""
+    """`names`: "--output", and its aliases. `values`: what it may be, where that is a list; `kind`: of what they are
+    the names ("protocols"), where they are a registry's. `flag`: it takes none."""
 
     names: tuple[str, ...]
     values: tuple[str, ...] = ()
     flag: bool = False
+    kind: str = ""
 
 
 def options_of(cls: type[Any], flags: bool, prefix: str = "--") -> Iterator[Option]:
@@ -36,7 +39,9 @@ def options_of(cls: type[Any], flags: bool, prefix: str = "--") -> Iterator[Opti
         if flags and hint is bool and item.default is not MISSING:
             yield Option((*aliases, f"{prefix}no-{name}" if item.default else f"{prefix}{name}"), flag=True)
         else:
-            yield Option((*aliases, f"{prefix}{name}"), _values(hint))
+            registry = _registry_in(hint)
+            kind = "" if registry is None else registry.plural
+            yield Option((*aliases, f"{prefix}{name}"), _values(hint), kind=kind)
 
 
 # What others call it.
@@ -113,9 +118,23 @@ def _without_extras(hint: Any) -> tuple[Any, tuple[Any, ...]]:
     return hint, ()
 
 
+def registry_of(extras: Iterable[Any]) -> Registry[Any] | None:
+    """The registry whose names an annotated text may be; None where it may be any."""
+    return next((extra.registry for extra in extras if isinstance(extra, NameOf)), None)
+
+
+def _registry_in(hint: Any) -> Registry[Any] | None:
+    """As `registry_of`, of a hint that may be of a union."""
+    inner, extras = _without_extras(hint)
+    inside = map(_registry_in, get_args(inner) if get_origin(inner) in (Union, UnionType) else ())
+    return registry_of(extras) or next((one for one in inside if one is not None), None)
+
+
 def _values(hint: Any) -> tuple[str, ...]:
-    hint, _ = _without_extras(hint)
+    hint, extras = _without_extras(hint)
     origin = get_origin(hint)
+    if registry := registry_of(extras):
+        return tuple(registry.names())
     if hint is bool:
         return ("True", "False")
     if origin is Literal:

@@ -163,7 +163,7 @@ def backbone_config_class(name: str) -> type[BackboneConfig]:
         (option, parameter.annotation, field(default=parameter.default))
         for option, parameter in backbone_parameters(name).items()
     ]
-    words = {option: OPTION_HELP[option] for option, *_ in extra}
+    words = {option: OPTION_HELP.get(option, "") for option, *_ in extra}
     return _with_fields(BackboneConfig, [("name", str, field(default=name)), *extra], FIELD_HELP=words)
 
 

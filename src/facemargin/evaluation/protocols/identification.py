@@ -70,7 +70,7 @@ def searches_of(
     return Protocol(name, images_of, tuple(searches), gathered.templates, notes=tuple(notes))
 
 
-@register_protocol("identification")
+@register_protocol("identification", "a gallery, probes and distractors as CSV lists; images or templates")
 def _load_lists(folder: Path, rule: Rule) -> Protocol:
     return searches_of("identification", _images(folder), {"search": _lists(folder)}, RANKS, FPIRS)
 
@@ -86,8 +86,12 @@ def _load_parts(
     return searches_of(name, _images(folder), parts, ranks, fpirs)
 
 
-register_protocol("ijbs")(partial(_load_parts, "ijbs", IJBS_PARTS, RANKS, FPIRS))
-register_protocol("dronesurf")(partial(_load_parts, "dronesurf", DRONESURF_PARTS, (1, 5), ()))
+register_protocol("ijbs", "IJB-S, three searches of video templates, as CSV lists")(
+    partial(_load_parts, "ijbs", IJBS_PARTS, RANKS, FPIRS)
+)
+register_protocol("dronesurf", "DroneSURF, active and passive, as CSV lists")(
+    partial(_load_parts, "dronesurf", DRONESURF_PARTS, (1, 5), ())
+)
 
 
 def _lists(folder: Path) -> dict[str, list[Entry]]:

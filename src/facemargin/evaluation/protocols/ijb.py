@@ -62,8 +62,8 @@ def _load(name: str, folder: Path, rule: Rule) -> Protocol:
     )
 
 
-for _name in _GALLERIES:
-    register_protocol(_name)(partial(_load, _name))
+register_protocol("ijbb", "IJB-B, 1:1 and 1:N, in InsightFace's layout")(partial(_load, "ijbb"))
+register_protocol("ijbc", "IJB-C, 1:1 and 1:N, in InsightFace's layout")(partial(_load, "ijbc"))
 
 
 def _verification(path: Path, ids_U: IntArray) -> PairExperiment:

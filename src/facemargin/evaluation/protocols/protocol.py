@@ -7,7 +7,7 @@ are the templates, or the images where there are none; K pairs, P probes, G gall
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from facemargin.data.source import ImageSource
 from facemargin.evaluation.metrics.identification import OpenSetRule
 from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
-from facemargin.registry import Registry
+from facemargin.registry import NameOf, Registry
 
 Rule = Literal["standard", "published"]
 """Which rules settle thresholds: those of the standards (the smallest threshold with FAR ≤ target; ISO/IEC 19795-1 for
@@ -88,5 +88,12 @@ class Protocol:
 LoadProtocol = Callable[[Path, Rule], Protocol]
 """Reads a protocol's lists from its folder; raises DataError naming the file and line that is wrong."""
 
-PROTOCOLS: Registry[LoadProtocol] = Registry("protocol")
-register_protocol = PROTOCOLS.register
+PROTOCOLS: Registry[LoadProtocol] = Registry("protocol", "facemargin.evaluation.protocols")
+
+ProtocolName = Annotated[str, NameOf(PROTOCOLS)]
+
+
+def register_protocol(name: str, description: str) -> Callable[[LoadProtocol], LoadProtocol]:
+    """Decorator that files the function that reads a protocol's lists for `load_protocol` and `facemargin evaluate
+    --protocol`, with the words that `facemargin list protocols` has for it."""
+    return PROTOCOLS.register(name, description=description)

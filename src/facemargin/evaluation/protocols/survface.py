@@ -29,7 +29,7 @@ FPIRS = (0.3, 0.2, 0.1, 0.01)
 OPEN_SET_RANK = 20
 
 
-@register_protocol("survface")
+@register_protocol("survface", "QMUL-SurvFace, verification")
 def load_verification(folder: Path, rule: Rule) -> Protocol:
     root = _inner(folder, "Face_Verification_Test_Set")
     positive, negative = (_pairs(root / f"{kind}_pairs_names.mat") for kind in ("positive", "negative"))
@@ -42,7 +42,7 @@ def load_verification(folder: Path, rule: Rule) -> Protocol:
     return Protocol("survface", images, (PairExperiment("1:1", first_K, second_K, same_K, FARS),))
 
 
-@register_protocol("survface-identification")
+@register_protocol("survface-identification", "QMUL-SurvFace, open-set identification")
 def load_identification(folder: Path, rule: Rule) -> Protocol:
     root = _inner(folder, "Face_Identification_Test_Set")
     unmated = [Entry(one.image, f"unmated {one.image}") for one in folder_entries(root / "unmated_probe")]

@@ -19,7 +19,7 @@ from facemargin.files.mat import ids_of, names_of, read_mat
 RANKS = (1, 5, 20)
 
 
-@register_protocol("tinyface")
+@register_protocol("tinyface", "TinyFace, identification among distractors")
 def load_tinyface(folder: Path, rule: Rule) -> Protocol:
     root = folder / "Testing_Set" if (folder / "Testing_Set").is_dir() else folder
     lists = {

@@ -1,13 +1,13 @@
-"""CVLface (github.com/mk-minchul/CVLface): repositories on the Hugging Face Hub with `pretrained_model/model.pt` (keys
-`net.…`) or `model.safetensors` (`model.net.…`), and a `model.yaml` that says the colour order.
+"""CVLface's model.yaml, which lies beside the weights and says the colour order.
 
-Its wrapper always takes RGB and turns it round itself where model.yaml says BGR, so that is what the network reads.
+CVLface's wrapper always takes RGB and turns it round itself where model.yaml says BGR, so that is what the network
+reads.
 """
 
 from pathlib import Path
 
 from facemargin.errors import CheckpointError
-from facemargin.interop.family import ColorOrder, Family
+from facemargin.interop.family import ColorOrder
 
 _LONGEST_CONFIG = 2**16
 
@@ -31,19 +31,3 @@ def declared_order(path: Path) -> tuple[ColorOrder, str]:
         found = repr(order)[:80] if isinstance(order, str) else type(order).__name__  # aliases make huge lists
         raise CheckpointError(f"{config}: color_space is {found}, expected RGB or BGR")
     return order, f"{config.name} says {order}"
-
-
-CVLFACE = Family(
-    name="cvlface",
-    title="CVLface",
-    layouts=("ir", "iresnet"),
-    prefixes=("net.", "model.net."),
-    containers=("", "state_dict"),
-    loss="unknown",
-    licence=(
-        "CVLface's model cards ask to follow the licence of the training data: WebFace and MS1M were given for "
-        "non-commercial research only"
-    ),
-    non_commercial=True,
-    declared_order=declared_order,
-)
