@@ -1,7 +1,7 @@
 """Names and what they stand for: margins, networks, formats, … of this package and of installed ones."""
 
 import difflib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from importlib import import_module
@@ -51,6 +51,9 @@ class Registry(Generic[T]):
 
     def __contains__(self, name: object) -> bool:
         return name in self._complete()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names())
 
     def names(self, pattern: str = "*") -> list[str]:
         """Registered names that match a shell-style pattern, sorted."""

@@ -2,6 +2,7 @@ import pytest
 
 from facemargin.backbones import list_backbones
 from facemargin.commands._catalogue import read_catalogue
+from facemargin.data.formats.data_format import FORMATS
 from facemargin.evaluation.protocols.known import list_protocols
 from facemargin.interop import FAMILIES
 from facemargin.margins import list_margins
@@ -12,21 +13,21 @@ NAMES = {
     "backbones": list_backbones(),
     "recipes": list_recipes(),
     "protocols": list_protocols(),
+    "formats": FORMATS.names(),
     "families": FAMILIES.names(),
 }
 
 
-def first_words(out):
-    return {word for line in out.splitlines() for word in line.replace("│", " ").split()[:1]}
+def names_shown(out):
+    """What stands in the first column of the tables."""
+    return {line.split("│")[1].strip() for line in out.splitlines() if line.startswith("│")} - {""}
 
 
 @pytest.mark.parametrize("kind", NAMES)
 def test_a_kind_shows_its_own(command, kind):
     code, out, _ = command("list", kind)
     assert code == 0
-    assert set(NAMES[kind]) <= first_words(out)
-    for other in NAMES.keys() - {kind}:
-        assert not set(NAMES[other]) & first_words(out)
+    assert names_shown(out) == set(NAMES[kind])
     assert command("list", "--kind", kind)[1] == out
 
 
@@ -34,8 +35,7 @@ def test_a_kind_shows_its_own(command, kind):
 def test_everything_is_shown_by_default(command, monkeypatch, columns):
     monkeypatch.setenv("COLUMNS", columns)
     out = command("list")[1]
-    for names in NAMES.values():
-        assert set(names) <= first_words(out)
+    assert names_shown(out) == {name for names in NAMES.values() for name in names}
     assert "mixing_factor=0.1" in out and "FunFace" in out
     assert command("list", "all")[1] == out
 

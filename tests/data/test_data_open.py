@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from facemargin.data.conversion import convert
+from facemargin.data.formats.data_format import FORMATS
 from facemargin.data.formats.folder import FolderImages
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.formats.recordio import RecordIOImages
 from facemargin.data.open import open_images, open_verification
+from facemargin.data.writers import WRITERS
 from facemargin.errors import DataError
 from tests.data.conversion_progress import no_progress
 from tests.data.recordio_writer import insightface_payloads, write_records
@@ -104,3 +106,27 @@ def test_folders_beside_what_is_read_are_said(tmp_path, caplog):
     (tmp_path / "faces.tar").rename(tmp_path / "faces" / "faces.tar")
     assert open_images(tmp_path / "faces").identity_names == ["person_00", "person_01"]
     assert "folders of images that lie beside it are not: 2 (person_00, person_01)" in caplog.text
+
+
+def test_what_can_be_written_can_be_read_and_has_words():
+    assert set(WRITERS.names()) <= set(FORMATS.names())
+    assert all(FORMATS.description(name) for name in FORMATS)
+    assert all(WRITERS.description(name) for name in WRITERS)
+
+
+def test_the_first_format_that_fits_opens(tmp_path):
+    """A folder that could be of several formats is of the one that is told with the least doubt."""
+    write_people(tmp_path, [1, 1])
+    found = [type(open_images(tmp_path)).__name__]
+    convert(open_images(tmp_path), tmp_path / "others" / "parquet", "parquet", no_progress)
+    convert(open_images(tmp_path), tmp_path / "others" / "webdataset", "webdataset", no_progress)
+    convert(open_images(tmp_path), tmp_path / "others" / "recordio", "recordio", no_progress)
+    for name in ("parquet/train-00000.parquet", "webdataset/train-000000.tar"):
+        (tmp_path / "others" / name).rename(tmp_path / name.rpartition("/")[2])
+        found.append(type(open_images(tmp_path)).__name__)
+    (tmp_path / "list.txt").write_text("person_00/0.png Ann\nperson_01/0.png Bob\n")
+    found.append(type(open_images(tmp_path)).__name__)
+    for name in ("train.rec", "train.idx", "property"):
+        (tmp_path / "others" / "recordio" / name).rename(tmp_path / name)
+    found.append(type(open_images(tmp_path)).__name__)
+    assert found == ["FolderImages", "ParquetImages", "ShardImages", "ListedImages", "RecordIOImages"]

@@ -30,6 +30,8 @@ StoredOptions = dict[str, list[str] | str | None]
 
 _REGISTRIES = {
     "families": "facemargin.interop.family:FAMILIES",
+    "formats": "facemargin.data.formats.data_format:FORMATS",
+    "writers": "facemargin.data.writers.base:WRITERS",
     "protocols": "facemargin.evaluation.protocols.protocol:PROTOCOLS",
 }
 """Where the kinds are that have a name and words each."""
@@ -51,13 +53,15 @@ class BackboneEntry(TypedDict):
 
 
 class Catalogue(TypedDict):
-    """`common_settings`: those that every margin has. `families`, `protocols`: the words for each. `verbs`: the options
-    of each. `recipe`: of every recipe, and those that its margin and its network add to it."""
+    """`common_settings`: those that every margin has. `families`, `formats`, `writers`, `protocols`: words for each.
+    `verbs`: the options of each. `recipe`: of every recipe, and those that its margin and its network add to it."""
 
     margins: dict[str, MarginEntry]
     common_settings: list[str]
     backbones: dict[str, BackboneEntry]
     families: dict[str, str]
+    formats: dict[str, str]
+    writers: dict[str, str]
     protocols: dict[str, str]
     verbs: dict[str, Options]
     recipe: Options

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.console import Console
@@ -13,6 +13,7 @@ from facemargin.commands._progress import embedding_progress
 from facemargin.counting import counted
 from facemargin.data.conversion import convert
 from facemargin.data.open import open_images
+from facemargin.data.writers.base import WriterName
 
 _SHOWN = 20
 
@@ -27,7 +28,7 @@ class Arguments:
     """A folder with train.rec, shards, parquet files, an image list, or a folder of one folder per person."""
     destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
     """The folder to write, which must not exist yet."""
-    to: Literal["recordio", "folder", "list", "webdataset", "parquet"] = "recordio"
+    to: WriterName = "recordio"
     """The format to write."""
     root: Path | None = None
     """What the paths in an image list are relative to; by default the list's folder."""

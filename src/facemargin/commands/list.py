@@ -11,7 +11,7 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
-Kind = Literal["all", "margins", "backbones", "recipes", "protocols", "families"]
+Kind = Literal["all", "margins", "backbones", "recipes", "protocols", "formats", "families"]
 KINDS = get_args(Kind)
 
 
@@ -71,6 +71,16 @@ def _protocols() -> Table:
     return _described("protocol", "evaluation protocols", read_catalogue()["protocols"])
 
 
+def _formats() -> Table:
+    table = Table(
+        Column("format", no_wrap=True), "what is read", "what convert writes", title="formats of training sets"
+    )
+    writers = read_catalogue()["writers"]
+    for name, description in read_catalogue()["formats"].items():
+        table.add_row(name, description, writers.get(name, "–"))
+    return table
+
+
 def _families() -> Table:
     return _described("family", "families of checkpoints", read_catalogue()["families"])
 
@@ -87,5 +97,6 @@ _TABLES = {
     "backbones": _backbones,
     "recipes": _recipes,
     "protocols": _protocols,
+    "formats": _formats,
     "families": _families,
 }

@@ -92,8 +92,7 @@ class _Run:
 
     def __init__(self, source: LabeledImages, partial: Path, to: str) -> None:
         self.source, self.partial = source, partial
-        # RecordIO groups a person's images; only readers in blocks must keep to their order.
-        by_person = to == "recordio" and source.blocks is None
+        by_person = WRITERS[to].groups_people and source.blocks is None
         order = np.argsort(source.labels, kind="stable") if by_person else np.arange(len(source))
         self.order: NDArray[np.int64] = order
         self.task = _task(source, to)

@@ -1,17 +1,13 @@
 """Finds the reader for what a user names: a path, or a set that comes with a package."""
 
 import logging
-import re
-from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from facemargin.data.formats.folder import FolderImages, folders_of_people
-from facemargin.data.formats.image_list import LIST_NAME, LIST_SUFFIXES, ListedImages
-from facemargin.data.formats.orl import ALL_PEOPLE, EmbeddedFaces, embedded_verification_set
-from facemargin.data.formats.parquet import ParquetImages, parquet_paths
-from facemargin.data.formats.recordio import RecordIOImages
-from facemargin.data.formats.webdataset import SHARD_SUFFIXES, open_shards, shard_paths
+from facemargin.data.formats.data_format import FORMATS, Location
+from facemargin.data.formats.folder import ImageFiles, folders_of_people
+from facemargin.data.formats.orl import embedded_verification_set, people_named
+from facemargin.data.formats.webdataset import SHARD_SUFFIXES, shard_paths
 from facemargin.data.pairs.adaface_memmap import DAT_FILE, load_adaface_memmap
 from facemargin.data.pairs.csv_list import PAIRS_LIST_NAMES, PAIRS_LIST_SUFFIXES, load_pairs_list
 from facemargin.data.pairs.insightface_bin import load_bin
@@ -24,9 +20,6 @@ from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
 from facemargin.files.unicode_names import find_file
 
-_ORL = re.compile(r"(?P<set>orl|orl-full)(?::(?P<people>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?")
-
-
 logger = logging.getLogger(__name__)
 
 
@@ -35,49 +28,28 @@ def open_images(location: str | Path, root: str | Path | None = None) -> Labeled
 
     "orl", "orl:1-30" (people; also "orl:1-24,31"; "orl-full" leaves the frames as they are instead of cutting them
     square), a folder with train.rec or a .rec file, WebDataset shards (see `open_shards`), parquet files (see
-    `parquet_paths`), an image list (whose paths are relative to `root`), or a folder of one folder per person. Raises
-    DataError for anything else.
+    `parquet_paths`), an image list (whose paths are relative to `root`), a folder of one folder per person, or what
+    another registered format opens. Raises DataError for anything else.
     """
-    orl = _orl(location)
-    if orl is not None:
-        return EmbeddedFaces(*orl)
-    name, path = str(location), Path(location)
-    if name.lower().endswith(SHARD_SUFFIXES):
-        return open_shards(location)
-    if "*" in name and (found := parquet_paths(location)):
-        return ParquetImages(found, name)
-    path = _existing(location)
-    found_here = _open_here(path, root)
-    if found_here is not None:
-        _warn_of_folders_beside(path, found_here)
-        return found_here
+    at = Location(location, find_file(Path(location)), None if root is None else Path(root))
+    formats = sorted(FORMATS.values(), key=lambda one: one.order)
+    for images in (one.open(at) for one in formats):
+        if images is not None:
+            if at.path is not None:
+                _warn_of_folders_beside(at.path, images)
+            return images
+    if at.path is None:
+        raise DataError(_does_not_exist(location))
+    understood = sorted(FORMATS.names(), key=lambda name: FORMATS[name].order)
     raise DataError(
-        f"{path} holds no labelled images that can be read; understood are: orl, orl:1-30, a folder with train.rec, "
-        "a .rec file, .tar or .tar.gz shards (a folder of them, train-{000..012}.tar), .parquet files (a folder of "
-        "them, data/train-*.parquet), an image list (.txt, .lst, .tsv, .csv), a folder of one folder per person"
+        f"{at.path} holds no labelled images that can be read; understood are: "
+        + ", ".join(map(FORMATS.description, understood))
     )
-
-
-def _open_here(path: Path, root: str | Path | None) -> LabeledImages | None:
-    """The reader for what is at a path, the first that fits; None where none does."""
-    if path.suffix == ".rec" or (path / "train.rec").is_file():
-        return RecordIOImages(path)
-    if path.suffix == ".parquet":
-        return ParquetImages([path], str(path))
-    if path.is_file() and path.suffix.lower() in LIST_SUFFIXES:
-        return ListedImages(path, root)
-    if (path / LIST_NAME).is_file():
-        return ListedImages(path / LIST_NAME, root)
-    if path.is_dir() and shard_paths(path):
-        return open_shards(path)
-    if path.is_dir() and (found := parquet_paths(path)):
-        return ParquetImages(found, str(path))
-    return FolderImages(path) if path.is_dir() else None
 
 
 def _warn_of_folders_beside(path: Path, images: LabeledImages) -> None:
     """A downloaded archive often lies beside what it was unpacked to."""
-    if path.is_dir() and not isinstance(images, ListedImages | FolderImages) and (others := folders_of_people(path)):
+    if path.is_dir() and not isinstance(images, ImageFiles) and (others := folders_of_people(path)):
         logger.warning(
             "%s: read are images such as %s; folders of images that lie beside it are not: %d (%s)",
             path, images.describe(0), len(others), ", ".join(others[:5]),
@@ -92,7 +64,7 @@ def open_verification(location: str | Path) -> VerificationSet:
     AdaFace's memfile; WebDataset shards of pairs. Raises DataError for anything else, and for pairs that contradict
     each other; repeated pairs are said (see `say_odd_pairs`).
     """
-    orl = _orl(location)
+    orl = people_named(location)
     if orl is not None:
         return embedded_verification_set(*orl)
     name = set_name(location)
@@ -129,21 +101,12 @@ def _open_pairs(location: str | Path) -> VerificationSet:
     )
 
 
-def _orl(location: str | Path) -> tuple[Iterable[int], bool] | None:
-    """The people that "orl:1-24,31" names, and whether their frames are cut square; None if `location` is not of this
-    form (a folder called orl is ./orl)."""
-    match = _ORL.fullmatch(location) if isinstance(location, str) else None
-    if match is None:
-        return None
-    square = match["set"] == "orl"
-    if match["people"] is None:
-        return ALL_PEOPLE, square
-    bounds = [[int(number) for number in part.split("-")] for part in match["people"].split(",")]
-    return [person for bound in bounds for person in range(bound[0], bound[-1] + 1)], square
-
-
 def _existing(location: str | Path) -> Path:
     path = find_file(Path(location))
     if path is None:
-        raise DataError(f"{location} does not exist; expected a path, or orl or orl:1-30 for the embedded faces")
+        raise DataError(_does_not_exist(location))
     return path
+
+
+def _does_not_exist(location: str | Path) -> str:
+    return f"{location} does not exist; expected a path, or orl or orl:1-30 for the embedded faces"

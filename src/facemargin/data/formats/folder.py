@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facemargin.data.formats.data_format import Location, register_format
 from facemargin.data.formats.passed_over import PassedOver
 from facemargin.data.formats.text_labels import warn_of_unlabeled
 from facemargin.data.images.decode import LARGEST_ENCODED, decode_image
@@ -139,3 +140,8 @@ def _image_names(folder: Path, passed: PassedOver) -> list[str]:
         else:
             passed.suffixes[path.suffix.lower()] += 1
     return names
+
+
+@register_format("folder", "a folder of one folder per person", order=90)
+def _open(at: Location) -> FolderImages | None:
+    return FolderImages(at.path) if at.path is not None and at.path.is_dir() else None

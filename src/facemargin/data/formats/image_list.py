@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.formats.data_format import Location, register_format
 from facemargin.data.formats.folder import ImageFiles
 from facemargin.data.formats.text_labels import UNLABELED, text_identities
 from facemargin.data.source import LabeledImages
@@ -170,3 +171,13 @@ def _warn_of_repeated(names: Sequence[str], code_N: NDArray[np.int64], texts: Se
     if several:
         shown = [f"{name} ({', '.join(sorted(texts[code] for code in codes))})" for name, codes in several.items()]
         logger.warning("%s: images listed under several labels: %d (%s)", path, len(several), "; ".join(shown[:5]))
+
+
+@register_format("list", "an image list (.txt, .lst, .tsv, .csv), a folder with list.txt", order=20)
+def _open(at: Location) -> ListedImages | None:
+    if at.path is None:
+        return None
+    if at.path.is_file() and at.path.suffix.lower() in LIST_SUFFIXES:
+        return ListedImages(at.path, at.root)
+    inside = at.path / LIST_NAME
+    return ListedImages(inside, at.root) if inside.is_file() else None

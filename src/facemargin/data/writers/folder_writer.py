@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.writers.base import ImageWriter, remove_from
+from facemargin.data.writers.base import ImageWriter, register_writer, remove_from
 from facemargin.files.listing import is_system_name
 from facemargin.files.plain_numbers import is_digits
 
@@ -17,6 +17,7 @@ _UNSAFE = re.compile(r"[/\\:*?\"<>|\x00-\x1f\x7f\ud800-\udfff]")
 _LONGEST = 100
 
 
+@register_writer("folder", "one folder of images per person")
 class FolderWriter(ImageWriter):
     """`person/000000123.jpg`, the number counting all images. Numbers of people are filled up with zeros, so that
     sorting by name keeps their order; names that cannot be folders are changed until they can."""

@@ -9,12 +9,13 @@ from numpy.typing import NDArray
 from facemargin.data.formats.identity_names import write_identity_names
 from facemargin.data.formats.image_list import LIST_NAME
 from facemargin.data.writers.append_file import AppendFile
-from facemargin.data.writers.base import ImageWriter, remove_from
+from facemargin.data.writers.base import ImageWriter, register_writer, remove_from
 from facemargin.data.writers.folder_writer import write_image
 
 _IMAGES_IN_FOLDER = 10_000
 
 
+@register_writer("list", "list.txt and images/")
 class ListWriter(ImageWriter):
     """Images are `images/0012/000123456.jpg`, 10,000 a folder; lines are `path<TAB>number of the person`."""
 

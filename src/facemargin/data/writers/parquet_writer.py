@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.formats.parquet import import_parquet
-from facemargin.data.writers.base import ImageWriter, remove_from
+from facemargin.data.writers.base import ImageWriter, register_writer, remove_from
 
 FILE_IMAGES = 5_000
 FILE_BYTES = 1 << 28
@@ -16,6 +16,7 @@ _ROWS = 100
 _GROUP_BYTES = 1 << 25
 
 
+@register_writer("parquet", "train-*.parquet")
 class ParquetWriter(ImageWriter):
     """A file is full at 5,000 images or 256 MiB, a row group at 100 or 32 MiB. Files are written whole or not at all,
     and after an interruption, the last one anew."""

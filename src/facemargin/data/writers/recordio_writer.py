@@ -11,7 +11,7 @@ from facemargin.data.formats.identity_names import write_identity_names
 from facemargin.data.formats.record_file import FIRST, LAST, LENGTH_BITS, MAGIC, MIDDLE, PART_HEADER, WHOLE
 from facemargin.data.images.decode import decode_image
 from facemargin.data.writers.append_file import AppendFile
-from facemargin.data.writers.base import ImageWriter
+from facemargin.data.writers.base import ImageWriter, register_writer
 from facemargin.errors import DataError
 
 _MAGIC_BYTES = struct.pack("<I", MAGIC)
@@ -19,11 +19,14 @@ _HEADER = struct.Struct("<IfQQ")
 _PAIR = struct.Struct("<ff")
 
 
+@register_writer("recordio", "train.rec, train.idx and property")
 class RecordIOWriter(ImageWriter):
     """Grouped images get keys 1..n and identity records, others the older layout: keys from 0 and no such records.
 
     The record of key 0 comes last, as in sets by InsightFace's own script: only then is n known.
     """
+
+    groups_people = True
 
     def _resume(self, state: dict[str, Any]) -> None:
         self._records = AppendFile(self.folder / "train.rec", state.get("records", 0))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.formats.identity_names import write_identity_names
 from facemargin.data.writers.append_file import AppendFile
-from facemargin.data.writers.base import ImageWriter, remove_from
+from facemargin.data.writers.base import ImageWriter, register_writer, remove_from
 
 SHARD_IMAGES = 10_000
 SHARD_BYTES = 1 << 30
@@ -16,6 +16,7 @@ _BLOCK = 512
 _END = bytes(2 * _BLOCK)
 
 
+@register_writer("webdataset", "train-*.tar")
 class ShardWriter(ImageWriter):
     """A shard is full at 10,000 images or 1 GiB."""
 
