@@ -6,18 +6,31 @@ whatever context calls `backward`, and autocast would cast its matrix products t
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-# What decorates a function makes it a graph break in compiled code. torch's public decorator does the same, but imports
-# the compiler at once, which takes longer than the rest of this package.
-eager_in_compiled_code = getattr(torch, "_disable_dynamo", None) or torch.compiler.disable
-
 P = ParamSpec("P")
 T = TypeVar("T")
+
+
+class Function(torch.autograd.Function):
+    """torch's base class of operations with a gradient of their own, whose `apply` has no types."""
+
+    if TYPE_CHECKING:
+
+        @classmethod
+        def apply(cls, *args: Any) -> Any: ...
+
+
+def eager_in_compiled_code(function: Callable[P, T]) -> Callable[P, T]:
+    """Decorates what is a graph break in compiled code. torch's public decorator does the same, but imports the
+    compiler at once, which takes longer than the rest of this package."""
+    disable = getattr(torch, "_disable_dynamo", None) or torch.compiler.disable
+    disabled: Callable[P, T] = disable(function)
+    return disabled
 
 
 def without_autocast(function: Callable[P, T]) -> Callable[P, T]:
@@ -36,10 +49,11 @@ def without_autocast(function: Callable[P, T]) -> Callable[P, T]:
 def product(a_ND: Tensor, b_MD: Tensor) -> Tensor:
     """a·bᵀ, (N, M), in the operands' own type whatever the autocast context, and so its gradients; once
     differentiable."""
-    return _Product.apply(a_ND, b_MD)
+    product_NM: Tensor = _Product.apply(a_ND, b_MD)
+    return product_NM
 
 
-class _Product(torch.autograd.Function):
+class _Product(Function):
     @staticmethod
     @without_autocast
     def forward(ctx: Any, a_ND: Tensor, b_MD: Tensor) -> Tensor:

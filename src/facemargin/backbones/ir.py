@@ -52,7 +52,8 @@ class SqueezeExcitation(nn.Module):
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
         squeezed_BC11 = self.relu(self.fc1(self.avg_pool(map_BCHW)))
-        return map_BCHW * self.sigmoid(self.fc2(squeezed_BC11))
+        excited_BCHW: Tensor = map_BCHW * self.sigmoid(self.fc2(squeezed_BC11))
+        return excited_BCHW
 
 
 class ResidualUnit(nn.Module):
@@ -70,7 +71,8 @@ class ResidualUnit(nn.Module):
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """(B, in_channels, H, W) → (B, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
-        return self.shortcut_layer(map_BCHW) + self.res_layer(map_BCHW)
+        sum_BCHW: Tensor = self.shortcut_layer(map_BCHW) + self.res_layer(map_BCHW)
+        return sum_BCHW
 
 
 def shortcut(in_channels: int, channels: int, stride: int, eps: float) -> nn.Module:
@@ -162,8 +164,10 @@ class IR(Backbone):
 
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """See `Backbone.feature_map`."""
-        return self.body(self.input_layer(images_BCHW))
+        map_BCHW: Tensor = self.body(self.input_layer(images_BCHW))
+        return map_BCHW
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
         """See `Backbone.embed`."""
-        return self.output_layer(map_BCHW)
+        features_BD: Tensor = self.output_layer(map_BCHW)
+        return features_BD

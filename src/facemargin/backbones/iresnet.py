@@ -45,7 +45,8 @@ class IBasicBlock(nn.Module):
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """(B, in_channels, H, W) → (B, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
         residual_BCHW = self.prelu(self.bn2(self.conv1(self.bn1(map_BCHW))))
-        return self.downsample(map_BCHW) + self.bn3(self.conv2(residual_BCHW))
+        sum_BCHW: Tensor = self.downsample(map_BCHW) + self.bn3(self.conv2(residual_BCHW))
+        return sum_BCHW
 
 
 def stage(in_channels: int, channels: int, units: int, eps: float) -> nn.Sequential:
@@ -100,9 +101,11 @@ class IResNet(Backbone):
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """See `Backbone.feature_map`."""
         map_BCHW = self.prelu(self.bn1(self.conv1(images_BCHW)))
-        return self.layer4(self.layer3(self.layer2(self.layer1(map_BCHW))))
+        last_BCHW: Tensor = self.layer4(self.layer3(self.layer2(self.layer1(map_BCHW))))
+        return last_BCHW
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
         """See `Backbone.embed`."""
         map_BCHW = self.dropout(self.bn2(map_BCHW))
-        return self.features(self.fc(torch.flatten(map_BCHW, 1)))
+        features_BD: Tensor = self.features(self.fc(torch.flatten(map_BCHW, 1)))
+        return features_BD

@@ -34,7 +34,8 @@ class Layers(nn.Module):
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """Whatever the layers make of a (B, C, H, W) map."""
-        return self.layers(map_BCHW)
+        made_BCHW: Tensor = self.layers(map_BCHW)
+        return made_BCHW
 
 
 class Residual(Layers):
@@ -42,7 +43,8 @@ class Residual(Layers):
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """(B, C, H, W) → (B, C, H, W)."""
-        return map_BCHW + self.layers(map_BCHW)
+        sum_BCHW: Tensor = map_BCHW + self.layers(map_BCHW)
+        return sum_BCHW
 
 
 def conv_block(
@@ -113,8 +115,10 @@ class MobileFaceNet(Backbone):
 
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """See `Backbone.feature_map`."""
-        return self.conv_sep(self.layers(images_BCHW))
+        map_BCHW: Tensor = self.conv_sep(self.layers(images_BCHW))
+        return map_BCHW
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
         """See `Backbone.embed`."""
-        return self.features(map_BCHW)
+        features_BD: Tensor = self.features(map_BCHW)
+        return features_BD

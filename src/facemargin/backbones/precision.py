@@ -25,7 +25,7 @@ def convolution_type(precision: Precision, device: torch.device) -> torch.dtype:
 def computes_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for products of bfloat16."""
     if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     has_them = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
     # oneDNN, which would use them, may have been told not to (ONEDNN_MAX_CPU_ISA).

@@ -43,7 +43,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
         """(B, in_channels, H, W) → (B, channels, ⌈H / stride⌉, ⌈W / stride⌉)."""
-        return self.activation(self.shortcut(map_BCHW) + self.residual(map_BCHW))
+        activated_BCHW: Tensor = self.activation(self.shortcut(map_BCHW) + self.residual(map_BCHW))
+        return activated_BCHW
 
 
 def stage(in_channels: int, channels: int, blocks: int, stride: int, eps: float) -> nn.Sequential:
@@ -97,8 +98,10 @@ class SmallResNet(Backbone):
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """See `Backbone.feature_map`."""
         map_BCHW = self.stem(images_BCHW)
-        return self.stage4(self.stage3(self.stage2(self.stage1(map_BCHW))))
+        last_BCHW: Tensor = self.stage4(self.stage3(self.stage2(self.stage1(map_BCHW))))
+        return last_BCHW
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
         """See `Backbone.embed`."""
-        return self.output(map_BCHW)
+        features_BD: Tensor = self.output(map_BCHW)
+        return features_BD

@@ -6,6 +6,7 @@ Shapes: N images.
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,7 +28,7 @@ from facemargin.files.yaml import read_yaml
 from facemargin.models.model import Model
 from facemargin.training.recipe import recipe_from_mapping
 
-Measure = Callable[[ImageSource, Embeddings], NDArray]
+Measure = Callable[[ImageSource, Embeddings], NDArray[Any]]
 """The qualities (N,) of images with these embeddings, higher is better."""
 
 OWN_MEASURES = ("norm", "crfiqa", "certainty-ratio")
@@ -37,7 +38,7 @@ class MeasuredEmbed:
     """`embed` with the first of `measures` as quality; `values` has what each of them said of the images last seen."""
 
     def __init__(self, embed: Embed, measures: Mapping[str, Measure]) -> None:
-        self.values: dict[str, NDArray] = {}
+        self.values: dict[str, NDArray[Any]] = {}
         self._embed, self._measures = embed, measures
 
     def __call__(self, images: ImageSource) -> Embeddings:

@@ -129,7 +129,8 @@ class TrainingSet(Dataset[TrainingBatch]):
         if index in self._corrupt:
             raise CorruptImageError(self._corrupt[index])
         if self._cache is not None:
-            return self._cache[index]
+            cached: RGBImage = self._cache[index]
+            return cached
         return resize_square(self.images.read(index), self.image_size)
 
     def _decode_all(self) -> NDArray[np.uint8]:

@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,7 +64,7 @@ class QualityMeasures:
         cls,
         scores: PairScores,
         verification_set: VerificationSet,
-        quality: Mapping[str, NDArray],
+        quality: Mapping[str, NDArray[Any]],
         refit: bool = False,
     ) -> "QualityMeasures":
         """Of a system's scores on a set and each measure's values (N,) for its images."""

@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -74,7 +75,7 @@ class EmbeddingsFile:
         return Embeddings(vectors_ND, self._norms_N[found_N], self._quality_N[found_N])
 
 
-def _texts(paths: NDArray) -> NDArray[np.str_]:
+def _texts(paths: NDArray[Any]) -> NDArray[np.str_]:
     """Text, or bytes that are UTF-8; ValueError for anything else."""
     if paths.dtype.kind == "S":
         paths = np.array([one.decode("utf-8", errors="surrogateescape") for one in paths.ravel()]).reshape(paths.shape)
@@ -83,13 +84,13 @@ def _texts(paths: NDArray) -> NDArray[np.str_]:
     return paths.astype(np.str_)
 
 
-def _numbers(name: str, values: NDArray) -> NDArray[np.float64]:
+def _numbers(name: str, values: NDArray[Any]) -> NDArray[np.float64]:
     if values.dtype.kind not in "fiu":
         raise ValueError(f"{name} are {values.dtype}, expected real numbers")
     return values.astype(np.float64)
 
 
-def _require_finite(values_NX: NDArray, what: str, paths: NDArray[np.str_]) -> None:
+def _require_finite(values_NX: NDArray[Any], what: str, paths: NDArray[np.str_]) -> None:
     finite_N = np.isfinite(values_NX).all(axis=1)
     if not finite_N.all():
         raise DataError(f"{what} of {paths[int(np.argmin(finite_N))]} is not finite")

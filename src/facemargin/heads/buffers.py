@@ -6,6 +6,7 @@ more than computing what is written. CUDA's own allocator keeps its blocks.
 
 import math
 import weakref
+from collections.abc import MutableMapping
 from typing import Any
 
 import torch
@@ -42,7 +43,7 @@ class ReusedBuffer:
         return torch.from_numpy(lent).view(shape)
 
 
-_BUFFERS: WeakTensorKeyDictionary = WeakTensorKeyDictionary()
+_BUFFERS: MutableMapping[Tensor, dict[str, ReusedBuffer]] = WeakTensorKeyDictionary()
 
 
 def reused_buffer(owner: Tensor, name: str) -> ReusedBuffer:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from facemargin.full_precision import without_autocast
+from facemargin.full_precision import Function, without_autocast
 from facemargin.heads.buffers import reused_buffer
 from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
@@ -58,7 +58,7 @@ def softmax_terms_recomputed(
     return softmax_terms_chunked(x_BD, w_CD, y_B, scale_B, hard_negatives, kept_bytes=_KEPT_BYTES_BOUNDED)
 
 
-class _Chunked(torch.autograd.Function):
+class _Chunked(Function):
     @staticmethod
     @without_autocast
     def forward(

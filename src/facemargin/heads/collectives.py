@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from facemargin.full_precision import Function
 from facemargin.timing import section
 
 Group: TypeAlias = "dist.ProcessGroup | None"
@@ -112,7 +113,7 @@ def sum_for_margin(values: Tensor, group: Group) -> Tensor:
     return values if group is None else _SumForMargin.apply(values, group)
 
 
-class _Gather(torch.autograd.Function):
+class _Gather(Function):
     @staticmethod
     def forward(ctx: Any, own: Tensor, rows: RowsOfProcesses, sums_gradients: bool) -> Tensor:
         ctx.rows, ctx.sums_gradients = rows, sums_gradients
@@ -124,7 +125,7 @@ class _Gather(torch.autograd.Function):
         return ctx.rows.sum_scatter(gradient) if ctx.sums_gradients else gradient[ctx.rows.own], None, None
 
 
-class _CopyForProducts(torch.autograd.Function):
+class _CopyForProducts(Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup) -> Tensor:
         ctx.group = group
@@ -138,7 +139,7 @@ class _CopyForProducts(torch.autograd.Function):
         return gradient, None
 
 
-class _SumForMargin(torch.autograd.Function):
+class _SumForMargin(Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, group: dist.ProcessGroup) -> Tensor:
         total = values.contiguous().clone()

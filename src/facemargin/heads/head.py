@@ -120,7 +120,7 @@ class Head(nn.Module):
         if self.samples_classes:
             self.row_optimizer = self.options.row_optimizer
             self.register_buffer("sampling_step", torch.tensor(0))
-            self.register_state_dict_pre_hook(_flush_rows)
+            self.register_state_dict_pre_hook(_flush_rows)  # type: ignore[no-untyped-call]  # torch has no types for it
 
     @eager_in_compiled_code
     def forward(self, features: Tensor, labels: Any) -> HeadOutput:

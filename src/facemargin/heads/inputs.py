@@ -55,7 +55,8 @@ def as_labels(labels: Any, device: torch.device) -> Tensor:
         raise DataError(f"labels have shape {tuple(labels.shape)}, expected (B,), one class number a feature")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise DataError(f"labels are {labels.dtype}, expected integers: pass labels.long() if they are whole numbers")
-    return labels.to(device, torch.int64)
+    labels_B: Tensor = labels.to(device, torch.int64)
+    return labels_B
 
 
 def _plain(labels: Any) -> Any:

@@ -6,7 +6,8 @@ from torch import Tensor
 
 def row_norms(rows_ND: Tensor) -> Tensor:
     """Euclidean norm of every row, (N,)."""
-    return torch.linalg.vector_norm(rows_ND, dim=1)
+    norm_N: Tensor = torch.linalg.vector_norm(rows_ND, dim=1)
+    return norm_N
 
 
 def nonzero(norm_N: Tensor) -> Tensor:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from facemargin.full_precision import Function
 from facemargin.heads.collectives import Group, all_gather, sum_for_margin
 from facemargin.heads.normalization import unit_rows
 from facemargin.margins.base import SoftmaxTerms
@@ -46,7 +47,7 @@ def target_centers(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
     return sum_for_margin(centers_BD.index_put((own_B,), unit_rows(w_CD[y_B[own_B]])), group)
 
 
-class _Combine(torch.autograd.Function):
+class _Combine(Function):
     @staticmethod
     def forward(
         ctx: Any, target_B: Tensor, lse_B: Tensor, hardest_B: Tensor, group: torch.distributed.ProcessGroup

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from facemargin.errors import ConfigError, DataError
-from facemargin.full_precision import eager_in_compiled_code, product
+from facemargin.full_precision import Function, eager_in_compiled_code, product
 from facemargin.heads.chunked import softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.normalization import nonzero, row_norms, unit_rows
 from facemargin.heads.triton import softmax_terms_triton
@@ -99,7 +99,7 @@ IMPLEMENTATIONS: dict[str, Callable[..., SoftmaxTerms]] = {
 }
 
 
-class _Once(torch.autograd.Function):
+class _Once(Function):
     """The identity, differentiable once, so that every implementation refuses a second backward alike."""
 
     @staticmethod

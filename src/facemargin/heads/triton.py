@@ -20,7 +20,7 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 from facemargin.errors import ConfigError
-from facemargin.full_precision import without_autocast
+from facemargin.full_precision import Function, without_autocast
 from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
@@ -77,7 +77,7 @@ def softmax_terms_triton(
     return SoftmaxTerms(*_Fused.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, chunk_classes, launch))
 
 
-class _Fused(torch.autograd.Function):
+class _Fused(Function):
     @staticmethod
     @without_autocast
     def forward(

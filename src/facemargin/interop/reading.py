@@ -81,7 +81,8 @@ def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
 
 def _read_from_safetensors(path: Path, key: str) -> torch.Tensor:
     with safe_open(path, framework="pt") as file:
-        return file.get_tensor(key)
+        tensor: torch.Tensor = file.get_tensor(key)
+        return tensor
 
 
 def _read_trusted(path: Path) -> object:

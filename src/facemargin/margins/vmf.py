@@ -16,6 +16,8 @@ import torch
 from numpy.polynomial import Polynomial
 from torch import Tensor
 
+from facemargin.full_precision import Function
+
 # From this order on, this many terms leave an error below float64's rounding.
 _SMALLEST_ORDER = 32
 _TERMS = 10
@@ -28,7 +30,8 @@ def log_vmf_normalizer(kappa: Tensor, dimension: int) -> Tensor:
     1024 and κ from 1e-3 to 1e4: 4e-12 absolute and 4e-14 of max(1, |log c_n|) in float64; float32's rounding, 6e-8 of
     max(1, |log c_n|), in float32. Beyond, up to κ = 1e38, it stays finite.
     """
-    return _LogNormalizer.apply(kappa, dimension)
+    normalizer: Tensor = _LogNormalizer.apply(kappa, dimension)
+    return normalizer
 
 
 def bessel_ratio(kappa: Tensor, dimension: int) -> Tensor:
@@ -41,7 +44,7 @@ def bessel_ratio(kappa: Tensor, dimension: int) -> Tensor:
     return (kappa64 * _orders_down_to(dimension / 2 - 1, kappa64)[1]).to(kappa.dtype)
 
 
-class _LogNormalizer(torch.autograd.Function):
+class _LogNormalizer(Function):
     @staticmethod
     def forward(ctx: Any, kappa: Tensor, dimension: int) -> Tensor:
         ctx.save_for_backward(kappa)

@@ -42,11 +42,13 @@ class FoldedBackbone(Backbone):
 
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """See `Backbone.feature_map`."""
-        return self.convolutions(images_BCHW.to(self._map_type))
+        map_BCHW: Tensor = self.convolutions(images_BCHW.to(self._map_type))
+        return map_BCHW
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
         """See `Backbone.embed`."""
-        return self.output(map_BCHW.to(self._feature_type))
+        features_BD: Tensor = self.output(map_BCHW.to(self._feature_type))
+        return features_BD
 
 
 class _Tracer(fx.Tracer):

@@ -112,7 +112,10 @@ class Model:
         if not len(source):
             raise DataError("there are no images to reconstruct")
         pixels_BCHW = read_pixels(source, self.info.input_size, range(len(source)))
-        return self.recognizer.reconstructor(network_input(pixels_BCHW.to(self.device), self.info).contiguous())
+        taken_apart: Reconstruction = self.recognizer.reconstructor(
+            network_input(pixels_BCHW.to(self.device), self.info).contiguous()
+        )
+        return taken_apart
 
 
 def _mean(tensors: list[Tensor]) -> NDArray[np.float32]:

@@ -136,7 +136,7 @@ class _Recorder(TorchDispatchMode):
     """Notes every operation that reads or writes memory."""
 
     def __init__(self, counter: FlopCounterMode) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # torch has no types for it
         self.counter = counter
         self._operations: list[Operation] = []
 

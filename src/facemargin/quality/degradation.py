@@ -32,7 +32,9 @@ def degrade(image: RGBImage, generator: Generator, strength: float) -> RGBImage:
     if strength > 0:
         small = cv2.GaussianBlur(small, (0, 0), strength * LARGEST_BLUR)
     noisy = small + generator.normal(0.0, strength * LARGEST_NOISE, small.shape)
-    return cv2.resize(np.clip(np.rint(noisy), 0, 255).astype(np.uint8), (width, height), interpolation=cv2.INTER_CUBIC)
+    whole: RGBImage = np.clip(np.rint(noisy), 0, 255).astype(np.uint8)
+    enlarged: RGBImage = cv2.resize(whole, (width, height), interpolation=cv2.INTER_CUBIC)
+    return enlarged
 
 
 class DegradedImages(ImageSource):

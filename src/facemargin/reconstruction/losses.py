@@ -57,7 +57,8 @@ def view_penalty(view_B6: Tensor, camera: PinholeCamera) -> Tensor:
     """Mean squared distance from the canonical pose, in radians and half pictures: it ties the canonical pose, which
     nothing else fixes, to the mean pose of the data."""
     angles_B3, shifts_B3 = view_B6.split(3, dim=1)
-    return angles_B3.square().sum(dim=1).mean() + (shifts_B3 / camera.half_width).square().sum(dim=1).mean()
+    penalty: Tensor = angles_B3.square().sum(dim=1).mean() + (shifts_B3 / camera.half_width).square().sum(dim=1).mean()
+    return penalty
 
 
 def roughness(depth_BHW: Tensor, camera: PinholeCamera) -> Tensor:

@@ -139,7 +139,8 @@ class FaceReconstructor(nn.Module):
 
     def _read(self, network: nn.Module, images_BCHW: Tensor) -> Tensor:
         """A network's output in the type of the weights: geometry does not survive autocast's 8 bits."""
-        return network(images_BCHW).to(self.prior_depth_HW.dtype)
+        raw_BX: Tensor = network(images_BCHW).to(self.prior_depth_HW.dtype)
+        return raw_BX
 
     def _check(self, images_BCHW: Tensor) -> None:
         size = self.image_size

@@ -97,4 +97,4 @@ def _equal(one: Any, other: Any) -> bool:
         return math.isclose(one, other)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         return list(one) == list(other)
-    return one == other
+    return bool(one == other)

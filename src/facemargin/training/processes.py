@@ -144,7 +144,8 @@ def _sum_gradients(
     assert work is not None
     if bucket.is_last():
         switch_section("communication")  # the backward pass is through: all that is left is waiting for the sums
-    return work.get_future().then(lambda future: future.value()[0])
+    summed: torch.futures.Future[Tensor] = work.get_future().then(lambda future: future.value()[0])
+    return summed
 
 
 def restarted(processes: Processes) -> bool:

@@ -27,7 +27,8 @@ def canonical_loss(state: TrainingState, reconstruction: Reconstruction, labels_
     with state.autocast():
         inputs_MCHW = state.recognizer.backbone_input(reconstruction.canonical_image_BCHW, reconstruction)
         features_MD = _call_on_copied_buffers(backbone, inputs_MCHW)
-    return state.recipe.reconstruction.lambda_canon * _call_on_copied_buffers(head, features_MD, labels_M).loss
+    loss: Tensor = _call_on_copied_buffers(head, features_MD, labels_M).loss
+    return state.recipe.reconstruction.lambda_canon * loss
 
 
 def _call_on_copied_buffers(module: nn.Module, *arguments: Any) -> Any:

@@ -19,7 +19,7 @@ def learning_rate_factor(config: ScheduleConfig, step: int, steps_per_epoch: int
     total_steps = epochs * steps_per_epoch
     progress = (step - warmup_steps) / max(total_steps - warmup_steps, 1)
     if config.name == "polynomial":
-        shape = (1 - progress) ** config.power
+        shape: float = (1 - progress) ** config.power
     else:
         shape = (1 + math.cos(math.pi * progress)) / 2
     return config.final + (1 - config.final) * shape

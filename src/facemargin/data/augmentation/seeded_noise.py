@@ -42,12 +42,14 @@ def standard_normal(seeds_G: Tensor, count: int) -> Tensor:
 def _normal_quantiles(device: torch.device) -> Tensor:
     """Φ⁻¹((k + ½) / 65,536) for every k, from the host in float64: devices differ in the last bits of Φ⁻¹."""
     middles = (torch.arange(_QUANTILES, dtype=torch.float64) + 0.5) / _QUANTILES
-    return torch.special.ndtri(middles).float().to(device)
+    quantiles: Tensor = torch.special.ndtri(middles).float().to(device)
+    return quantiles
 
 
 def _shifted_right(z: Tensor, bits: int) -> Tensor:
     """A shift that brings in zeros, where int64's brings in the sign."""
-    return (z >> bits) & (2 ** (64 - bits) - 1)
+    shifted: Tensor = (z >> bits) & (2 ** (64 - bits) - 1)
+    return shifted
 
 
 def _signed(constant: int) -> int:

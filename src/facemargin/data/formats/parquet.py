@@ -167,7 +167,7 @@ def _columns(path: Path, schema: Any) -> tuple[list[str], str]:
     import pyarrow.types as types
 
     def is_binary(kind: Any) -> bool:
-        return types.is_binary(kind) or types.is_large_binary(kind)
+        return bool(types.is_binary(kind) or types.is_large_binary(kind))
 
     def bytes_of(field: Any) -> str | None:
         if is_binary(field.type):

@@ -13,6 +13,7 @@ intervals come out too short: the same paper shows by how much.
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -99,7 +100,7 @@ def identity_multiplicities(num_identities: int, bootstrap: Bootstrap) -> Iterat
         yield np.bincount(drawn, minlength=num_identities)
 
 
-def _codes(names_a_K: NDArray, names_b_K: NDArray, same_K: BoolArray) -> tuple[IntArray, IntArray, int]:
+def _codes(names_a_K: NDArray[Any], names_b_K: NDArray[Any], same_K: BoolArray) -> tuple[IntArray, IntArray, int]:
     for side, names_K in (("identities_a", names_a_K), ("identities_b", names_b_K)):
         if names_K.shape != same_K.shape:
             raise DataError(f"{side} has shape {names_K.shape}, expected {same_K.shape}: one identity per pair")

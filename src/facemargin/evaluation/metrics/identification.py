@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -135,7 +135,7 @@ def _check_settings(
     return ranks, fpirs
 
 
-def _rows(name: str, features: ArrayLike) -> NDArray:
+def _rows(name: str, features: ArrayLike) -> NDArray[Any]:
     features_ND = as_numbers(name, features)
     if features_ND.ndim != 2 or len(features_ND) == 0:
         raise DataError(f"{name} has shape {features_ND.shape}, expected (rows, features) with at least one row")

@@ -5,6 +5,7 @@ pairs, R of the first in one block, J pairs of one block.
 """
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +26,7 @@ DENSE_PRODUCTS_A_PAIR = 40
 """Up to so many products of a block of the A×B matrix take less time than one pair whose rows are fetched for it."""
 
 
-def pair_scores(vectors: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDArray:
+def pair_scores(vectors: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDArray[Any]:
     """The dot products of the rows `first` and `second` (K,) of `vectors` (S, D), float32 or float64 as these are (in
     float64 for whole numbers): cosines, of unit vectors.
 
@@ -58,7 +59,7 @@ class _Sides:
     """The matrix whose entries are the scores: `left_AD` by `right_BD`, of which only the upper half is needed where
     they are `same`: pair (a, b) is then looked up as (min, max)."""
 
-    def __init__(self, vectors_SD: NDArray, first_K: Indices, second_K: Indices) -> None:
+    def __init__(self, vectors_SD: NDArray[Any], first_K: Indices, second_K: Indices) -> None:
         in_first_S, in_second_S = (_marked(rows_K, len(vectors_SD)) for rows_K in (first_K, second_K))
         in_either_S = in_first_S | in_second_S
         self.same = 2 * in_first_S.sum() * in_second_S.sum() > in_either_S.sum() ** 2
@@ -70,12 +71,12 @@ class _Sides:
         self.left_AD = vectors if in_first_S.all() else vectors[torch.from_numpy(in_first_S)]
         self.right_BD = self.left_AD if self.same else vectors[torch.from_numpy(in_second_S)]
 
-    def entries(self, pairs: NDArray | slice) -> tuple[NDArray, NDArray]:
+    def entries(self, pairs: NDArray[Any] | slice) -> tuple[NDArray[Any], NDArray[Any]]:
         """Row and column of each of the `pairs` in the matrix."""
         row, column = self._row_S[self._first_K[pairs]], self._column_S[self._second_K[pairs]]
         return (np.minimum(row, column), np.maximum(row, column)) if self.same else (row, column)
 
-    def block_scores(self, start: int, rows: int, pairs_J: NDArray) -> NDArray:
+    def block_scores(self, start: int, rows: int, pairs_J: NDArray[Any]) -> NDArray[Any]:
         """Scores of pairs whose rows are `start` to `start` + `rows`."""
         row_J, column_J = self.entries(pairs_J)
         left_RD, first_column = self.left_AD[start : start + rows], start if self.same else 0
@@ -84,10 +85,10 @@ class _Sides:
             return self._fetched(row_J, column_J)
         product_RB = left_RD @ self.right_BD[first_column:].T
         at_J = (row_J - start) * np.int64(columns) + (column_J - first_column)
-        scores_J: NDArray = product_RB.numpy().ravel()[at_J]
+        scores_J: NDArray[Any] = product_RB.numpy().ravel()[at_J]
         return scores_J
 
-    def _fetched(self, row_J: NDArray, column_J: NDArray) -> NDArray:
+    def _fetched(self, row_J: NDArray[Any], column_J: NDArray[Any]) -> NDArray[Any]:
         row, column = torch.from_numpy(row_J), torch.from_numpy(column_J)
         size = max(1, BLOCK_ENTRIES // self.left_AD.shape[1])
         parts = [
@@ -108,7 +109,7 @@ def _places(marked_S: NDArray[np.bool_]) -> NDArray[np.int32]:
     return np.cumsum(marked_S, dtype=np.int32) - np.int32(1)
 
 
-def _by_block(sides: _Sides, pairs: int, rows_a_block: int) -> Iterator[tuple[int, NDArray]]:
+def _by_block(sides: _Sides, pairs: int, rows_a_block: int) -> Iterator[tuple[int, NDArray[Any]]]:
     """The numbers of the pairs of each block of rows: a counting sort, chunk by chunk so that it stays in the cache."""
     chunks = [slice(start, min(start + PAIRS_A_CHUNK, pairs)) for start in range(0, pairs, PAIRS_A_CHUNK)]
     blocks = -(-len(sides.left_AD) // rows_a_block)

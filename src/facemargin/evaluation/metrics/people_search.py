@@ -4,6 +4,8 @@ Shapes: P probes, Q probes of one block, G gallery entries, H entries of one chu
 D embedding size.
 """
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -13,8 +15,8 @@ from facemargin.evaluation.metrics.search import BLOCK_SCORES, ENTRIES_A_CHUNK, 
 
 
 def search_people(
-    probe_PD: NDArray,
-    gallery_GD: NDArray,
+    probe_PD: NDArray[Any],
+    gallery_GD: NDArray[Any],
     code_P: IntArray,
     code_G: IntArray,
     failed_P: BoolArray | None = None,

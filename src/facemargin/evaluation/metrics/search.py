@@ -6,6 +6,7 @@ probe and its mate in one block and chunk.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -38,8 +39,8 @@ class Search:
 
 
 def search(
-    probe_PD: NDArray,
-    gallery_GD: NDArray,
+    probe_PD: NDArray[Any],
+    gallery_GD: NDArray[Any],
     code_P: IntArray,
     code_G: IntArray,
     keep: int = 0,
@@ -124,7 +125,7 @@ class _Mates:
 
 
 def _scores(
-    probes: Tensor, failed_P: BoolArray | None, gallery_GD: NDArray, failed_G: BoolArray | None, chunk: slice
+    probes: Tensor, failed_P: BoolArray | None, gallery_GD: NDArray[Any], failed_G: BoolArray | None, chunk: slice
 ) -> Iterator[tuple[slice, Tensor]]:
     """Blocks of probes and their cosines (Q, H) with the entries of a chunk."""
     failed_H = None if failed_G is None else failed_G[chunk]
@@ -140,7 +141,9 @@ def _scores(
         yield block, scores_QH
 
 
-def unit_rows(name: str, rows_XD: NDArray, first: int, failed_X: BoolArray | None, dtype: np.dtype | type) -> Tensor:
+def unit_rows(
+    name: str, rows_XD: NDArray[Any], first: int, failed_X: BoolArray | None, dtype: np.dtype[Any] | type
+) -> Tensor:
     """Rows of unit length; `first` is the number of the first one, for messages."""
     rows = as_tensor(np.asarray(rows_XD, dtype=dtype))
     norms_X1 = rows.norm(dim=1, keepdim=True)
@@ -150,4 +153,5 @@ def unit_rows(name: str, rows_XD: NDArray, first: int, failed_X: BoolArray | Non
         norms_X1[torch.from_numpy(failed_X)] = 1
     if not usable_X.all():
         raise DataError(f"row {first + int(np.argmin(usable_X))} of {name} is zero or not finite: it has no direction")
-    return rows / norms_X1
+    units_XD: Tensor = rows / norms_X1
+    return units_XD

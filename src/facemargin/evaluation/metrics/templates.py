@@ -5,6 +5,7 @@ Shapes: N images, E images of templates, D embedding size, M media (pairs of tem
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,8 +23,8 @@ IMAGES_A_BLOCK = 2**13
 class Templates:
     """`ids` (S,) ascending and `vectors` (S, D) of unit length, float32 where the features are, else float64."""
 
-    ids: NDArray
-    vectors: NDArray
+    ids: NDArray[Any]
+    vectors: NDArray[Any]
 
 
 def pool_templates(
@@ -76,7 +77,7 @@ def pool_templates(
     return Templates(ids_S, vectors_SD)
 
 
-def _float_rows(features: ArrayLike) -> NDArray:
+def _float_rows(features: ArrayLike) -> NDArray[Any]:
     features_ND = as_numbers("features", features)
     if features_ND.dtype != np.float32:
         features_ND = features_ND.astype(np.float64)
@@ -85,7 +86,7 @@ def _float_rows(features: ArrayLike) -> NDArray:
     return features_ND
 
 
-def _per_image(name: str, values: ArrayLike, images_E: IntArray) -> NDArray:
+def _per_image(name: str, values: ArrayLike, images_E: IntArray) -> NDArray[Any]:
     values_E = as_identities(name, values)
     if values_E.shape != images_E.shape:
         raise DataError(f"{name} has shape {values_E.shape}, expected ({len(images_E)},): one per image")
@@ -107,7 +108,7 @@ def _weights(image_weights: ArrayLike, images_E: IntArray, template_ids: ArrayLi
     return weights_E.astype(np.float64)
 
 
-def _changes(values_E: NDArray) -> NDArray[np.bool_]:
+def _changes(values_E: NDArray[Any]) -> NDArray[np.bool_]:
     """True at the first, and where a value is not that before it."""
     return np.append(True, values_E[1:] != values_E[:-1])
 
@@ -123,17 +124,23 @@ def _blocks(template_first_S: IntArray, images: int) -> Iterator[tuple[slice, sl
         start = stop
 
 
-def _sums(rows_ND: NDArray, chosen_E: IntArray, firsts_M: IntArray, weights_E: NDArray | None = None) -> NDArray:
+def _sums(
+    rows_ND: NDArray[Any], chosen_E: IntArray, firsts_M: IntArray, weights_E: NDArray[Any] | None = None
+) -> NDArray[Any]:
     """The sums (M, D) of the chosen rows, weighted; sum m is of those from place firsts_M[m] up to the next."""
     weights = None if weights_E is None else as_tensor(weights_E.astype(rows_ND.dtype))
-    sums_MD: NDArray = F.embedding_bag(
+    sums_MD: NDArray[Any] = F.embedding_bag(
         as_tensor(chosen_E), as_tensor(rows_ND), as_tensor(firsts_M), mode="sum", per_sample_weights=weights
     ).numpy()
     return sums_MD
 
 
 def _to_unit_length(
-    vectors_XD: NDArray, template_X: NDArray, features_ND: NDArray, rows_E: IntArray, media_X: NDArray | None = None
+    vectors_XD: NDArray[Any],
+    template_X: NDArray[Any],
+    features_ND: NDArray[Any],
+    rows_E: IntArray,
+    media_X: NDArray[Any] | None = None,
 ) -> None:
     """Divide by the norms, in place. `template_X` are the templates that the vectors are of, `rows_E` their images;
     `media_X` their media, where they are means of one each."""

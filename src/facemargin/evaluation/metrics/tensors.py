@@ -1,13 +1,14 @@
 """NumPy arrays as tensors, for what torch computes faster: products and sums of rows."""
 
 import warnings
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 
-def as_tensor(array: NDArray) -> torch.Tensor:
+def as_tensor(array: NDArray[Any]) -> torch.Tensor:
     """`array` as a tensor over the same memory, unless it runs backwards; it is only to be read."""
     array = np.asarray(array)
     if min(array.strides, default=0) < 0:

@@ -159,7 +159,8 @@ def _grid_thresholds(grid: str | None, scores_K: FloatArray) -> FloatArray | Non
             "unit vectors and needs cosines in [-1, 1]"
         )
     # d² < t, written as −d² ≥ the next number above −t
-    return np.nextafter(-np.arange(0, 4, 0.01), np.inf)
+    thresholds: FloatArray = np.nextafter(-np.arange(0, 4, 0.01), np.inf)
+    return thresholds
 
 
 def _accuracy_by_fold(

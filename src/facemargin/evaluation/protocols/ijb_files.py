@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -100,13 +101,13 @@ def _are_numbers(words: list[str]) -> bool:
     return all(is_digits(word) and len(word) <= LONGEST_NUMBER for word in words)
 
 
-def template_rows(ids_S: IntArray, wanted: NDArray, path: Path) -> NDArray[np.int32]:
+def template_rows(ids_S: IntArray, wanted: NDArray[Any], path: Path) -> NDArray[np.int32]:
     """Where each wanted template is in `ids_S` (ascending); DataError, naming `path` and the template, where it is
     nowhere."""
     if ids_S[-1] < _LARGEST_TABLE and wanted.max() < _LARGEST_TABLE:  # as they are in IJB: several times as fast
         row_of = np.zeros(max(ids_S[-1], wanted.max()) + 1, dtype=np.int32)
         row_of[ids_S] = np.arange(len(ids_S))
-        rows = row_of[wanted]
+        rows: NDArray[np.int32] = row_of[wanted]
     else:
         rows = np.minimum(np.searchsorted(ids_S, wanted), len(ids_S) - 1).astype(np.int32)
     absent = np.flatnonzero(ids_S[rows] != wanted)

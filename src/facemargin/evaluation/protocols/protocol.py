@@ -7,7 +7,7 @@ are the templates, or the images where there are none; K pairs, P probes, G gall
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ class TemplateLists:
     """Template `template_E` (unit numbers, all from 0 to U-1 present), media and image of every entry; the detector's
     scores where the protocol has them. `names` (U,) are what messages and files call the templates."""
 
-    names: NDArray
+    names: NDArray[Any]
     template_E: IntArray
     media_E: IntArray
     image_E: IntArray
@@ -60,8 +60,8 @@ class SearchExperiment:
     name: str
     probe_P: Units
     gallery_G: Units
-    probe_ids_P: NDArray
-    gallery_ids_G: NDArray
+    probe_ids_P: NDArray[Any]
+    gallery_ids_G: NDArray[Any]
     ranks: tuple[int, ...]
     fpirs: tuple[float, ...] = ()
     rule: OpenSetRule = "standard"

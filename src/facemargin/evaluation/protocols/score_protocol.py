@@ -5,7 +5,7 @@ T points of a curve.
 """
 
 from dataclasses import dataclass
-from typing import get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,14 +34,14 @@ class Units:
     """What is compared: `vectors_UD`, of `unit_length` where they are templates; those that have `failed_U` have no
     image that could be read."""
 
-    vectors_UD: NDArray
+    vectors_UD: NDArray[Any]
     failed_U: BoolArray
     unit_length: bool
 
 
 def score_protocol(
     protocol: Protocol,
-    features_ND: NDArray,
+    features_ND: NDArray[Any],
     readable_N: BoolArray,
     system: str,
     preset: PresetName = "insightface",
@@ -92,7 +92,7 @@ def score_protocol(
 
 
 def protocol_units(
-    lists: TemplateLists | None, features_ND: NDArray, readable_N: BoolArray, preset: PresetName
+    lists: TemplateLists | None, features_ND: NDArray[Any], readable_N: BoolArray, preset: PresetName
 ) -> Units:
     """The templates of a protocol, or the images as they are where it has none."""
     if lists is None:
@@ -173,7 +173,7 @@ def _search(experiment: SearchExperiment, units: Units) -> SearchResult:
     )
 
 
-def _rows(rows: NDArray) -> NDArray | slice:
+def _rows(rows: NDArray[Any]) -> NDArray[Any] | slice:
     """Rows that follow each other as a slice: it leaves a gallery where it is, on the disk."""
     first = int(rows[0])
     return slice(first, first + len(rows)) if np.array_equal(rows, np.arange(first, first + len(rows))) else rows
