@@ -17,7 +17,7 @@ def placed(scale, degrees, center):
 
 @pytest.mark.parametrize("degrees", [0, 33, -150])
 @pytest.mark.parametrize("scale", [0.2, 0.9, 1.9])
-@pytest.mark.parametrize("centre", [(150, 120), (3, 5), (299, 100), (-400, 100)])
+@pytest.mark.parametrize("center", [(150, 120), (3, 5), (299, 100), (-400, 100)])
 def test_where_nothing_shrinks_it_is_the_plain_alignment(scale, degrees, center):
     photograph = canvas(240, 300, seed=1)
     landmarks_52 = placed(scale, degrees, center)

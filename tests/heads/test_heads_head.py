@@ -65,7 +65,7 @@ def test_corners_have_finite_losses_and_gradients(name, implementation, corner, 
 
 @pytest.mark.parametrize("rows", [0, 1])
 @pytest.mark.parametrize("classes", [1, 5])
-@pytest.mark.parametrize("labelled", [True, False])
+@pytest.mark.parametrize("labeled", [True, False])
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("name", list_margins())
 def test_tiny_batches_and_class_counts(name, implementation, labeled, classes, rows):

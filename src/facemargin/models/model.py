@@ -112,10 +112,9 @@ class Model:
         if not len(source):
             raise DataError("there are no images to reconstruct")
         pixels_BCHW = read_pixels(source, self.info.input_size, range(len(source)))
-        taken_apart: Reconstruction = self.recognizer.reconstructor(
-            network_input(pixels_BCHW.to(self.device), self.info).contiguous()
-        )
-        return taken_apart
+        inputs_BCHW = network_input(pixels_BCHW.to(self.device), self.info).contiguous()
+        reconstruction: Reconstruction = self.recognizer.reconstructor(inputs_BCHW)
+        return reconstruction
 
 
 def _mean(tensors: list[Tensor]) -> NDArray[np.float32]:
