@@ -1,10 +1,13 @@
 """Shared by all tests: threads are few, so that parallel test processes do not fight over two cores."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
 from hypothesis import HealthCheck, settings
+
+from tests.processes import forking
 
 torch.set_num_threads(1)
 
@@ -20,3 +23,11 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("needs the folder of real faces and fixtures beside the repository, which is absent")
     return folder
+
+
+@pytest.fixture
+def forked_runs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The runs of a comparison in this process are forked from one that has imported torch, instead of spawned."""
+    monkeypatch.setattr(
+        "facemargin.comparison.processes.multiprocessing", SimpleNamespace(get_context=lambda _: forking())
+    )

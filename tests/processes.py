@@ -47,12 +47,16 @@ class Program:
     It has the names of `subprocess.Popen` that tests use. `environment` is added to this process's."""
 
     def __init__(
-        self, *command: object, environment: Mapping[str, str] | None = None, start_new_session: bool = False
+        self,
+        *command: object,
+        environment: Mapping[str, str] | None = None,
+        cwd: Path | None = None,
+        start_new_session: bool = False,
     ) -> None:
         self._folder = tempfile.TemporaryDirectory()
         self._files = [Path(self._folder.name) / name for name in ("out", "err")]
         whole = {**os.environ, "COLUMNS": "300", **(environment or {})}
-        arguments = ([str(word) for word in command], whole, Path.cwd(), self._files, start_new_session)
+        arguments = ([str(word) for word in command], whole, cwd or Path.cwd(), self._files, start_new_session)
         self._process = forking().Process(target=_run_program, args=arguments)
         self._process.start()
         self.pid: int = self._process.pid

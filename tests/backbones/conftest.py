@@ -3,6 +3,8 @@
 Shape suffixes, here and in this folder's tests: B images, C channels, H height, W width, D embedding size.
 """
 
+import copy
+import functools
 from collections.abc import Callable
 
 import pytest
@@ -36,17 +38,25 @@ def set_running_statistics(backbone: Backbone) -> None:
         norm.momentum = 0.1
 
 
+def create_specimen(name: str, seed: int = 0, **options) -> Backbone:
+    """A 32-pixel backbone with 16-dimensional features."""
+    torch.manual_seed(seed)
+    backbone = create_backbone(name, embedding_size=16, input_size=INPUT_SIZE, **options)
+    set_running_statistics(backbone)
+    return backbone
+
+
 @pytest.fixture
 def make_backbone() -> Callable[..., Backbone]:
-    """Creates a 32-pixel backbone with 16-dimensional features, the same for the same name, seed and options."""
+    """A copy, the test's own, of the specimen of that name, seed and options, which takes longer to create."""
 
     def make(name: str, seed: int = 0, **options) -> Backbone:
-        torch.manual_seed(seed)
-        backbone = create_backbone(name, embedding_size=16, input_size=INPUT_SIZE, **options)
-        set_running_statistics(backbone)
-        return backbone
+        return copy.deepcopy(_created_once(name, seed, **options))
 
     return make
+
+
+_created_once = functools.lru_cache(maxsize=12)(create_specimen)
 
 
 @pytest.fixture

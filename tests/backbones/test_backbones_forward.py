@@ -7,6 +7,7 @@ from torch import nn
 from facemargin.backbones import create_backbone
 from facemargin.backbones.ir import ResidualUnit, SqueezeExcitation
 from facemargin.errors import ConfigError
+from tests.backbones.conftest import create_specimen
 
 
 @pytest.mark.parametrize("batch", [1, 2, 3, 5])
@@ -71,8 +72,8 @@ def test_undecoded_bytes_are_refused_with_the_formula(make_backbone):
         make_backbone("small_resnet")(torch.zeros(2, 3, 32, 32, dtype=torch.uint8))
 
 
-def test_the_seed_decides_the_weights_and_the_features(family, make_backbone, make_images):
-    first, again, other = (make_backbone(family, seed=seed).eval() for seed in (3, 3, 4))
+def test_the_seed_decides_the_weights_and_the_features(family, make_images):
+    first, again, other = (create_specimen(family, seed).eval() for seed in (3, 3, 4))
     images_BCHW = make_images(2)
     with torch.no_grad():
         assert torch.equal(first(images_BCHW), again(images_BCHW))

@@ -1,8 +1,6 @@
 import csv
 import os
 import signal
-import subprocess
-import sys
 import time
 
 import cv2
@@ -13,6 +11,7 @@ import facemargin as fm
 from facemargin.data.formats.orl import EmbeddedFaces
 from tests.commands.photo_folder import write, write_empty, write_photographs
 from tests.photographs import canvas, put
+from tests.processes import Program
 
 
 def read(path):
@@ -118,7 +117,7 @@ def test_a_killed_run_goes_on(command, tmp_path):
     write_photographs(tmp_path / "photos", range(1, 7), each=3)
     arguments = ["align", str(tmp_path / "photos"), "--output", str(tmp_path / "aligned")]
     journal = tmp_path / "aligned" / "faces.jsonl"
-    process = subprocess.Popen([sys.executable, "-m", "facemargin", *arguments])
+    process = Program("-m", "facemargin", *arguments)
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline and not (journal.exists() and journal.read_bytes().count(b"\n") > 3):
         time.sleep(0.005)

@@ -9,6 +9,7 @@ import facemargin
 from facemargin.commands._verbs import VERBS
 from facemargin.errors import ConfigError
 from facemargin.version import __version__
+from tests.processes import run_program
 
 
 def test_help_names_every_verb(command):
@@ -111,9 +112,8 @@ def test_what_the_library_warns_of_is_called_a_warning(tmp_path):
         cv2.imwrite(str(tmp_path / person / "1.png"), np.zeros((4, 6, 3), np.uint8))
     (tmp_path / "cem").mkdir()
     (tmp_path / "cem" / "1.raw").write_bytes(b"x")
-    program = [sys.executable, "-m", "facemargin", "data", "inspect", str(tmp_path)]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=900)
-    assert done.returncode == 0 and "warning: " in done.stderr and ".raw" in done.stderr
+    code, _, err = run_program("-m", "facemargin", "data", "inspect", tmp_path)
+    assert code == 0 and "warning: " in err and ".raw" in err
 
 
 def test_every_public_name_is_there():

@@ -9,7 +9,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,7 +16,6 @@ import yaml
 
 from facemargin.commands import compare
 from facemargin.commands.compare import require_nothing_lost
-from facemargin.comparison import processes
 from facemargin.comparison.plan import parse_heads, plan_runs
 from facemargin.comparison.run import ComparisonRun, stored_scores
 from facemargin.data.formats.orl import embedded_verification_set
@@ -28,7 +26,7 @@ from facemargin.margins import list_margins
 from facemargin.models.load import load
 from facemargin.quality.twin import degraded_twin
 from facemargin.training.checkpoint import checkpoint_steps
-from tests.processes import Program, forking
+from tests.processes import Program
 
 RECIPE = {
     "head": {"name": "funface", "scale": 16.0},
@@ -50,12 +48,6 @@ def recipe(tmp_path) -> Path:
     path = tmp_path / "tiny.yaml"
     path.write_text(yaml.safe_dump(RECIPE))
     return path
-
-
-@pytest.fixture
-def forked_runs(monkeypatch):
-    """The processes of a comparison in this process are forked; those of `start` are what they are to a user."""
-    monkeypatch.setattr(processes, "multiprocessing", SimpleNamespace(get_context=lambda _: forking()))
 
 
 def start(*arguments) -> Program:

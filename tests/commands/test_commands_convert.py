@@ -1,7 +1,5 @@
 import gzip
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -12,6 +10,7 @@ from safetensors.numpy import load_file
 from facemargin.data.open import open_images
 from tests.commands.face_folder import write_faces
 from tests.commands.tiny_recipe import RECIPE
+from tests.processes import Program
 
 
 def test_there_and_back(command, tmp_path):
@@ -67,7 +66,7 @@ def test_mistakes(command, arguments, message):
 def test_a_killed_process_is_gone_on_with(command, tmp_path):
     """The command itself, killed at some moment after its first note of progress."""
     arguments = ["convert", "orl-full", str(tmp_path / "out"), "--to", "list"]
-    process = subprocess.Popen([sys.executable, "-m", "facemargin", *arguments])
+    process = Program("-m", "facemargin", *arguments)
     try:
         journal = tmp_path / "out.partial" / ".conversion" / "journal.json"
         deadline = time.monotonic() + 900

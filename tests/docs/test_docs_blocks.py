@@ -40,7 +40,7 @@ def stand_ins(tmp_path_factory) -> StandIns:
 
 
 @pytest.fixture
-def workplace(tmp_path, monkeypatch):
+def workplace(tmp_path, monkeypatch, forked_runs):
     """An empty current folder, without the answers of an earlier page."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")

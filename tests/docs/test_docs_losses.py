@@ -8,8 +8,6 @@ import importlib.util
 import json
 import math
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import matplotlib as mpl
@@ -18,6 +16,7 @@ import torch
 
 import facemargin as fm
 from facemargin.margins import ConstantScaleConfig, create_margin, margin_class
+from tests.processes import run_program
 
 ROOT = Path(__file__).parents[2]
 PAGE = ROOT / "docs" / "losses.md"
@@ -34,9 +33,9 @@ def table(header_start: str) -> dict[str, list[str]]:
 
 
 def run(*command: str) -> str:
-    done = subprocess.run([sys.executable, *command], capture_output=True, text=True, timeout=900, cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    code, out, err = run_program(*command, cwd=ROOT)
+    assert code == 0, err
+    return out
 
 
 def test_both_tables_name_every_margin_and_no_other():
