@@ -6,54 +6,27 @@ placeholder, which is never imported. Calling a placeholder gives another placeh
 its callbacks and hyper-parameters is read, whoever's classes they are of, and its tensors are the ones wanted.
 
 Nothing is hashed but plain values (the hash of a deeply nested tuple overflows C's stack, also in torch.load with
-weights_only), nothing is compared or printed, and the length of the program is bounded.
+weights_only), nothing is compared or printed (what holds itself twice, a few times over, is endless text), and the
+memory that the program may ask for is bounded.
 """
 
-import pickletools
-import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from io import BytesIO
+from typing import Any, Literal
 
-MOST_OPERATIONS = 2_000_000
-"""Optimizer states of ten thousand tensors take some 300,000."""
+from facemargin.files.pickle_operations import read_operation
+from facemargin.files.suspects import is_suspect
 
-# Modules whose functions an attack would call. Others' classes are of whoever wrote the file.
-_SUSPECT = sys.stdlib_module_names | {"cPickle", "commands", "torch", "numpy"}
+MOST_MEMORY = 2**28
+"""Bytes that a checkpoint's pickle may ask for: two million operations. Optimizer states of ten thousand tensors take
+some 300,000."""
+
+_AN_OPERATION = 128  # bytes of memory that one may need, whatever it makes
+_LONGEST_MESSAGE = 200
 
 # torch.save, too, writes the names that Python 2 had.
 _PYTHON_2 = {"__builtin__.": "builtins.", "copy_reg.": "copyreg.", "exceptions.": "builtins."}
-
-# Those of them that stand for plain values.
-_BUILTIN_VALUES = [
-    *("object", "set", "frozenset", "list", "dict", "tuple", "slice", "range"),
-    *("int", "float", "complex", "bool", "str", "bytes", "bytearray"),
-]
-_VALUES = {
-    "argparse.Namespace",
-    "types.SimpleNamespace",
-    "collections.deque",
-    "collections.Counter",
-    "decimal.Decimal",
-    "fractions.Fraction",
-    "uuid.UUID",
-    "_codecs.encode",
-    "copyreg._reconstructor",
-    "torch.device",
-    "torch.Tensor",
-    "torch.Generator",
-    "torch.serialization._get_layout",
-    "torch._utils._rebuild_tensor_v3",
-    "torch._utils._rebuild_qtensor",
-    "torch._utils._rebuild_sparse_tensor",
-    "torch._tensor._rebuild_from_type_v2",
-    "numpy.dtype",
-    "numpy.ndarray",
-    *(f"builtins.{kind}" for kind in _BUILTIN_VALUES),
-    *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
-}
-_VALUE_MODULES = ("pathlib", "pathlib._local", "datetime")
-_VALUE_PREFIXES = ("torch.nn.", "torch.optim.")  # pickled networks and optimizers
 
 _MARK = object()
 
@@ -62,129 +35,162 @@ class CodeError(Exception):
     """The pickle calls a function that has no place in a checkpoint; the message is its name."""
 
 
+class Rebuilt:
+    """What a pickle makes first and then gives its state."""
+
+    def build(self, state: object) -> None:
+        raise NotImplementedError
+
+
 @dataclass(eq=False)
-class Inert:
+class Inert(Rebuilt):
     """Stands for a class, function or object called `name`; `state` is what the pickle would have given it."""
 
     name: str
     state: object = None
 
+    def build(self, state: object) -> None:
+        self.state = state
+
 
 def load_inert(
-    file: BinaryIO, known: Mapping[str, Any], persistent: Callable[[object], object] | None = None
+    file: BytesIO,
+    known: Mapping[str, Any],
+    persistent: Callable[[object], object] | None = None,
+    *,
+    stranger: Callable[[str], object] = Inert,
+    encoding: Literal["latin1", "bytes"] = "latin1",
+    most_memory: int = MOST_MEMORY,
 ) -> object:
     """The object that the pickle at `file`'s position describes, which is left behind its end.
 
     known: what "module.name" stands for: a function, which is called as the pickle says, or a value. persistent: what
-    an id of something outside of the pickle stands for. Dictionaries, lists, tuples and plain values are themselves.
-    Raises CodeError, and ValueError where the pickle is damaged. `file` must be in memory: sizes in it are not trusted.
+    an id of something outside of the pickle stands for. stranger: what any other name stands for, if it does not raise
+    ValueError. encoding: what the texts of Python 2 are, as in `pickle.load`. most_memory: bytes beyond those of the
+    file's own texts. Dictionaries, lists, tuples and plain values are themselves, bytearrays bytes. Raises CodeError,
+    and ValueError where the pickle is damaged or would take more memory. `file` is in memory: sizes in it are not
+    trusted.
     """
-    machine = _Machine(known, persistent)
+    machine = _Machine(known, persistent, stranger, encoding, most_memory)
     try:
-        for count, (operation, argument, _) in enumerate(pickletools.genops(file)):
-            if count >= MOST_OPERATIONS:
-                raise ValueError(f"it has more than {MOST_OPERATIONS:,} operations")
-            machine.run(operation.name, argument)
-        return machine.result()
+        return machine.run(file)
     except CodeError:
         raise
     except Exception as error:  # a damaged pickle can fail in any way at all
-        raise ValueError(f"the pickle in it is damaged: {error or type(error).__name__}") from error
+        raise ValueError((str(error) or type(error).__name__)[:_LONGEST_MESSAGE]) from error
 
 
 class _Machine:
-    def __init__(self, known: Mapping[str, Any], persistent: Callable[[object], object] | None) -> None:
-        self.known, self.persistent = known, persistent
+    def __init__(
+        self,
+        known: Mapping[str, Any],
+        persistent: Callable[[object], object] | None,
+        stranger: Callable[[str], object],
+        encoding: str,
+        most_memory: int,
+    ) -> None:
+        self.known, self.persistent, self.stranger, self.encoding = known, persistent, stranger, encoding
+        self.memory_left = most_memory
         self.stack: list[Any] = []
         self.memo: dict[int, Any] = {}
 
-    def run(self, name: str, argument: Any) -> None:
-        if name in _PLAIN:
-            self.stack.append(argument)
-        elif name in _CONSTANTS:
-            self.stack.append(_CONSTANTS[name]())
-        elif name in ("PROTO", "FRAME", "STOP"):
-            return
-        elif (action := getattr(self, f"op_{name.lower()}", None)) is not None:
-            action(argument)
-        else:
-            raise ValueError(f"operation {name} has no place in a checkpoint")
+    def run(self, file: BytesIO) -> object:
+        while True:
+            name, argument = read_operation(file)
+            if name == "STOP":
+                return self._pop()
+            self._spend(_AN_OPERATION)
+            if name not in _ACTIONS:
+                raise ValueError(f"it has the pickle instruction {name}, which plain data does not need")
+            _ACTIONS[name](self, argument)
 
-    def result(self) -> Any:
-        return self._pop()
+    def _spend(self, size: int) -> None:
+        self.memory_left -= size
+        if self.memory_left < 0:
+            raise ValueError("it makes far more objects than a file of its size needs")
+
+    def _top(self) -> Any:
+        if not self.stack or self.stack[-1] is _MARK:
+            raise ValueError("it takes values that are not there")
+        return self.stack[-1]
 
     def _pop(self) -> Any:
-        top = self.stack.pop()
-        if top is _MARK:
-            raise ValueError("a value is missing")
+        top = self._top()
+        del self.stack[-1]
         return top
 
     def _pop_mark(self) -> list[Any]:
-        items: list[Any] = []
-        while (top := self.stack.pop()) is not _MARK:
-            items.append(top)
-        return items[::-1]
+        for start in range(len(self.stack) - 1, -1, -1):
+            if self.stack[start] is _MARK:
+                items = self.stack[start + 1 :]
+                del self.stack[start:]
+                return items
+        raise ValueError("it takes values that are not there")
 
     def _global(self, name: str) -> Any:
+        self._spend(len(name))
         for old, new in _PYTHON_2.items():
             name = new + name.removeprefix(old) if name.startswith(old) else name
-        return self.known.get(name, Inert(name))
+        return self.known[name] if name in self.known else self.stranger(name)
 
     def _call(self, function: Any, arguments: Any) -> Any:
         if isinstance(function, Inert):
-            if _is_suspect(function.name):
+            if is_suspect(function.name):
                 raise CodeError(function.name)
             return Inert(function.name)
         if not callable(function) or not isinstance(arguments, tuple | list):
-            raise ValueError(f"a call of {type(function).__name__}")
+            raise ValueError(f"it calls a value of type {type(function).__name__}, which is no function")
+        # It may copy its arguments, and the memo offers the same argument any number of times.
+        self._spend(sum(map(_memory, arguments)))
         return function(*arguments)
 
     # One method an operation of the pickle format.
+    def op_push(self, value: object) -> None:
+        self.stack.append(value)
+
+    def op_string(self, text: bytes) -> None:
+        self.stack.append(text if self.encoding == "bytes" else text.decode("latin1"))
+
+    def op_empty_set(self, _: None) -> None:
+        self.stack.append(self.stranger("builtins.set"))
+
     def op_mark(self, _: None) -> None:
         self.stack.append(_MARK)
 
     def op_pop(self, _: None) -> None:
-        self.stack.pop()
+        if not self.stack:
+            raise ValueError("it takes values that are not there")
+        self.stack.pop()  # of a recursive tuple also a mark
 
     def op_pop_mark(self, _: None) -> None:
         self._pop_mark()
 
     def op_dup(self, _: None) -> None:
-        self.stack.append(self.stack[-1])
+        self.stack.append(self._top())
 
     def op_put(self, index: int) -> None:
-        self.memo[index] = self.stack[-1]
-
-    op_binput = op_long_binput = op_put
+        self.memo[index] = self._top()
 
     def op_memoize(self, _: None) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
+        self.memo[len(self.memo)] = self._top()
 
     def op_get(self, index: int) -> None:
+        if index not in self.memo:
+            raise ValueError("it takes values that are not there")
         self.stack.append(self.memo[index])
-
-    op_binget = op_long_binget = op_get
 
     def op_tuple(self, _: None) -> None:
         self.stack.append(tuple(self._pop_mark()))
 
-    def op_tuple1(self, _: None) -> None:
-        self.stack.append((self._pop(),))
-
-    def op_tuple2(self, _: None) -> None:
-        second, first = self._pop(), self._pop()
-        self.stack.append((first, second))
-
-    def op_tuple3(self, _: None) -> None:
-        third, second, first = self._pop(), self._pop(), self._pop()
-        self.stack.append((first, second, third))
+    def push_tuple(self, length: int) -> None:
+        self.stack.append(tuple([self._pop() for _ in range(length)][::-1]))
 
     def op_list(self, _: None) -> None:
         self.stack.append(self._pop_mark())
 
     def op_frozenset(self, _: None) -> None:
         self._pop_mark()
-        self.stack.append(Inert("frozenset"))
+        self.stack.append(self.stranger("builtins.frozenset"))
 
     def op_dict(self, _: None) -> None:
         items = self._pop_mark()
@@ -207,16 +213,16 @@ class _Machine:
         self._set(self._pop_mark())
 
     def _extend(self, items: Any) -> None:
-        target = self.stack[-1]
+        target = self._top()
         if type(target) is list:
             target.extend(items)
         elif not isinstance(target, Inert):
-            raise ValueError(f"items for {type(target).__name__}")
+            raise ValueError(f"it appends to a {type(target).__name__}")
 
     def _set(self, items: Any) -> None:
-        target = self.stack[-1]
+        target = self._top()
         if len(items) % 2 or not isinstance(target, dict | Inert):
-            raise ValueError(f"{len(items)} keys and values for {type(target).__name__}")
+            raise ValueError(f"it sets {len(items)} keys and values of a {type(target).__name__}")
         if isinstance(target, dict):
             target.update(zip(map(safe_key, items[::2]), items[1::2], strict=True))
 
@@ -226,7 +232,7 @@ class _Machine:
     def op_stack_global(self, _: None) -> None:
         name, module = self._pop(), self._pop()
         if not isinstance(name, str) or not isinstance(module, str):
-            raise ValueError("a name that is no text")
+            raise ValueError("it names something otherwise than by text")
         self.stack.append(self._global(f"{module}.{name}"))
 
     def op_inst(self, argument: str) -> None:
@@ -248,11 +254,11 @@ class _Machine:
         self.op_reduce(None)
 
     def op_build(self, _: None) -> None:
-        state, target = self._pop(), self.stack[-1]
-        if isinstance(target, Inert):
-            target.state = state
+        state, target = self._pop(), self._top()
+        if isinstance(target, Rebuilt):
+            target.build(state)
         elif not isinstance(target, dict):  # attributes of an OrderedDict, such as a state dict's _metadata
-            raise ValueError(f"a state for {type(target).__name__}")
+            raise ValueError(f"it sets the state of a {type(target).__name__}")
 
     def op_persid(self, identifier: object) -> None:
         if self.persistent is None:
@@ -263,29 +269,40 @@ class _Machine:
         self.op_persid(self._pop())
 
 
-_PLAIN = {
-    *("INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT"),
-    *("STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
-    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+# operations that do what another does
+_ALIASES = {
+    "op_push": [
+        *("INT", "LONG", "LONG1", "LONG4", "BININT", "BININT1", "BININT2", "FLOAT", "BINFLOAT"),
+        *("UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8"),
+        *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+    ],
+    "op_string": ["BINSTRING", "SHORT_BINSTRING"],
+    "op_put": ["BINPUT", "LONG_BINPUT"],
+    "op_get": ["BINGET", "LONG_BINGET"],
 }
-_CONSTANTS: dict[str, Callable[[], Any]] = {
-    "NONE": lambda: None,
-    "NEWTRUE": lambda: True,
-    "NEWFALSE": lambda: False,
-    "EMPTY_LIST": list,
-    "EMPTY_DICT": dict,
-    "EMPTY_TUPLE": tuple,
-    "EMPTY_SET": lambda: Inert("set"),
+_ACTIONS: dict[str, Callable[[_Machine, Any], None]] = {
+    **{name.removeprefix("op_").upper(): action for name, action in vars(_Machine).items() if name.startswith("op_")},
+    **{name: getattr(_Machine, action) for action, names in _ALIASES.items() for name in names},
+    **dict.fromkeys(("PROTO", "FRAME"), lambda *_: None),
+    "NONE": lambda machine, _: machine.stack.append(None),
+    "NEWTRUE": lambda machine, _: machine.stack.append(True),
+    "NEWFALSE": lambda machine, _: machine.stack.append(False),
+    "EMPTY_LIST": lambda machine, _: machine.stack.append([]),
+    "EMPTY_DICT": lambda machine, _: machine.stack.append({}),
+    "EMPTY_TUPLE": lambda machine, _: machine.stack.append(()),
+    "TUPLE1": lambda machine, _: machine.push_tuple(1),
+    "TUPLE2": lambda machine, _: machine.push_tuple(2),
+    "TUPLE3": lambda machine, _: machine.push_tuple(3),
 }
+
+
+def _memory(value: object) -> int:
+    """Bytes that a copy of an argument takes."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    return _AN_OPERATION * len(value) if isinstance(value, list | tuple | dict) else 0
 
 
 def safe_key(key: object) -> object:
     """`key` where it is a plain value, else a placeholder: nothing that nests is ever hashed."""
     return key if isinstance(key, str | bytes | int | float | None | Inert) else Inert("key")
-
-
-def _is_suspect(name: str) -> bool:
-    module, _, _ = name.rpartition(".")
-    if name in _VALUES or module in _VALUE_MODULES or name.startswith(_VALUE_PREFIXES):
-        return False
-    return name.split(".")[0] in _SUSPECT

@@ -36,8 +36,11 @@ class Storage:
         """The view that a checkpoint asks for; ValueError where it would reach beyond the storage, or show one number
         in several places (how a small file would become a huge tensor)."""
         sizes, steps = _naturals(shape), _naturals(stride)
-        if not isinstance(offset, int) or offset < 0 or sizes is None or steps is None or len(sizes) != len(steps):
-            raise ValueError(f"a tensor of shape {shape!r} with strides {stride!r} from {offset!r} makes no sense")
+        # not printed as they are: what holds itself twice, a few times over, is endless text
+        if sizes is None or steps is None or len(sizes) != len(steps):
+            raise ValueError("a tensor of shape and strides that are not equally many whole numbers")
+        if not isinstance(offset, int) or offset < 0:
+            raise ValueError(f"a tensor of shape {sizes} does not begin at a place in its storage")
         moving = [(size, step) for size, step in zip(sizes, steps, strict=True) if size != 1]
         empty = any(size == 0 for size, _ in moving)
         last = offset + sum((size - 1) * step for size, step in moving)

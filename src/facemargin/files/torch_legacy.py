@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 
 from facemargin.errors import CheckpointError
-from facemargin.files.pickles import load_inert
 from facemargin.files.stored_tensor import Storage
-from facemargin.files.torch_storage import KNOWN, LONGEST_PICKLE, numbers, storage_id
+from facemargin.files.torch_storage import LONGEST_PICKLE, load_torch_pickle, numbers, storage_id
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 
@@ -40,13 +39,13 @@ def read_torch_legacy(path: Path) -> object:
     try:
         with path.open("rb") as file:
             start = io.BytesIO(file.read(LONGEST_PICKLE))
-            if load_inert(start, {}) != _MAGIC:
+            if load_torch_pickle(start) != _MAGIC:
                 raise CheckpointError(f"{path} is a pickle, but not one that torch.save wrote")
-            load_inert(start, {})
-            system = load_inert(start, {})
+            load_torch_pickle(start)
+            system = load_torch_pickle(start)
             if not isinstance(system, dict) or system.get("little_endian") is not True:
                 raise ValueError("it is not little-endian")
-            content = load_inert(start, KNOWN, persistent)
+            content = load_torch_pickle(start, persistent)
             _locate(file, start, size, storages, places)
         return content
     except (OSError, ValueError) as error:
@@ -61,7 +60,7 @@ def _locate(
     places: dict[str, int],
 ) -> None:
     """Fill in where each storage's values begin; ValueError where the file is too short for them."""
-    keys = load_inert(start, {})
+    keys = load_torch_pickle(start)
     position = start.tell()
     if not isinstance(keys, list) or not all(isinstance(key, str) for key in keys):
         raise ValueError("its list of storages is damaged")

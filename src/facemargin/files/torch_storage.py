@@ -1,15 +1,19 @@
 """What the pickles of `torch.save` may name: types of storages, and how a tensor is a view of one."""
 
+from collections.abc import Callable
+from io import BytesIO
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from facemargin.files.pickles import safe_key
+from facemargin.files.pickles import load_inert, safe_key
 from facemargin.files.stored_tensor import Storage
 
 LONGEST_PICKLE = 2**26
 """Bytes. Tensors lie outside of it."""
+
+_LONGEST_KEY = 100
 
 _TYPES = {
     "DoubleStorage": torch.float64,
@@ -43,10 +47,18 @@ KNOWN: dict[str, Any] = {
     "torch._utils._rebuild_tensor_v2": _storage_tensor,
     "torch._utils._rebuild_parameter": lambda tensor, *_: tensor,
     "torch._utils._rebuild_parameter_with_state": lambda tensor, *_: tensor,
-    "torch.Size": lambda sizes=(): tuple(sizes),
+    "torch.Size": lambda sizes=(): sizes,
     "collections.OrderedDict": _mapping,
     "collections.defaultdict": lambda *_: {},
 }
+
+
+def load_torch_pickle(file: BytesIO, persistent: Callable[[object], object] | None = None) -> object:
+    """`load_inert` with these names."""
+    try:
+        return load_inert(file, KNOWN, persistent)
+    except ValueError as error:
+        raise ValueError(f"the pickle in it is damaged: {error}") from error
 
 
 def numbers(buffer: bytearray, dtype: torch.dtype, count: int) -> Tensor:
@@ -59,6 +71,6 @@ def storage_id(identifier: object) -> tuple[torch.dtype | None, str, int]:
     if not isinstance(identifier, tuple) or len(identifier) != 5 or identifier[0] != "storage":
         raise ValueError("it refers to something that is no storage")
     _, dtype, key, _, count = identifier
-    if not isinstance(key, str) or not isinstance(count, int) or count < 0:
+    if not isinstance(key, str) or len(key) > _LONGEST_KEY or not isinstance(count, int) or count < 0:
         raise ValueError("it refers to a storage without key or size")
     return dtype if isinstance(dtype, torch.dtype) else None, key, count

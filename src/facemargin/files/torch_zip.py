@@ -15,9 +15,8 @@ import torch
 from torch import Tensor
 
 from facemargin.errors import CheckpointError
-from facemargin.files.pickles import load_inert
 from facemargin.files.stored_tensor import Storage
-from facemargin.files.torch_storage import KNOWN, LONGEST_PICKLE, numbers, storage_id
+from facemargin.files.torch_storage import LONGEST_PICKLE, load_torch_pickle, numbers, storage_id
 
 _LOCAL_HEADER = 30
 
@@ -52,7 +51,7 @@ def read_torch_zip(path: Path) -> object:
         return Storage(dtype, count, lambda: _read_entry(path, entry, dtype, count))
 
     try:
-        return load_inert(io.BytesIO(program), KNOWN, persistent)
+        return load_torch_pickle(io.BytesIO(program), persistent)
     except ValueError as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
 

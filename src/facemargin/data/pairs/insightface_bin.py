@@ -3,9 +3,10 @@
 Shapes: K pairs; pair k is images 2k and 2k+1 of the file.
 """
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,10 +16,11 @@ from facemargin.data.images.decode import decode_image
 from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
-from facemargin.files.bin_numpy import PickledArray
-from facemargin.files.bin_pickle import unpickle
+from facemargin.files.pickled_numpy import NUMPY, PickledArray
+from facemargin.files.pickles import load_inert
 
-_LONGEST_MESSAGE = 200
+# Bytes of memory that a file may ask for. An image as a numpy array takes some 30 operations.
+_FREE_MEMORY, _TIMES_THE_FILE = 8 << 20, 8
 
 
 class EncodedImages(ImageSource):
@@ -52,14 +54,11 @@ def load_bin(path: Path | str) -> VerificationSet:
     if path.exists() and not path.is_file():
         raise DataError(f"{path} is not a file; expected an InsightFace .bin file")
     try:
-        content = unpickle(path.read_bytes())
+        content = _unpickled(path.read_bytes())
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
-    except Exception as error:  # a damaged pickle can fail in any way at all, and none of them is worth a traceback
-        what = str(error) or type(error).__name__
-        raise DataError(
-            f"{path} is not an InsightFace .bin file, or it is damaged: {what[:_LONGEST_MESSAGE]}"
-        ) from error
+    except ValueError as error:
+        raise DataError(f"{path} is not an InsightFace .bin file, or it is damaged: {error}") from error
     stored, same_K = _checked(content, path)
     first_use: dict[int, int] = {}
     for number, image in enumerate(stored):
@@ -78,6 +77,17 @@ def load_bin(path: Path | str) -> VerificationSet:
         same_K=same_K,
         folds_K=contiguous_folds(len(same_K)),
     )
+
+
+def _unpickled(content: bytes) -> object:
+    """Texts of Python 2 are bytes, numpy's truth values bool, its strings bytes, its integers `numpy.int64`, its arrays
+    `PickledArray`."""
+
+    def refuse(name: str) -> NoReturn:
+        raise ValueError(f"it refers to {name}, which no .bin file needs")
+
+    most_memory = _FREE_MEMORY + _TIMES_THE_FILE * len(content)
+    return load_inert(io.BytesIO(content), NUMPY, stranger=refuse, encoding="bytes", most_memory=most_memory)
 
 
 def _checked(content: Any, path: Path) -> tuple[list[Any], NDArray[np.bool_]]:
