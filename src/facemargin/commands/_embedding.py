@@ -10,6 +10,7 @@ from rich.console import Console
 
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_several
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.image_files import NamedImages
 from facemargin.errors import ConfigError
@@ -59,7 +60,7 @@ def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
     source = faces_of(args, images)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         result = embed_readable(model, source, args.batch_size, args.views, progress)
-    source.warn(Console(stderr=True))
+    source.warn()
     return EmbeddedImages(
         embeddings=result.embeddings,
         paths=[images.paths[index] for index in result.indices_R],
@@ -83,14 +84,12 @@ def faces_of(args: EmbeddingArguments, images: NamedImages) -> FaceSource:
 
 def warn_of_unreadable(unreadable: Sequence[str], readable: int, detect: bool = False) -> None:
     """Name and count on stderr the images that had to be left out beside `readable` others; nothing where none was."""
-    console = Console(stderr=True)
     for message in unreadable:
-        console.print(message, highlight=False, markup=False, soft_wrap=True)
+        say(message, stderr=True)
     if unreadable:
         count, shown = len(unreadable), " or show no face" if detect else ""
-        console.print(
+        say(
             f"warning: {count:,} of {counted(count + readable, 'image')} cannot be read{shown} and "
             f"{'was' if count == 1 else 'were'} left out; {'it is' if count == 1 else 'they are'} named above",
-            highlight=False,
-            soft_wrap=True,
+            stderr=True,
         )

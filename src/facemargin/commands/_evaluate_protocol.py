@@ -16,6 +16,7 @@ from rich.console import Console
 
 from facemargin.commands._origin import model_origin
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.data.formats.folder import ImageFiles
 from facemargin.data.squareness import warn_of_squashed
 from facemargin.errors import ConfigError, DataError
@@ -91,8 +92,8 @@ def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
     write_text_atomically(place / f"{slug(found.system)}.json", protocol_json(result))
     note_origin(place, _data_origin(protocol), {slug(found.system): found.origin})
     console.print(protocol_table(result))
-    console.print(protocol_settings(result), highlight=False, markup=False, soft_wrap=True)
-    console.print(f"report: {write_run_report(args.output)}", highlight=False, markup=False)
+    say(protocol_settings(result))
+    say(f"report: {write_run_report(args.output)}")
     return 0
 
 

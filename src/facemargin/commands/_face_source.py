@@ -4,8 +4,7 @@ that are perhaps not what the user took them for."""
 import os
 from typing import Literal, get_args
 
-from rich.console import Console
-
+from facemargin.commands._say import say
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.detection.detect import DetectedFaces
 from facemargin.errors import ConfigError
@@ -43,33 +42,31 @@ class FaceSource(ImageSource):
     def describe(self, index: int) -> str:
         return self._source.describe(index)
 
-    def warn(self, console: Console) -> None:
-        """Say what was counted among the images read so far, in a line each, with the first names."""
+    def warn(self) -> None:
+        """Say on stderr what was counted among the images read so far, in a line each, with the first names."""
         total = self._num_read
         if self._sizes:
             named = [f"{self._shown(index)}: {width} × {height}" for index, (width, height) in self._sizes.items()]
             squashed = f"{_of(len(self._sizes), total)} {'was' if len(self._sizes) == 1 else 'were'} squashed"
             _warn(
-                console,
                 f"{squashed} to a square",
                 named,
                 "Aligned faces are square: --detect finds and aligns the face first",
             )
         several = {} if self._detected is None or self._on_several == "error" else self._detected.several
         named = [f"{self._shown(index)}: {count}" for index, count in several.items()]
-        warn_of_several(console, named, total, self._on_several, get_args(OnSeveral))
+        warn_of_several(named, total, self._on_several, get_args(OnSeveral))
 
     def _shown(self, index: int) -> str:
         return os.fsencode(self.describe(index)).decode(errors="replace")
 
 
-def warn_of_several(console: Console, named: list[str], total: int, choice: str, choices: tuple[str, ...]) -> None:
+def warn_of_several(named: list[str], total: int, choice: str, choices: tuple[str, ...]) -> None:
     """Say how many of `total` photographs show several faces, those that are `named`, and which was taken."""
     if named:
         shows = "shows" if len(named) == 1 else "show"
         taken = "most central" if choice == "central" else choice
         _warn(
-            console,
             f"{_of(len(named), total)} {shows} several faces, of which the {taken} was taken",
             named,
             f"--on-several {'|'.join(choices)} says what is to be done",
@@ -86,8 +83,6 @@ def _of(count: int, total: int) -> str:
     return f"{count:,} of {total:,} {'image' if total == 1 else 'images'}"
 
 
-def _warn(console: Console, what: str, named: list[str], advice: str) -> None:
+def _warn(what: str, named: list[str], advice: str) -> None:
     more = ", …" if len(named) > _NAMED else ""
-    console.print(
-        f"warning: {what} ({', '.join(named[:_NAMED])}{more}). {advice}", highlight=False, markup=False, soft_wrap=True
-    )
+    say(f"warning: {what} ({', '.join(named[:_NAMED])}{more}). {advice}", stderr=True)

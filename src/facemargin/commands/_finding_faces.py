@@ -12,6 +12,7 @@ from rich.console import Console
 
 from facemargin.commands._face_files import image_file_name
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.counting import counted, none_readable
 from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.source import RGBImage
@@ -113,15 +114,13 @@ def printable(name: str) -> str:
 def name_problems(problems: list[str], count: int, several: bool = False) -> None:
     """Say on stderr which images were of no use, the first of them, and how many of `count`; `several` faces may be
     why."""
-    console = Console(stderr=True)
     for message in problems[:_NAMED]:
-        console.print(printable(message), highlight=False, markup=False, soft_wrap=True)
+        say(printable(message), stderr=True)
     if problems:
         all_shown = "it is named above" if len(problems) == 1 else "they are named above"
         shown = all_shown if len(problems) <= _NAMED else f"the first {_NAMED} are named above"
-        console.print(
+        say(
             f"warning: {len(problems):,} of {counted(count, 'image')} cannot be read or show "
             f"{'none or several faces' if several else 'no face'}; {shown}",
-            highlight=False,
-            soft_wrap=True,
+            stderr=True,
         )

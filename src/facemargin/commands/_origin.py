@@ -4,8 +4,8 @@ import hashlib
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
+from facemargin.commands._say import say
 from facemargin.evaluation.origin import FINGERPRINT_DIGITS, Origin
 from facemargin.models import Model
 
@@ -13,9 +13,7 @@ from facemargin.models import Model
 def say_replaced(path: Path) -> None:
     """Say on stderr that a file which was there is being replaced by the one to be written."""
     if path.exists():
-        Console(stderr=True).print(
-            f"note: {path} was there already and is replaced", highlight=False, markup=False, soft_wrap=True
-        )
+        say(f"note: {path} was there already and is replaced", stderr=True)
 
 
 def model_origin(name: str | Path, model: Model, file_key: str = "") -> Origin:

@@ -2,6 +2,7 @@
 
 from rich.console import Console
 
+from facemargin.commands._say import say
 from facemargin.tables import Table
 from facemargin.training.profile import PARTS, TrainingProfile
 
@@ -17,4 +18,4 @@ def print_profile(profile: TrainingProfile, console: Console) -> None:
     table.add_row("whole step", f"{1e3 * profile.seconds_per_step:,.1f}", "", f"mean of {profile.steps} steps before")
     console.print(table)
     memory = "" if profile.peak_memory is None else f"; {profile.peak_memory / 2**30:,.2f} GiB of the device at most"
-    console.print(f"{profile.images_per_second:,.1f} images/s of all processes{memory}", highlight=False)
+    say(f"{profile.images_per_second:,.1f} images/s of all processes{memory}")

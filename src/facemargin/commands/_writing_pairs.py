@@ -7,6 +7,7 @@ from rich.console import Console
 
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.pairs.csv_list_writer import write_pairs_folder
 from facemargin.data.pairs.insightface_bin_writer import write_bin
@@ -38,12 +39,7 @@ def write_pairs(pairs: VerificationSet, output: Path, doing: str) -> None:
     with embedding_progress(Console(stderr=True), pairs.name, doing) as progress:
         (write_bin if output.suffix == ".bin" else write_pairs_folder)(pairs, output, progress)
     people = "" if pairs.identities_N is None else f" of {counted(_num_people(pairs), 'person', 'people')}"
-    Console().print(
-        f"{counted(len(pairs), 'pair')}, {int(pairs.same_K.sum()):,} of them genuine{people}; {output}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{counted(len(pairs), 'pair')}, {int(pairs.same_K.sum()):,} of them genuine{people}; {output}")
 
 
 def _num_people(pairs: VerificationSet) -> int:

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Annotated, get_args
 
 import tyro
-from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._face_files import write_csv, write_faces_csv, write_image
@@ -20,6 +19,7 @@ from facemargin.commands._finding_faces import (
     require_readable,
     target_names,
 )
+from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.source import RGBImage
@@ -93,13 +93,8 @@ def main(arguments: Sequence[str]) -> int:
     require_readable(readable, images, list(problems.values()))
     name_problems(list(problems.values()), len(images), several=args.on_several == "error")
     if args.on_several in ("largest", "central"):
-        warn_of_several(Console(stderr=True), several, len(images), args.on_several, get_args(Choice))
-    Console().print(
-        f"{counted(aligned, 'face')} aligned, of {counted(len(images) - len(problems), 'image')}; {args.output}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+        warn_of_several(several, len(images), args.on_several, get_args(Choice))
+    say(f"{counted(aligned, 'face')} aligned, of {counted(len(images) - len(problems), 'image')}; {args.output}")
     return 0
 
 

@@ -13,6 +13,7 @@ from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_several
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.pairs.sampling import at_most, count_pairs
 from facemargin.data.pairs.verification_set import VerificationSet
@@ -64,17 +65,13 @@ def main(arguments: Sequence[str]) -> int:
         given = "neither is given" if args.pairs is None else "both are given"
         raise ConfigError(f"{given}: expected --pairs with a verification set, or --images with a folder of people")
     check_on_several(args.detect, args.on_several)
-    console = Console()
-    found = _of_pairs(args) if args.images is None else _of_images(args, console)
+    found = _of_pairs(args) if args.images is None else _of_images(args)
     say_replaced(args.output)
     found.save(args.output)
-    console.print(_table(found))
-    console.print(
+    Console().print(_table(found))
+    say(
         f"{found.impostors:,} impostor and {found.genuine:,} genuine pairs of {found.pairs}, quality: {found.quality}, "
-        f"floor by {found.floor_rule}; {args.output}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        f"floor by {found.floor_rule}; {args.output}"
     )
     return 0
 
@@ -87,11 +84,11 @@ def _of_pairs(args: Arguments) -> Calibration:
     model = load(args.model)
     with embedding_progress(Console(stderr=True), pairs.name) as progress:
         found = calibrate(model, pairs, args.floor_percentile, args.max_fnmr, args.views, progress)
-    source.warn(Console(stderr=True))
+    source.warn()
     return found
 
 
-def _of_images(args: Arguments, console: Console) -> Calibration:
+def _of_images(args: Arguments) -> Calibration:
     """Images that cannot be read are named and left out."""
     assert args.images is not None
     images = open_images(args.images)
@@ -99,7 +96,7 @@ def _of_images(args: Arguments, console: Console) -> Calibration:
     source = FaceSource(images, args.detect, args.on_several)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         found = embed_readable(model, source, views=args.views, progress=progress)
-    source.warn(Console(stderr=True))
+    source.warn()
     warn_of_unreadable(found.unreadable, len(found.indices_R), args.detect)
     labels_R = images.labels[found.indices_R]
     counts = count_pairs(labels_R)
@@ -111,11 +108,9 @@ def _of_images(args: Arguments, console: Console) -> Calibration:
     drawn = at_most(labels_R, _MOST_PAIRS, args.seed)
     if len(drawn.same_K) < sum(counts):
         taken = int(drawn.same_K.sum())
-        console.print(
+        say(
             f"{len(drawn.same_K):,} of {sum(counts):,} pairs are compared: {taken:,} of {counts[0]:,} genuine and "
-            f"{len(drawn.same_K) - taken:,} of {counts[1]:,} impostor pairs, drawn with --seed {args.seed}",
-            highlight=False,
-            soft_wrap=True,
+            f"{len(drawn.same_K) - taken:,} of {counts[1]:,} impostor pairs, drawn with --seed {args.seed}"
         )
     pairs = VerificationSet(
         name=images.name,

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
@@ -65,13 +66,12 @@ def main(arguments: Sequence[str]) -> int:
     console.print(_table(declared, others, checks, len(one)))
     for name, check in zip(others, checks, strict=True):
         if check.probability_of_chance < _LEVEL and check.other > check.declared:
-            console.print(
-                f"[red]warning:[/] the model declares {declared}, but {name} recognises better: {check.other:.2%} "
+            say(
+                f"the model declares {declared}, but {name} recognises better: {check.other:.2%} "
                 f"against {check.declared:.2%} of {counted(len(one), 'pair')} (chance: p = "
                 f"{check.probability_of_chance:.1g}). Load it with color_order=, or convert it with --color-order or "
                 "another --family",
-                highlight=False,
-                soft_wrap=True,
+                label="warning",
             )
     if np.array_equal(scores[declared], scores[others[0]]):
         console.print("the pictures are grey: they cannot tell the colour order; take a set in colour")

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._origin import say_replaced
+from facemargin.commands._say import say
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.interop import read_checkpoint
@@ -53,16 +54,17 @@ def main(arguments: Sequence[str]) -> int:
         info = ModelInfo(**{**vars(info), "color_order": args.color_order})
     say_replaced(args.target)
     write_atomically(args.target, lambda path: save_model(path, recognizer.state_dict(), info))
-    console = Console()
-    console.print(_table(info, FAMILIES[checkpoint.family.name].title))
+    Console().print(_table(info, FAMILIES[checkpoint.family.name].title))
     for note in checkpoint.notes:
-        console.print("[yellow]note:[/]", note, highlight=False, soft_wrap=True)
+        say(note, label="note")
     if checkpoint.left_out:
         shown = ", ".join(checkpoint.left_out[:8]) + (" …" if len(checkpoint.left_out) > 8 else "")
-        console.print(f"left out, not of the network: {shown}", highlight=False, markup=False, soft_wrap=True)
-    label = "[red]licence warning:[/]" if checkpoint.family.non_commercial else "licence:"
-    console.print(label, info.licence, highlight=False, soft_wrap=True)
-    console.print(f"written: {args.target}", highlight=False, markup=False, soft_wrap=True)
+        say(f"left out, not of the network: {shown}")
+    if checkpoint.family.non_commercial:
+        say(info.licence, label="licence warning")
+    else:
+        say(f"licence: {info.licence}")
+    say(f"written: {args.target}")
     return 0
 
 

@@ -15,6 +15,7 @@ from rich.markup import escape
 from facemargin.commands._arguments import parse
 from facemargin.commands._data_picture import PICTURE_SUFFIXES, draw_inspection
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.data.inspection import Duplicates, Inspection, inspect_images
 from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages
@@ -54,11 +55,10 @@ def main(arguments: Sequence[str]) -> int:
     if args.picture is not None:
         picture = args.picture
         write_atomically(picture, lambda path: draw_inspection(found, source.name, path, picture.suffix[1:]))
-    console = Console()
     if args.json:
-        print_json(console, summary(source, found))
+        say(json.dumps(summary(source, found), indent=1))  # for other programs: as it is
     else:
-        print_tables(console, source, found)
+        print_tables(Console(), source, found)
     return 0
 
 
@@ -94,11 +94,6 @@ def histogram(counts_C: NDArray[np.int64]) -> list[dict[str, int | None]]:
     return rows
 
 
-def print_json(console: Console, content: dict[str, Any]) -> None:
-    """JSON for other programs: no colours, no line breaks that depend on the terminal."""
-    console.print(json.dumps(content, indent=1), highlight=False, markup=False, soft_wrap=True)
-
-
 def print_tables(console: Console, source: LabeledImages, found: Inspection) -> None:
     """The findings, and the first of what is wrong."""
     counts_C = found.images_per_identity_C
@@ -125,13 +120,11 @@ def print_tables(console: Console, source: LabeledImages, found: Inspection) -> 
         identities.add_row(span, f"{row['identities']:,}")
     console.print(identities, highlight=False, markup=False)
     for message in list(found.corrupt.values())[:_SHOWN]:
-        console.print(message, highlight=False, markup=False, soft_wrap=True)
+        say(message)
     across = [group for group, differ in zip(found.same_pixels.groups, found.same_pixels.across, strict=True) if differ]
     for group in across[:_SHOWN]:
         places = ", ".join(_described(source, index) for index in group[:_SHOWN])
-        console.print(
-            f"the same image of different identities: {places}", highlight=False, markup=False, soft_wrap=True
-        )
+        say(f"the same image of different identities: {places}")
 
 
 def _duplicates(source: LabeledImages, found: Duplicates) -> dict[str, Any]:

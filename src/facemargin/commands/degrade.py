@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._say import say
 from facemargin.commands._writing_pairs import check_output, keeps_folds, write_pairs
 from facemargin.data.open import open_verification
 from facemargin.errors import ConfigError
@@ -40,12 +40,10 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--output {args.output} is the set itself, which would be lost: name another file")
     images = DegradedByKinds(pairs.images, [kind.strip() for kind in args.kind.split(",")], args.strength, args.seed)
     if not keeps_folds(args.output, pairs):
-        Console(stderr=True).print(
+        say(
             f"warning: a .bin file is read as ten blocks of pairs, which are not the folds of {pairs.name}; a folder "
             "as --output keeps them",
-            highlight=False,
-            markup=False,
-            soft_wrap=True,
+            stderr=True,
         )
     write_pairs(replace(pairs, images=images), args.output, "degrading")
     return 0

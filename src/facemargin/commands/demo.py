@@ -12,6 +12,7 @@ from typing import Literal
 from rich.console import Console
 
 from facemargin.commands._arguments import parse_known
+from facemargin.commands._say import say
 from facemargin.commands._scoring import score_systems
 from facemargin.commands.evaluate import PCA_COMPONENTS
 from facemargin.data.formats.orl import EmbeddedFaces, FaceSquares, embedded_verification_set
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
     report = write_run_report(args.output)
     for of_set in summaries:
         console.print(demo_table(of_set))
-    console.print(f"{time.monotonic() - started:.0f} s in all; report: {report}", highlight=False, markup=False)
+    say(f"{time.monotonic() - started:.0f} s in all; report: {report}")
     return 0
 
 

@@ -20,6 +20,7 @@ from facemargin.commands._finding_faces import (
     require_readable,
     target_names,
 )
+from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.source import RGBImage
@@ -87,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     name_problems(problems, len(images))
     where = "" if args.output is None else f"; {args.output}"
     said = f"{counted(found, 'face')} in {counted(len(images), 'image')}{where}"
-    console.print(said, highlight=False, markup=False, soft_wrap=True)
+    say(said)
     return 0
 
 

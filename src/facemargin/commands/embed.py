@@ -21,6 +21,7 @@ from facemargin.commands._embedding import (
 from facemargin.commands._face_files import write_csv
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.image_files import NamedImages
 from facemargin.detection.detect import default_detector
@@ -77,7 +78,7 @@ def _embed_to_folder(args: Arguments) -> int:
     key = features_key(model, source, args.views, key)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         stored = extract_features(model, source, args.output, key, args.batch_size, args.views, progress)
-    source.warn(Console(stderr=True))
+    source.warn()
     rows = ((index, name, stored.unreadable.get(index, "")) for index, name in enumerate(images.names))
     write_csv(["row", "path", "problem"], rows, args.output / "images.csv")
     readable = int(np.count_nonzero(stored.readable_N))
@@ -87,12 +88,7 @@ def _embed_to_folder(args: Arguments) -> int:
 
 
 def _say(count: int, size: int, of_what: str, measure: str, output: Path) -> None:
-    Console().print(
-        f"{counted(count, 'embedding')}{of_what} of {size} values, quality: {measure}; {output}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{counted(count, 'embedding')}{of_what} of {size} values, quality: {measure}; {output}")
 
 
 def _pooled(found: EmbeddedImages) -> EmbeddedImages:

@@ -14,6 +14,7 @@ from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable
 from facemargin.commands._measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
 from facemargin.commands._origin import model_origin
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.commands._scoring import AccuracyGrid, Reconstruct, score_systems
 from facemargin.commands.reconstruct import reconstruct_images
 from facemargin.counting import counted
@@ -121,7 +122,7 @@ def main(arguments: Sequence[str]) -> int:
             place = evaluation_folder(output, one.name)
             scores = PairScores.load(place / f"{slug(name)}.npz")
             write_comparison(systems[name], scores, one, place, args.refit, console)
-    console.print(f"report: {write_run_report(output)}", highlight=False, markup=False)
+    say(f"report: {write_run_report(output)}")
     return 0
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._origin import say_replaced
+from facemargin.commands._say import say
 from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.open import open_images
 from facemargin.errors import ConfigError
@@ -43,7 +43,6 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "export", arguments)
     if args.int8 != (args.calibration_data is not None):
         raise ConfigError("--int8 and --calibration-data go together: int8 needs faces to choose its ranges by")
-    console = Console()
     say_replaced(args.output)
     parity = export_onnx(
         load(args.model),
@@ -53,8 +52,6 @@ def main(arguments: Sequence[str]) -> int:
         int8_calibration=None if args.calibration_data is None else open_images(args.calibration_data),
         check=NamedImages(args.check) if args.check else None,
     )
-    console.print(str(parity), highlight=False)
-    console.print(
-        f"{args.output}: {args.output.stat().st_size / 1e6:,.1f} MB", highlight=False, markup=False, soft_wrap=True
-    )
+    say(str(parity))
+    say(f"{args.output}: {args.output.stat().st_size / 1e6:,.1f} MB")
     return 0

@@ -12,6 +12,7 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.commands._writing_pairs import check_output, write_pairs
 from facemargin.data.open import open_images
 from facemargin.data.pairs.sampling import DrawnPairs, all_pairs, count_pairs, draw_counted_pairs, draw_pairs
@@ -57,7 +58,7 @@ def main(arguments: Sequence[str]) -> int:
     images = open_images(args.images)
     drawn, corrupt = _draw_readable(images, lambda labels_N: _draw(labels_N, args))
     for message in corrupt:
-        Console(stderr=True).print(f"left out: {message}", highlight=False, markup=False, soft_wrap=True)
+        say(f"left out: {message}", stderr=True)
     pairs = VerificationSet(
         name=args.output.stem,
         images=images,

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Annotated
 
 import tyro
-from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._model_card import model_card, read_results
+from facemargin.commands._say import say
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.interop.family import FAMILIES, FamilyName
@@ -45,14 +45,13 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{args.repository!r} is no repository: expected owner/name")
     if args.dry_run is None:
         require_token()
-    console = Console()
     recognizer, info, notes = read_recognizer(args.model, args.family, args.trust)
     if info.backbone == "onnx":
         raise ConfigError(f"{args.model} is an ONNX graph, not facemargin's weights: upload the file as it is")
     for note in notes:
-        console.print("[yellow]note:[/]", note, highlight=False, soft_wrap=True)
+        say(note, label="note")
     if args.licence is None and info.family in FAMILIES and FAMILIES[info.family].non_commercial:
-        console.print(f"[red]licence warning:[/] {info.licence}", highlight=False, soft_wrap=True)
+        say(info.licence, label="licence warning")
     card = model_card(args.repository, info, read_results(Path(args.model)), args.licence)
 
     def write(folder: Path) -> None:
@@ -61,12 +60,12 @@ def main(arguments: Sequence[str]) -> int:
 
     if args.dry_run is not None:
         write(args.dry_run)
-        console.print(f"written, not uploaded: {args.dry_run}", highlight=False, markup=False, soft_wrap=True)
+        say(f"written, not uploaded: {args.dry_run}")
         return 0
     with tempfile.TemporaryDirectory() as folder:
         write(Path(folder))
         address = upload(Path(folder), args.repository, args.private)
-    console.print(f"uploaded: {address}", highlight=False, markup=False, soft_wrap=True)
+    say(f"uploaded: {address}")
     return 0
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from facemargin.commands._arguments import parse
 from facemargin.commands._embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
 from facemargin.commands._origin import say_replaced
+from facemargin.commands._say import say
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.tables import Table
@@ -42,10 +43,10 @@ def main(arguments: Sequence[str]) -> int:
     console.print(_table(found, args.rows))
     more = len(found.paths) - args.rows
     if more > 0:
-        console.print(f"and {more:,} more", highlight=False)
+        say(f"and {more:,} more")
     warn_of_unreadable(found.unreadable, len(found.paths), args.detect)
     if args.output is not None:
-        console.print(f"all {len(found.paths):,}: {args.output}", highlight=False, markup=False, soft_wrap=True)
+        say(f"all {len(found.paths):,}: {args.output}")
     return 0
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 from facemargin.commands._arguments import parse
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.counting import none_readable
 from facemargin.data.formats.image_files import NamedImages
 from facemargin.data.images.pixels import normalize, resize_square, to_tensor
@@ -67,12 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     console.print(_table(found))
     warn_of_unreadable(found.unreadable, len(found.names))
-    console.print(
-        f"{len(found.names):,} strips of pictures and {ARRAYS_FILE}: {args.output}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{len(found.names):,} strips of pictures and {ARRAYS_FILE}: {args.output}")
     return 0
 
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import tyro
-from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._say import say
 from facemargin.report import write_run_report
 
 
@@ -21,5 +21,5 @@ class Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "report", arguments)
-    Console().print(f"report: {write_run_report(args.folder)}", highlight=False, markup=False)
+    say(f"report: {write_run_report(args.folder)}")
     return 0

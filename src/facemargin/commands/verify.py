@@ -18,6 +18,7 @@ from facemargin.commands._face_files import write_csv
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_several
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.image_files import FileImages
 from facemargin.data.pairs.unlabeled import read_path_pairs
@@ -69,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         threshold = calibration.at(args.fmr)
         calibration.require_model(model)
         if doubt := calibration.doubt(args.fmr):
-            Console(stderr=True).print(f"warning: {doubt}", highlight=False, markup=False, soft_wrap=True)
+            say(f"warning: {doubt}", stderr=True)
     if args.pairs is not None:
         return _verify_pairs(args, model, calibration, threshold)
     return _verify_two(args, model, calibration)
@@ -99,13 +100,12 @@ def _source(args: Arguments, paths: Sequence[Path], name: str) -> FaceSource:
 def _verify_two(args: Arguments, model: Model, calibration: Calibration | None) -> int:
     source = _source(args, args.images, "the two images")
     first, second = (source.read(index) for index in range(2))
-    source.warn(Console(stderr=True))
+    source.warn()
     result = verify(model, first, second, calibration, args.fmr)
-    console = Console()
-    console.print(f"score {result.score:.4f}{_against(result)}", highlight=False)
-    console.print(f"quality {result.quality_a:.4g} and {result.quality_b:.4g}{_floor(result)}", highlight=False)
+    say(f"score {result.score:.4f}{_against(result)}")
+    say(f"quality {result.quality_a:.4g} and {result.quality_b:.4g}{_floor(result)}")
     if result.decision is not None:
-        console.print(result.decision, highlight=False)
+        say(result.decision)
     return _EXIT_CODES[result.decision]
 
 
@@ -116,7 +116,7 @@ def _verify_pairs(args: Arguments, model: Model, calibration: Calibration | None
     views = None if calibration is None else calibration.views
     with embedding_progress(Console(stderr=True), source.name) as progress:
         found = embed_readable(model, source, args.batch_size, views, progress)
-    source.warn(Console(stderr=True))
+    source.warn()
     row_of_N = np.full(len(source), -1)
     row_of_N[found.indices_R] = np.arange(len(found.indices_R))
     rows_K2 = row_of_N[pairs.images_K2]
@@ -130,12 +130,7 @@ def _verify_pairs(args: Arguments, model: Model, calibration: Calibration | None
     counts = [f"{_count(decisions, decision):,} {decision}" for decision in _EXIT_CODES if decision is not None]
     said = ", ".join(counts) if threshold is not None else f"{int(usable_K.sum()):,} scored"
     left = int((~usable_K).sum())
-    Console().print(
-        f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image of no use; {args.output}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    say(f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image of no use; {args.output}")
     return 0
 
 
