@@ -26,7 +26,7 @@ from facemargin.evaluation.metrics.pairs import check_pairs
 from facemargin.evaluation.metrics.roc import roc_corners
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs
 from facemargin.evaluation.metrics.tar_at_far import operating_points
-from facemargin.evaluation.protocols.integer_table import read_integer_table
+from facemargin.evaluation.protocols.ijb_files import read_integer_table
 
 IMAGES, TEMPLATES, PAIRS, GENUINE, GALLERY = 469_375, 23_124, 15_658_489, 19_557, 3_531
 FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)

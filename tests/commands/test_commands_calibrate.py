@@ -5,7 +5,7 @@ import pytest
 
 import facemargin as fm
 from facemargin.commands import calibrate
-from facemargin.data.formats.folder import read_image_file
+from facemargin.data.formats.image_files import read_image_file
 from facemargin.data.formats.orl import embedded_verification_set
 from tests.commands.face_folder import write_crfiqa_model, write_faces
 from tests.commands.photo_folder import write_empty, write_photographs

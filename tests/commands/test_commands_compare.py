@@ -24,7 +24,7 @@ from facemargin.evaluation import error_versus_discard, tar_at_far
 from facemargin.evaluation.origin import set_origin
 from facemargin.margins import list_margins
 from facemargin.models.load import load
-from facemargin.quality.twin import degraded_twin
+from facemargin.quality.degradation import degraded_twin
 from facemargin.training.checkpoint import checkpoint_steps
 from tests.processes import Program
 

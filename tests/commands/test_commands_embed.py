@@ -7,8 +7,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 import facemargin as fm
-from facemargin.data.formats.folder import read_image_file
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.image_files import read_image_file
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.evaluation import PairScores
 from facemargin.features.embeddings_file import EmbeddingsFile
 from tests.commands.face_folder import write_crfiqa_model, write_faces

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import facemargin as fm
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.export.exported_model import ExportedModel
 from tests.commands.face_folder import write_faces
 

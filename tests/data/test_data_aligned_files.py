@@ -4,7 +4,7 @@ import pytest
 
 from facemargin.data.aligned_files import AlignedFiles
 from facemargin.data.alignment import TEMPLATE_52, align_face
-from facemargin.data.formats.folder import read_image_file
+from facemargin.data.formats.image_files import read_image_file
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.errors import CorruptImageError, DataError
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from facemargin.data.formats.folder import read_image_file
+from facemargin.data.formats.image_files import read_image_file
 from facemargin.data.given_images import given_images, one_image
 from facemargin.errors import DataError
 

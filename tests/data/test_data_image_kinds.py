@@ -131,7 +131,7 @@ def test_of_several_pictures_the_first_is_read_and_that_is_said_once(kind, caplo
 
 def test_without_pillow_heif_the_message_names_the_extra(monkeypatch):
     monkeypatch.setattr(heic, "reads_heic", lambda: False)
-    with pytest.raises(CorruptImageError, match=r"x: HEIC is read with pillow-heif: pip install 'facemargin\[heif\]'"):
+    with pytest.raises(CorruptImageError, match=r'x: HEIC is read with pillow-heif: pip install "facemargin\[heif\]"'):
         decode_image(FILES[".heic"][1], "x")
 
 

@@ -4,8 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from facemargin.errors import DataError
-from facemargin.evaluation.protocols import integer_table
-from facemargin.evaluation.protocols.integer_table import read_integer_table
+from facemargin.evaluation.protocols import ijb_files
+from facemargin.evaluation.protocols.ijb_files import read_integer_table
 
 numbers = st.one_of(st.integers(0, 20), st.integers(0, 999_999_999))
 separators = st.sampled_from([" ", "\t", "  ", ",", ", "])
@@ -22,7 +22,7 @@ def test_numbers_come_as_they_were_written(tmp_path_factory, rows, separator, ne
     path = tmp_path_factory.mktemp("table") / "pairs.txt"
     path.write_bytes((newline.join(separator.join(map(str, row)) for row in rows) + end).encode())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(integer_table, "BYTES_A_BLOCK", block)
+        patch.setattr(ijb_files, "BYTES_A_BLOCK", block)
         table = read_integer_table(path, 3)
     assert table.dtype == np.int32 and table.T.tolist() == [list(row) for row in rows]
 
@@ -46,7 +46,7 @@ def test_numbers_come_as_they_were_written(tmp_path_factory, rows, separator, ne
 )
 @pytest.mark.parametrize("block", [1, 4096])
 def test_the_first_line_that_is_wrong_is_named(tmp_path, monkeypatch, text, message, block):
-    monkeypatch.setattr(integer_table, "BYTES_A_BLOCK", block)
+    monkeypatch.setattr(ijb_files, "BYTES_A_BLOCK", block)
     (tmp_path / "pairs.txt").write_text(text)
     with pytest.raises(
         DataError, match=rf"pairs.txt {message}" if message.startswith(("line", "is", "holds")) else message

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
 from facemargin.errors import ConfigError, CorruptImageError, DataError

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from facemargin.data.formats.folder import FolderImages
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.open import open_images
 from facemargin.data.pairs.lfw import load_lfw_pairs
 from facemargin.data.pairs.named_sets import find_named_set

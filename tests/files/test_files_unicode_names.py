@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from facemargin.data.formats.folder import FolderImages, ImageFiles
-from facemargin.data.formats.image_files import FileImages, NamedImages
+from facemargin.data.formats.folder import FolderImages
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.formats.image_list import ListedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.overlap import identity_overlap
 from facemargin.data.pairs.csv_list import load_pairs_list
@@ -74,7 +75,7 @@ def test_every_reader_of_files_by_name(tmp_path, forms):
     (tmp_path / "names.txt").write_text(f"{name}\n", encoding="utf-8")
     for images in (
         ImageFiles(tmp_path, [name]),
-        FileImages([tmp_path / name], "x"),
+        ImageFiles("", [tmp_path / name], "x"),
         NamedImages([tmp_path / name]),
         NamedImages([tmp_path / typed]),
         NamedImages([tmp_path / "names.txt"]),

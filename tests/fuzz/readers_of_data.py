@@ -14,7 +14,7 @@ import pyarrow.parquet as pq
 import webdataset
 from PIL import Image
 
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource
 from facemargin.errors import CorruptImageError

@@ -13,7 +13,7 @@ from facemargin.data.pairs.lfw import is_lfw_pairs, load_lfw_pairs
 from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.data.source import ImageSource
 from facemargin.errors import DataError, FacemarginError
-from facemargin.evaluation.protocols.integer_table import read_integer_table
+from facemargin.evaluation.protocols.ijb_files import read_integer_table
 from facemargin.evaluation.protocols.search_lists import read_list
 from facemargin.features.quality_file import QualityFile
 from facemargin.files.columns import read_columns

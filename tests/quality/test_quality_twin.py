@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from facemargin.data.formats.orl import embedded_verification_set
-from facemargin.quality.twin import degraded_twin
+from facemargin.quality.degradation import degraded_twin
 
 
 @pytest.fixture(scope="module")

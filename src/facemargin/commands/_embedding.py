@@ -12,7 +12,7 @@ from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_sev
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.errors import ConfigError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.load import load

@@ -17,7 +17,7 @@ from rich.console import Console
 from facemargin.commands._origin import model_origin
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.squareness import warn_of_squashed
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.folder import PROTOCOLS_FOLDER, slug

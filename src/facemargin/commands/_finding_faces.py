@@ -14,7 +14,7 @@ from facemargin.commands._face_files import image_file_name
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted, none_readable
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.source import RGBImage
 from facemargin.detection.centerface import CenterFace
 from facemargin.detection.detect import no_face

@@ -9,7 +9,7 @@ from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
-from facemargin.data.pairs.csv_list_writer import write_pairs_folder
+from facemargin.data.pairs.csv_list import write_pairs_folder
 from facemargin.data.pairs.insightface_bin_writer import write_bin
 from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
 from facemargin.errors import ConfigError

@@ -19,7 +19,7 @@ from facemargin.data.formats.orl import EmbeddedFaces, FaceSquares, embedded_ver
 from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, VerificationSummary, fit_pca_embed, fit_pixel_embed
 from facemargin.models.load import load
-from facemargin.quality.twin import degraded_twin
+from facemargin.quality.degradation import degraded_twin
 from facemargin.report import write_run_report
 from facemargin.tables import Table
 from facemargin.training.config import Recipe

@@ -23,7 +23,7 @@ from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.detection.detect import default_detector
 from facemargin.errors import ConfigError
 from facemargin.features.pooling import pool_by_quality

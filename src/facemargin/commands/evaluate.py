@@ -31,7 +31,7 @@ from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.models.load import load
 from facemargin.models.model import Model, Progress
 from facemargin.models.views import Views
-from facemargin.quality.twin import degraded_twin
+from facemargin.quality.degradation import degraded_twin
 from facemargin.report import write_run_report
 
 # Eigenfaces of the ORL faces: more components whiten noise.

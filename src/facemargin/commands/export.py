@@ -10,7 +10,7 @@ import tyro
 from facemargin.commands._arguments import parse
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._say import say
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.open import open_images
 from facemargin.errors import ConfigError
 from facemargin.export.export import export_onnx

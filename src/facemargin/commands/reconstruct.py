@@ -17,7 +17,7 @@ from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import none_readable
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.source import RGBImage
 from facemargin.errors import CorruptImageError, DataError

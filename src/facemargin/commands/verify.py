@@ -20,7 +20,7 @@ from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
-from facemargin.data.formats.image_files import FileImages
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.verify import Decision, Verification, decide, verify
@@ -94,7 +94,7 @@ def _check(args: Arguments) -> None:
 
 
 def _source(args: Arguments, paths: Sequence[Path], name: str) -> FaceSource:
-    return FaceSource(FileImages(paths, name), args.detect, args.on_several)
+    return FaceSource(ImageFiles(Path(), paths, name), args.detect, args.on_several)
 
 
 def _verify_two(args: Arguments, model: Model, calibration: Calibration | None) -> int:

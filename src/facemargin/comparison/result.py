@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.plain import plain
 from facemargin.evaluation.summary import DEFAULT_FARS, VerificationSummary
 
 
@@ -138,16 +139,8 @@ class HeadComparison:
             for one in self.sets
             for dataset in (one.clean, one.degraded)
         }
-        plain: dict[str, Any] = _finite(asdict(self) | {"spreads": spreads})
-        return plain
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+        content: dict[str, Any] = plain(asdict(self) | {"spreads": spreads})
+        return content
 
 
 def best_head(spreads: Mapping[str, Spread], metric: Metric) -> str | None:

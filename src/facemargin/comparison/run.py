@@ -22,7 +22,7 @@ from facemargin.files.atomic import write_text_atomically
 from facemargin.files.columns import read_columns
 from facemargin.margins import margin_class
 from facemargin.models.load import load
-from facemargin.quality.twin import degraded_twin
+from facemargin.quality.degradation import degraded_twin
 from facemargin.training.config import HeadConfig, Recipe
 from facemargin.training.device import training_device
 from facemargin.training.recipe import recipe_from_mapping

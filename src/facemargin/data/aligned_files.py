@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facemargin.counting import counted
 from facemargin.data.alignment import TEMPLATE_52, align_face
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.source import RGBImage
 from facemargin.errors import CorruptImageError, DataError
 

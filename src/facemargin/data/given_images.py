@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.formats.folder import read_image_file
+from facemargin.data.formats.image_files import read_image_file
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
 

@@ -5,7 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from facemargin.data.formats.data_format import FORMATS, Location
-from facemargin.data.formats.folder import ImageFiles, folders_of_people
+from facemargin.data.formats.folder import folders_of_people
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.formats.orl import embedded_verification_set, people_named
 from facemargin.data.formats.webdataset import SHARD_SUFFIXES, shard_paths
 from facemargin.data.pairs.adaface_memmap import DAT_FILE, load_adaface_memmap

@@ -15,7 +15,7 @@ from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, pair_inte
 from facemargin.evaluation.metrics.pairs import check_pairs
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs, highest_rejected
 from facemargin.evaluation.protocols.verification import evaluate_verification
-from facemargin.evaluation.result import PairScores
+from facemargin.evaluation.scores import PairScores
 from facemargin.models.model import Model, Progress
 from facemargin.models.views import Views
 

@@ -19,7 +19,7 @@ from facemargin.evaluation.protocols.baselines import fit_pca_embed, fit_pixel_e
 from facemargin.evaluation.protocols.known import list_protocols, load_protocol
 from facemargin.evaluation.protocols.score_protocol import score_protocol
 from facemargin.evaluation.protocols.verification import evaluate_verification
-from facemargin.evaluation.result import PairScores
+from facemargin.evaluation.scores import PairScores
 from facemargin.evaluation.summary import VerificationSummary, summarize
 from facemargin.evaluation.table import summary_table
 

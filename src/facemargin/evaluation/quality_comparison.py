@@ -19,7 +19,7 @@ from facemargin.evaluation.metrics.pairs import FloatArray
 from facemargin.evaluation.metrics.rank_correlation import spearman_correlation
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.plain import plain
-from facemargin.evaluation.result import PairScores
+from facemargin.evaluation.scores import PairScores
 from facemargin.files.npz import load_arrays
 
 COMPARED_FMRS = (1e-3, 1e-4)

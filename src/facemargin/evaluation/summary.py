@@ -19,7 +19,7 @@ from facemargin.evaluation.metrics.verification import (
     verification_accuracy,
 )
 from facemargin.evaluation.plain import plain
-from facemargin.evaluation.result import PairScores
+from facemargin.evaluation.scores import PairScores
 
 DEFAULT_FARS = (1e-3, 1e-2, 1e-1)
 EXACT_THRESHOLDS = "exact thresholds"

@@ -12,10 +12,11 @@ from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.given_images import given_images
 from facemargin.data.source import ImageSource
 from facemargin.errors import CheckpointError, ConfigError
-from facemargin.export.exported_model import INSTALL, ExportedModel
+from facemargin.export.exported_model import ExportedModel
 from facemargin.export.onnx_graph import ExportedViews, onnx_graph
 from facemargin.export.parity import Parity, measure_parity
 from facemargin.export.quantize import quantize
+from facemargin.extras import require_extra
 from facemargin.files.atomic import write_atomically
 from facemargin.models.model import Model
 
@@ -57,12 +58,9 @@ def export_onnx(
     path = Path(path)
     if path.suffix != ".onnx":
         raise ConfigError(f"the file to write is {path}, expected a name that ends in .onnx")
-    try:
-        import onnx  # noqa: F401  (an extra, and slow to import)
-        import onnxruntime
-        import onnxscript  # noqa: F401
-    except ImportError as error:
-        raise ConfigError(f"exporting {INSTALL}") from error
+    require_extra("export", "onnx", "onnxruntime", "onnxscript", what="exporting a model")
+    import onnxruntime  # slow to import
+
     views = _views(model, views)
     faces = EmbeddedFaces(_CHECK_PEOPLE) if check is None else given_images(check)
     if not len(faces):

@@ -13,14 +13,13 @@ from numpy.typing import NDArray
 
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource
-from facemargin.errors import CheckpointError, ConfigError
+from facemargin.errors import CheckpointError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.export.onnx_graph import OUTPUTS
+from facemargin.extras import require_extra
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import network_input, read_pixels
 from facemargin.models.read_ahead import batches_of
-
-INSTALL = 'needs the packages of the extra "export": pip install "facemargin[export]"'
 
 
 class ExportedModel:
@@ -30,10 +29,9 @@ class ExportedModel:
     def __init__(self, content: bytes | Path) -> None:
         """The file itself, or its name. Raises CheckpointError where it was not written by facemargin, and ConfigError
         where onnxruntime is not installed."""
-        try:
-            import onnxruntime  # an extra, and slow to import
-        except ImportError as error:
-            raise ConfigError(f"running an exported model {INSTALL}") from error
+        require_extra("export", "onnxruntime", what="running an exported model")
+        import onnxruntime  # slow to import
+
         name = str(content) if isinstance(content, Path) else "the exported model"
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = torch.get_num_threads()

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.source import ImageSource, ImageSubset
-from facemargin.errors import ConfigError
-from facemargin.export.exported_model import INSTALL, feed
+from facemargin.export.exported_model import feed
 from facemargin.export.quiet import quiet
+from facemargin.extras import require_extra
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import read_pixels
 from facemargin.models.read_ahead import batches_of
@@ -31,11 +31,10 @@ _BATCH_SIZE = 8
 def quantize(graph: Any, info: ModelInfo, preprocess: bool, faces: ImageSource) -> Any:
     """The onnx.ModelProto of `graph` (see `onnx_graph`) in int8, calibrated on up to CALIBRATION_IMAGES of `faces`, in
     equal steps through them. Raises CorruptImageError for one that cannot be read."""
-    try:
-        import onnx
-        from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-    except ImportError as error:
-        raise ConfigError(f"quantising {INSTALL}") from error
+    require_extra("export", "onnx", "onnxruntime", what="quantising a model")
+    import onnx
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
     with quiet(), tempfile.TemporaryDirectory() as folder:
         # By file: given a ModelProto, onnxruntime moves its weights out into a file that does not last.
         float32, int8 = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"

@@ -8,12 +8,12 @@ NAME/data/KEY, that storage's bytes.
 import io
 import zipfile
 import zlib
-from collections.abc import Iterable
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from facemargin.counting import some_of
 from facemargin.errors import CheckpointError
 from facemargin.files.stored_tensor import Storage
 from facemargin.files.torch_storage import LONGEST_PICKLE, load_torch_pickle, numbers, storage_id
@@ -90,9 +90,3 @@ def _read_entry(path: Path, entry: zipfile.ZipInfo, dtype: torch.dtype, count: i
     if filled != entry.file_size or zlib.crc32(buffer) != entry.CRC:
         raise CheckpointError(f"{path} is damaged: {entry.filename} does not have its checksum")
     return numbers(buffer, dtype, count)
-
-
-def some_of(names: Iterable[object], shown: int = 4) -> str:
-    """The first of `names` in order, and how many more there are."""
-    found = sorted(map(str, names))
-    return ", ".join(found[:shown]) + (f" and {len(found) - shown} more" if len(found) > shown else "")

@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 
 from facemargin.backbones import create_backbone
+from facemargin.counting import some_of
 from facemargin.errors import CheckpointError
 from facemargin.files.stored_tensor import StoredTensor
-from facemargin.files.torch_zip import some_of
 from facemargin.interop.blank import blank_networks
 from facemargin.interop.family import ColorOrder, Family
 from facemargin.interop.layouts import Architecture, Tensors, check_colors

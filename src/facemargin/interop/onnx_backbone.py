@@ -18,6 +18,7 @@ from torch import Tensor
 from facemargin.backbones import Backbone
 from facemargin.backbones.base import IMAGE_CHANNELS, TOTAL_STRIDE
 from facemargin.errors import CheckpointError, ConfigError
+from facemargin.extras import require_extra
 
 _NODES_LOOKED_AT = 8
 _USUAL_SIZE = 112
@@ -70,12 +71,9 @@ class OnnxBackbone(Backbone):
 def read_onnx(path: Path) -> OnnxModel:
     """The recogniser in an `.onnx` file; CheckpointError, naming it, if it is damaged or no recogniser, ConfigError
     where onnxruntime is not installed."""
-    try:
-        import onnxruntime  # an extra, and slow to import
-    except ImportError as error:
-        raise ConfigError(
-            f'{path} is an ONNX model, which onnxruntime runs: pip install "facemargin[export]"'
-        ) from error
+    require_extra("export", "onnxruntime", what=f"{path} is an ONNX model; running it")
+    import onnxruntime  # slow to import
+
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.intra_op_num_threads = torch.get_num_threads()
@@ -126,12 +124,9 @@ def _embedding_size(path: Path, session: Any, outputs: Any, size: int) -> int:
 
 def _normalizes_itself(path: Path) -> bool:
     """Whether Sub and Mul are among the first nodes: InsightFace's own rule, by their names or operations."""
-    try:
-        import onnx
-    except ImportError as error:
-        raise ConfigError(
-            f'{path}: reading how an ONNX model wants its pixels needs onnx: pip install "facemargin[export]"'
-        ) from error
+    require_extra("export", "onnx", what=f"{path}: reading how an ONNX model wants its pixels")
+    import onnx
+
     try:
         nodes = onnx.load(str(path), load_external_data=False).graph.node[:_NODES_LOOKED_AT]
         subtracts = any(node.name.startswith(("Sub", "_minus")) or node.op_type == "Sub" for node in nodes)

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from facemargin.counting import some_of
 from facemargin.errors import CheckpointError
 from facemargin.files.stored_tensor import StoredTensor
-from facemargin.files.torch_zip import some_of
 from facemargin.interop.family import FAMILIES, Family
 from facemargin.interop.layouts import LAYOUTS, Layout, Tensors
 

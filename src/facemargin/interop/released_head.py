@@ -18,10 +18,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from facemargin.counting import counted
+from facemargin.counting import counted, some_of
 from facemargin.errors import CheckpointError
 from facemargin.files.stored_tensor import StoredTensor
-from facemargin.files.torch_zip import some_of
 from facemargin.heads import Head
 from facemargin.interop.reading import read_checkpoint_file
 from facemargin.interop.recognize import tensors_in

@@ -3,10 +3,13 @@
 Images are (H, W, 3) uint8 RGB.
 """
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 from numpy.random import Generator
 
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import ConfigError
 from facemargin.randomness import Purpose, sample_generator
@@ -63,3 +66,10 @@ class DegradedImages(ImageSource):
     @staticmethod
     def _generator(seed: int, index: int) -> Generator:
         return sample_generator(seed, 0, index, Purpose.DEGRADATION)
+
+
+def degraded_twin(verification_set: VerificationSet, seed: int = 0) -> VerificationSet:
+    """The low-quality twin of a verification set: the same pairs, every image degraded by a strength of its own (see
+    `DegradedImages`); deterministic in `seed`."""
+    images = DegradedImages(verification_set.images, seed)
+    return replace(verification_set, name=f"{verification_set.name}-degraded", images=images)

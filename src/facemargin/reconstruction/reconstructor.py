@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from facemargin.errors import ConfigError
 from facemargin.reconstruction.camera import PinholeCamera
 from facemargin.reconstruction.config import ReconstructionConfig
-from facemargin.reconstruction.head_shape import prior_depth
 from facemargin.reconstruction.networks import IMAGE_CHANNELS, TOTAL_STRIDE, autoencoder, encoder, start_small
+from facemargin.reconstruction.prior_depth import prior_depth
 from facemargin.reconstruction.reprojection import Reprojection, reproject
 from facemargin.reconstruction.shading import shade
 from facemargin.reconstruction.view import HEAD_CENTER_DEPTH

@@ -16,7 +16,7 @@ from facemargin.evaluation.folder import (
     RECONSTRUCTIONS_FILE,
 )
 from facemargin.evaluation.quality_comparison import QualityMeasures
-from facemargin.evaluation.result import PairScores
+from facemargin.evaluation.scores import PairScores
 from facemargin.files.columns import Columns, read_columns
 from facemargin.files.listing import entries
 from facemargin.report.gallery import FaceGallery

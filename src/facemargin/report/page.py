@@ -66,7 +66,7 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
 
 
 @dataclass(frozen=True)
-class Face:
+class FacePicture:
     """One picture of the page: its PNG as a data URI, its quality and its caption."""
 
     uri: str
@@ -74,7 +74,7 @@ class Face:
     caption: str
 
 
-def face_rows(gallery: FaceGallery) -> list[tuple[str, list[Face]]]:
+def face_rows(gallery: FaceGallery) -> list[tuple[str, list[FacePicture]]]:
     """The lowest and the highest qualities of a gallery, each with a heading."""
     lowest, highest = gallery.extremes(FACES_A_ROW)
     rows = [("Lowest quality", lowest), ("Highest quality", highest)]
@@ -82,7 +82,7 @@ def face_rows(gallery: FaceGallery) -> list[tuple[str, list[Face]]]:
         (
             heading,
             [
-                Face(png_uri(gallery.images_NHWC[i]), f"{gallery.quality_N[i]:#.3g}", gallery.captions[i])
+                FacePicture(png_uri(gallery.images_NHWC[i]), f"{gallery.quality_N[i]:#.3g}", gallery.captions[i])
                 for i in chosen
             ],
         )

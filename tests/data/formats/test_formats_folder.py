@@ -5,7 +5,8 @@ import pickle
 import numpy as np
 import pytest
 
-from facemargin.data.formats.folder import FolderImages, ImageFiles
+from facemargin.data.formats.folder import FolderImages
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.errors import CorruptImageError, DataError
 from tests.data.sample_images import encode, smooth_image, write_people
 

@@ -6,7 +6,7 @@ import pytest
 
 from facemargin.data.formats import passed_over
 from facemargin.data.formats.folder import FolderImages
-from facemargin.data.formats.image_files import NamedImages
+from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.images import heic
 from facemargin.files.listing import IMAGE_SUFFIXES
 from tests.data.image_kinds import files, picture
@@ -115,7 +115,7 @@ def test_heic_without_the_extra(tmp_path, said, monkeypatch):
     faces = FolderImages(tmp_path)
     assert len(faces) == 3 and faces.read(2).shape == picture().shape
     assert said.messages == [
-        f"{tmp_path}: 2 HEIC files cannot be read: HEIC is read with pillow-heif: pip install 'facemargin[heif]'"
+        f'{tmp_path}: 2 HEIC files cannot be read: HEIC is read with pillow-heif: pip install "facemargin[heif]"'
     ]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from facemargin.data.open import open_verification
-from facemargin.data.pairs.csv_list_writer import write_pairs_folder
+from facemargin.data.pairs.csv_list import write_pairs_folder
 from facemargin.data.pairs.insightface_bin import EncodedImages, load_bin
 from facemargin.data.pairs.insightface_bin_writer import write_bin
 from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds

@@ -1,75 +1,21 @@
-"""Images as files: any list of files, and folders of one folder per person."""
+"""Folders of one folder of images per person."""
 
 import logging
-import stat
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from facemargin.data.formats.data_format import Location, register_format
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.formats.passed_over import PassedOver
 from facemargin.data.formats.text_labels import warn_of_unlabeled
-from facemargin.data.images.decode import LARGEST_ENCODED, decode_image
-from facemargin.data.source import ImageSource, LabeledImages, RGBImage
-from facemargin.errors import CorruptImageError, DataError
+from facemargin.data.source import LabeledImages
+from facemargin.errors import DataError
 from facemargin.files.listing import IMAGE_SUFFIXES, entries, is_image_name
 from facemargin.files.plain_numbers import is_digits, is_negative
-from facemargin.files.unicode_names import similar_files, warn_of_twins
+from facemargin.files.unicode_names import warn_of_twins
 
 logger = logging.getLogger(__name__)
-
-
-def read_image_file(path: Path) -> RGBImage:
-    """The image in a file as (H, W, 3) uint8 RGB; raises CorruptImageError, naming the file. A name that is written in
-    another Unicode normal form than the file's is found, too."""
-    return decode_image(_read_bytes(path), str(path))
-
-
-def _read_bytes(path: Path) -> bytes:
-    try:
-        return _bytes_of(path)
-    except FileNotFoundError as error:
-        similar = [other for other in similar_files(path) if other != path]  # itself: a link to nothing
-        if len(similar) == 1:
-            return _bytes_of(similar[0])
-        several = f"; {len(similar)} files differ from it in Unicode normal form only" if similar else ""
-        raise CorruptImageError(f"{path}: cannot be read: {error.strerror}{several}") from error
-
-
-def _bytes_of(path: Path) -> bytes:
-    try:
-        status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a list may name what never ends, such as /dev/zero
-            raise CorruptImageError(f"{path}: is not a file, expected an image")
-        if status.st_size > LARGEST_ENCODED:
-            raise CorruptImageError(f"{path}: {status.st_size:,} bytes are too many for an image")
-        return path.read_bytes()
-    except FileNotFoundError:
-        raise
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, from a list
-        raise CorruptImageError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
-
-
-class ImageFiles(ImageSource):
-    """The files `names`, relative to the folder `root`, in that order."""
-
-    def __init__(self, root: Path | str, names: Sequence[str]) -> None:
-        self.root = Path(root)
-        self.name = str(root)
-        self._names = list(names)
-
-    def __len__(self) -> int:
-        return len(self._names)
-
-    def read(self, index: int) -> RGBImage:
-        return read_image_file(self.root / self._names[index])
-
-    def read_encoded(self, index: int) -> bytes:
-        return _read_bytes(self.root / self._names[index])
-
-    def describe(self, index: int) -> str:
-        return str(self.root / self._names[index])
 
 
 class FolderImages(ImageFiles, LabeledImages):

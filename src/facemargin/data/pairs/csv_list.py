@@ -1,18 +1,24 @@
 """Pairs of image files, one a line: `path1 path2 label`, separated by commas, tabs or spaces.
 
 The label is 1 or 0 (also true, false, same, different). A first line of names may say which columns there are, in any
-order: path1, path2, same, and where they are known fold, person1, person2.
+order: path1, path2, same, and where they are known fold, person1, person2. What is written is a folder:
+images/000000.jpg, … and such a list of them, pairs.csv, which keeps folds and people.
 Shapes: N images, K pairs.
 """
 
+import contextlib
 import csv
-from collections.abc import Iterator
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
 
 from facemargin.counting import counted
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
+from facemargin.data.images.common_kind import in_common_kind, say_as_png
 from facemargin.data.pairs.lfw import require_images
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import DataError
@@ -28,6 +34,7 @@ _REQUIRED = COLUMNS[:3]
 _LABELS = {"1": True, "true": True, "same": True, "genuine": True}
 _LABELS |= {"0": False, "false": False, "different": False, "impostor": False}
 _LARGEST_FOLD = 10_000
+_LINE_ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 def load_pairs_list(path: Path | str) -> VerificationSet:
@@ -146,3 +153,67 @@ def _is_file(path: Path) -> bool:
         return found is not None and found.is_file()
     except (OSError, ValueError):  # a name that is too long, or with a zero byte
         return False
+
+
+def write_pairs_folder(
+    pairs: VerificationSet, folder: Path, progress: Callable[[int, int], None] | None = None
+) -> None:
+    """Write the pairs, in their order, with the images' bytes as `read_encoded` gives them (rare kinds become PNG,
+    which is logged); the folder appears whole or not at all.
+
+    `progress(done, all)` counts images. Raises DataError for a folder that exists already or cannot be written,
+    CorruptImageError for images that cannot be had.
+    """
+    if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+        raise DataError(f"{folder} exists already; name a folder that does not, or remove it first")
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        (temporary / "images").mkdir(parents=True)
+        _write_folder(pairs, temporary, progress)
+        temporary.replace(folder)
+    except OSError as error:
+        raise DataError(f"cannot write {folder}: {error.strerror}") from error
+    finally:
+        with contextlib.suppress(OSError):
+            shutil.rmtree(temporary)
+
+
+def _write_folder(pairs: VerificationSet, folder: Path, progress: Callable[[int, int], None] | None) -> None:
+    name_of: dict[int, str] = {}
+    changed = 0
+    used = sorted({*pairs.first_K.tolist(), *pairs.second_K.tolist()})
+    for image in used:
+        encoded = pairs.images.read_encoded(image)
+        encoded, suffix, is_changed = in_common_kind(encoded, pairs.images.describe(image))
+        changed += is_changed
+        name_of[image] = f"images/{image:06d}{suffix}"
+        (folder / name_of[image]).write_bytes(encoded)
+        if progress is not None:
+            progress(len(name_of), len(used))
+    say_as_png(changed, pairs.name)
+    columns = [
+        [name_of[image] for image in pairs.first_K.tolist()],
+        [name_of[image] for image in pairs.second_K.tolist()],
+        pairs.same_K.astype(int).tolist(),
+    ]
+    names = list(COLUMNS[:3])
+    if pairs.folds_K is not None:
+        names.append("fold")
+        columns.append(pairs.folds_K.tolist())
+    if pairs.identities_N is not None:
+        names += ["person1", "person2"]
+        columns += [
+            [_person_shown(pairs, image) for image in index_K.tolist()] for index_K in (pairs.first_K, pairs.second_K)
+        ]
+    with (folder / "pairs.csv").open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(names)
+        writer.writerows(zip(*columns, strict=True))
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _person_shown(pairs: VerificationSet, image: int) -> str:
+    assert pairs.identities_N is not None
+    identity = int(pairs.identities_N[image])
+    return str(identity) if pairs.identity_names is None else _LINE_ENDS.sub(" ", pairs.identity_names[identity])

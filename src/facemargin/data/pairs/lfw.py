@@ -13,7 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from facemargin.counting import counted
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import DataError
 from facemargin.files.listing import entries, is_image_name

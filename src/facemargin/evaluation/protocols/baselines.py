@@ -6,7 +6,8 @@ Shapes: N images, D pixels, C components.
 import cv2
 import numpy as np
 
-from facemargin.data.source import ArrayImages, ImageSource
+from facemargin.data.given_images import given_images
+from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.metrics.pairs import FloatArray
@@ -51,12 +52,12 @@ def fit_pca_embed(train_images: ImageSource, components: int, size: int = 64) ->
 
 
 def _gray_pixels(images: ImageSource, size: int) -> FloatArray:
-    images = images if isinstance(images, ImageSource) else ArrayImages(images, "the given images")
-    if len(images) == 0:
-        raise DataError(f"{images.name} holds no images")
+    source = given_images(images)
+    if len(source) == 0:
+        raise DataError(f"{source.name} holds no images")
     rows = []
-    for index in range(len(images)):
-        gray = cv2.cvtColor(images.read(index), cv2.COLOR_RGB2GRAY)
+    for index in range(len(source)):
+        gray = cv2.cvtColor(source.read(index), cv2.COLOR_RGB2GRAY)
         rows.append(cv2.resize(gray, (size, size), interpolation=cv2.INTER_LINEAR).ravel())
     return np.array(rows, dtype=np.float64)
 

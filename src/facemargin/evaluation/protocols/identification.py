@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.errors import DataError
 from facemargin.evaluation.protocols.list_doubts import check_lists
 from facemargin.evaluation.protocols.protocol import Protocol, Rule, SearchExperiment, register_protocol

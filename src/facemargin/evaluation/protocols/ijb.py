@@ -18,6 +18,7 @@ import numpy as np
 from facemargin.data.aligned_files import AlignedFiles
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.pairs import IntArray
+from facemargin.evaluation.protocols.identification import FPIRS, RANKS
 from facemargin.evaluation.protocols.ijb_files import (
     read_images,
     read_landmarks,
@@ -25,6 +26,7 @@ from facemargin.evaluation.protocols.ijb_files import (
     read_template_pairs,
     template_rows,
 )
+from facemargin.evaluation.protocols.pairs import FARS
 from facemargin.evaluation.protocols.protocol import (
     PairExperiment,
     Protocol,
@@ -33,10 +35,6 @@ from facemargin.evaluation.protocols.protocol import (
     TemplateLists,
     register_protocol,
 )
-
-FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-RANKS = (1, 5, 10)
-FPIRS = (0.01, 0.1)
 
 _GALLERIES = {"ijbb": ("S1", "S2"), "ijbc": ("G1", "G2")}
 

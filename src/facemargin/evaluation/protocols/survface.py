@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from facemargin.data.formats.folder import ImageFiles
+from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.odd_pairs import say_odd_pairs
 from facemargin.errors import DataError
 from facemargin.evaluation.protocols.identification import searches_of

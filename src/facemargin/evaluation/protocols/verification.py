@@ -7,7 +7,7 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.metrics.pairs import FloatArray, IntArray
-from facemargin.evaluation.result import PairScores
+from facemargin.evaluation.scores import PairScores
 
 PAIRS_A_BLOCK = 2**15
 
