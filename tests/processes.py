@@ -8,7 +8,6 @@ import atexit
 import multiprocessing
 import os
 import runpy
-import signal
 import subprocess
 import sys
 import tempfile
@@ -53,7 +52,7 @@ class Program:
         cwd: Path | None = None,
         start_new_session: bool = False,
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory()
+        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
         self._files = [Path(self._folder.name) / name for name in ("out", "err")]
         whole = {**os.environ, "COLUMNS": "300", **(environment or {})}
         arguments = ([str(word) for word in command], whole, cwd or Path.cwd(), self._files, start_new_session)
@@ -79,15 +78,24 @@ class Program:
     def communicate(self, timeout: float | None = 900) -> tuple[str, str]:
         """(what it wrote to stdout, to stderr), once it has ended."""
         self.wait(timeout)
-        out, err = (file.read_text(encoding="utf-8") if file.exists() else "" for file in self._files)
+        out, err = map(_text, self._files)
         return out, err
+
+    def written(self) -> str:
+        """The whole lines that it has written to stdout so far."""
+        text = _text(self._files[0])
+        return text[: text.rfind("\n") + 1]
 
     def send_signal(self, number: int) -> None:
         if self.returncode is None:
             os.kill(self.pid, number)
 
     def kill(self) -> None:
-        self.send_signal(signal.SIGKILL)
+        self._process.kill()
+
+
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8") if file.exists() else ""
 
 
 def run_program(*command: object, **options: Any) -> tuple[int, str, str]:

@@ -1,7 +1,5 @@
 import json
-import subprocess
-import sys
-from pathlib import Path
+import time
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +13,9 @@ from facemargin.features.store import extract_features, features_key
 from facemargin.models.model import Model
 from tests.features.numbered_images import BATCH, NumberedImages
 from tests.models.tiny_models import tiny_model
+from tests.processes import Program
 
 PROGRAM = ("-m", "tests.features.numbered_images")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -70,8 +68,7 @@ def test_what_is_there_is_not_made_again_and_what_was_broken_is_tried_again(mode
 
 
 def run(folder, count, pause=0.0, bytes_a_file=0):
-    arguments = [sys.executable, *PROGRAM, str(folder), str(count), str(pause), str(bytes_a_file)]
-    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    return Program(*PROGRAM, folder, count, pause, bytes_a_file)
 
 
 @pytest.mark.slow
@@ -80,7 +77,9 @@ def test_a_killed_extraction_continues(tmp_path):
     process = run(tmp_path, 200, pause=0.01)
     reached = 0
     while reached < 24:
-        reached = int(process.stdout.readline())
+        assert process.poll() is None, process.communicate()
+        reached = int((process.written().splitlines() or ["0"])[-1])
+        time.sleep(0.002)
     process.kill()
     process.wait()
     kept = json.loads((tmp_path / "manifest.json").read_text())["done"]
@@ -111,7 +110,7 @@ def test_every_byte_cut_off_behind_the_manifest_is_made_again(model, tmp_path):
 @pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path):
     room = 128 + 4 * 8 * 22  # a header, and features of 22 images: five batches of four
-    out, _ = run(tmp_path, 40, bytes_a_file=room).communicate(timeout=900)
+    out, _ = run(tmp_path, 40, bytes_a_file=room).communicate()
     message = out.splitlines()[-1]
     assert f"features cannot be written to {tmp_path}" in message and "File too large" in message
     assert "the first 20 of 40 are kept: make room and run the same again" in message
