@@ -105,6 +105,16 @@ def test_rotated_grey_and_transparent_files(command, tmp_path):
         assert np.linalg.norm(expected.landmarks_52[2] - nose) < 3, row["path"]
 
 
+def test_another_detector_finds_its_own_and_goes_on_with_nobody_elses_work(command, photographs, tmp_path):
+    assert command("detect", photographs, "--output", tmp_path / "faces.csv", "--detector", "yunet")[0] == 0
+    (row,) = (row for row in rows_of(tmp_path / "faces.csv") if row["path"] == "photos/s1/s1_0001.png")
+    (face,) = fm.detect(photographs / "s1" / "s1_0001.png", "yunet")
+    assert float(row["score"]) == pytest.approx(face.score, abs=1e-4)
+    assert command("align", photographs, "--output", tmp_path / "faces", "--detector", "yunet")[0] == 0
+    code, _, err = command("align", photographs, "--output", tmp_path / "faces")
+    assert code == 2 and "detector yunet" in err and "detector centerface" in err
+
+
 def test_an_interrupted_run_goes_on(command, photographs, tmp_path, monkeypatch):
     command("detect", photographs, "--output", tmp_path / "whole.csv")
     looked = []
@@ -118,7 +128,7 @@ def test_an_interrupted_run_goes_on(command, photographs, tmp_path, monkeypatch)
                 raise KeyboardInterrupt
             return super().detect(image)
 
-    monkeypatch.setattr("facemargin.commands._finding_faces.CenterFace", Interrupted)
+    monkeypatch.setattr("facemargin.commands._finding_faces.create_detector", lambda name: Interrupted())
     assert command("detect", photographs, "--output", tmp_path / "faces.csv")[0] == 130
     assert not (tmp_path / "faces.csv").exists()
     looked.clear()
@@ -152,6 +162,7 @@ def test_strange_names(command, tmp_path):
         (["{tmp}/photos", "--rows", "0"], "--rows is 0"),
         (["{tmp}/photos", "--min-score", "2"], "min_score is 2"),
         (["{tmp}/photos", "--longest-side", "1"], "longest_side is 1"),
+        (["{tmp}/photos", "--detector", "retinaface"], "centerface"),
     ],
 )
 def test_mistakes_end_with_one_clear_line(command, tmp_path, arguments, message):

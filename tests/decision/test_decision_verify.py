@@ -8,7 +8,7 @@ from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.fingerprint import fingerprint
 from facemargin.decision.verify import decide
-from facemargin.detection.detect import NoFaceError, default_detector
+from facemargin.detection.detect import NoFaceError
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import Embeddings
 from facemargin.models.model import Model
@@ -78,10 +78,10 @@ def test_the_views_are_those_of_the_calibration(model, faces):
 def test_photographs(model):
     first, second = orl_photograph(0, scale=1.3, degrees=15), orl_photograph(1)
     expected = fm.verify(model, fm.align(first), fm.align(second))
-    found = fm.verify(model, first, second, detector=default_detector())
+    found = fm.verify(model, first, second, detector="centerface")
     assert found == expected
     with pytest.raises(NoFaceError, match="no face was found"):
-        fm.verify(model, first, np.zeros((60, 60, 3), np.uint8), detector=default_detector())
+        fm.verify(model, first, np.zeros((60, 60, 3), np.uint8), detector="centerface")
 
 
 def test_refusals(model, faces):

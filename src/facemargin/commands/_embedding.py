@@ -8,11 +8,13 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_several
+from facemargin.commands._detector_name import DetectorName
+from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
+from facemargin.detection.detector import DEFAULT_DETECTOR
 from facemargin.errors import ConfigError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.load import load
@@ -34,6 +36,8 @@ class EmbeddingArguments:
     on_several: OnSeveral = "largest"
     """With --detect, which face of a photograph with several: the largest, the most central, or none (error: the
     photograph is named and left out). How many showed several is said."""
+    detector: DetectorName = DEFAULT_DETECTOR
+    """With --detect, what finds the faces."""
     batch_size: int = 64
     """Images that are embedded at once."""
     views: Views | None = None
@@ -74,12 +78,12 @@ def check_arguments(args: EmbeddingArguments) -> None:
     """ConfigError for a batch of none, and for options that go with another."""
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
-    check_on_several(args.detect, args.on_several)
+    check_detection(args.detect, args.on_several, args.detector)
 
 
 def faces_of(args: EmbeddingArguments, images: NamedImages) -> FaceSource:
     """The images, or the faces that are found in them."""
-    return FaceSource(images, args.detect, args.on_several)
+    return FaceSource(images, args.detect, args.on_several, args.detector)
 
 
 def warn_of_unreadable(unreadable: Sequence[str], readable: int, detect: bool = False) -> None:

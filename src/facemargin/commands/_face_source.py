@@ -4,9 +4,11 @@ that are perhaps not what the user took them for."""
 import os
 from typing import Literal, get_args
 
+from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._say import say
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.detection.detect import DetectedFaces
+from facemargin.detection.detector import DEFAULT_DETECTOR
 from facemargin.errors import ConfigError
 
 OnSeveral = Literal["largest", "central", "error"]
@@ -17,12 +19,19 @@ _NAMED = 5
 
 class FaceSource(ImageSource):
     """The images of `source`, or with `detect` the face of each; counts, as they are read, images that are not square
-    and photographs with several faces. Raises ConfigError where `on_several` says something and nothing is detected."""
+    and photographs with several faces. Raises ConfigError where `on_several` or `detector` says something and nothing
+    is detected."""
 
-    def __init__(self, source: ImageSource, detect: bool, on_several: OnSeveral = "largest") -> None:
-        check_on_several(detect, on_several)
+    def __init__(
+        self,
+        source: ImageSource,
+        detect: bool,
+        on_several: OnSeveral = "largest",
+        detector: DetectorName = DEFAULT_DETECTOR,
+    ) -> None:
+        check_detection(detect, on_several, detector)
         self.name = source.name
-        self._detected = DetectedFaces(source, faces=on_several) if detect else None
+        self._detected = DetectedFaces(source, detector, on_several) if detect else None
         self._source = source if self._detected is None else self._detected
         self._on_several = on_several
         self._num_read = 0
@@ -73,10 +82,12 @@ def warn_of_several(named: list[str], total: int, choice: str, choices: tuple[st
         )
 
 
-def check_on_several(detect: bool, on_several: OnSeveral) -> None:
-    """ConfigError where --on-several would say nothing."""
+def check_detection(detect: bool, on_several: OnSeveral, detector: DetectorName) -> None:
+    """ConfigError where --on-several or --detector would say nothing."""
     if on_several != "largest" and not detect:
         raise ConfigError(f"--on-several {on_several} goes with --detect, which looks for faces")
+    if detector != DEFAULT_DETECTOR and not detect:
+        raise ConfigError(f"--detector {detector} goes with --detect, which looks for faces")
 
 
 def _of(count: int, total: int) -> str:

@@ -10,14 +10,15 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._face_files import image_file_name
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted, none_readable
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.source import RGBImage
-from facemargin.detection.centerface import CenterFace
 from facemargin.detection.detect import no_face
+from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, create_detector
 from facemargin.detection.face import Face, SeveralFacesError
 from facemargin.detection.journal import FaceJournal, ImageFaces
 from facemargin.errors import ConfigError, CorruptImageError, DataError
@@ -29,13 +30,18 @@ _NAMED = 20
 class DetectionArguments:
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
     """Photographs: image files, folders of any depth, and .txt files that list images, one a line."""
-    min_score: float = 0.5
-    """Leave out faces of which the detector is less sure, from 0 to 1."""
-    longest_side: int = 1280
-    """Shrink larger photographs to this for detection; more finds smaller faces, and takes memory and time."""
+    detector: DetectorName = DEFAULT_DETECTOR
+    """What finds the faces."""
+    min_score: float | None = None
+    """Leave out faces of which the detector is less sure, from 0 to 1; by default its own, 0.5 for centerface and 0.6
+    for yunet."""
+    longest_side: int | None = None
+    """Shrink larger photographs to this for detection; more finds smaller faces, and takes memory and time; by default
+    the detector's own, 1280."""
 
-    def detector(self) -> CenterFace:
-        return CenterFace(self.min_score, self.longest_side)
+    def make_detector(self) -> Detector:
+        given = {"min_score": self.min_score, "longest_side": self.longest_side}
+        return create_detector(self.detector, **{name: value for name, value in given.items() if value is not None})
 
 
 Keep = Callable[[int, RGBImage, list[Face]], ImageFaces]
@@ -44,7 +50,7 @@ Keep = Callable[[int, RGBImage, list[Face]], ImageFaces]
 
 def find_faces(
     images: NamedImages,
-    detector: CenterFace,
+    detector: Detector,
     journal: FaceJournal | None,
     keep: Keep,
     is_done: Callable[[ImageFaces], bool],
@@ -64,7 +70,7 @@ def find_faces(
             yield record
 
 
-def _find(images: NamedImages, index: int, detector: CenterFace, keep: Keep) -> ImageFaces:
+def _find(images: NamedImages, index: int, detector: Detector, keep: Keep) -> ImageFaces:
     name = images.names[index]
     try:
         image = images.read(index)

@@ -24,6 +24,7 @@ from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.source import RGBImage
 from facemargin.detection.crop import crop_face
+from facemargin.detection.detector import detector_settings
 from facemargin.detection.face import Choice, Face, choose_faces
 from facemargin.detection.journal import FaceJournal, ImageFaces
 from facemargin.errors import ConfigError, DataError
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
     images = NamedImages(args.images)
     _require_own_folder(args.output)
     targets = target_names(images)
-    detector = args.detector()
+    detector = args.make_detector()
 
     def keep(index: int, image: RGBImage, faces: list[Face]) -> ImageFaces:
         chosen = choose_faces(faces, args.on_several, image)
@@ -77,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     several: list[str] = []
     aligned = readable = 0
     with FaceJournal(
-        args.output / JOURNAL, {**detector.settings, "faces": args.on_several, "size": args.size}
+        args.output / JOURNAL, {**detector_settings(detector), "faces": args.on_several, "size": args.size}
     ) as journal:
         earlier = journal.records(sorted(set(journal.names()) - set(images.names)))
         others.update((file, record.name) for record in earlier for file in record.files)

@@ -9,8 +9,9 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._embedding import warn_of_unreadable
-from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_several
+from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
@@ -20,6 +21,7 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
 from facemargin.decision.calibration import ENOUGH, Calibration
 from facemargin.decision.measuring import calibrate
+from facemargin.detection.detector import DEFAULT_DETECTOR
 from facemargin.errors import ConfigError, DataError
 from facemargin.models.load import load
 from facemargin.models.readable import embed_readable
@@ -53,6 +55,8 @@ class Arguments:
     """Find and align the face of each image first, as facemargin verify --detect will."""
     on_several: OnSeveral = "largest"
     """With --detect, which face of a photograph with several; error: the photograph is of no use."""
+    detector: DetectorName = DEFAULT_DETECTOR
+    """With --detect, what finds the faces."""
     seed: int = 0
     """Another seed draws other impostors, where --images has more than two million pairs."""
 
@@ -64,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
     if (args.pairs is None) == (args.images is None):
         given = "neither is given" if args.pairs is None else "both are given"
         raise ConfigError(f"{given}: expected --pairs with a verification set, or --images with a folder of people")
-    check_on_several(args.detect, args.on_several)
+    check_detection(args.detect, args.on_several, args.detector)
     found = _of_pairs(args) if args.images is None else _of_images(args)
     say_replaced(args.output)
     found.save(args.output)
@@ -79,7 +83,7 @@ def main(arguments: Sequence[str]) -> int:
 def _of_pairs(args: Arguments) -> Calibration:
     assert args.pairs is not None
     pairs = open_verification(args.pairs)
-    source = FaceSource(pairs.images, args.detect, args.on_several)
+    source = FaceSource(pairs.images, args.detect, args.on_several, args.detector)
     pairs = replace(pairs, images=source)
     model = load(args.model)
     with embedding_progress(Console(stderr=True), pairs.name) as progress:
@@ -93,7 +97,7 @@ def _of_images(args: Arguments) -> Calibration:
     assert args.images is not None
     images = open_images(args.images)
     model = load(args.model)
-    source = FaceSource(images, args.detect, args.on_several)
+    source = FaceSource(images, args.detect, args.on_several, args.detector)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         found = embed_readable(model, source, views=args.views, progress=progress)
     source.warn()

@@ -24,6 +24,7 @@ from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.source import RGBImage
+from facemargin.detection.detector import detector_settings
 from facemargin.detection.face import Face
 from facemargin.detection.journal import FaceJournal, ImageFaces
 from facemargin.errors import ConfigError
@@ -54,7 +55,7 @@ def main(arguments: Sequence[str]) -> int:
         refuse_inside(args.draw, args.images, "--draw")
     images = NamedImages(args.images)
     targets = [] if args.draw is None else target_names(images)
-    detector = args.detector()
+    detector = args.make_detector()
 
     def keep(index: int, image: RGBImage, faces: list[Face]) -> ImageFaces:
         height, width = image.shape[:2]
@@ -72,7 +73,7 @@ def main(arguments: Sequence[str]) -> int:
         journal = None
         if args.output is not None:
             path = args.output.with_name(f".{args.output.name}.progress")
-            journal = stack.enter_context(FaceJournal(path, {**detector.settings, "draw": str(args.draw)}))
+            journal = stack.enter_context(FaceJournal(path, {**detector_settings(detector), "draw": str(args.draw)}))
         for number, record in enumerate(find_faces(images, detector, journal, keep, is_done, "detecting")):
             if number < args.rows:
                 table.add_row(*_row(record))

@@ -24,7 +24,7 @@ from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
-from facemargin.detection.detect import default_detector
+from facemargin.detection.detector import detector_settings, require_detector
 from facemargin.errors import ConfigError
 from facemargin.features.pooling import pool_by_quality
 from facemargin.features.store import extract_features, features_key
@@ -70,7 +70,7 @@ def _embed_to_folder(args: Arguments) -> int:
     images = NamedImages(args.images)
     model = load(args.model)
     source = faces_of(args, images)
-    key = str(default_detector().settings) if args.detect else ""
+    key = str(detector_settings(require_detector(args.detector))) if args.detect else ""
     key += "" if args.on_several == "largest" else args.on_several
     if not model.recognizer.state_dict():  # an ONNX model: its file holds the weights
         with locate(args.model).open("rb") as file:

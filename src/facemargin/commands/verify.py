@@ -13,9 +13,10 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_files import write_csv
-from facemargin.commands._face_source import FaceSource, OnSeveral, check_on_several
+from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
@@ -24,6 +25,7 @@ from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.verify import Decision, Verification, decide, verify
+from facemargin.detection.detector import DEFAULT_DETECTOR
 from facemargin.errors import ConfigError
 from facemargin.models.load import load
 from facemargin.models.model import Model
@@ -56,6 +58,8 @@ class Arguments:
     on_several: OnSeveral = "largest"
     """With --detect, which face of a photograph with several: the largest, the most central, or none (error: the
     photograph is of no use). How many showed several is said."""
+    detector: DetectorName = DEFAULT_DETECTOR
+    """With --detect, what finds the faces."""
     batch_size: int = 64
     """Images that are embedded at once, with --pairs."""
 
@@ -90,11 +94,11 @@ def _check(args: Arguments) -> None:
         raise ConfigError(f"--output is {given}, expected a name that ends in .csv for the results of --pairs")
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
-    check_on_several(args.detect, args.on_several)
+    check_detection(args.detect, args.on_several, args.detector)
 
 
 def _source(args: Arguments, paths: Sequence[Path], name: str) -> FaceSource:
-    return FaceSource(ImageFiles(Path(), paths, name), args.detect, args.on_several)
+    return FaceSource(ImageFiles(Path(), paths, name), args.detect, args.on_several, args.detector)
 
 
 def _verify_two(args: Arguments, model: Model, calibration: Calibration | None) -> int:

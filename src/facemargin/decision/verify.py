@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from facemargin.data.given_images import GivenForm
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.detection.detect import align
-from facemargin.detection.face import Choice, Detector
+from facemargin.detection.detector import Detector
+from facemargin.detection.face import Choice
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.model import Model
@@ -36,11 +37,11 @@ def verify(
     b: GivenForm,
     calibration: Calibration | None = None,
     fmr: float = 1e-3,
-    detector: Detector | None = None,
+    detector: Detector | str | None = None,
     faces: Choice = "largest",
 ) -> Verification:
-    """Compare two aligned faces, or with a `detector` those of two photographs that `faces` says (see `align`);
-    (H, W, 3) uint8 RGB, or paths, or pictures of PIL.
+    """Compare two aligned faces, or with a `detector` (as `detect` takes: a name or an object) those of two photographs
+    that `faces` says (see `align`); (H, W, 3) uint8 RGB, or paths, or pictures of PIL.
 
     Raises ConfigError where the calibration is another model's or cannot tell the `fmr`, and NoFaceError where a
     photograph shows no face.

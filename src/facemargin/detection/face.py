@@ -1,8 +1,8 @@
-"""Faces in a photograph, and who finds them."""
+"""Faces in a photograph, and which of several."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, get_args
+from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,13 +36,6 @@ class Face:
     def area(self) -> float:
         left, top, right, bottom = self.box
         return (right - left) * (bottom - top)
-
-
-class Detector(Protocol):
-    """Anything that finds faces."""
-
-    def detect(self, image: RGBImage) -> list[Face]:
-        """The faces in a (H, W, 3) uint8 RGB image, the surest first; an empty list where there are none."""
 
 
 def choose_faces(faces: Sequence[Face], choice: Choice, image: RGBImage) -> list[Face]:

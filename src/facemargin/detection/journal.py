@@ -7,7 +7,7 @@ process that was killed.
 import contextlib
 import fcntl
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from facemargin.counting import counted
+from facemargin.detection.detector import Setting
 from facemargin.detection.face import Face
 from facemargin.errors import DataError
 
@@ -63,7 +64,7 @@ class FaceJournal:
     is writing to it.
     """
 
-    def __init__(self, path: Path, settings: dict[str, str | float]) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Setting]) -> None:
         self.path = path
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -72,7 +73,7 @@ class FaceJournal:
             raise DataError(f"{path} cannot be written: {error.strerror}") from error
         try:
             fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            self._places = self._read_places(settings)
+            self._places = self._read_places(dict(settings))
         except BlockingIOError as error:
             self._file.close()
             raise DataError(f"{path}: another process is writing to it; wait for it to end") from error
@@ -123,7 +124,7 @@ class FaceJournal:
         """What was noted of `names`, in their order; those of which nothing was are left out."""
         return (record for name in names if (record := self.get(name)) is not None)
 
-    def _read_places(self, settings: dict[str, str | float]) -> dict[str, int]:
+    def _read_places(self, settings: dict[str, Setting]) -> dict[str, int]:
         """Where the line of every image begins. What follows the last whole line is cut off."""
         self._file.seek(0)
         first = self._file.readline()

