@@ -11,21 +11,22 @@ def network():
 
 def test_the_average_follows_a_loop():
     one = network()
-    average = WeightAverage(one, decay=0.6)
+    average = WeightAverage(one, decay=0.4)
     expected = {key: value.double() for key, value in one.state_dict().items()}
+    decays = []
     for step in range(1, 12):
         with torch.no_grad():
             for parameter in one.parameters():
                 parameter.add_(torch.randn_like(parameter))
         one(torch.randn(4, 3))  # running statistics move
         average.update(one)
-        decay = min(0.6, (1 + step) / (10 + step))
+        decays.append(min(0.4, (1 + step) / (10 + step)))
         for key, value in one.state_dict().items():
             if value.is_floating_point():
-                expected[key] = decay * expected[key] + (1 - decay) * value.double()
+                expected[key] = decays[-1] * expected[key] + (1 - decays[-1]) * value.double()
             else:
                 expected[key] = value.double()
-    assert (1 + 1) / (10 + 1) < 0.6 < (1 + 11) / (10 + 11) + 0.1  # the loop saw the rising decay
+    assert decays[0] < decays[1] < decays[-1] == decays[-2] == 0.4  # it rose, and reached its cap
     for key, value in average.state.items():
         torch.testing.assert_close(value.double(), expected[key], rtol=1e-5, atol=1e-6)
     assert average.state["1.num_batches_tracked"].item() == 11

@@ -108,7 +108,7 @@ def _clear(folder: Path) -> None:
     if not folder.exists():
         return
     recipe = RunFolder(folder).recipe
-    if any(folder.iterdir()) and not (recipe.exists() and "orl-full:" in recipe.read_text()):
+    if any(folder.iterdir()) and not (recipe.exists() and "orl-full:" in recipe.read_text(encoding="utf-8")):
         raise ConfigError(f"{folder} is not an earlier demo, so it is left alone; choose another --output")
     shutil.rmtree(folder)
 

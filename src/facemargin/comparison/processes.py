@@ -8,9 +8,10 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import wait
 from multiprocessing.context import SpawnProcess
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import cv2
 import torch
@@ -21,6 +22,9 @@ from facemargin.comparison.run import ComparisonRun, train_and_score
 from facemargin.errors import FacemarginError
 from facemargin.training.interrupt import interruptible
 from facemargin.training.run_folder import RunFolder
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import _ConnectionBase  # its kind depends on the system
 
 LOG_FILE = "log.txt"
 
@@ -36,7 +40,7 @@ class _Started:
 
     run: ComparisonRun
     process: SpawnProcess
-    message: "Connection[object, str]"
+    message: "_ConnectionBase[object, str]"
     since: float
 
     def __str__(self) -> str:
@@ -114,7 +118,9 @@ def _start(run: ComparisonRun) -> _Started:
 def _stop(started: Sequence[_Started]) -> None:
     """Ask each process to write a checkpoint and leave, and wait until they have."""
     for one in started:
-        one.process.terminate()
+        # On Windows it would end them at once; there the Ctrl-C that reached this process has reached them, too.
+        if sys.platform != "win32":
+            one.process.terminate()
     for one in started:
         one.process.join()
 
@@ -126,11 +132,12 @@ def _epoch(metrics: Path) -> str:
     return f" (epoch {rest.partition(',')[0]:.4})" if step else ""
 
 
-def _work(run: ComparisonRun, message: "Connection[str, object]") -> None:
+def _work(run: ComparisonRun, message: "_ConnectionBase[str, object]") -> None:
     """What the process of a run does."""
     # Ctrl-C in a terminal is for the first process alone, which asks the others to leave. They ignore it until they
     # are here, in a group that it does not reach.
-    os.setpgrp()
+    if sys.platform != "win32":  # which has no groups: there Ctrl-C reaches every process
+        os.setpgrp()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
     _write_to_log(run.folder)
     torch.set_num_threads(run.threads)

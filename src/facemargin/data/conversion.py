@@ -4,9 +4,10 @@ What is being written lies in `<destination>.partial`, beside a journal of how f
 has been read back and is what was written. Shapes: N images that were written.
 """
 
-import fcntl
+import gc
 import hashlib
 import json
+import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack
@@ -26,6 +27,7 @@ from facemargin.data.writers import WRITERS
 from facemargin.data.writers.append_file import AppendFile
 from facemargin.errors import CheckpointError, CorruptImageError, DataError
 from facemargin.files.atomic import remove_partial_files, write_text_atomically
+from facemargin.files.locks import hold
 
 Report = Callable[[int, int], None]
 """Called with images done and images in all."""
@@ -69,7 +71,7 @@ def convert(source: LabeledImages, destination: Path, to: str, progress: Progres
         if partial.exists() and not (partial / _JOURNAL).is_dir() and any(partial.iterdir()):
             raise DataError(f"{partial} is in the way and not of a conversion; move it away")
         (partial / _JOURNAL).mkdir(parents=True, exist_ok=True)
-        with _locked(partial):
+        with _locked(partial) as lock:
             remove_partial_files(partial)
             run = _Run(source, partial, to)
             with progress("converting") as report:
@@ -77,6 +79,9 @@ def convert(source: LabeledImages, destination: Path, to: str, progress: Progres
             with progress("reading back") as report:
                 run.verify(report)
             run.note_as_complete()
+            _let_go_on_windows(lock)
+            if destination.exists():
+                destination.rmdir()  # Windows renames to no name that is taken
             partial.rename(destination)
             _remove_journal(destination)
     except (OSError, CheckpointError) as error:
@@ -147,6 +152,7 @@ class _Run:
 
     def note_as_complete(self) -> None:
         """Let the journal say that all is written and read back, for a process killed before it has removed it."""
+        self.log.close()
         path = self.partial / _JOURNAL / _JOURNAL_FILE
         complete = {
             "images": len(self.entries_N),
@@ -207,9 +213,10 @@ def _task(source: LabeledImages, to: str) -> dict[str, Any]:
 def _tidied(destination: Path, task: dict[str, Any]) -> Conversion | None:
     """What a conversion was that was killed when all but its journal was done, whose journal goes now; None where it is
     not of this `task`."""
-    with _locked(destination):
+    with _locked(destination) as lock:
         path = destination / _JOURNAL / _JOURNAL_FILE
         journal = json.loads(path.read_bytes()) if path.exists() else {}
+        _let_go_on_windows(lock)
         _remove_journal(destination)
     if journal.get("task") != task:
         return None
@@ -231,12 +238,19 @@ def _digest(name: bytes, encoded: bytes) -> tuple[int, int]:
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
 
+def _let_go_on_windows(lock: ExitStack) -> None:
+    """Windows removes no file that is open, and renames no folder that holds one."""
+    if sys.platform == "win32":
+        lock.close()
+        gc.collect()  # closes what the reader had open, which holds itself
+
+
 def _locked(partial: Path) -> ExitStack:
     """Held while the conversion runs; DataError where another process holds it."""
     stack = ExitStack()
-    file = stack.enter_context((partial / _JOURNAL / "lock").open("w"))
+    file = stack.enter_context((partial / _JOURNAL / "lock").open("wb"))
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        hold(file)
     except BlockingIOError as error:
         stack.close()
         raise DataError(f"{partial}: another process is converting to it; wait for it to end") from error

@@ -5,7 +5,6 @@ process that was killed.
 """
 
 import contextlib
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from facemargin.counting import counted
 from facemargin.detection.detector import Setting
 from facemargin.detection.face import Face
 from facemargin.errors import DataError
+from facemargin.files.locks import hold
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class FaceJournal:
         except OSError as error:
             raise DataError(f"{path} cannot be written: {error.strerror}") from error
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            hold(self._file)
             self._places = self._read_places(dict(settings))
         except BlockingIOError as error:
             self._file.close()

@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,15 +29,30 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
 def publish(temporary: Path, path: Path) -> None:
     """Flush what was written to `temporary` to the disk and give it its name; OSError where that fails."""
-    with temporary.open("rb") as file:
-        os.fsync(file.fileno())
+    flush(temporary)
     temporary.replace(path)
-    _flush_folder(path.parent)
+    _flush_names(path.parent)
+
+
+def flush(path: Path) -> None:
+    """Flush what was written to the file `path` to the disk; OSError where that fails."""
+    with path.open("r+b") as file:  # Windows flushes only what may be written to
+        os.fsync(file.fileno())
+
+
+def flush_all(folder: Path) -> None:
+    """Flush every file under `folder` to the disk; OSError where that fails."""
+    if sys.platform != "win32":
+        os.sync()  # one by one, many small files would take far longer
+        return
+    for path in folder.rglob("*"):
+        if path.is_file():
+            flush(path)
 
 
 def write_text_atomically(path: Path, text: str) -> None:
-    """`write_atomically` for text, in UTF-8."""
-    write_atomically(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    """`write_atomically` for text, in UTF-8, with the same bytes on every system."""
+    write_atomically(path, lambda temporary: temporary.write_bytes(text.encode()))
 
 
 def remove_partial_files(folder: Path) -> None:
@@ -50,7 +66,10 @@ def _remove(path: Path) -> None:
         path.unlink()
 
 
-def _flush_folder(folder: Path) -> None:
+def _flush_names(folder: Path) -> None:
+    """Flush which files there are in `folder`."""
+    if sys.platform == "win32":
+        return  # it opens no folder; its file system keeps a journal of names
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

@@ -157,7 +157,7 @@ class RecordIOImages(LabeledImages):
     def _compare_with_property(self, path: Path) -> None:
         """Warn where the property file, if there is one, says something else than the records."""
         try:
-            lines = path.read_text().split()
+            lines = path.read_text(encoding="utf-8").split()
             stated = {"identities": int(lines[0].split(",")[0])} | ({"images": int(lines[1])} if lines[1:] else {})
         except FileNotFoundError:
             return

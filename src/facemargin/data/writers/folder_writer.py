@@ -1,6 +1,5 @@
 """Writes one folder of images per person."""
 
-import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.writers.base import ImageWriter, register_writer, remove_from
+from facemargin.files.atomic import flush_all
 from facemargin.files.listing import is_system_name
 from facemargin.files.plain_numbers import is_digits
 
@@ -42,7 +42,7 @@ class FolderWriter(ImageWriter):
         return None, {"images": self._images}
 
     def finish(self, labels_N: NDArray[np.int64]) -> None:
-        os.sync()  # one by one, many small files would take far longer
+        flush_all(self.folder)
 
 
 def write_image(path: Path, encoded: bytes) -> None:

@@ -1,6 +1,5 @@
 """Writes an image list, list.txt, and the images it names."""
 
-import os
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ from facemargin.data.formats.image_list import LIST_NAME
 from facemargin.data.writers.append_file import AppendFile
 from facemargin.data.writers.base import ImageWriter, register_writer, remove_from
 from facemargin.data.writers.folder_writer import write_image
+from facemargin.files.atomic import flush_all
 
 _IMAGES_IN_FOLDER = 10_000
 
@@ -40,5 +40,5 @@ class ListWriter(ImageWriter):
 
     def finish(self, labels_N: NDArray[np.int64]) -> None:
         self._list.close()
-        os.sync()  # one by one, many small files would take far longer
+        flush_all(self.folder)
         write_identity_names(self.folder, self.identity_names)

@@ -1,7 +1,6 @@
 """Writes parquet files as the Hugging Face Hub and `datasets` read them: columns `image` and `label`."""
 
 import json
-import os
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.formats.parquet import import_parquet
 from facemargin.data.writers.base import ImageWriter, register_writer, remove_from
+from facemargin.files.atomic import flush
 
 FILE_IMAGES = 5_000
 FILE_BYTES = 1 << 28
@@ -69,8 +69,7 @@ class ParquetWriter(ImageWriter):
         if self._file is not None:
             self._file.close()
             self._file = None
-            with self._path.open("rb") as file:
-                os.fsync(file.fileno())
+            flush(self._path)
             self._files += 1
         self._written, self._file_bytes = self._added, 0
 

@@ -35,7 +35,7 @@ class RecordIOWriter(ImageWriter):
     def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
         if number == 0:
             height, width = decode_image(encoded, "the first image").shape[:2]
-            (self.folder / "property").write_text(f"{len(self.identity_names)},{height},{width}")
+            (self.folder / "property").write_text(f"{len(self.identity_names)},{height},{width}", encoding="ascii")
         key = number + self.grouped
         self._write(key, _HEADER.pack(0, label, key, 0) + encoded)
 
