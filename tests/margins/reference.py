@@ -113,7 +113,7 @@ def adaface_q(feature_norms, cosine_rows, labels, state, epsilon=1e-3, alpha=0.0
 
 
 def funface_q(feature_norms, cosine_rows, labels, state, epsilon=1e-5, alpha=0.01, h=0.333, mixing=0.1):
-    q_norm = adaface_q(feature_norms, cosine_rows, labels, state, epsilon)
+    q_norm = adaface_q(feature_norms, cosine_rows, labels, state, epsilon, alpha, h)
     ratios = []
     for row, label in zip(cosine_rows, labels, strict=True):
         hardest = max(c for j, c in enumerate(row) if j != label)

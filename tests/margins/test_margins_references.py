@@ -1,4 +1,6 @@
 import math
+from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -21,6 +23,20 @@ def random_steps(seed: int, steps: int = 3):
         features += rng.uniform(-2, 4, (B, 1)) * centers[labels]
         features *= rng.uniform(0.1, 40, (B, 1)) / np.linalg.norm(features, axis=1, keepdims=True)
         yield features, labels, centers
+
+
+def extreme_step():
+    """Angles to the own centre from 0.02 to π − 0.02, with tiny, usual and huge norms by turns."""
+    rng = np.random.default_rng(1)
+    centers = rng.normal(size=(C, D))
+    angles = np.linspace(0.02, math.pi - 0.02, 30)
+    labels = rng.integers(0, C, len(angles))
+    along = centers[labels] / np.linalg.norm(centers[labels], axis=1, keepdims=True)
+    across = rng.normal(size=along.shape)
+    across -= (across * along).sum(axis=1, keepdims=True) * along
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    features = np.cos(angles)[:, None] * along + np.sin(angles)[:, None] * across
+    return features * np.tile([1e-4, 20.0, 1e3], 10)[:, None], labels, centers
 
 
 def head_for(name: str, centers: np.ndarray, implementation: str):
@@ -50,6 +66,24 @@ def test_losses_equal_the_loop_reference(name: str, implementation: str):
     if name == "funface":
         assert head.margin.ratio_statistics.mean.item() == pytest.approx(state["ratio_mean"], rel=1e-12)
         assert head.margin.ratio_statistics.std.item() == pytest.approx(state["ratio_std"], rel=1e-12)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+def test_losses_equal_the_loop_reference_where_things_are_clipped(name: str, monkeypatch):
+    loss = LOSSES[name]
+    if loss.margin in ("adaface", "funface"):  # by their usual statistics q is near 0
+        spread = {"settings": loss.settings | {"t_alpha": 1.0, "h": 1.0}, "q": partial(loss.q, alpha=1.0, h=1.0)}
+        monkeypatch.setitem(LOSSES, name, replace(loss, **spread))
+    features, labels, centers = extreme_step()
+    head = head_for(name, centers, "eager")
+    out = head(torch.from_numpy(features), torch.from_numpy(labels))
+    expected, losses, q = reference_step(name, features, labels, centers, {})
+    np.testing.assert_allclose(out.loss.item(), expected, rtol=1e-9)
+    np.testing.assert_allclose(out.losses_B.detach().numpy(), losses, rtol=1e-7, atol=1e-10)
+    if q[0] is not None and loss.returns_q:
+        np.testing.assert_allclose(out.margin_scaler_B.numpy(), q, rtol=1e-10, atol=1e-12)
+    if loss.margin == "adaface":
+        assert max(q) == 1
 
 
 def test_the_random_steps_reach_every_branch():

@@ -49,3 +49,10 @@ def test_the_warm_up_joins_the_schedule_at_one(name):
     assert values[:20] == pytest.approx([(step + 1) / 21 for step in range(20)])
     assert values[20] == 1.0
     assert max(values) == 1.0 and all(value > 0 for value in values)
+
+
+@pytest.mark.parametrize("name", ["step", "polynomial", "cosine"])
+def test_a_warm_up_as_long_as_the_run_ends_at_one(name):
+    config = ScheduleConfig(name=name, warmup_epochs=2, milestones=(4,))
+    assert factors(config, 3, 2) == pytest.approx([(step + 1) / 7 for step in range(6)])
+    assert learning_rate_factor(config, 6, 3, 2) == 1.0  # the step after the last
