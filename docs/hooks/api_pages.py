@@ -48,6 +48,8 @@ PAGES = {
             "evaluation.Templates",
             "evaluation.pair_scores",
             "evaluation.Bootstrap",
+            "evaluation.register_metric",
+            "evaluation.Measured",
         ),
     ),
     "protocols": (

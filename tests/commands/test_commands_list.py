@@ -3,6 +3,7 @@ import pytest
 from facemargin.backbones import list_backbones
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.data.formats.data_format import FORMATS
+from facemargin.evaluation.figures import METRICS
 from facemargin.evaluation.protocols.known import list_protocols
 from facemargin.interop import FAMILIES
 from facemargin.margins import list_margins
@@ -13,6 +14,7 @@ NAMES = {
     "backbones": list_backbones(),
     "recipes": list_recipes(),
     "protocols": list_protocols(),
+    "metrics": METRICS.names(),
     "formats": FORMATS.names(),
     "families": FAMILIES.names(),
 }

@@ -6,18 +6,18 @@ import numpy as np
 import pytest
 
 from facemargin.comparison.result import (
-    METRICS,
     ComparedSet,
     HeadComparison,
     HeadRun,
-    Metric,
     Spread,
     best_head,
+    compared_metrics,
     metric_values,
     near_best,
     spread,
 )
 from facemargin.evaluation import PairScores, summarize
+from facemargin.evaluation.figures import Metric
 
 RATE = Metric("tar", "TAR")
 AREA = Metric("area", "area", higher_is_better=False, is_rate=False)
@@ -118,7 +118,7 @@ def comparison():
 def test_a_comparison_gathers_the_seeds_of_each_head():
     one = comparison()
     tar, relative = one.metrics_of("x")
-    assert [tar.name, relative.name] == ["tar_at_far_0.1", "relative_pauc"] and tar in METRICS
+    assert [tar.name, relative.name] == ["tar_at_far_0.1", "relative_pauc"] and tar in compared_metrics()
     assert one.values("x", tar, "a") == [0.5, 0.7]
     spreads = one.spreads("x", tar)
     assert (spreads["a"].mean, spreads["a"].n, spreads["b"].n) == (pytest.approx(0.6), 2, 1)

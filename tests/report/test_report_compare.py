@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from facemargin.comparison.result import METRICS, ComparedSet, HeadComparison, HeadRun
+from facemargin.comparison.result import ComparedSet, HeadComparison, HeadRun, compared_metrics
 from facemargin.report.compare_figure import comparison_figure
 from facemargin.report.compare_table import (
     budget_table,
@@ -149,7 +149,7 @@ def points(panel, marker):
 def test_the_figure_has_a_panel_a_metric_a_point_a_seed_and_a_bar_a_mean():
     comparison = compare(THREE)
     (block,) = comparison_figure(comparison).subfigs
-    headings = {metric.name: metric.heading for metric in METRICS}
+    headings = {metric.name: metric.heading for metric in compared_metrics()}
     assert [axes.get_title(loc="left").removesuffix(" (lower is better)") for axes in block.axes] == [
         headings[name] for name in NAMES
     ]

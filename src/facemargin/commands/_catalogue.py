@@ -32,6 +32,7 @@ _REGISTRIES = {
     "families": "facemargin.interop.family:FAMILIES",
     "formats": "facemargin.data.formats.data_format:FORMATS",
     "writers": "facemargin.data.writers.base:WRITERS",
+    "metrics": "facemargin.evaluation.figures:METRICS",
     "protocols": "facemargin.evaluation.protocols.protocol:PROTOCOLS",
 }
 """Where the kinds are that have a name and words each."""
@@ -53,7 +54,7 @@ class BackboneEntry(TypedDict):
 
 
 class Catalogue(TypedDict):
-    """`common_settings`: those that every margin has. `families`, `formats`, `writers`, `protocols`: words for each.
+    """`common_settings`: those that every margin has. `families` … `protocols`: the words for each.
     `verbs`: the options of each. `recipe`: of every recipe, and those that its margin and its network add to it."""
 
     margins: dict[str, MarginEntry]
@@ -62,6 +63,7 @@ class Catalogue(TypedDict):
     families: dict[str, str]
     formats: dict[str, str]
     writers: dict[str, str]
+    metrics: dict[str, str]
     protocols: dict[str, str]
     verbs: dict[str, Options]
     recipe: Options

@@ -11,7 +11,7 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
-Kind = Literal["all", "margins", "backbones", "recipes", "protocols", "formats", "families"]
+Kind = Literal["all", "margins", "backbones", "recipes", "protocols", "metrics", "formats", "families"]
 KINDS = get_args(Kind)
 
 
@@ -71,6 +71,10 @@ def _protocols() -> Table:
     return _described("protocol", "evaluation protocols", read_catalogue()["protocols"])
 
 
+def _metrics() -> Table:
+    return _described("metric", "metrics of a system on pairs", read_catalogue()["metrics"])
+
+
 def _formats() -> Table:
     table = Table(
         Column("format", no_wrap=True), "what is read", "what convert writes", title="formats of training sets"
@@ -97,6 +101,7 @@ _TABLES = {
     "backbones": _backbones,
     "recipes": _recipes,
     "protocols": _protocols,
+    "metrics": _metrics,
     "formats": _formats,
     "families": _families,
 }

@@ -5,51 +5,23 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.figures import Metric, Scope, largest_far_first, list_metrics
 from facemargin.evaluation.plain import plain
-from facemargin.evaluation.summary import DEFAULT_FARS, VerificationSummary
+from facemargin.evaluation.summary import VerificationSummary
 
 
-@dataclass(frozen=True)
-class Metric:
-    """One number that heads are compared by: a rate of pairs (at a FAR, for a TAR), shown in percent, or an area."""
-
-    name: str
-    heading: str
-    higher_is_better: bool = True
-    is_rate: bool = True
-    far: float | None = None
-
-    def is_told_by(self, impostors: int) -> bool:
-        """Whether so many impostor pairs can say anything of it: at least one may be accepted at its FAR."""
-        return self.far is None or allowed_count(self.far, impostors) > 0
-
-
-_ACCURACY = Metric("accuracy", "Accuracy")
-_BALANCED_ACCURACY = Metric("balanced_accuracy", "Balanced accuracy")
-_TARS = [
-    (far, Metric(f"tar_at_far_{far:g}", f"TAR at FAR {100 * far:g}%", far=far)) for far in sorted(DEFAULT_FARS)[::-1]
-]
-_PAUC = Metric("pauc", "pAUC", higher_is_better=False, is_rate=False)
-_RELATIVE_PAUC = Metric("relative_pauc", "pAUC / random", higher_is_better=False, is_rate=False)
-
-METRICS = (_ACCURACY, _BALANCED_ACCURACY, *(metric for _, metric in _TARS), _PAUC, _RELATIVE_PAUC)
-"""In the order of tables and figures."""
+def compared_metrics() -> list[Metric]:
+    """The numbers that heads are compared by, in the order of tables and figures."""
+    return [metric for metric in largest_far_first(list_metrics(Scope())) if metric.heading]
 
 
 def metric_values(summary: VerificationSummary) -> dict[str, float]:
-    """The summary's numbers by the names in METRICS: k-fold accuracy where it has folds, best balanced accuracy where
-    it has none; the areas, of error versus discard up to its largest limit, where it has qualities."""
-    values = {}
-    if summary.accuracy is not None:
-        values[_ACCURACY.name] = summary.accuracy.mean
-    else:
-        values[_BALANCED_ACCURACY.name] = summary.balanced_accuracy.value
-    tar_at = {point.target_far: point.tar for point in summary.tar_at_far.points}
-    values |= {metric.name: tar_at[far] for far, metric in _TARS}
-    if summary.error_versus_discard is not None:
-        limit = summary.error_versus_discard.limits[-1]
-        values |= {_PAUC.name: limit.pauc, _RELATIVE_PAUC.name: limit.relative_to_start}
+    """The summary's numbers by the names of `compared_metrics`: k-fold accuracy where it has folds, best balanced
+    accuracy where it has none; the areas, of error versus discard up to its largest limit, where it has qualities."""
+    measured = {metric.name: metric.of(summary) for metric in compared_metrics()}
+    values = {name: one.value for name, one in measured.items() if one is not None}
+    if "accuracy" in values:
+        del values["balanced_accuracy"]
     return values
 
 
@@ -113,7 +85,7 @@ class HeadComparison:
     def metrics_of(self, dataset: str) -> list[Metric]:
         """The metrics that runs have on a data set."""
         known = {name for run in self.runs for name in run.metrics.get(dataset, {})}
-        return [metric for metric in METRICS if metric.name in known]
+        return [metric for metric in compared_metrics() if metric.name in known]
 
     def values(self, dataset: str, metric: Metric, head: str) -> list[float]:
         """The numbers of the head's runs that have one."""

@@ -1,6 +1,7 @@
 """Measuring recognisers: `metrics` are pure functions on arrays, `protocols` say what is compared with what."""
 
 from facemargin.evaluation.embeddings import Embed, Embeddings
+from facemargin.evaluation.figures import Measured, register_metric
 from facemargin.evaluation.metrics.bootstrap import Bootstrap
 from facemargin.evaluation.metrics.centered_accuracy import centered_accuracy
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
@@ -31,6 +32,7 @@ __all__ = [
     "Embeddings",
     "ErrorVersusDiscard",
     "Identification",
+    "Measured",
     "OperatingPoint",
     "PairScores",
     "RocCurve",
@@ -49,6 +51,7 @@ __all__ = [
     "load_protocol",
     "pair_scores",
     "pool_templates",
+    "register_metric",
     "roc_curve",
     "score_protocol",
     "summarize",

@@ -1,13 +1,21 @@
 """Every figure of one system on one set of pairs, for tables, reports and files."""
 
 import json
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facemargin.evaluation.figures import (
+    DEFAULT_FARS,
+    EXACT_THRESHOLDS,
+    Measured,
+    Scope,
+    compute_others,
+    list_metrics,
+)
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, FEWEST_IDENTITIES, Bootstrap, Interval
 from facemargin.evaluation.metrics.error_versus_discard import ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.roc import RocCurve, roc_curve
@@ -21,8 +29,6 @@ from facemargin.evaluation.metrics.verification import (
 from facemargin.evaluation.plain import plain
 from facemargin.evaluation.scores import PairScores
 
-DEFAULT_FARS = (1e-3, 1e-2, 1e-1)
-EXACT_THRESHOLDS = "exact thresholds"
 INSIGHTFACE_GRID = "InsightFace's grid"
 MAGFACE_SCRIPT = "MagFace's script: features less their mean, angles"
 
@@ -31,7 +37,7 @@ MAGFACE_SCRIPT = "MagFace's script: features less their mean, angles"
 class VerificationSummary:
     """The figures of one `PairScores`: accuracy where it has folds, error versus discard where it has qualities, and
     bootstrap intervals in each where it has identities, of so many `people`. `accuracy_by` says how the accuracy's
-    thresholds were chosen."""
+    thresholds were chosen. `others`: of registered metrics (`register_metric`), by name."""
 
     system: str
     dataset: str
@@ -44,11 +50,13 @@ class VerificationSummary:
     error_versus_discard: ErrorVersusDiscard | None
     people: int | None = None
     accuracy_by: str = EXACT_THRESHOLDS
+    others: Mapping[str, Measured] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         """The same as nested dicts, lists, numbers and None (for what is not finite), curves included."""
         figures: dict[str, Any] = plain(self)
-        return figures
+        others = figures.pop("others")
+        return figures | {name: {"value": one["value"], "interval": one["interval"]} for name, one in others.items()}
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
@@ -97,6 +105,7 @@ def summarize(
         error_versus_discard=discard,
         people=_num_people(pair_scores) if bootstrap is not None else None,
         accuracy_by=EXACT_THRESHOLDS if grid is None else INSIGHTFACE_GRID,
+        others=compute_others(pair_scores, bootstrap),
     )
 
 
@@ -115,11 +124,9 @@ def without_interval(summaries: Sequence[VerificationSummary]) -> str:
 
 def _intervals(summary: VerificationSummary) -> list[Interval | None]:
     """Of the figures that tables show."""
-    intervals = [summary.balanced_accuracy.interval, summary.roc.eer_interval, summary.roc.auc_interval]
-    intervals += [point.interval for point in summary.tar_at_far.points]
-    if summary.error_versus_discard is not None:
-        intervals += [limit.fnmr_interval for limit in summary.error_versus_discard.limits if limit.fnmr == limit.fnmr]
-    return intervals
+    metrics = [metric for metric in list_metrics(Scope.of([summary])) if metric.row and metric.has_range]
+    measured = [metric.of(summary) for metric in metrics]
+    return [one.interval for one in measured if one is not None and not np.isnan(one.value)]
 
 
 def _num_people(pair_scores: PairScores) -> int | None:

@@ -6,7 +6,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.lines import Line2D
 
-from facemargin.comparison.result import ComparedSet, HeadComparison, Metric
+from facemargin.comparison.result import ComparedSet, HeadComparison
+from facemargin.evaluation.figures import Metric
 from facemargin.report.style import INK, SHADE, STYLE, LineStyle, line_styles, percent_ticks
 from facemargin.report.wording import short
 

@@ -5,9 +5,9 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
-from facemargin.comparison.result import HeadComparison, Metric, best_head, near_best, spread
+from facemargin.comparison.result import HeadComparison, best_head, near_best, spread
+from facemargin.evaluation.figures import DEFAULT_FARS, Metric
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
-from facemargin.evaluation.summary import DEFAULT_FARS
 from facemargin.report.comparison import NOT_AVAILABLE, Cell, Table
 from facemargin.tables import Table as TerminalTable
 

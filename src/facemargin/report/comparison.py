@@ -6,9 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from facemargin.evaluation import VerificationSummary
+from facemargin.evaluation.figures import Measured, Metric, Scope, largest_far_first, list_metrics
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.quality_comparison import QualityComparison
-from facemargin.report.wording import far_text, measured_rate, percent
+from facemargin.report.wording import measured_rate, percent
 
 NOT_AVAILABLE = "–"
 _FNMR = "{:.2%}".format
@@ -59,49 +60,47 @@ class _Column:
 
 
 def comparison_table(summaries: Sequence[VerificationSummary]) -> Table:
-    """One row a system: accuracy over folds (where a system has folds), best balanced accuracy, EER, AUC, and TAR at
-    each FAR, the largest FAR first. The best value of each column is marked where there are several systems, except at
-    a FAR so low that not one impostor may be accepted: there it says nothing."""
-    rate = _rate_of(summaries)
-    columns = [
-        _Column(
-            "Best balanced accuracy",
-            [(s.balanced_accuracy.value, s.balanced_accuracy.interval) for s in summaries],
-            rate,
-            max,
-        ),
-        _Column("EER", [(s.roc.eer, s.roc.eer_interval) for s in summaries], rate, min),
-        _Column("AUC", [(s.roc.auc, s.roc.auc_interval) for s in summaries], "{:.4f}".format, max),
-    ]
-    if any(s.accuracy for s in summaries):
-        accuracies = [(s.accuracy.mean, s.accuracy.interval) if s.accuracy else (np.nan, None) for s in summaries]
-        columns.insert(0, _Column("Accuracy over folds", accuracies, rate, max))
-    # `summarize` gives every system the same FARs in the same order
-    for points in sorted(zip(*(s.tar_at_far.points for s in summaries), strict=True), key=lambda p: -p[0].target_far):
-        heading = f"TAR at {far_text(points[0].target_far)}"
-        best_of = max if all(allowed_count(p.target_far, p.impostors) for p in points) else None
-        columns.append(_Column(heading, [(point.tar, point.interval) for point in points], rate, best_of))
-    return _table([s.system for s in summaries], columns)
+    """One row a system: accuracy over folds (where a system has folds), best balanced accuracy, EER, AUC, the metrics
+    that were registered, and TAR at each FAR, the largest FAR first. The best value of each column is marked where
+    there are several systems, except at a FAR so low that not one impostor may be accepted: there it says nothing."""
+    return _metrics_table(summaries, [metric for metric in _metrics(summaries) if not metric.by_quality])
 
 
 def discard_table(summaries: Sequence[VerificationSummary]) -> Table:
     """One row a system with qualities: FNMR with nothing discarded and after each limit, and the area under the curve
     up to the largest limit relative to discarding at random."""
-    curves = {s.system: s.error_versus_discard for s in summaries if s.error_versus_discard is not None}
+    with_quality = [summary for summary in summaries if summary.error_versus_discard is not None]
+    return _metrics_table(with_quality, [metric for metric in _metrics(with_quality) if metric.by_quality])
+
+
+def _metrics(summaries: Sequence[VerificationSummary]) -> list[Metric]:
+    """Those with a column that any of the systems has."""
+    metrics = [metric for metric in largest_far_first(list_metrics(Scope.of(summaries))) if metric.column]
+    return [metric for metric in metrics if any(metric.of(summary) is not None for summary in summaries)]
+
+
+def _metrics_table(summaries: Sequence[VerificationSummary], metrics: Sequence[Metric]) -> Table:
     rate = _rate_of(summaries)
-    columns = [_Column("FNMR, nothing discarded", [(float(curve.fnmr_T[0]), None) for curve in curves.values()], rate)]
-    for limits in zip(*(curve.limits for curve in curves.values()), strict=True):
-        heading = f"{percent(limits[0].limit)} discarded"
-        columns.append(_Column(heading, [(limit.fnmr, limit.fnmr_interval) for limit in limits], rate))
-    last = [curve.limits[-1] for curve in curves.values()]
-    columns.append(
-        _Column(
-            f"pAUC to {percent(last[0].limit)}, relative to random",
-            [(limit.relative_to_start, limit.relative_to_start_interval) for limit in last],
-            "{:.2f}".format,
+    columns = []
+    for metric in metrics:
+        measured = [metric.of(summary) or Measured(np.nan) for summary in summaries]
+        columns.append(
+            _Column(
+                metric.column,
+                [(one.value, one.interval) for one in measured],
+                rate if metric.is_rate else f"{{:.{metric.decimals}f}}".format,
+                _best_of(metric, summaries),
+            )
         )
-    )
-    return _table(list(curves), columns)
+    return _table([summary.system for summary in summaries], columns)
+
+
+def _best_of(metric: Metric, summaries: Sequence[VerificationSummary]) -> Callable[[Sequence[float]], float] | None:
+    """How the best of a column is found; None where nothing is to be marked: systems are not compared by what their
+    qualities are worth, nor at a FAR at which not one impostor may be accepted."""
+    if metric.by_quality or not all(metric.is_told_by(summary.impostors) for summary in summaries):
+        return None
+    return max if metric.higher_is_better else min
 
 
 def measures_table(comparison: QualityComparison, fmr: float) -> Table:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from facemargin.errors import DataError
 from facemargin.evaluation import Bootstrap, PairScores, VerificationSummary, summarize
-from facemargin.evaluation.summary import DEFAULT_FARS
+from facemargin.evaluation.figures import DEFAULT_FARS
 from facemargin.report.blocks import FigureBlock
 from facemargin.report.comparison import Table, comparison_table, discard_table
 from facemargin.report.content import DatasetEvaluation

@@ -1,0 +1,269 @@
+"""The numbers that tables of systems show, each declared once: the terminal, the report, comparisons of heads and
+`facemargin list metrics` go by what is registered here.
+
+A new one is a function of a system's scores with `register_metric`, in a module of `evaluation/metrics` or of a plugin.
+The declarations below are of the numbers that `summarize` always has.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from facemargin.evaluation.metrics.bootstrap import Bootstrap, Interval
+from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit
+from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.scores import PairScores
+from facemargin.registry import Registry
+
+if TYPE_CHECKING:
+    from facemargin.evaluation.summary import VerificationSummary
+
+DEFAULT_FARS = (1e-3, 1e-2, 1e-1)
+DEFAULT_LIMITS = (0.1, 0.2, 0.3)
+EXACT_THRESHOLDS = "exact thresholds"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A value, its bootstrap interval where there is one, and what the terminal writes behind the value."""
+
+    value: float
+    interval: Interval | None = None
+    note: str = ""
+
+
+def _nothing(summary: "VerificationSummary") -> Measured | None:
+    return None
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One number of a system on a set of pairs, by `name` in files.
+
+    `heading` is what it is called where heads are compared, `row` in the terminal's table, `column` in a report's:
+    where one is empty, it is not in that table. `of` takes it from a summary, None where that has none. A rate is shown
+    in percent in reports and comparisons; anything else in a report with so many `decimals`. `far`: where it stands.
+    `by_quality`: it says what qualities are worth, not systems. `has_range`: it has an interval where people are known,
+    unless all resamples agree.
+    """
+
+    name: str
+    heading: str = ""
+    higher_is_better: bool = True
+    is_rate: bool = True
+    far: float | None = None
+    row: str = ""
+    column: str = ""
+    decimals: int = 4
+    by_quality: bool = False
+    has_range: bool = True
+    of: "Callable[[VerificationSummary], Measured | None]" = field(default=_nothing, compare=False)
+
+    def is_told_by(self, impostors: int) -> bool:
+        """Whether so many impostor pairs can say anything of it: at least one may be accepted at its FAR."""
+        return self.far is None or allowed_count(self.far, impostors) > 0
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What decides which numbers there are: the FARs, the fractions discarded, and how the accuracy's thresholds were
+    chosen."""
+
+    fars: Sequence[float] = DEFAULT_FARS
+    limits: Sequence[float] = DEFAULT_LIMITS
+    accuracy_by: Sequence[str] = (EXACT_THRESHOLDS,)
+
+    @classmethod
+    def of(cls, summaries: "Sequence[VerificationSummary]") -> "Scope":
+        fars = {point.target_far for summary in summaries for point in summary.tar_at_far.points}
+        limits = {limit.limit for summary in summaries for limit in _limits(summary)}
+        ways = dict.fromkeys(summary.accuracy_by for summary in summaries if summary.accuracy)
+        return cls(sorted(fars), sorted(limits), tuple(ways))
+
+
+MakeMetrics = Callable[[Scope], Iterable[Metric]]
+Compute = Callable[[PairScores, Bootstrap | None], Measured | None]
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """`metrics` are the numbers that tables show, `compute` what `summarize` calls for those that are not its own."""
+
+    metrics: MakeMetrics
+    compute: Compute | None = None
+
+
+METRICS: Registry[Declaration] = Registry("metric", "facemargin.evaluation.metrics")
+
+
+def register_metric(
+    name: str, heading: str, description: str, higher_is_better: bool = True, is_rate: bool = True, decimals: int = 4
+) -> Callable[[Compute], Compute]:
+    """Decorator: `heading` is a row of the terminal's table, a column of reports and comparisons, and what the function
+    says of a system's scores stands in it and, by `name`, in the JSON.
+
+    The function is given the scores and the bootstrap of `summarize`, and returns None where the scores do not say it
+    (without folds or qualities, say). `description` is for `facemargin list metrics`.
+    """
+
+    def decorate(compute: Compute) -> Compute:
+        metric = Metric(
+            name,
+            heading,
+            higher_is_better=higher_is_better,
+            is_rate=is_rate,
+            row=heading,
+            column=heading,
+            decimals=decimals,
+            has_range=False,
+            of=lambda summary: summary.others.get(name),
+        )
+        METRICS.register(name, description=description)(Declaration(lambda scope: [metric], compute))
+        return compute
+
+    return decorate
+
+
+def compute_others(pair_scores: PairScores, bootstrap: Bootstrap | None) -> dict[str, Measured]:
+    """What the registered functions say of the scores, by name."""
+    functions = {name: METRICS[name].compute for name in METRICS}
+    found = {name: compute(pair_scores, bootstrap) for name, compute in functions.items() if compute is not None}
+    return {name: measured for name, measured in found.items() if measured is not None}
+
+
+def list_metrics(scope: Scope) -> list[Metric]:
+    """Every number that there is, those that say what qualities are worth last."""
+    metrics = [metric for declaration in METRICS.values() for metric in declaration.metrics(scope)]
+    return sorted(metrics, key=lambda metric: metric.by_quality)
+
+
+def largest_far_first(metrics: Sequence[Metric]) -> list[Metric]:
+    """Those at a FAR after those at none, as reports and comparisons show them."""
+    return sorted(metrics, key=lambda metric: (metric.by_quality, 0.0 if metric.far is None else 1 / metric.far))
+
+
+def _declare(name: str, description: str) -> Callable[[MakeMetrics], MakeMetrics]:
+    def decorate(make: MakeMetrics) -> MakeMetrics:
+        METRICS.register(name, description=description)(Declaration(make))
+        return make
+
+    return decorate
+
+
+@_declare("accuracy", "share of pairs decided rightly, at the threshold that the other folds choose; mean of the folds")
+def _accuracy(scope: Scope) -> Iterator[Metric]:
+    def of(summary: "VerificationSummary") -> Measured | None:
+        found = summary.accuracy
+        return None if found is None else Measured(found.mean, found.interval, f" ± {found.std:.4f}")
+
+    way = "" if list(scope.accuracy_by) == [EXACT_THRESHOLDS] else f"\n({', '.join(scope.accuracy_by)})"
+    yield Metric("accuracy", "Accuracy", row=f"accuracy ± std of folds{way}", column="Accuracy over folds", of=of)
+
+
+@_declare("balanced_accuracy", "mean of the shares of genuine and impostor pairs decided rightly; best threshold")
+def _balanced_accuracy(scope: Scope) -> Iterator[Metric]:
+    yield Metric(
+        "balanced_accuracy",
+        "Balanced accuracy",
+        row="best balanced accuracy",
+        column="Best balanced accuracy",
+        of=lambda summary: Measured(summary.balanced_accuracy.value, summary.balanced_accuracy.interval),
+    )
+
+
+@_declare("tar_at_far", "share of genuine pairs accepted where so many impostor pairs are, at FAR 0.1, 1 and 10%")
+def _tar_at_far(scope: Scope) -> Iterator[Metric]:
+    for far in scope.fars:
+
+        def of(summary: "VerificationSummary", far: float = far) -> Measured | None:
+            point = next((point for point in summary.tar_at_far.points if point.target_far == far), None)
+            return None if point is None else Measured(point.tar, point.interval, f" · {point.impostors_accepted:,}")
+
+        yield Metric(
+            f"tar_at_far_{far:g}",
+            f"TAR at FAR {100 * far:g}%",
+            far=far,
+            row=f"TAR @ FAR {far:g} · impostors",
+            column=f"TAR at FAR\N{NO-BREAK SPACE}{100 * far:.6g}%",
+            of=of,
+        )
+
+
+@_declare("eer", "equal error rate: where as many genuine pairs are rejected as impostor pairs are accepted")
+def _eer(scope: Scope) -> Iterator[Metric]:
+    yield Metric(
+        "eer",
+        higher_is_better=False,
+        row="EER",
+        column="EER",
+        of=lambda summary: Measured(summary.roc.eer, summary.roc.eer_interval),
+    )
+
+
+@_declare("auc", "area under the ROC curve")
+def _auc(scope: Scope) -> Iterator[Metric]:
+    yield Metric(
+        "auc",
+        is_rate=False,
+        row="AUC",
+        column="AUC",
+        of=lambda summary: Measured(summary.roc.auc, summary.roc.auc_interval),
+    )
+
+
+@_declare("fnmr_discarded", "error versus discard: share of genuine pairs rejected without those of lowest quality")
+def _fnmr(scope: Scope) -> Iterator[Metric]:
+    def start(summary: "VerificationSummary") -> Measured | None:
+        curve = summary.error_versus_discard
+        return None if curve is None else Measured(float(curve.fnmr_T[0]))
+
+    yield Metric(
+        "fnmr",
+        higher_is_better=False,
+        row="FNMR, nothing discarded",
+        column="FNMR, nothing discarded",
+        by_quality=True,
+        has_range=False,
+        of=start,
+    )
+    for limit in scope.limits:
+
+        def of(summary: "VerificationSummary", limit: float = limit) -> Measured | None:
+            found = next((one for one in _limits(summary) if one.limit == limit), None)
+            return None if found is None else Measured(found.fnmr, found.fnmr_interval)
+
+        yield Metric(
+            f"fnmr_{limit:g}_discarded",
+            higher_is_better=False,
+            row=f"FNMR, {limit:.0%} discarded",
+            column=f"{100 * limit:.6g}% discarded",
+            by_quality=True,
+            of=of,
+        )
+
+
+@_declare("pauc", "area under error versus discard up to its largest limit, also over that of discarding at random")
+def _pauc(scope: Scope) -> Iterator[Metric]:
+    def last(summary: "VerificationSummary") -> DiscardLimit | None:
+        return max(_limits(summary), key=lambda one: one.limit, default=None)
+
+    def area(summary: "VerificationSummary") -> Measured | None:
+        limit = last(summary)
+        return None if limit is None else Measured(limit.pauc)
+
+    def relative(summary: "VerificationSummary") -> Measured | None:
+        limit = last(summary)
+        return None if limit is None else Measured(limit.relative_to_start, limit.relative_to_start_interval)
+
+    largest = f"pAUC to {100 * max(scope.limits):.6g}%, relative to random" if scope.limits else ""
+    for name, heading, column, of in (
+        ("pauc", "pAUC", "", area),
+        ("relative_pauc", "pAUC / random", largest, relative),
+    ):
+        yield Metric(
+            name, heading, higher_is_better=False, is_rate=False, column=column, decimals=2, by_quality=True, of=of
+        )
+
+
+def _limits(summary: "VerificationSummary") -> tuple[DiscardLimit, ...]:
+    return summary.error_versus_discard.limits if summary.error_versus_discard else ()
