@@ -14,7 +14,7 @@ from tests.docs.docs_commands import Commands, replace_placeholders
 from tests.docs.docs_pages import ALL_BLOCKS, PAGES, ROOT, blocks_of
 from tests.docs.docs_stand_ins import StandIns, named_in
 
-KINDS = {"sh", "python", "yaml", "console", "text"}
+KINDS = {"sh", "python", "yaml", "toml", "console", "text"}
 # How many blocks are marked `<!-- not run: … -->`: what takes hours, a GPU, an account or a download, and nothing else.
 NOT_RUN = 3
 LINES_OF_A_QUICK_START = 80
@@ -22,11 +22,12 @@ LINES_OF_A_QUICK_START = 80
 # Heads of so many classes take gigabytes.
 FEWER_CLASSES = {"2_000_000": "2_000", "93431": "1000"}
 
-# docs/losses.md registers a margin, which would stay with the tests that follow: test_docs_losses.py runs its blocks.
+# These register what would stay with the tests that follow: test_docs_losses.py and test_docs_extending.py run them.
+REGISTERING = {"losses.md", "extending.md"}
 RUNNABLE = [
     page
     for page in PAGES
-    if page.name != "losses.md" and any(block.language in ("sh", "python", "console") for block in blocks_of(page))
+    if page.name not in REGISTERING and any(block.language in ("sh", "python", "console") for block in blocks_of(page))
 ]
 
 

@@ -15,6 +15,7 @@ import yaml
 
 import facemargin as fm
 from facemargin.backbones.info import describe_backbone
+from facemargin.commands._catalogue import read_catalogue
 from facemargin.margins import margin_class
 from facemargin.training.config import Recipe
 from tests.docs.docs_pages import ROOT
@@ -60,6 +61,14 @@ def test_every_public_name_has_a_docstring():
             thing = getattr(thing, part)
         if isinstance(thing, type | types.FunctionType):
             assert thing.__doc__ and len(thing.__doc__) > 20, name
+
+
+def test_the_reference_of_names_has_every_name():
+    text = load(DOCS / "hooks" / "choices.py").page_text()
+    catalogue = read_catalogue()
+    kinds = ("margins", "backbones", "formats", "protocols", "metrics", "families", "verbs")
+    for name in (name for kind in kinds for name in catalogue[kind]):
+        assert f"\n| `{name}` | " in text, name
 
 
 def test_the_reference_of_fields_has_every_field_of_every_config():
@@ -138,7 +147,8 @@ def test_every_page_is_in_the_navigation_and_every_entry_a_page():
     pages = {str(page.relative_to(DOCS)) for page in DOCS.rglob("*.md")}
     assert pages <= entries
     made = {f"reference/{name}.md" for name in load(DOCS / "hooks" / "api_pages.py").PAGES}
-    made |= {load(DOCS / "hooks" / "recipe_fields.py").PLACE, *(f"notebooks/{path.stem}.md" for path in NOTEBOOKS)}
+    made |= {load(DOCS / "hooks" / f"{name}.py").PLACE for name in ("recipe_fields", "choices")}
+    made |= {f"notebooks/{path.stem}.md" for path in NOTEBOOKS}
     assert all((DOCS / entry).is_file() or (ROOT / entry).is_file() or entry in made for entry in entries)
 
 

@@ -39,9 +39,9 @@ def options_of(cls: type[Any], flags: bool, prefix: str = "--") -> Iterator[Opti
         if flags and hint is bool and item.default is not MISSING:
             yield Option((*aliases, f"{prefix}no-{name}" if item.default else f"{prefix}{name}"), flag=True)
         else:
-            registry = _registry_in(hint)
+            registry = _registry_in(hints[item.name])
             kind = "" if registry is None else registry.plural
-            yield Option((*aliases, f"{prefix}{name}"), _values(hint), kind=kind)
+            yield Option((*aliases, f"{prefix}{name}"), _values(hints[item.name]), kind=kind)
 
 
 # What others call it.

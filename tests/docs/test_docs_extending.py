@@ -1,0 +1,203 @@
+"""The package of docs/extending.md appears wherever a name can: the page, and what every registry is for."""
+
+import json
+import re
+
+import cv2
+import numpy as np
+import pytest
+import torch
+import yaml
+
+from facemargin.plugins import KINDS
+from tests.data.sample_images import smooth_image, write_people
+from tests.docs.docs_pages import ROOT
+from tests.docs.toy_package import PAGE, Installed, install_toy_faces
+from tests.interop.foreign_files import state
+
+pytestmark = pytest.mark.slow
+
+# Of each kind a name of the package's, and words that stand beside it in lists.
+NAMES = {
+    "margins": ("toyface", "ToyFace (nobody, 2026)"),
+    "formats": ("toy", "a folder with people.toy"),
+    "writers": ("toy", "people.toy"),
+    "protocols": ("toy-pairs", "verification of the pairs in a folder's toys.txt"),
+    "families": ("toynet", "ToyNet's weights are free for everyone"),
+    "verbs": ("count-people", "say how many people are in a training set"),
+    "metrics": ("d_prime", "how far apart genuine and impostor scores lie"),
+}
+TINY = {
+    "head": {"name": "toyface", "scale": 16.0, "softness": 0.25},
+    "backbone": {"name": "small_resnet", "input_size": 16, "width": 4, "embedding_size": 16},
+    "data": {"train": "orl:1-3", "workers": 0},
+    "epochs": 1,
+    "batch_size": 10,
+}
+
+
+@pytest.fixture(scope="module")
+def toys(tmp_path_factory) -> Installed:
+    return install_toy_faces(tmp_path_factory.mktemp("site"))
+
+
+@pytest.fixture(scope="module")
+def pairs(toys):
+    """A folder of faces, pairs of them in toys.txt, and embeddings of them in an .npz file."""
+    folder = toys.folder / "pairs"
+    write_people(folder, [3, 3, 3])
+    paths = [f"person_{person:02d}/{number}.png" for person in range(3) for number in range(3)]
+    lines = [f"{a} {b} {int(a[:9] == b[:9])}\n" for number, a in enumerate(paths) for b in paths[number + 1 :]]
+    (folder / "toys.txt").write_text("".join(lines))
+    vectors_ND = np.random.default_rng(0).normal(size=(9, 4)) + np.repeat(3 * np.eye(4)[:3], 3, axis=0)
+    np.savez(folder / "theirs.npz", paths=np.array(paths), embeddings=vectors_ND)
+    return folder
+
+
+def one_line(text: str) -> str:
+    return " ".join(re.sub("[│┃╭╰─╮╯|]", " ", text).split())
+
+
+def test_the_page_and_this_test_know_every_kind():
+    text = PAGE.read_text(encoding="utf-8")
+    assert set(NAMES) | {"backbones", "detectors"} == set(KINDS)
+    assert all(f"`{kind}`" in text for kind in {*NAMES, "backbones"})
+
+
+def test_the_help_has_the_verb_and_waits_for_nothing_else(toys):
+    done = toys.python("-X", "importtime", "-m", "facemargin", "--help")
+    assert re.search(r"^  count-people +say how many people are in a training set$", done.stdout, re.MULTILINE)
+    loaded = {line.split("|")[-1].strip().split(".")[0] for line in done.stderr.splitlines() if "import time:" in line}
+    assert "facemargin" in loaded and not loaded & {"torch", "numpy", "cv2"}
+
+
+def test_lists_show_every_name_with_its_words(toys):
+    shown = one_line(toys.facemargin("list"))
+    for name, words in (NAMES[kind] for kind in NAMES if kind != "verbs"):
+        assert f" {name} " in shown and words in shown
+    assert "scale=64.0, softness=0.5" in shown
+
+
+def test_the_completion_knows_every_name(toys):
+    script = toys.facemargin("completion", "bash")
+    words = set(re.findall(r"[\w.-]+", script))
+    assert {"toyface", "toy", "toy-pairs", "toynet", "count-people"} <= words
+    fish = toys.facemargin("completion", "fish")
+    assert "-a count-people -d 'say how many people are in a training set'" in fish
+
+
+def test_the_tables_of_the_documentation_have_every_name(toys):
+    script = f"""
+import importlib.util, sys, types
+for name in ("mkdocs", "mkdocs.structure", "mkdocs.structure.files"):
+    sys.modules.setdefault(name, types.ModuleType(name))
+sys.modules["mkdocs.structure.files"].File = object
+for name in ("choices", "recipe_fields"):
+    spec = importlib.util.spec_from_file_location(name, {str(ROOT / "docs" / "hooks")!r} + f"/{{name}}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    print(module.page_text())
+"""
+    text = toys.python("-c", script).stdout
+    for kind, (name, words) in NAMES.items():
+        rows = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
+        assert len(rows) == 1 and words in rows[0], kind
+    assert "**`toyface`**" in text and "| `softness` | number | `0.5` | What is taken from the cosine" in text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("convert", "x", "y", "--to", "toi"), "--to is toi; did you mean toy?"),
+        (("evaluate", "x", "--data", "y", "--protocol", "toy-pair"), "--protocol is toy-pair; did you mean toy-pairs?"),
+        (("check-model", "x", "--family", "toynett"), "--family is toynett; did you mean toynet?"),
+        (("count-peple",), "unknown command 'count-peple'; did you mean 'count-people'?"),
+        (("count-people", "--dta", "x"), "facemargin count-people: unknown option --dta; did you mean --data?"),
+        (("count-people", "--data", "nowhere"), "facemargin count-people: nowhere does not exist"),
+        (("train", "demo", "--head.name", "toyfaec"), "unknown margin 'toyfaec'; did you mean 'toyface'?"),
+        (("train", "demo", "--head.name", "toyface", "--head.softnes", "1"), "did you mean --head.softness?"),
+    ],
+)
+def test_a_mistyped_name_is_taken_for_the_packages(toys, arguments, said):
+    done = toys.python("-m", "facemargin", *arguments)
+    assert done.returncode == 2 and said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("verb", "shown"),
+    [("convert", "{folder,list,parquet,recordio,toy,webdataset}"), ("evaluate", "toy-pairs"), ("push", "toynet")],
+)
+def test_the_help_of_a_verb_offers_the_names(toys, verb, shown):
+    assert shown in one_line(toys.facemargin(verb, "--help")).replace(" ", "").replace("--", " --")
+
+
+def test_a_set_is_written_in_the_format_and_read_by_the_verb(toys):
+    write_people(toys.folder / "people", [2, 1])
+    assert "3 images written as toy" in toys.facemargin("convert", "people", "toys", "--to", "toy")
+    labels = [line.split("\t")[0] for line in (toys.folder / "toys" / "people.toy").read_text().splitlines()]
+    assert labels == ["0", "0", "1"]
+    assert toys.facemargin("count-people", "--data", "toys") == "2 people\n"
+    toys.facemargin("convert", "toys", "back", "--to", "folder")
+    (written,) = (toys.folder / "back" / "1").iterdir()
+    np.testing.assert_array_equal(cv2.imread(str(written))[:, :, ::-1], smooth_image(100))
+
+
+def test_the_metric_is_in_table_json_and_report(toys, pairs):
+    out = toys.facemargin("evaluate", pairs / "theirs.npz", "--data", pairs / "toys.txt", "--output", "scored")
+    (place,) = (toys.folder / "scored" / "evaluation").iterdir()
+    with np.load(place / "theirs.npz") as archive:
+        genuine, impostor = (archive["scores_K"][archive["same_K"] == same].tolist() for same in (True, False))
+    means = [sum(kind) / len(kind) for kind in (genuine, impostor)]
+    spreads = [
+        sum((v - mean) ** 2 for v in kind) / len(kind) for kind, mean in zip((genuine, impostor), means, strict=True)
+    ]
+    expected = (means[0] - means[1]) / (sum(spreads) / 2) ** 0.5
+    figures = json.loads((place / "theirs.json").read_text())
+    assert figures["d_prime"] == {"value": pytest.approx(expected), "interval": None}
+    assert f" d′ {expected:.4f} " in one_line(out)
+    report = (toys.folder / "scored" / "report.html").read_text(encoding="utf-8")
+    assert "<th>d′</th>" in report.replace(' scope="col"', "") and f"{expected:.4f}" in report
+
+
+def test_the_protocol_scores(toys, pairs):
+    out = toys.facemargin(
+        "evaluate", pairs / "theirs.npz", "--protocol", "toy-pairs", "--data", pairs, "--output", "by_protocol"
+    )
+    assert "toy-pairs" in out and "TAR" in out
+    assert list((toys.folder / "by_protocol" / "protocols" / "toy-pairs").glob("*.json"))
+
+
+def test_a_checkpoint_of_the_family_is_recognized(toys):
+    torch.save({"toy_weights": state("iresnet18", "toy.")}, toys.folder / "toynet.pth")
+    out = one_line(toys.facemargin("convert-weights", "toynet.pth", "toynet.safetensors"))
+    assert "family ToyNet" in out and "colour order BGR" in out and "free for everyone" in out
+
+
+def test_the_loss_trains_and_is_compared_by_the_metric(toys):
+    (toys.folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
+    options = ["--heads", "toyface:softness=0.4,arcface", "--seeds", "1", "--data", "orl:39-40", "--output", "compared"]
+    done = toys.python("-m", "facemargin", "compare", "tiny.yaml", *options)
+    assert done.returncode == 0, done.stderr
+    table = (toys.folder / "compared" / "comparison.md").read_text(encoding="utf-8")
+    heading, _, row = table[table.index("| Head") :].splitlines()[:3]
+    assert " d′ " in heading and "`toyface:softness=0.4`" in row
+    values = json.loads((toys.folder / "compared" / "comparison.json").read_text())["runs"][0]["metrics"]["orl:39-40"]
+    assert isinstance(values["d_prime"], float)
+
+
+def test_a_package_that_is_broken_is_named_and_the_rest_works(tmp_path):
+    broken = Installed(tmp_path)
+    files = {
+        "broken_faces.py": "import there_is_no_such_module\n",
+        "taken_faces.py": "from facemargin.commands import register_verb\nregister_verb('train', '')(print)\n",
+    }
+    broken.add("broken-faces", files, {"margins": "broken_faces", "verbs": "taken_faces", "margin": "broken_faces"})
+    done = broken.python("-m", "facemargin", "list")
+    assert done.returncode == 0 and "funface" in done.stdout
+    warnings = done.stderr.splitlines()
+    missing = "the margins of the package broken-faces are missing: its module broken_faces"
+    assert sum(missing in one for one in warnings) == 1
+    assert any("No module named 'there_is_no_such_module'" in one for one in warnings)
+    assert any("command 'train' is facemargin's own" in one for one in warnings)
+    assert any("adds 'margin' to facemargin by broken_faces" in one and "'margins'" in one for one in warnings)
+    assert all(line.startswith("warning: ") for line in warnings)
