@@ -33,7 +33,7 @@ from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.images.pixels import resize_square
 from facemargin.data.open import open_images
 from facemargin.data.pairs.insightface_bin import EncodedImages
-from facemargin.data.sampler import EpochBatchSampler
+from facemargin.data.sampler import epoch_order
 from facemargin.data.source import LabeledImages, WithLabels, labeled_subset
 from facemargin.data.training_set import TrainingSet
 from facemargin.data.writers import WRITERS
@@ -142,10 +142,11 @@ def _for_all(function: Callable[[int], object], numbers: range) -> None:
 
 
 def ours(images: LabeledImages, samples: TrainingSet | None = None) -> None:
-    """An epoch of training's batches, uint8 (B, 3, H, W); they are normalised on the device."""
+    """All images in batches as training makes them, uint8 (B, 3, H, W); they are normalised on the device."""
     samples = samples or training_set(images)
-    for batch in EpochBatchSampler(len(images), BATCH, 0, 1, drop_last=False, blocks=images.blocks):
-        samples[batch]
+    order = epoch_order(0, 0, len(images), images.blocks)
+    for start in range(0, len(order), BATCH):
+        samples[[(0, int(index)) for index in order[start : start + BATCH]]]
 
 
 def pil_image(images: LabeledImages, index: int) -> Image.Image:

@@ -13,30 +13,28 @@ from facemargin.errors import ConfigError
     batch_size=st.integers(1, 20),
     epochs=st.integers(0, 4),
     seed=st.integers(0, 5),
-    drop_last=st.booleans(),
     data=st.data(),
 )
-def test_a_stream_started_at_any_step_is_the_tail_of_the_whole(num_samples, batch_size, epochs, seed, drop_last, data):
+def test_a_stream_started_at_any_step_is_the_tail_of_the_whole(num_samples, batch_size, epochs, seed, data):
     batch_size = min(batch_size, num_samples)
-    whole = EpochBatchSampler(num_samples, batch_size, seed, epochs, drop_last=drop_last)
+    whole = EpochBatchSampler(num_samples, batch_size, seed, epochs)
     batches = list(whole)
     assert len(batches) == len(whole) == epochs * whole.steps_per_epoch
     step = data.draw(st.integers(0, len(batches) + 3))
-    tail = EpochBatchSampler(num_samples, batch_size, seed, epochs, start_step=step, drop_last=drop_last)
+    tail = EpochBatchSampler(num_samples, batch_size, seed, epochs, start_step=step)
     assert list(tail) == batches[step:] and len(tail) == len(batches[step:])
 
 
-@given(num_samples=st.integers(1, 60), batch_size=st.integers(1, 20), drop_last=st.booleans())
-def test_an_epoch_visits_each_sample_once_in_complete_batches(num_samples, batch_size, drop_last):
+@given(num_samples=st.integers(1, 60), batch_size=st.integers(1, 20))
+def test_an_epoch_visits_each_sample_once_in_complete_batches(num_samples, batch_size):
     batch_size = min(batch_size, num_samples)
-    batches = list(EpochBatchSampler(num_samples, batch_size, 0, 2, drop_last=drop_last))
+    batches = list(EpochBatchSampler(num_samples, batch_size, 0, 2))
     for epoch in (0, 1):
         mine = [batch for batch in batches if batch[0][0] == epoch]
         visited = [index for batch in mine for of_epoch, index in batch if of_epoch == epoch]
         assert len(set(visited)) == len(visited)
-        assert all(len(batch) == batch_size for batch in (mine if drop_last else mine[:-1]))
-        expected = num_samples // batch_size * batch_size if drop_last else num_samples
-        assert len(visited) == expected and set(visited) <= set(range(num_samples))
+        assert all(len(batch) == batch_size for batch in mine)
+        assert len(visited) == num_samples // batch_size * batch_size and set(visited) <= set(range(num_samples))
 
 
 def test_the_order_is_a_function_of_seed_and_epoch_alone():
@@ -51,7 +49,6 @@ def test_the_order_is_a_function_of_seed_and_epoch_alone():
 def test_a_set_smaller_than_a_batch():
     with pytest.raises(ConfigError, match="batch_size 8 is larger than the training set of 5 images"):
         EpochBatchSampler(5, 8, 0, 1)
-    assert [len(batch) for batch in EpochBatchSampler(5, 8, 0, 2, drop_last=False)] == [5, 5]
 
 
 @pytest.mark.parametrize("wrong", [(0, 1, 0, 1), (5, 0, 0, 1), (5, 1, 0, -1), (5, 1, 0, 1, -1)])

@@ -11,8 +11,10 @@ from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import ConfigError, NonFiniteLossError
+from facemargin.models.recognizer import NoBackbone
 from facemargin.reconstruction import reconstruction_losses
-from facemargin.training.reconstruction_loss import canonical_loss
+from facemargin.training.canonical_loss import canonical_loss
+from facemargin.training.no_head import NoHead
 from facemargin.training.step import training_step
 from tests.training.training_objects import random_batch, tiny_recipe, tiny_state, weights, without_batch_norm
 
@@ -102,7 +104,7 @@ def test_the_canonical_loss_reaches_what_makes_the_canonical_face():
     state = state_of("joint")
     batch = random_batch(LABELS)
     reconstruction = state.recognizer.reconstructor(normalize(batch.images_BCHW))
-    canonical_loss(state, reconstruction, batch.labels_B).backward()
+    canonical_loss(state.recognizer, state.head, reconstruction, batch.labels_B).backward()
     assert networks_with_gradient(state) == {"depth_network", "albedo_network", "light_network"}
     assert has_gradient(state.recognizer.backbone) and has_gradient(state.head)
 
@@ -153,7 +155,7 @@ def test_compiled_networks_take_the_same_steps(mode, monkeypatch):
 
 def test_alone_there_is_neither_backbone_nor_head():
     state = state_of("alone", ema_decay=0.9)
-    assert state.head is None and state.recognizer.backbone is None
+    assert isinstance(state.head, NoHead) and isinstance(state.recognizer.backbone, NoBackbone)
     before = weights(state)
     assert all(key.startswith("recogniser.reconstructor.") for key in before)
     result = training_step(state, random_batch(LABELS), 0.1)

@@ -216,13 +216,10 @@ def test_the_given_learning_rate_is_used():
     torch.testing.assert_close(state.head.weight.detach(), before - 0.25 * state.head.weight.grad)
 
 
-def steps_with_an_empty_pass(group, quality):
+def steps_with_an_empty_pass(group, changes):
     """Both processes lack the first pass's images, then all of them but one."""
-    state = without_batch_norm(
-        tiny_state(
-            Processes(torch.device("cpu"), group), head={"name": "lh2face"}, quality=quality, accumulation_steps=2
-        )
-    )
+    processes = Processes(torch.device("cpu"), group)
+    state = without_batch_norm(tiny_state(processes, head={"name": "lh2face"}, accumulation_steps=2, **changes))
     results = []
     for labels, positions in (([0, 1], [2, 3]), ([], []) if group.rank() else ([2], [0])):
         batch = replace(random_batch(labels), positions_B=torch.tensor(positions, dtype=torch.int64))
@@ -230,10 +227,21 @@ def steps_with_an_empty_pass(group, quality):
     return results, weights(state)
 
 
-@pytest.mark.parametrize("quality", ["norm", "crfiqa"])
-def test_a_pass_in_which_no_process_has_images(quality):
-    (losses, here), (others, there) = run_processes(steps_with_an_empty_pass, 2, {"name": quality})
+RECONSTRUCTION = {"width": 4, "latent_size": 8}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"quality": {"name": "crfiqa"}},
+        {"reconstruction": {"mode": "joint", **RECONSTRUCTION}},
+        {"reconstruction": {"mode": "alone", **RECONSTRUCTION}},
+    ],
+)
+def test_a_pass_in_which_no_process_has_images(changes):
+    (losses, first), (others, second) = run_processes(steps_with_an_empty_pass, 2, changes)
     assert losses == others and all(map(math.isfinite, losses))
-    for name in here:
+    for name in first:
         if name.startswith("recogniser"):
-            assert torch.equal(here[name], there[name]), name
+            assert torch.equal(first[name], second[name]), name

@@ -59,5 +59,5 @@ def random_batch(labels, size: int = 16, seed: int = 0) -> TrainingBatch:
 
 def weights(state: TrainingState) -> dict[str, torch.Tensor]:
     """Copies of everything a step may change in the recogniser and the head."""
-    parts = {"recogniser": state.recognizer} | ({} if state.head is None else {"head": state.head})
+    parts = {"recogniser": state.recognizer, "head": state.head}
     return {f"{part}.{key}": value.clone() for part, m in parts.items() for key, value in m.state_dict().items()}

@@ -30,6 +30,7 @@ from facemargin.evaluation.protocols.protocol import GalleryName, ProtocolName, 
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.models.load import load
 from facemargin.models.model import Model, Progress
+from facemargin.models.recognizer import NoBackbone
 from facemargin.models.views import Views
 from facemargin.quality.degradation import degraded_twin
 from facemargin.report import write_run_report
@@ -194,9 +195,10 @@ def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, O
         return args.model.stem, partial(_embed_of, args, None, stored), None, file_origin(args.model)
     model = load(args.model)
     origin = model_origin(args.model, model, file_key(args.model))
-    if model.recognizer.backbone is None and (args.quality or args.views is not None):
+    recognizes = not isinstance(model.recognizer.backbone, NoBackbone)
+    if not recognizes and (args.quality or args.views is not None):
         raise ConfigError(f"{args.model} holds a face reconstruction alone: --quality and --views do not apply to it")
-    embed_of = None if model.recognizer.backbone is None else partial(_embed_of, args, model, None)
+    embed_of = partial(_embed_of, args, model, None) if recognizes else None
     if model.recognizer.reconstructor is None:
         return "facemargin", embed_of, None, origin
     return "facemargin", embed_of, lambda images: reconstruct_images(model, images)[1], origin

@@ -30,10 +30,9 @@ def process_slice(num_samples: int, rank: int, processes: int) -> tuple[int, int
 class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
     """Batches of (epoch, index) over all epochs in one stream, so that a DataLoader's workers live as long as it does.
 
-    Starts with batch number `start_step`, exactly as if the batches before it had been drawn. With `drop_last` an
-    epoch's incomplete batch is left out. Of several processes each takes, of every one of a batch's `passes`, its
-    `process_slice`: together they see each sample once. `blocks` are those of the images. Raises ConfigError where
-    that leaves nothing.
+    Starts with batch number `start_step`, exactly as if the batches before it had been drawn. An epoch's incomplete
+    batch is left out. Of several processes each takes, of every one of a batch's `passes`, its `process_slice`:
+    together they see each sample once. `blocks` are those of the images. Raises ConfigError where that leaves nothing.
     """
 
     def __init__(
@@ -43,7 +42,6 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         seed: int,
         epochs: int,
         start_step: int = 0,
-        drop_last: bool = True,
         rank: int = 0,
         processes: int = 1,
         passes: int = 1,
@@ -54,7 +52,7 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
                 f"{counted(num_samples, 'sample')}, batch_size {batch_size}, {counted(epochs, 'epoch')}, start_step "
                 f"{start_step}: expected at least one sample and one per batch, and nothing negative"
             )
-        if drop_last and batch_size > num_samples:
+        if batch_size > num_samples:
             raise ConfigError(
                 f"batch_size {batch_size} is larger than the training set of {counted(num_samples, 'image')}, "
                 f"which leaves no complete batch: lower it to {num_samples} or less"
@@ -66,7 +64,7 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
         self.start_step = start_step
         self.rank, self.processes, self.passes = rank, processes, passes
         self.blocks = blocks
-        self.steps_per_epoch = num_samples // batch_size if drop_last else -(-num_samples // batch_size)
+        self.steps_per_epoch = num_samples // batch_size
 
     def __len__(self) -> int:
         """The number of batches from `start_step` to the end of the last epoch."""
@@ -79,9 +77,9 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
             for batch in range(first_batch if epoch == first_epoch else 0, self.steps_per_epoch):
                 start = batch * self.batch_size
                 samples = order[start : start + self.batch_size]
-                yield [(epoch, int(index)) for index in self._own(samples)]
+                yield [(epoch, int(index)) for index in self._of_this_process(samples)]
 
-    def _own(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
+    def _of_this_process(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
         """This process's samples of a batch, pass after pass."""
         parts = np.array_split(samples, self.passes)
         return np.concatenate([part[slice(*process_slice(len(part), self.rank, self.processes))] for part in parts])

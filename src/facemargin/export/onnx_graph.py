@@ -16,7 +16,7 @@ from facemargin.export.quiet import quiet
 from facemargin.models.fast import folded_recognizer
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import network_input
-from facemargin.models.recognizer import Recognizer
+from facemargin.models.recognizer import NoBackbone, Recognizer
 from facemargin.models.views import image_views
 from facemargin.version import __version__
 
@@ -97,7 +97,7 @@ def onnx_graph(recognizer: Recognizer, info: ModelInfo, preprocess: bool, views:
 
 
 def _require_exportable(recognizer: Recognizer, info: ModelInfo) -> None:
-    if recognizer.backbone is None:
+    if isinstance(recognizer.backbone, NoBackbone):
         raise ConfigError("this model holds a face reconstruction alone, which recognises nobody: nothing to export")
     weights = sum(tensor.numel() * tensor.element_size() for tensor in recognizer.state_dict().values())
     if not weights:

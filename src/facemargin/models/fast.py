@@ -31,7 +31,7 @@ class FastRecognizer:
         """
         recognizer = self._recognizer
         parts = (recognizer.backbone, recognizer.quality, recognizer.reconstructor)
-        weights = [] if recognizer.backbone is None else _tensors(recognizer.backbone)
+        weights = _tensors(recognizer.backbone)
         if self._folded is None or parts != self._folded_from or not _equal(weights, self._folded_weights):
             self._folded, self._folded_from = folded_recognizer(recognizer, self._precision), parts
             self._folded_weights = [tensor.clone() for tensor in weights]
@@ -40,10 +40,10 @@ class FastRecognizer:
 
 def folded_recognizer(recognizer: Recognizer, precision: Precision = "float32") -> Recognizer:
     """`recognizer` with a FoldedBackbone; what it has beside its backbone is shared. A backbone without weights, that
-    of an ONNX model, is left as it is."""
+    of an ONNX model or none at all, is left as it is."""
     backbone = recognizer.backbone
-    weight = None if backbone is None else next(backbone.parameters(), None)
-    if backbone is not None and weight is not None:
+    weight = next(backbone.parameters(), None)
+    if weight is not None:
         bf16 = convolution_type(precision, weight.device) is torch.bfloat16
         backbone = FoldedBackbone(backbone, torch.bfloat16 if bf16 else None)
     return Recognizer(backbone, recognizer.quality, recognizer.reconstructor).eval()

@@ -115,7 +115,6 @@ def checkpoint_recognizer(checkpoint: Checkpoint) -> tuple[Recognizer, ModelInfo
     )
     with blank_networks():
         recognizer = create_recognizer(info)
-    assert recognizer.backbone is not None
     recognizer.backbone.load_state_dict(checkpoint.state, assign=True)
     if recognizer.quality is not None and checkpoint.quality is not None:
         recognizer.quality.load_state_dict(checkpoint.quality, assign=True)
@@ -132,7 +131,7 @@ def _own_recognizer(file: Path) -> tuple[Recognizer, ModelInfo]:
     except (ConfigError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
         problem = " ".join(str(error).split())[:_LONGEST_PROBLEM]  # torch's goes over many lines
         raise CheckpointError(f"{file} does not fit its own description: {problem}") from error
-    if recognizer.backbone is not None and recognizer.backbone.input_size != info.input_size:
+    if recognizer.backbone.input_size != info.input_size:
         raise CheckpointError(
             f"{file} does not fit its own description: images of {info.input_size} pixels for a network that reads "
             f"{recognizer.backbone.input_size}"

@@ -24,15 +24,34 @@ class RecognizerOutput(NamedTuple):
     reconstruction: Reconstruction | None
 
 
+class NoBackbone(Backbone):
+    """Stands in the backbone's place where a face reconstruction is all there is: it recognises nobody."""
+
+    def __init__(self, input_size: int) -> None:
+        nn.Module.__init__(self)  # Backbone's refuses features of no length
+        self.embedding_size, self.input_size, self.in_channels = 0, input_size, RECOGNIZER_CHANNELS
+
+    def feature_map(self, images_BCHW: Tensor) -> Tensor:
+        """Raises ConfigError."""
+        raise ConfigError(
+            "this model holds a face reconstruction alone, which recognises nobody: Model.reconstruct is what it is "
+            "for; train with reconstruction.mode joint for a recogniser with one"
+        )
+
+    def embed(self, map_BCHW: Tensor) -> Tensor:
+        """Is never reached."""
+        return map_BCHW
+
+
 class Recognizer(nn.Module):
     """A backbone with the networks that live with it, each of which may be None: `quality`, CR-FIQA's layer, and
     `reconstructor`, whose canonical face and depth the backbone reads beside the image. The class head is not among
-    them: it ends with training. Without a backbone, the reconstructor is all there is.
+    them: it ends with training.
     """
 
     def __init__(
         self,
-        backbone: Backbone | None,
+        backbone: Backbone,
         quality: CertaintyRatioLayer | None = None,
         reconstructor: FaceReconstructor | None = None,
     ) -> None:
@@ -42,12 +61,7 @@ class Recognizer(nn.Module):
         self.reconstructor = reconstructor
 
     def forward(self, images_BCHW: Tensor) -> RecognizerOutput:
-        """What the networks say of normalised images in [-1, 1]; ConfigError without a backbone."""
-        if self.backbone is None:
-            raise ConfigError(
-                "this model holds a face reconstruction alone, which recognises nobody: Model.reconstruct is what it "
-                "is for; train with reconstruction.mode joint for a recogniser with one"
-            )
+        """What the networks say of normalised images in [-1, 1]; ConfigError where there is NoBackbone."""
         reconstruction = None if self.reconstructor is None else self.reconstructor(images_BCHW)
         features_BD = self.backbone(self.backbone_input(images_BCHW, reconstruction))
         quality_B = None if self.quality is None else self.quality(features_BD)
@@ -66,7 +80,7 @@ def create_recognizer(info: ModelInfo) -> Recognizer:
     if info.reconstruction is not None:
         reconstructor = FaceReconstructor(ReconstructionConfig(**info.reconstruction), info.input_size)
     if info.backbone is None:
-        return Recognizer(None, reconstructor=reconstructor)
+        return Recognizer(NoBackbone(info.input_size), reconstructor=reconstructor)
     channels = IMAGE_CHANNELS if reconstructor is None else RECOGNIZER_CHANNELS
     backbone = create_backbone(info.backbone, info.embedding_size, channels, **info.options)
     quality = CertaintyRatioLayer(info.embedding_size) if info.quality == "crfiqa" else None

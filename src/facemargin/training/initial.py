@@ -9,11 +9,13 @@ import torch
 from facemargin.backbones import Backbone, backbone_options
 from facemargin.counting import counted
 from facemargin.errors import CheckpointError
+from facemargin.heads import Head
 from facemargin.interop import load_head
 from facemargin.interop.input_convention import refit_input
 from facemargin.interop.onnx_backbone import OnnxBackbone
 from facemargin.models.info import ModelInfo
 from facemargin.models.load import read_recognizer
+from facemargin.models.recognizer import NoBackbone
 from facemargin.training.average import WeightAverage
 from facemargin.training.config import Recipe
 from facemargin.training.recipe import model_info
@@ -32,20 +34,18 @@ def load_initial(state: TrainingState) -> list[str]:
     recipe, said = state.recipe, []
     if recipe.initial.weights:
         said += _load_weights(state, recipe)
-    if recipe.initial.head:
-        assert state.head is not None  # the recipe's own check
-        found = load_head(Path(recipe.initial.head), state.head)
-        statistics = f", and {', '.join(found.statistics)}" if found.statistics else ""
-        said.append(
-            f"class centres of {counted(found.num_classes, 'person', 'people')} from {recipe.initial.head}{statistics}"
-        )
+    if recipe.initial.head and isinstance(state.head, Head):  # a recipe of a reconstruction alone cannot name one
+        loaded = load_head(Path(recipe.initial.head), state.head)
+        statistics = f", and {', '.join(loaded.statistics)}" if loaded.statistics else ""
+        people = counted(loaded.num_classes, "person", "people")
+        said.append(f"class centres of {people} from {recipe.initial.head}{statistics}")
     return said
 
 
 def _load_weights(state: TrainingState, recipe: Recipe) -> list[str]:
     where = recipe.initial.weights
     recognizer, info, notes = read_recognizer(where, recipe.initial.family)
-    if recognizer.backbone is None or isinstance(recognizer.backbone, OnnxBackbone):
+    if isinstance(recognizer.backbone, NoBackbone | OnnxBackbone):
         raise CheckpointError(f"{where} holds no network that can be trained")
     if recognizer.reconstructor is not None or state.recognizer.reconstructor is not None:
         raise CheckpointError(
@@ -54,7 +54,6 @@ def _load_weights(state: TrainingState, recipe: Recipe) -> list[str]:
         )
     _check_same_network(where, info, model_info(recipe))
     refit_input(recognizer.backbone, info.color_order, info.mean, info.std)
-    assert state.recognizer.backbone is not None
     _copy(recognizer.backbone, state.recognizer.backbone)
     parts = info.backbone or ""
     if recognizer.quality is not None and state.recognizer.quality is not None:
@@ -73,9 +72,9 @@ def _copy(source: Backbone, target: Backbone) -> None:
         target.load_state_dict(source.state_dict())
 
 
-def _check_same_network(where: str, found: ModelInfo, wanted: ModelInfo) -> None:
+def _check_same_network(where: str, stored: ModelInfo, wanted: ModelInfo) -> None:
     """CheckpointError that says which fields of the recipe to set."""
-    theirs, ours = _network(found), _network(wanted)
+    theirs, ours = _network(stored), _network(wanted)
     different = [
         f"--backbone.{name.replace('_', '-')} {theirs.get(name)} (the recipe has {ours.get(name)})"
         for name in theirs  # what only another backbone's options have is dropped with its name
@@ -86,15 +85,14 @@ def _check_same_network(where: str, found: ModelInfo, wanted: ModelInfo) -> None
 
 
 def _network(info: ModelInfo) -> dict[str, Any]:
-    assert info.backbone is not None
-    options = {**backbone_options(info.backbone), **info.options}
+    options = {**(backbone_options(info.backbone) if info.backbone else {}), **info.options}
     kept = {name: value for name, value in options.items() if name not in _ONLY_TRAINING}
     return {"name": info.backbone, "embedding_size": info.embedding_size, **kept}
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, float) and isinstance(other, float):
-        return math.isclose(one, other)
-    if isinstance(one, list | tuple) and isinstance(other, list | tuple):
-        return list(one) == list(other)
-    return bool(one == other)
+def _equal(option: Any, other: Any) -> bool:
+    if isinstance(option, float) and isinstance(other, float):
+        return math.isclose(option, other)
+    if isinstance(option, list | tuple) and isinstance(other, list | tuple):
+        return list(option) == list(other)
+    return bool(option == other)

@@ -1,7 +1,7 @@
 """From a recipe's name or file, and the command line's overrides, to one typed `Recipe`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import field, fields, make_dataclass, replace
+from dataclasses import field, fields, make_dataclass
 from functools import cache
 from typing import Any, get_type_hints
 
@@ -104,27 +104,21 @@ def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) ->
 
 def model_info(recipe: Recipe) -> ModelInfo:
     """The networks that a recipe describes: what `create_recognizer` makes, and what their file says of itself."""
-    options = {name: value for name, value in vars(recipe.backbone).items() if name not in vars(BackboneConfig())}
-    info = ModelInfo(
-        backbone=recipe.backbone.name,
-        options=options,
-        embedding_size=recipe.backbone.embedding_size,
+    name, mode = recipe.backbone.name, recipe.reconstruction.mode
+    options = {option: getattr(recipe.backbone, option) for option in backbone_parameters(name)}
+    settings = {item.name: getattr(recipe.reconstruction, item.name) for item in fields(ReconstructionConfig)}
+    alone = mode == "alone"
+    return ModelInfo(
+        backbone=None if alone else name,
+        options={} if alone else options,
+        embedding_size=0 if alone else recipe.backbone.embedding_size,
         input_size=options["input_size"],
-        loss=recipe.head.name,
+        loss="reconstruction" if alone else recipe.head.name,
         quality=recipe.quality.name,
-        reconstruction=_reconstructor_settings(recipe),
+        reconstruction=None if mode == "none" else settings,
         views=recipe.validation.views,
         recipe=to_yaml(recipe),
     )
-    if recipe.reconstruction.mode == "alone":
-        return replace(info, backbone=None, options={}, embedding_size=0, loss="reconstruction")
-    return info
-
-
-def _reconstructor_settings(recipe: Recipe) -> dict[str, Any] | None:
-    if recipe.reconstruction.mode == "none":
-        return None
-    return {item.name: getattr(recipe.reconstruction, item.name) for item in fields(ReconstructionConfig)}
 
 
 @cache  # one class a pair of names, so that equal recipes compare equal

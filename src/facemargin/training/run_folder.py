@@ -14,6 +14,7 @@ from typing import Any
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.files.atomic import remove_partial_files, write_atomically, write_text_atomically
 from facemargin.files.yaml import read_yaml, to_yaml
+from facemargin.heads import Head
 from facemargin.heads.sharding import shard_range
 from facemargin.models.info import save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
@@ -107,7 +108,7 @@ class RunFolder:
         """Write the recogniser, and the head that it was trained with, if there is one, each as one file. All processes
         call it."""
         info, processes = model_info(state.recipe), state.processes
-        if state.head is not None:
+        if isinstance(state.head, Head):
             write_head(self.head, state.head, info, processes)
         # last: whoever finds the model finds all of the run
         processes.on_main(

@@ -16,12 +16,12 @@ from facemargin.data.sampler import process_slice
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError
 from facemargin.timing import section
-from facemargin.training.gradient_norm import clip_, global_gradient_norm
-from facemargin.training.pass_loss import PassLoss, Shares, StepTotals, pass_loss
+from facemargin.training.gradients import clip_, global_gradient_norm
+from facemargin.training.loss_terms import PassLoss, StepSamples, pass_loss
+from facemargin.training.processes import Processes
 from facemargin.training.state import TrainingState
 
 _SMALLEST_LOSS_SCALE = 2.0**-10
-_SAMPLE_NUMBERS = ("target_cosine", "certainty_ratio", "feature_norm", "margin_scaler")
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
     and other draws depend on (seed, step, process) alone. Raises NonFiniteLossError, before any weight changes, if the
     loss or the gradient is not finite.
     """
-    recipe = state.recipe
-    torch.manual_seed((recipe.seed * 1_000_003 + state.step + 1 + state.processes.rank * 2**40) % 2**63)
+    recipe, processes = state.recipe, state.processes
+    torch.manual_seed((recipe.seed * 1_000_003 + state.step + 1 + processes.rank * 2**40) % 2**63)
     for module in state.modules():
         module.train()
     for group in state.optimizer.param_groups:
@@ -53,36 +53,30 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
     with section("transfer"):
         images_BCHW = _network_input(state, batch)
         labels_B = batch.labels_B.to(state.device, non_blocking=True)
-    if state.head is not None:
-        state.head.begin_step(labels_B)
-    images, labeled = state.processes.sum([len(batch), int((batch.labels_B >= 0).sum())])
-    totals = StepTotals(max(int(images), 1), max(int(labeled), 1))
-    losses: list[PassLoss] = []
-    shares: list[Shares] = []
-    passes = pass_rows(state, batch)
-    for number, rows in enumerate(passes):
-        labels_M = labels_B[rows]
-        with _gradients_stay_here(state.replica, when=number < len(passes) - 1):
-            one = pass_loss(state, images_BCHW[rows], labels_M)
-            num_own = int((batch.labels_B[rows] >= 0).sum())
-            num_labeled = one.head.num_labeled if one.head is not None else num_own
-            share = one.shared(num_labeled, num_own, len(labels_M), totals)
-            loss = torch.stack([*share.everywhere.values(), *share.here.values()]).sum()
-            with section("backbone" if one.head is None else "head"):
-                (loss * state.scaler.scale).backward()
-        losses.append(one)
-        shares.append(share)
-    parts, sample_means = _means(state, losses, shares)
-    loss_value = sum(parts.values())
-    if not math.isfinite(loss_value):
-        raise NonFiniteLossError(_loss_advice(state, loss_value, losses))
+    state.head.begin_step(labels_B)
+    images, labeled = processes.sum([len(batch), int((batch.labels_B >= 0).sum())])
+    samples = StepSamples(max(int(images), 1), max(int(labeled), 1))
+    passes: list[PassLoss] = []
+    shares: list[dict[str, Tensor]] = []
+    rows_of_passes = pass_rows(state, batch)
+    for number, rows in enumerate(rows_of_passes, start=1):
+        num_labeled = int((batch.labels_B[rows] >= 0).sum())
+        with _gradients_summed(state.replica, when=number == len(rows_of_passes)):
+            passes.append(pass_loss(state, images_BCHW[rows], labels_B[rows], num_labeled))
+            shares.append({term.name: term.share(samples) for term in passes[-1].terms})
+            with section("head" if state.head.num_classes else "backbone"):
+                (torch.stack([*shares[-1].values()]).sum() * state.scaler.scale).backward()
+    parts, sample_means = _means(passes, shares, processes)
+    loss = sum(parts.values())
+    if not math.isfinite(loss):
+        raise NonFiniteLossError(_loss_advice(state, loss, passes))
     with section("optimizer"):
         gradient_norm = _update(state, learning_rate)
-        state.processes.average_([b for b in state.recognizer.buffers() if b.is_floating_point()])
+        processes.average_([b for b in state.recognizer.buffers() if b.is_floating_point()])
         state.step += 1
         if state.average is not None:
             state.average.update(state.recognizer)
-    return StepResult(loss_value, parts, gradient_norm, sample_means)
+    return StepResult(loss, parts, gradient_norm, sample_means)
 
 
 def pass_rows(state: TrainingState, batch: TrainingBatch) -> list[slice]:
@@ -107,39 +101,48 @@ def _network_input(state: TrainingState, batch: TrainingBatch) -> Tensor:
 
 
 @contextlib.contextmanager
-def _gradients_stay_here(replica: nn.Module, when: bool) -> Iterator[None]:
-    """Within, if `when`, gradients of this pass wait to be summed over the processes until a later one's are."""
+def _gradients_summed(replica: nn.Module, when: bool) -> Iterator[None]:
+    """Within, unless `when`, gradients of this pass wait to be summed over the processes until a later one's are."""
     with (
         replica.no_sync()
-        if when and isinstance(replica, nn.parallel.DistributedDataParallel)
+        if not when and isinstance(replica, nn.parallel.DistributedDataParallel)
         else (contextlib.nullcontext())
     ):
         yield
 
 
 def _means(
-    state: TrainingState, losses: list[PassLoss], shares: list[Shares]
+    passes: list[PassLoss], shares: list[dict[str, Tensor]], processes: Processes
 ) -> tuple[dict[str, float], dict[str, float]]:
     """The step's named parts, and the means of the head's per-sample numbers, over all processes."""
-    everywhere, here = list(shares[0].everywhere), list(shares[0].here)
-    tensors = [torch.stack([share.everywhere[name] for share in shares]).sum() for name in everywhere]
-    tensors += [torch.stack([share.here[name] for share in shares]).sum() for name in here]
-    heads = [one.head for one in losses if one.head is not None]
-    for name in _SAMPLE_NUMBERS if heads else ():
-        values_B = torch.cat([getattr(out, f"{name}_B") for out in heads])
-        tensors += [values_B.nansum(dtype=torch.float64), values_B.isnan().logical_not().sum()]
-    numbers = torch.stack([tensor.detach().double() for tensor in tensors]).tolist()  # one wait for the device
-    numbers[len(everywhere) :] = state.processes.sum(numbers[len(everywhere) :])
-    parts = dict(zip(everywhere + here, numbers, strict=False))
-    sums, counts = (numbers[len(parts) + offset :: 2] for offset in (0, 1))
-    means = [total / count if count else math.nan for total, count in zip(sums, counts, strict=True)]
-    return parts, dict(zip(_SAMPLE_NUMBERS, means, strict=False))
+    reduced: dict[str, Tensor] = {}
+    local: dict[str, Tensor] = {}  # still to be summed over the processes
+    for term in passes[0].terms:
+        share = torch.stack([shares_of_pass[term.name] for shares_of_pass in shares]).sum()
+        (reduced if term.reduced else local)[term.name] = share
+    names_of_parts = [*reduced, *local]
+    for name in passes[0].sample_numbers:
+        values_B = torch.cat([loss.sample_numbers[name] for loss in passes])
+        local[f"sum of {name}"] = values_B.nansum(dtype=torch.float64)
+        local[f"count of {name}"] = values_B.isnan().logical_not().sum()
+    tensors = reduced | local
+    on_host = torch.stack([tensor.detach().double() for tensor in tensors.values()]).tolist()  # one wait for the device
+    numbers = dict(zip(tensors, on_host, strict=True))
+    numbers |= zip(local, processes.sum([numbers[name] for name in local]), strict=True)
+    means = {name: _ratio(numbers[f"sum of {name}"], numbers[f"count of {name}"]) for name in passes[0].sample_numbers}
+    return {name: numbers[name] for name in names_of_parts}, means
+
+
+def _ratio(total: float, count: float) -> float:
+    return total / count if count else math.nan
 
 
 def _update(state: TrainingState, learning_rate: float) -> float:
     """Clip and step; returns the gradient's norm. With fp16 a non-finite gradient only lowers the loss scale."""
-    networks = [p.grad for p in state.recognizer.parameters() if p.grad is not None]
-    centers = [t.grad for t in (state.head.trained_tensors() if state.head is not None else []) if t.grad is not None]
+    networks, centers = (
+        [tensor.grad for tensor in tensors if tensor.grad is not None]
+        for tensors in (state.recognizer.parameters(), state.head.trained_tensors())
+    )
     state.scaler.unscale_(networks + centers)
     norm = global_gradient_norm(networks, centers, state.processes)
     finite = bool(norm.isfinite())
@@ -149,8 +152,9 @@ def _update(state: TrainingState, learning_rate: float) -> float:
         if state.recipe.gradient_clip:
             clip_(networks + centers, state.recipe.gradient_clip, norm)
         state.optimizer.step()
-    if state.head is not None:
-        state.head.step(learning_rate) if finite else state.head.skip_step()
+        state.head.step(learning_rate)
+    else:
+        state.head.skip_step()
     state.scaler.update(finite)
     if state.scaler.enabled and state.scaler.scale < _SMALLEST_LOSS_SCALE:
         raise NonFiniteLossError(_advice(state, "fp16 gradients overflow at every loss scale", "precision"))
@@ -160,13 +164,14 @@ def _update(state: TrainingState, learning_rate: float) -> float:
 def _loss_advice(state: TrainingState, loss: float, passes: list[PassLoss]) -> str:
     """What to say of a loss that is not finite."""
     general = "precision" if state.autocast_type == torch.float16 else "optimizer.learning_rate"
-    heads = [one.head for one in passes if one.head is not None]
-    if any(not out.feature_norm_B.isfinite().all() for out in heads):
+    norms = [one.sample_numbers["feature_norm"] for one in passes if "feature_norm" in one.sample_numbers]
+    if any(not norm_M.isfinite().all() for norm_M in norms):
         return _advice(state, f"the loss is {loss}: the backbone's features are not finite", general)
-    if any(not out.loss.isfinite() for out in heads):
+    origins = {term.origin for one in passes for term in one.terms if not term.value.isfinite()}
+    if "head" in origins:
         name = "head.scale" if hasattr(state.recipe.head, "scale") else "head.name"
         return _advice(state, f"the loss is {loss}", name)
-    if any(not one.label_parts.get("quality", torch.zeros(())).isfinite() for one in passes):
+    if "quality" in origins:
         return _advice(state, f"the loss is {loss}, through the predicted quality", "quality.weight")
     return _advice(state, f"the loss is {loss}, through the face reconstruction", general)
 

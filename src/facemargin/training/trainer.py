@@ -216,7 +216,7 @@ class _Run:
     def _checkpoint(self) -> None:
         state, keep = self.state, self.recipe.checkpoint.keep
         save_checkpoint(
-            self.folder.checkpoints, state.step, state.state_dict(), keep, self.processes, state.class_range
+            self.folder.checkpoints, state.step, state.state_dict(), keep, self.processes, state.head.class_range
         )
 
     def _last_checkpoint(self) -> str:

@@ -1,4 +1,5 @@
-"""Loss scaling for fp16, decided once for all processes.
+"""What becomes of the gradient between the backward pass and the optimizer: one scale, one norm, one decision for all
+processes.
 
 (torch's GradScaler decides for every optimizer and every process by itself. Here the norm of the whole gradient, which
 all processes know, says whether it overflowed, so that none skips a step alone.)
@@ -8,6 +9,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+
+from facemargin.training.processes import Processes
 
 _GROWTH, _BACKOFF = 2.0, 0.5
 
@@ -49,3 +52,19 @@ class LossScale:
         if saved["enabled"] != self.enabled:
             raise ValueError("its loss was scaled and this one's is not, or the other way round")
         self.scale, self._good_steps = saved["scale"], saved["good_steps"]
+
+
+@torch.no_grad()
+def global_gradient_norm(networks: list[Tensor], centers: list[Tensor], processes: Processes) -> Tensor:
+    """‖g‖ of the whole model, a float64 scalar: √(Σ g² of the networks, which all processes have alike, + Σ over the
+    processes of Σ g² of their class centres). The same in each, and not finite if any gradient is not."""
+    networks_norm, centers_norm = (torch.nn.utils.get_total_norm(tensors).double() for tensors in (networks, centers))
+    (center_squares,) = processes.sum([centers_norm.square().item()])
+    return (networks_norm.square() + center_squares).sqrt()
+
+
+@torch.no_grad()
+def clip_(gradients: list[Tensor], largest_norm: float, norm: Tensor) -> None:
+    """Scale the gradients so that their common norm is at most `largest_norm`; `norm` is what it is now."""
+    if gradients:
+        torch._foreach_mul_(gradients, (largest_norm / (norm + 1e-6)).clamp(max=1.0).item())

@@ -1,9 +1,9 @@
-"""What the face reconstruction adds to a recogniser's loss.
+"""What the canonical face adds to the loss of a recogniser that is trained jointly with a face reconstruction.
 
     L = L_FR + λ_reco·L_reco + λ_canon·L_FR(canonical face) + λ_view·L_view          (LH2Face, arXiv 2506.23555)
 
-The terms that need no recogniser, and their forms, are those of reconstruction/losses.py; here is L_FR(canonical face).
-Shapes: M images of a pass, C colours, H × W pixels, D embedding size.
+Here is L_FR(canonical face); the terms that need no recogniser, and their forms, are those of reconstruction/losses.py.
+Shapes: M images of a pass, D embedding size.
 """
 
 from typing import Any
@@ -11,24 +11,23 @@ from typing import Any
 from torch import Tensor, nn
 from torch.func import functional_call
 
+from facemargin.heads import Head
+from facemargin.models.recognizer import Recognizer
 from facemargin.reconstruction import Reconstruction
-from facemargin.training.state import TrainingState
 
 
-def canonical_loss(state: TrainingState, reconstruction: Reconstruction, labels_M: Tensor) -> Tensor:
-    """λ_canon·L_FR(canonical face), a scalar: the recogniser's loss with the canonical face in place of the image.
+def canonical_loss(recognizer: Recognizer, head: Head, reconstruction: Reconstruction, labels_M: Tensor) -> Tensor:
+    """L_FR(canonical face), a scalar: the recogniser's loss with the canonical face in place of the image.
 
     Canonical face and depth stay beside it, so that the backbone reads the face twice. The gradient reaches backbone
     and class centres, and through face and depth the networks that made them. No running statistic, be it of a batch
-    norm or of the margin, advances: they describe images.
+    norm or of the margin, advances: they describe images. The reconstruction may have a row for no label, the black
+    image of a pass without any.
     """
-    backbone, head = state.recognizer.backbone, state.head
-    assert backbone is not None and head is not None
-    with state.autocast():
-        inputs_MCHW = state.recognizer.backbone_input(reconstruction.canonical_image_BCHW, reconstruction)
-        features_MD = _call_on_copied_buffers(backbone, inputs_MCHW)
+    inputs_MCHW = recognizer.backbone_input(reconstruction.canonical_image_BCHW, reconstruction)
+    features_MD = _call_on_copied_buffers(recognizer.backbone, inputs_MCHW)[: len(labels_M)]
     loss: Tensor = _call_on_copied_buffers(head, features_MD, labels_M).loss
-    return state.recipe.reconstruction.lambda_canon * loss
+    return loss
 
 
 def _call_on_copied_buffers(module: nn.Module, *arguments: Any) -> Any:
