@@ -8,7 +8,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = sorted([ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")])
 
 _FENCE = re.compile(
-    r"(?:^<!-- not run: (?P<reason>.*?) -->\n)?"
+    r"(?:^<!-- (?:not run: (?P<reason>.*?)|quoted from: (?P<source>\S+)) -->\n)?"
     r"^(?P<indent> *)```(?P<language>.*)\n(?P<code>(?s:.*?))^(?P=indent)```$",
     flags=re.MULTILINE,
 )
@@ -16,13 +16,18 @@ _FENCE = re.compile(
 
 @dataclass(frozen=True)
 class Block:
-    """One fenced block; `reason` says why it is not run, if it is not."""
+    """One fenced block; `reason` says why it is not run, if it is not, and `source` which file it is quoted from."""
 
     page: Path
     line: int
     language: str
     code: str
     reason: str | None
+    source: str | None
+
+    @property
+    def runs(self) -> bool:
+        return self.reason is None and self.source is None
 
     @property
     def place(self) -> str:
@@ -38,6 +43,7 @@ def blocks_of(page: Path) -> list[Block]:
             language=match["language"],
             code=re.sub(rf"^{match['indent']}", "", match["code"], flags=re.MULTILINE),
             reason=match["reason"],
+            source=match["source"],
         )
         for match in _FENCE.finditer(text)
     ]

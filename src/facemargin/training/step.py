@@ -62,10 +62,12 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
     for number, rows in enumerate(rows_of_passes, start=1):
         num_labeled = int((batch.labels_B[rows] >= 0).sum())
         with _gradients_summed(state.replica, when=number == len(rows_of_passes)):
-            passes.append(pass_loss(state, images_BCHW[rows], labels_B[rows], num_labeled))
-            shares.append({term.name: term.share(samples) for term in passes[-1].terms})
+            loss_of_pass = pass_loss(state, images_BCHW[rows], labels_B[rows], num_labeled)
+            shares_of_pass = {term.name: term.share(samples) for term in loss_of_pass.terms}
             with section("head" if state.head.num_classes else "backbone"):
-                (torch.stack([*shares[-1].values()]).sum() * state.scaler.scale).backward()
+                (torch.stack([*shares_of_pass.values()]).sum() * state.scaler.scale).backward()
+        passes.append(loss_of_pass)
+        shares.append(shares_of_pass)
     parts, sample_means = _means(passes, shares, processes)
     loss = sum(parts.values())
     if not math.isfinite(loss):
@@ -103,11 +105,10 @@ def _network_input(state: TrainingState, batch: TrainingBatch) -> Tensor:
 @contextlib.contextmanager
 def _gradients_summed(replica: nn.Module, when: bool) -> Iterator[None]:
     """Within, unless `when`, gradients of this pass wait to be summed over the processes until a later one's are."""
-    with (
-        replica.no_sync()
-        if not when and isinstance(replica, nn.parallel.DistributedDataParallel)
-        else (contextlib.nullcontext())
-    ):
+    if not when and isinstance(replica, nn.parallel.DistributedDataParallel):
+        with replica.no_sync():
+            yield
+    else:
         yield
 
 
