@@ -7,6 +7,8 @@ import torch
 
 from facemargin.errors import CheckpointError
 from facemargin.files.stored_tensor import Storage, StoredTensor
+from facemargin.files.torch_legacy import read_torch_legacy
+from facemargin.files.torch_zip import read_torch_zip
 from facemargin.interop.reading import read_checkpoint_file
 from tests.interop.foreign_files import adaface_checkpoint
 
@@ -169,18 +171,54 @@ def test_damaged_archives_are_explained(tmp_path, change, message):
     ],
 )
 def test_a_tensor_is_never_larger_than_its_storage(offset, shape, stride):
-    storage = Storage(torch.float32, 4, lambda: torch.arange(4.0))
+    storage = Storage(torch.float32, 4, lambda first, last: torch.arange(4.0)[first:last])
     with pytest.raises(ValueError, match="a tensor of shape"):
         storage.tensor(offset, shape, stride)
 
 
 def test_views_of_a_storage():
-    storage = Storage(torch.float32, 6, lambda: torch.arange(6.0))
+    storage = Storage(torch.float32, 6, lambda first, last: torch.arange(6.0)[first:last])
     assert storage.tensor(0, (2, 3), (3, 1)).read().tolist() == [[0, 1, 2], [3, 4, 5]]
     assert storage.tensor(0, (3, 2), (1, 3)).read().tolist() == [[0, 3], [1, 4], [2, 5]]
     assert storage.tensor(5, (1, 1), (77, 0)).read().tolist() == [[5]]
     assert storage.tensor(9, (0, 3), (3, 1)).read().shape == (0, 3)
     assert storage.tensor(3, (), ()).read() == 3
+
+
+@pytest.mark.parametrize("view", [(0, (5, 4), (4, 1)), (4, (4, 2, 2), (4, 2, 1)), (0, (4, 5), (1, 4)), (2, (3,), (1,))])
+@pytest.mark.parametrize(("first", "last"), [(0, 2), (1, 3), (2, 99), (3, 3), (0, 0), (7, 9)])
+def test_rows_of_a_stored_tensor_are_those_of_the_whole(view, first, last):
+    read = []
+
+    def numbers(start, stop):
+        read.append(stop - start)
+        return torch.arange(20.0)[start:stop]
+
+    stored = Storage(torch.float32, 20, numbers).tensor(*view)
+    rows = stored.rows(first, last)
+    in_a_row = view[2][-1] == 1
+    assert read == [rows.numel() if in_a_row else 20]  # of a turned matrix all has to be read
+    torch.testing.assert_close(rows, stored.read()[first:last])
+    assert stored.nbytes == stored.read().numel() * 4
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+def test_rows_from_a_file(tmp_path, legacy):
+    whole_CD = torch.arange(12_000_000, dtype=torch.int16).reshape(-1, 3)  # read in several pieces
+    path = save({"rows": whole_CD}, tmp_path / "x.pt", legacy)
+    stored = (read_torch_legacy if legacy else read_torch_zip)(path)["rows"]
+    for first, last in ((0, 1), (699_050, 699_052), (1_000_000, 3_999_999), (3_999_999, 4_000_000), (5, 5)):
+        assert torch.equal(stored.rows(first, last), whole_CD[first:last])
+
+
+def test_rows_of_a_damaged_tensor_are_refused_even_where_they_are_whole(tmp_path):
+    path = save({"rows": torch.arange(3000.0).reshape(-1, 3)}, tmp_path / "x.pt")
+    content = bytearray(path.read_bytes())
+    place = content.index(torch.tensor([2000.0, 2001.0]).numpy().tobytes())
+    content[place] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"x\.pt is damaged: .* does not have its checksum"):
+        read_torch_zip(path)["rows"].rows(0, 1)
 
 
 class Network(torch.nn.Linear):

@@ -223,9 +223,24 @@ def test_rows_that_are_none_are_a_damaged_checkpoint(tmp_path, rows):
         latest_checkpoint(tmp_path)
 
 
-def test_a_checkpoint_of_other_objects_is_refused_before_torch_reads_it(tmp_path, monkeypatch):
-    """A key that is nested deeply would end the process."""
+def test_a_checkpoint_of_other_objects_is_refused(tmp_path):
+    """A key that is nested deeply would end torch's own reader, and the process with it."""
     torch.save({"step": 3, "state": {(1, (2, (3,))): 1}}, tmp_path / "step_00000003.pt")
-    monkeypatch.setattr(torch, "load", None)
     with pytest.raises(CheckpointError, match="holds more than tensors and numbers"):
         load_checkpoint(tmp_path / "step_00000003.pt")
+
+
+def test_torch_has_no_part_in_reading_a_checkpoint(tmp_path, monkeypatch):
+    path = save_checkpoint(tmp_path, 12, state(12) | {"rows": {"weight": torch.arange(10.0).reshape(5, 2)}}, keep=1)
+    monkeypatch.setattr(torch, "load", None)
+    assert torch.equal(load_checkpoint(path)["weights"]["a"], torch.arange(10.0))
+    saved = latest_checkpoint(tmp_path, class_range_of=lambda num_classes: (1, 3))[1]
+    assert saved["rows"]["weight"].tolist() == [[2, 3], [4, 5]] and saved["rate"] == 0.5
+
+
+def test_tensors_that_share_a_storage_cannot_outgrow_the_file(tmp_path):
+    shared = torch.ones(1000)
+    torch.save({"step": 3} | {f"view {n}": shared.view(10, 100) for n in range(50)}, tmp_path / "step_00000003.pt")
+    with pytest.raises(CheckpointError, match="holds more than tensors and numbers") as caught:
+        load_checkpoint(tmp_path / "step_00000003.pt")
+    assert "its tensors take 200,000 bytes" in str(caught.value.__cause__)

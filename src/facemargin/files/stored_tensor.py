@@ -3,6 +3,7 @@
 Shapes: R rows, D values a row.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -12,11 +13,25 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """`read()` gives the values, of `shape` and `dtype`, or raises CheckpointError where they are damaged."""
+    """`read()` gives the values, of `shape` and `dtype`, or raises CheckpointError where they are damaged. `read_rows`
+    gives some of its rows alone, where they lie one after the other."""
 
     shape: tuple[int, ...]
     dtype: torch.dtype
     read: Callable[[], Tensor]
+    read_rows: Callable[[int, int], Tensor] | None = None
+
+    def rows(self, first: int, last: int) -> Tensor:
+        """The rows [first, last), those that there are: no more is kept in memory where `read_rows` can be had."""
+        if self.read_rows is None:
+            return self.read()[first:last].clone()
+        first, last, _ = slice(first, last).indices(self.shape[0])
+        return self.read_rows(first, max(first, last))
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory the values take."""
+        return math.prod(self.shape) * self.dtype.itemsize
 
     @classmethod
     def of(cls, tensor: Tensor) -> "StoredTensor":
@@ -26,11 +41,12 @@ class StoredTensor:
 
 @dataclass(frozen=True)
 class Storage:
-    """A run of `count` numbers of `dtype` in a file, which `read` brings into memory as a tensor (count,)."""
+    """A run of `count` numbers of `dtype` in a file, of which `read(first, last)` brings those of [first, last) into
+    memory, in one dimension."""
 
     dtype: torch.dtype
     count: int
-    read: Callable[[], Tensor]
+    read: Callable[[int, int], Tensor]
 
     def tensor(self, offset: object, shape: object, stride: object, *_: object) -> StoredTensor:
         """The view that a checkpoint asks for; ValueError where it would reach beyond the storage, or show one number
@@ -51,7 +67,21 @@ class Storage:
             count = step * size
         if not empty and last >= self.count:
             raise ValueError(f"a tensor of shape {sizes} needs {last + 1} numbers of a storage of {self.count}")
-        return StoredTensor(sizes, self.dtype, lambda: self.read().as_strided(sizes, steps, offset))
+        contiguous = tuple(math.prod(sizes[axis + 1 :]) for axis in range(len(sizes)))
+        in_rows = bool(sizes) and all(
+            size == 1 or step == natural for size, step, natural in zip(sizes, steps, contiguous, strict=True)
+        )
+        return StoredTensor(
+            sizes,
+            self.dtype,
+            lambda: self.read(0, self.count).as_strided(sizes, steps, offset),
+            (lambda first, last: self._read_rows(offset, sizes[1:], first, last)) if in_rows else None,
+        )
+
+    def _read_rows(self, offset: int, shape_of_row: tuple[int, ...], first: int, last: int) -> Tensor:
+        """Rows that lie one after the other from `offset` on."""
+        length = math.prod(shape_of_row)
+        return self.read(offset + first * length, offset + last * length).view(last - first, *shape_of_row)
 
 
 def _naturals(value: object) -> tuple[int, ...] | None:

@@ -34,7 +34,7 @@ def read_torch_legacy(path: Path) -> object:
             raise ValueError(f"storage {key} has {count:,} numbers, more than the file")
         if dtype is None:
             return None
-        return Storage(dtype, count, lambda: _read_run(path, places[key], dtype, count))
+        return Storage(dtype, count, lambda first, last: _read_run(path, places[key], dtype, first, last))
 
     try:
         with path.open("rb") as file:
@@ -76,10 +76,10 @@ def _locate(
         raise ValueError(f"storage {min(missing)} is missing")
 
 
-def _read_run(path: Path, position: int, dtype: torch.dtype, count: int) -> Tensor:
-    buffer = bytearray(count * dtype.itemsize)
+def _read_run(path: Path, position: int, dtype: torch.dtype, first: int, last: int) -> Tensor:
+    buffer = bytearray((last - first) * dtype.itemsize)
     with path.open("rb") as file:
-        file.seek(position)
+        file.seek(position + first * dtype.itemsize)
         if file.readinto(buffer) != len(buffer):
             raise CheckpointError(f"{path} is truncated")
-    return numbers(buffer, dtype, count)
+    return numbers(buffer, dtype, last - first)

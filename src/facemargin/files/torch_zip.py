@@ -19,6 +19,7 @@ from facemargin.files.stored_tensor import Storage
 from facemargin.files.torch_storage import LONGEST_PICKLE, load_torch_pickle, numbers, storage_id
 
 _LOCAL_HEADER = 30
+_PIECE = 1 << 22
 
 
 def read_torch_zip(path: Path) -> object:
@@ -48,7 +49,7 @@ def read_torch_zip(path: Path) -> object:
             return None
         if count * dtype.itemsize > entry.file_size:
             raise ValueError(f"{name} has {entry.file_size} bytes, expected {count * dtype.itemsize}")
-        return Storage(dtype, count, lambda: _read_entry(path, entry, dtype, count))
+        return Storage(dtype, count, lambda first, last: _read_entry(path, entry, dtype, first, last))
 
     try:
         return load_torch_pickle(io.BytesIO(program), persistent)
@@ -74,8 +75,11 @@ def _check_archive(path: Path, archive: zipfile.ZipFile, root: str) -> None:
         raise CheckpointError(f"{path} was written on a big-endian machine; load and save it there as safetensors")
 
 
-def _read_entry(path: Path, entry: zipfile.ZipInfo, dtype: torch.dtype, count: int) -> Tensor:
-    """Its numbers. (Not by zipfile, which would read the table of all entries for each.)"""
+def _read_entry(path: Path, entry: zipfile.ZipInfo, dtype: torch.dtype, first: int, last: int) -> Tensor:
+    """Its numbers [first, last), which alone are kept; the checksum is that of all. (Not by zipfile, which would read
+    the table of all entries for each.)"""
+    start, stop = first * dtype.itemsize, last * dtype.itemsize
+    wanted, position, checksum = bytearray(stop - start), 0, 0
     try:
         with path.open("rb") as file:
             file.seek(entry.header_offset)
@@ -83,10 +87,14 @@ def _read_entry(path: Path, entry: zipfile.ZipInfo, dtype: torch.dtype, count: i
             # behind the header lie the name and what extra there is, of these lengths
             lengths = int.from_bytes(header[26:28], "little") + int.from_bytes(header[28:30], "little")
             file.seek(entry.header_offset + _LOCAL_HEADER + lengths)
-            buffer = bytearray(entry.file_size)
-            filled = file.readinto(buffer)
+            while piece := file.read(min(_PIECE, entry.file_size - position)):
+                checksum = zlib.crc32(piece, checksum)
+                low, high = max(start, position), min(stop, position + len(piece))
+                if low < high:
+                    wanted[low - start : high - start] = memoryview(piece)[low - position : high - position]
+                position += len(piece)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{path} cannot be read: {error}") from error
-    if filled != entry.file_size or zlib.crc32(buffer) != entry.CRC:
+    if position != entry.file_size or checksum != entry.CRC:
         raise CheckpointError(f"{path} is damaged: {entry.filename} does not have its checksum")
-    return numbers(buffer, dtype, count)
+    return numbers(wanted, dtype, last - first)

@@ -5,8 +5,10 @@ renamed. Of several processes each writes the rows of its classes (centres and t
 `step_00001234.rows_00000000.pt`, named after its first class; nothing is gathered. The main one writes the rest last:
 a checkpoint whose main file exists is whole, and any number of processes can read it, each its own classes.
 
-They hold plain tensors and numbers and are read with `weights_only=True`: a checkpoint cannot run code. (For the same
-reason they are not those of torch.distributed.checkpoint, whose metadata is a pickle that is run when it is read.)
+They hold plain tensors and numbers and are read by the package's own reader, which has nothing to run: torch.load with
+weights_only dies of deeply nested keys, fills any memory, and does not look at the checksums that torch writes. (For
+the same reason they are not those of torch.distributed.checkpoint, whose metadata is a pickle that is run when it is
+read.)
 
 Shapes: C classes of a process.
 """
@@ -14,7 +16,6 @@ Shapes: C classes of a process.
 import logging
 import pickle
 import re
-import zipfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -25,6 +26,7 @@ import torch
 from facemargin.errors import CheckpointError
 from facemargin.files.atomic import write_atomically
 from facemargin.files.pickles import CodeError, Inert
+from facemargin.files.stored_tensor import StoredTensor
 from facemargin.files.torch_zip import read_torch_zip
 from facemargin.training.processes import ONE_PROCESS, Processes
 
@@ -35,12 +37,8 @@ _NAME = re.compile(r"step_(\d+)\.pt")
 
 def checkpoint_steps(folder: Path) -> dict[int, Path]:
     """Step number → file, in order of the number (not of the text: 9 comes before 10)."""
-    found = {}
-    for path in folder.glob("step_*.pt"):
-        match = _NAME.fullmatch(path.name)
-        if match:
-            found[int(match[1])] = path
-    return dict(sorted(found.items()))
+    matches = {path: _NAME.fullmatch(path.name) for path in folder.glob("step_*.pt")}
+    return dict(sorted((int(match[1]), path) for path, match in matches.items() if match))
 
 
 def save_checkpoint(
@@ -94,64 +92,89 @@ def _delete_old(folder: Path, step: int, keep: int) -> None:
             rows.unlink()
 
 
-def load_checkpoint(path: Path, mmap: bool = False) -> dict[str, Any]:
+def load_checkpoint(path: Path) -> dict[str, Any]:
     """The state in a checkpoint file; CheckpointError, naming it, if it is damaged or holds anything but tensors."""
+    state = _stored_state(path)
+    _read_tensors(state)
+    return state
+
+
+def _stored_state(path: Path) -> dict[str, Any]:
+    """As `load_checkpoint`, with its tensors still to be read."""
     try:
-        with zipfile.ZipFile(path) as archive:  # torch does not look at the checksums it writes
-            damaged = archive.testzip()
-        if damaged is not None:
-            raise zipfile.BadZipFile(f"{damaged} in it does not have its checksum")
-        _require_plain(read_torch_zip(path))  # torch's reader dies of deeply nested keys, and fills any memory
-        state = torch.load(path, map_location="cpu", weights_only=True, mmap=mmap)
+        state = read_torch_zip(path)
+        _require_plain(state, path.stat().st_size)
     except (pickle.UnpicklingError, CodeError) as error:
         raise CheckpointError(
             f"{path} is damaged or holds more than tensors and numbers, which facemargin never writes and does not load"
         ) from error
-    except Exception as error:  # torch raises half a dozen types for damaged archives
+    except (CheckpointError, OSError) as error:
         raise CheckpointError(f"cannot read the checkpoint {path}: {error}") from error
     if not isinstance(state, dict) or "step" not in state:
         raise CheckpointError(f"{path} is not a facemargin checkpoint")
     return state
 
 
-def _require_plain(content: object) -> None:
-    """UnpicklingError unless `content` is nothing but tensors, numbers and texts, in dicts, lists and tuples."""
-    waiting, seen = [content], set()
+def _require_plain(content: object, size: int) -> None:
+    """UnpicklingError unless `content` is nothing but tensors, numbers and texts, in dicts, lists and tuples, and its
+    tensors take no more bytes than the file's `size`."""
+    waiting, seen, tensor_bytes = [content], set(), 0
     while waiting:
-        one = waiting.pop()
-        if isinstance(one, Inert):
-            raise pickle.UnpicklingError(f"it holds a {one.name}")
-        if id(one) in seen:
+        value = waiting.pop()
+        if isinstance(value, Inert):
+            raise pickle.UnpicklingError(f"it holds a {value.name}")
+        if id(value) in seen:
             continue
-        seen.add(id(one))
-        if isinstance(one, dict):
-            waiting += one
-            waiting += one.values()
-        elif isinstance(one, list | tuple):
-            waiting += one
+        seen.add(id(value))
+        if isinstance(value, dict):
+            waiting += value
+            waiting += value.values()
+        elif isinstance(value, list | tuple):
+            waiting += value
+        elif isinstance(value, StoredTensor):
+            tensor_bytes += value.nbytes
+    if tensor_bytes > size:
+        raise pickle.UnpicklingError(f"its tensors take {tensor_bytes:,} bytes")
 
 
-def load_rows(path: Path, state: dict[str, Any], class_range: tuple[int, int] | None) -> dict[str, torch.Tensor]:
-    """The rows of the classes [first, last), all for None, of the checkpoint `path` whose main part is `state`; only
+def _read_tensors(content: object) -> None:
+    """Put the values in the place of every stored tensor in `content`, however deep in dicts and lists."""
+    waiting, values = [content], {}
+    seen: set[int] = set()
+    while waiting:
+        container = waiting.pop()
+        if id(container) in seen or not isinstance(container, dict | list):
+            continue
+        seen.add(id(container))
+        for key, value in list(container.items() if isinstance(container, dict) else enumerate(container)):
+            if isinstance(value, StoredTensor):
+                if id(value) not in values:
+                    values[id(value)] = value.read()
+                container[key] = values[id(value)]
+            else:
+                waiting.append(value)
+
+
+def _load_rows(path: Path, state: dict[str, Any], class_range: tuple[int, int] | None) -> dict[str, torch.Tensor]:
+    """The rows of the classes [first, last), all for None, of the checkpoint `path` whose stored state is `state`; only
     the files that hold some are read. CheckpointError, naming the file, if one is damaged or missing."""
     first, last = class_range or (0, state.get("num_classes", 0))
     if "row_files" not in state:
-        return {key: rows_CD[first:last].clone() for key, rows_CD in state.get("rows", {}).items()}
+        return {key: stored_CD.rows(first, last) for key, stored_CD in state.get("rows", {}).items()}
     files = [path.with_name(Path(name).name) for name in state["row_files"]]
     starts = [int(file.stem.rpartition("_")[2]) for file in files]
     ends = [*starts[1:], state.get("num_classes", 0)]
     # a process without classes still learns from the last file which rows there are
     needed = [n for n, start in enumerate(starts) if start < last and ends[n] > first] or [len(files) - 1]
-    found: dict[str, list[torch.Tensor]] = {}
+    parts: dict[str, list[torch.Tensor]] = {}
     for n in needed:
-        # memory-mapped: of a file that another number of processes wrote, only what is needed is copied
-        part = load_checkpoint(files[n], mmap=True)
+        part = _stored_state(files[n])
         if part["classes"] != [starts[n], ends[n]]:
             raise CheckpointError(f"{files[n]} holds classes {part['classes']}, expected {[starts[n], ends[n]]}")
-        for key, rows_CD in part["rows"].items():
-            own_CD = rows_CD[max(first - starts[n], 0) : max(last - starts[n], 0)]
-            found.setdefault(key, []).append(own_CD.clone())
-    return {key: torch.cat(parts) for key, parts in found.items()}
+        for key, stored_CD in part["rows"].items():
+            rows_CD = stored_CD.rows(max(first - starts[n], 0), max(last - starts[n], 0))
+            parts.setdefault(key, []).append(rows_CD)
+    return {key: torch.cat(of_files) if len(of_files) > 1 else of_files[0] for key, of_files in parts.items()}
 
 
 def latest_checkpoint(
@@ -176,9 +199,11 @@ def latest_checkpoint(
 
 
 def _load(path: Path, class_range_of: Callable[[int], tuple[int, int]] | None) -> dict[str, Any]:
-    state = load_checkpoint(path)
+    state = _stored_state(path)
     try:
         class_range = None if class_range_of is None else class_range_of(state.get("num_classes", 0))
-        return {**state, "rows": load_rows(path, state, class_range)}
+        state["rows"] = _load_rows(path, state, class_range)
     except (KeyError, TypeError, ValueError, AttributeError, IndexError, RuntimeError) as error:
         raise CheckpointError(f"{path} does not say which rows of centres there are: {error!r}") from error
+    _read_tensors(state)
+    return state
