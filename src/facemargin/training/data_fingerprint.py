@@ -53,13 +53,13 @@ class DataFingerprint:
     def from_dict(cls, saved: dict[str, Any]) -> "DataFingerprint":
         """What `to_dict` gave; CheckpointError for anything else."""
         try:
-            found = cls(**saved)
-            found.names()
-            if found.counts_C.ndim != 1 or found.sample_S.ndim != 1:
+            fingerprint = cls(**saved)
+            fingerprint.names()
+            if fingerprint.counts_C.ndim != 1 or fingerprint.sample_S.ndim != 1:
                 raise TypeError("a number where rows were expected")
         except (TypeError, AttributeError, ValueError) as error:
             raise CheckpointError(f"the checkpoint does not say what it was trained on: {error}") from error
-        return found
+        return fingerprint
 
     def to_dict(self) -> dict[str, Any]:
         """Plain tensors and texts."""
@@ -80,7 +80,7 @@ class DataFingerprint:
             )
 
     def _changes(self, now: "DataFingerprint", images: LabeledImages) -> list[str]:
-        before, after = (dict(zip(one.names(), one.counts_C.tolist(), strict=False)) for one in (self, now))
+        before, after = (dict(zip(data.names(), data.counts_C.tolist(), strict=False)) for data in (self, now))
         changes = []
         if new := [name for name in after if name not in before]:
             changes.append(f"new: {_people(new)}")

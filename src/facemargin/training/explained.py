@@ -22,11 +22,11 @@ _PLACEHOLDERS = {int: "INT", float: "FLOAT", str: "STR"}
 def field_help(cls: type[Any]) -> dict[str, str]:
     """The words for every field: the docstring below it, of the class itself or one that it inherits from, and of a
     class that was made, and so has no source to hold them, its FIELD_HELP."""
-    found: dict[str, str] = {}
+    words: dict[str, str] = {}
     for base in reversed(cls.__mro__):
         if is_dataclass(base):
-            found |= _docstrings(base) | base.__dict__.get("FIELD_HELP", {})
-    return found
+            words |= _docstrings(base) | base.__dict__.get("FIELD_HELP", {})
+    return words
 
 
 @cache
@@ -36,12 +36,12 @@ def _docstrings(cls: type[Any]) -> dict[str, str]:
     except (OSError, TypeError):  # a class that was made
         return {}
     assert isinstance(tree, ast.ClassDef)
-    found = {}
+    docstrings = {}
     for member, words in zip(tree.body, tree.body[1:], strict=False):
         if isinstance(member, ast.AnnAssign) and isinstance(member.target, ast.Name) and isinstance(words, ast.Expr):
             if isinstance(words.value, ast.Constant) and isinstance(words.value.value, str):
-                found[member.target.id] = " ".join(words.value.value.split())
-    return found
+                docstrings[member.target.id] = " ".join(words.value.value.split())
+    return docstrings
 
 
 def explained(cls: type[T], flags: bool) -> type[T]:
@@ -63,10 +63,10 @@ def _explained(cls: type[Any], flags: bool) -> type[Any]:
             continue
         said = "" if flags and hint is bool else _default
         hint = _with_choices(hint)
-        own = tyro.conf.arg(help=words.get(item.name), help_behavior_hint=said, metavar=_placeholder(hint))
+        argument = tyro.conf.arg(help=words.get(item.name), help_behavior_hint=said, metavar=_placeholder(hint))
         # What the field says of itself comes last, and counts.
         inner, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
-        hint = functools.reduce(lambda so_far, extra: Annotated[so_far, extra], [own, *extras], inner)
+        hint = functools.reduce(lambda so_far, extra: Annotated[so_far, extra], [argument, *extras], inner)
         shown.append((item.name, hint, field(default=item.default, default_factory=item.default_factory)))
     made = make_dataclass(cls.__name__, shown, bases=(cls,), frozen=True, kw_only=True)
     made.__doc__ = cls.__doc__
@@ -106,6 +106,6 @@ def as_class(value: Any, cls: type[T]) -> T:
     hints = get_type_hints(cls)
     values = {}
     for item in fields(cls):  # type: ignore[arg-type]
-        one = getattr(value, item.name)
-        values[item.name] = as_class(one, hints[item.name]) if is_dataclass(one) else one
+        content = getattr(value, item.name)
+        values[item.name] = as_class(content, hints[item.name]) if is_dataclass(content) else content
     return cls(**values)

@@ -18,7 +18,7 @@ def create_optimizer(config: OptimizerConfig, modules: Iterable[nn.Module]) -> t
     decayed: list[nn.Parameter] = []
     spared: list[nn.Parameter] = []
     for module in modules:
-        of_norms = {id(one) for part in module.modules() if isinstance(part, _NORMS) for one in part.parameters()}
+        of_norms = {id(weight) for part in module.modules() if isinstance(part, _NORMS) for weight in part.parameters()}
         for parameter in module.parameters():
             if parameter.requires_grad:
                 is_spared = {

@@ -102,7 +102,7 @@ def _nearest(name: str, known: list[str]) -> str:
     """The option that was meant, "" where none is near: the same word in another part, or one spelt alike."""
     word = name.removeprefix("--")
     for end in (word, _SYNONYMS.get(word, word)):
-        same = [one for one in known if one.removeprefix("--") == end or one.endswith(f".{end}")]
+        same = [option for option in known if option.removeprefix("--") == end or option.endswith(f".{end}")]
         if same:
             return " or ".join(same[:3])
     return "".join(difflib.get_close_matches(name, known, n=1))

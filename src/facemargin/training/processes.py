@@ -89,9 +89,9 @@ class Processes:
     def together(self, function: Callable[[], T]) -> T:
         """What `function` returns here; an error of ours in any process is raised in all of them."""
         result, error = _attempt(function)
-        for one in self.gather(error):
-            if one is not None:
-                raise one
+        for error_of_process in self.gather(error):
+            if error_of_process is not None:
+                raise error_of_process
         return result  # type: ignore[return-value]
 
     def check_same(self, settings: Mapping[str, object]) -> None:

@@ -137,15 +137,15 @@ def _recipe_class(head_name: str, backbone_name: str) -> type[Recipe]:
 @cache
 def head_config_class(name: str) -> type[HeadConfig]:
     """HeadConfig with the fields of the margin's own dataclass, and its checks of them, beside its own."""
-    own = margin_class(name).Config
-    hints = get_type_hints(own)
-    extra = [(item.name, hints[item.name], field(default=item.default)) for item in fields(own)]
+    margin_config = margin_class(name).Config
+    hints = get_type_hints(margin_config)
+    extra = [(item.name, hints[item.name], field(default=item.default)) for item in fields(margin_config)]
 
     def check(self: HeadConfig) -> None:
-        own(**{item.name: getattr(self, item.name) for item in fields(own)})
+        margin_config(**{item.name: getattr(self, item.name) for item in fields(margin_config)})
 
     named = ("name", str, field(default=name))
-    return _with_fields(HeadConfig, [named, *extra], __post_init__=check, FIELD_HELP=field_help(own))
+    return _with_fields(HeadConfig, [named, *extra], __post_init__=check, FIELD_HELP=field_help(margin_config))
 
 
 @cache

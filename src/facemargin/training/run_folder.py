@@ -55,17 +55,17 @@ class RunFolder:
         the folder cannot be written to.
         """
 
-        def own_classes(num_classes: int) -> tuple[int, int]:
+        def class_range_of(num_classes: int) -> tuple[int, int]:
             return shard_range(num_classes, processes.rank, processes.size)
 
-        found = None
+        saved = None
         if processes.on_main(lambda: self._is_there(recipe, resume)):
-            found = latest_checkpoint(self.checkpoints, processes, own_classes)
-        if found is not None and check is not None:
-            saved = found[1]
+            checkpoint = latest_checkpoint(self.checkpoints, processes, class_range_of)
+            saved = None if checkpoint is None else checkpoint[1]
+        if saved is not None and check is not None:
             processes.on_main(lambda: check(saved, self.followed_recipe()))
         processes.on_main(lambda: self._prepare(recipe, processes))
-        return found[1] if found else None
+        return saved
 
     def _is_there(self, recipe: Recipe, resume: bool) -> bool:
         if not (self.metrics.exists() or checkpoint_steps(self.checkpoints)):

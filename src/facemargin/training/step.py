@@ -165,10 +165,11 @@ def _update(state: TrainingState, learning_rate: float) -> float:
 def _loss_advice(state: TrainingState, loss: float, passes: list[PassLoss]) -> str:
     """What to say of a loss that is not finite."""
     general = "precision" if state.autocast_type == torch.float16 else "optimizer.learning_rate"
-    norms = [one.sample_numbers["feature_norm"] for one in passes if "feature_norm" in one.sample_numbers]
-    if any(not norm_M.isfinite().all() for norm_M in norms):
+    numbers = [loss_of_pass.sample_numbers for loss_of_pass in passes]
+    if any(not of_pass["feature_norm"].isfinite().all() for of_pass in numbers if of_pass):
         return _advice(state, f"the loss is {loss}: the backbone's features are not finite", general)
-    origins = {term.origin for one in passes for term in one.terms if not term.value.isfinite()}
+    terms = [term for loss_of_pass in passes for term in loss_of_pass.terms]
+    origins = {term.origin for term in terms if not term.value.isfinite()}
     if "head" in origins:
         name = "head.scale" if hasattr(state.recipe.head, "scale") else "head.name"
         return _advice(state, f"the loss is {loss}", name)

@@ -32,7 +32,7 @@ from facemargin.training.state import TrainingState
 from facemargin.training.step import StepResult, training_step
 from facemargin.training.tensorboard import TensorBoardLog
 from facemargin.training.training_images import open_training_images
-from facemargin.training.validation import present_model, validate, validation_row
+from facemargin.training.validation import model_so_far, validate, validation_row
 from facemargin.version import __version__
 
 # Pictures of larger sets than this are not compared with the test sets' one by one; names always are.
@@ -100,8 +100,9 @@ def _check_processes(recipe: Recipe, images: LabeledImages, processes: Processes
 
 def report_overlap(images: LabeledImages, sets: Sequence[VerificationSet], console: Console) -> None:
     """Say which people or pictures of the training set are in a test set, if any are."""
-    for one in sets:
-        overlap = identity_overlap(images, one, compare_images=len(images) + len(one.images) <= _MOST_IMAGES_COMPARED)
+    for test_set in sets:
+        few = len(images) + len(test_set.images) <= _MOST_IMAGES_COMPARED
+        overlap = identity_overlap(images, test_set, compare_images=few)
         label = "[red]warning:[/]" if overlap.found else "overlap check:"
         console.print(label, escape(str(overlap)), highlight=False)
 
@@ -202,7 +203,7 @@ class _Run:
 
     def _validate(self) -> None:
         epoch = self.state.step // self.steps_per_epoch
-        for summary in validate(present_model(self.state), self.sets):
+        for summary in validate(model_so_far(self.state), self.sets):
             row = validation_row(self.state.step, epoch, summary)
             assert self.validation is not None  # the main process validates
             self.validation.write(row)

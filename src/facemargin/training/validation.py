@@ -10,7 +10,7 @@ from facemargin.training.recipe import model_info
 from facemargin.training.state import TrainingState
 
 
-def present_model(state: TrainingState) -> Model:
+def model_so_far(state: TrainingState) -> Model:
     """The model as it stands: a copy, so that training goes on undisturbed."""
     info = model_info(state.recipe)
     recognizer = create_recognizer(info)
@@ -20,7 +20,7 @@ def present_model(state: TrainingState) -> Model:
 
 def validate(model: Model, sets: Sequence[VerificationSet]) -> list[VerificationSummary]:
     """One summary a set, without bootstrap intervals."""
-    return [summarize(evaluate_verification(model.embed, one, model.info.loss), bootstrap=None) for one in sets]
+    return [summarize(evaluate_verification(model.embed, pairs, model.info.loss), bootstrap=None) for pairs in sets]
 
 
 def validation_row(step: int, epoch: int, summary: VerificationSummary) -> dict[str, object]:
