@@ -238,6 +238,17 @@ def test_torch_has_no_part_in_reading_a_checkpoint(tmp_path, monkeypatch):
     assert saved["rows"]["weight"].tolist() == [[2, 3], [4, 5]] and saved["rate"] == 0.5
 
 
+def test_tensors_are_read_wherever_they_may_be(tmp_path):
+    shared = torch.arange(3.0)
+    nested = {"step": 3, "list": [{1: shared}, [shared, (1, "two", None)]], "betas": (0.9, 0.999)}
+    loaded = load_checkpoint(save_checkpoint(tmp_path, 3, nested, keep=1))
+    assert loaded["list"][0][1].tolist() == loaded["list"][1][0].tolist() == [0, 1, 2]
+    assert loaded["list"][1][1] == (1, "two", None) and loaded["betas"] == (0.9, 0.999)
+    torch.save({"step": 4, "pair": (shared, 1)}, tmp_path / "step_00000004.pt")
+    with pytest.raises(CheckpointError, match="holds more than tensors and numbers"):
+        load_checkpoint(tmp_path / "step_00000004.pt")
+
+
 def test_tensors_that_share_a_storage_cannot_outgrow_the_file(tmp_path):
     shared = torch.ones(1000)
     torch.save({"step": 3} | {f"view {n}": shared.view(10, 100) for n in range(50)}, tmp_path / "step_00000003.pt")

@@ -116,8 +116,8 @@ def _stored_state(path: Path) -> dict[str, Any]:
 
 
 def _require_plain(content: object, size: int) -> None:
-    """UnpicklingError unless `content` is nothing but tensors, numbers and texts, in dicts, lists and tuples, and its
-    tensors take no more bytes than the file's `size`."""
+    """UnpicklingError unless `content` is nothing but numbers and texts, in dicts, lists and tuples, and tensors, in
+    dicts and lists, which take no more bytes than the file's `size`."""
     waiting, seen, tensor_bytes = [content], set(), 0
     while waiting:
         value = waiting.pop()
@@ -131,6 +131,8 @@ def _require_plain(content: object, size: int) -> None:
             waiting += value.values()
         elif isinstance(value, list | tuple):
             waiting += value
+            if isinstance(value, tuple) and any(isinstance(item, StoredTensor) for item in value):
+                raise pickle.UnpicklingError("it holds a tensor in a tuple")
         elif isinstance(value, StoredTensor):
             tensor_bytes += value.nbytes
     if tensor_bytes > size:
