@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from facemargin.training.loss_scale import LossScale
+from facemargin.training.gradients import LossScale
 
 # True: the gradient was finite
 STEPS = [*[True] * 3, False, True, True, False, *[True] * 7, False]
