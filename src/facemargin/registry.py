@@ -55,6 +55,9 @@ class Registry(Generic[T]):
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
 
+    def __len__(self) -> int:
+        return len(self._complete())
+
     def names(self, pattern: str = "*") -> list[str]:
         """Registered names that match a shell-style pattern, sorted."""
         return sorted(name for name in self._complete() if fnmatch(name, pattern))

@@ -42,6 +42,7 @@ def test_an_earlier_demo_is_cleared(tmp_path):
 
 def test_an_empty_folder_is_taken(tmp_path):
     demo._clear(tmp_path)
+    assert not list(tmp_path.glob("*"))
 
 
 @pytest.mark.parametrize("recipe", [None, "data: {train: /data/faces}"])

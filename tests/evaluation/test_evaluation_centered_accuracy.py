@@ -41,6 +41,15 @@ def features(seed, pairs=60, size=6):
     return a * rng.uniform(1, 40, (pairs, 1)), b * rng.uniform(1, 40, (pairs, 1)), same
 
 
+def test_the_same_feature_twice_has_no_angle_however_it_is_rounded():
+    a, b, same = features(seed=5, pairs=400)
+    b[same] = a[same]
+    accuracies, thresholds = by_loops(a.tolist(), b.tolist(), same.tolist(), contiguous_folds(len(same), 4).tolist())
+    result = centered_accuracy(a, b, same, 4)
+    assert list(result.accuracies) == pytest.approx(accuracies) and min(accuracies) > 0.8
+    assert list(result.thresholds) == pytest.approx(thresholds)
+
+
 @pytest.mark.parametrize("folds", [2, 7, 10])
 def test_it_is_the_script_pair_by_pair(folds):
     a, b, same = features(folds)

@@ -133,3 +133,12 @@ def test_a_file_reads_back_and_a_damaged_one_is_named(tmp_path):
     path.write_bytes(path.read_bytes()[:100])
     with pytest.raises(DataError, match=r"quality\.npz is not a file of quality measures"):
         QualityMeasures.load(path)
+
+
+def test_no_correlation_is_beyond_one_however_it_is_rounded():
+    rng = np.random.default_rng(0)
+    for count in range(2, 80):
+        values_N = rng.normal(size=count)
+        correlation_33 = spearman_correlation([values_N, values_N**3, -values_N])
+        assert np.abs(correlation_33).max() <= 1
+        np.testing.assert_allclose(correlation_33, [[1, 1, -1], [1, 1, -1], [-1, -1, 1]], atol=1e-12)

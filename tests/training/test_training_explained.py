@@ -112,7 +112,7 @@ def test_what_is_mistyped_names_what_was_meant(arguments, message):
     ],
 )
 def test_what_is_right_passes(arguments):
-    check_options(arguments, OPTIONS, "")
+    assert check_options(arguments, OPTIONS, "") is None
 
 
 def test_help_shows_no_none(capsys):
