@@ -10,6 +10,7 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.conversion import convert
 from facemargin.data.open import open_images
@@ -36,38 +37,33 @@ class Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "convert", arguments)
-    errors = Console(stderr=True)
     source = open_images(args.source, args.root)
+    errors = Console(stderr=True)
     result = convert(source, args.destination, args.to, lambda doing: embedding_progress(errors, source.name, doing))
     for message in result.corrupt[:_SHOWN]:
-        errors.print(message, highlight=False, markup=False, soft_wrap=True)
+        say(message, stderr=True)
     if result.corrupt:
-        errors.print(
-            f"warning: {len(result.corrupt):,} of {counted(len(source), 'image')} cannot be read, and left out; "
-            + ("they are named above" if len(result.corrupt) <= _SHOWN else f"the first {_SHOWN} are named above"),
-            highlight=False,
-            soft_wrap=True,
+        named = "they are named above" if len(result.corrupt) <= _SHOWN else f"the first {_SHOWN} are named above"
+        say(
+            f"warning: {len(result.corrupt):,} of {counted(len(source), 'image')} cannot be read, and "
+            f"left out; {named}",
+            stderr=True,
         )
     if source.num_unlabeled:
-        errors.print(
-            f"warning: images whose label is -1 or below, which say nothing of who they are, were left out: "
+        say(
+            "warning: images whose label is -1 or below, which say nothing of who they are, were left out: "
             f"{source.num_unlabeled:,}",
-            highlight=False,
-            soft_wrap=True,
+            stderr=True,
         )
     if result.num_as_png:
         count = "1 image is" if result.num_as_png == 1 else f"{result.num_as_png:,} images are"
-        errors.print(
+        say(
             f"{count} of a kind that few programs read (TIFF, GIF, HEIC, …), written as PNG, which loses nothing",
-            highlight=False,
-            soft_wrap=True,
+            stderr=True,
         )
     before = f", {result.num_before:,} of them before" if result.num_before else ""
-    Console().print(
+    say(
         f"{counted(result.num_images, 'image')} written as {args.to}{before}, read back and the same; "
-        f"{args.destination}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
+        f"{args.destination}"
     )
     return 0
