@@ -11,7 +11,7 @@ memory that the program may ask for is bounded.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from io import BytesIO
 from typing import Any, Literal
 
@@ -80,19 +80,15 @@ def load_inert(
         raise ValueError((str(error) or type(error).__name__)[:_LONGEST_MESSAGE]) from error
 
 
+@dataclass
 class _Machine:
-    def __init__(
-        self,
-        known: Mapping[str, Any],
-        persistent: Callable[[object], object] | None,
-        stranger: Callable[[str], object],
-        encoding: str,
-        most_memory: int,
-    ) -> None:
-        self.known, self.persistent, self.stranger, self.encoding = known, persistent, stranger, encoding
-        self.memory_left = most_memory
-        self.stack: list[Any] = []
-        self.memo: dict[int, Any] = {}
+    known: Mapping[str, Any]
+    persistent: Callable[[object], object] | None
+    stranger: Callable[[str], object]
+    encoding: str
+    memory_left: int
+    stack: list[Any] = field(default_factory=list)
+    memo: dict[int, Any] = field(default_factory=dict)
 
     def run(self, file: BytesIO) -> object:
         while True:
