@@ -11,8 +11,7 @@ import pytest
 
 import facemargin as fm
 from facemargin.data.formats.orl import EmbeddedFaces
-from facemargin.detection.face import SeveralFacesError
-from facemargin.errors import ConfigError
+from facemargin.errors import ConfigError, SeveralFacesError
 from tests.commands.photo_folder import write, write_photographs
 from tests.photographs import canvas, put
 

@@ -20,7 +20,7 @@ from facemargin.data.open import open_images
 from facemargin.data.source import ArrayImages, ImageSource, WithLabels
 from facemargin.data.writers import WRITERS, parquet_writer, shard_writer
 from facemargin.data.writers.folder_writer import folder_names
-from facemargin.errors import DataError
+from facemargin.errors import DataError, OutputError
 from tests.data.conversion_progress import no_progress
 from tests.data.image_kinds import files, picture
 from tests.data.recordio_writer import MAGIC_BYTES, payload, write_records
@@ -355,7 +355,7 @@ def test_a_partial_folder_that_lost_bytes_is_refused(tmp_path, monkeypatch):
 
 def test_a_destination_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"cannot write .*file/out: .*What is good is kept"):
+    with pytest.raises(OutputError, match=r"cannot write .*file/out: .*What is good is kept"):
         convert(people(IMAGES), tmp_path / "file" / "out", "list", no_progress)
 
 

@@ -5,7 +5,7 @@ import pytest
 
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.fingerprint import fingerprint
-from facemargin.errors import CheckpointError, ConfigError, DataError
+from facemargin.errors import ConfigError, DataError, OutputError
 from tests.models.tiny_models import tiny_model
 
 
@@ -51,7 +51,7 @@ def test_it_survives_the_disk(calibration, tmp_path):
     assert Calibration.load(tmp_path / "new" / "c.json") == calibration
     assert json.loads((tmp_path / "new" / "c.json").read_text())["impostors"] == 2000
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match="cannot write"):
+    with pytest.raises(OutputError, match="cannot write"):
         calibration.save(tmp_path / "file" / "c.json")
 
 

@@ -8,8 +8,7 @@ from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.fingerprint import fingerprint
 from facemargin.decision.verify import decide
-from facemargin.detection.detect import NoFaceError
-from facemargin.errors import ConfigError, DataError
+from facemargin.errors import ConfigError, DataError, NoFaceError
 from facemargin.evaluation import Embeddings
 from facemargin.models.model import Model
 from tests.models.tiny_models import tiny_model, tiny_recognizer

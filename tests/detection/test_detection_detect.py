@@ -7,9 +7,9 @@ import facemargin as fm
 from facemargin.data.alignment import TEMPLATE_52, align_face
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.source import ArrayImages
-from facemargin.detection.detect import DetectedFaces, NoFaceError
+from facemargin.detection.detect import DetectedFaces
 from facemargin.detection.face import Face
-from facemargin.errors import ConfigError, CorruptImageError, DataError
+from facemargin.errors import ConfigError, CorruptImageError, DataError, NoFaceError
 from tests.photographs import canvas, orl_photograph, put
 
 
@@ -53,8 +53,9 @@ def test_no_face_is_an_error_that_says_so():
     with pytest.raises(NoFaceError, match="no face was found \\(70 × 50 pixels\\)"):
         fm.align(nothing)
     source = DetectedFaces(ArrayImages([nothing], "two photographs"))
-    with pytest.raises(CorruptImageError, match="two photographs: image 0: no face was found"):
+    with pytest.raises(NoFaceError, match="two photographs: image 0: no face was found") as raised:
         source.read(0)
+    assert not isinstance(raised.value, CorruptImageError)  # it can be read
 
 
 def test_a_source_of_photographs_is_one_of_faces():

@@ -7,7 +7,7 @@ import pytest
 from torch import nn
 
 from facemargin.data.source import ArrayImages
-from facemargin.errors import ConfigError, DataError
+from facemargin.errors import ConfigError, DataError, OutputError
 from facemargin.features import store as feature_store
 from facemargin.features.store import extract_features, features_key
 from facemargin.models.model import Model
@@ -204,7 +204,7 @@ def test_damaged_files_are_named(model, tmp_path, name, content, message):
 
 def test_a_folder_that_cannot_be_written_to_is_named(model, tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DataError, match=r"features cannot be written to .*file/features"):
+    with pytest.raises(OutputError, match=r"features cannot be written to .*file/features"):
         extract_features(model, NumberedImages(6), tmp_path / "file" / "features")
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from facemargin.errors import CheckpointError
+from facemargin.errors import CheckpointError, OutputError
 from facemargin.files.atomic import remove_partial_files, write_atomically, write_text_atomically
 from facemargin.models.info import ModelInfo, save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint, load_checkpoint, save_checkpoint
@@ -133,7 +133,7 @@ def test_a_failed_write_leaves_what_was_there(tmp_path):
         temporary.write_text("ne")
         raise OSError("no space left")
 
-    with pytest.raises(CheckpointError, match=r"cannot write .*file\.txt: no space left"):
+    with pytest.raises(OutputError, match=r"cannot write .*file\.txt: no space left"):
         write_atomically(path, half)
     assert names(tmp_path) == ["file.txt"] and path.read_text() == "old"
 
@@ -151,7 +151,7 @@ def test_other_exceptions_pass_and_leave_no_partial_file(tmp_path, kind):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"cannot write .*file/checkpoints/step_00000001\.pt"):
+    with pytest.raises(OutputError, match=r"cannot write .*file/checkpoints/step_00000001\.pt"):
         save_checkpoint(tmp_path / "file" / "checkpoints", 1, state(1), keep=1)
 
 
@@ -165,7 +165,7 @@ def test_what_a_killed_process_left_half_written_is_removed(tmp_path):
 SAVE = """
 import resource, sys, torch
 from pathlib import Path
-from facemargin.errors import CheckpointError
+from facemargin.errors import OutputError
 from facemargin.training.checkpoint import save_checkpoint
 folder = Path(sys.argv[1])
 state = lambda step: {"step": step, "weights": torch.full((100_000,), float(step))}
@@ -175,7 +175,7 @@ for limit in map(int, sys.argv[2:]):
     try:
         save_checkpoint(folder, 10, state(10), keep=1)
         print(limit, "saved")
-    except CheckpointError as error:
+    except OutputError as error:
         print(limit, error)
 """
 
@@ -205,7 +205,7 @@ def test_a_full_disk_while_the_model_is_written(tmp_path):
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
     try:
-        with pytest.raises(CheckpointError, match=r"cannot write .*model\.safetensors"):
+        with pytest.raises(OutputError, match=r"cannot write .*model\.safetensors"):
             write_atomically(path, lambda temporary: save_model(temporary, {"w": torch.zeros(10_000)}, info))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)

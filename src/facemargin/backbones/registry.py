@@ -72,5 +72,7 @@ def create_backbone(
             raise ConfigError(unknown_name(f"{name} option", option, known))
     try:
         return _BACKBONES[name](embedding_size, in_channels, **options)
+    except ConfigError:
+        raise
     except ValueError as error:  # torch's own words for a dropout above 1
         raise ConfigError(f"backbone {name}: {error}") from error

@@ -7,7 +7,7 @@ import tyro
 
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.errors import ConfigError
-from facemargin.training.explained import explained
+from facemargin.training.explained import as_class, explained
 from facemargin.training.options import check_options, check_own_options, options_of
 from facemargin.training.recipe_files import list_recipes
 
@@ -19,7 +19,8 @@ _CONFIG = (tyro.conf.FlagCreatePairsOff,)
 def parse(cls: type[T], verb: str, arguments: Sequence[str]) -> T:
     """The dataclass `cls` from command-line arguments; where they are off, prints help or the nearest and exits."""
     check_options(arguments, options_of(cls, flags=True), f"facemargin {verb} --help lists them")
-    return tyro.cli(explained(cls, flags=True), args=list(arguments), prog=f"facemargin {verb}", config=_CONFIG)
+    args = tyro.cli(explained(cls, flags=True), args=list(arguments), prog=f"facemargin {verb}", config=_CONFIG)
+    return as_class(args, cls)
 
 
 def parse_known(cls: type[T], verb: str, arguments: Sequence[str]) -> tuple[T, list[str]]:
@@ -27,13 +28,14 @@ def parse_known(cls: type[T], verb: str, arguments: Sequence[str]) -> tuple[T, l
     catalogue = read_catalogue()
     tables = (catalogue["recipe"], *catalogue["margin_options"].values(), *catalogue["backbone_options"].values())
     check_own_options(arguments, options_of(cls, flags=True), {name for table in tables for name in table})
-    return tyro.cli(
+    args, unknown = tyro.cli(
         explained(cls, flags=True),
         args=list(arguments),
         prog=f"facemargin {verb}",
         return_unknown_args=True,
         config=_CONFIG,
     )
+    return as_class(args, cls), unknown
 
 
 def parse_with_recipe(cls: type[T], verb: str, example: str, arguments: Sequence[str]) -> tuple[str, T, list[str]]:

@@ -19,9 +19,9 @@ from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.source import RGBImage
 from facemargin.detection.detect import no_face
 from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, create_detector
-from facemargin.detection.face import Face, SeveralFacesError
+from facemargin.detection.face import Face
 from facemargin.detection.journal import FaceJournal, ImageFaces
-from facemargin.errors import ConfigError, CorruptImageError, DataError
+from facemargin.errors import ConfigError, DataError, ImageError, SeveralFacesError
 
 _NAMED = 20
 
@@ -74,7 +74,7 @@ def _find(images: NamedImages, index: int, detector: Detector, keep: Keep) -> Im
     name = images.names[index]
     try:
         image = images.read(index)
-    except CorruptImageError as error:
+    except ImageError as error:
         return ImageFaces(name, problem=str(error))
     faces = detector.detect(image)
     if not faces:

@@ -18,7 +18,7 @@ from facemargin.data.open import open_images
 from facemargin.data.pairs.sampling import DrawnPairs, all_pairs, count_pairs, draw_counted_pairs, draw_pairs
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabeledImages
-from facemargin.errors import ConfigError, CorruptImageError, DataError
+from facemargin.errors import ConfigError, DataError, ImageError
 
 _BIN_FOLDS = 10
 _DEFAULT_PAIRS, _DEFAULT_FOLDS = 6000, 10
@@ -130,7 +130,7 @@ def _draw_readable(
             for number, index in enumerate(unchecked, 1):
                 try:
                     images.read(index)
-                except CorruptImageError as error:
+                except ImageError as error:
                     corrupt.append(str(error))
                     usable_N[index] = False
                 progress(number, len(unchecked))

@@ -20,7 +20,7 @@ from facemargin.counting import none_readable
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.source import RGBImage
-from facemargin.errors import CorruptImageError, DataError
+from facemargin.errors import DataError, ImageError
 from facemargin.files.atomic import write_atomically
 from facemargin.models.load import load
 from facemargin.models.model import Model, Progress
@@ -87,7 +87,7 @@ def _reconstruct(model: Model, images: NamedImages, progress: Progress) -> _Reco
         progress(index, len(images))
         try:
             image = images.read(index)
-        except CorruptImageError as error:
+        except ImageError as error:
             found.unreadable.append(str(error))
             continue
         reconstruction, pictures = reconstruct_images(model, [image])

@@ -25,7 +25,7 @@ from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages
 from facemargin.data.writers import WRITERS
 from facemargin.data.writers.append_file import AppendFile
-from facemargin.errors import CheckpointError, CorruptImageError, DataError
+from facemargin.errors import DataError, ImageError, OutputError
 from facemargin.files.atomic import remove_partial_files, write_text_atomically
 from facemargin.files.locks import hold
 
@@ -84,8 +84,8 @@ def convert(source: LabeledImages, destination: Path, to: str, progress: Progres
                 destination.rmdir()  # Windows renames to no name that is taken
             partial.rename(destination)
             _remove_journal(destination)
-    except (OSError, CheckpointError) as error:
-        raise DataError(
+    except (OSError, OutputError) as error:
+        raise OutputError(
             f"cannot write {destination}: {error}. What is good is kept in {destination}.partial: mend that (if the "
             "disk is full, free some space) and run the same command again to go on"
         ) from error
@@ -119,7 +119,7 @@ class _Run:
             index = int(self.order[position])
             try:
                 encoded, suffix = self._checked(position)
-            except CorruptImageError as error:
+            except ImageError as error:
                 self.corrupt[position] = str(error)
             else:
                 label = int(self.source.labels[index])

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.images.decode import decode_image
 from facemargin.data.source import LabeledImages
-from facemargin.errors import CorruptImageError
+from facemargin.errors import ImageError
 
 _REPORT_EVERY = 32
 _DIGEST_BYTES = 16
@@ -56,7 +56,7 @@ def inspect_images(source: LabeledImages, report: Callable[[int, int], None]) ->
         try:
             encoded = source.read_encoded(index)
             image = decode_image(encoded, source.describe(index))
-        except CorruptImageError as error:
+        except ImageError as error:
             corrupt[index] = str(error)
         else:
             height, width = image.shape[:2]

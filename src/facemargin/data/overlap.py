@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from facemargin.counting import counted
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource, LabeledImages, RGBImage
-from facemargin.errors import CorruptImageError
+from facemargin.errors import ImageError
 from facemargin.files.unicode_names import one_form
 
 FINGERPRINT_SIDE = 16
@@ -106,7 +106,7 @@ def _fingerprints(images: ImageSource) -> _Fingerprints:
     for index in range(len(images)):
         try:
             image = images.read(index)
-        except CorruptImageError:
+        except ImageError:
             continue
         indices.append(index)
         digests.append(hashlib.blake2b(np.array(image.shape).tobytes() + image.tobytes()).digest())

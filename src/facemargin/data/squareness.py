@@ -6,7 +6,7 @@ import numpy as np
 
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.source import ImageSource, LabeledImages
-from facemargin.errors import CorruptImageError
+from facemargin.errors import ImageError
 
 LOOKED_AT = 100
 
@@ -25,7 +25,7 @@ def warn_of_squashed(images: ImageSource) -> None:
     for index in indices:
         try:
             height, width = images.read(index).shape[:2]
-        except CorruptImageError:  # counted where the images are used
+        except ImageError:  # counted where the images are used
             continue
         if height != width:
             squashed.append(f"{images.describe(index)}: {width} × {height}")

@@ -20,7 +20,7 @@ from facemargin.data.augmentation.config import AugmentationConfig
 from facemargin.data.augmentation.draws import AugmentationDraws
 from facemargin.data.images.pixels import resize_square
 from facemargin.data.source import LabeledImages, RGBImage
-from facemargin.errors import CorruptImageError
+from facemargin.errors import CorruptImageError, ImageError
 from facemargin.randomness import SampleStreams
 
 logger = logging.getLogger(__name__)
@@ -99,7 +99,7 @@ class TrainingSet(Dataset[TrainingBatch]):
             try:
                 pixels_BHWC[len(positions)] = self._resized(index)
                 positions.append(position)
-            except CorruptImageError as error:
+            except ImageError as error:
                 corrupt.append(str(error))
         indices_B = np.array([samples[position][1] for position in positions], dtype=np.int64)
         draws = self._augment(pixels_BHWC, [samples[position] for position in positions])
@@ -138,7 +138,7 @@ class TrainingSet(Dataset[TrainingBatch]):
         for index in range(len(self.images)):
             try:
                 cache[index] = resize_square(self.images.read(index), self.image_size)
-            except CorruptImageError as error:
+            except ImageError as error:
                 self._corrupt[index] = str(error)
         return cache
 

@@ -5,12 +5,8 @@ from facemargin.data.given_images import GivenForm, one_image
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.detection.crop import crop_face
 from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, require_detector
-from facemargin.detection.face import Choice, Face, SeveralFacesError, choose_faces
-from facemargin.errors import ConfigError, CorruptImageError
-
-
-class NoFaceError(CorruptImageError):
-    """An image can be read, but no face was found in it. Readers of many images name it as one that is of no use."""
+from facemargin.detection.face import Choice, Face, choose_faces
+from facemargin.errors import ConfigError, NoFaceError, SeveralFacesError
 
 
 def detect(image: GivenForm, detector: Detector | str = DEFAULT_DETECTOR) -> list[Face]:

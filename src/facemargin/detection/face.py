@@ -8,16 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.source import RGBImage
-from facemargin.errors import ConfigError, CorruptImageError
+from facemargin.errors import ConfigError, SeveralFacesError
 from facemargin.registry import unknown_name
 
 Choice = Literal["largest", "central", "all", "error"]
 """Which of several faces: that of the largest box, that whose box lies nearest to the image's centre, or all; "error":
 none, an image with several is of no use."""
-
-
-class SeveralFacesError(CorruptImageError):
-    """An image shows several faces where one is asked for. Readers of many images name it as one that is of no use."""
 
 
 @dataclass(frozen=True, eq=False)

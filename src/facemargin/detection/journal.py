@@ -16,7 +16,7 @@ import numpy as np
 from facemargin.counting import counted
 from facemargin.detection.detector import Setting
 from facemargin.detection.face import Face
-from facemargin.errors import DataError
+from facemargin.errors import DataError, OutputError
 from facemargin.files.locks import hold
 
 
@@ -60,8 +60,8 @@ class ImageFaces:
 class FaceJournal:
     """The journal in the file `path`, begun where there is none; of an image that was added twice, the last counts.
 
-    Raises DataError where the file is of work with other settings, is no journal, cannot be written, or another process
-    is writing to it.
+    Raises DataError where the file is of work with other settings, is no journal, or another process is writing to it,
+    and OutputError where it cannot be written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Setting]) -> None:
@@ -70,7 +70,7 @@ class FaceJournal:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._file = path.open("a+b")
         except OSError as error:
-            raise DataError(f"{path} cannot be written: {error.strerror}") from error
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
         try:
             hold(self._file)
             self._places = self._read_places(dict(settings))
@@ -80,7 +80,7 @@ class FaceJournal:
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.close()
-            raise DataError(f"{path} cannot be written: {error.strerror}") from error
+            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
         except DataError:
             self._file.close()
             raise
@@ -108,14 +108,14 @@ class FaceJournal:
         return ImageFaces.from_json(json.loads(self._file.readline()))
 
     def add(self, record: ImageFaces) -> None:
-        """Note it, and hand it to the operating system: a kill of this process loses nothing of it. Raises DataError
-        where it cannot be written; what was noted before stays."""
+        """Note it, and hand it to the operating system: a kill of this process loses nothing of it. Raises
+        OutputError where it cannot be written; what was noted before stays."""
         try:
             place = self._file.seek(0, 2)
             self._file.write(_line(record.to_json()))
             self._file.flush()
         except OSError as error:
-            raise DataError(
+            raise OutputError(
                 f"{self.path} cannot be written: {error}. What is in it is kept: make room and run the same again"
             ) from error
         self._places[record.name] = place

@@ -14,7 +14,7 @@ import numpy as np
 
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource
-from facemargin.errors import ConfigError, CorruptImageError, DataError
+from facemargin.errors import ConfigError, DataError, ImageError
 from facemargin.evaluation.folder import ORIGIN_FILE
 from facemargin.files.atomic import write_text_atomically
 
@@ -83,7 +83,7 @@ def images_origin(
     for index in np.unique(np.linspace(0, max(len(images) - 1, 0), looked_at).astype(int)).tolist():
         try:
             digest.update(images.read_encoded(index) if len(images) else b"")
-        except CorruptImageError:
+        except ImageError:
             digest.update(b"unreadable")
     for name, array in (arrays or {}).items():
         digest.update(name.encode())

@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.errors import CheckpointError, DataError
+from facemargin.errors import DataError, OutputError
 from facemargin.files.atomic import remove_partial_files, write_text_atomically
 
 MANIFEST = "manifest.json"
@@ -69,7 +69,7 @@ class FeatureFiles:
                 self._files[-1].write(header)
         except OSError as error:
             self._close()
-            raise DataError(f"features cannot be written to {self.folder}: {error}") from error
+            raise OutputError(f"features cannot be written to {self.folder}: {error}") from error
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -99,7 +99,7 @@ class FeatureFiles:
                 os.fsync(file.fileno())
             manifest = self._description() | {"done": self.done, "unreadable": self.unreadable}
             write_text_atomically(self.folder / MANIFEST, json.dumps(manifest, indent=1))
-        except (OSError, CheckpointError) as error:
+        except (OSError, OutputError) as error:
             raise self._cannot_write(error) from error
 
     def arrays(self) -> tuple[Array, Array, Array]:
@@ -146,8 +146,8 @@ class FeatureFiles:
                 )
         self.done, self.unreadable = manifest["done"], manifest["unreadable"]
 
-    def _cannot_write(self, error: Exception) -> DataError:
-        return DataError(
+    def _cannot_write(self, error: Exception) -> OutputError:
+        return OutputError(
             f"features cannot be written to {self.folder}: {error}; the first {self._saved()} of {self.count} are "
             "kept: make room and run the same again"
         )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from facemargin.errors import CheckpointError
+from facemargin.errors import OutputError
 
 _PARTIAL = ".partial"
 
@@ -14,7 +14,7 @@ _PARTIAL = ".partial"
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
     """Call `write(temporary path)`, flush, and rename to `path`: it appears whole or not at all.
 
-    Folders are made as needed. Raises CheckpointError naming `path` if it cannot be written.
+    Folders are made as needed. Raises OutputError naming `path` if it cannot be written.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
     try:
@@ -22,7 +22,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
         write(temporary)
         publish(temporary, path)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as RuntimeError
-        raise CheckpointError(f"cannot write {path}: {error}") from error
+        raise OutputError(f"cannot write {path}: {error}") from error
     finally:
         _remove(temporary)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from facemargin.errors import CheckpointError
+from facemargin.errors import OutputError
 from facemargin.files.atomic import write_text_atomically
 
 _FORMAT = 2
@@ -41,7 +41,7 @@ def saved_scan(
     for place in places:
         try:
             write_text_atomically(place, text)
-        except CheckpointError as error:
+        except OutputError as error:
             logger.debug("%s", error)
         else:
             break

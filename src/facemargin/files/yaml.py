@@ -73,6 +73,8 @@ def read_yaml(path: Path) -> dict[str, Any]:
         if path.stat().st_size > _LARGEST_FILE:
             raise ConfigError(f"{path} has {path.stat().st_size:,} bytes, too many for a list of settings")
         content = yaml.load(path.read_text(encoding="utf-8"), Loader=_Loader)
+    except ConfigError:
+        raise
     except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(f"{path}: {error}") from error
     if content is None:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from facemargin.counting import none_readable
 from facemargin.data.images.pixels import resize_square
 from facemargin.data.source import ImageSource, RGBImage
-from facemargin.errors import CorruptImageError, DataError
+from facemargin.errors import DataError, ImageError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.model import Model, Progress
 from facemargin.models.read_ahead import batches_of, read_ahead
@@ -34,7 +34,7 @@ def read_readable(images: ImageSource, size: int, batch: range) -> tuple[dict[in
     for index in batch:
         try:
             faces[index] = resize_square(images.read(index), size)
-        except CorruptImageError as error:
+        except ImageError as error:
             messages[index] = str(error)
     return faces, messages
 

@@ -36,7 +36,7 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
     """Write `content` to the HTML file `path`, whole or not at all.
 
     `bootstrap` makes the intervals of the tables, None leaves them out. Raises DataError for scores that no metric
-    takes, CheckpointError if the file cannot be written.
+    takes, OutputError if the file cannot be written.
     """
     systems = [system.system for evaluation in content.evaluations for system in evaluation.systems]
     systems += [system.system for protocol in content.protocols for system in protocol]

@@ -54,7 +54,7 @@ def save_checkpoint(
 
     Later ones can only be damaged ones that the run has gone back behind: they must not push out good ones.
 
-    Raises CheckpointError, everywhere and with earlier checkpoints untouched, if it cannot be written (a full disk).
+    Raises OutputError, everywhere and with earlier checkpoints untouched, if it cannot be written (a full disk).
     """
     path = folder / f"step_{step:08d}.pt"
     if processes.group is None:

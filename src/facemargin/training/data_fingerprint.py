@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facemargin.data.source import ImageSource, LabeledImages
-from facemargin.errors import CheckpointError, ConfigError, CorruptImageError
+from facemargin.errors import CheckpointError, ConfigError, ImageError
 
 # Reading so many takes about a second from a cold SSD; smaller sets are compared whole.
 _SAMPLE = 1024
@@ -117,7 +117,7 @@ def _digest(images: LabeledImages, index: int) -> int:
             content = images.read(index).tobytes()  # how a PNG of it looks depends on OpenCV's version
         else:
             content = images.read_encoded(index)
-    except CorruptImageError:
+    except ImageError:
         return _UNREADABLE
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)
 

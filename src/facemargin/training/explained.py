@@ -45,8 +45,8 @@ def _docstrings(cls: type[Any]) -> dict[str, str]:
 
 
 def explained(cls: type[T], flags: bool) -> type[T]:
-    """A subclass that differs in what tyro says of its fields, and of those of the dataclasses in it. `flags`: as in
-    `options_of`."""
+    """A subclass that differs in what tyro says of its fields, and of those of the dataclasses in it, and that checks
+    nothing: `as_class` makes what was asked for, checked. `flags`: as in `options_of`."""
     made: type[T] = _explained(cls, flags)  # type: ignore[arg-type]
     return made
 
@@ -68,7 +68,9 @@ def _explained(cls: type[Any], flags: bool) -> type[Any]:
         inner, *extras = get_args(hint) if get_origin(hint) is Annotated else (hint,)
         hint = functools.reduce(lambda so_far, extra: Annotated[so_far, extra], [argument, *extras], inner)
         shown.append((item.name, hint, field(default=item.default, default_factory=item.default_factory)))
-    made = make_dataclass(cls.__name__, shown, bases=(cls,), frozen=True, kw_only=True)
+    # Unchecked: tyro would take a ConfigError for a word of its own. `as_class` checks.
+    unchecked = {"__post_init__": lambda self: None}
+    made = make_dataclass(cls.__name__, shown, bases=(cls,), namespace=unchecked, frozen=True, kw_only=True)
     made.__doc__ = cls.__doc__
     return made
 

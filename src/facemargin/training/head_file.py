@@ -23,7 +23,7 @@ _TYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
 
 def write_head(path: Path, head: Head, info: ModelInfo, processes: Processes) -> None:
     """Write the centres of all processes as "weight" (C, D), and the rest of the head's state, to `path`, which appears
-    whole or not at all. CheckpointError everywhere if it cannot be written."""
+    whole or not at all. OutputError everywhere if it cannot be written."""
     state = head.state_dict()
     if processes.group is None:
         write_atomically(path, lambda temporary: save_model(temporary, state, info))

@@ -16,7 +16,7 @@ from facemargin.data.pairs.insightface_bin import EncodedImages, load_bin
 from facemargin.data.pairs.insightface_bin_writer import write_bin
 from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
 from facemargin.data.source import ArrayImages
-from facemargin.errors import CheckpointError, CorruptImageError, DataError
+from facemargin.errors import CorruptImageError, DataError, OutputError
 from tests.data.image_kinds import files, picture
 from tests.data.sample_images import encode, smooth_image
 
@@ -112,7 +112,7 @@ def test_a_folder_that_exists_is_left_alone(pairs, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match="file exists already"):
         write_pairs_folder(pairs, tmp_path / "file")
-    with pytest.raises(DataError, match=r"cannot write .*file/set"):
+    with pytest.raises(OutputError, match=r"cannot write .*file/set"):
         write_pairs_folder(pairs, tmp_path / "file" / "set")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "set"]
 
@@ -128,7 +128,7 @@ def test_a_full_disk_leaves_earlier_output_intact(pairs, tmp_path, write):
     handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (500, limit[1]))
-        with pytest.raises((CheckpointError, DataError), match=r"cannot write .*mine\.bin"):
+        with pytest.raises(OutputError, match=r"cannot write .*mine\.bin"):
             write(pairs, target)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)

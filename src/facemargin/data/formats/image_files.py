@@ -35,7 +35,7 @@ def _bytes_of(path: Path) -> bytes:
         if status.st_size > LARGEST_ENCODED:
             raise CorruptImageError(f"{path}: {status.st_size:,} bytes are too many for an image")
         return path.read_bytes()
-    except FileNotFoundError:
+    except (FileNotFoundError, CorruptImageError):
         raise
     except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, from a list
         raise CorruptImageError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error

@@ -21,7 +21,7 @@ from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.images.common_kind import in_common_kind, say_as_png
 from facemargin.data.pairs.lfw import require_images
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.errors import DataError
+from facemargin.errors import DataError, OutputError
 from facemargin.files.listing import plain_path
 from facemargin.files.plain_numbers import is_digits
 from facemargin.files.unicode_names import find_file, one_form
@@ -161,8 +161,8 @@ def write_pairs_folder(
     """Write the pairs, in their order, with the images' bytes as `read_encoded` gives them (rare kinds become PNG,
     which is logged); the folder appears whole or not at all.
 
-    `progress(done, all)` counts images. Raises DataError for a folder that exists already or cannot be written,
-    CorruptImageError for images that cannot be had.
+    `progress(done, all)` counts images. Raises DataError for a folder that exists already, OutputError where it
+    cannot be written, CorruptImageError for images that cannot be had.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
         raise DataError(f"{folder} exists already; name a folder that does not, or remove it first")
@@ -172,7 +172,7 @@ def write_pairs_folder(
         _write_folder(pairs, temporary, progress)
         temporary.replace(folder)
     except OSError as error:
-        raise DataError(f"cannot write {folder}: {error.strerror}") from error
+        raise OutputError(f"cannot write {folder}: {error.strerror}") from error
     finally:
         with contextlib.suppress(OSError):
             shutil.rmtree(temporary)

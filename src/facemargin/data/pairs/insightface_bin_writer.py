@@ -22,7 +22,7 @@ def write_bin(pairs: VerificationSet, path: Path, progress: Progress | None = No
     """Write the pairs, in their order, with the images' bytes as `read_encoded` gives them (rare kinds become PNG,
     which is logged); the file appears whole or not at all. Folds and people have no place in the format.
 
-    `progress(done, all)` counts stored images. Raises CorruptImageError for images that cannot be had, CheckpointError
+    `progress(done, all)` counts stored images. Raises CorruptImageError for images that cannot be had, OutputError
     if the file cannot be written.
     """
 

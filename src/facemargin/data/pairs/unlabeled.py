@@ -64,5 +64,7 @@ def _rows(path: Path) -> Iterator[tuple[str, str]]:
                 yield chosen[0], chosen[1]
     except OSError as error:
         raise DataError(f"{path} cannot be read as pairs: {error.strerror}; expected a .csv file") from error
+    except DataError:
+        raise
     except (csv.Error, ValueError) as error:
         raise DataError(f"{path} cannot be read as pairs: {error}") from error
