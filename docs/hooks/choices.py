@@ -29,6 +29,7 @@ def page_text() -> str:
     parts += ["## Protocols", _table(("protocol", "what it is"), catalogue["protocols"].items())]
     parts += ["## Metrics", _table(("metric", "what it is"), catalogue["metrics"].items())]
     parts += ["## Families of checkpoints", _table(("family", "whose it is"), catalogue["families"].items())]
+    parts += ["## Face detectors", _table(("detector", "what it is"), catalogue["detectors"].items())]
     parts += ["## Verbs", _table(("verb", "what it does"), list_verbs().items())]
     return "\n\n".join(parts) + "\n"
 

@@ -3,6 +3,7 @@ import pytest
 from facemargin.backbones import list_backbones
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.data.formats.data_format import FORMATS
+from facemargin.detection import list_detectors
 from facemargin.evaluation.figures import METRICS
 from facemargin.evaluation.protocols.known import list_protocols
 from facemargin.interop import FAMILIES
@@ -17,6 +18,7 @@ NAMES = {
     "metrics": METRICS.names(),
     "formats": FORMATS.names(),
     "families": FAMILIES.names(),
+    "detectors": list_detectors(),
 }
 
 

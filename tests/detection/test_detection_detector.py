@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from facemargin.detection import CenterFace, YuNet, create_detector, detect, list_detectors, register_detector
-from facemargin.detection.detector import _DETECTORS, detector_settings, require_detector
+from facemargin.detection.detector import DETECTORS, detector_settings, require_detector
 from facemargin.errors import ConfigError
 
 
@@ -23,7 +23,7 @@ def toy():
             return []
 
     yield Toy
-    del _DETECTORS._entries["toy"]
+    del DETECTORS._entries["toy"]
 
 
 def test_detectors_by_name():

@@ -1,5 +1,6 @@
 """The package that docs/extending.md describes, as pip would install it, and the command line beside it."""
 
+import json
 import os
 import subprocess
 import sys
@@ -47,6 +48,29 @@ class Installed:
         done = self.python("-m", "facemargin", *arguments)
         assert (done.returncode, done.stderr) == (0, ""), done.stderr
         return done.stdout
+
+    def answers(self, command_lines: dict[str, list[object]]) -> dict[str, tuple[int, str, str]]:
+        """(exit code, stdout, stderr) of each command line by its key, all in one process, which imports torch once."""
+        lines = {key: [str(word) for word in words] for key, words in command_lines.items()}
+        done = self.python("-c", _SEVERAL, json.dumps(lines))
+        assert done.returncode == 0, done.stderr
+        return {key: (code, out, err) for key, (code, out, err) in json.loads(done.stdout.splitlines()[-1]).items()}
+
+
+_SEVERAL = """
+import contextlib, io, json, logging, sys
+from facemargin.cli import main
+answers = {}
+for key, words in json.loads(sys.argv[1]).items():
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = main(words)
+        except SystemExit as exit:
+            code = exit.code
+    answers[key] = (code or 0, out.getvalue(), err.getvalue())
+print(json.dumps(answers))
+"""
 
 
 def install_toy_faces(folder: Path) -> Installed:

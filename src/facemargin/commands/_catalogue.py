@@ -29,6 +29,7 @@ StoredOptions = dict[str, list[str] | str | None]
 """As they are in the file: a text is the kind of which the option takes a name, such as "protocols"."""
 
 _REGISTRIES = {
+    "detectors": "facemargin.detection.detector:DETECTORS",
     "families": "facemargin.interop.family:FAMILIES",
     "formats": "facemargin.data.formats.data_format:FORMATS",
     "writers": "facemargin.data.writers.base:WRITERS",
@@ -54,12 +55,13 @@ class BackboneEntry(TypedDict):
 
 
 class Catalogue(TypedDict):
-    """`common_settings`: those that every margin has. `families` … `protocols`: the words for each.
+    """`common_settings`: those that every margin has. `detectors` … `protocols`: the words for each.
     `verbs`: the options of each. `recipe`: of every recipe, and those that its margin and its network add to it."""
 
     margins: dict[str, MarginEntry]
     common_settings: list[str]
     backbones: dict[str, BackboneEntry]
+    detectors: dict[str, str]
     families: dict[str, str]
     formats: dict[str, str]
     writers: dict[str, str]

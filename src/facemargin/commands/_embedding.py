@@ -8,13 +8,12 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
-from facemargin.detection.detector import DEFAULT_DETECTOR
+from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.load import load

@@ -4,11 +4,10 @@ that are perhaps not what the user took them for."""
 import os
 from typing import Literal, get_args
 
-from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._say import say
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.detection.detect import DetectedFaces
-from facemargin.detection.detector import DEFAULT_DETECTOR
+from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 
 OnSeveral = Literal["largest", "central", "error"]

@@ -10,7 +10,6 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._face_files import image_file_name
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
@@ -18,7 +17,7 @@ from facemargin.counting import counted, none_readable
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.source import RGBImage
 from facemargin.detection.detect import no_face
-from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, create_detector
+from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, DetectorName, create_detector
 from facemargin.detection.face import Face
 from facemargin.detection.journal import FaceJournal, ImageFaces
 from facemargin.errors import ConfigError, DataError, ImageError, SeveralFacesError

@@ -9,7 +9,6 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
-from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._origin import say_replaced
@@ -21,7 +20,7 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
 from facemargin.decision.calibration import ENOUGH, Calibration
 from facemargin.decision.measuring import calibrate
-from facemargin.detection.detector import DEFAULT_DETECTOR
+from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError, DataError
 from facemargin.models.load import load
 from facemargin.models.readable import embed_readable

@@ -11,7 +11,7 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
-Kind = Literal["all", "margins", "backbones", "recipes", "protocols", "metrics", "formats", "families"]
+Kind = Literal["all", "margins", "backbones", "recipes", "protocols", "metrics", "formats", "families", "detectors"]
 KINDS = get_args(Kind)
 
 
@@ -89,6 +89,10 @@ def _families() -> Table:
     return _described("family", "families of checkpoints", read_catalogue()["families"])
 
 
+def _detectors() -> Table:
+    return _described("detector", "face detectors", read_catalogue()["detectors"])
+
+
 def _described(heading: str, title: str, entries: Mapping[str, str]) -> Table:
     table = Table(Column(heading, no_wrap=True), "what it is", title=title)
     for name, description in entries.items():
@@ -104,4 +108,5 @@ _TABLES = {
     "metrics": _metrics,
     "formats": _formats,
     "families": _families,
+    "detectors": _detectors,
 }

@@ -13,7 +13,6 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
-from facemargin.commands._detector_name import DetectorName
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_files import write_csv
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
@@ -25,7 +24,7 @@ from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.verify import Decision, Verification, decide, verify
-from facemargin.detection.detector import DEFAULT_DETECTOR
+from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 from facemargin.models.load import load
 from facemargin.models.model import Model

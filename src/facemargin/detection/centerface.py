@@ -32,7 +32,7 @@ _MAX_OVERLAP = 0.3
 _MAX_PLACES = 1000
 
 
-@register_detector("centerface")
+@register_detector("centerface", description="CenterFace (Xu et al., 2019), the default")
 class CenterFace(TwoLookDetector):
     """The detector. The network's memory is about 400 bytes a pixel; where a photograph is shrunk to `longest_side`,
     faces that are then smaller than about 20 pixels are lost. Raises ConfigError for settings out of range and, saying

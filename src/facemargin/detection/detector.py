@@ -3,12 +3,12 @@
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
-from typing import Protocol, TypeVar
+from typing import Annotated, Protocol, TypeVar
 
 from facemargin.data.source import RGBImage
 from facemargin.detection.face import Face
 from facemargin.errors import ConfigError
-from facemargin.registry import Registry, unknown_name
+from facemargin.registry import NameOf, Registry, unknown_name
 
 Setting = str | int | float
 
@@ -31,17 +31,20 @@ class Detector(Protocol):
 
 MakeDetector = TypeVar("MakeDetector", bound=Callable[..., Detector])
 
-_DETECTORS: Registry[Callable[..., Detector]] = Registry("detector")
+DETECTORS: Registry[Callable[..., Detector]] = Registry("detector", "facemargin.detection")
+
+DetectorName = Annotated[str, NameOf(DETECTORS)]
 
 DEFAULT_DETECTOR = "centerface"
 
 
-def register_detector(*names: str) -> Callable[[MakeDetector], MakeDetector]:
+def register_detector(*names: str, description: str = "") -> Callable[[MakeDetector], MakeDetector]:
     """Decorator that files a detector's class under `names` for `create_detector`, `detect` and --detector. Its
-    arguments, each with a default, are its settings: the verbs know `min_score` and `longest_side`."""
+    arguments, each with a default, are its settings: the verbs know `min_score` and `longest_side`. `description` is
+    for `facemargin list detectors`."""
 
     def decorate(make: MakeDetector) -> MakeDetector:
-        _DETECTORS.register(*names)(make)
+        DETECTORS.register(*names, description=description)(make)
         return make
 
     return decorate
@@ -49,7 +52,7 @@ def register_detector(*names: str) -> Callable[[MakeDetector], MakeDetector]:
 
 def list_detectors(pattern: str = "*") -> list[str]:
     """Names that `detect`'s detector and --detector accept, sorted; `pattern` is shell-style."""
-    return _DETECTORS.names(pattern)
+    return DETECTORS.names(pattern)
 
 
 def create_detector(name: str = DEFAULT_DETECTOR, **settings: Setting) -> Detector:
@@ -58,7 +61,7 @@ def create_detector(name: str = DEFAULT_DETECTOR, **settings: Setting) -> Detect
     Raises ConfigError for an unknown name or setting (naming the nearest), for a value out of range, and, with the
     command that installs it, where a network is missing.
     """
-    make = _DETECTORS[name]
+    make = DETECTORS[name]
     known = list(inspect.signature(make).parameters)
     for setting in settings:
         if setting not in known:

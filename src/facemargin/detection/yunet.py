@@ -33,7 +33,7 @@ _MAX_PLACES = 1000
 _LARGE_SIDE, _SHRINK = 640, 4
 
 
-@register_detector("yunet")
+@register_detector("yunet", description="YuNet (Wu, Peng, Yu, 2023), by OpenCV; finds faces of all sizes, quickly")
 class YuNet(TwoLookDetector):
     """The detector. Raises ConfigError for settings out of range and, saying what to install, where the network is
     missing, another file than the one that was measured, or of a kind that this OpenCV cannot read."""
