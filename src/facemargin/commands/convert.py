@@ -26,7 +26,8 @@ class Arguments:
     Interrupted, it goes on when the same command is run again."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
-    """A folder with train.rec, shards, parquet files, an image list, or a folder of one folder per person."""
+    """A folder with train.rec, shards, parquet files, an image list, a folder of one folder per person, or another of
+    `facemargin list formats`."""
     destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
     """The folder to write, which must not exist yet."""
     to: WriterName = "recordio"

@@ -32,7 +32,8 @@ class Arguments:
     """Read all of a training set and say what is in it: identities, sizes, corrupt and duplicate images."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
-    """A folder with train.rec, shards, parquet files, an image list, or a folder of one folder per person."""
+    """A folder with train.rec, shards, parquet files, an image list, a folder of one folder per person, or another of
+    `facemargin list formats`."""
     picture: Path | None = None
     """Draw images per identity and image sizes to this .svg or .png file."""
     json: bool = False
