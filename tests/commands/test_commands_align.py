@@ -12,6 +12,7 @@ from facemargin.data.formats.orl import EmbeddedFaces
 from tests.commands.photo_folder import write, write_empty, write_photographs
 from tests.photographs import canvas, put
 from tests.processes import Program
+from tests.systems import posix_only
 
 
 def read(path):
@@ -112,6 +113,7 @@ def test_a_photograph_that_failed_is_tried_again(command, tmp_path):
     assert rows_of(tmp_path / "aligned" / "failures.csv") == []
 
 
+@posix_only
 @pytest.mark.slow
 def test_a_killed_run_goes_on(command, tmp_path):
     write_photographs(tmp_path / "photos", range(1, 7), each=3)

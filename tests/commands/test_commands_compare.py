@@ -27,6 +27,7 @@ from facemargin.models.load import load
 from facemargin.quality.degradation import degraded_twin
 from facemargin.training.checkpoint import checkpoint_steps
 from tests.processes import Program
+from tests.systems import linux_only
 
 RECIPE = {
     "head": {"name": "funface", "scale": 16.0},
@@ -181,6 +182,7 @@ def test_heads_are_trained_alike_scored_and_compared(command, forked_runs, recip
     assert code == 2 and "optimizer.learning_rate (0.01 -> 0.02)" in err
 
 
+@linux_only
 @pytest.mark.slow
 def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(command, forked_runs, recipe, tmp_path):
     arguments = [recipe, "--heads", "funface,cosface", "--seeds", "1", "--data", "orl:31-32", "--epochs", "120"]
@@ -208,6 +210,7 @@ def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(command,
     assert "–" in (tmp_path / "out" / "comparison.md").read_text()
 
 
+@linux_only
 @pytest.mark.slow
 def test_interrupting_writes_checkpoints_and_a_dead_process_does_not_stop_the_others(recipe, tmp_path):
     arguments = [

@@ -11,6 +11,7 @@ from facemargin.data.open import open_images
 from tests.commands.face_folder import write_faces
 from tests.commands.tiny_recipe import RECIPE
 from tests.processes import Program
+from tests.systems import posix_only
 
 
 def test_there_and_back(command, tmp_path):
@@ -62,6 +63,7 @@ def test_mistakes(command, arguments, message):
     assert code == 2 and message in out + err
 
 
+@posix_only
 @pytest.mark.slow
 def test_a_killed_process_is_gone_on_with(command, tmp_path):
     """The command itself, killed at some moment after its first note of progress."""

@@ -4,7 +4,6 @@ A limit on the size of files, in a process of its own, stands for the disk: the 
 """
 
 import os
-import resource
 import signal
 import sys
 from pathlib import Path
@@ -14,11 +13,16 @@ import pytest
 from facemargin.cli import main
 from tests.commands.face_folder import write_crfiqa_model, write_faces
 from tests.commands.photo_folder import write_photographs
+from tests.systems import posix_only
+
+pytestmark = [pytest.mark.slow, posix_only]
 
 
 def run(*arguments, limit=None):
     """Exit code, and all that is printed."""
     ours, theirs = os.pipe()
+    import resource
+
     if os.fork() == 0:
         code = 99
         try:

@@ -4,9 +4,9 @@ import gzip
 import json
 import multiprocessing
 import os
-import resource
 import signal
 import struct
+import sys
 import time
 from contextlib import nullcontext
 
@@ -25,9 +25,10 @@ from tests.data.conversion_progress import no_progress
 from tests.data.image_kinds import files, picture
 from tests.data.recordio_writer import MAGIC_BYTES, payload, write_records
 from tests.data.sample_images import encode, smooth_image, write_people
+from tests.systems import posix_only
 
 FORMATS = list(WRITERS)
-FORK = multiprocessing.get_context("fork")
+FORK = multiprocessing.get_context("fork" if sys.platform != "win32" else None)
 
 
 def content(faces):
@@ -278,6 +279,8 @@ def test_two_at_once_are_refused(tmp_path, monkeypatch):
 
 def convert_on_a_full_disk(source, destination, to, errors):
     """In a process of its own: files cannot grow beyond 300,000 bytes."""
+    import resource
+
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
     try:
         convert(open_images(source), destination, to, no_progress)
@@ -303,6 +306,7 @@ def large(tmp_path_factory):
     return folder
 
 
+@posix_only
 @pytest.mark.parametrize("to", ["recordio", "webdataset", "parquet"])
 def test_a_full_disk_leaves_what_is_there_and_says_so(tmp_path, large, to, capfd):
     (tmp_path / "earlier").mkdir()
@@ -319,6 +323,7 @@ def test_a_full_disk_leaves_what_is_there_and_says_so(tmp_path, large, to, capfd
     assert result.num_images == 400 and content(open_images(tmp_path / "out")) == content(open_images(large))
 
 
+@posix_only
 @pytest.mark.parametrize("to", FORMATS)
 def test_a_killed_conversion_goes_on(tmp_path, large, to):
     process = FORK.Process(target=convert_slowly, args=(large, tmp_path / "out", to))

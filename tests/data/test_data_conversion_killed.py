@@ -17,8 +17,10 @@ from facemargin.data.writers import WRITERS, list_writer, parquet_writer, shard_
 from facemargin.errors import DataError
 from tests.data.conversion_progress import no_progress
 from tests.data.sample_images import encode, smooth_image
+from tests.systems import posix_only
 
-FORK = multiprocessing.get_context("fork")
+pytestmark = posix_only
+FORK = multiprocessing.get_context("fork" if sys.platform != "win32" else None)
 NUM_IMAGES = 14
 WATCHED = ("/data/conversion.py", "/data/writers/", "/facemargin/atomic.py")
 

@@ -1,6 +1,5 @@
 """Generated images for feature stores. As a program: extracts them slowly, and saves every batch, to be killed."""
 
-import resource
 import signal
 import sys
 import time
@@ -46,6 +45,8 @@ def main(folder, count, pause, bytes_a_file):
     torch.set_num_threads(1)
     feature_store.SECONDS_A_BLOCK = 0
     if int(bytes_a_file):  # a disk that is full
+        import resource
+
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (int(bytes_a_file), int(bytes_a_file)))
     images = NumberedImages(int(count), broken={2}, pause=float(pause))

@@ -14,6 +14,7 @@ from facemargin.models.model import Model
 from tests.features.numbered_images import BATCH, NumberedImages
 from tests.models.tiny_models import tiny_model
 from tests.processes import Program
+from tests.systems import posix_only
 
 PROGRAM = ("-m", "tests.features.numbered_images")
 
@@ -71,6 +72,7 @@ def run(folder, count, pause=0.0, bytes_a_file=0):
     return Program(*PROGRAM, folder, count, pause, bytes_a_file)
 
 
+@posix_only
 @pytest.mark.slow
 def test_a_killed_extraction_continues(tmp_path):
     model = tiny_model()
@@ -107,6 +109,7 @@ def test_every_byte_cut_off_behind_the_manifest_is_made_again(model, tmp_path):
     ]  # fmt: skip
 
 
+@posix_only
 @pytest.mark.slow
 def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path):
     room = 128 + 4 * 8 * 22  # a header, and features of 22 images: five batches of four

@@ -11,7 +11,6 @@ import multiprocessing
 import os
 import random
 import re
-import resource
 import shutil
 import signal
 import sys
@@ -23,6 +22,8 @@ from fnmatch import fnmatch
 from multiprocessing.connection import Connection
 from pathlib import Path
 
+import pytest
+
 from facemargin.errors import FacemarginError
 from tests.fuzz.guard import Guard
 from tests.fuzz.mutations import damaged
@@ -33,6 +34,9 @@ SECONDS_UNTIL_KILLED = 30
 """A reader that waits for ever, or hangs outside of Python, does not hear the first alarm."""
 MORE_MEMORY = 256 << 20
 """Bytes that reading may add to the process; what it may ask for is four times as much."""
+
+if sys.platform != "linux":
+    pytest.skip("memory and open files are watched by way of /proc", allow_module_level=True)
 
 _FORK = multiprocessing.get_context("fork")
 _TEXTS = (".txt", ".csv", ".tsv", ".json", ".jsonl", ".yaml", ".idx", ".conf", ".lst", "property")
@@ -152,6 +156,8 @@ def _child(reader: Reader, prepare: Prepare, numbers: range, folder: Path, pipe:
     reader.read(place)  # whatever is imported late, and the memory that reading takes
     gc.collect()
     guard = Guard(folder)
+    import resource
+
     signal.signal(signal.SIGPROF, _raise_too_slow)
     before = _most_memory()
     size = int(re.search(r"VmSize:\s+(\d+)", Path("/proc/self/status").read_text())[1]) << 10  # type: ignore[index]
@@ -182,6 +188,8 @@ def _child(reader: Reader, prepare: Prepare, numbers: range, folder: Path, pipe:
 
 
 def _most_memory() -> int:
+    import resource
+
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss << 10
 
 

@@ -54,13 +54,13 @@ def rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def stop_at_step(process: Program, metrics: Path, step: int, number: int = signal.SIGKILL) -> None:
-    """Send `number` once metrics.csv shows `step`; fails if the process ends before."""
+def stop_at_step(process: Program, metrics: Path, step: int, number: int | None = None) -> None:
+    """Send `number`, by default SIGKILL, once metrics.csv shows `step`; fails if the process ends before."""
     deadline = time.monotonic() + 900
     while time.monotonic() < deadline:
         assert process.poll() is None, process.communicate()
         if metrics.exists() and metrics.read_text().count("\n") > step:
-            process.send_signal(number)
+            process.send_signal(number or signal.SIGKILL)
             return
         time.sleep(0.002)
     raise AssertionError(f"step {step} was not reached")

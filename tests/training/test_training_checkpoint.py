@@ -1,6 +1,5 @@
 import os
 import pickle
-import resource
 import subprocess
 import sys
 import zipfile
@@ -13,6 +12,7 @@ from facemargin.errors import CheckpointError, OutputError
 from facemargin.files.atomic import remove_partial_files, write_atomically, write_text_atomically
 from facemargin.models.info import ModelInfo, save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint, load_checkpoint, save_checkpoint
+from tests.systems import posix_only
 
 
 def state(step, size=10):
@@ -180,6 +180,7 @@ for limit in map(int, sys.argv[2:]):
 """
 
 
+@posix_only
 def test_a_full_disk_names_the_file_and_leaves_the_earlier_checkpoint(tmp_path):
     # A limit on the size of files fails a write as a full disk does, in the kernel.
     limits = ["100000", "300000", "400500"]  # in the middle of the tensor, near its end, in the archive's directory
@@ -199,7 +200,10 @@ def test_the_limits_of_that_test_are_below_a_checkpoints_size(tmp_path):
     assert zipfile.is_zipfile(path)
 
 
+@posix_only
 def test_a_full_disk_while_the_model_is_written(tmp_path):
+    import resource
+
     path = tmp_path / "model.safetensors"
     info = ModelInfo(backbone="small_resnet", options={}, embedding_size=8, input_size=16, loss="funface")
     before = resource.getrlimit(resource.RLIMIT_FSIZE)

@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import load_file
 
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
+from tests.systems import linux_only
 from tests.training.run_process import RECIPE, rows, write_faces, write_recipe
 from tests.training.torchrun import PLAIN, launch, run_many, workers_of
 
@@ -102,6 +103,7 @@ def test_a_checkpoint_of_four_processes_resumes_on_any_number(whole, tmp_path):
         assert_same_run(folder, one)
 
 
+@linux_only
 @pytest.mark.slow
 def test_one_process_is_killed_and_the_run_ends_as_if_nothing_had_happened(tmp_path):
     recipe = write_recipe(tmp_path, batch_size=16, epochs=20, head={"sample_rate": 0.75, "unsampled_rows": "exact"})
@@ -130,6 +132,7 @@ def test_one_process_is_killed_and_the_run_ends_as_if_nothing_had_happened(tmp_p
         assert all(torch.equal(ours[key], value) for key, value in theirs.items())
 
 
+@linux_only
 @pytest.mark.slow
 def test_interrupting_torchrun_checkpoints_and_leaves(tmp_path):
     recipe = write_recipe(tmp_path, batch_size=16, epochs=400)

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 import facemargin as fm
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
+from tests.systems import posix_only
 from tests.training.run_process import RECIPE, rows, run, start, stop_at_step, write_faces, write_recipe
 
 STEPS = RECIPE["epochs"] * 5
@@ -40,6 +41,7 @@ def assert_same(one, other):
         assert one == other
 
 
+@posix_only
 @pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "bf16"])
 def test_a_run_killed_at_any_moment_resumes_bit_for_bit(tmp_path, precision):
@@ -64,6 +66,7 @@ def test_a_run_killed_at_any_moment_resumes_bit_for_bit(tmp_path, precision):
     assert_same(load_file(whole / "model.safetensors"), load_file(killed / "model.safetensors"))
 
 
+@posix_only
 @pytest.mark.slow
 def test_interrupting_checkpoints_and_leaves(tmp_path):
     recipe = write_recipe(tmp_path, epochs=400)

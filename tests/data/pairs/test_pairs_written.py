@@ -1,7 +1,6 @@
 """Verification sets as .bin files and as folders, written and read again by us and by others."""
 
 import pickle
-import resource
 import signal
 import subprocess
 import sys
@@ -19,6 +18,7 @@ from facemargin.data.source import ArrayImages
 from facemargin.errors import CorruptImageError, DataError, OutputError
 from tests.data.image_kinds import files, picture
 from tests.data.sample_images import encode, smooth_image
+from tests.systems import posix_only
 
 ENCODED = [encode(smooth_image(seed), suffix) for seed, suffix in enumerate((".jpg", ".png", ".bmp", ".webp", ".pgm"))]
 
@@ -117,9 +117,12 @@ def test_a_folder_that_exists_is_left_alone(pairs, tmp_path):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "set"]
 
 
+@posix_only
 @pytest.mark.parametrize("write", [write_bin, write_pairs_folder])
 def test_a_full_disk_leaves_earlier_output_intact(pairs, tmp_path, write):
     """The limit on the size of files stands for the full disk."""
+    import resource
+
     target = tmp_path / "out" / "mine.bin"
     if write is write_bin:
         write(pairs, target)

@@ -1,6 +1,7 @@
 """A file that grows, and can be cut back to where it was."""
 
 import os
+import weakref
 from pathlib import Path
 
 from facemargin.errors import DataError
@@ -16,6 +17,7 @@ class AppendFile:
         self.path = path
         self.size = size
         self._file = path.open("r+b" if size else "wb", buffering=0)
+        weakref.finalize(self, self._file.close)  # of a conversion that fails
         if os.fstat(self._file.fileno()).st_size < size:
             raise DataError(f"{path} is shorter than {size} bytes: delete the folder it is in and start again")
         self._file.truncate(size)
