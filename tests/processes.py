@@ -8,9 +8,11 @@ import atexit
 import multiprocessing
 import os
 import runpy
+import shutil
 import subprocess
 import sys
 import tempfile
+import weakref
 from collections.abc import Callable, Mapping
 from multiprocessing.context import BaseContext
 from pathlib import Path
@@ -52,8 +54,9 @@ class Program:
         cwd: Path | None = None,
         start_new_session: bool = False,
     ) -> None:
-        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self._files = [Path(self._folder.name) / name for name in ("out", "err")]
+        folder = Path(tempfile.mkdtemp())
+        weakref.finalize(self, shutil.rmtree, folder, ignore_errors=True)
+        self._files = [folder / name for name in ("out", "err")]
         whole = {**os.environ, "COLUMNS": "300", **(environment or {})}
         arguments = ([str(word) for word in command], whole, cwd or Path.cwd(), self._files, start_new_session)
         self._process = forking().Process(target=_run_program, args=arguments)

@@ -6,8 +6,9 @@ from facemargin.errors import ConfigError
 from facemargin.extras import require_extra
 
 
-def test_what_is_there_is_silent():
+def test_what_is_there_is_silent(capsys):
     require_extra("parquet", "json", "csv", what="reading")
+    assert capsys.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("missing", ["json", "csv"])
