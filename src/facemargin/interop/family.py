@@ -46,4 +46,5 @@ FamilyName = Annotated[str, NameOf(FAMILIES)]
 
 def register_family(family: Family) -> None:
     """File a family under its name, for `load`'s family=, --family and for being recognised by its files."""
-    FAMILIES.register(family.name, description=f"{family.title}, reads {family.color_order}; {family.licence}")(family)
+    reads = family.color_order if family.declared_order is None else "what a file beside it says"
+    FAMILIES.register(family.name, description=f"{family.title}, reads {reads}; {family.licence}")(family)
