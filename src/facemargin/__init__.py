@@ -76,7 +76,7 @@ _HOMES = {
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 
-# Names are fetched when they are first asked for (PEP 562): the command line says its help and names without torch.
+# Names are imported on first use (PEP 562), so that the command line can print help and names without importing torch.
 def __getattr__(name: str) -> Any:
     if name in _HOME_OF:
         value = getattr(import_module(f"facemargin.{_HOME_OF[name]}"), name)

@@ -1,4 +1,4 @@
-"""The `facemargin` command: finds the verb, runs it, and turns its errors into one clear line."""
+"""The `facemargin` command: finds the command in the arguments, runs it, and prints errors as one clear line."""
 
 import logging
 import shutil
@@ -17,7 +17,7 @@ _MARGIN = 2
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code. 2: bad usage or input, 130: interrupted."""
     arguments = sys.argv[1:] if arguments is None else list(arguments)
-    if logging.lastResort is not None:  # what prints the warnings that the library logs
+    if logging.lastResort is not None:  # prints the warnings that the library logs
         logging.lastResort.setFormatter(_WithLevel())
     if not arguments or arguments[0] in ("-h", "--help"):
         sys.stdout.write(_usage(shutil.get_terminal_size().columns))
@@ -31,7 +31,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     try:
         return run_verb(verb, rest)
-    except (FacemarginError, OSError) as error:  # OSError: a folder that may not be written to, a full disk
+    # OSError: for example a folder without write permission, or a full disk.
+    except (FacemarginError, OSError) as error:
         sys.stderr.write(f"facemargin {verb}: {error}\n")
         return 2
     except KeyboardInterrupt:
@@ -39,7 +40,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 class _WithLevel(logging.Formatter):
-    """Messages begin as all others do: "warning: …"."""
+    """Messages begin like all others: "warning: …"."""
 
     def format(self, record: logging.LogRecord) -> str:
         return f"{record.levelname.lower()}: {super().format(record)}"

@@ -1,15 +1,15 @@
-"""Counts in words."""
+"""Texts for counts."""
 
 from collections.abc import Iterable
 
 
-def counted(number: int, one: str, many: str | None = None) -> str:
-    """ "1 face", "2,000 faces", "0 people"; `many` where it is not `one` with an s."""
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+def counted(number: int, singular: str, plural: str | None = None) -> str:
+    """ "1 face", "2,000 faces", "0 people". `plural` is only needed if it is not `singular` with an s."""
+    return f"{number:,} {singular if number == 1 else plural or f'{singular}s'}"
 
 
 def none_readable(number: int, name: str) -> str:
-    """That not one of the images of `name` can be read."""
+    """The message that no image of `name` can be read."""
     if number == 1:
         return f"the only image of {name} cannot be read"
     return f"none of the {number:,} images of {name} can be read"

@@ -1,7 +1,7 @@
-"""Arithmetic that autocast and torch.compile must leave alone, wherever the caller runs it.
+"""Arithmetic that autocast and torch.compile must not change, in any context of the caller.
 
-A context that switches autocast off covers what runs within it. The gradient of what ran there is computed later, in
-whatever context calls `backward`, and autocast would cast its matrix products then.
+A context that switches autocast off only covers the code that runs within it. Its gradient is computed later, in the
+context that calls `backward`, and autocast would cast its matrix products there.
 """
 
 from collections.abc import Callable
@@ -39,7 +39,7 @@ def without_autocast(function: Callable[P, T]) -> Callable[P, T]:
 
     @wraps(function)
     def outside(*args: P.args, **kwargs: P.kwargs) -> T:
-        device = next(one.device.type for one in args if isinstance(one, Tensor))
+        device = next(arg.device.type for arg in args if isinstance(arg, Tensor))
         with torch.autocast(device, enabled=False):
             return function(*args, **kwargs)
 
@@ -47,8 +47,8 @@ def without_autocast(function: Callable[P, T]) -> Callable[P, T]:
 
 
 def product(a_ND: Tensor, b_MD: Tensor) -> Tensor:
-    """a·bᵀ, (N, M), in the operands' own type whatever the autocast context, and so its gradients; once
-    differentiable."""
+    """a·bᵀ, (N, M). It and its gradients are computed in the operands' own type, also under autocast. It can be
+    differentiated once."""
     product_NM: Tensor = _Product.apply(a_ND, b_MD)
     return product_NM
 

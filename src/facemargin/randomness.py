@@ -1,4 +1,4 @@
-"""Random numbers that depend on what they are for, never on who draws them or when.
+"""Random numbers that depend on their purpose only, never on the process that draws them or the time.
 
 Philox is counter-based (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011): the key and the high
 words of the counter address disjoint streams, so one exists for every (seed, epoch, index, purpose).
@@ -12,7 +12,7 @@ from facemargin.errors import ConfigError
 
 
 class Purpose(IntEnum):
-    """Keeps apart the streams of different uses that share a seed."""
+    """Separates the streams of different uses that share a seed."""
 
     AUGMENTATION = 0
     ORDER = 1
@@ -33,15 +33,15 @@ def sample_generator(seed: int, epoch: int, index: int, purpose: Purpose = Purpo
 
 
 class SampleStreams:
-    """The streams of `sample_generator` from one generator, which is put to the start of one after the other: a new
-    generator takes four times as long."""
+    """The streams of `sample_generator` from one generator, which is reset to the start of each stream. Creating a new
+    generator would take four times as long."""
 
     def __init__(self, purpose: Purpose = Purpose.AUGMENTATION) -> None:
         self._generator = sample_generator(0, 0, 0, purpose)
         self._purpose = purpose
 
     def at(self, seed: int, epoch: int, index: int) -> np.random.Generator:
-        """The generator of one sample, good until the next call."""
+        """The generator of one sample. It is valid until the next call."""
         _require_no_negative(seed, epoch, index)
         counter = np.array([0, 0, self._purpose, index], dtype=np.uint64)
         key = np.array([seed, epoch], dtype=np.uint64)

@@ -94,7 +94,8 @@ def _import_modules(name: str) -> None:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that does not exist: the nearest known name if there is one, else all of them."""
+    """The message for a name that does not exist, with the nearest known name if there is one, otherwise with all
+    names."""
     known = sorted(known)
     nearest = difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"

@@ -6,7 +6,7 @@ import rich.table
 
 
 class Table(rich.table.Table):
-    """A table that breaks what is too wide for the terminal into lines, where rich cuts it off."""
+    """A table that breaks text that is too wide for the terminal into lines, where rich would cut it off."""
 
     def __init__(self, *headers: Any, **settings: Any) -> None:
         super().__init__(*headers, **settings)

@@ -1,7 +1,8 @@
-"""Where time goes: a stopwatch that sections of the program report to while it runs, and that costs nothing otherwise.
+"""Measures how time is spent: sections of the program report to a stopwatch while it runs. Without a stopwatch they
+cost nothing.
 
-Sections lie deep in rooms that know nothing of training (the head's exchanges, for one), so the stopwatch that is
-running is this module's: like torch's profiler it watches the whole process.
+Sections are deep in packages that do not know about training (for example, the head's exchanges), so the running
+stopwatch is a variable of this module: like torch's profiler, it measures the whole process.
 """
 
 import time
@@ -12,9 +13,9 @@ import torch
 
 
 class Stopwatch:
-    """Seconds in each named section, `seconds`; a section's own, without those of the sections inside it.
+    """`seconds` has the seconds spent in each named section, without those of the sections inside it.
 
-    On a GPU every change of section waits for the device, so that a section's kernels count as its own.
+    On a GPU every change of section waits for the device, so that kernels count for the section that started them.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -24,17 +25,17 @@ class Stopwatch:
         self._since = 0.0
 
     def enter(self, name: str) -> None:
-        """Count for `name` from now on, until `leave`."""
+        """From now on count for `name`, until `leave`."""
         self._count()
         self._open.append(name)
 
     def leave(self) -> None:
-        """Count again for the section around the present one."""
+        """Count again for the section around the current one."""
         self._count()
         self._open.pop()
 
     def switch(self, name: str) -> None:
-        """Count for `name` instead of the present section."""
+        """Count for `name` instead of the current section."""
         self._count()
         if self._open:
             self._open[-1] = name
@@ -53,7 +54,7 @@ _running: Stopwatch | None = None
 
 @contextmanager
 def timed(stopwatch: Stopwatch) -> Iterator[None]:
-    """Within, sections report to `stopwatch`; what lies outside of all of them counts as "other"."""
+    """Within this context, sections report to `stopwatch`. Time outside all sections counts as "other"."""
     global _running
     outer, _running = _running, stopwatch
     stopwatch.enter("other")
@@ -66,7 +67,7 @@ def timed(stopwatch: Stopwatch) -> Iterator[None]:
 
 @contextmanager
 def section(name: str) -> Iterator[None]:
-    """Within, time counts for `name`, if a stopwatch runs."""
+    """Within this context, time counts for `name`, if a stopwatch runs."""
     if _running is None:
         yield
         return
@@ -79,7 +80,7 @@ def section(name: str) -> Iterator[None]:
 
 
 def switch_section(name: str) -> None:
-    """From now on the section that this is in counts for `name`, if a stopwatch runs: for what begins in the middle of
-    a call that cannot be taken apart, such as a backward pass."""
+    """From now on the current section counts for `name`, if a stopwatch runs. For sections that begin in the middle of
+    a call that cannot be split, such as a backward pass."""
     if _running is not None:
         _running.switch(name)

@@ -147,12 +147,12 @@ def test_lists_of_files(command, tmp_path):
     ("arguments", "message"),
     [
         (["{tmp}/photos"], "--output"),
-        (["--output", "{tmp}/new"], "no images are named"),
-        (["{tmp}/photos", "--output", "{tmp}/photos"], "lies in {tmp}/photos"),
-        (["{tmp}/photos", "--output", "{tmp}/photos/new"], "lies in {tmp}/photos"),
-        (["{tmp}/photos/a.png", "--output", "{tmp}/photos"], "lies in {tmp}/photos"),
-        (["{tmp}/photos", "--output", "{tmp}/full"], "is not of an earlier alignment"),
-        (["{tmp}/photos", "--output", "{tmp}/bad.png"], "is not of an earlier alignment"),
+        (["--output", "{tmp}/new"], "no images are given"),
+        (["{tmp}/photos", "--output", "{tmp}/photos"], "is inside {tmp}/photos"),
+        (["{tmp}/photos", "--output", "{tmp}/photos/new"], "is inside {tmp}/photos"),
+        (["{tmp}/photos/a.png", "--output", "{tmp}/photos"], "is inside {tmp}/photos"),
+        (["{tmp}/photos", "--output", "{tmp}/full"], "is not the output of an earlier alignment"),
+        (["{tmp}/photos", "--output", "{tmp}/bad.png"], "is not the output of an earlier alignment"),
         (["{tmp}/bad.png", "--output", "{tmp}/new"], "the only image of"),
         (["{tmp}/photos", "--output", "{tmp}/new", "--size", "1"], "--size is 1"),
         (["{tmp}/photos", "--output", "{tmp}/new", "--faces", "larges"], "largest"),
@@ -178,5 +178,5 @@ def test_other_settings_need_another_folder(command, tmp_path):
     assert command("align", tmp_path / "photos", "--output", tmp_path / "aligned")[0] == 0
     before = {name: (tmp_path / "aligned" / name).read_bytes() for name in tree(tmp_path / "aligned")}
     code, _, err = command("align", tmp_path / "photos", "--output", tmp_path / "aligned", "--size", "96")
-    assert code == 2 and "work with other settings" in err and "size 112, not" in err
+    assert code == 2 and "written with other settings" in err and "size 112, not" in err
     assert {name: (tmp_path / "aligned" / name).read_bytes() for name in tree(tmp_path / "aligned")} == before

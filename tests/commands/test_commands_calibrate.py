@@ -105,10 +105,10 @@ def test_photographs_are_calibrated_as_they_will_be_verified(command, trained_ru
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--pairs", "orl:1-2", "--images", "orl:1-2"], "both are given: expected --pairs"),
-        ([], "neither is given: expected --pairs"),
+        (["--pairs", "orl:1-2", "--images", "orl:1-2"], "both are given: expected either --pairs"),
+        ([], "neither is given: expected either --pairs"),
         (["--images", "orl:1"], "10 images make 45 genuine and 0 impostor pairs"),
-        (["--images", "orl:1-2", "--on-several", "error"], "--on-several error goes with --detect"),
+        (["--images", "orl:1-2", "--on-several", "error"], "--on-several error needs --detect"),
     ],
 )
 def test_what_to_calibrate_on(command, trained_run, tmp_path, arguments, message):

@@ -58,7 +58,7 @@ def test_train_without_a_recipe_is_an_error(command):
     for arguments in ((), ("--output", "somewhere"), ("--epochs", "3")):
         code, out, err = command("train", *arguments)
         assert (code, out) == (2, "")
-        assert "name a recipe first" in err and "demo" in err
+        assert "the first argument must be a recipe" in err and "demo" in err
     assert "facemargin train RECIPE" in command("train", "--help")[1]
 
 

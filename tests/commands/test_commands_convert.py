@@ -51,11 +51,11 @@ def test_images_without_a_label_are_counted(command, tmp_path, to):
     ("arguments", "message"),
     [
         (["nowhere", "out"], "facemargin convert: nowhere does not exist"),
-        (["orl:1", "."], "facemargin convert: . is no name for a new folder; expected one such as recordio"),
-        (["orl:1", "out/..", "--to", "list"], "out/.. is no name for a new folder; expected one such as out/../list"),
-        (["orl:1", Path(__file__).parent], "commands exists already; name another destination"),
+        (["orl:1", "."], "facemargin convert: . cannot be the name of a new folder; give one such as recordio"),
+        (["orl:1", "out/..", "--to", "list"], "out/.. cannot be the name of a new folder; give"),
+        (["orl:1", Path(__file__).parent], "commands exists already; give another destination"),
         (["orl:1", "out", "--to", "zip"], "zip"),
-        (["https://host/a.tar", "out"], "from local files only"),
+        (["https://host/a.tar", "out"], "only read from local files"),
     ],
 )
 def test_mistakes(command, arguments, message):

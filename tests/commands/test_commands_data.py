@@ -61,8 +61,8 @@ def test_histogram():
     ("arguments", "message"),
     [
         (["inspect", "nowhere"], "facemargin data: nowhere does not exist"),
-        (["look"], "name what to do, as in facemargin data inspect"),
-        ([], "name what to do"),
+        (["look"], "the action is missing: expected inspect, as in facemargin data inspect"),
+        ([], "the action is missing"),
         (["inspect", "orl:1", "--picture", "p.jpg"], "expected a name that ends in .svg or .png"),
     ],
 )

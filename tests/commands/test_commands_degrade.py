@@ -65,7 +65,7 @@ def test_folds_that_a_bin_file_cannot_keep_are_warned_of(command, tmp_path):
     ("options", "message"),
     [
         (("--kind", "blurr"), "unknown kind of degradation 'blurr'; did you mean 'blur'?"),
-        (("--kind", "blur", "--strength", 2), "strength 2.0, expected 0 to 1"),
+        (("--kind", "blur", "--strength", 2), "strength is 2.0, expected a number from 0 to 1"),
         (("--kind", "noise", "--seed", -1), "must not be negative"),
         ((), "--kind"),
     ],
@@ -89,5 +89,5 @@ def test_a_set_is_not_replaced_by_its_own_twin(command, original, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     for named, output in (("lfw.bin", "lfw.bin"), ("lfw", tmp_path / "lfw.bin"), ("lfw.bin", "link.bin")):
         code, _, err = command("degrade", named, "--output", output, "--kind", "blur")
-        assert code == 2 and "is the set itself, which would be lost: name another file" in err
+        assert code == 2 and "is the set itself, which would be lost: give another file" in err
     assert path.read_bytes() == before

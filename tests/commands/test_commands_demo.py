@@ -50,7 +50,7 @@ def test_another_folder_is_left_alone(tmp_path, recipe):
     (tmp_path / "thesis.tex").write_text("years of work")
     if recipe:
         (tmp_path / "recipe.yaml").write_text(recipe)
-    with pytest.raises(ConfigError, match="is not an earlier demo, so it is left alone; choose another --output"):
+    with pytest.raises(ConfigError, match="is not an earlier demo, so it is not replaced; choose another --output"):
         demo._clear(tmp_path)
     assert (tmp_path / "thesis.tex").read_text() == "years of work"
 
@@ -58,7 +58,7 @@ def test_another_folder_is_left_alone(tmp_path, recipe):
 def test_the_command_leaves_another_folder_alone(command, tmp_path):
     (tmp_path / "thesis.tex").touch()
     code, _, err = command("demo", "--output", tmp_path, *TINY)
-    assert code == 2 and "is left alone" in err
+    assert code == 2 and "it is not replaced" in err
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 

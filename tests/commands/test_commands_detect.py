@@ -152,13 +152,13 @@ def test_strange_names(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "no images are named"),
+        ([], "no images are given"),
         (["{tmp}/none"], "none does not exist"),
         (["{tmp}/bad.png"], "the only image of"),
         (["{tmp}/photos", "--output", "{tmp}/f.txt"], "ends in .csv or .json"),
         (["{tmp}/photos", "--output", "{tmp}/bad.png/f.csv"], "bad.png"),
-        (["{tmp}/photos", "--draw", "{tmp}/photos"], "lies in {tmp}/photos"),
-        (["{tmp}/photos", "--draw", "{tmp}/photos/new"], "lies in {tmp}/photos"),
+        (["{tmp}/photos", "--draw", "{tmp}/photos"], "is inside {tmp}/photos"),
+        (["{tmp}/photos", "--draw", "{tmp}/photos/new"], "is inside {tmp}/photos"),
         (["{tmp}/photos", "--rows", "0"], "--rows is 0"),
         (["{tmp}/photos", "--min-score", "2"], "min_score is 2"),
         (["{tmp}/photos", "--longest-side", "1"], "longest_side is 1"),

@@ -95,15 +95,21 @@ def test_the_layer_that_predicts_quality_is_asked(command, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{run}", "--output", "{tmp}/e.npz"], "no images are named"),
+        (["{run}", "--output", "{tmp}/e.npz"], "no images are given"),
         (["{run}", "{tmp}/none", "--output", "{tmp}/e.npz"], "none does not exist"),
         (["{run}", "{tmp}/empty", "--output", "{tmp}/e.npz"], "empty holds no images"),
         (["{run}", "{tmp}/bad.png", "--output", "{tmp}/e.npz"], "the only image of"),
-        (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npy"], "expected a name that ends in .npz, or a folder"),
-        (["{run}", "{tmp}/faces", "--output", "{tmp}/new", "--by-folder"], "--by-folder writes one embedding a folder"),
+        (
+            ["{run}", "{tmp}/faces", "--output", "{tmp}/e.npy"],
+            "expected a name that ends in .npz, or the name of a folder",
+        ),
+        (
+            ["{run}", "{tmp}/faces", "--output", "{tmp}/new", "--by-folder"],
+            "--by-folder writes one embedding per folder",
+        ),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/new", "--batch-size", "0"], "--batch-size is 0"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png"], "expected a name that ends in .npz"),
-        (["{run}", "{tmp}/faces", "--output", "{tmp}/faces"], "holds other things (s1), and no manifest.json"),
+        (["{run}", "{tmp}/faces", "--output", "{tmp}/faces"], "contains other files (s1) and no manifest.json"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/bad.png/e.npz"], "cannot write"),
         (["{run}", "{tmp}/faces"], "--output"),
         (["{run}", "{tmp}/faces", "--output", "{tmp}/e.npz", "--batch-size", "0"], "--batch-size is 0"),
@@ -171,7 +177,7 @@ def test_a_folder_of_arrays_that_is_resumed(command, trained_run, tmp_path, dete
     assert lines[:2] == ["row,path,problem", "0,photos/s1/s1_0001.png,"] and len(lines) == 5
     other = ["--views", "one"] if detect else ["--detect"]
     code, _, err = command(*arguments, *other)
-    assert code == 2 and "holds features of other images, another model or other views" in err
+    assert code == 2 and "contains features of other images, another model or other views" in err
 
 
 def write_onnx_model(path, seed):

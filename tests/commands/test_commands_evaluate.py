@@ -86,7 +86,7 @@ def test_a_training_set_that_has_changed_is_noticed(command, trained_run, tmp_pa
     text = (run / "recipe.yaml").read_text()
     (run / "recipe.yaml").write_text(text.replace("train: orl:1-4", "train: orl:1-5"))
     code, _, err = command("evaluate", run, "--data", "orl:2-3", "--quality", "certainty-ratio")
-    assert code == 2 and "8 class centres, its training set orl:1-5 makes 10" in err
+    assert code == 2 and "8 class centres, but its training set orl:1-5 now gives 10" in err
 
 
 @pytest.fixture(scope="module")
@@ -156,15 +156,15 @@ def test_embeddings_of_another_tool_are_scored_over_folds(command, tmp_path, gri
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{npz}", "--data", "orl:1-3", "--quality", "certainty-ratio"], "holds embeddings, not a model"),
-        (["{npz}", "--data", "orl:1-3", "--quality", "crfiqa"], "holds embeddings, not a model"),
-        (["{npz}", "--data", "orl:1-3", "--views", "one"], "holds embeddings, not a model"),
+        (["{npz}", "--data", "orl:1-3", "--quality", "certainty-ratio"], "contains embeddings instead of a model"),
+        (["{npz}", "--data", "orl:1-3", "--quality", "crfiqa"], "contains embeddings instead of a model"),
+        (["{npz}", "--data", "orl:1-3", "--views", "one"], "contains embeddings instead of a model"),
         (["{run}", "--data", "orl:1-3", "--quality", "crfiqa"], "has no layer that predicts quality: train with"),
         (["{npz}", "--data", "orl:4"], "holds no embedding of"),
         (["{npz}", "--data", "orl:1-3", "--degraded"], "holds no embedding of"),
         (["{run}/model.safetensors", "--data", "orl:1-3", "--quality", "certainty-ratio"], "needs a run folder"),
         (["{run}", "--data", "orl:1-3", "--grid", "insightface"], "no set has folds: add --folds"),
-        (["{run}", "--data", "orl:1-3", "orl:1-3"], "more than one verification set is called orl-1-3"),
+        (["{run}", "--data", "orl:1-3", "orl:1-3"], "several verification sets are called orl-1-3"),
         (["{run}", "--data", "orl:50-60"], "people 1 to 40"),
         (["{run}", "--data", "nowhere"], "nowhere does not exist"),
         (["{run}", "--data"], "--data"),
@@ -233,10 +233,10 @@ def test_several_measures_of_quality_are_compared(command, trained_run, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--quality", "sharpness"], "neither one of norm, crfiqa, certainty-ratio nor a file of qualities"),
-        (["--quality", "norm", "norm"], "--quality names norm twice"),
+        (["--quality", "sharpness"], "neither one of norm, crfiqa, certainty-ratio nor a .csv file of qualities"),
+        (["--quality", "norm", "norm"], "--quality contains norm twice"),
         (["--quality", "norm", "--refit"], "--refit is for comparing measures of quality"),
-        (["--quality", "{csv}", "--degraded"], "says nothing of degraded images"),
+        (["--quality", "{csv}", "--degraded"], "has no qualities of degraded images"),
         (["--quality", "{csv}"], "holds no quality of"),
     ],
 )

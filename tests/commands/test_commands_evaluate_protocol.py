@@ -81,7 +81,7 @@ def test_images_without_templates(command, trained_run, tmp_path, name, write):
     code, _, err = command(
         "evaluate", trained_run, "--protocol", name, "--data", tmp_path / "data", "--preset", "adaface"
     )
-    assert code == 2 and f"--preset says how templates are made, and {name} has none here" in err
+    assert code == 2 and f"--preset is given, but it applies to templates, and {name} has no templates" in err
 
 
 def test_images_that_cannot_be_read_are_refused_or_miss(command, trained_run, tmp_path):
@@ -99,7 +99,7 @@ def test_images_that_cannot_be_read_are_refused_or_miss(command, trained_run, tm
     assert written(tmp_path, "ijbc")["unreadable"] == 2
     (folder.root / "loose_crop" / "1.png").write_bytes(b"nor this")
     code, _, err = command(*arguments)
-    assert code == 2 and "images that cannot be read: 2 of" in err and "--unreadable miss counts them" in err
+    assert code == 2 and "images that cannot be read: 2 of" in err and "With --unreadable miss they match nobody" in err
 
 
 def test_embeddings_of_another_tool(command, tmp_path):
@@ -112,7 +112,7 @@ def test_embeddings_of_another_tool(command, tmp_path):
     assert (code, err) == (0, "") and "theirs" in out
     assert written(tmp_path, "survface", "theirs")["system"] == "theirs"
     code, _, err = command(*arguments, "--views", "one", "--output", tmp_path)
-    assert code == 2 and "holds embeddings, not a model: --views does not apply" in err
+    assert code == 2 and "contains embeddings instead of a model, so --views does not apply" in err
 
 
 @pytest.mark.parametrize(
@@ -121,13 +121,13 @@ def test_embeddings_of_another_tool(command, tmp_path):
         (["--protocol", "ijbc", "--data", "{ijbc}", "--degraded"], "--degraded does not apply to --protocol ijbc"),
         (["--protocol", "ijbc", "--data", "{ijbc}", "--folds", "3"], "--folds does not apply to --protocol ijbc"),
         (["--protocol", "ijbc", "--data", "{ijbc}", "--baselines", "orl"], "--baselines does not apply"),
-        (["--protocol", "ijbc", "--data", "{ijbc}", "{ijbc}"], "--data names 2 folders, expected the one of"),
+        (["--protocol", "ijbc", "--data", "{ijbc}", "{ijbc}"], "--data has 2 folders, expected one, that of"),
         (["--protocol", "ijbc", "--data", "{ijbc}", "--batch-size", "0"], "--batch-size is 0, expected at least 1"),
         (["--protocol", "ijbc", "--data", "nowhere"], "nowhere does not exist; expected the folder of ijbc"),
         (["--protocol", "ijbb", "--data", "{ijbc}"], "ijbb_face_tid_mid.txt cannot be read: No such file"),
         (["--protocol", "ijbd", "--data", "{ijbc}"], "ijbc"),
-        (["--data", "orl:31-32", "--preset", "adaface"], "--preset applies to --protocol alone"),
-        (["--data", "orl:31-32", "--batch-size", "3"], "--batch-size applies to --protocol alone"),
+        (["--data", "orl:31-32", "--preset", "adaface"], "--preset needs --protocol"),
+        (["--data", "orl:31-32", "--batch-size", "3"], "--batch-size needs --protocol"),
     ],
 )
 def test_mistakes_end_with_one_clear_line(command, trained_run, tmp_path, ijbc, options, message):

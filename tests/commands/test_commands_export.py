@@ -35,8 +35,8 @@ def test_int8_says_how_far_it_is_from_the_model(command, trained_run, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--int8"], "--int8 and --calibration-data go together"),
-        (["--calibration-data", "orl"], "--int8 and --calibration-data go together"),
+        (["--int8"], "--int8 and --calibration-data must be given together"),
+        (["--calibration-data", "orl"], "--int8 and --calibration-data must be given together"),
         (["--int8", "--calibration-data", "nowhere"], "nowhere does not exist"),
         (["--check", "nowhere"], "nowhere does not exist"),
         (["--output", "model.pt"], "expected a name that ends in .onnx"),

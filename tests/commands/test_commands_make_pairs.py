@@ -102,7 +102,7 @@ def test_faces_that_are_not_there(command, tmp_path):
     image = np.zeros((9, 9, 3), np.uint8)
     assert cv2.imwrite(str(tmp_path / "a.png"), image)
     code, _, err = command("make-pairs", tmp_path, "--output", tmp_path / "own.bin")
-    assert code == 2 and "expected identity/image.jpg" in err
+    assert code == 2 and "as in identity/image.jpg" in err
 
 
 def test_all_pairs_of_few_people(command, tmp_path):
@@ -126,10 +126,10 @@ def test_so_many_of_each(command, faces, tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--all", "--pairs", 10], "--all takes every pair"),
-        (["--all", "--folds", 2], "--all takes every pair"),
-        (["--genuine", 10], "--genuine is given and --impostors is not"),
-        (["--impostors", 10], "--impostors is given and --genuine is not"),
+        (["--all", "--pairs", 10], "--all writes every pair"),
+        (["--all", "--folds", 2], "--all writes every pair"),
+        (["--genuine", 10], "--genuine is given, but --impostors is not"),
+        (["--impostors", 10], "--impostors is given, but --genuine is not"),
         (["--genuine", 10, "--impostors", 10, "--pairs", 10], "not both"),
         (["--genuine", 10, "--impostors", 15], "10 genuine and 15 impostor pairs in 10 folds: expected"),
         (["--genuine", 0, "--impostors", 10], "0 genuine and 10 impostor pairs in 10 folds: expected"),
@@ -142,7 +142,7 @@ def test_numbers_of_pairs_that_contradict_each_other(command, faces, tmp_path, o
 
 def test_all_pairs_need_a_folder_some_people_and_not_too_many(command, faces, tmp_path, monkeypatch):
     code, _, err = command("make-pairs", faces, "--output", tmp_path / "own.bin", "--all")
-    assert code == 2 and "--all makes no folds, but a .bin file always has ten; name a folder" in err
+    assert code == 2 and "--all makes no folds, but a .bin file always has ten: give a folder" in err
     write_faces(tmp_path / "one", range(1, 2), each=3)
     code, _, err = command("make-pairs", tmp_path / "one", "--output", tmp_path / "own", "--all")
     assert code == 2 and "3 images make 3 genuine and 0 impostor pairs" in err

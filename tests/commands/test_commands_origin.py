@@ -56,7 +56,7 @@ def test_two_sets_of_one_name_are_not_mixed_up(command, places):
     code, _, err = command("evaluate", one, "--data", places / "b" / "mine", "--output", out)
     assert code == 2
     assert f"{out}/evaluation/mine holds figures of {places}/a/mine (fingerprint " in err
-    assert f"and these would be of {places}/b/mine (fingerprint " in err and "--overwrite" in err
+    assert f"but the new figures would be of {places}/b/mine (fingerprint " in err and "--overwrite" in err
     assert contents(out / "evaluation" / "mine") == before
     # the very same may be evaluated again, also from another place
     moved = shutil.copytree(places / "a" / "mine", places / "elsewhere" / "mine")
@@ -130,7 +130,7 @@ def test_a_file_that_is_replaced_is_said(command, trained_run, places):
         code, _, err = command(*arguments, "--output", places / name)
         assert (code, err) == (0, ""), name
         code, _, err = command(*arguments, "--output", places / name)
-        assert code == 0 and f"note: {places / name} was there already and is replaced" in err
+        assert code == 0 and f"note: {places / name} exists already and is replaced" in err
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])

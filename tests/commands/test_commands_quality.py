@@ -64,7 +64,7 @@ def test_strange_names_and_corrupt_images(command, trained_run, tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{run}"], "no images are named"),
+        (["{run}"], "no images are given"),
         (["{run}", "{tmp}/none"], "none does not exist"),
         (["{run}", "{tmp}/bad.png"], "the only image of"),
         (["{run}", "{tmp}/faces", "--rows", "0"], "--rows is 0"),

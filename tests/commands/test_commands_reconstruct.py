@@ -130,13 +130,13 @@ def test_corrupt_images_are_named_and_left_out_and_equal_stems_kept_apart(comman
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{model}", "--output", "{tmp}/out"], "no images are named"),
+        (["{model}", "--output", "{tmp}/out"], "no images are given"),
         (["{model}", "{tmp}/none", "--output", "{tmp}/out"], "none does not exist"),
         (["{model}", "{tmp}/bad.png", "--output", "{tmp}/out"], "the only image of"),
         (["{model}", "{tmp}/faces"], "--output"),
         (["{model}", "{tmp}/faces", "--output", "{tmp}/bad.png"], "cannot write"),
         (["{tmp}/faces", "{tmp}/faces", "--output", "{tmp}/out"], "there is no model file"),
-        (["{plain}", "{tmp}/faces", "--output", "{tmp}/out"], "holds no face reconstruction: train one with"),
+        (["{plain}", "{tmp}/faces", "--output", "{tmp}/out"], "has no face reconstruction: train one with"),
     ],
 )
 def test_mistakes_end_with_one_clear_line(command, model_file, tmp_path, arguments, message):

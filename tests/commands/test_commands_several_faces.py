@@ -49,7 +49,7 @@ def test_in_python(photos):
     photograph = read(photos / "group.png")
     largest, central = crops(photos).values()
     assert not np.array_equal(largest, central)
-    with pytest.raises(SeveralFacesError, match="the image: 2 faces were found, and one is asked for"):
+    with pytest.raises(SeveralFacesError, match="the image: 2 faces were found, expected one"):
         fm.align(photograph, "error")
     assert fm.align(read(photos / "a.png"), "error").shape == (112, 112, 3)
     with pytest.raises(ConfigError, match='align returns one face; faces is "all"'):
@@ -62,14 +62,14 @@ def test_align_says_how_many_and_which_it_took(command, photos, tmp_path):
             code, out, err = command("align", photos, "--output", tmp_path / choice, "--on-several", choice)
             taken = "most central" if choice == "central" else choice
             assert code == 0 and "3 faces aligned, of 3 images" in out
-            assert f"1 of 3 images shows several faces, of which the {taken} was taken (photos/group.png: 2)" in err
+            assert f"1 of 3 images shows several faces, of which the {taken} was used (photos/group.png: 2)" in err
             assert "--on-several largest|central|all|error" in err
         np.testing.assert_array_equal(read(tmp_path / choice / "group.png"), face)
     code, out, err = command("align", photos, "--output", tmp_path / "all", "--on-several", "all")
     assert (code, err) == (0, "") and "4 faces aligned, of 3 images" in out
     code, out, err = command("align", photos, "--output", tmp_path / "error", "--on-several", "error")
     assert code == 0 and "2 faces aligned, of 2 images" in out
-    assert "group.png: 2 faces were found, and one is asked for" in err
+    assert "group.png: 2 faces were found, expected one" in err
     assert "1 of 3 images cannot be read or show none or several faces" in err
     with (tmp_path / "error" / "failures.csv").open(newline="") as file:
         assert [row["path"] for row in csv.DictReader(file)] == ["photos/group.png"]
@@ -96,7 +96,7 @@ def test_faces_of_an_earlier_run_on_other_images_are_not_replaced(command, photo
     assert command("align", photos, "--output", tmp_path / "out")[0] == 0
     before = (tmp_path / "out" / "a.png").read_bytes()
     code, _, err = command("align", tmp_path / "elsewhere", "--output", tmp_path / "out")
-    assert code == 2 and "out/a.png is the face of photos/a.png, by an earlier run on other images" in err
+    assert code == 2 and "out/a.png is the face of photos/a.png, written by an earlier run on other images" in err
     assert (tmp_path / "out" / "a.png").read_bytes() == before
 
 
@@ -108,10 +108,10 @@ def test_embed_says_what_it_squashes_and_chooses(command, trained_run, photos, t
     assert err.startswith("warning: 3 of 3 images were squashed to a square (") and "a.png: 224 × 192" in err
     code, _, err = command(*arguments, tmp_path / output, "--detect")
     assert code == 0 and err.count("\n") == 1
-    assert err.startswith("warning: 1 of 3 images shows several faces, of which the largest was taken (")
-    assert "group.png: 2). --on-several largest|central|error says" in err
+    assert err.startswith("warning: 1 of 3 images shows several faces, of which the largest was used (")
+    assert "group.png: 2). --on-several largest|central|error chooses" in err
     code, out, err = command(*arguments, tmp_path / "error" / output, "--detect", "--on-several", "error")
-    assert code == 0 and "2 embeddings" in out and "group.png: 2 faces were found, and one is asked for" in err
+    assert code == 0 and "2 embeddings" in out and "group.png: 2 faces were found, expected one" in err
     if output == "e.npz":
         assert command(*arguments, tmp_path / "c.npz", "--detect", "--on-several", "central")[0] == 0
         model = fm.load(trained_run)
@@ -128,7 +128,7 @@ def test_another_choice_is_not_taken_from_the_folder_of_the_first(command, train
     arguments = ["embed", trained_run, photos, "--detect", "--output", tmp_path / "folder"]
     assert command(*arguments)[0] == 0
     code, _, err = command(*arguments, "--on-several", "central")
-    assert code == 2 and "holds features of other images" in err
+    assert code == 2 and "contains features of other images" in err
 
 
 def test_quality_and_verify_say_so_too(command, trained_run, photos, tmp_path):
@@ -136,14 +136,14 @@ def test_quality_and_verify_say_so_too(command, trained_run, photos, tmp_path):
     assert "1 of 3 images shows several faces" in command("quality", trained_run, photos, "--detect")[2]
     two = ["verify", trained_run, photos / "a.png", photos / "group.png"]
     assert "2 of 2 images were squashed" in command(*two)[2]
-    assert "1 of 2 images shows several faces, of which the largest was taken" in command(*two, "--detect")[2]
+    assert "1 of 2 images shows several faces, of which the largest was used" in command(*two, "--detect")[2]
     code, _, err = command(*two, "--detect", "--on-several", "error")
-    assert code == 2 and "group.png: 2 faces were found, and one is asked for" in err
+    assert code == 2 and "group.png: 2 faces were found, expected one" in err
     (tmp_path / "pairs.csv").write_text(f"{photos}/a.png,{photos}/b.png\n{photos}/a.png,{photos}/group.png\n")
     pairs = ["verify", trained_run, "--pairs", tmp_path / "pairs.csv", "--output", tmp_path / "r.csv", "--detect"]
     assert "1 of 3 images shows several faces" in command(*pairs)[2]
     code, out, _ = command(*pairs, "--on-several", "error")
-    assert code == 0 and "2 pairs: 1 scored, 1 with an image of no use" in out
+    assert code == 0 and "2 pairs: 1 scored, 1 with an image that cannot be used" in out
 
 
 @pytest.mark.parametrize("verb", ["embed", "quality", "verify"])
@@ -151,7 +151,7 @@ def test_a_choice_without_detection_says_nothing_and_is_refused(command, trained
     images = [photos] if verb != "verify" else [photos / "a.png", photos / "b.png"]
     output = ["--output", tmp_path / "e.npz"] if verb == "embed" else []
     code, _, err = command(verb, trained_run, *images, *output, "--on-several", "central")
-    assert code == 2 and "--on-several central goes with --detect" in err
+    assert code == 2 and "--on-several central needs --detect" in err
 
 
 ODD_NAMES = [

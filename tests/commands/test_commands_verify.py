@@ -63,16 +63,16 @@ def test_a_rate_is_doubted_or_refused(command, trained_run, calibrated, tmp_path
     arguments = "verify", trained_run, first, second, "--calibration", calibrated, "--fmr"
     code, out, err = command(*arguments, "0.005")
     assert code in (0, 1, 3) and len(out.splitlines()) == 3
-    assert "warning: FMR 0.005 rests on 600 impostor pairs" in err and "2,000 should stand behind it" in err
+    assert "warning: FMR 0.005 rests on 600 impostor pairs" in err and "2,000 pairs are recommended" in err
     code, out, err = command(*arguments, "1e-3")
-    assert (code, out) == (2, "") and "an FMR of 0.001 cannot be told from the 600 impostor pairs of orl:1-4" in err
+    assert (code, out) == (2, "") and "an FMR of 0.001 cannot be measured with the 600 impostor pairs of orl:1-4" in err
 
 
 def test_another_models_calibration_is_refused(command, calibrated, tmp_path):
     first, second, _ = write_faces(tmp_path, range(1, 2))
     model = write_crfiqa_model(tmp_path / "model.safetensors")
     code, out, err = command("verify", model, first, second, "--calibration", calibrated, "--fmr", "0.05")
-    assert (code, out) == (2, "") and "this calibration is of another model" in err
+    assert (code, out) == (2, "") and "this calibration belongs to another model" in err
 
 
 def test_photographs_are_pointed_out_or_aligned(command, trained_run, tmp_path):
@@ -100,7 +100,7 @@ def test_a_list_of_pairs(command, trained_run, calibrated, tmp_path, calibrate):
     code, out, err = command(
         "verify", trained_run, "--pairs", tmp_path / "pairs.csv", "--output", tmp_path / "r.csv", *options
     )
-    assert code == 0 and "5 pairs: " in out and "1 with an image of no use" in out
+    assert code == 0 and "5 pairs: " in out and "1 with an image that cannot be used" in out
     assert f"{paths[3]}: not an image" in err and "1 of 7 images" in err
     with (tmp_path / "r.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
@@ -120,11 +120,11 @@ def test_a_list_of_pairs(command, trained_run, calibrated, tmp_path, calibrate):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["{run}"], "0 images named; expected two"),
-        (["{run}", "{tmp}/a.jpg"], "1 image named; expected two"),
+        (["{run}"], "0 images given; expected two"),
+        (["{run}", "{tmp}/a.jpg"], "1 image given; expected two"),
         (["{run}", "{tmp}/a.jpg", "{tmp}/none.jpg"], "none.jpg: cannot be read"),
         (["{run}", "{tmp}/a.jpg", "{tmp}/bad.png"], "bad.png: not an image"),
-        (["{run}", "{tmp}/a.jpg", "{tmp}/a.jpg", "--output", "{tmp}/r.csv"], "--output goes with --pairs"),
+        (["{run}", "{tmp}/a.jpg", "{tmp}/a.jpg", "--output", "{tmp}/r.csv"], "--output needs --pairs"),
         (["{run}", "{tmp}/a.jpg", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.csv"], "not both"),
         (["{run}", "--pairs", "{tmp}/p.csv"], "--output is missing, expected a name that ends in .csv"),
         (["{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.txt"], "ends in .csv"),

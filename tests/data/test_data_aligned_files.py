@@ -31,5 +31,5 @@ def test_a_face_that_cannot_be_aligned_names_its_file(tmp_path):
 
 
 def test_landmarks_that_do_not_fit_are_refused(tmp_path):
-    with pytest.raises(DataError, match=r"landmarks of shape \(1, 5, 2\) for 2 images"):
+    with pytest.raises(DataError, match=r"landmarks have shape \(1, 5, 2\) for 2 images"):
         AlignedFiles(tmp_path, ["a.png", "b.png"], np.ones((1, 5, 2), np.float32))

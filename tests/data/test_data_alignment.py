@@ -61,8 +61,8 @@ def test_outside_the_image_is_black():
 @pytest.mark.parametrize(
     ("landmarks", "message"),
     [
-        (np.ones((5, 2)), "lie in one point"),
-        (TEMPLATE_52 * 1e9, "beyond any image"),
+        (np.ones((5, 2)), "are all in one point"),
+        (TEMPLATE_52 * 1e9, "too far away to be in an image"),
         (np.full((5, 2), np.nan), "not finite"),
         (np.full((5, 2), np.inf), "not finite"),
         (TEMPLATE_52[:4], r"shape \(4, 2\), expected \(5, 2\)"),

@@ -163,7 +163,7 @@ def test_a_person_of_corrupt_images_only_is_left_out(tmp_path):
     for to in FORMATS:
         convert(people(encoded), tmp_path / to, to, no_progress)
         assert open_images(tmp_path / to).identity_names == ["Ann 0", "Ann 2"]
-    with pytest.raises(DataError, match="not one of 2 images can be read"):
+    with pytest.raises(DataError, match="none of 2 images can be read"):
         convert(people([b"", b"x"]), tmp_path / "none", "folder", no_progress)
 
 
@@ -193,7 +193,7 @@ def test_what_exists_is_left_alone(tmp_path):
     (tmp_path / "out").mkdir()
     convert(people(IMAGES), tmp_path / "out", "list", no_progress)  # an empty folder is as good as none
     before = sorted(path.name for path in (tmp_path / "out").iterdir())
-    with pytest.raises(DataError, match="out exists already; name another destination"):
+    with pytest.raises(DataError, match="out exists already; give another destination"):
         convert(people(IMAGES), tmp_path / "out", "folder", no_progress)
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == before
     (tmp_path / "file").write_text("mine")
@@ -201,7 +201,7 @@ def test_what_exists_is_left_alone(tmp_path):
         convert(people(IMAGES), tmp_path / "file", "folder", no_progress)
     (tmp_path / "new.partial").mkdir()
     (tmp_path / "new.partial" / "mine").write_text("mine")
-    with pytest.raises(DataError, match=r"new\.partial is in the way"):
+    with pytest.raises(DataError, match=r"new\.partial exists and does not belong to a conversion"):
         convert(people(IMAGES), tmp_path / "new", "folder", no_progress)
 
 
@@ -248,7 +248,7 @@ def test_a_conversion_of_something_else_is_not_gone_on_with(tmp_path, monkeypatc
     with pytest.raises(StoppedError):
         convert(people(IMAGES), tmp_path / "out", "folder", interrupted_progress(5))
     for source, to in ((people(IMAGES), "list"), (people(IMAGES[:9]), "folder"), (people(IMAGES, 2), "folder")):
-        with pytest.raises(DataError, match=r"out\.partial is of another conversion \(image 0 to folder\)"):
+        with pytest.raises(DataError, match=r"out\.partial belongs to another conversion \(image 0 to folder\)"):
             convert(source, tmp_path / "out", to, no_progress)
 
 
@@ -257,7 +257,9 @@ def test_a_copy_that_does_not_read_back_the_same_is_refused(tmp_path, monkeypatc
     monkeypatch.setattr(
         WRITERS["list"], "add", lambda self, number, label, encoded, suffix: write(self, number, 0, encoded, suffix)
     )
-    with pytest.raises(DataError, match=r"12 images were written, but what is read back \(12 images\) is not the same"):
+    with pytest.raises(
+        DataError, match=r"12 images were written, but reading them back \(12 images\) gives different content"
+    ):
         convert(people(IMAGES), tmp_path / "out", "list", no_progress)
     assert not (tmp_path / "out").exists()
 
@@ -267,7 +269,7 @@ def test_two_at_once_are_refused(tmp_path, monkeypatch):
 
     class Nested:
         def __enter__(self):
-            with pytest.raises(DataError, match="another process is converting to it"):
+            with pytest.raises(DataError, match="another process is writing this conversion"):
                 convert(people(IMAGES), tmp_path / "out", "list", no_progress)
             return lambda done, total: None
 
@@ -317,7 +319,7 @@ def test_a_full_disk_leaves_what_is_there_and_says_so(tmp_path, large, to, capfd
     message = errors.get(timeout=900)
     process.join()
     assert process.exitcode == 0 and capfd.readouterr().err == ""
-    assert message.startswith("cannot write ") and "What is good is kept in" in message
+    assert message.startswith("cannot write ") and "The finished part is kept in" in message
     assert not (tmp_path / "out").exists() and (tmp_path / "earlier" / "output").read_text() == "kept"
     result = convert(open_images(large), tmp_path / "out", to, no_progress)
     assert result.num_images == 400 and content(open_images(tmp_path / "out")) == content(open_images(large))
@@ -354,13 +356,13 @@ def test_a_partial_folder_that_lost_bytes_is_refused(tmp_path, monkeypatch):
     with pytest.raises(StoppedError):
         convert(people(IMAGES), tmp_path / "out", "recordio", interrupted_progress(5))
     os.truncate(tmp_path / "out.partial" / "train.rec", 10)
-    with pytest.raises(DataError, match=r"train\.rec is shorter than \d+ bytes: delete the folder"):
+    with pytest.raises(DataError, match=r"train\.rec is shorter than \d+ bytes, so an earlier conversion cannot"):
         convert(people(IMAGES), tmp_path / "out", "recordio", no_progress)
 
 
 def test_a_destination_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match=r"cannot write .*file/out: .*What is good is kept"):
+    with pytest.raises(OutputError, match=r"cannot write .*file/out: .*The finished part is kept"):
         convert(people(IMAGES), tmp_path / "file" / "out", "list", no_progress)
 
 

@@ -60,7 +60,7 @@ def test_a_verification_set_checks_that_its_parts_fit():
         pairs([0, 2], [1], [True, False])
     with pytest.raises(DataError, match="folds_K has shape"):
         pairs([0, 2], [1, 3], [True, False], folds_K=np.zeros(3, int))
-    with pytest.raises(DataError, match="images 1 to 6 of 6"):
+    with pytest.raises(DataError, match="image numbers 1 to 6, expected 0 to 5"):
         pairs([0, 2], [1, 6], [True, False])
     with pytest.raises(DataError, match="identities_N has shape"):
         pairs([0, 2], [1, 3], [True, False], identities_N=np.zeros(2, int))

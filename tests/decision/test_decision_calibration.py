@@ -30,9 +30,9 @@ def test_a_rate_that_the_pairs_cannot_tell_is_refused(calibration):
     for text in (
         "FMR of 0.0001",
         "2,000 impostor pairs of lfw",
-        "10,000 at the least",
+        "at least 10,000",
         "100,000",
-        "lowest here is 0.001",
+        "lowest rate here is 0.001",
     ):
         assert text in str(caught.value)
     for fmr in (0, 1, -1, float("nan")):
@@ -43,7 +43,10 @@ def test_a_rate_that_the_pairs_cannot_tell_is_refused(calibration):
 def test_a_rate_on_few_impostors_is_doubted(calibration):
     assert calibration.doubt(0.1) == calibration.doubt(0.01) == ""
     doubt = calibration.doubt(0.001)
-    assert "2,000 impostor pairs, of which 2 are accepted; 10,000 should" in doubt and "0.0001 and 0.004" in doubt
+    assert (
+        "2,000 impostor pairs, of which 2 are accepted; 10,000 pairs are recommended" in doubt
+        and "0.0001 and 0.004" in doubt
+    )
 
 
 def test_it_survives_the_disk(calibration, tmp_path):
@@ -58,9 +61,9 @@ def test_it_survives_the_disk(calibration, tmp_path):
 def test_another_models_calibration_is_refused(calibration):
     calibration.require_model(tiny_model())
     for other in (tiny_model(color_order="BGR"), tiny_model(quality="crfiqa")):
-        with pytest.raises(ConfigError, match="calibration is of another model"):
+        with pytest.raises(ConfigError, match="calibration belongs to another model"):
             calibration.require_model(other)
-    with pytest.raises(ConfigError, match="calibration is of another model"):
+    with pytest.raises(ConfigError, match="calibration belongs to another model"):
         replace(calibration, views="one").require_model(tiny_model())
 
 
@@ -90,7 +93,7 @@ def test_damaged_files_are_named(calibration, tmp_path):
         with pytest.raises(DataError, match=f"{path} cannot be read as a calibration"):
             Calibration.load(path)
     path.write_text(json.dumps({"format": "facemargin plan 1"}))
-    with pytest.raises(DataError, match="of facemargin: it does not say 'facemargin calibration 1'"):
+    with pytest.raises(DataError, match="of facemargin: its format is not 'facemargin calibration 1'"):
         Calibration.load(path)
     path.write_bytes(b"\xff\xfe")
     for missing in (path, tmp_path / "none.json", tmp_path):

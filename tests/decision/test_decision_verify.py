@@ -85,13 +85,15 @@ def test_photographs(model):
 
 def test_refusals(model, faces):
     other = Model(tiny_recognizer(), replace(model.info, color_order="BGR"))
-    with pytest.raises(ConfigError, match="calibration is of another model"):
+    with pytest.raises(ConfigError, match="calibration belongs to another model"):
         fm.verify(other, *faces[:2], calibration_of(model, POINT), fmr=0.01)
-    with pytest.raises(ConfigError, match="cannot be told"):
+    with pytest.raises(ConfigError, match="cannot be measured"):
         fm.verify(model, *faces[:2], calibration_of(model, POINT), fmr=1e-6)
     damaged = tiny_recognizer()
     next(damaged.parameters()).data.fill_(float("nan"))
     with pytest.raises(DataError, match="not finite"):
         fm.verify(Model(damaged, model.info), *faces[:2])
-    with pytest.raises(ConfigError, match=r"the model is 'runs/mine', expected a model, as verify\(fm\.load\(path\)"):
+    with pytest.raises(
+        ConfigError, match=r"the model is 'runs/mine', expected a model, as in verify\(fm\.load\(path\)"
+    ):
         fm.verify("runs/mine", *faces[:2])

@@ -74,7 +74,7 @@ def test_other_settings_are_refused_and_nothing_is_lost(tmp_path):
         journal.add(record("a"))
     before = path.read_bytes()
     with pytest.raises(
-        DataError, match=r"other settings \(min_score 0.5, not min_score 0.6\); use those, name another"
+        DataError, match=r"other settings \(min_score 0.5, not min_score 0.6\); use those settings, give another"
     ):
         FaceJournal(path, {**SETTINGS, "min_score": 0.6})
     assert path.read_bytes() == before
@@ -125,5 +125,5 @@ def test_one_process_at_a_time(tmp_path):
     with FaceJournal(tmp_path / "j", SETTINGS):
         process = context.Process(target=_write_to, args=(tmp_path / "j", queue))
         process.start()
-        assert "another process is writing to it" in queue.get(timeout=900)
+        assert "another process is writing to this file" in queue.get(timeout=900)
         process.join(60)

@@ -188,7 +188,8 @@ def test_no_identities_no_intervals():
         (
             [1, 2],
             [1, 2],
-            "that contradict their identities: 1; the first is pair 1, labelled impostor, of identities 2 and 2",
+            "1 pair with a label that contradicts the identities; the first is pair 1, labelled impostor, of "
+            "identities 2 and",
         ),
         ([1, 2], [3, 4], "pair 0, labelled genuine, of identities 1 and 3"),
     ],

@@ -77,7 +77,7 @@ def test_what_does_not_fit_is_refused():
         centered_accuracy(a, b[:-1], same)
     with pytest.raises(DataError, match=r"features_b .*finite"):
         centered_accuracy(a, np.full_like(b, np.nan), same)
-    with pytest.raises(DataError, match="pair 0 has a feature that is the mean"):
+    with pytest.raises(DataError, match="pair 0 has a feature that equals the mean"):
         centered_accuracy(np.ones_like(a), np.ones_like(b), same)
     with pytest.raises(DataError, match="same holds -1, 1"):
         centered_accuracy(a, b, np.where(same, 1, -1))

@@ -171,7 +171,7 @@ def test_unusable_arrays_are_refused(arguments, message):
 
 
 def test_the_published_rule_needs_mates():
-    with pytest.raises(DataError, match="probes without a mate: 1;"):
+    with pytest.raises(DataError, match="1 probe without a mate in the gallery;"):
         identification(np.eye(2), np.eye(2), [0, 5], [0, 1], rule="published")
 
 

@@ -75,9 +75,9 @@ def test_embeddings_that_do_not_fit_are_refused():
     pairs = all_pairs(random_images(3))
     with pytest.raises(DataError, match="2 embeddings for the 3 images"):
         evaluate_verification(FixedEmbed(np.eye(2), np.ones(2)), pairs, "mine")
-    with pytest.raises(DataError, match=r"mine gave arrays: image 1 a vector that is not finite"):
+    with pytest.raises(DataError, match=r"mine returned a vector that is not finite for arrays: image 1"):
         evaluate_verification(FixedEmbed([[1, 0], [np.nan, 0], [0, 1]], np.ones(3)), pairs, "mine")
-    with pytest.raises(DataError, match=r"image 2 a quality"):
+    with pytest.raises(DataError, match=r"a quality that is not finite for arrays: image 2"):
         evaluate_verification(FixedEmbed(np.eye(3), [1, 1, np.inf]), pairs, "mine")
 
 

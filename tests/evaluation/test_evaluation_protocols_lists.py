@@ -87,16 +87,28 @@ def test_lists_of_templates_pool_their_images(tmp_path):
 @pytest.mark.parametrize(
     ("kind", "lines", "message"),
     [
-        ("gallery", ["image", "a.jpg"], r"gallery.csv line 1: columns 'image', expected one 'identity' among them"),
-        ("gallery", ["image,image,identity", "a,b,c"], r"line 1: .*expected one 'image'"),
+        (
+            "gallery",
+            ["image", "a.jpg"],
+            r"gallery.csv line 1: the columns are 'image', expected exactly one column 'identity'",
+        ),
+        ("gallery", ["image,image,identity", "a,b,c"], r"line 1: .*exactly one column 'image'"),
         ("gallery", [*GALLERY, "a.jpg,ann"], r"gallery.csv line 6: 2 columns, expected 4 as in the header"),
         ("gallery", [*GALLERY, "a.jpg,,1,v"], r"gallery.csv line 6: column 'identity' is empty"),
-        ("gallery", [*GALLERY, "a.jpg,bob,1,v"], r"gallery.csv line 6: template 1 is of bob, and of ann before"),
+        (
+            "gallery",
+            [*GALLERY, "a.jpg,bob,1,v"],
+            r"gallery.csv line 6: template 1 shows bob, but ann on an earlier line",
+        ),
         ("gallery", GALLERY[:1], r"gallery.csv lists no images"),
-        ("gallery", [""], r"gallery.csv line 1: columns '', expected one 'image'"),
-        ("gallery", ["image,identity", 'a.jpg,"ann'], r"gallery.csv line 2: not CSV"),
+        ("gallery", [""], r"gallery.csv line 1: the columns are '', expected exactly one column 'image'"),
+        ("gallery", ["image,identity", 'a.jpg,"ann'], r"gallery.csv line 2 is not valid CSV"),
         ("probe", ["image,identity", "\x00,b"], r"probe.csv|none of the 1 probe has"),
-        ("distractors", ["identity", "a"], r"distractors.csv line 1: columns 'identity', expected one 'image'"),
+        (
+            "distractors",
+            ["identity", "a"],
+            r"distractors.csv line 1: the columns are 'identity', expected exactly one column 'image'",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_list_is_named_with_its_line(tmp_path, kind, lines, message):
@@ -115,15 +127,20 @@ PROBES = ["image,identity", "p.jpg,ann", "q.jpg,eve"]
 @pytest.mark.parametrize(
     ("gallery", "probe", "distractors", "message"),
     [
-        ([*IDENTITIES, "a.jpg,bob"], PROBES, None, "gallery.csv line 4: a.jpg shows bob, and ann in a line before"),
-        (IDENTITIES, [*PROBES, "a.jpg,eve"], None, "a.jpg shows ann as gallery, and eve as probe"),
-        (IDENTITIES, PROBES, ["image", "b.jpg"], r"1 file \(b.jpg\) is both gallery and distractors"),
-        (IDENTITIES, PROBES, ["image", "p.jpg", "q.jpg"], r"2 files \(p.jpg, q.jpg\) are both probe and distractors"),
-        (IDENTITIES, PROBES, ["image,identity", "d.jpg,eve"], r"1 file \(d.jpg\) is among the distractors as eve"),
+        ([*IDENTITIES, "a.jpg,bob"], PROBES, None, "gallery.csv line 4: a.jpg shows bob, but ann on an earlier line"),
+        (IDENTITIES, [*PROBES, "a.jpg,eve"], None, "a.jpg shows ann in the list gallery, but eve in the list probe"),
+        (IDENTITIES, PROBES, ["image", "b.jpg"], r"1 file \(b.jpg\) is in both the gallery and the distractors list"),
+        (
+            IDENTITIES,
+            PROBES,
+            ["image", "p.jpg", "q.jpg"],
+            r"2 files \(p.jpg, q.jpg\) are in both the probe and the distractors list",
+        ),
+        (IDENTITIES, PROBES, ["image,identity", "d.jpg,eve"], r"1 file \(d.jpg\) is in the distractors list as eve"),
         (IDENTITIES, ["image,identity", "p.jpg,ANN"], None, "none of the 1 probe has .* such as 'ANN' and 'ann'"),
         (["image,identity", "a.jpg,31.0"], ["image,identity", "p.jpg,0031"], None, "such as '0031' and '31.0'"),
-        (["image,image,identity", "a,b,c"], PROBES, None, "expected one 'image'"),
-        (["image,identity,media,media", "a,b,c,d"], PROBES, None, "expected one 'media'"),
+        (["image,image,identity", "a,b,c"], PROBES, None, "exactly one column 'image'"),
+        (["image,identity,media,media", "a,b,c,d"], PROBES, None, "exactly one column 'media'"),
     ],
 )
 def test_lists_that_contradict_each_other_name_the_files(tmp_path, gallery, probe, distractors, message):
@@ -140,11 +157,11 @@ def test_what_may_be_but_moves_figures_is_said_beside_them(tmp_path):
     write_list(tmp_path, "probe", [*PROBES, "./b.jpg,bob", "q.jpg,eve"])
     protocol = load_protocol("identification", tmp_path)
     assert protocol.notes == (
-        "identities of the probes and of the gallery that differ in writing alone and count as different people: 1, "
+        "identities of the probes and of the gallery that differ in spelling only and count as different people: 1, "
         "such as 'eve' and 'Eve'",
-        "1 file (a.jpg) is listed more than once as gallery, and counts so often",
-        "1 file (q.jpg) is listed more than once as probe, and counts so often",
-        "1 file (b.jpg) is both gallery and probe: such a probe finds itself",
+        "1 file (a.jpg) is listed more than once as gallery, and counts that often",
+        "1 file (q.jpg) is listed more than once as probe, and counts that often",
+        "1 file (b.jpg) is in both the gallery and the probes: such a probe finds itself",
     )
     assert score(protocol, np.random.default_rng(0).normal(size=(5, 3))).notes == protocol.notes
     for name in ("clean", "part"):
@@ -157,7 +174,9 @@ def test_a_list_that_is_missing_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gallery.csv cannot be read: No such file"):
         load_protocol("identification", tmp_path)
     for name in ("ijbs", "dronesurf"):
-        with pytest.raises(DataError, match=r"has none of the folders .*; expected gallery.csv and probe.csv in them"):
+        with pytest.raises(
+            DataError, match=r"has none of the folders .*; expected at least one, with gallery.csv and probe.csv"
+        ):
             load_protocol(name, tmp_path)
 
 
@@ -281,14 +300,14 @@ def test_a_gallery_is_named_and_refused_where_there_is_none(tmp_path):
     means = load_protocol("survface-identification", tmp_path, gallery="mean")
     assert score(means, features_by_name(means)).searches[0].gallery == 6
     for name, gallery, message in (
-        ("survface", "best", "gallery best does not apply to survface here: there is no gallery"),
+        ("survface", "best", "gallery best does not apply to survface: the protocol has no gallery"),
         ("survface-identification", "worst", "unknown gallery 'worst'; known: images, best, mean"),
     ):
         with pytest.raises(ConfigError, match=message):
             load_protocol(name, tmp_path, gallery=gallery)
     write_list(tmp_path, "gallery", GALLERY)
     write_list(tmp_path, "probe", PROBE)
-    with pytest.raises(ConfigError, match="its lists make templates already"):
+    with pytest.raises(ConfigError, match="its lists define templates already"):
         load_protocol("identification", tmp_path, gallery="mean")
 
 

@@ -54,7 +54,7 @@ def test_spearman_agrees_with_counting_and_with_scipy(pairs):
 
 
 def test_spearman_refuses_what_has_no_order():
-    with pytest.raises(DataError, match="measure 1 holds values that are not finite"):
+    with pytest.raises(DataError, match="measure 1 has values that are not finite"):
         spearman_correlation([[1.0, 2.0], [np.nan, 1.0]])
     with pytest.raises(DataError, match="at least two images"):
         spearman_correlation([[1.0], [2.0]])
@@ -103,17 +103,17 @@ def test_images_without_pairs_do_not_count():
 def test_a_quality_that_is_not_finite_is_named():
     quality_MN = measures().quality_MN
     quality_MN[1, 3] = np.nan
-    with pytest.raises(DataError, match="quality by noisy holds values that are not finite on people"):
+    with pytest.raises(DataError, match="quality by noisy has values that are not finite on people"):
         compare_quality(measures(quality_MN=quality_MN))
 
 
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"measures": ["a", "a", "b"]}, "two measures of quality have one name"),
-        ({"measures": ["a"]}, r"quality_MN has shape \(3, 64\) for 1 measures"),
+        ({"measures": ["a", "a", "b"]}, "two measures of quality have the same name"),
+        ({"measures": ["a"]}, r"quality_MN has shape \(3, 64\), expected one row for each of the 1 measures"),
         ({"same_K": np.ones(3, dtype=bool)}, r"same_K has shape \(3,\)"),
-        ({"quality_MN": np.zeros((3, 10))}, "pairs name images 0 to 62 of 10 with quality"),
+        ({"quality_MN": np.zeros((3, 10))}, "pairs have image numbers 0 to 62, expected 0 to 9"),
     ],
 )
 def test_parts_that_do_not_fit_are_refused(changes, message):

@@ -112,7 +112,7 @@ def test_the_table_shows_every_figure_and_the_impostors_behind_it():
 
 def test_the_table_says_why_there_is_no_range():
     scores, same = np.array([0.9, 0.8, 0.2, 0.3, 0.1]), np.array([True, True, False, False, False])
-    for people, said in ((1, "The 2 people here are too few"), (3, "has the same value in all resamples")):
+    for people, said in ((1, "There are 2 people, which is too few"), (3, "has the same value in all resamples")):
         a = np.array([0, 1, 0, 0, 0])
         b = np.where(same, a, 1 + np.arange(5) % people)
         console = Console(width=200, record=True, file=StringIO())

@@ -242,9 +242,9 @@ def test_what_cannot_be_exported_is_refused_before_the_work(tmp_path, faces, mon
     refused(ConfigError, "views is 'multi', expected one or flip", tiny_model(), path, views="multi")
     refused(ConfigError, "averages 14 views.*choose views one or flip", tiny_model(views="multi"), path)
     refused(ConfigError, "no images to check", tiny_model(), path, check=[])
-    refused(ConfigError, "needs faces to calibrate on", tiny_model(), path, check=faces, int8_calibration=[])
+    refused(ConfigError, "int8 needs faces for the calibration", tiny_model(), path, check=faces, int8_calibration=[])
     alone = model_info(backbone=None, embedding_size=0, reconstruction={"width": 4, "latent_size": 8})
-    refused(ConfigError, "a face reconstruction alone", Model(create_recognizer(alone), alone), path, check=faces)
+    refused(ConfigError, "only has a face reconstruction", Model(create_recognizer(alone), alone), path, check=faces)
     weightless = Recognizer(torch.nn.Identity())
     refused(ConfigError, "is an ONNX model already", Model(weightless, model_info()), path, check=faces)
     monkeypatch.setattr(onnx_graph, "_LARGEST_WEIGHTS", 1000)
@@ -300,7 +300,10 @@ def test_other_files_are_not_taken_for_exported_models(tmp_path, with_images):
         ExportedModel(path)
     graph = onnx.load(with_images[0])
     metadata = {one.key: one.value for one in graph.metadata_props}
-    for changed, message in (({}, "was not written by facemargin export"), ({"model": "{"}, "does not say how")):
+    for changed, message in (
+        ({}, "was not written by facemargin export"),
+        ({"model": "{"}, "has no valid description of its model"),
+    ):
         onnx.helper.set_model_props(graph, {**metadata, **changed} if changed else {})
         onnx.save(graph, path)
         with pytest.raises(CheckpointError, match=message):

@@ -73,10 +73,10 @@ def test_features_of_earlier_files_are_known_by_their_norms(tmp_path, caplog):
 
 def test_norms_that_mean_neither_are_refused(tmp_path):
     features = np.array([[3, 4], [0, 3], [-2, 0]])
-    message = r"the embedding of ann/2\.jpg has the length 3 beside a norm of 7; expected unit vectors"
+    message = r"the embedding of ann/2\.jpg has the length 3, but the stored norm 7; expected unit vectors"
     with pytest.raises(DataError, match=message):
         EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features, norms=np.array([5, 7, 2])))
-    with pytest.raises(DataError, match="is -3, expected a positive length; without knowing it, leave norms out"):
+    with pytest.raises(DataError, match="is -3, expected a positive length; if norms are not known, leave them out"):
         EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features / [[5], [3], [2]], norms=np.array([5, -3, 2])))
     with pytest.raises(DataError, match=r"3 paths and norms of shape \(2,\) do not fit"):
         EmbeddingsFile(write(tmp_path / "e.npz", embeddings=features, norms=np.array([5, 7])))
@@ -111,12 +111,12 @@ def test_an_image_that_is_not_there_is_named(tmp_path, name):
 @pytest.mark.parametrize(
     ("paths", "said"),
     [
-        (["/mnt/x/ann/1.jpg"], "the likest of its one path, /mnt/x/ann/1.jpg, begins with /mnt/x where the image "
-         "begins with /data; write paths that begin anywhere in the image's, as ann/1.jpg"),
-        (["xann/1.jpg"], "xann/1.jpg, begins with xann where the image begins with /data/ann"),
-        (["C:\\faces\\ann\\1.jpg"], "C:\\faces\\ann\\1.jpg, begins with C:/faces where the image begins with /data;"),
-        (["ann/1.png"], "the likest of its one path, ann/1.png, does not end in .jpg"),
-        (["ann/1"], "the likest of its one path, ann/1, does not end in .jpg"),
+        (["/mnt/x/ann/1.jpg"], "the most similar of its one path, /mnt/x/ann/1.jpg, begins with /mnt/x, but "
+         "that of the image with /data; write paths that are an end of the image's path, such as ann/1.jpg"),
+        (["xann/1.jpg"], "xann/1.jpg, begins with xann, but that of the image with /data/ann"),
+        (["C:\\faces\\ann\\1.jpg"], "C:\\faces\\ann\\1.jpg, begins with C:/faces, but that of the image with /data;"),
+        (["ann/1.png"], "the most similar of its one path, ann/1.png, does not end in .jpg"),
+        (["ann/1"], "the most similar of its one path, ann/1, does not end in .jpg"),
         (["ann/2.jpg", "x.jpg"], "none of its 2 paths ends with its name"),
     ],
 )  # fmt: skip
@@ -158,12 +158,17 @@ def test_absolute_paths_of_another_machine_agree_from_the_sets_folder_on(tmp_pat
     path = tmp_path / "e.npz"
     file = EmbeddingsFile(write(path, paths=np.array([f"/mnt/x/set/{one}" for one in PATHS])))
     np.testing.assert_array_equal(file.embed(images).norms, [5, 2])
-    assert f"{path}: its paths begin with /mnt/x, the images with /data; they were matched from set on" in caplog.text
+    assert (
+        f"{path}: its paths begin with /mnt/x, but those of the images with /data; they were matched from"
+        in caplog.text
+    )
     other = EmbeddingsFile(write(path, paths=np.array([f"/mnt/x/other/{one}" for one in PATHS])))
-    with pytest.raises(DataError, match="begins with /mnt/x/other where the image begins with /data/set"):
+    with pytest.raises(DataError, match="begins with /mnt/x/other, but that of the image with /data/set"):
         other.embed(images)
     two = EmbeddingsFile(write(path, paths=np.array(["/m/set/ann/1.jpg", "/n/set/bob/1.jpg", "x"])))
-    with pytest.raises(DataError, match="its paths begin with /m, and with /n, where the images begin with /data"):
+    with pytest.raises(
+        DataError, match="some of its paths begin with /m, others with /n, while those of the images begin with /data"
+    ):
         two.embed(images)
 
 
@@ -171,7 +176,7 @@ def test_names_are_found_in_either_unicode_normal_form(tmp_path):
     composed, decomposed = "Jos\u00e9/1.jpg", "Jose\u0301/1.jpg"
     file = EmbeddingsFile(write(tmp_path / "e.npz", paths=np.array([decomposed, "ann/2.jpg", "bob/1.jpg"])))
     np.testing.assert_allclose(file.embed(Files(f"/data/{composed}")).norms, [5])
-    with pytest.raises(DataError, match="two images' paths"):
+    with pytest.raises(DataError, match="the paths of two images"):
         file.embed(Files(composed, decomposed))
     both = EmbeddingsFile(write(tmp_path / "both.npz", paths=np.array([decomposed, composed, "bob/1.jpg"])))
     np.testing.assert_allclose(both.embed(Files(composed, decomposed)).norms, [3, 5])
@@ -179,13 +184,15 @@ def test_names_are_found_in_either_unicode_normal_form(tmp_path):
 
 @pytest.mark.parametrize("paths", [["1.jpg", "2.jpg", "1.jpg"], ["a/1.j", "b/1.jpg", "a\\1.j"], ["a/1", "b", "./a/1"]])
 def test_a_path_that_is_there_twice_is_named(tmp_path, paths):
-    with pytest.raises(DataError, match=r"1.* is there 2 times \(first in entries 1 and 3\)"):
+    with pytest.raises(DataError, match=r"1.* occurs 2 times \(first in entries 1 and 3\)"):
         EmbeddingsFile(write(tmp_path / "e.npz", paths=np.array(paths)))
 
 
 def test_two_images_of_one_path_and_two_paths_of_one_image_are_named(tmp_path):
     file = EmbeddingsFile(write(tmp_path / "e.npz", paths=np.array(["1.jpg", "2.jpg", "3.jpg"])))
-    with pytest.raises(DataError, match=r"1.jpg is the end of two images' paths, /data/ann/1.jpg and /data/bob/1.jpg"):
+    with pytest.raises(
+        DataError, match=r"1.jpg is the end of the paths of two images, /data/ann/1.jpg and /data/bob/1.jpg"
+    ):
         file.embed(Files("/data/ann/1.jpg", "/data/bob/1.jpg"))
     file = EmbeddingsFile(write(tmp_path / "e.npz", paths=np.array(["1.jpg", "ann/1.jpg", "3.jpg"])))
     with pytest.raises(DataError, match=r"both ann/1.jpg and 1.jpg are the end of /data/ann/1.jpg"):

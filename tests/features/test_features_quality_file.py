@@ -55,7 +55,7 @@ def test_a_column_may_be_named(tmp_path):
     np.testing.assert_array_equal(QualityFile(path, "b").of(IMAGES), [4, 2])
     with pytest.raises(DataError, match="has no column 'c'; it has a, b"):
         QualityFile(path, "c")
-    with pytest.raises(DataError, match=r"has no column called quality; name one as in .*quality.csv:a; it has a, b"):
+    with pytest.raises(DataError, match=r"has no column called quality; choose one of a, b, as in .*quality.csv:a"):
         QualityFile(path)
 
 
@@ -68,14 +68,15 @@ def test_what_is_wrong_is_named(tmp_path):
     with pytest.raises(DataError, match="line 2: quality is missing"):
         QualityFile(write(tmp_path, "path,norm,quality\nann/1.jpg,1\n"))
     with pytest.raises(
-        DataError, match=r"holds no quality of /data/bob/1.jpg \(1 of 2 images missing\): it has those of the others"
+        DataError,
+        match=r"holds no quality of /data/bob/1.jpg \(1 of 2 images missing\): it has those of the other images",
     ):
         QualityFile(write(tmp_path, "path,quality\nann/1.jpg,1\n")).of(IMAGES)
-    with pytest.raises(DataError, match=r"quality.csv: the path 'ann/1.jpg' is there 2 times"):
+    with pytest.raises(DataError, match=r"quality.csv: the path 'ann/1.jpg' occurs 2 times"):
         QualityFile(write(tmp_path, "path,quality\nann/1.jpg,1\nann/1.jpg,2\n"))
-    with pytest.raises(DataError, match="has 2 columns called quality; expected one"):
+    with pytest.raises(DataError, match="has 2 columns called quality, expected one"):
         QualityFile(write(tmp_path, "path,quality,quality\nann/1.jpg,1,2\n"))
-    with pytest.raises(DataError, match=r"1.jpg is the end of two images' paths"):
+    with pytest.raises(DataError, match=r"1.jpg is the end of the paths of two images"):
         QualityFile(write(tmp_path, "path,quality\n1.jpg,1\n")).of(IMAGES)
     with pytest.raises(DataError, match=r"line of headings \(path, quality\), not 'ann/1.jpg,1', and a line for every"):
         QualityFile(write(tmp_path, "ann/1.jpg,1\nbob/1.jpg,2\n"))

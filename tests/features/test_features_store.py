@@ -116,7 +116,7 @@ def test_a_full_disk_is_said_and_leaves_what_was_there(tmp_path):
     out, _ = run(tmp_path, 40, bytes_a_file=room).communicate()
     message = out.splitlines()[-1]
     assert f"features cannot be written to {tmp_path}" in message and "File too large" in message
-    assert "the first 20 of 40 are kept: make room and run the same again" in message
+    assert "the first 20 of 40 are kept: free some space and run the same command again" in message
     images = NumberedImages(40, broken={2})
     stored = extract_features(tiny_model(), images, tmp_path)
     assert images.reads == [2, *range(20, 40)]
@@ -152,7 +152,7 @@ def test_the_precision_is_part_of_the_key(model):
 
 def test_a_model_without_weights_of_its_own_needs_a_key():
     onnx = SimpleNamespace(recognizer=nn.Module(), info=tiny_model().info, precision="float32")
-    with pytest.raises(ConfigError, match=r"no weights to know it by: give a key that stands for its file"):
+    with pytest.raises(ConfigError, match=r"no weights from which a fingerprint can be made: give a key"):
         features_key(onnx, NumberedImages(2))
     assert features_key(onnx, NumberedImages(2), key="a") != features_key(onnx, NumberedImages(2), key="b")
 
@@ -160,7 +160,7 @@ def test_a_model_without_weights_of_its_own_needs_a_key():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"images": NumberedImages(5)}, "holds features of 6 images, not 5: name another folder, or delete it"),
+        ({"images": NumberedImages(5)}, "contains features of 6 images, not 5: give another folder, or delete it"),
         ({"images": NumberedImages(6, name="others")}, "of other images, another model or other views"),
         ({"views": "one"}, "of other images, another model or other views"),
         ({"model": other_weights()}, "of other images, another model or other views"),
@@ -182,7 +182,7 @@ def test_a_folder_of_something_else_is_refused(model, tmp_path):
     other.mkdir()
     (other / "features.npy").write_bytes(b"precious")
     (other / "photo.jpg").touch()
-    with pytest.raises(DataError, match=r"other holds other things \(photo.jpg\), and no manifest.json: name another"):
+    with pytest.raises(DataError, match=r"other contains other files \(photo.jpg\) and no manifest.json: give another"):
         extract_features(model, NumberedImages(2), other)
     assert (other / "features.npy").read_bytes() == b"precious"
 
@@ -195,7 +195,7 @@ def test_a_folder_of_something_else_is_refused(model, tmp_path):
         ("manifest.json", '{"unreadable": {"9": "x"}, "done": 3, "images": 6}', "manifest.json is damaged"),
         ("manifest.json", '{"unreadable": {}, "done": 7, "images": 6}', "manifest.json is damaged"),
         ("manifest.json", '{"unreadable": {}, "done": 6, "images": 6, "format": "2"}', "in another format"),
-        ("features.npy", "short", "features.npy has 5 bytes, expected 320 or more: delete .* to begin anew"),
+        ("features.npy", "short", "features.npy has 5 bytes, expected 320 or more: delete .* to start again"),
     ],
 )
 def test_damaged_files_are_named(model, tmp_path, name, content, message):
@@ -231,5 +231,5 @@ def test_no_images_make_no_features(model, tmp_path):
 def test_a_value_that_is_not_finite_names_its_image(tmp_path):
     model = tiny_model()
     next(model.recognizer.parameters()).data.fill_(np.nan)
-    with pytest.raises(DataError, match=r"the model gave numbered/1\.jpg a value that is not finite"):
+    with pytest.raises(DataError, match=r"the model returned a value that is not finite for numbered/1\.jpg"):
         extract_features(model, NumberedImages(3, broken={0}), tmp_path)

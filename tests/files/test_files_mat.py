@@ -89,7 +89,7 @@ def test_a_file_that_inflates_without_end_is_refused_before_it_does(tmp_path, mo
         (b"", "is not a MATLAB file of version 5 to 7"),
         (b"hello", "is not a MATLAB file of version 5 to 7"),
         (header(), "has no variable 'x'"),
-        (header()[:124] + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(500), "is of MATLAB 7.3"),
+        (header()[:124] + b"\x00\x02IM" + b"\x89HDF\r\n\x1a\n" + bytes(500), "is a file of MATLAB 7.3"),
         (header() + element(14, b"\xff" * 40), "is damaged: an element of 65535 bytes where 36 are left"),
         (header() + element(15, b"\xff" * 40), "is damaged: Error -3"),
         (header() + b"123", "is damaged: unpack"),
@@ -166,7 +166,7 @@ def test_identities_have_to_agree_with_names(tmp_path):
     path = tmp_path / "Testing_Set" / "probe_img_ID_pairs.mat"
     names, ids = read_mat(path, "probe_set", "probe_ids")
     scipy.io.savemat(path, {"probe_set": names, "probe_ids": ids[::-1]})
-    with pytest.raises(DataError, match=r"Probe/1_P0.png is of identity 2 by its .mat file; expected the number"):
+    with pytest.raises(DataError, match=r"Probe/1_P0.png has identity 2 in the .mat file; expected the number"):
         load_protocol("tinyface", tmp_path)
 
 

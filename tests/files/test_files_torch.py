@@ -261,7 +261,7 @@ def test_other_files_are_named(tmp_path, content, message):
 
 def test_what_is_no_mapping_is_named(tmp_path):
     path = save([torch.ones(2)], tmp_path / "x.pth")
-    with pytest.raises(CheckpointError, match=r"x\.pth holds list, expected a mapping"):
+    with pytest.raises(CheckpointError, match=r"x\.pth contains a list, expected a mapping"):
         read_checkpoint_file(path)
     with pytest.raises(CheckpointError, match=r"y\.pth cannot be read: No such file"):
         read_checkpoint_file(tmp_path / "y.pth")

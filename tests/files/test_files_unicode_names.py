@@ -125,7 +125,7 @@ def test_lfw_with_an_image_in_two_kinds(tmp_path, caplog):
     pairs = load_lfw_pairs(tmp_path / "pairs.txt", tmp_path)
     assert pairs.images.describe(int(pairs.first_K[0])).endswith("Ann_0001.jpg")
     assert caplog.messages == [
-        f"{tmp_path}: images that the pairs name and that are there in several files, of which the first is taken: 1 ("
+        f"{tmp_path}: images of pairs that exist in several files, of which the first is used: 1 ("
         "Ann/Ann_0001.jpg, Ann/Ann_0001.png)"
     ]
 
@@ -168,5 +168,5 @@ def test_names_with_line_separators_and_blanks_in_a_list(tmp_path):
 
 def test_what_is_missing_is_named_as_it_was_typed(tmp_path):
     (tmp_path / "pairs.csv").write_text(f"{TYPED}.png,b.png,1\n", encoding="utf-8")
-    with pytest.raises(DataError, match=f"that are missing: 2 of 2 .{TYPED}.png, b.png"):
+    with pytest.raises(DataError, match=f"images of the pairs are missing: 2 of 2 .{TYPED}.png, b.png"):
         load_pairs_list(tmp_path / "pairs.csv")

@@ -116,7 +116,7 @@ def test_scientific_notation_without_a_point_is_a_number(tmp_path):
         ("{count: 1, [1, 2]: 3}", "a key is a list"),
         ("{count: 1, text: 2024-13-45}", "month must be in"),
         ("[" * 50_000, "some.yaml"),
-        ("[1, 2]", "holds list, expected a mapping"),
+        ("[1, 2]", "contains a list, expected a mapping"),
         ("{count: 1", "some.yaml"),
         ("!!python/object/apply:os.system ['true']", "could not determine a constructor"),
     ],
@@ -178,7 +178,7 @@ def test_every_packaged_recipe_reads_back_equal(name):
 def test_numbers_that_yaml_reads_otherwise_than_people_are_refused(tmp_path, field, number):
     with pytest.raises(
         ConfigError,
-        match=r"some\.yaml: .*(may be read in several ways; write a number|expected a (whole )?number)",
+        match=r"some\.yaml: .*(is ambiguous; write a number|expected a (whole )?number)",
     ):
         read(tmp_path, f"count: 1\n{field}: {number}\n" if field != "count" else f"count: {number}\n")
 

@@ -187,13 +187,17 @@ X = torch.ones(4, D)
 @pytest.mark.parametrize(
     ("features", "labels", "message"),
     [
-        (X, torch.eye(C)[:4], r"expected class numbers of shape \(4,\): of one-hot labels pass labels.argmax\(1\)"),
-        (X, torch.zeros(4, 1, 1).long(), "one class number a feature"),
-        (X, torch.tensor(3), "one class number a feature"),
+        (
+            X,
+            torch.eye(C)[:4],
+            r"expected class numbers of shape \(4,\): if the labels are one-hot, pass labels.argmax\(1\)",
+        ),
+        (X, torch.zeros(4, 1, 1).long(), "one class number per feature"),
+        (X, torch.tensor(3), "one class number per feature"),
         (X, torch.tensor(LABELS).float(), r"expected integers: pass labels.long\(\)"),
         (X, [0.0, 1.0, 2.0, 3.0], "expected integers"),
         (X, torch.ones(4).bool(), "torch.bool, expected integers"),
-        (X, ["a", "b", "c", "d"], "no row of numbers, expected class numbers"),
+        (X, ["a", "b", "c", "d"], "cannot be read as numbers, expected one class number"),
         (X, None, "labels are a NoneType"),
         (X, [[0], [1, 2]], "labels are a list"),
         (X, LABELS[:3], r"labels have shape \(3,\), expected \(4,\)"),

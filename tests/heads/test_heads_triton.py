@@ -281,7 +281,7 @@ def test_a_second_backward_raises(interpreted):
 
 def check_float64() -> None:
     x_BD, w_CD, y_B, scale_B = inputs(5, 40, 8)
-    with pytest.raises(ConfigError, match=r'float32, got torch\.float64: take "chunked"'):
+    with pytest.raises(ConfigError, match=r'float32, got torch\.float64: use "chunked"'):
         softmax_terms_triton(x_BD.double(), w_CD.double(), y_B, scale_B.double(), None)
 
 
@@ -328,7 +328,7 @@ def test_every_margin_over_a_triton_head(interpreted, name):
 @needs_triton
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="TRITON_INTERPRET=1 lets it run on the CPU")
 def test_another_device_is_refused():
-    with pytest.raises(ConfigError, match='needs a CUDA device, got cpu: take "chunked"'):
+    with pytest.raises(ConfigError, match='needs a CUDA device, but the features are on cpu: use "chunked"'):
         softmax_terms_triton(*inputs(3, 4, 8), None)
 
 
@@ -338,7 +338,7 @@ def test_another_device_is_refused():
 )
 def test_a_missing_or_old_triton_is_named(monkeypatch, module, found):
     monkeypatch.setitem(sys.modules, "triton", module)
-    with pytest.raises(ConfigError, match=f'needs triton 3.7 or later, and {found}: pip install "triton>=3.7"'):
+    with pytest.raises(ConfigError, match=f'needs triton 3.7 or later, but {found}: run pip install "triton>=3.7"'):
         softmax_terms_triton(*inputs(3, 4, 8), None)
 
 

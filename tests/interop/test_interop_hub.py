@@ -61,7 +61,7 @@ def test_repositories_are_loaded_from_a_hub_and_from_the_cache_without_one(tmp_p
         got = [request for request in hub.requests if request.startswith("GET") and "/resolve/" in request]
         assert sorted(request.rsplit("/", 1)[1] for request in got) == ["model.pt", "model.yaml"]  # and no more
         assert load("hf:someone/several/b.pth") == ["insightface", "mobilefacenet", "RGB"]
-        assert "hf:someone/several holds several files" in load("hf:someone/several")
+        assert "hf:someone/several contains several files" in load("hf:someone/several")
         assert "name one of a.pth, b.pth" in load("hf:someone/several")
         assert "holds no c.pth; its files: a.pth, b.pth" in load("hf:someone/several/c.pth")
         assert "hf:someone/empty holds no weights" in load("hf:someone/empty")
@@ -83,7 +83,7 @@ def test_what_is_no_repository_is_named(location):
 
 
 def test_names_that_the_hub_does_not_allow_are_named():
-    with pytest.raises(CheckpointError, match="is no name of a repository"):
+    with pytest.raises(CheckpointError, match="is not the name of a repository"):
         download("hf:--/..")
 
 

@@ -94,7 +94,7 @@ def test_features_are_those_of_the_familys_own_code(folder, name, tmp_path):
     [
         ("funface.pth", ["taken for FunFace's, which reads RGB"]),
         ("adaface.ckpt", []),
-        ("cvlface", ["model.yaml says BGR", "mind the licence: CVLface's"]),
+        ("cvlface", ["model.yaml says BGR", "note the licence: CVLface's"]),
         ("mbf.pt", ["non-commercial research only"]),
         ("32572backbone.pth", ["CC BY-NC 4.0"]),
     ],
@@ -144,15 +144,15 @@ def test_a_bare_network_whose_last_norm_is_trained_could_be_magfaces(tmp_path, c
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda one: one.pop("features.layers.3.bias"), r"mobilefacenet .*but with features\.layers\.3\.bias missing"),
-        (lambda one: one.update({"arcface.s": torch.ones(1)}), r"but with arcface\.s too much"),
+        (lambda one: one.pop("features.layers.3.bias"), r"mobilefacenet .*fit: features\.layers\.3\.bias missing"),
+        (lambda one: one.update({"arcface.s": torch.ones(1)}), r"do not fit: arcface\.s unexpected"),
         (
             lambda one: one.update({"layers.0.layers.1.weight": torch.ones(64)}),
             r"layers\.0\.layers\.1\.weight has shape \(64,\), mobilefacenet expects \(128,\)",
         ),
         (
             lambda one: one.update({"layers.0.layers.1.bias": torch.full((128,), float("nan"))}),
-            r"layers\.0\.layers\.1\.bias holds values that are not finite",
+            r"layers\.0\.layers\.1\.bias has values that are not finite",
         ),
         (
             lambda one: one.update({"layers.0.layers.0.weight": torch.ones(128, 1, 3, 3)}),
@@ -196,7 +196,7 @@ def test_without_model_yaml_rgb_is_assumed_and_said(tmp_path):
     from facemargin.interop.model_yaml import declared_order
 
     order, note = declared_order(tmp_path / "model.pt")
-    assert order == "RGB" and "no model.yaml beside model.pt" in note
+    assert order == "RGB" and "no model.yaml with the colour order next to" in note
     (tmp_path / "model.yaml").write_text("color_space: BGR")
     assert declared_order(tmp_path / "model.pt") == ("BGR", "model.yaml says BGR")
 
@@ -211,12 +211,12 @@ def test_a_model_yaml_is_never_run(tmp_path):
 
 
 def test_folders_with_several_files_ask_which(folder, tmp_path):
-    with pytest.raises(CheckpointError, match=r"several files that could be the weights: name one of .*adaface\.ckpt"):
+    with pytest.raises(CheckpointError, match=r"several files that could be the weights: give one of .*adaface\.ckpt"):
         fm.load(folder)
     (tmp_path / "recipe.yaml").write_text("")  # a run that has not ended
     (tmp_path / "checkpoints").mkdir()
     torch.save({}, tmp_path / "checkpoints" / "step_00000001.pt")
-    with pytest.raises(CheckpointError, match="once training has ended"):
+    with pytest.raises(CheckpointError, match="after the training has ended"):
         fm.load(tmp_path)
 
 

@@ -56,7 +56,9 @@ def test_features_are_the_graphs(tmp_path, raw, batch, caplog):
     assert (info.mean, info.std) == ((0, 1) if raw else (127.5, 127.5))
     assert (info.family, info.licence, info.loss) == ("", "", "unknown")
     (note,) = caplog.messages
-    assert "does not say whose it is" in note and "--family" in note and ("raw 0…255" in note) == raw
+    assert (
+        "does not say from which project it is" in note and "--family" in note and ("raw pixels 0…255" in note) == raw
+    )
     images = pixels(5)
     found = model.embed(images, views="one")
     np.testing.assert_allclose(found.vectors * found.norms[:, None], expected(images), rtol=1e-4, atol=1e-3)
@@ -91,7 +93,7 @@ def test_a_family_that_is_none_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"channels": 1}, "no recogniser that facemargin runs: it reads data"),
+        ({"channels": 1}, "not a recogniser that facemargin can run: it reads data"),
         ({"element": TensorProto.UINT8}, "cannot be read|no recogniser"),
     ],
 )

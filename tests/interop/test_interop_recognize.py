@@ -50,7 +50,7 @@ def test_what_could_be_of_several_families_names_them(content, choices):
     if choices is None:
         assert recognize(content)[1].name == "cvlface"
         return
-    with pytest.raises(CheckpointError, match=rf"could be of {choices}.*say which with family= .*--family"):
+    with pytest.raises(CheckpointError, match=rf"could be of {choices}.*give the family with family= .*--family"):
         recognize(content)
 
 
@@ -75,7 +75,7 @@ def test_wrong_families_are_named():
 
 def test_two_networks_in_a_file_are_named():
     content = {**shapes("ir_18", "net."), **shapes("ir_18", "model.")}
-    with pytest.raises(CheckpointError, match=r"more than one network, under 'model\.…' and 'net\.…'"):
+    with pytest.raises(CheckpointError, match=r"several networks, under 'model\.…' and 'net\.…'"):
         recognize(content)
 
 
@@ -138,12 +138,12 @@ def test_of_several_networks_one_is_chosen_and_all_are_named(content, taken, lef
     assert (found.place, found.passed_over) == (taken, (left,))
     assert found.tensors.keys() in (shapes("ir_18").keys(), shapes("iresnet18").keys())
     (note,) = found.notes
-    assert f"{taken!r} is taken, {left!r} left" in note
+    assert f"{taken!r} is used, {left!r} left out" in note
 
 
 def test_a_network_under_a_name_of_its_own_wants_the_family():
     content = shapes("iresnet18", "student.")
-    with pytest.raises(CheckpointError, match=r"under 'student\.…', which could be of .* say which with family="):
+    with pytest.raises(CheckpointError, match=r"under 'student\.…', which could be of .* give the family with family="):
         recognize(content)
     assert recognize(content, "magface")[0].prefix == "student."
 
@@ -159,18 +159,18 @@ def test_a_file_of_many_networks_is_refused():
     [
         ({"epoch": 3, "lr": 0.1}, "holds no tensors, but epoch, lr; expected a state dict of adaface"),
         ({}, "holds no tensors, and nothing else; expected"),
-        ({"encoder.0.weight": QUALITY["qs.bias"]}, r"1 tensors \(encoder\.0\.weight\), which are of none"),
+        ({"encoder.0.weight": QUALITY["qs.bias"]}, r"1 tensors \(encoder\.0\.weight\), which do not belong to any"),
         (
             {"model": {key: one for key, one in shapes("ir_18").items() if "output" not in key}},
-            r"169 tensors .*model: 169 tensors.*nearest known is AdaFace's IR .*adaface.*100%.*output_layer",
+            r"169 tensors .*model: 169 tensors.*most similar network is AdaFace's IR .*adaface.*100%.*output_layer",
         ),
         (
             {f"{key[0]}.{key}": one for key, one in shapes("iresnet18").items()},
-            "nearest known is InsightFace's IResNet.*not all of them under one prefix",
+            "most similar network is InsightFace's IResNet.*not all of them under one prefix",
         ),
     ],
 )
-def test_unknown_files_name_what_is_in_them_and_the_nearest(content, message):
+def test_unknown_files_name_what_is_in_them_and_the_most_similar(content, message):
     with pytest.raises(CheckpointError, match=message):
         recognize(content)
 
@@ -207,14 +207,17 @@ def altered(name, **changes):
         (altered("ir_18", body__7__res_layer__4__weight=None), r"body\.7\.res_layer\.4\.weight is missing"),
         (altered("ir_18", body__8__res_layer__4__weight=(512, 512, 3, 3)), r"\(2, 2, 2, 3\) basic units per stage"),
         (altered("ir_18", output_layer__3__weight=(512, 512)), None),
-        (altered("ir_18", output_layer__3__weight=(512, 513)), "513 values, which is no square map of 512 channels"),
+        (
+            altered("ir_18", output_layer__3__weight=(512, 513)),
+            "513 values, which do not make a square map of 512 channels",
+        ),
         (altered("ir_18", output_layer__3__weight=(512,)), r"shape \(512,\), expected 2 dimensions"),
         (
             altered("iresnet18", layer4__2__bn1__weight=(512,)),
             r"IResNet with \(2, 2, 2, 3\) units per stage; known are",
         ),
-        (altered("iresnet18", fc__weight=(512, 100)), "no square map"),
-        (altered("mobilefacenet", layers__0__layers__0__weight=(256, 3, 3, 3)), "MobileFaceNet of 256 channels"),
+        (altered("iresnet18", fc__weight=(512, 100)), "do not make a square map"),
+        (altered("mobilefacenet", layers__0__layers__0__weight=(256, 3, 3, 3)), "MobileFaceNet with 256 channels"),
     ],
 )
 def test_networks_of_other_sizes_are_explained(tensors, message):

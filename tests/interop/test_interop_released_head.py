@@ -95,7 +95,7 @@ def test_the_shards_of_insightfaces_processes_are_joined(tmp_path, name):
     assert load_head(tmp_path / name.format(0), ours).num_classes == CLASSES
     assert torch.equal(ours.weight, centers())
     saved({"other": centers()}, tmp_path / name.format(1))
-    with pytest.raises(CheckpointError, match=r"_gpu_1\.pt holds no weight, which .*_gpu_0\.pt has"):
+    with pytest.raises(CheckpointError, match=r"_gpu_1\.pt does not have weight, but .*_gpu_0\.pt has"):
         load_head(tmp_path / name.format(0), head("cosface"))
 
 

@@ -82,7 +82,7 @@ def foreign(tmp_path, **changes):
     ("changes", "message"),
     [
         ({"backbone": None}, "backbone"),
-        ({"options": "{'width'"}, "does not say how"),
+        ({"options": "{'width'"}, "has no valid description of its model"),
         ({"color_order": '"bgr"'}, "color_order is 'bgr', expected one of RGB, BGR"),
         ({"quality": '"ratio"'}, "quality is 'ratio', expected one of norm, crfiqa"),
         ({"views": '"all"'}, "views is 'all', expected one of one, flip, multi"),
@@ -91,10 +91,10 @@ def foreign(tmp_path, **changes):
         ({"std": '"x"'}, "model.safetensors"),
         ({"mean": "null"}, "mean is None"),
         ({"mean": "NaN"}, "mean is nan"),
-        ({"mean": "1" + "0" * 400}, "does not say how"),
+        ({"mean": "1" + "0" * 400}, "has no valid description of its model"),
         ({"embedding_size": '"8"'}, "embedding_size is '8'"),
         ({"input_size": "60000"}, "input_size is 60000, expected 1 to 1024 pixels"),
-        ({"options": "[" * 100_000}, "does not say how"),
+        ({"options": "[" * 100_000}, "has no valid description of its model"),
     ],
 )
 def test_a_description_that_does_not_hold_is_named(tmp_path, changes, message):

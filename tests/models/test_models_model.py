@@ -146,7 +146,7 @@ def test_an_image_that_cannot_be_read_is_named():
 @pytest.mark.parametrize("batch_size", [0, -1, 2.5, "8"])
 def test_batches_of_no_size_are_refused(batch_size):
     """Of a negative size there would be none, and the embeddings whatever lay in memory."""
-    with pytest.raises(ConfigError, match=r"batch_size is .*, expected a whole number from 1 on"):
+    with pytest.raises(ConfigError, match=r"batch_size is .*, expected a whole number of at least 1"):
         tiny_model().embed(pictures(2), batch_size=batch_size)
 
 

@@ -68,5 +68,5 @@ def test_a_value_that_is_not_finite_is_named(name, monkeypatch):
             return np.full((16, 16, 3), 7, np.uint8) if index == 5 else super().read(index)
 
     monkeypatch.setattr(model, "embed", overflowing)
-    with pytest.raises(DataError, match=r"the model gave faces/5\.jpg a value that is not finite"):
+    with pytest.raises(DataError, match=r"the model returned a value that is not finite for faces/5\.jpg"):
         embed_readable(model, OneOdd(7, (0, 3)), 2)

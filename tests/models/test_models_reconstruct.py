@@ -84,12 +84,12 @@ def test_a_saved_reconstruction_does_alike_and_embeds_nobody(tmp_path):
     loaded = fm.load(tmp_path)
     assert loaded.info == model.info
     assert_alike(model.reconstruct(images), loaded.reconstruct(images), rtol=0, atol=0)
-    with pytest.raises(ConfigError, match="holds a face reconstruction alone, which recognises nobody"):
+    with pytest.raises(ConfigError, match="only has a face reconstruction and cannot recognise people"):
         loaded.embed(images)
 
 
 def test_a_model_without_one_says_what_to_train():
-    with pytest.raises(ConfigError, match=r"\(small_resnet, funface\) holds no face reconstruction: train one with"):
+    with pytest.raises(ConfigError, match=r"\(small_resnet, funface\) has no face reconstruction: train one with"):
         tiny_model().reconstruct(pictures(1))
 
 

@@ -53,7 +53,7 @@ def test_a_processor_is_planned_in_what_it_has_instructions_for(instructions, mo
     if instructions:
         assert cpu.precision("bf16") == "bf16"
     for emulated in ("fp16",) if instructions else ("fp16", "bf16"):
-        with pytest.raises(ConfigError, match=f"cpu: without instructions for {emulated}.*take float32"):
+        with pytest.raises(ConfigError, match=f"cpu: this processor has no instructions for {emulated}.*use float32"):
             cpu.precision(emulated)
     assert find_hardware("custom", tflops=1, memory=16, bandwidth=20).precision("bf16") == "bf16"
 

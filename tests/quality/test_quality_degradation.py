@@ -41,7 +41,7 @@ def test_fine_detail_is_gone_and_more_strength_is_further_from_the_original():
 
 @pytest.mark.parametrize("strength", [-0.1, 1.1, float("nan")])
 def test_other_strengths_are_refused(strength):
-    with pytest.raises(ConfigError, match="expected 0 to 1"):
+    with pytest.raises(ConfigError, match="expected a number from 0 to 1"):
         degrade(np.zeros((9, 9, 3), np.uint8), sample_generator(0, 0, 0), strength)
 
 

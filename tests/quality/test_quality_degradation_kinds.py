@@ -123,11 +123,11 @@ def test_a_function_of_seed_and_index_alone(faces):
     [
         (["blurr"], 0.5, "unknown kind of degradation 'blurr'; did you mean 'blur'"),
         (["blur", ""], 0.5, "unknown kind of degradation ''; known: blur, downscale"),
-        ([], 0.5, "none; expected each of some once: occlusion, blur"),
-        (["blur", "blur"], 0.5, "blur, blur; expected each of some once"),
-        (["blur"], 1.1, "strength 1.1, expected 0 to 1"),
-        (["blur"], -0.1, "expected 0 to 1"),
-        (["blur"], float("nan"), "expected 0 to 1"),
+        ([], 0.5, "none; expected one or more, each once, of occlusion, blur"),
+        (["blur", "blur"], 0.5, "blur, blur; expected one or more, each once"),
+        (["blur"], 1.1, "strength is 1.1, expected a number from 0 to 1"),
+        (["blur"], -0.1, "expected a number from 0 to 1"),
+        (["blur"], float("nan"), "expected a number from 0 to 1"),
     ],
 )
 def test_other_kinds_and_strengths_are_refused(faces, kinds, strength, message):

@@ -166,7 +166,7 @@ def test_a_view_from_the_side_is_refused():
     reconstruction = model(pictures(2))
     assert model.render(reconstruction, view_B6=torch.tensor([[1.3, 0, 3.0, 0, 0, 0]] * 2)).mask_BHW.any()
     for turned in ([1.4, 0], [-1.0, 1.2], [0, 3.1]):
-        with pytest.raises(ConfigError, match="at most 75 in all"):
+        with pytest.raises(ConfigError, match="at most 75 in total"):
             model.render(reconstruction, view_B6=torch.tensor([[0] * 6, [*turned, 0, 0, 0, 0]]))
 
 

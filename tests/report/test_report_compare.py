@@ -88,7 +88,7 @@ def test_a_single_head_is_not_called_the_best():
 def test_one_seed_has_no_deviation_and_the_legend_says_so():
     comparison = compare([run("a", 0, 0.5), run("b", 0, 0.51)])
     assert cells(comparison)["a"]["TAR at FAR 1%"] == "50.0"
-    assert "One seed" in legend(comparison) and "≈" not in comparison_markdown(comparison, "t", "c")
+    assert "There is one seed" in legend(comparison) and "≈" not in comparison_markdown(comparison, "t", "c")
     assert "3 seeds" in legend(compare(THREE))
 
 
@@ -102,7 +102,7 @@ def test_failed_runs_are_counted_and_explained():
     assert "good, seed 3 failed: disk full" in comparison_markdown(comparison, "t", "c")
 
 
-@pytest.mark.parametrize(("impostors", "said"), [(9999, ["people: FAR 0.1% lets 9 of 9,999"]), (10_000, [])])
+@pytest.mark.parametrize(("impostors", "said"), [(9999, ["people: at FAR 0.1%, 9 of 9,999"]), (10_000, [])])
 def test_a_rate_that_single_pairs_decide_is_noted(impostors, said):
     found = notes(compare(THREE, impostors=impostors))
     assert [note[: len(start)] for note, start in zip(found, said, strict=True)] == said

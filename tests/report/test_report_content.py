@@ -90,8 +90,8 @@ def test_a_line_cut_off_by_a_kill_is_left_out(tmp_path):
         ("metrics.csv", b"step,loss\n\xff,2\n", "cannot be read"),
         ("validation.csv", "step,accuracy\n1,0.5\n", "no column 'dataset'"),
         ("environment.json", "{", "not JSON"),
-        ("environment.json", "[1]", "flat JSON object"),
-        ("environment.json", json.dumps({"torch": {"version": 2}}), "flat JSON object"),
+        ("environment.json", "[1]", "single JSON object"),
+        ("environment.json", json.dumps({"torch": {"version": 2}}), "single JSON object"),
         ("recipe.yaml", b"\xff\xfe\xff", "cannot be read"),
         ("evaluation/people/pca.npz", "not an archive", "not a file of pair scores"),
         ("evaluation/people-degraded/faces.npz", "not an archive", "not a gallery"),
@@ -112,7 +112,9 @@ def test_a_truncated_file_of_scores_is_named(tmp_path):
         load_run(tmp_path)
 
 
-@pytest.mark.parametrize(("system", "dataset", "said"), [("x", "others", "data set"), ("PCA", "people", "second set")])
+@pytest.mark.parametrize(
+    ("system", "dataset", "said"), [("x", "others", "data set"), ("PCA", "people", "as another file in its folder has")]
+)
 def test_scores_that_do_not_belong_together_are_refused(tmp_path, system, dataset, said):
     folder = write_run(tmp_path)
     pair_scores(system, dataset).save(folder / "evaluation" / "people" / "x.npz")

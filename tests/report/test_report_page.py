@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 import pytest
 
-from facemargin.errors import CheckpointError
+from facemargin.errors import OutputError
 from facemargin.report import DatasetEvaluation, FaceGallery, ReportContent, write_report, write_run_report
 from facemargin.report.page import breakable, png_uri
 from tests.report.report_runs import FEW_RESAMPLES, gallery, pair_scores, write_run
@@ -168,7 +168,7 @@ def test_a_report_replaces_the_last_one_whole_or_not_at_all(tmp_path):
     assert b"epochs: 8" in first
     assert write_run_report(tmp_path).read_bytes() == first
     assert {entry.name for entry in tmp_path.iterdir()} == {"report.html", "recipe.yaml"}
-    with pytest.raises(CheckpointError, match=r"recipe\.yaml"):
+    with pytest.raises(OutputError, match=r"recipe\.yaml"):
         write_report(ReportContent("x", recipe="y"), tmp_path / "recipe.yaml" / "report.html")
 
 

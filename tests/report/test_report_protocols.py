@@ -59,7 +59,9 @@ def test_the_notes_say_what_stands_behind_the_figures(tmp_path):
     notes = section_of(tmp_path).notes
     assert "TAR at FAR 0.0001: 9 of 90,000 impostors, 300 genuine." in notes
     assert "Only 1:1 is scored: there is no list." in notes
-    assert any("1,000 images, 3 of them unreadable (1 without any other match nobody)" in note for note in notes)
+    assert any(
+        "1,000 images, 3 of them unreadable (1 without any readable image match nobody)" in note for note in notes
+    )
     assert any("50 templates, pooled as adaface; views: flip; thresholds: published" in note for note in notes)
     assert any("arXiv 2604.26598" in note for note in notes)
 

@@ -122,7 +122,10 @@ def test_systems_on_different_pairs_are_said_to_be():
 
 def test_rates_that_rest_on_few_impostors_are_called_uncertain():
     notes = section_of(pair_scores()).notes
-    assert any("0.1%" in note and "rests on no accepted impostor pair: 540 are too few" in note for note in notes)
+    assert any(
+        "0.1%" in note and "rests on no accepted impostor pair, because 540 impostor pairs are too few" in note
+        for note in notes
+    )
     assert any("1% rests on 5 wrongly accepted impostor pairs at most" in note for note in notes)
     assert not any("10%" in note for note in notes)
 
@@ -130,7 +133,7 @@ def test_rates_that_rest_on_few_impostors_are_called_uncertain():
 def test_figures_without_a_range_say_why():
     two = section_of(pair_scores("facemargin", people=2), pair_scores("PCA", people=2, seed=1))
     assert not any(cell.interval for _, cells in two.table.rows for cell in cells)
-    assert "The 2 people here are too few for intervals: every resample of them holds the same pairs." in two.notes
+    assert "There are 2 people, which is too few for intervals: every resample of them has the same pairs." in two.notes
     assert not any("Ranges are" in note for note in two.notes)
     perfect = section_of(pair_scores("facemargin", separation=200))
     assert any("the same value in all resamples" in note for note in perfect.notes)

@@ -184,7 +184,7 @@ def test_one_person_is_refused_and_the_level_named(faces, tmp_path):
     above = tmp_path / "above"
     above.mkdir()
     faces.rename(above / "faces")
-    with pytest.raises(DataError, match=r"may be one level too high: .*above/faces holds folders with images"):
+    with pytest.raises(DataError, match=r"path is one level too high: .*above/faces contains folders with images"):
         open_training_images(recipe(above))
     shutil.copy(above / "faces" / "p01" / "00.png", above / "faces" / "cover.png")
     with pytest.raises(DataError, match=r"the one image is of one person \(faces\).*too high: \S+ holds 4 folders"):

@@ -66,7 +66,7 @@ def test_another_projects_checkpoint(tmp_path, caplog):
     state, said = started(backbone=INSIGHTFACE, initial={"weights": str(tmp_path / "backbone.pth")})
     for key, value in backbone.state_dict().items():
         assert torch.equal(state.recognizer.backbone.state_dict()[key], value)
-    assert "weights of mobilefacenet" in said[0] and "mind the licence" in said[1]
+    assert "weights of mobilefacenet" in said[0] and "note the licence" in said[1]
 
 
 @pytest.mark.parametrize(

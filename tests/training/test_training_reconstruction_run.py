@@ -99,7 +99,7 @@ def test_a_reconstruction_reconstructs_and_says_that_it_cannot_embed(alone):
     model, pictures = load(alone), faces("orl:31-31")
     assert (model.info.backbone, model.info.loss, model.info.embedding_size) == (None, "reconstruction", 0)
     assert model.reconstruct(pictures).view_B6.shape == (10, 6)
-    with pytest.raises(ConfigError, match=r"holds a face reconstruction alone.*Model\.reconstruct"):
+    with pytest.raises(ConfigError, match=r"only has a face reconstruction.*Model\.reconstruct"):
         model.embed(pictures)
 
 

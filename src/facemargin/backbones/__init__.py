@@ -1,4 +1,5 @@
-"""Backbones: aligned faces `images_BCHW` in [-1, 1] → unnormalised `features_BD`. Importing it registers them."""
+"""Backbones: aligned faces `images_BCHW` in [-1, 1] → unnormalised `features_BD`. Importing this package registers
+them."""
 
 from facemargin.backbones.base import Backbone
 from facemargin.backbones.info import BackboneInfo, describe_backbone

@@ -13,7 +13,7 @@ from facemargin.errors import ConfigError
 
 IMAGE_CHANNELS = 3
 TOTAL_STRIDE = 16
-"""All families halve the image four times."""
+"""All backbones halve the image four times."""
 
 
 class Backbone(nn.Module, ABC):
@@ -26,11 +26,11 @@ class Backbone(nn.Module, ABC):
     Attributes:
         embedding_size: D, the length of a feature.
         input_size: height and width of the images in pixels.
-        in_channels: of the images; more than 3 where other maps are stacked onto the colours.
+        in_channels: channels of the images; more than 3 if other maps are stacked onto the colours.
     """
 
     def __init__(self, embedding_size: int, input_size: int, in_channels: int = IMAGE_CHANNELS) -> None:
-        """Raises ConfigError for a size that leaves nothing to compute."""
+        """Raises ConfigError if a size is too small."""
         super().__init__()
         if embedding_size < 1:
             raise ConfigError(f"embedding_size is {embedding_size}; it must be at least 1 (512 is usual)")
@@ -70,7 +70,9 @@ class Backbone(nn.Module, ABC):
                 f"{size}); resize the images, or create the backbone with another input_size"
             )
         if not images_BCHW.is_floating_point():
-            raise ConfigError(f"images are {images_BCHW.dtype}; give floats in [-1, 1], (v - 127.5) / 127.5 of 0…255")
+            raise ConfigError(
+                f"images are {images_BCHW.dtype}; give floats in [-1, 1], (v - 127.5) / 127.5 for a value v of 0 to 255"
+            )
 
 
 def initialize_kaiming(network: nn.Module) -> None:

@@ -1,4 +1,4 @@
-"""The size and cost of a backbone, without the memory or the time to build it."""
+"""The size and cost of a backbone, computed without building it in memory."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +30,7 @@ def describe_backbone(name: str, embedding_size: int = 512, **options: Any) -> B
         backbone = create_backbone(name, embedding_size, **options).eval()
         image_BCHW = torch.empty(1, backbone.in_channels, backbone.input_size, backbone.input_size)
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        backbone.embed(backbone.feature_map(image_BCHW))  # forward's autocast does not know the meta device
+        backbone.embed(backbone.feature_map(image_BCHW))  # the autocast in `forward` does not know the meta device
     return BackboneInfo(
         name=name,
         embedding_size=embedding_size,

@@ -26,14 +26,14 @@ LAST_CHANNELS = 512
 
 
 class Layers(nn.Module):
-    """`nn.Sequential` under the key `layers`, as this layout nests everything."""
+    """An `nn.Sequential` under the key `layers`, because the keys of this layout are nested in this way."""
 
     def __init__(self, *layers: nn.Module) -> None:
         super().__init__()
         self.layers = nn.Sequential(*layers)
 
     def forward(self, map_BCHW: Tensor) -> Tensor:
-        """Whatever the layers make of a (B, C, H, W) map."""
+        """Apply the layers to a (B, C, H, W) map."""
         made_BCHW: Tensor = self.layers(map_BCHW)
         return made_BCHW
 
@@ -50,7 +50,7 @@ class Residual(Layers):
 def conv_block(
     in_channels: int, channels: int, eps: float, kernel: int = 1, stride: int = 1, groups: int = 1
 ) -> Layers:
-    """Convolution, batch norm, PReLU; the map keeps its size but for the stride."""
+    """Convolution, batch norm, PReLU; only the stride changes the size of the map."""
     return Layers(
         nn.Conv2d(in_channels, channels, kernel, stride, padding=kernel // 2, groups=groups, bias=False),
         nn.BatchNorm2d(channels, eps=eps),

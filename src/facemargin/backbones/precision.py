@@ -1,4 +1,4 @@
-"""Which number type a trained recogniser's convolutions compute in."""
+"""The number type in which the convolutions of a trained recogniser compute."""
 
 from typing import Literal, get_args
 
@@ -11,7 +11,7 @@ Precision = Literal["float32", "bf16", "auto"]
 
 
 def convolution_type(precision: Precision, device: torch.device) -> torch.dtype:
-    """float32 or bfloat16; "auto" is bfloat16 where the device has instructions for it: emulated, it is slower.
+    """float32 or bfloat16. "auto" is bfloat16 if the device has instructions for it; without them bfloat16 is slower.
 
     Raises ConfigError for another precision.
     """
@@ -28,5 +28,5 @@ def computes_bf16(device: torch.device) -> bool:
         return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     capabilities = torch.cpu.get_capabilities()
     has_them = bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
-    # oneDNN, which would use them, may have been told not to (ONEDNN_MAX_CPU_ISA).
+    # ONEDNN_MAX_CPU_ISA may forbid oneDNN to use these instructions.
     return has_them and torch.ops.mkldnn._is_mkldnn_bf16_supported()

@@ -22,11 +22,11 @@ OPTION_HELP = {
     "width": "Channels of the first stage; each later stage has twice those of the one before.",
     "blocks": "Residual blocks of each of the four stages.",
 }
-"""What the options of the networks mean, in words."""
+"""The help text of every option of the networks."""
 
 
 def register_backbone(*names: str, **fixed: Any) -> Callable[[BackboneClass], BackboneClass]:
-    """Decorator that files a backbone class under each of `names`, which settle the arguments in `fixed`."""
+    """Decorator that registers a backbone class under each of `names`, with the arguments in `fixed`."""
 
     def decorate(backbone_class: BackboneClass) -> BackboneClass:
         _BACKBONES.register(*names)(partial(backbone_class, **fixed))
@@ -53,7 +53,7 @@ def backbone_parameters(name: str) -> dict[str, inspect.Parameter]:
 
 
 def backbone_options(name: str) -> dict[str, Any]:
-    """As `backbone_parameters`, the defaults alone."""
+    """The names of `backbone_parameters` with their defaults only."""
     return {option: parameter.default for option, parameter in backbone_parameters(name).items()}
 
 
@@ -64,7 +64,8 @@ def create_backbone(
     `embedding_size`.
 
     `options` are the family's arguments (see `backbone_options`), such as `input_size`, `dropout`, `batch_norm_eps`.
-    Raises ConfigError for a name or option that does not exist, naming the nearest, and for a value out of range.
+    Raises ConfigError for a name or option that does not exist (the message suggests the nearest name) and for a value
+    out of range.
     """
     known = backbone_options(name)
     for option in options:
@@ -74,5 +75,5 @@ def create_backbone(
         return _BACKBONES[name](embedding_size, in_channels, **options)
     except ConfigError:
         raise
-    except ValueError as error:  # torch's own words for a dropout above 1
+    except ValueError as error:  # torch raises it for a dropout above 1
         raise ConfigError(f"backbone {name}: {error}") from error

@@ -1,4 +1,4 @@
-"""A residual network small enough to train from nothing on two CPU cores, for the demo and for tests.
+"""A residual network small enough to train from scratch on two CPU cores, for the demo and for tests.
 
 | part   | what                              | channels  | stride | map (64-pixel images) |
 |--------|-----------------------------------|-----------|--------|-----------------------|
@@ -9,7 +9,7 @@
 | stage4 | blocks[3] residual blocks         | 8 · width | 2      | 4                     |
 | output | dropout, linear layer, batch norm |           |        |                       |
 
-A stage's stride is its first block's.
+The stride of a stage is in its first block.
 
 Shape suffixes: B images, C channels, H height, W width, D embedding size.
 """

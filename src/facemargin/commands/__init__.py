@@ -1,4 +1,4 @@
-"""One file a verb of the command line."""
+"""The command line, with one file per command."""
 
 from facemargin.commands._verbs import register_verb
 

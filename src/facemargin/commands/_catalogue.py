@@ -1,7 +1,7 @@
-"""What there is to choose from, and which options every verb takes, in a file: looked up without importing what it
-lists, so that `facemargin list` and the completion of a shell need neither torch nor a network.
+"""A file with all margins, backbones, recipes and protocols, and the options of every command. With it, `facemargin
+list` and the completion of a shell do not have to import torch or build networks.
 
-`python -m facemargin.commands._catalogue` writes the file again; a test says when it is out of date.
+`python -m facemargin.commands._catalogue` writes the file again; a test fails if it is out of date.
 """
 
 import json
@@ -23,7 +23,7 @@ from facemargin.training.options import Option, options_of
 FILE = resources.files("facemargin.commands") / "catalogue.json"
 
 Options = dict[str, list[str] | None]
-"""Every option: the values it may have, [] where it has none, None where they are no list."""
+"""{option: its possible values}. [] for an option without a value, None if the values cannot be listed."""
 
 StoredOptions = dict[str, list[str] | str | None]
 """As they are in the file: a text is the kind of which the option takes a name, such as "protocols"."""
@@ -40,14 +40,14 @@ _REGISTRIES = {
 
 
 class MarginEntry(TypedDict):
-    """`settings`: the margin's own, "scale=64.0"."""
+    """`settings`: the settings of this margin, such as "scale=64.0"."""
 
     paper: str
     settings: list[str]
 
 
 class BackboneEntry(TypedDict):
-    """Pixels of the input's side, parameters, and multiply-adds that an image costs, with 512 features."""
+    """The side of the input in pixels, the number of parameters, and the multiply-adds per image, with 512 features."""
 
     input_size: int
     parameters: int
@@ -93,8 +93,8 @@ def stored_catalogue() -> dict[str, Any]:
 
 
 def make_catalogue() -> dict[str, Any]:
-    """What the file should say, from what it is about: imports everything and builds every network. Raises ConfigError
-    where plugins are installed, which are not to get into it."""
+    """Create the catalogue from the code, which imports everything and builds every network. Raises ConfigError where
+    plugins are installed, which are not to get into it."""
     from facemargin.training.config import Recipe
 
     if added := [kind for kind in KINDS if has_plugins(kind)]:
@@ -145,7 +145,7 @@ def _margins(known: set[str], listed: Container[str] = ()) -> dict[str, dict[str
     options: dict[str, Any] = {}
     for name in (name for name in list_margins() if name not in listed):
         cls = margin_class(name)
-        # The file's first line names the paper.
+        # The first line of the file has the name of the paper.
         paper = (sys.modules[cls.__module__].__doc__ or name).splitlines()[0].split(": ")[0].removesuffix(".")
         args = [item for item in fields(cls.Config) if item.name not in common]
         margins[name] = {"paper": paper, "settings": [f"{item.name}={item.default!r}" for item in args]}

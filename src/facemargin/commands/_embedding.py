@@ -1,4 +1,4 @@
-"""What `embed` and `quality` share: a model, images, and the embeddings of those that can be read."""
+"""The common part of `embed` and `quality`: a model, images, and the embeddings of the readable images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,27 +26,30 @@ MEASURES: dict[QualityName, str] = {"norm": "feature norm", "crfiqa": "CR-FIQA's
 
 @dataclass(frozen=True, kw_only=True)
 class EmbeddingArguments:
+    """The arguments of the commands that embed images."""
+
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """A run folder or a model file."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
-    """Image files, folders of them, of any depth, and .txt files that list them; faces aligned as in training."""
+    """Image files, folders of images at any depth, and .txt files with paths of images. Faces must be aligned as in
+    training."""
     detect: bool = False
-    """Find and align the face of each image first: the images are photographs."""
+    """The images are photographs: find and align the face in each of them first."""
     on_several: OnSeveral = "largest"
-    """With --detect, which face of a photograph with several: the largest, the most central, or none (error: the
-    photograph is named and left out). How many showed several is said."""
+    """With --detect: the face to use in a photograph with several faces, which is the largest, the most central, or
+    none (error: the photograph is named and left out). A warning says how many photographs had several faces."""
     detector: DetectorName = DEFAULT_DETECTOR
     """With --detect, what finds the faces."""
     batch_size: int = 64
-    """Images that are embedded at once."""
+    """Number of images to embed at a time."""
     views: Views | None = None
-    """Views of an image to average; by default the model's own."""
+    """Views of an image to average. The default is that of the model."""
 
 
 @dataclass(frozen=True)
 class EmbeddedImages:
-    """`embeddings` with the `paths` and `names` (see NamedImages) of their images. `measure` says what the model takes
-    for quality, `unreadable` what is wrong with each image that is not here."""
+    """`embeddings` with the `paths` and `names` (see NamedImages) of their images. `measure` is the name of the quality
+    measure. `unreadable` has the error of every image without an embedding."""
 
     embeddings: Embeddings
     paths: list[Path]
@@ -56,7 +59,7 @@ class EmbeddedImages:
 
 
 def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
-    """Embed the images that can be read; progress goes to stderr where that is a terminal."""
+    """Embed the readable images. Progress is shown on stderr if it is a terminal."""
     check_arguments(args)
     images = NamedImages(args.images)
     model = load(args.model)
@@ -74,19 +77,20 @@ def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
 
 
 def check_arguments(args: EmbeddingArguments) -> None:
-    """ConfigError for a batch of none, and for options that go with another."""
+    """Raise ConfigError for a batch size below 1, and for an option that needs another option."""
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
     check_detection(args.detect, args.on_several, args.detector)
 
 
 def faces_of(args: EmbeddingArguments, images: NamedImages) -> FaceSource:
-    """The images, or the faces that are found in them."""
+    """The images, or the faces that are found in them with `detect`."""
     return FaceSource(images, args.detect, args.on_several, args.detector)
 
 
 def warn_of_unreadable(unreadable: Sequence[str], readable: int, detect: bool = False) -> None:
-    """Name and count on stderr the images that had to be left out beside `readable` others; nothing where none was."""
+    """Print the names and the number of the images that were left out, if any, to stderr. `readable` is the number of
+    the others."""
     for message in unreadable:
         say(message, stderr=True)
     if unreadable:

@@ -1,4 +1,4 @@
-"""`facemargin evaluate MODEL --protocol NAME --data FOLDER`: a protocol of the field, from images to figures.
+"""`facemargin evaluate MODEL --protocol NAME --data FOLDER`: evaluates a model by a standard protocol.
 
 Shapes: N images, D embedding size.
 """
@@ -43,7 +43,7 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class ProtocolArguments:
-    """As `evaluate` has them; `cache` is the folder of all feature stores."""
+    """The arguments of `evaluate` that apply to protocols. `cache` is the folder of all feature stores."""
 
     model: Path
     protocol: ProtocolName
@@ -61,8 +61,8 @@ class ProtocolArguments:
 
 @dataclass(frozen=True)
 class _Features:
-    """Features of every image, not normalised, which of them could be read, what is wrong with the others, and whose
-    features they are, by name and `origin`."""
+    """Features of every image (not normalised), which images could be read, the errors of the others, and the name and
+    `origin` of the system."""
 
     features_ND: NDArray[np.float32]
     readable_N: NDArray[np.bool_]
@@ -73,24 +73,29 @@ class _Features:
 
 
 def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
-    """Embed what is not in the cache, score, print the table, and write JSON and report."""
+    """Embed images that are not in the cache, score the protocol, print the table, and write JSON and the report."""
     if args.batch_size < 1:
         raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
-    if args.protocol != "pairs" and not args.folder.exists():  # pairs may have a name: lfw, orl:31-40
+    # For the protocol "pairs" it may be a name: lfw, orl:31-40.
+    if args.protocol != "pairs" and not args.folder.exists():
         raise DataError(f"{args.folder} does not exist; expected the folder of {args.protocol}")
     protocol = load_protocol(args.protocol, args.folder, args.rule, args.gallery)
     if args.preset is not None and protocol.templates is None:
-        raise ConfigError(f"--preset says how templates are made, and {args.protocol} has none here")
+        raise ConfigError(
+            f"--preset is given, but it applies to templates, and {args.protocol} has no templates: remove --preset"
+        )
     if args.unreadable == "refuse":
         _refuse(_absent(protocol), protocol, "are missing")
     place = args.output / PROTOCOLS_FOLDER / slug(protocol.name)
-    found = _embed(args, protocol, place, console)
+    features = _embed(args, protocol, place, console)
     if args.unreadable == "refuse":
-        _refuse(found.unreadable, protocol, "cannot be read")
+        _refuse(features.unreadable, protocol, "cannot be read")
     preset = args.preset or DEFAULT_PRESET
-    result = score_protocol(protocol, found.features_ND, found.readable_N, found.system, preset, found.views, args.rule)
-    write_text_atomically(place / f"{slug(found.system)}.json", protocol_json(result))
-    note_origin(place, _data_origin(protocol), {slug(found.system): found.origin})
+    result = score_protocol(
+        protocol, features.features_ND, features.readable_N, features.system, preset, features.views, args.rule
+    )
+    write_text_atomically(place / f"{slug(features.system)}.json", protocol_json(result))
+    note_origin(place, _data_origin(protocol), {slug(features.system): features.origin})
     console.print(protocol_table(result))
     say(protocol_settings(result))
     say(f"report: {write_run_report(args.output)}")
@@ -98,7 +103,7 @@ def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
 
 
 def _require_place(args: ProtocolArguments, protocol: Protocol, place: Path, system: str, origin: Origin) -> Origin:
-    """`origin`, whose figures may be written to `place`."""
+    """`origin`, after a check that its figures may be written to `place`."""
     require_place(
         place, _data_origin(protocol), {slug(system): origin}, args.overwrite, of_a_run=args.output == args.model
     )
@@ -106,24 +111,29 @@ def _require_place(args: ProtocolArguments, protocol: Protocol, place: Path, sys
 
 
 def _data_origin(protocol: Protocol) -> Origin:
-    """Of the names of the images and of what no rule or gallery changes: pairs, and who is searched for."""
+    """The origin of a protocol. The fingerprint covers the names of the images and everything that rule and gallery do
+    not change: pairs and probes."""
     digest = hashlib.sha256(protocol.image_key.encode())
     for index in range(len(protocol.images)):
         name = protocol.images.describe(index).removeprefix(protocol.images.name)
         digest.update(name.encode(errors="surrogateescape") + b"\n")
-    for one in protocol.experiments:
-        if isinstance(one, PairExperiment):
-            digest.update(np.stack([one.first_K, one.second_K, one.same_K]).astype(np.int64).tobytes())
+    for experiment in protocol.experiments:
+        if isinstance(experiment, PairExperiment):
+            digest.update(
+                np.stack([experiment.first_K, experiment.second_K, experiment.same_K]).astype(np.int64).tobytes()
+            )
         else:
-            digest.update("\n".join(map(str, one.probe_ids_P.tolist())).encode(errors="surrogateescape"))
-            break  # both galleries of IJB have the same probes, and the published rule has one
+            digest.update("\n".join(map(str, experiment.probe_ids_P.tolist())).encode(errors="surrogateescape"))
+            break  # both galleries of IJB have the same probes, and the published rule has one common gallery
     return Origin(protocol.images.name, digest.hexdigest()[:12])
 
 
 def _embed(args: ProtocolArguments, protocol: Protocol, place: Path, console: Console) -> _Features:
     if args.model.suffix == ".npz":
         if args.views is not None:
-            raise ConfigError(f"{args.model} holds embeddings, not a model: --views does not apply to it")
+            raise ConfigError(
+                f"{args.model} contains embeddings instead of a model, so --views does not apply: remove --views"
+            )
         origin = _require_place(args, protocol, place, args.model.stem, file_origin(args.model))
         embeddings = EmbeddingsFile(args.model).embed(protocol.images)
         features_ND = embeddings.vectors * embeddings.norms[:, None]
@@ -145,20 +155,20 @@ def _embed(args: ProtocolArguments, protocol: Protocol, place: Path, console: Co
 
 
 def _views(args: ProtocolArguments, protocol: Protocol) -> Views | None:
-    """What the preset says; None leaves it to the model."""
+    """The views of the preset. None means the default of the model."""
     if protocol.templates is None:
         return None
     return "flip" if PRESETS[args.preset or DEFAULT_PRESET].mirrored else "one"
 
 
 def file_key(model: Path) -> str:
-    """A fingerprint of an ONNX model's file: it shows no weights that could be told apart."""
+    """A fingerprint of the file of an ONNX model, whose weights cannot be read."""
     file = locate(model)
     return hashlib.sha256(file.read_bytes()).hexdigest() if file.suffix == ".onnx" else ""
 
 
 def _absent(protocol: Protocol) -> list[str]:
-    """Files that are not there, found by listing each folder once, before hours are spent on the others."""
+    """The missing files, found by listing each folder once, before hours are spent on the other files."""
     if not isinstance(protocol.images, ImageFiles):
         return []
     listed: dict[str, set[str]] = {}
@@ -177,6 +187,6 @@ def _refuse(messages: Sequence[str], protocol: Protocol, what: str) -> None:
     if messages:
         shown = "; ".join(messages[:_SHOWN]) + ("; …" if len(messages) > _SHOWN else "")
         raise DataError(
-            f"{protocol.name}: images that {what}: {len(messages):,} of {len(protocol.images):,} ({shown}). Leaving "
-            "them out would change what is measured; --unreadable miss counts them as matching nobody"
+            f"{protocol.name}: images that {what}: {len(messages):,} of {len(protocol.images):,} ({shown}). "
+            "Leaving them out would change the test. With --unreadable miss they match nobody"
         )

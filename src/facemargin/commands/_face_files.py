@@ -1,4 +1,4 @@
-"""Tables of faces, and pictures with faces drawn in."""
+"""Writes tables of faces, and pictures with marked faces."""
 
 import csv
 from collections.abc import Iterable
@@ -21,20 +21,20 @@ _COLUMNS = (
     + ["problem"]
 )
 
-# JPEG: faces are small files, and what their compression loses is lost to recognition.
+# The quality of JPEG files. It is high, because faces are small and recognition suffers from compression.
 _WRITTEN = COMMON_SUFFIXES | {".jpeg"}
 _QUALITY = [cv2.IMWRITE_JPEG_QUALITY, 95, cv2.IMWRITE_JPEG_SAMPLING_FACTOR, cv2.IMWRITE_JPEG_SAMPLING_FACTOR_444]
 _LOSSLESS_WEBP = [cv2.IMWRITE_WEBP_QUALITY, 101]
 
 
 def write_faces_csv(records: Iterable[ImageFaces], path: Path) -> None:
-    """A row a face, and a row with the problem for an image without any; coordinates in pixels."""
+    """One row per face, and a row with the problem for an image without faces. Coordinates are in pixels."""
     rows = (row for record in records for row in _rows(record))
     write_csv(_COLUMNS, rows, path)
 
 
 def write_csv(columns: list[str], rows: Iterable[Iterable[object]], path: Path) -> None:
-    """Written whole or not at all; names of files that are not UTF-8 are written byte for byte."""
+    """The file is written completely or not at all. File names that are not UTF-8 are written byte for byte."""
 
     def write(temporary: Path) -> None:
         with temporary.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
@@ -46,23 +46,23 @@ def write_csv(columns: list[str], rows: Iterable[Iterable[object]], path: Path) 
 
 
 def write_image(image: RGBImage, path: Path) -> None:
-    """Write an image in the format that its name says, whole or not at all; grey as .pgm."""
+    """Write an image in the format of its suffix, completely or not at all. Grey images are written as .pgm."""
     suffix = path.suffix.lower()
     pixels = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY) if suffix == ".pgm" else image[:, :, ::-1]
     options = _QUALITY if suffix in (".jpg", ".jpeg") else _LOSSLESS_WEBP if suffix == ".webp" else []
     encodes, encoded = cv2.imencode(suffix, np.ascontiguousarray(pixels), options)
     if not encodes:
-        raise DataError(f"{path}: OpenCV cannot write an image of this kind")
+        raise DataError(f"{path}: OpenCV cannot write images of this format: use another suffix")
     write_atomically(path, lambda temporary: temporary.write_bytes(encoded.tobytes()))
 
 
 def image_file_name(name: str) -> str:
-    """`name` if it ends in a kind that every program reads, else with .png behind it."""
+    """`name`, if its suffix is that of a common format; otherwise `name` followed by .png."""
     return name if Path(name).suffix.lower() in _WRITTEN else f"{name}.png"
 
 
 def draw_faces(image: RGBImage, faces: Iterable[Face]) -> RGBImage:
-    """The image with boxes, scores and landmarks drawn in."""
+    """A copy of the image with boxes, scores and landmarks."""
     drawn = image.copy()
     thickness = max(1, max(image.shape[:2]) // 500)
     for face in faces:

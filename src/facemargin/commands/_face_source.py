@@ -1,5 +1,5 @@
-"""The faces that a model is given: aligned images as they are, or what is found in photographs; and a word about those
-that are perhaps not what the user took them for."""
+"""The faces for a model: aligned images, or faces found in photographs. Warns about images that are probably not what
+the user expects."""
 
 import os
 from typing import Literal, get_args
@@ -11,7 +11,7 @@ from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 
 OnSeveral = Literal["largest", "central", "error"]
-"""Which face of a photograph with several; "error": such a photograph is of no use."""
+"""Which face of a photograph with several faces is used. "error" refuses such a photograph."""
 
 _NAMED = 5
 
@@ -70,21 +70,21 @@ class FaceSource(ImageSource):
 
 
 def warn_of_several(named: list[str], total: int, choice: str, choices: tuple[str, ...]) -> None:
-    """Say how many of `total` photographs show several faces, those that are `named`, and which was taken."""
+    """Print how many of `total` photographs show several faces (those that are `named`), and which face was used."""
     if named:
         shows = "shows" if len(named) == 1 else "show"
         taken = "most central" if choice == "central" else choice
         _warn(
-            f"{_of(len(named), total)} {shows} several faces, of which the {taken} was taken",
+            f"{_of(len(named), total)} {shows} several faces, of which the {taken} was used",
             named,
-            f"--on-several {'|'.join(choices)} says what is to be done",
+            f"--on-several {'|'.join(choices)} chooses what to do",
         )
 
 
 def check_detection(detect: bool, on_several: OnSeveral, detector: DetectorName) -> None:
     """ConfigError where --on-several or --detector would say nothing."""
     if on_several != "largest" and not detect:
-        raise ConfigError(f"--on-several {on_several} goes with --detect, which looks for faces")
+        raise ConfigError(f"--on-several {on_several} needs --detect: add --detect, or remove --on-several")
     if detector != DEFAULT_DETECTOR and not detect:
         raise ConfigError(f"--detector {detector} goes with --detect, which looks for faces")
 

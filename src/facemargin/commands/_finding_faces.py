@@ -1,4 +1,4 @@
-"""What `detect` and `align` share: a detector, photographs, and a journal of what was found in them."""
+"""The common part of `detect` and `align`: a detector, photographs, and a journal of the faces found in them."""
 
 import os
 from collections import Counter
@@ -27,8 +27,10 @@ _NAMED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class DetectionArguments:
+    """The arguments of the commands that find faces in photographs."""
+
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
-    """Photographs: image files, folders of any depth, and .txt files that list images, one a line."""
+    """Photographs: image files, folders at any depth, and .txt files with one path per line."""
     detector: DetectorName = DEFAULT_DETECTOR
     """What finds the faces."""
     min_score: float | None = None
@@ -44,7 +46,7 @@ class DetectionArguments:
 
 
 Keep = Callable[[int, RGBImage, list[Face]], ImageFaces]
-"""What to do with the faces found in image number `index`, and what to note of it."""
+"""A function that handles the faces found in image number `index`, and returns the entry for the journal."""
 
 
 def find_faces(
@@ -55,8 +57,9 @@ def find_faces(
     is_done: Callable[[ImageFaces], bool],
     doing: str,
 ) -> Iterator[ImageFaces]:
-    """What is known of every image, in order: what the journal says of those that it says are done, and of the others
-    what `keep` makes of their faces; an image that cannot be read, or shows no face, is noted with its problem.
+    """Yields the entry of every image, in order. Images that are done according to the journal are not processed again.
+    For the others, `keep` handles the faces. An image that cannot be read, or has no face, gets an entry with its
+    problem.
     """
     with embedding_progress(Console(stderr=True), images.name, doing) as report:
         for index, name in enumerate(images.names):
@@ -87,8 +90,8 @@ def _find(images: NamedImages, index: int, detector: Detector, keep: Keep) -> Im
 
 
 def target_names(images: NamedImages) -> list[str]:
-    """What each image's picture is called in a folder of them: its own name, from the folder on that all of them share,
-    with .png behind a kind that is not written; DataError where two would have one name."""
+    """The name of the output file of each image: its path relative to the folder that all images share, followed by
+    .png if its format is not written. Raises DataError if two images would have the same name."""
     targets = [image_file_name("/".join(Path(name).parts[1:])) for name in images.names]
     if len(set(targets)) < len(targets):
         ((twice, _),) = Counter(targets).most_common(1)
@@ -97,28 +100,29 @@ def target_names(images: NamedImages) -> list[str]:
 
 
 def refuse_inside(folder: Path, locations: tuple[Path, ...], option: str) -> None:
-    """ConfigError where what is written to `folder` would be found among the images next time, or replace one."""
+    """Raise ConfigError if files written to `folder` would be found as images in the next run, or would replace
+    images."""
     for location in locations:
         inside = location if location.is_dir() else location.parent
         target = folder.resolve()
         if target == inside.resolve() or (location.is_dir() and target.is_relative_to(inside.resolve())):
-            raise ConfigError(f"{option} {folder} lies in {inside}, where the images are: name another folder")
+            raise ConfigError(f"{option} {folder} is inside {inside}, which contains the images: give another folder")
 
 
 def require_readable(readable: int, images: NamedImages, problems: list[str]) -> None:
-    """DataError where not one image could be read: a wrong folder, not damage."""
+    """Raise DataError if no image could be read, because the folder is then probably wrong."""
     if not readable:
         raise DataError(f"{none_readable(len(images), images.name)}; {problems[0]}")
 
 
 def printable(name: str) -> str:
-    """A file's name for people: bytes that are not UTF-8 are replaced."""
+    """The name of a file for printing, with bytes that are not UTF-8 replaced."""
     return os.fsencode(name).decode(errors="replace")
 
 
 def name_problems(problems: list[str], count: int, several: bool = False) -> None:
-    """Say on stderr which images were of no use, the first of them, and how many of `count`; `several` faces may be
-    why."""
+    """Print the first images that could not be used, and their number of `count`, to stderr. `several`: the reason may
+    also be several faces."""
     for message in problems[:_NAMED]:
         say(printable(message), stderr=True)
     if problems:

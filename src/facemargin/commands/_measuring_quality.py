@@ -1,4 +1,4 @@
-"""What counts as an image's quality in `facemargin evaluate --quality`, and comparing several measures of it.
+"""The measures of image quality in `facemargin evaluate --quality`, and their comparison.
 
 Shapes: N images.
 """
@@ -29,13 +29,14 @@ from facemargin.models.model import Model
 from facemargin.training.recipe import recipe_from_mapping
 
 Measure = Callable[[ImageSource, Embeddings], NDArray[Any]]
-"""The qualities (N,) of images with these embeddings, higher is better."""
+"""A function that returns the qualities (N,) of images with the given embeddings; higher is better."""
 
 OWN_MEASURES = ("norm", "crfiqa", "certainty-ratio")
 
 
 class MeasuredEmbed:
-    """`embed` with the first of `measures` as quality; `values` has what each of them said of the images last seen."""
+    """`embed` with the first of `measures` as quality. `values` has the qualities of the last images by each
+    measure."""
 
     def __init__(self, embed: Embed, measures: Mapping[str, Measure]) -> None:
         self.values: dict[str, NDArray[Any]] = {}
@@ -50,28 +51,29 @@ class MeasuredEmbed:
 
 
 def quality_measures(
-    names: tuple[str, ...], path: Path, model: Model | None, one: VerificationSet
+    names: tuple[str, ...], path: Path, model: Model | None, pairs: VerificationSet
 ) -> dict[str, Measure]:
-    """The measures called `names` for the images of `one`; `model` is None where `path` holds embeddings.
+    """The measures called `names` for the images of `pairs`. `model` is None if `path` contains embeddings.
 
-    Raises ConfigError for one that there is none of here, and DataError for a file that cannot be read.
+    Raises ConfigError for a measure that is not available, and DataError for a file that cannot be read.
     """
     measures: dict[str, Measure] = {}
     for name in names:
         if name in measures:
-            raise ConfigError(f"--quality names {name} twice")
-        measures[name] = _measure(name, path, model, one)
+            raise ConfigError(f"--quality contains {name} twice: give it once")
+        measures[name] = _measure(name, path, model, pairs)
     return measures
 
 
 def write_comparison(
-    embed: MeasuredEmbed, scores: PairScores, one: VerificationSet, place: Path, refit: bool, console: Console
+    embed: MeasuredEmbed, scores: PairScores, pairs: VerificationSet, place: Path, refit: bool, console: Console
 ) -> None:
-    """Compare the measures of a set, where there are several: print them, and write what the report shows."""
+    """If there are several measures, compare them on a set, print the tables, and write the files for the report."""
     if len(embed.values) < 2:
-        (place / QUALITY_FILE).unlink(missing_ok=True)  # an earlier comparison is not to be taken for this one's
+        # An earlier comparison must not look like a result of this evaluation.
+        (place / QUALITY_FILE).unlink(missing_ok=True)
         return
-    measures = QualityMeasures.of(scores, one, embed.values, refit)
+    measures = QualityMeasures.of(scores, pairs, embed.values, refit)
     comparison = compare_quality(measures)
     write_atomically(place / QUALITY_FILE, measures.save)
     write_text_atomically(place / "quality.json", comparison.to_json())
@@ -79,13 +81,15 @@ def write_comparison(
         console.print(table)
 
 
-def _measure(name: str, path: Path, model: Model | None, one: VerificationSet) -> Measure:
+def _measure(name: str, path: Path, model: Model | None, pairs: VerificationSet) -> Measure:
     if name == "norm":
         return lambda images, embeddings: embeddings.norms
     if name not in OWN_MEASURES:
         return _from_file(name)
     if model is None:
-        raise ConfigError(f"{path} holds embeddings, not a model: --quality {name} does not apply to it")
+        raise ConfigError(
+            f"{path} contains embeddings instead of a model, so --quality {name} does not apply: choose another measure"
+        )
     if name == "crfiqa":
         if model.info.quality != "crfiqa":
             raise ConfigError(
@@ -93,42 +97,42 @@ def _measure(name: str, path: Path, model: Model | None, one: VerificationSet) -
             )
         return lambda images, embeddings: embeddings.quality
     if not path.is_dir():
-        raise ConfigError(f"--quality certainty-ratio needs a run folder with class centres; {path} is a file")
+        raise ConfigError(f"--quality certainty-ratio needs a run folder with class centres, but {path} is a file")
     centers_CD = load_centers(path / "head.safetensors")
-    classes = _classes(path, one, len(centers_CD))
+    classes = _classes(path, pairs, len(centers_CD))
     return lambda images, embeddings: certainty_ratio_quality(lambda _: embeddings, centers_CD, classes)(images).quality
 
 
 def _from_file(name: str) -> Measure:
-    """Of "scores.csv" or "scores.csv:column"."""
+    """The measure in a file, given as "scores.csv" or "scores.csv:column"."""
     path, column = Path(name), None
     if not path.is_file() and ":" in name:
         before, _, column = name.rpartition(":")
         path = Path(before)
     if not path.is_file():
-        raise ConfigError(f"--quality {name} is neither one of {', '.join(OWN_MEASURES)} nor a file of qualities")
+        raise ConfigError(f"--quality {name} is neither one of {', '.join(OWN_MEASURES)} nor a .csv file of qualities")
     file = QualityFile(path, column)
     return lambda images, embeddings: file.of(images)
 
 
-def _classes(run: Path, one: VerificationSet, num_centers: int) -> list[int]:
-    """The class that the run's head gives each image's person; DataError for people it was not trained on, and where
-    the training set has changed since."""
-    if one.identities_N is None or one.identity_names is None:
-        raise DataError(f"{one.name} does not name its people, which --quality certainty-ratio needs")
+def _classes(run: Path, pairs: VerificationSet, num_centers: int) -> list[int]:
+    """The class of each image's person in the run's head. Raises DataError for people who were not in the training set,
+    and if the training set has changed since the training."""
+    if pairs.identities_N is None or pairs.identity_names is None:
+        raise DataError(f"{pairs.name} does not name its people, which --quality certainty-ratio needs")
     recipe = recipe_from_mapping(read_yaml(run / "recipe.yaml"), str(run / "recipe.yaml"))
     trained = {one_form(name): label for label, name in enumerate(open_images(recipe.data.train).identity_names)}
     expected = len(trained) * (1 + len(recipe.data.synthetic_identities))
     if num_centers != expected:
         raise DataError(
-            f"{run} has {num_centers} class centres, its training set {recipe.data.train} makes {expected}: it has "
-            "changed since, and which centre is whose is not known"
+            f"{run} has {num_centers} class centres, but its training set {recipe.data.train} now gives "
+            f"{expected}: the set has changed since the training, so it is not known which centre belongs to whom"
         )
-    names = [one_form(name) for name in one.identity_names]
+    names = [one_form(name) for name in pairs.identity_names]
     unknown = sorted(set(names) - trained.keys())
     if unknown:
         raise DataError(
-            f"people of {one.name} who were not in the training set: {len(unknown):,} ({', '.join(unknown[:3])}); "
-            "class centres, and so certainty ratios, are known of those alone who were"
+            f"people of {pairs.name} who were not in the training set: {len(unknown):,} ({', '.join(unknown[:3])}); "
+            "--quality certainty-ratio needs class centres, which exist only for people of the training set"
         )
-    return [trained[names[identity]] for identity in one.identities_N]
+    return [trained[names[identity]] for identity in pairs.identities_N]

@@ -1,4 +1,4 @@
-"""The card of a model on the Hugging Face Hub: what it is, how to load and feed it, and how well it does."""
+"""The model card for the Hugging Face Hub: a description of the model, how to load and use it, and its results."""
 
 import json
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ from facemargin.version import __version__
 
 @dataclass(frozen=True)
 class Result:
-    """One evaluation's figures, in [0, 1]; None for what the set does not give."""
+    """The figures of one evaluation, in [0, 1]; None for a figure that the set does not have."""
 
     dataset: str
     pairs: int
@@ -23,7 +23,7 @@ class Result:
 
 
 def read_results(run: Path) -> list[Result]:
-    """The evaluations of the model in a run folder, by data set; those that cannot be read, and baselines, are left
+    """The evaluations of the model in a run folder, by data set. Baselines and files that cannot be read are left
     out."""
     results = []
     for path in sorted(run.glob("evaluation/*/facemargin.json")):
@@ -44,7 +44,7 @@ def read_results(run: Path) -> list[Result]:
 
 
 def model_card(repository: str, info: ModelInfo, results: list[Result], licence: str | None) -> str:
-    """README.md of the repository, Markdown under the metadata that the Hub reads."""
+    """The README.md of the repository: the metadata for the Hub, followed by Markdown."""
     metadata: dict[str, Any] = {
         "library_name": "facemargin",
         "pipeline_tag": "image-feature-extraction",
@@ -52,9 +52,11 @@ def model_card(repository: str, info: ModelInfo, results: list[Result], licence:
         "license": licence or "other",
     }
     if results:
-        metadata["model-index"] = [{"name": repository, "results": [_index_entry(one) for one in results]}]
+        metadata["model-index"] = [{"name": repository, "results": [_index_entry(result) for result in results]}]
     size = info.input_size
-    quality = "the certainty ratio that CR-FIQA's layer predicts" if info.quality == "crfiqa" else "the feature's norm"
+    quality = (
+        "the certainty ratio predicted by CR-FIQA's layer" if info.quality == "crfiqa" else ("the norm of the feature")
+    )
     lines = [
         "---",
         yaml.safe_dump(metadata, sort_keys=False, allow_unicode=True).rstrip(),
@@ -74,12 +76,12 @@ def model_card(repository: str, info: ModelInfo, results: list[Result], licence:
         "## Input",
         "",
         f"Aligned faces of {size} × {size} pixels, {info.color_order}, (pixel − {info.mean:g}) / {info.std:g}. "
-        "`fm.load` does all of it.",
+        "`fm.load` prepares the images in this way.",
         f"Quality is {quality}. Features are averaged over these views of an image by default: {info.views}.",
         "",
         "## Licence",
         "",
-        info.licence or (f"{licence}." if licence else "Its author states none."),
+        info.licence or (f"{licence}." if licence else "The author states no licence."),
     ]
     if results:
         lines += ["", "## Evaluation", "", "| set | pairs | accuracy | best balanced accuracy | equal error rate |"]
@@ -99,7 +101,7 @@ def _index_entry(result: Result) -> dict[str, Any]:
 
 def _row(result: Result) -> str:
     figures = (result.accuracy, result.balanced_accuracy, result.equal_error_rate)
-    cells = " | ".join("–" if one is None else f"{one:.2%}" for one in figures)
+    cells = " | ".join("–" if figure is None else f"{figure:.2%}" for figure in figures)
     return f"| {result.dataset} | {result.pairs:,} | {cells} |"
 
 

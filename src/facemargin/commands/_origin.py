@@ -1,4 +1,4 @@
-"""Whose figures a verb writes, and a word about what it replaces."""
+"""The origin of the figures that a command writes, and a note about files that it replaces."""
 
 import hashlib
 from pathlib import Path
@@ -11,13 +11,14 @@ from facemargin.models import Model
 
 
 def say_replaced(path: Path) -> None:
-    """Say on stderr that a file which was there is being replaced by the one to be written."""
+    """Print a note to stderr if a file exists already and will be replaced."""
     if path.exists():
-        say(f"note: {path} was there already and is replaced", stderr=True)
+        say(f"note: {path} exists already and is replaced", stderr=True)
 
 
 def model_origin(name: str | Path, model: Model, file_key: str = "") -> Origin:
-    """Of a model's weights and what it says of itself; `file_key` stands for the weights that ONNX does not show."""
+    """The origin of a model, with a fingerprint of its weights and description. `file_key` replaces the weights of an
+    ONNX model, which cannot be read."""
     digest = hashlib.sha256(f"{sorted(vars(model.info).items(), key=str)}{file_key}".encode())
     for key, tensor in sorted(model.recognizer.state_dict().items()):
         digest.update(key.encode())

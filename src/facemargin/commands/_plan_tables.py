@@ -1,4 +1,4 @@
-"""A plan in tables and footnotes, and as numbers."""
+"""Prints a plan as tables with footnotes, and converts it to numbers."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, fields
@@ -14,7 +14,7 @@ from facemargin.tables import Table
 
 
 def print_plan(plan: Plan, console: Console) -> None:
-    """What the plan says, on the terminal."""
+    """Print the plan on the terminal."""
     job = plan.job
     gpus = f"{job.gpus:,} × {plan.machine.hardware.name}"
     console.print(
@@ -30,7 +30,7 @@ def print_plan(plan: Plan, console: Console) -> None:
 
 
 def plan_to_dict(plan: Plan) -> dict[str, Any]:
-    """The plan's numbers, in bytes and seconds."""
+    """The numbers of the plan, in bytes and seconds."""
     machine = plan.machine
     return {
         "job": asdict(plan.job) | {"global_batch": plan.job.global_batch},
@@ -53,8 +53,8 @@ def _head_to_dict(plan: Plan, head: HeadPlan) -> dict[str, Any]:
         "implementation": head.implementation,
         "fits": head.fits,
         "memory": asdict(head.memory) | {"total": head.memory.total},
-        "exchanges": [asdict(one) | {"sent": one.sent(gpus)} for one in head.collectives],
-        "sent": sum(one.sent(gpus) for one in head.collectives),
+        "exchanges": [asdict(collective) | {"sent": collective.sent(gpus)} for collective in head.collectives],
+        "sent": sum(collective.sent(gpus) for collective in head.collectives),
         "time": asdict(time) | {"exposed_exchange": time.exposed_exchange, "total": time.total},
         "images_per_second": plan.job.global_batch / time.total,
         "smallest_gpus": head.smallest_gpus,
@@ -63,34 +63,36 @@ def _head_to_dict(plan: Plan, head: HeadPlan) -> dict[str, Any]:
 
 
 def footnotes(plan: Plan) -> list[str]:
-    """What the numbers mean and on what they rest."""
+    """The meaning of the numbers and the assumptions behind them."""
     machine, job = plan.machine, plan.job
     hardware, efficiency = machine.hardware, machine.efficiency
     products = "TF32" if machine.float32_products == "tf32" else "float32"
     single = hardware.flops_tf32 if machine.float32_products == "tf32" else hardware.flops_float32
     notes = [
-        f"Memory: weights, gradients and optimizer in float32. Activations are what {plan.backbone.name}'s own forward "
-        f"pass keeps in {plan.backbone.precision}. The parts are not all held at once, so that the total is an upper "
-        f"bound of them; of {hardware.memory / 1e9:.4g} GB, {(hardware.memory - plan.usable_memory) / 1e9:.3g} GB are "
-        "left to CUDA, NCCL, workspaces and fragmentation (--reserve).",
-        "Sent: what one GPU sends in a ring of P: 2·(P−1)/P of an all-reduced tensor, (P−1)/P of one that is gathered "
-        "or reduce-scattered.",
-        f"Time: the peaks of {hardware.name} × assumed efficiencies: {hardware.flops_16bit / 1e12:.4g} TFLOP/s in 16 "
-        f"bits and {single / 1e12:.4g} in {products} × {efficiency.compute:g}; {hardware.bandwidth / 1e9:.4g} GB/s of "
-        f"memory × {efficiency.memory:g}; {hardware.link / 1e9:.4g} GB/s between GPUs and {hardware.network / 1e9:.4g} "
-        f"between nodes × {efficiency.communication:g}. Each operation takes as long as its arithmetic or its memory "
-        "traffic, whichever is longer, unfused. Gradients are exchanged during the backbone's backward pass, nothing "
-        "else is hidden. Reading images, launches and latency are left out.",
+        "Memory: weights, gradients and optimizer in float32. Activations are the tensors that the forward pass "
+        f"of {plan.backbone.name} keeps in {plan.backbone.precision}. The parts are not all held at the same "
+        f"time, so the total is an upper bound; of {hardware.memory / 1e9:.4g} GB, "
+        f"{(hardware.memory - plan.usable_memory) / 1e9:.3g} GB are left to CUDA, NCCL, workspaces and "
+        "fragmentation (--reserve).",
+        "Sent: the bytes that one GPU sends in a ring of P GPUs: 2·(P−1)/P of an all-reduced tensor, (P−1)/P of "
+        "a tensor that is gathered or reduce-scattered.",
+        f"Time: the peaks of {hardware.name} × assumed efficiencies: {hardware.flops_16bit / 1e12:.4g} TFLOP/s in "
+        f"16 bits and {single / 1e12:.4g} in {products} × {efficiency.compute:g}; {hardware.bandwidth / 1e9:.4g} "
+        f"GB/s of memory × {efficiency.memory:g}; {hardware.link / 1e9:.4g} GB/s between GPUs and "
+        f"{hardware.network / 1e9:.4g} between nodes × {efficiency.communication:g}. Each operation takes as long "
+        "as its arithmetic or its memory traffic, whichever is longer, unfused. Gradients are exchanged during "
+        "the backbone's backward pass; nothing else overlaps. Reading images, kernel launches and latency are "
+        "left out.",
     ]
     if any(head.kind == "sampled" for head in plan.heads):
         notes.append(
-            f"Sampled: {job.sample_rate:g} of a GPU's classes in a step, at least the expected number of positives; "
-            "rows that are not sampled stay as they are."
+            f"Sampled: {job.sample_rate:g} of a GPU's classes in a step, at least the expected number of "
+            "positives; rows that are not sampled do not change."
         )
     else:
-        notes.append("Sampled classes have an optimizer of their own, SGD: there is no such head with adamw.")
+        notes.append("Sampled classes have their own optimizer, SGD, so there is no such head with adamw.")
     if job.gpus % job.gpus_per_node and job.gpus > job.gpus_per_node:
-        notes.append(f"{job.gpus} GPUs are no whole number of nodes of {job.gpus_per_node}.")
+        notes.append(f"{job.gpus} GPUs are not a whole number of nodes with {job.gpus_per_node} GPUs.")
     return notes
 
 
@@ -121,7 +123,10 @@ def _memory_table(plan: Plan) -> Table:
 
 def _exchange_table(plan: Plan) -> Table:
     table = _table(plan, "sent by a GPU in a step, MB")
-    sent = [{(one.what, one.operation): one.sent(plan.job.gpus) for one in head.collectives} for head in plan.heads]
+    sent = [
+        {(collective.what, collective.operation): collective.sent(plan.job.gpus) for collective in head.collectives}
+        for head in plan.heads
+    ]
     longest_first = sorted(sent, key=len, reverse=True)  # whose order is that of the step
     for exchange in dict.fromkeys(key for of_head in longest_first for key in of_head):
         cells = (f"{of_head[exchange] / 1e6:,.3f}" if exchange in of_head else "" for of_head in sent)

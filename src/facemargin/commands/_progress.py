@@ -11,7 +11,8 @@ from facemargin.models.model import Progress as Report
 
 @contextmanager
 def embedding_progress(console: Console, name: str, doing: str = "embedding") -> Iterator[Report]:
-    """Yields `report(done, all)`, which draws images done, rate and time left where the console is a terminal."""
+    """Yields `report(done, all)`, which shows the finished images, the rate and the remaining time if the console is a
+    terminal."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),

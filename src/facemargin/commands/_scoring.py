@@ -1,4 +1,4 @@
-"""Scoring systems on verification sets, and writing what the report reads."""
+"""Scores systems on verification sets, and writes the files for the report."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -29,21 +29,22 @@ from facemargin.evaluation.summary import MAGFACE_SCRIPT
 from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.report import FaceGallery, ReconstructionGallery, ReconstructionPictures
 
-# Faces kept for the report, and their size in pixels.
+# The number of faces that are stored for the report, and their size in pixels.
 _GALLERY_FACES = 24
 _GALLERY_SIDE = 96
 
-# Faces of a set that are reconstructed for the report.
+# The number of faces of a set that are reconstructed for the report.
 _RECONSTRUCTED_FACES = 12
 
 _ORL_SETS = ("orl:", "orl-full:")
 
 
 AccuracyGrid = Literal["insightface", "magface"]
-"""Whose way of choosing the accuracy's thresholds: InsightFace's grid, or MagFace's script (`centered_accuracy`)."""
+"""How the thresholds of the accuracy are chosen: on InsightFace's grid, or as in MagFace's script
+(`centered_accuracy`)."""
 
 Reconstruct = Callable[[Sequence[RGBImage]], ReconstructionPictures]
-"""Takes images of any size apart, and draws them."""
+"""A function that reconstructs the faces in images of any size, and draws them."""
 
 
 def score_systems(
@@ -54,16 +55,16 @@ def score_systems(
     folds: int | None = None,
     reconstruct: Reconstruct | None = None,
 ) -> list[VerificationSummary]:
-    """Score every system on the set, in `folds` contiguous folds instead of its own where given.
+    """Score every system on the set, with `folds` contiguous folds, or the folds of the set if `folds` is None.
 
-    Writes `folder`/evaluation/SET/SYSTEM.npz and .json, the gallery of faces that the first system finds best and
-    worst, and, with `reconstruct`, the gallery of faces spread over the set that it takes apart. Raises DataError where
+    Writes `folder`/evaluation/SET/SYSTEM.npz and .json, the gallery of the faces with the highest and lowest quality by
+    the first system, and, with `reconstruct`, a gallery of reconstructed faces spread over the set. Raises DataError if
     there are more folds than pairs.
     """
     if folds is not None and not 2 <= folds <= len(verification_set):
         raise DataError(
-            f"{counted(folds, 'fold')} of {counted(len(verification_set), 'pair')}; expected 2 or more, and no "
-            "more than pairs"
+            f"{counted(folds, 'fold')} for {counted(len(verification_set), 'pair')}; expected at least 2 folds, "
+            "and at most one per pair"
         )
     place = evaluation_folder(folder, verification_set.name)
     summaries = []
@@ -81,7 +82,7 @@ def score_systems(
         if position == 0:
             write_atomically(place / FACES_FILE, _gallery(verification_set, scores).save)
         summaries.append(summary)
-    # An earlier model's are not to be taken for this one's.
+    # The pictures of an earlier model must not look like those of this one.
     (place / RECONSTRUCTIONS_FILE).unlink(missing_ok=True)
     if reconstruct is not None:
         write_atomically(place / RECONSTRUCTIONS_FILE, _reconstructions(verification_set, reconstruct).save)
@@ -89,7 +90,7 @@ def score_systems(
 
 
 class _Keeping:
-    """`embed`, which keeps what it said last."""
+    """`embed` that remembers its last result."""
 
     def __init__(self, embed: Embed) -> None:
         self._embed = embed
@@ -107,7 +108,8 @@ def _centered_accuracy(
 
 
 def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGallery:
-    """The images of lowest and highest quality; quality is known per pair, so it is put back on the images."""
+    """The images of lowest and highest quality. Quality is stored per pair, so it is first assigned to the images
+    again."""
     quality_N = np.full(len(verification_set.images), np.nan)
     if scores.quality_a_K is not None and scores.quality_b_K is not None:
         quality_N[verification_set.first_K] = scores.quality_a_K
@@ -125,7 +127,7 @@ def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGalle
 
 
 def _reconstructions(verification_set: VerificationSet, reconstruct: Reconstruct) -> ReconstructionGallery:
-    """Of images in equal steps through the set."""
+    """A gallery of images, chosen in equal steps from the set."""
     images = verification_set.images
     chosen = np.linspace(0, len(images) - 1, min(_RECONSTRUCTED_FACES, len(images))).astype(int).tolist()
     return ReconstructionGallery(
@@ -140,5 +142,5 @@ def _caption(verification_set: VerificationSet, index: int) -> str:
 
 
 def _credit(verification_set: VerificationSet) -> str:
-    """What is to be shown beside the set's faces."""
+    """The credit line for the faces of the set."""
     return ORL_CREDIT if verification_set.name.startswith(_ORL_SETS) else f"Faces: {verification_set.name}"

@@ -1,4 +1,4 @@
-"""What `make-pairs` and `degrade` share: where a verification set is written, and in which format."""
+"""The common part of `make-pairs` and `degrade`: the place and the format of the written verification set."""
 
 from pathlib import Path
 
@@ -16,24 +16,24 @@ from facemargin.errors import ConfigError
 
 
 def check_output(output: Path) -> None:
-    """Raise ConfigError, before any work is done, for an output that is neither a new folder nor a .bin file."""
+    """Raise ConfigError, before any work starts, if the output is neither a new folder nor a .bin file."""
     if output.suffix == ".bin":
         if output.is_dir():
             raise ConfigError(f"--output {output} is a folder; expected a .bin file")
     elif output.suffix:
         raise ConfigError(f"--output is {output}, expected a name that ends in .bin, or a folder")
     elif output.exists() and not (output.is_dir() and not any(output.iterdir())):
-        raise ConfigError(f"--output {output} exists already; name a folder that does not, or remove it first")
+        raise ConfigError(f"--output {output} exists already; give a new folder, or remove this one first")
 
 
 def keeps_folds(output: Path, pairs: VerificationSet) -> bool:
-    """Whether the format has a place for the set's folds: a .bin file has ten blocks of pairs, and none other."""
+    """Whether the format can store the folds of the set. A .bin file always has ten blocks of pairs."""
     expected_K = contiguous_folds(len(pairs))
     return output.suffix != ".bin" or (pairs.folds_K is not None and np.array_equal(pairs.folds_K, expected_K))
 
 
 def write_pairs(pairs: VerificationSet, output: Path, doing: str) -> None:
-    """Write the pairs as a .bin file or a folder, with a progress bar, and say so."""
+    """Write the pairs as a .bin file or a folder, with a progress bar, and print a summary."""
     if output.suffix == ".bin":
         say_replaced(output)
     with embedding_progress(Console(stderr=True), pairs.name, doing) as progress:

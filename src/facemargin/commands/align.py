@@ -34,15 +34,15 @@ JOURNAL = "faces.jsonl"
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(DetectionArguments):
-    """Cut the faces out of photographs, turned and scaled to the template that recognisers are trained on, in folders
-    as those of the photographs. Images without a face are named, and listed in failures.csv. An interrupted run goes
-    on where it was when the same command is run again."""
+    """Cut the faces out of photographs, and turn and scale them to the template with which recognisers are trained. The
+    folders are those of the photographs. Images without a face are named, and listed in failures.csv. If a run is
+    interrupted, the same command continues it."""
 
     output: Path
     """The folder to write: the faces, faces.csv (what was found), failures.csv and faces.jsonl (the progress)."""
     on_several: Annotated[Choice, tyro.conf.arg(aliases=["--faces"])] = "largest"
-    """Which faces of a photograph with several: the largest, the most central, all, or none (error: the photograph is
-    named, and listed in failures.csv). How many showed several is said."""
+    """Which faces to use in a photograph with several faces: the largest, the most central, all, or none (error: the
+    photograph is named, and listed in failures.csv). A warning says how many photographs had several faces."""
     size: int = 112
     """The side of the aligned faces in pixels."""
 
@@ -62,8 +62,8 @@ def main(arguments: Sequence[str]) -> int:
         files = [targets[index]] if args.on_several != "all" else _numbered(targets[index], len(chosen))
         if clash := [file for file in files if file in others]:
             raise DataError(
-                f"{args.output / clash[0]} is the face of {others[clash[0]]}, by an earlier run on other images; "
-                f"{images.names[index]} would replace it: align them into different folders"
+                f"{args.output / clash[0]} is the face of {others[clash[0]]}, written by an earlier run on other "
+                f"images; that of {images.names[index]} would replace it: use another output folder"
             )
         for face, file in zip(chosen, files, strict=True):
             write_image(crop_face(image, face.landmarks_52, args.size), args.output / file)
@@ -100,10 +100,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _require_own_folder(folder: Path) -> None:
-    """DataError where writing to the folder could replace what somebody else put there."""
+    """Raise DataError if writing to the folder could replace files that are not from an earlier alignment."""
     if folder.exists() and (not folder.is_dir() or (any(folder.iterdir()) and not (folder / JOURNAL).is_file())):
         raise DataError(
-            f"{folder} exists and is not of an earlier alignment (it has no {JOURNAL}): name another folder"
+            f"{folder} exists and is not the output of an earlier alignment (it has no {JOURNAL}): give another folder"
         )
 
 

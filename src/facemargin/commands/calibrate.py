@@ -32,32 +32,34 @@ _MOST_PAIRS = 2_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Find the thresholds of a model on verification pairs, and the quality below which it should not decide. Take
-    pairs of the cameras and people that it is to decide on, aligned as those will be."""
+    """Measure the thresholds of a model on verification pairs, and the quality below which it should not decide. Use
+    pairs from the cameras and people of your application, aligned in the same way."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """A run folder or a model file."""
     pairs: Annotated[str | None, tyro.conf.arg(metavar="SET")] = None
     """A verification set, as for facemargin evaluate."""
     images: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
-    """Instead of that: a folder of one folder per person (or what else facemargin trains on), of which all images are
-    compared with all; beyond two million pairs (2,000 images) all genuine ones with impostors that are drawn."""
+    """Instead of --pairs: a folder with one folder per person, or any other training set. All pairs of images are
+    compared; above two million pairs (2,000 images), all genuine pairs and randomly drawn impostor pairs."""
     output: Path
-    """The .json file to write; one that is there is replaced."""
+    """The .json file to write. An existing file is replaced."""
     floor_percentile: float = 1.0
-    """The quality floor: images worse than all but this percentage of those in the pairs are too poor to decide."""
+    """The quality floor, as a percentile: this percentage of the images in the pairs is below it. Images below it are
+    too poor to decide."""
     max_fnmr: float | None = None
-    """Instead of that: the quality below which genuine pairs are falsely not matched more often than this."""
+    """Instead of --floor-percentile: the quality floor is the quality below which genuine pairs are falsely not matched
+    at a higher rate than this."""
     views: Views | None = None
-    """Views of an image to average; by default the model's own."""
+    """Views of an image to average. The default is that of the model."""
     detect: bool = False
-    """Find and align the face of each image first, as facemargin verify --detect will."""
+    """Find and align the face in each image first, as facemargin verify --detect does."""
     on_several: OnSeveral = "largest"
-    """With --detect, which face of a photograph with several; error: the photograph is of no use."""
+    """With --detect: the face to use in a photograph with several faces; error refuses such a photograph."""
     detector: DetectorName = DEFAULT_DETECTOR
     """With --detect, what finds the faces."""
     seed: int = 0
-    """Another seed draws other impostors, where --images has more than two million pairs."""
+    """The seed for drawing impostor pairs, if --images has more than two million pairs."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -66,15 +68,17 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--output is {args.output}, expected a name that ends in .json")
     if (args.pairs is None) == (args.images is None):
         given = "neither is given" if args.pairs is None else "both are given"
-        raise ConfigError(f"{given}: expected --pairs with a verification set, or --images with a folder of people")
+        raise ConfigError(
+            f"{given}: expected either --pairs with a verification set, or --images with a folder of people"
+        )
     check_detection(args.detect, args.on_several, args.detector)
-    found = _of_pairs(args) if args.images is None else _of_images(args)
+    calibration = _of_pairs(args) if args.images is None else _of_images(args)
     say_replaced(args.output)
-    found.save(args.output)
-    Console().print(_table(found))
+    calibration.save(args.output)
+    Console().print(_table(calibration))
     say(
-        f"{found.impostors:,} impostor and {found.genuine:,} genuine pairs of {found.pairs}, quality: {found.quality}, "
-        f"floor by {found.floor_rule}; {args.output}"
+        f"{calibration.impostors:,} impostor and {calibration.genuine:,} genuine pairs of {calibration.pairs}, "
+        f"quality: {calibration.quality}, floor by {calibration.floor_rule}; {args.output}"
     )
     return 0
 
@@ -105,8 +109,8 @@ def _of_images(args: Arguments) -> Calibration:
     counts = count_pairs(labels_R)
     if not all(counts):
         raise DataError(
-            f"{images.name}: {len(labels_R):,} images make {counts[0]:,} genuine and {counts[1]:,} impostor pairs; "
-            "expected some of both: two people or more, and two images or more of one of them"
+            f"{images.name}: {len(labels_R):,} images make {counts[0]:,} genuine and {counts[1]:,} impostor "
+            "pairs; expected some of both kinds: at least two people, and at least two images of one of them"
         )
     drawn = at_most(labels_R, _MOST_PAIRS, args.seed)
     if len(drawn.same_K) < sum(counts):

@@ -1,4 +1,5 @@
-"""`facemargin compare RECIPE --heads …`: heads trained alike, in one table and one figure."""
+"""`facemargin compare RECIPE --heads …`: compares heads that are trained with the same recipe, in one table and one
+figure."""
 
 import json
 import shlex
@@ -35,25 +36,26 @@ _SOME_RUN_FAILED = 1
 
 @dataclass(frozen=True)
 class Arguments:
-    """Train several heads with several seeds under the same budget and compare them on clean and degraded test faces.
-    Every other field of the recipe can be set for all of them, as in `facemargin train`; for a smoke test, --limit 500
-    trains on at most 500 images, of the first people. The same command continues what was stopped and skips what is
-    finished."""
+    """Train several heads with several seeds by the same recipe and compare them on clean and degraded test faces.
+    Every other field of the recipe can be set for all of them, as in `facemargin train`. For a quick test, --limit 500
+    trains on at most 500 images, those of the first people. After an interruption, the same command continues and skips
+    finished runs."""
 
     heads: str
-    """Margins, as in funface,adaface,magface:lambda_g=20 (a head's own settings after colons), or all."""
+    """Margins, such as funface,adaface,magface:lambda_g=20 (settings of a head follow after colons), or all."""
     seeds: int = 3
-    """How many seeds each head is trained with, from the recipe's own on."""
+    """The number of seeds for each head, counting up from the seed of the recipe."""
     data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SET …")] = ()
     """Test sets, as for `facemargin evaluate`; by default the recipe's validation.data."""
     scale: float | None = None
-    """The scale s of every head that has a constant one; by default the recipe's or the margin's own."""
+    """The scale s of every head with a constant scale. The default is that of the recipe or the margin."""
     jobs: int = 1
-    """Runs at the same time, which share the CPU's threads."""
+    """The number of runs at the same time. They share the CPU threads."""
     overwrite: bool = False
-    """Replace a comparison in the output that has heads, seeds or test sets which this one leaves out."""
+    """Replace an existing comparison in the output, even if it has heads, seeds or test sets that this one does not
+    have."""
     output: Path = Path("runs/compare")
-    """Where to write: comparison.md, .json, .svg, and the folder HEAD/seed_N of every run."""
+    """The output folder for comparison.md, .json, .svg, and the folder HEAD/seed_N of every run."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -89,17 +91,17 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _open_sets(data: Sequence[str]) -> list[VerificationSet]:
-    """The test sets; ConfigError for two of one name, as their figures would be mixed up."""
+    """The test sets. Raises ConfigError for two sets with the same name, because their figures would be mixed up."""
     sets = [open_verification(name) for name in data]
-    places = [slug(one.name) for one in sets]
+    places = [slug(test_set.name) for test_set in sets]
     twice = sorted({place for place in places if places.count(place) > 1})
     if twice:
-        raise ConfigError(f"more than one test set is called {twice[0]}: compare on one of them, or rename one")
+        raise ConfigError(f"several test sets are called {twice[0]}: use one of them, or rename one")
     return sets
 
 
 def _check_folders(runs: Sequence[ComparisonRun], recipes: Sequence[Recipe]) -> None:
-    """Raise ConfigError where a run's folder already holds a run of another recipe."""
+    """Raise ConfigError if the folder of a run already has a run of another recipe."""
     for run, recipe in zip(runs, recipes, strict=True):
         folder = RunFolder(run.folder)
         if folder.metrics.exists():
@@ -107,35 +109,37 @@ def _check_folders(runs: Sequence[ComparisonRun], recipes: Sequence[Recipe]) -> 
 
 
 def require_nothing_lost(output: Path, runs: Sequence[ComparisonRun], sets: Sequence[VerificationSet]) -> None:
-    """Raise ConfigError, naming what, where a comparison in `output` has heads, seeds or test sets that this one leaves
-    out: more of any may be added."""
+    """Raise ConfigError, which names them, if a comparison in `output` has heads, seeds or test sets that this one does
+    not have. Adding more is allowed."""
     path = output / "comparison.json"
     if not path.exists():
         return
     ours: dict[str, set[object]] = {
         "head": {run.head for run in runs},
         "seed": {run.seed for run in runs},
-        "test set": {one.name for one in sets},
+        "test set": {name.name for name in sets},
     }
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
         theirs = {
             "head": before["heads"],
             "seed": before["seeds"],
-            "test set": [one["clean"] for one in before["sets"]],
+            "test set": [name["clean"] for name in before["sets"]],
         }
-        lost = [f"{kind} {one}" for kind, names in theirs.items() for one in names if one not in ours[kind]]
+        lost = [f"{kind} {name}" for kind, names in theirs.items() for name in names if name not in ours[kind]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path} is damaged: {error!r}; name another --output, or replace it: --overwrite") from error
+        raise ConfigError(
+            f"{path} is damaged: {error!r}; give another --output, or replace it with --overwrite"
+        ) from error
     if lost:
         raise ConfigError(
-            f"{path} has {', '.join(lost)}, which this comparison would leave out: add them, name another --output, or "
-            "replace it with --overwrite"
+            f"{path} has {', '.join(lost)}, which this comparison would delete: add them, give another --output, "
+            "or replace it with --overwrite"
         )
 
 
 def _say_scales(recipes: Sequence[Recipe], console: Console) -> None:
-    """Say where heads are compared with different constant scales, which is easily overlooked."""
+    """Print a note if heads are compared with different constant scales, which is easily overlooked."""
     scales = {recipe.head.name: getattr(recipe.head, "scale", None) for recipe in recipes}
     constant = {name: scale for name, scale in scales.items() if scale is not None}
     if len(set(constant.values())) > 1:
@@ -152,8 +156,8 @@ def _compared(clean: VerificationSet, twin: VerificationSet) -> ComparedSet:
 
 
 def _write(comparison: HeadComparison, recipe: str, arguments: Sequence[str], output: Path) -> None:
-    """comparison.md, .json and .svg, of which the last needs a run that did not fail."""
-    # Of absolute paths only the last name: the files are made to be shown to others.
+    """Write comparison.md, .json and .svg. The .svg needs at least one run that did not fail."""
+    # Absolute paths are shortened to their last name, because these files are made to be published.
     words = [Path(word).name if Path(word).is_absolute() else word for word in arguments]
     command = shlex.join(["facemargin", "compare", *words])
     seeds = "one seed" if len(comparison.seeds) == 1 else f"{len(comparison.seeds)} seeds each"
@@ -167,9 +171,9 @@ def _write(comparison: HeadComparison, recipe: str, arguments: Sequence[str], ou
 
 
 def _show(comparison: HeadComparison, output: Path, console: Console) -> None:
-    for one in comparison.sets:
-        for dataset in (one.clean, one.degraded):
-            title = f"{dataset}: {one.genuine:,} genuine, {one.impostors:,} impostor pairs"
-            console.print(terminal_table(metric_table(comparison, dataset, one.genuine), title))
+    for test_set in comparison.sets:
+        for dataset in (test_set.clean, test_set.degraded):
+            title = f"{dataset}: {test_set.genuine:,} genuine, {test_set.impostors:,} impostor pairs"
+            console.print(terminal_table(metric_table(comparison, dataset, test_set.genuine), title))
     for text in (legend(comparison), *notes(comparison), f"written: {output / 'comparison.md'}, .json, .svg"):
         console.print(text, highlight=False, markup=False)

@@ -1,6 +1,7 @@
-"""`facemargin completion SHELL`: the script by which a shell completes verbs, recipes, options and their values.
+"""`facemargin completion SHELL`: prints the script with which a shell completes commands, recipes, options and their
+values.
 
-The script holds all that it completes, so that pressing the tabulator starts no Python.
+The script contains all completions, so that pressing Tab does not start Python.
 """
 
 import sys
@@ -16,18 +17,19 @@ from facemargin.commands._verbs import list_verbs
 from facemargin.commands.list import KINDS
 from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
-# Verbs that take a recipe's fields beside their own options; in all but `demo` the recipe's name comes first.
+# Commands that accept the fields of a recipe in addition to their own options. Except in `demo`, the recipe is the
+# first argument.
 _TAKING_FIELDS = ("train", "compare", "demo")
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Print the script that completes facemargin's verbs, recipes and options. For bash put the line
-    eval "$(facemargin completion bash)" into ~/.bashrc, for zsh eval "$(facemargin completion zsh)" into ~/.zshrc; for
-    fish: facemargin completion fish > ~/.config/fish/completions/facemargin.fish"""
+    """Print the script that completes facemargin's commands, recipes and options. For bash put the line eval
+    "$(facemargin completion bash)" into ~/.bashrc, for zsh eval "$(facemargin completion zsh)" into ~/.zshrc; for fish:
+    facemargin completion fish > ~/.config/fish/completions/facemargin.fish"""
 
     shell: tyro.conf.Positional[Literal["bash", "zsh", "fish"]]
-    """The shell that reads it."""
+    """The shell of the script."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -36,7 +38,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def _first_words() -> dict[str, list[str]]:
-    """What comes right after a verb, where that is no file."""
+    """The possible first arguments of a command, if they are not files."""
     return {
         "train": list_recipes(),
         "compare": list_recipes(),
@@ -47,13 +49,13 @@ def _first_words() -> dict[str, list[str]]:
 
 
 def _fields_of_recipes() -> dict[str, Options]:
-    """What the margin and the network of every recipe add to the fields that all have."""
-    catalogue, found = read_catalogue(), {}
+    """The fields that the margin and the network of every recipe add to the common fields."""
+    catalogue, added_fields = read_catalogue(), {}
     for name in list_recipes():
         summary = summarize_recipe(name)
         margin = catalogue["margin_options"].get(summary.head, {})
-        found[name] = {**margin, **catalogue["backbone_options"][summary.backbone]}
-    return found
+        added_fields[name] = {**margin, **catalogue["backbone_options"][summary.backbone]}
+    return added_fields
 
 
 def _bash() -> str:

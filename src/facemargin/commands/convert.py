@@ -21,19 +21,19 @@ _SHOWN = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Write a training set in another format. The images' bytes stay as they are, but for rare kinds, such as TIFF and
-    HEIC, which become PNG; what is written is read back and compared. Corrupt images are named and left out.
-    Interrupted, it goes on when the same command is run again."""
+    """Write a training set in another format. Image bytes are copied unchanged, except for rare formats such as TIFF
+    and HEIC, which become PNG. The output is read back and compared. Corrupt images are named and left out. If it is
+    interrupted, the same command continues."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
-    """A folder with train.rec, shards, parquet files, an image list, a folder of one folder per person, or another of
-    `facemargin list formats`."""
+    """A folder with train.rec, shards, parquet files, an image list, a folder with one folder per person, or another
+    format of `facemargin list formats`."""
     destination: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
     """The folder to write, which must not exist yet."""
     to: WriterName = "recordio"
     """The format to write."""
     root: Path | None = None
-    """What the paths in an image list are relative to; by default the list's folder."""
+    """The folder to which the paths in an image list are relative. The default is the folder of the list."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -46,20 +46,20 @@ def main(arguments: Sequence[str]) -> int:
     if result.corrupt:
         named = "they are named above" if len(result.corrupt) <= _SHOWN else f"the first {_SHOWN} are named above"
         say(
-            f"warning: {len(result.corrupt):,} of {counted(len(source), 'image')} cannot be read, and "
-            f"left out; {named}",
+            f"warning: {len(result.corrupt):,} of {counted(len(source), 'image')} cannot be read and are left "
+            f"out; {named}",
             stderr=True,
         )
     if source.num_unlabeled:
         say(
-            "warning: images whose label is -1 or below, which say nothing of who they are, were left out: "
+            "warning: images with a negative label, which means an unknown person, were left out: "
             f"{source.num_unlabeled:,}",
             stderr=True,
         )
     if result.num_as_png:
         count = "1 image is" if result.num_as_png == 1 else f"{result.num_as_png:,} images are"
         say(
-            f"{count} of a kind that few programs read (TIFF, GIF, HEIC, …), written as PNG, which loses nothing",
+            f"{count} in a format that few programs read (TIFF, GIF, HEIC, …) and written as PNG, which is lossless",
             stderr=True,
         )
     before = f", {result.num_before:,} of them before" if result.num_before else ""

@@ -22,32 +22,32 @@ from facemargin.tables import Table
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Another project's checkpoint as facemargin's own model file, which says how it is to be fed."""
+    """Convert another project's checkpoint to facemargin's own model file, which describes its input."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
-    """A .ckpt, .pth, .pt or .safetensors file, a folder that holds one, or hf:owner/name."""
+    """A .ckpt, .pth, .pt or .safetensors file, a folder with such a file, or hf:owner/name."""
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
-    """The .safetensors file to write; one that is there is replaced."""
+    """The .safetensors file to write. An existing file is replaced."""
     family: FamilyName | None = None
-    """Whose checkpoint it is, where that cannot be told from it."""
+    """The project of the checkpoint, if it cannot be recognised from the file."""
     color_order: Literal["RGB", "BGR"] | None = None
-    """What the network reads, where you know better than its family's custom."""
+    """The colour order that the network reads, if it differs from that of its family."""
     trust: bool = False
-    """Run the code that a pickle holds. Only for files of people you trust: it can do anything."""
+    """Allow a pickle to run its code, which can do anything. Only for files of people you trust."""
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "convert-weights", arguments)
     if args.target.suffix != ".safetensors":
-        raise ConfigError(f"the file to write is {args.target}, expected a name that ends in .safetensors")
+        raise ConfigError(f"the output file is {args.target}, expected a name that ends in .safetensors")
     source = locate(args.source)
     if source.suffix == ".onnx":
         raise ConfigError(
-            f"{source} is an ONNX graph, whose weights are folded into its operations: it cannot be converted, but "
-            "every command takes it as MODEL as it is"
+            f"{source} is an ONNX graph, whose weights are part of its operations, so it cannot be converted: "
+            "give it directly as MODEL to any command"
         )
     if is_own_file(source):
-        raise ConfigError(f"{source} is facemargin's own file already")
+        raise ConfigError(f"{source} is facemargin's own file already: no conversion is needed")
     checkpoint = read_checkpoint(source, args.family, args.trust)
     recognizer, info = checkpoint_recognizer(checkpoint)
     if args.color_order is not None:
@@ -59,7 +59,7 @@ def main(arguments: Sequence[str]) -> int:
         say(note, label="note")
     if checkpoint.left_out:
         shown = ", ".join(checkpoint.left_out[:8]) + (" …" if len(checkpoint.left_out) > 8 else "")
-        say(f"left out, not of the network: {shown}")
+        say(f"left out, because it is not part of the network: {shown}")
     if checkpoint.family.non_commercial:
         say(info.licence, label="licence warning")
     else:

@@ -29,43 +29,43 @@ _BINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Read all of a training set and say what is in it: identities, sizes, corrupt and duplicate images."""
+    """Read a whole training set and describe it: identities, sizes, corrupt and duplicate images."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
-    """A folder with train.rec, shards, parquet files, an image list, a folder of one folder per person, or another of
-    `facemargin list formats`."""
+    """A folder with train.rec, shards, parquet files, an image list, a folder with one folder per person, or another
+    format of `facemargin list formats`."""
     picture: Path | None = None
     """Draw images per identity and image sizes to this .svg or .png file."""
     json: bool = False
     """Print JSON instead of a table."""
     root: Path | None = None
-    """What the paths in an image list are relative to; by default the list's folder."""
+    """The folder to which the paths in an image list are relative. The default is the folder of the list."""
 
 
 def main(arguments: Sequence[str]) -> int:
     if arguments and arguments[0] in ("-h", "--help"):
         arguments = ["inspect", "--help"]
     if not arguments or arguments[0] != "inspect":
-        raise ConfigError("name what to do, as in facemargin data inspect path/to/faces")
+        raise ConfigError("the action is missing: expected inspect, as in facemargin data inspect path/to/faces")
     args = parse(Arguments, "data inspect", arguments[1:])
     if args.picture is not None and args.picture.suffix not in PICTURE_SUFFIXES:
         raise ConfigError(f"--picture is {args.picture}, expected a name that ends in {' or '.join(PICTURE_SUFFIXES)}")
     source = open_images(args.source, args.root)
     with embedding_progress(Console(stderr=True), source.name, "inspecting") as report:
-        found = inspect_images(source, report)
+        inspection = inspect_images(source, report)
     if args.picture is not None:
         picture = args.picture
-        write_atomically(picture, lambda path: draw_inspection(found, source.name, path, picture.suffix[1:]))
+        write_atomically(picture, lambda path: draw_inspection(inspection, source.name, path, picture.suffix[1:]))
     if args.json:
-        say(json.dumps(summary(source, found), indent=1))  # for other programs: as it is
+        say(json.dumps(summary(source, inspection), indent=1))  # for other programs: as it is
     else:
-        print_tables(Console(), source, found)
+        print_tables(Console(), source, inspection)
     return 0
 
 
-def summary(source: LabeledImages, found: Inspection) -> dict[str, Any]:
-    """What `--json` prints."""
-    counts_C = found.images_per_identity_C
+def summary(source: LabeledImages, inspection: Inspection) -> dict[str, Any]:
+    """The content of `--json`."""
+    counts_C = inspection.images_per_identity_C
     return {
         "name": source.name,
         "images": len(source),
@@ -77,15 +77,16 @@ def summary(source: LabeledImages, found: Inspection) -> dict[str, Any]:
             "max": int(counts_C.max()),
             "histogram": histogram(counts_C),
         },
-        "sizes": [{"height": size[0], "width": size[1], "images": n} for size, n in found.sizes.most_common()],
-        "corrupt": list(found.corrupt.values()),
-        "same_bytes": _duplicates(source, found.same_bytes),
-        "same_pixels": _duplicates(source, found.same_pixels),
+        "sizes": [{"height": size[0], "width": size[1], "images": n} for size, n in inspection.sizes.most_common()],
+        "corrupt": list(inspection.corrupt.values()),
+        "same_bytes": _duplicates(source, inspection.same_bytes),
+        "same_pixels": _duplicates(source, inspection.same_pixels),
     }
 
 
 def histogram(counts_C: NDArray[np.int64]) -> list[dict[str, int | None]]:
-    """How many identities have `from` to `to` images, both included, null for no end; no empty entries at the end."""
+    """How many identities have `from` to `to` images (both included; null means no upper limit). Empty entries at the
+    end are left out."""
     rows: list[dict[str, int | None]] = []
     for low, high in zip([0, *_BINS], [*_BINS, None], strict=True):
         within_C = (counts_C >= low) & (True if high is None else counts_C < high)
@@ -95,21 +96,21 @@ def histogram(counts_C: NDArray[np.int64]) -> list[dict[str, int | None]]:
     return rows
 
 
-def print_tables(console: Console, source: LabeledImages, found: Inspection) -> None:
-    """The findings, and the first of what is wrong."""
-    counts_C = found.images_per_identity_C
+def print_tables(console: Console, source: LabeledImages, inspection: Inspection) -> None:
+    """Print the results, and the first problems."""
+    counts_C = inspection.images_per_identity_C
     table = Table(title=escape(source.name), title_justify="left", show_header=False)
-    sizes = [f"{height} × {width}: {number:,}" for (height, width), number in found.sizes.most_common(_SHOWN)]
-    more = len(found.sizes) - len(sizes)
+    sizes = [f"{height} × {width}: {number:,}" for (height, width), number in inspection.sizes.most_common(_SHOWN)]
+    more = len(inspection.sizes) - len(sizes)
     rows = {
         "images": f"{len(source):,}"
         + (f", and {source.num_unlabeled:,} without a label" if source.num_unlabeled else ""),
         "identities": f"{source.num_identities:,}" + ("" if source.has_names else ", without names"),
         "images per identity": f"{counts_C.min():,} to {counts_C.max():,}, median {np.median(counts_C):g}",
         "sizes (height × width)": "\n".join(sizes + ([f"and {more:,} others"] if more else [])),
-        "corrupt images": f"{len(found.corrupt):,}",
-        "duplicates by bytes": _duplicate_text(found.same_bytes),
-        "duplicates by pixels": _duplicate_text(found.same_pixels),
+        "corrupt images": f"{len(inspection.corrupt):,}",
+        "duplicates by bytes": _duplicate_text(inspection.same_bytes),
+        "duplicates by pixels": _duplicate_text(inspection.same_pixels),
     }
     for name, value in rows.items():
         table.add_row(name, value)
@@ -120,29 +121,33 @@ def print_tables(console: Console, source: LabeledImages, found: Inspection) -> 
         span = f"{low:,}" if low == high else f"{low:,} or more" if high is None else f"{low:,} to {high:,}"
         identities.add_row(span, f"{row['identities']:,}")
     console.print(identities, highlight=False, markup=False)
-    for message in list(found.corrupt.values())[:_SHOWN]:
+    for message in list(inspection.corrupt.values())[:_SHOWN]:
         say(message)
-    across = [group for group, differ in zip(found.same_pixels.groups, found.same_pixels.across, strict=True) if differ]
+    across = [
+        group
+        for group, differ in zip(inspection.same_pixels.groups, inspection.same_pixels.across, strict=True)
+        if differ
+    ]
     for group in across[:_SHOWN]:
         places = ", ".join(_described(source, index) for index in group[:_SHOWN])
         say(f"the same image of different identities: {places}")
 
 
-def _duplicates(source: LabeledImages, found: Duplicates) -> dict[str, Any]:
+def _duplicates(source: LabeledImages, duplicates: Duplicates) -> dict[str, Any]:
     return {
-        "superfluous": found.num_superfluous,
-        "groups_across_identities": found.num_across,
+        "superfluous": duplicates.num_superfluous,
+        "groups_across_identities": duplicates.num_across,
         "groups": [
             {"images": [_described(source, index) for index in group], "across_identities": across}
-            for group, across in zip(found.groups, found.across, strict=True)
+            for group, across in zip(duplicates.groups, duplicates.across, strict=True)
         ],
     }
 
 
-def _duplicate_text(found: Duplicates) -> str:
+def _duplicate_text(duplicates: Duplicates) -> str:
     return (
-        f"{found.num_superfluous:,} superfluous images in {len(found.groups):,} groups, "
-        f"{found.num_across:,} of them across identities"
+        f"{duplicates.num_superfluous:,} superfluous images in {len(duplicates.groups):,} groups, "
+        f"{duplicates.num_across:,} of them across identities"
     )
 
 

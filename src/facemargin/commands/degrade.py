@@ -17,18 +17,18 @@ from facemargin.quality.degradation_kinds import DegradedByKinds
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Write a low-quality twin of a verification set: the same pairs of degraded images, stored without loss."""
+    """Write a low-quality copy of a verification set: the same pairs with degraded images, stored without loss."""
 
     pairs: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SET")]
     """A verification set, as for facemargin evaluate."""
     output: Path
-    """A .bin file, or a folder to make, which keeps folds and people."""
+    """A .bin file, or a new folder, which also keeps folds and people."""
     kind: str
     """One or more of occlusion, blur, downscale, noise, jpeg, separated by commas."""
     strength: float = 0.5
-    """From 0, the image as it is, to 1."""
+    """From 0 (the unchanged image) to 1."""
     seed: int = 0
-    """Another seed draws other noise and hides other places."""
+    """The seed for the noise and the hidden places."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -37,12 +37,12 @@ def main(arguments: Sequence[str]) -> int:
     pairs = open_verification(args.pairs)
     source = Path(pairs.images.name)
     if args.output.exists() and source.exists() and args.output.samefile(source):
-        raise ConfigError(f"--output {args.output} is the set itself, which would be lost: name another file")
+        raise ConfigError(f"--output {args.output} is the set itself, which would be lost: give another file")
     images = DegradedByKinds(pairs.images, [kind.strip() for kind in args.kind.split(",")], args.strength, args.seed)
     if not keeps_folds(args.output, pairs):
         say(
-            f"warning: a .bin file is read as ten blocks of pairs, which are not the folds of {pairs.name}; a folder "
-            "as --output keeps them",
+            "warning: a .bin file always has ten blocks of pairs as folds, which are not the folds of "
+            f"{pairs.name}; a folder as --output keeps them",
             stderr=True,
         )
     write_pairs(replace(pairs, images=images), args.output, "degrading")

@@ -1,4 +1,4 @@
-"""`facemargin demo`: train FunFace on the embedded faces, evaluate on people it never saw, write the report."""
+"""`facemargin demo`: trains FunFace on the embedded faces, evaluates it on other people, and writes the report."""
 
 import csv
 import shutil
@@ -27,18 +27,18 @@ from facemargin.training.recipe import load_recipe
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.trainer import train
 
-# People to train on and to test on. "dev" is for looking at while developing; every look at "test" is logged.
+# The people for training and for testing. "dev" is for development; every look at "test" is logged.
 SPLITS = {"test": (range(1, 31), range(31, 41)), "dev": (range(1, 25), range(25, 31))}
 _INTERRUPTED = 130
 
 
 @dataclass(frozen=True)
 class Arguments:
-    """Train FunFace on the embedded ORL faces and evaluate it on people it never saw. Fields of the recipe can be set,
-    as in `facemargin train demo`: --seed 1 --epochs 50."""
+    """Train FunFace on the embedded ORL faces and evaluate it on other people. Fields of the recipe can be set, as in
+    `facemargin train demo`: --seed 1 --epochs 50."""
 
     output: Path = Path("runs/demo")
-    """Folder of the run; an earlier demo in it is replaced."""
+    """The folder of the run. An earlier demo in it is replaced."""
     split: Literal["test", "dev"] = "test"
     """"test": people 31–40, trained on 1–30; "dev": people 25–30, trained on 1–24."""
 
@@ -71,9 +71,10 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def evaluate_demo(folder: Path, train_people: range, test_people: range) -> list[list[VerificationSummary]]:
-    """Score the run's model and the baselines on the test people, clean and degraded: one list of summaries a set.
+    """Score the model of the run and the baselines on the test people, clean and degraded. Returns one list of
+    summaries per set.
 
-    The model reads whole frames; the baselines both these and the usual squares around the face.
+    The model reads whole frames. The baselines read both whole frames and the usual squares around the face.
     """
     frames, squares = (EmbeddedFaces(train_people, square=square) for square in (False, True))
     systems: dict[str, Embed] = {
@@ -84,7 +85,7 @@ def evaluate_demo(folder: Path, train_people: range, test_people: range) -> list
         "PCA (whole frame)": fit_pca_embed(frames, PCA_COMPONENTS),
     }
     clean = embedded_verification_set(test_people, square=False)
-    return [score_systems(systems, one, folder) for one in (clean, degraded_twin(clean))]
+    return [score_systems(systems, pairs, folder) for pairs in (clean, degraded_twin(clean))]
 
 
 def on_squares(embed: Embed) -> Embed:
@@ -93,28 +94,28 @@ def on_squares(embed: Embed) -> Embed:
 
 
 def demo_table(summaries: Sequence[VerificationSummary]) -> Table:
-    """One row a system of one set: TAR at each FAR and best balanced accuracy."""
+    """One row per system of one set: TAR at each FAR and best balanced accuracy."""
     fars = [point.target_far for point in summaries[0].tar_at_far.points][::-1]
     table = Table("system", *(f"TAR @\nFAR {far:g}" for far in fars), "best balanced\naccuracy")
     table.title = f"{summaries[0].dataset}: {summaries[0].genuine} genuine, {summaries[0].impostors:,} impostor pairs"
-    for one in summaries:
-        tars = [f"{point.tar:.3f}" for point in one.tar_at_far.points][::-1]
-        table.add_row(one.system, *tars, f"{one.balanced_accuracy.value:.3f}")
+    for summary in summaries:
+        tars = [f"{point.tar:.3f}" for point in summary.tar_at_far.points][::-1]
+        table.add_row(summary.system, *tars, f"{summary.balanced_accuracy.value:.3f}")
     return table
 
 
 def _clear(folder: Path) -> None:
-    """Remove an earlier demo; ConfigError for a folder that is something else."""
+    """Remove an earlier demo. Raises ConfigError for a folder with anything else."""
     if not folder.exists():
         return
     recipe = RunFolder(folder).recipe
     if any(folder.iterdir()) and not (recipe.exists() and "orl-full:" in recipe.read_text(encoding="utf-8")):
-        raise ConfigError(f"{folder} is not an earlier demo, so it is left alone; choose another --output")
+        raise ConfigError(f"{folder} is not an earlier demo, so it is not replaced; choose another --output")
     shutil.rmtree(folder)
 
 
 def _log_look(path: Path, recipe: Recipe, summary: VerificationSummary) -> None:
-    """Note that somebody has looked at the test people, so that tuning on them shows."""
+    """Log this look at the test people, so that tuning on them can be noticed."""
     tars = {f"tar_at_far_{point.target_far:g}": point.tar for point in summary.tar_at_far.points}
     row = {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S"),

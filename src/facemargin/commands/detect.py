@@ -34,15 +34,15 @@ from facemargin.tables import Table
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(DetectionArguments):
-    """Find the faces in photographs: boxes, scores and five landmarks. With --output, an interrupted run goes on where
-    it was when the same command is run again."""
+    """Find the faces in photographs: boxes, scores and five landmarks. If a run with --output is interrupted, the same
+    command continues it."""
 
     output: Path | None = None
-    """A .csv or .json file to write; one that is there is replaced."""
+    """A .csv or .json file to write. An existing file is replaced."""
     draw: Path | None = None
-    """A folder to write the photographs to, with the faces drawn in."""
+    """A folder for copies of the photographs with the faces marked."""
     rows: int = 20
-    """Images to show."""
+    """The number of images to print."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
 
     problems: list[str] = []
     table = Table("image", "faces", "largest, pixels", "its score")
-    found = readable = 0
+    num_faces = readable = 0
     with ExitStack() as stack:
         journal = None
         if args.output is not None:
@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
             if number < args.rows:
                 table.add_row(*_row(record))
             problems += [record.problem] if record.problem else []
-            found += len(record.faces)
+            num_faces += len(record.faces)
             readable += record.width > 0
         require_readable(readable, images, problems)
         if journal is not None and args.output is not None:
@@ -88,7 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     console.print(table)
     name_problems(problems, len(images))
     where = "" if args.output is None else f"; {args.output}"
-    said = f"{counted(found, 'face')} in {counted(len(images), 'image')}{where}"
+    said = f"{counted(num_faces, 'face')} in {counted(len(images), 'image')}{where}"
     say(said)
     return 0
 

@@ -34,45 +34,49 @@ from facemargin.models.load import load, locate
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EmbeddingArguments):
-    """Write the embeddings, norms and qualities of images: to a file that `facemargin evaluate` reads, too, or for
-    more images than memory holds to a folder of arrays, where an interrupted run goes on."""
+    """Write the embeddings, norms and qualities of images to a file, which `facemargin evaluate` can read. For more
+    images than fit into memory, write a folder of arrays; there an interrupted run can continue."""
 
     output: Path
-    """The .npz file to write (one that is there is replaced), or a folder, by a name without a suffix."""
+    """The .npz file to write (an existing file is replaced), or a folder, given by a name without a suffix."""
     by_folder: bool = False
-    """One embedding for all images of a folder, such as the frames of a video: their mean, weighted by quality."""
+    """Write one embedding for all images of a folder, such as the frames of a video: their mean, weighted by
+    quality."""
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "embed", arguments)
     if args.output.suffix not in (".npz", ""):
         raise ConfigError(
-            f"--output is {args.output}, expected a name that ends in .npz, or a folder's name without a suffix"
+            f"--output is {args.output}, expected a name that ends in .npz, or the name of a folder without a suffix"
         )
     if args.output.suffix == "":
         return _embed_to_folder(args)
-    found = embed_images(args)
-    images, count = len(found.names), ""
+    embedded = embed_images(args)
+    images, count = len(embedded.names), ""
     if args.by_folder:
-        found = _pooled(found)
+        embedded = _pooled(embedded)
         count = f" of the folders of {counted(images, 'image')}"
     say_replaced(args.output)
-    write_atomically(args.output, lambda path: _save(found, path))
-    warn_of_unreadable(found.unreadable, images, args.detect)
-    _say(len(found.names), found.embeddings.vectors.shape[1], count, found.measure, args.output)
+    write_atomically(args.output, lambda path: _save(embedded, path))
+    warn_of_unreadable(embedded.unreadable, images, args.detect)
+    _say(len(embedded.names), embedded.embeddings.vectors.shape[1], count, embedded.measure, args.output)
     return 0
 
 
 def _embed_to_folder(args: Arguments) -> int:
     if args.by_folder:
-        raise ConfigError("--by-folder writes one embedding a folder, for which an .npz file is enough: name one")
+        raise ConfigError(
+            "--by-folder writes one embedding per folder and needs an .npz file: give a name that ends in .npz as "
+            "--output"
+        )
     check_arguments(args)
     images = NamedImages(args.images)
     model = load(args.model)
     source = faces_of(args, images)
     key = str(detector_settings(require_detector(args.detector))) if args.detect else ""
     key += "" if args.on_several == "largest" else args.on_several
-    if not model.recognizer.state_dict():  # an ONNX model: its file holds the weights
+    if not model.recognizer.state_dict():  # for an ONNX model, the weights are in its file
         with locate(args.model).open("rb") as file:
             key += hashlib.file_digest(file, "sha256").hexdigest()
     key = features_key(model, source, args.views, key)
@@ -91,20 +95,20 @@ def _say(count: int, size: int, of_what: str, measure: str, output: Path) -> Non
     say(f"{counted(count, 'embedding')}{of_what} of {size} values, quality: {measure}; {output}")
 
 
-def _pooled(found: EmbeddedImages) -> EmbeddedImages:
-    folders = [Path(name).parent.as_posix() for name in found.names]
+def _pooled(embedded: EmbeddedImages) -> EmbeddedImages:
+    folders = [Path(name).parent.as_posix() for name in embedded.names]
     names, group_N = np.unique(folders, return_inverse=True)
-    embeddings = pool_by_quality(found.embeddings, group_N)
-    return replace(found, embeddings=embeddings, names=names.tolist(), paths=[Path(name) for name in names])
+    embeddings = pool_by_quality(embedded.embeddings, group_N)
+    return replace(embedded, embeddings=embeddings, names=names.tolist(), paths=[Path(name) for name in names])
 
 
-def _save(found: EmbeddedImages, path: Path) -> None:
+def _save(embedded: EmbeddedImages, path: Path) -> None:
     """Arrays `paths` (N,), `embeddings` (N, D) of unit length, `norms` (N,) and `quality` (N,); no pickles."""
-    embeddings = found.embeddings
+    embeddings = embedded.embeddings
     with path.open("wb") as file:
         np.savez(
             file,
-            paths=np.array(found.names),
+            paths=np.array(embedded.names),
             embeddings=embeddings.vectors,
             norms=embeddings.norms,
             quality=embeddings.quality,

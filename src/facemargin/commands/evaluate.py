@@ -35,7 +35,7 @@ from facemargin.models.views import Views
 from facemargin.quality.degradation import degraded_twin
 from facemargin.report import write_run_report
 
-# Eigenfaces of the ORL faces: more components whiten noise.
+# The number of eigenfaces for the ORL faces. More components would amplify noise.
 PCA_COMPONENTS = 20
 
 EmbedOf = Callable[[VerificationSet, Progress], MeasuredEmbed]
@@ -43,7 +43,7 @@ EmbedOf = Callable[[VerificationSet, Progress], MeasuredEmbed]
 
 @dataclass(frozen=True)
 class Arguments:
-    """Score a model on verification sets; prints a table and writes scores, JSON and an HTML report."""
+    """Score a model on verification sets. Prints a table and writes scores, JSON and an HTML report."""
 
     model: tyro.conf.Positional[Path]
     """A run folder, a model file, or an .npz of embeddings (arrays paths and embeddings)."""
@@ -51,47 +51,50 @@ class Arguments:
     """Verification sets: names such as lfw or cfp_fp, a .bin, a folder with pairs.txt and images/, shards, and others
     (docs/verification_sets.md), or embedded faces such as orl:31-40."""
     output: Path | None = None
-    """Where to write; by default the run folder, or evaluations/MODEL for a file."""
+    """The output folder. The default is the run folder, or evaluations/MODEL for a file."""
     overwrite: bool = False
-    """Replace figures of another model, or of another set of the same name, that the output holds already."""
+    """Replace existing figures of another model, or of another set with the same name, in the output."""
     degraded: bool = False
-    """Also score a degraded twin of every set: downscaled, blurred and noisy faces."""
+    """Also score a degraded copy of every set, with downscaled, blurred and noisy faces."""
     baselines: str | None = None
-    """Training images for the pixel and PCA baselines, such as orl:1-30; none without."""
+    """Training images for the pixel and PCA baselines, such as orl:1-30. Without it there are no baselines."""
     quality: Annotated[tuple[str, ...], tyro.conf.arg(metavar="MEASURE …")] = ()
-    """What counts as an image's quality; by default the model's own: the certainty ratio that CR-FIQA's layer predicts
-    where it has one, else the norm. "norm", "crfiqa", "certainty-ratio", which measures it (that needs a run folder and
-    people it was trained on), or a .csv file of any tool, with :COLUMN where it has several. Several are compared."""
+    """The measure of an image's quality. The default is the prediction of CR-FIQA's layer if the model has one,
+    otherwise the norm. Choices: "norm", "crfiqa", "certainty-ratio" (the measured ratio, which needs a run folder and
+    people of its training set), or a .csv file of any tool, with :COLUMN if it has several columns. Several measures
+    are compared."""
     refit: bool = False
-    """Compare measures of quality with the threshold placed anew for every fraction that is discarded."""
+    """When comparing measures of quality, choose the threshold again for every discarded fraction."""
     views: Views | None = None
-    """Views of an image to average; by default the model's own."""
+    """Views of an image to average. The default is that of the model."""
     folds: int | None = None
-    """Contiguous folds for the accuracy; by default the set's own."""
+    """The number of contiguous folds for the accuracy. The default are the folds of the set."""
     grid: AccuracyGrid | None = None
-    """How the accuracy's thresholds are chosen, instead of exactly: on InsightFace's grid of squared distances, or as
-    MagFace's 1:1 script does, on angles of features less the mean of the other folds'."""
+    """How to choose the thresholds of the accuracy, instead of exactly: on InsightFace's grid of squared distances, or
+    as in MagFace's 1:1 script, on angles between features minus the mean feature of the other folds."""
     protocol: ProtocolName | None = None
-    """Score by a protocol of the field, whose folder --data names, instead: see `facemargin list protocols`."""
+    """Score by a standard protocol instead; --data is then its folder. See `facemargin list protocols`."""
     preset: PresetName | None = None
-    """How a template is made of its images' features: insightface (default), adaface or magface."""
+    """How the features of images are pooled into a template: insightface (default), adaface or magface."""
     rule: Rule | None = None
-    """What settles a protocol's thresholds: the standards' rules (default), or those of the published scripts."""
+    """The rule for the thresholds of a protocol: that of the standards (default), or that of the published scripts."""
     gallery: GalleryName | None = None
-    """What a person of a protocol's gallery is: all their "images" (default), as the lists have them, the "best" of
-    them, or their "mean"."""
+    """How a protocol's search treats several images of a person in the gallery: "images" (default) searches each,
+    "best" uses the best score of a person, "mean" pools them."""
     unreadable: Unreadable | None = None
-    """Images of a protocol that cannot be read: "refuse" them (default), or let them "miss": match nobody."""
+    """What to do with images of a protocol that cannot be read: "refuse" (default) stops, "miss" lets them match
+    nobody."""
     cache: Path | None = None
-    """Where the features of a protocol's images are kept, and found again; by default features/ in the output."""
+    """The folder in which features of a protocol's images are stored and found again. The default is features/ in the
+    output."""
     batch_size: int | None = None
-    """Images of a protocol that are embedded at once; 64 by default."""
+    """The number of images of a protocol to embed at a time; 64 by default."""
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "evaluate", arguments)
     if not args.data:
-        raise ConfigError("--data is empty: name at least one verification set, such as --data orl:31-40")
+        raise ConfigError("--data is empty: give at least one verification set, such as --data orl:31-40")
     console = Console()
     output = args.output or (args.model if args.model.is_dir() else Path("evaluations") / args.model.stem)
     if args.protocol is not None:
@@ -109,8 +112,8 @@ def main(arguments: Sequence[str]) -> int:
     of_sets = [set_origin(one) for one in sets]
     for one, data in zip(sets, of_sets, strict=True):
         require_place(evaluation_folder(output, one.name), data, origins, args.overwrite, of_a_run=output == args.model)
-    if args.model.suffix != ".npz":  # there no image is read
-        for one in sets[: len(args.data)]:  # the degraded twins are of the same sizes
+    if args.model.suffix != ".npz":  # no image is read in this case
+        for one in sets[: len(args.data)]:  # the degraded copies have the same sizes
             warn_of_squashed(one.images)
     for one, data in zip(sets, of_sets, strict=True):
         with embedding_progress(console, one.name) as progress:
@@ -134,7 +137,7 @@ def _protocol_arguments(args: Arguments, protocol: ProtocolName, output: Path) -
             raise ConfigError(f"--{name} does not apply to --protocol {protocol}")
     if len(args.data) != 1:
         raise ConfigError(
-            f"--data names {counted(len(args.data), 'folder')}, expected the one of --protocol {protocol}"
+            f"--data has {counted(len(args.data), 'folder')}, expected one, that of --protocol {protocol}"
         )
     return ProtocolArguments(
         model=args.model,
@@ -155,41 +158,45 @@ def _protocol_arguments(args: Arguments, protocol: ProtocolName, output: Path) -
 def _check_no_protocol(args: Arguments) -> None:
     for name in ("preset", "rule", "gallery", "unreadable", "cache", "batch_size"):
         if getattr(args, name) is not None:
-            raise ConfigError(f"--{name.replace('_', '-')} applies to --protocol alone")
+            raise ConfigError(f"--{name.replace('_', '-')} needs --protocol: add --protocol, or remove it")
 
 
 def _check(args: Arguments, sets: Sequence[VerificationSet]) -> None:
-    """Raise ConfigError for options that would be ignored, and for sets that would overwrite each other."""
+    """Raise ConfigError for options that would have no effect, and for sets that would overwrite each other."""
     if args.model.suffix == ".npy":
         raise ConfigError(
-            f"{args.model} holds one array without names: save an .npz with the arrays paths (text) and embeddings"
+            f"{args.model} has a single array without names: save an .npz with the arrays paths (text) and embeddings"
         )
     if args.model.suffix == ".npz" and args.views is not None:
-        raise ConfigError(f"{args.model} holds embeddings, not a model: --views does not apply to it")
+        raise ConfigError(
+            f"{args.model} contains embeddings instead of a model, so --views does not apply: remove --views"
+        )
     if args.refit and len(args.quality) < 2:
-        raise ConfigError("--refit is for comparing measures of quality: name several after --quality")
+        raise ConfigError("--refit is for comparing measures of quality: give several with --quality")
     if args.degraded and (files := [name for name in args.quality if name not in OWN_MEASURES]):
-        raise ConfigError(f"{files[0]} says nothing of degraded images: leave --degraded out, or the file")
-    if args.grid is not None and args.folds is None and all(one.folds_K is None for one in sets):
-        raise ConfigError("--grid is how the accuracy's thresholds are chosen, and no set has folds: add --folds 10")
-    places = [slug(one.name) for one in sets]
+        raise ConfigError(f"{files[0]} has no qualities of degraded images: remove --degraded, or this file")
+    if args.grid is not None and args.folds is None and all(pairs.folds_K is None for pairs in sets):
+        raise ConfigError(
+            "--grid chooses the thresholds of the accuracy, which needs folds, but no set has folds: add --folds 10"
+        )
+    places = [slug(pairs.name) for pairs in sets]
     twice = sorted({place for place in places if places.count(place) > 1})
     if twice:
-        raise ConfigError(f"more than one verification set is called {twice[0]}: evaluate them one at a time")
+        raise ConfigError(f"several verification sets are called {twice[0]}: evaluate them one at a time")
 
 
 def _origins(args: Arguments, name: str, system: Origin, baselines: Mapping[str, Embed]) -> dict[str, Origin]:
-    """The systems and where they come from, by the names of their files."""
-    found = {slug(name): system}
+    """The origins of the systems, by the names of their files."""
+    origins = {slug(name): system}
     if args.baselines is not None:
         faces = images_origin(open_images(args.baselines))
-        found |= {slug(baseline): Origin(args.baselines, faces.fingerprint) for baseline in baselines}
-    return found
+        origins |= {slug(baseline): Origin(args.baselines, faces.fingerprint) for baseline in baselines}
+    return origins
 
 
 def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, Origin]:
-    """What reports call the model, how to embed the images of a set with it, and how to take them apart, None for what
-    it cannot do; and where it comes from."""
+    """The name of the model in reports, its functions to embed and to reconstruct the images of a set (None for what it
+    cannot do), and its origin."""
     if args.model.suffix == ".npz":
         stored = EmbeddingsFile(args.model).embed
         return args.model.stem, partial(_embed_of, args, None, stored), None, file_origin(args.model)
@@ -197,7 +204,9 @@ def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, O
     origin = model_origin(args.model, model, file_key(args.model))
     recognizes = not isinstance(model.recognizer.backbone, NoBackbone)
     if not recognizes and (args.quality or args.views is not None):
-        raise ConfigError(f"{args.model} holds a face reconstruction alone: --quality and --views do not apply to it")
+        raise ConfigError(
+            f"{args.model} only has a face reconstruction, so --quality and --views do not apply: remove them"
+        )
     embed_of = partial(_embed_of, args, model, None) if recognizes else None
     if model.recognizer.reconstructor is None:
         return "facemargin", embed_of, None, origin
@@ -205,10 +214,10 @@ def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, O
 
 
 def _embed_of(
-    args: Arguments, model: Model | None, stored: Embed | None, one: VerificationSet, progress: Progress
+    args: Arguments, model: Model | None, stored: Embed | None, pairs: VerificationSet, progress: Progress
 ) -> MeasuredEmbed:
-    """How to embed the images of `one`, by a model or from a file, with the qualities that were asked for."""
-    measures = quality_measures(args.quality, args.model, model, one)
+    """The function that embeds the images of `pairs`, by a model or from a file, with the requested qualities."""
+    measures = quality_measures(args.quality, args.model, model, pairs)
     if stored is not None:
         return MeasuredEmbed(stored, measures)
     assert model is not None

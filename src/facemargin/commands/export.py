@@ -20,29 +20,33 @@ from facemargin.models.load import load
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Write a model as an ONNX file that onnxruntime runs without facemargin, and compare the two on real faces."""
+    """Write a model as an ONNX file, which onnxruntime can run without facemargin, and compare the two on real
+    faces."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """What `fm.load` takes: a run folder, a model file, another project's checkpoint, hf:owner/name."""
+    """A model: a run folder, a model file, another project's checkpoint, or hf:owner/name."""
     output: Path
-    """The .onnx file to write; one that is there is replaced."""
+    """The .onnx file to write. An existing file is replaced."""
     preprocess: bool = False
-    """The file reads uint8 RGB pixels (batch, height, width, 3), instead of what the network reads."""
+    """The file reads uint8 RGB pixels (batch, height, width, 3) instead of normalised images."""
     views: ExportedViews | None = None
-    """"flip" averages with the mirrored image inside the file, "one" does not; by default the model's own."""
+    """"flip" averages each image with its mirror image inside the file, "one" does not. The default is that of the
+    model."""
     int8: bool = False
-    """Compute in 8-bit integers: a smaller file, and another accuracy, which is to be measured."""
+    """Compute in 8-bit integers. The file is smaller, but the accuracy changes and has to be measured."""
     calibration_data: str | None = None
-    """The faces that the ranges of int8 are chosen by: a training set such as orl:1-30, a folder of one folder per
-    person, or one with train.rec."""
+    """The faces from which the ranges of int8 are chosen: a training set such as orl:1-30, a folder with one folder per
+    person, or a folder with train.rec."""
     check: Annotated[tuple[Path, ...], tyro.conf.arg(metavar="IMAGES …")] = ()
-    """Aligned faces to compare on, files and folders; by default twenty embedded ones."""
+    """Aligned faces for the comparison, as files and folders. The default are twenty embedded faces."""
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "export", arguments)
     if args.int8 != (args.calibration_data is not None):
-        raise ConfigError("--int8 and --calibration-data go together: int8 needs faces to choose its ranges by")
+        raise ConfigError(
+            "--int8 and --calibration-data must be given together, because int8 needs faces to choose its ranges"
+        )
     say_replaced(args.output)
     parity = export_onnx(
         load(args.model),

@@ -17,10 +17,10 @@ KINDS = get_args(Kind)
 
 @dataclass(frozen=True)
 class Arguments:
-    """Show what there is to choose from."""
+    """List the margins, backbones, recipes and protocols."""
 
     kind: Kind = "all"
-    """What to show."""
+    """The kind to list."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -29,26 +29,26 @@ _MOST_PAIRS = 10_000_000
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Write a verification set of your own faces: as many genuine as impostor pairs, drawn by LFW's rules, or as many
-    of each as you say, or all that there are. The people of a fold are in no other fold, no pair is there twice, and
-    the images' bytes stay as they are, but for rare kinds, such as TIFF and HEIC, which become PNG."""
+    """Write a verification set of your own faces. Pairs are drawn by LFW's rules, half of them genuine, or in the
+    numbers that you give; --all writes every pair. The people of a fold are in no other fold, and no pair occurs twice.
+    Image bytes are copied unchanged, except for rare formats such as TIFF and HEIC, which become PNG."""
 
     images: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="IMAGES")]
-    """A folder of one folder per person, or anything else that facemargin trains on."""
+    """A folder with one folder per person, or any other training set."""
     output: Path
-    """A .bin file, or a folder to make, which keeps folds and people."""
+    """A .bin file, or a new folder, which also keeps folds and people."""
     pairs: int | None = None
-    """Pairs to draw, half of them genuine; by default 6000."""
+    """The number of pairs to draw, half of them genuine. The default is 6000."""
     genuine: int | None = None
-    """With --impostors, instead of --pairs: genuine pairs to draw."""
+    """Together with --impostors, instead of --pairs: the number of genuine pairs to draw."""
     impostors: int | None = None
-    """With --genuine, instead of --pairs: impostor pairs to draw."""
+    """Together with --genuine, instead of --pairs: the number of impostor pairs to draw."""
     all: bool = False
-    """Instead of drawing: every pair of images, without folds. For few people, who cannot be dealt out into folds."""
+    """Write every pair of images, without folds, instead of drawing. For sets with too few people for folds."""
     folds: int | None = None
-    """Folds without a person in common, by default 10; a .bin file always has ten."""
+    """The number of folds without common people. The default is 10; a .bin file always has ten."""
     seed: int = 0
-    """Another seed draws other pairs."""
+    """The seed for drawing pairs."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -75,21 +75,19 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(args: Arguments) -> None:
     if args.all and (args.pairs, args.genuine, args.impostors, args.folds) != (None,) * 4:
-        raise ConfigError(
-            "--all takes every pair, without folds: leave --pairs, --genuine, --impostors and --folds out"
-        )
+        raise ConfigError("--all writes every pair, without folds: remove --pairs, --genuine, --impostors and --folds")
     if args.pairs is not None and (args.genuine is not None or args.impostors is not None):
-        raise ConfigError("name --pairs, half of which are genuine, or --genuine and --impostors, not both")
+        raise ConfigError("give either --pairs, half of which are genuine, or --genuine and --impostors, not both")
     if (args.genuine is None) != (args.impostors is None):
         given, missing = ("genuine", "impostors") if args.impostors is None else ("impostors", "genuine")
-        raise ConfigError(f"--{given} is given and --{missing} is not: say how many of each")
+        raise ConfigError(f"--{given} is given, but --{missing} is not: give both")
     if args.output.suffix != ".bin":
         return
     if args.all:
-        raise ConfigError("--all makes no folds, but a .bin file always has ten; name a folder as --output")
+        raise ConfigError("--all makes no folds, but a .bin file always has ten: give a folder as --output")
     if args.folds not in (None, _BIN_FOLDS):
         raise ConfigError(
-            f"--folds is {args.folds}, but a .bin file always has {_BIN_FOLDS}; name a folder as --output"
+            f"--folds is {args.folds}, but a .bin file always has {_BIN_FOLDS}: give a folder as --output"
         )
 
 
@@ -103,8 +101,8 @@ def _draw(labels_N: NDArray[np.int64], args: Arguments) -> DrawnPairs:
             )
         if not genuine or not impostors:
             raise DataError(
-                f"{len(labels_N):,} images make {genuine:,} genuine and {impostors:,} impostor pairs; expected some of "
-                "both: two people or more, and two images or more of one of them"
+                f"{len(labels_N):,} images make {genuine:,} genuine and {impostors:,} impostor pairs; expected "
+                "some of both kinds: at least two people, and at least two images of one of them"
             )
         return all_pairs(labels_N)
     folds = _DEFAULT_FOLDS if args.folds is None else args.folds
@@ -116,7 +114,8 @@ def _draw(labels_N: NDArray[np.int64], args: Arguments) -> DrawnPairs:
 def _draw_readable(
     images: LabeledImages, draw: Callable[[NDArray[np.int64]], DrawnPairs]
 ) -> tuple[DrawnPairs, list[str]]:
-    """Pairs of images that can be decoded, and what is wrong with those that cannot: drawn again without them."""
+    """Draw pairs of readable images, and return the errors of the others. If an image cannot be decoded, pairs are
+    drawn again without it."""
     usable_N = np.ones(len(images), dtype=np.bool_)
     checked: set[int] = set()
     corrupt: list[str] = []

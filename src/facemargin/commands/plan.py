@@ -22,15 +22,15 @@ from facemargin.planning.plan import Plan, make_plan
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Say what a training would take on many GPUs, with the head's centres replicated on every GPU (dense), divided
-    among them (class-parallel), or divided and sampled: memory, what is exchanged, and time per step."""
+    """Compute the memory, the exchanged data and the time per step of a training on many GPUs, with the head's centres
+    replicated on every GPU (dense), divided among them (class-parallel), or divided and sampled."""
 
     classes: float
-    """Number of identities, such as 93431 or 1e8."""
+    """The number of identities, such as 93431 or 1e8."""
     gpus: int = 8
-    """GPUs in all; each is a process."""
+    """The total number of GPUs; each runs one process."""
     gpus_per_node: int = 8
-    """GPUs that share a machine and its links."""
+    """The number of GPUs in one machine."""
     gpu: str = "h100"
     """h200, h100, a100_80gb, a100_40gb, v100, l4, rtx_4090; custom or cpu with --flops --memory --bandwidth."""
     backbone: str = "ir_101"
@@ -38,23 +38,24 @@ class Arguments:
     embedding: int = 512
     """Feature values, D."""
     batch: int = 256
-    """Images of one GPU in a step."""
+    """Images per GPU and step."""
     head: str = "funface"
     """A margin of `facemargin list`."""
     sample_rate: float = 0.1
-    """The share of its classes that a GPU sees in a step with the sampled head."""
+    """The share of its classes that a GPU uses in a step with the sampled head."""
     optimizer: Optimizer = "sgd"
     """sgd has momentum."""
     precision: Precision = "auto"
-    """Of the backbone; auto is bf16 where the GPU has it, else float32. The head's products are float32's."""
+    """The precision of the backbone. auto is bf16 if the GPU has it, otherwise float32. The head computes in
+    float32."""
     float32_products: Float32Products = "tf32"
     """How the GPU multiplies float32 matrices; tf32 rounds them to 10 bits."""
     implementation: Implementation | Literal["auto"] = "auto"
-    """How the head computes, as of a recipe."""
+    """How the head computes, as in a recipe."""
     flops: float | None = None
-    """TFLOP/s of matrix products, in place of the datasheet's."""
+    """TFLOP/s of matrix products, instead of the value of the datasheet."""
     memory: float | None = None
-    """GB of a GPU's memory, likewise."""
+    """GB of a GPU's memory, instead of the value of the datasheet."""
     bandwidth: float | None = None
     """GB/s of that memory."""
     link: float | None = None
@@ -65,7 +66,7 @@ class Arguments:
     reserve: float = 0.1
     """The fraction of a GPU's memory left to CUDA, NCCL, workspaces and fragmentation."""
     json: Path | None = None
-    """A file to write the plan to, in bytes and seconds."""
+    """A JSON file for the plan, in bytes and seconds."""
 
 
 def main(arguments: Sequence[str]) -> int:

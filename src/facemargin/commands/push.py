@@ -20,29 +20,29 @@ from facemargin.models.load import read_recognizer
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Upload a model with a card that says how to load and feed it. Nothing but these two files leaves the machine."""
+    """Upload a model with a card that says how to load and use it. Only these two files are uploaded."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A run folder, whose evaluations go into the card, or anything else that holds a model."""
+    """A run folder, whose evaluations are included in the card, or any other model."""
     repository: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="owner/name")]
-    """The repository on the Hub, made if it is not there."""
+    """The repository on the Hub. It is created if it does not exist."""
     licence: str | None = None
-    """The licence that you give the weights, as the Hub abbreviates it: mit, cc-by-nc-4.0, …"""
+    """The licence that you give to the weights, in the Hub's notation: mit, cc-by-nc-4.0, …"""
     private: bool = False
-    """Make a repository that only you see."""
+    """Create a private repository."""
     dry_run: Path | None = None
     """Write the files to this folder and upload nothing."""
     family: FamilyName | None = None
-    """Whose checkpoint it is, where that cannot be told from it."""
+    """The project of the checkpoint, if it cannot be recognised from the file."""
     trust: bool = False
-    """Run the code that a pickle holds. Only for files of people you trust."""
+    """Allow a pickle to run its code. Only for files of people you trust."""
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "push", arguments)
     owner, _, name = args.repository.partition("/")
     if not owner or not name or "/" in name:
-        raise ConfigError(f"{args.repository!r} is no repository: expected owner/name")
+        raise ConfigError(f"{args.repository!r} is not the name of a repository: expected owner/name")
     if args.dry_run is None:
         require_token()
     recognizer, info, notes = read_recognizer(args.model, args.family, args.trust)
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def require_token() -> None:
-    """ConfigError unless huggingface-hub knows who the user is."""
+    """Raise ConfigError unless the user is logged in to huggingface-hub."""
     from huggingface_hub import get_token
 
     if not get_token():
@@ -81,7 +81,8 @@ def require_token() -> None:
 
 
 def upload(folder: Path, repository: str, private: bool) -> str:
-    """The address of `repository` after the two files of `folder` are in it; ConfigError where the Hub refuses."""
+    """Upload the two files of `folder` to `repository` and return its address. Raises ConfigError if the Hub
+    refuses."""
     from huggingface_hub import HfApi
 
     try:
@@ -93,6 +94,6 @@ def upload(folder: Path, repository: str, private: bool) -> str:
             allow_patterns=["model.safetensors", "README.md"],
             commit_message="facemargin model",
         )
-    except Exception as error:  # the HTTP client's own types, too
+    except Exception as error:  # also the HTTP client's own types
         raise ConfigError(f"{repository} could not be uploaded: {error}") from error
     return str(address)

@@ -21,12 +21,12 @@ from facemargin.tables import Table
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EmbeddingArguments):
-    """Say how good images are for recognition by the model's own measure, worst first; higher is better."""
+    """Print the quality of images for recognition by the model's own measure, worst first; higher is better."""
 
     output: Path | None = None
-    """A .csv file to write, with all images in the order given: path, quality, norm."""
+    """A .csv file for all images in the given order, with the columns path, quality and norm."""
     rows: int = 20
-    """Images to show."""
+    """The number of images to print."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -35,36 +35,36 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--rows is {args.rows}, expected at least 1")
     if args.output is not None and args.output.suffix != ".csv":
         raise ConfigError(f"--output is {args.output}, expected a name that ends in .csv")
-    found = embed_images(args)
+    embedded = embed_images(args)
     console = Console()
     if args.output is not None:
         say_replaced(args.output)
-        write_atomically(args.output, lambda path: _write_csv(found, path))
-    console.print(_table(found, args.rows))
-    more = len(found.paths) - args.rows
+        write_atomically(args.output, lambda path: _write_csv(embedded, path))
+    console.print(_table(embedded, args.rows))
+    more = len(embedded.paths) - args.rows
     if more > 0:
         say(f"and {more:,} more")
-    warn_of_unreadable(found.unreadable, len(found.paths), args.detect)
+    warn_of_unreadable(embedded.unreadable, len(embedded.paths), args.detect)
     if args.output is not None:
-        say(f"all {len(found.paths):,}: {args.output}")
+        say(f"all {len(embedded.paths):,}: {args.output}")
     return 0
 
 
-def _table(found: EmbeddedImages, rows: int) -> Table:
+def _table(embedded: EmbeddedImages, rows: int) -> Table:
     """The `rows` images of lowest quality, worst first."""
     table = Table()
     table.add_column("image, worst first", overflow="fold")
-    table.add_column(f"quality:\n{found.measure}", justify="right")
-    quality_N = found.embeddings.quality
+    table.add_column(f"quality:\n{embedded.measure}", justify="right")
+    quality_N = embedded.embeddings.quality
     for index in np.argsort(quality_N, kind="stable")[:rows]:
-        name = os.fsencode(found.paths[index]).decode(errors="replace")
+        name = os.fsencode(embedded.paths[index]).decode(errors="replace")
         table.add_row(Text(name), f"{quality_N[index]:.4g}")
     return table
 
 
-def _write_csv(found: EmbeddedImages, path: Path) -> None:
+def _write_csv(embedded: EmbeddedImages, path: Path) -> None:
     # surrogateescape: names of files that are not UTF-8 are written byte for byte.
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(["path", "quality", "norm"])
-        writer.writerows(zip(found.paths, found.embeddings.quality, found.embeddings.norms, strict=True))
+        writer.writerows(zip(embedded.paths, embedded.embeddings.quality, embedded.embeddings.norms, strict=True))

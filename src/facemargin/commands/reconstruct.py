@@ -35,20 +35,20 @@ ARRAYS_FILE = "reconstructions.npz"
 
 @dataclass(frozen=True)
 class Arguments:
-    """Take faces apart into depth, albedo, light and view: a strip of pictures for each image, and a file of arrays."""
+    """Reconstruct depth, albedo, light and view of faces. Writes a strip of pictures for each image, and a file of
+    arrays."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """A run folder or a model file, trained with a reconstruction."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
-    """Image files and folders of them, of any depth; faces aligned as in training."""
+    """Image files and folders of images at any depth. Faces must be aligned as in training."""
     output: Path
-    """The folder to write to; files of the same names are replaced."""
+    """The output folder. Files with the same names are replaced."""
 
 
 @dataclass(frozen=True)
 class _Reconstructed:
-    """`names` (see NamedImages), reconstructions and pictures of the images that can be read, one each, and what is
-    wrong with each other one."""
+    """`names` (see NamedImages), reconstructions and pictures of the readable images, and the errors of the others."""
 
     names: list[str] = field(default_factory=list)
     reconstructions: list[Reconstruction] = field(default_factory=list)
@@ -73,7 +73,8 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def reconstruct_images(model: Model, images: Sequence[RGBImage]) -> tuple[Reconstruction, ReconstructionPictures]:
-    """Take images of any size apart, as one batch, and draw them; ConfigError if the model has no reconstructor."""
+    """Reconstruct images of any size, as one batch, and draw them. Raises ConfigError if the model has no
+    reconstructor."""
     reconstruction = model.reconstruct(images)
     assert model.recognizer.reconstructor is not None
     images_NCHW = normalize(torch.stack([to_tensor(resize_square(image, model.info.input_size)) for image in images]))

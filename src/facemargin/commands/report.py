@@ -16,7 +16,7 @@ class Arguments:
     """Write the HTML report of a run or an evaluation."""
 
     folder: tyro.conf.Positional[Path]
-    """The folder that `train` or `evaluate` wrote."""
+    """The folder written by `train` or `evaluate`."""
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -18,20 +18,21 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True)
 class Arguments:
-    """Train a recipe. Every field of the recipe can be set, as in --epochs 3 --optimizer.learning-rate 0.05
-    --head.name adaface; `facemargin train RECIPE --fields` lists them. For a smoke test, --limit 500 trains on at
-    most 500 images, of the first people."""
+    """Train a recipe. Every field of the recipe can be set, as in --epochs 3 --optimizer.learning-rate 0.05 --head.name
+    adaface; `facemargin train RECIPE --fields` lists them. For a quick test, --limit 500 trains on at most 500 images,
+    those of the first people."""
 
     output: Path | None = None
-    """Folder of the run; by default runs/RECIPE."""
+    """The folder of the run. The default is runs/RECIPE."""
     resume: bool = False
-    """Continue the run in the folder from its last checkpoint, exactly; starts it where there is none."""
+    """Continue the run in the folder exactly from its last checkpoint. Without a checkpoint, the run starts from the
+    beginning."""
     fields: bool = False
-    """List the recipe's fields with their values, and stop."""
+    """List the fields of the recipe with their values, and stop."""
     profile: bool = False
-    """Train a few steps, say where the time goes, and stop; nothing is written."""
+    """Train a few steps, print how the time is spent, and stop. Nothing is written."""
     profile_steps: int = 20
-    """How many steps --profile measures."""
+    """The number of steps that --profile measures."""
 
 
 def main(arguments: Sequence[str]) -> int:

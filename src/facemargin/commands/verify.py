@@ -30,37 +30,38 @@ from facemargin.models.load import load
 from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
 
-# As of cmp and diff; 2 is trouble.
+# The exit codes are like those of cmp and diff; 2 means an error.
 _EXIT_CODES: dict[Decision | None, int] = {None: 0, "same": 0, "different": 1, "too poor to decide": 3}
 _COLUMNS = ["path1", "path2", "score", "quality1", "quality2", "decision", "problem"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Compare two faces: score, qualities, and with a calibration a decision. The exit code is 0 for "same" (and where
-    there is no calibration), 1 for "different", 3 for "too poor to decide", 2 for errors; 0 with --pairs."""
+    """Compare two faces: print the score, the qualities and, with a calibration, a decision. The exit code is 0 for
+    "same" (and without a calibration), 1 for "different", 3 for "too poor to decide", 2 for errors. With --pairs it is
+    0."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """A run folder or a model file."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="A B")] = ()
-    """Two images; aligned faces, or photographs with --detect."""
+    """Two images: aligned faces, or photographs with --detect."""
     pairs: Path | None = None
-    """Instead of them a .csv file of pairs: columns path1 and path2, relative to its folder."""
+    """Instead of two images: a .csv file of pairs with the columns path1 and path2, relative to its folder."""
     output: Path | None = None
-    """With --pairs, the .csv file to write; one that is there is replaced."""
+    """With --pairs: the .csv file to write. An existing file is replaced."""
     calibration: Path | None = None
-    """What facemargin calibrate wrote for this model; without it there are scores, but no decisions."""
+    """The file that facemargin calibrate wrote for this model. Without it there are scores, but no decisions."""
     fmr: float = 1e-3
-    """The rate at which pairs of different people may be taken for one person."""
+    """The allowed false match rate: the rate at which pairs of different people may be taken for the same person."""
     detect: bool = False
-    """Find and align the face of each image first."""
+    """Find and align the face in each image first."""
     on_several: OnSeveral = "largest"
-    """With --detect, which face of a photograph with several: the largest, the most central, or none (error: the
-    photograph is of no use). How many showed several is said."""
+    """With --detect: the face to use in a photograph with several faces, which is the largest, the most central, or
+    none (error refuses the photograph). A warning says how many photographs had several faces."""
     detector: DetectorName = DEFAULT_DETECTOR
     """With --detect, what finds the faces."""
     batch_size: int = 64
-    """Images that are embedded at once, with --pairs."""
+    """With --pairs: the number of images to embed at a time."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -82,12 +83,12 @@ def main(arguments: Sequence[str]) -> int:
 def _check(args: Arguments) -> None:
     if args.pairs is None and len(args.images) != 2:
         raise ConfigError(
-            f"{counted(len(args.images), 'image')} named; expected two, or --pairs with a .csv file of pairs"
+            f"{counted(len(args.images), 'image')} given; expected two, or --pairs with a .csv file of pairs"
         )
     if args.pairs is None and args.output is not None:
-        raise ConfigError("--output goes with --pairs; two images are answered on the terminal")
+        raise ConfigError("--output needs --pairs; the result for two images is only printed: remove --output")
     if args.pairs is not None and args.images:
-        raise ConfigError("name two images or --pairs, not both")
+        raise ConfigError("give either two images or --pairs, not both")
     if args.pairs is not None and (args.output is None or args.output.suffix != ".csv"):
         given = "missing" if args.output is None else str(args.output)
         raise ConfigError(f"--output is {given}, expected a name that ends in .csv for the results of --pairs")
@@ -133,7 +134,7 @@ def _verify_pairs(args: Arguments, model: Model, calibration: Calibration | None
     counts = [f"{_count(decisions, decision):,} {decision}" for decision in _EXIT_CODES if decision is not None]
     said = ", ".join(counts) if threshold is not None else f"{int(usable_K.sum()):,} scored"
     left = int((~usable_K).sum())
-    say(f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image of no use; {args.output}")
+    say(f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image that cannot be used; {args.output}")
     return 0
 
 
@@ -144,7 +145,14 @@ def _count(decisions: Sequence[Verification | None], decision: Decision) -> int:
 def _row(names: Sequence[str], images: Sequence[int], result: Verification | None) -> list[object]:
     paths = [names[index] for index in images]
     if result is None:
-        return [*paths, "", "", "", "", "an image cannot be read or shows no face, or several with --on-several error"]
+        return [
+            *paths,
+            "",
+            "",
+            "",
+            "",
+            "an image cannot be read or shows no face (or several, with --on-several error)",
+        ]
     qualities = [f"{result.quality_a:.6g}", f"{result.quality_b:.6g}"]
     return [*paths, f"{result.score:.6f}", *qualities, result.decision or "", ""]
 

@@ -1,1 +1,1 @@
-"""Heads trained alike and compared."""
+"""Comparing heads that were trained with the same recipe."""

@@ -1,4 +1,4 @@
-"""Which runs a comparison consists of: every head with every seed, the rest of the recipe alike."""
+"""The runs of a comparison: every head with every seed; the rest of the recipe is the same in all runs."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
@@ -13,14 +13,17 @@ from facemargin.training.recipe_files import recipe_path
 
 
 def parse_heads(text: str) -> dict[str, list[str]]:
-    """The heads in "adaface,magface:lambda_g=20:scale=32", each as written, with the recipe overrides that make it.
+    """The heads in a text such as "adaface,magface:lambda_g=20:scale=32": each as it is written, with its recipe
+    overrides.
 
-    "all" is every registered margin. Raises ConfigError for an unknown margin, a setting without a value, a head that
-    is named twice, and none at all.
+    "all" stands for every registered margin. Raises ConfigError for an unknown margin, a setting without a value, a
+    head that is named twice, and an empty text.
     """
     labels = list_margins() if text == "all" else [label.strip() for label in text.split(",") if label.strip()]
     if not labels:
-        raise ConfigError("--heads is empty: name margins of `facemargin list`, as in --heads funface,adaface, or all")
+        raise ConfigError(
+            "--heads is empty: give names of margins (see `facemargin list`), such as --heads funface,adaface, or all"
+        )
     heads = {}
     for label in labels:
         name, *settings = label.split(":")
@@ -31,7 +34,7 @@ def parse_heads(text: str) -> dict[str, list[str]]:
         for setting in settings:
             field, equals, value = setting.partition("=")
             if not (field and equals and value):
-                raise ConfigError(f"--heads {label}: {setting!r} is no setting, expected name=value")
+                raise ConfigError(f"--heads {label}: {setting!r} is not a setting, expected name=value")
             heads[label] += [f"--head.{field}", value]
     return heads
 
@@ -46,21 +49,24 @@ def plan_runs(
     output: Path,
     threads: int,
 ) -> list[ComparisonRun]:
-    """A run for each head and each of `num_seeds` seeds, from the recipe's own on; all heads with a seed before the
-    next seed, so that an early look compares like with like.
+    """One run for each head and each of `num_seeds` seeds, which count up from the recipe's seed. All heads run with
+    one seed before the next seed starts, so that early results can be compared.
 
-    `scale` is given to every head with a constant one, unless the head's own settings say otherwise; without `data`
-    the test sets are the recipe's validation sets. Raises ConfigError for anything that the recipe or the heads do not
-    know, and where there is no test set.
+    Every head with a constant scale gets `scale`, unless its settings give another. If `data` is empty, the test sets
+    are the recipe's validation sets. Raises ConfigError for unknown settings of the recipe or a head, and if there is
+    no test set.
     """
     if any(argument.split("=")[0] == "--head.name" for argument in overrides):
-        raise ConfigError("--heads chooses the heads: leave --head.name out")
+        raise ConfigError("--head.name is given, but --heads chooses the heads: remove --head.name")
     mapping = read_yaml(recipe_path(recipe))
-    settings = {label: [*overrides, *_scale_of(own[1], scale), *own] for label, own in heads.items()}
+    settings = {
+        label: [*overrides, *_scale_of(head_settings[1], scale), *head_settings]
+        for label, head_settings in heads.items()
+    }
     first = recipe_from_mapping(mapping, recipe, next(iter(settings.values())))
     data = data or first.validation.data
     if not data:
-        raise ConfigError("no test set: name at least one, as in --data orl:31-40")
+        raise ConfigError("there is no test set: give at least one, such as --data orl:31-40")
     return [
         ComparisonRun(
             head=label,
@@ -78,6 +84,6 @@ def plan_runs(
 
 
 def _scale_of(name: str, scale: float | None) -> list[str]:
-    """The override that gives the margin `name` this scale; none for one whose scale is the feature norm."""
+    """The override that sets the scale of the margin `name`; empty for a margin whose scale is the feature norm."""
     has_scale = any(field.name == "scale" for field in fields(margin_class(name).Config))
     return ["--head.scale", str(scale)] if scale is not None and has_scale else []

@@ -1,4 +1,4 @@
-"""The runs of a comparison, each in a process of its own and some at the same time."""
+"""Executes the runs of a comparison, each in its own process and several at the same time."""
 
 import multiprocessing
 import os
@@ -30,13 +30,13 @@ LOG_FILE = "log.txt"
 
 _FAILED, _INTERRUPTED = 1, 130
 _SECONDS_BETWEEN_LOOKS = 0.5
-# The time left is estimated from the runs of so many seconds; a run may take hours.
+# The remaining time is estimated from the runs of the last this many seconds; a run may take hours.
 _SPEED_PERIOD = 7 * 24 * 3600.0
 
 
 @dataclass(frozen=True)
 class _Started:
-    """A run under way; `message` receives why it failed, if it can say so."""
+    """A run in progress. `message` receives the reason if it fails and can report one."""
 
     run: ComparisonRun
     process: SpawnProcess
@@ -47,23 +47,24 @@ class _Started:
         return f"{self.run}{_epoch(RunFolder(self.run.folder).metrics)}"
 
     def failure(self) -> str | None:
-        """Why it failed, None where it did not; to be asked once, after its process has ended."""
+        """The reason why the run failed, or None if it did not. Call it once, after the process has ended."""
         if self.process.exitcode == 0:
             return None
         try:
             if self.message.poll():
                 return self.message.recv()
         except EOFError:
-            pass  # it ended before it could say anything
+            pass  # the process ended before it could send a reason
         log = Path(*self.run.folder.parts[-2:]) / LOG_FILE
         return f"its process ended with exit code {self.process.exitcode}; see {log}"
 
 
 def complete_runs(runs: Sequence[ComparisonRun], at_once: int, console: Console) -> dict[Path, str]:
-    """Complete every run, `at_once` of them at a time; returns why runs failed, by their folder.
+    """Complete every run, `at_once` of them at a time. Returns {folder: reason} of the runs that failed.
 
-    A run that fails does not stop the others. What a run says goes to log.txt in its folder. SIGINT or SIGTERM lets
-    those under way write a checkpoint, then raises KeyboardInterrupt; a second one stops them at once.
+    A run that fails does not stop the others. The output of a run is written to log.txt in its folder. After SIGINT or
+    SIGTERM, the runs in progress write a checkpoint, then KeyboardInterrupt is raised. A second signal stops them
+    immediately.
     """
     waiting, started, failures = list(runs), list[_Started](), dict[Path, str]()
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
@@ -78,29 +79,31 @@ def complete_runs(runs: Sequence[ComparisonRun], at_once: int, console: Console)
     try:
         with interruptible() as interruption, bar:
             task = bar.add_task("", total=len(runs))
-            bar.advance(task, 0)  # the moment that rates are measured from
+            bar.advance(task, 0)  # the time from which rates are measured
             while waiting or started:
                 while waiting and len(started) < at_once:
                     started.append(_start(waiting.pop(0)))
                 bar.update(task, description="; ".join(map(str, started)))
-                wait([one.process.sentinel for one in started], _SECONDS_BETWEEN_LOOKS)
+                wait([started_run.process.sentinel for started_run in started], _SECONDS_BETWEEN_LOOKS)
                 if interruption.requested:
                     _stop(started)
                     console.print("stopped; the same command continues from the last checkpoints", highlight=False)
                     raise KeyboardInterrupt
-                for one in [one for one in started if not one.process.is_alive()]:
-                    started.remove(one)
-                    failure = one.failure()
+                for started_run in [started_run for started_run in started if not started_run.process.is_alive()]:
+                    started.remove(started_run)
+                    failure = started_run.failure()
                     if failure is not None:
-                        failures[one.run.folder] = failure
+                        failures[started_run.run.folder] = failure
                     bar.advance(task)
-                    outcome = f"{time.monotonic() - one.since:.0f} s" if failure is None else f"failed: {failure}"
+                    outcome = (
+                        f"{time.monotonic() - started_run.since:.0f} s" if failure is None else f"failed: {failure}"
+                    )
                     done = len(runs) - len(waiting) - len(started)
-                    console.print(f"{done}/{len(runs)}  {one.run}: {outcome}", highlight=False, markup=False)
+                    console.print(f"{done}/{len(runs)}  {started_run.run}: {outcome}", highlight=False, markup=False)
     finally:
-        for one in started:
-            one.process.kill()
-            one.process.join()
+        for started_run in started:
+            started_run.process.kill()
+            started_run.process.join()
     return failures
 
 
@@ -116,26 +119,26 @@ def _start(run: ComparisonRun) -> _Started:
 
 
 def _stop(started: Sequence[_Started]) -> None:
-    """Ask each process to write a checkpoint and leave, and wait until they have."""
-    for one in started:
+    """Ask each process to write a checkpoint and end, and wait until all have ended."""
+    for started_run in started:
         # On Windows it would end them at once; there the Ctrl-C that reached this process has reached them, too.
         if sys.platform != "win32":
-            one.process.terminate()
-    for one in started:
-        one.process.join()
+            started_run.process.terminate()
+    for started_run in started:
+        started_run.process.join()
 
 
 def _epoch(metrics: Path) -> str:
-    """Where the training is, from the end of its metrics.csv."""
+    """The epoch that the training has reached, read from the end of its metrics.csv."""
     lines = metrics.read_text(encoding="utf-8").splitlines() if metrics.exists() else []
     step, _, rest = lines[-1].partition(",") if len(lines) > 1 else ("", "", "")
     return f" (epoch {rest.partition(',')[0]:.4})" if step else ""
 
 
 def _work(run: ComparisonRun, message: "_ConnectionBase[str, object]") -> None:
-    """What the process of a run does."""
-    # Ctrl-C in a terminal is for the first process alone, which asks the others to leave. They ignore it until they
-    # are here, in a group that it does not reach.
+    """The main function of a run's process."""
+    # Ctrl-C in a terminal must only reach the first process, which then asks the others to end. They ignore it until
+    # they have moved, here, to a process group that the terminal does not signal.
     if sys.platform != "win32":  # which has no groups: there Ctrl-C reaches every process
         os.setpgrp()
     threading.Thread(target=_leave_with_parent, daemon=True).start()
@@ -154,7 +157,7 @@ def _work(run: ComparisonRun, message: "_ConnectionBase[str, object]") -> None:
 
 
 def _leave_with_parent() -> None:
-    """End this process when the first one is gone, however it went: nobody would read what it finds."""
+    """End this process when the first process has ended for any reason, because nobody would use the results."""
     parent = multiprocessing.parent_process()
     if parent is not None:
         parent.join()
@@ -162,7 +165,7 @@ def _leave_with_parent() -> None:
 
 
 def _write_to_log(folder: Path) -> None:
-    """Append what this process prints to log.txt in `folder`, tracebacks included."""
+    """Append the output of this process, with tracebacks, to log.txt in `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / LOG_FILE).open("a", encoding="utf-8") as log:
         for stream in (sys.stdout, sys.stderr):

@@ -1,4 +1,5 @@
-"""Heads trained alike with several seeds each, and whether their figures differ by more than the seeds do."""
+"""The results of heads trained with the same recipe and several seeds, and whether they differ by more than the seeds
+do."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,7 @@ def metric_values(summary: VerificationSummary) -> dict[str, float]:
 
 @dataclass(frozen=True)
 class Spread:
-    """Mean and standard deviation (divided by n − 1; NaN for one) of one metric over `n` seeds."""
+    """Mean and standard deviation (with n − 1; NaN for one seed) of one metric over `n` seeds."""
 
     mean: float
     std: float
@@ -35,7 +36,7 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread | None:
-    """The spread of those values that are finite; None where none is."""
+    """The spread of the finite values; None if there are none."""
     finite = [value for value in values if math.isfinite(value)]
     if not finite:
         return None
@@ -46,10 +47,10 @@ def spread(values: Sequence[float]) -> Spread | None:
 
 @dataclass(frozen=True)
 class HeadRun:
-    """One head trained with one seed: `metrics` by test set and name, or why it failed.
+    """One head trained with one seed: `metrics` by test set and name, or the reason why it failed.
 
-    `settings` are the head's, `machine` what trained it, both in words. `training_seconds` is None for a run that was
-    interrupted: what it took before is not known.
+    `settings` describes the head and `machine` the hardware, both as text. `training_seconds` is None for a run that
+    was interrupted, because the time before the interruption is not known.
     """
 
     head: str
@@ -65,7 +66,7 @@ class HeadRun:
 
 @dataclass(frozen=True)
 class ComparedSet:
-    """A test set, its degraded twin, and the pairs in either."""
+    """The names of a test set and of its degraded twin, and the number of pairs in each of them."""
 
     clean: str
     degraded: str
@@ -75,7 +76,7 @@ class ComparedSet:
 
 @dataclass(frozen=True)
 class HeadComparison:
-    """Every run of every head, in the order that `heads` are shown."""
+    """Every run of every head. Tables and figures show the heads in the order of `heads`."""
 
     heads: Sequence[str]
     seeds: Sequence[int]
@@ -83,26 +84,26 @@ class HeadComparison:
     runs: Sequence[HeadRun]
 
     def metrics_of(self, dataset: str) -> list[Metric]:
-        """The metrics that runs have on a data set."""
+        """The metrics that the runs have on a data set."""
         known = {name for run in self.runs for name in run.metrics.get(dataset, {})}
         return [metric for metric in compared_metrics() if metric.name in known]
 
     def values(self, dataset: str, metric: Metric, head: str) -> list[float]:
-        """The numbers of the head's runs that have one."""
+        """The values of a metric from all runs of the head that have it."""
         of_head = [run.metrics[dataset] for run in self.runs if run.head == head and dataset in run.metrics]
         return [values[metric.name] for values in of_head if metric.name in values]
 
     def spreads(self, dataset: str, metric: Metric) -> dict[str, Spread]:
         """The spread over seeds of each head that has numbers."""
-        found = {head: spread(self.values(dataset, metric, head)) for head in self.heads}
-        return {head: one for head, one in found.items() if one is not None}
+        all_spreads = {head: spread(self.values(dataset, metric, head)) for head in self.heads}
+        return {head: head_spread for head, head_spread in all_spreads.items() if head_spread is not None}
 
     def failures(self) -> list[HeadRun]:
         return [run for run in self.runs if run.failure is not None]
 
     def to_dict(self) -> dict[str, Any]:
-        """Every run's numbers, and mean, standard deviation and n by test set, metric and head; None for what is not
-        finite."""
+        """The numbers of every run, and mean, standard deviation and n by test set, metric and head. Numbers that are
+        not finite become None."""
         spreads = {
             dataset: {
                 metric.name: {head: asdict(one) for head, one in self.spreads(dataset, metric).items()}
@@ -116,7 +117,7 @@ class HeadComparison:
 
 
 def best_head(spreads: Mapping[str, Spread], metric: Metric) -> str | None:
-    """The head with the best mean, the first of equals; None where there are not two to choose from."""
+    """The head with the best mean (the first, if several are equal). None if there are fewer than two heads."""
     if len(spreads) < 2:
         return None
     sign = 1 if metric.higher_is_better else -1
@@ -124,14 +125,15 @@ def best_head(spreads: Mapping[str, Spread], metric: Metric) -> str | None:
 
 
 def near_best(spreads: Mapping[str, Spread], metric: Metric) -> set[str]:
-    """The other heads whose mean is within one pooled standard deviation, √((s² + s_best²)/2), of the best: the seeds
-    give no reason to think them worse. None is, as far as can be known, where either has one seed."""
+    """The other heads whose mean is within one pooled standard deviation, √((s² + s_best²)/2), of the best. The seeds
+    do not show that these heads are worse. A head with one seed is never among them, because its deviation is not
+    known."""
     best = best_head(spreads, metric)
     if best is None:
         return set()
     top = spreads[best]
     return {
         head
-        for head, one in spreads.items()
-        if head != best and abs(one.mean - top.mean) <= math.sqrt((one.std**2 + top.std**2) / 2)
+        for head, head_spread in spreads.items()
+        if head != best and abs(head_spread.mean - top.mean) <= math.sqrt((head_spread.std**2 + top.std**2) / 2)
     }

@@ -1,4 +1,4 @@
-"""One run of a comparison: one head with one seed, trained and scored, each only where that is still to be done."""
+"""One run of a comparison: one head with one seed is trained and scored. Steps that are done already are skipped."""
 
 import json
 import math
@@ -31,16 +31,16 @@ from facemargin.training.trainer import train
 
 SECONDS_OF_TRAINING = "seconds of training"
 
-# Of a test set, to know it again; each run of a comparison asks.
+# How many images of a test set go into its fingerprint, which every run of a comparison computes.
 _IMAGES_LOOKED_AT = 4
 
 
 @dataclass(frozen=True)
 class ComparisonRun:
-    """What is to be done, in plain values that can be sent to another process.
+    """The task of one run, in plain values that can be sent to another process.
 
-    `recipe` is the YAML of the comparison, from `where`; `overrides` choose the head and the seed. `data` names the
-    test sets; `threads` is how many CPU threads the run may take.
+    `recipe` is the YAML of the comparison, read from `where`. `overrides` set the head and the seed. `data` are the
+    names of the test sets. `threads` is the number of CPU threads that the run may use.
     """
 
     head: str
@@ -61,30 +61,31 @@ class ComparisonRun:
 
 @dataclass(frozen=True)
 class StoredScores:
-    """What a run has scored on one set."""
+    """The stored figures of a run on one test set."""
 
     metrics: dict[str, float]
     seconds: float
 
 
 def is_trained(folder: Path) -> bool:
-    return RunFolder(folder).head.exists()  # the last file that training writes
+    return RunFolder(folder).head.exists()  # training writes this file last
 
 
 def is_complete(run: ComparisonRun, sets: Sequence[VerificationSet]) -> bool:
-    """Whether nothing is left to do."""
-    return is_trained(run.folder) and all(stored_scores(run.folder, one) is not None for one in sets)
+    """Whether the run is trained and scored on all sets."""
+    return is_trained(run.folder) and all(stored_scores(run.folder, test_set) is not None for test_set in sets)
 
 
 def with_twins(sets: Sequence[VerificationSet]) -> list[VerificationSet]:
     """Each set and its degraded twin."""
-    return [each for one in sets for each in (one, degraded_twin(one))]
+    return [variant for test_set in sets for variant in (test_set, degraded_twin(test_set))]
 
 
 def train_and_score(run: ComparisonRun, console: Console) -> bool:
-    """Do what `run` still lacks; False when SIGINT or SIGTERM stopped its training after a checkpoint.
+    """Do the steps of `run` that are not done yet. Returns False if SIGINT or SIGTERM stopped the training after a
+    checkpoint.
 
-    Raises what `train` and the evaluation raise; what is finished before stays.
+    Raises the errors of `train` and of the evaluation; finished steps are kept.
     """
     recipe = run.load_recipe()
     if not is_trained(run.folder):
@@ -95,28 +96,29 @@ def train_and_score(run: ComparisonRun, console: Console) -> bool:
             return False
         if from_start:
             folder.write_environment({SECONDS_OF_TRAINING: round(time.monotonic() - started, 1)})
-    for one in with_twins([open_verification(name) for name in run.data]):
-        if stored_scores(run.folder, one) is None:
-            _score(run.folder, one, training_device(recipe.device))
-            console.print(f"scored on {one.name}", highlight=False, markup=False)
+    for test_set in with_twins([open_verification(name) for name in run.data]):
+        if stored_scores(run.folder, test_set) is None:
+            _score(run.folder, test_set, training_device(recipe.device))
+            console.print(f"scored on {test_set.name}", highlight=False, markup=False)
     return True
 
 
-def stored_scores(folder: Path, one: VerificationSet) -> StoredScores | None:
-    """What the run in `folder` has scored on these pairs; None where it has not, or on others of the same name."""
-    path = _scores_path(folder, one)
+def stored_scores(folder: Path, test_set: VerificationSet) -> StoredScores | None:
+    """The stored figures of the run in `folder` on these pairs. None if there are none, or if they are of another set
+    with the same name."""
+    path = _scores_path(folder, test_set)
     if not path.exists():
         return None
     stored = json.loads(path.read_text(encoding="utf-8"))
-    if stored["pairs"] != _pairs(one):
+    if stored["pairs"] != _pairs(test_set):
         return None
     return StoredScores({k: math.nan if v is None else v for k, v in stored["metrics"].items()}, stored["seconds"])
 
 
 def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSet], failure: str | None) -> HeadRun:
-    """The figures on `sets` of the run that followed `recipe`, or why it has none."""
+    """The figures on `sets` of the run with this `recipe`, or the reason why there are none."""
     folder = RunFolder(run.folder)
-    scores = {} if failure is not None else {one.name: stored_scores(run.folder, one) for one in sets}
+    scores = {} if failure is not None else {test_set.name: stored_scores(run.folder, test_set) for test_set in sets}
     known = {name: stored for name, stored in scores.items() if stored is not None}
     environment = json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {}
     return HeadRun(
@@ -132,27 +134,27 @@ def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSe
     )
 
 
-def _score(folder: Path, one: VerificationSet, device: torch.device) -> None:
+def _score(folder: Path, test_set: VerificationSet, device: torch.device) -> None:
     started = time.monotonic()
-    summary = summarize(evaluate_verification(load(folder, device).embed, one, "facemargin"), bootstrap=None)
+    summary = summarize(evaluate_verification(load(folder, device).embed, test_set, "facemargin"), bootstrap=None)
     values = {name: value if math.isfinite(value) else None for name, value in metric_values(summary).items()}
-    stored = {"pairs": _pairs(one), "metrics": values, "seconds": round(time.monotonic() - started, 1)}
-    write_text_atomically(_scores_path(folder, one), json.dumps(stored, indent=2, allow_nan=False))
+    stored = {"pairs": _pairs(test_set), "metrics": values, "seconds": round(time.monotonic() - started, 1)}
+    write_text_atomically(_scores_path(folder, test_set), json.dumps(stored, indent=2, allow_nan=False))
 
 
-def _scores_path(folder: Path, one: VerificationSet) -> Path:
-    # A file of its own: `facemargin evaluate` may score the same set with other views.
-    return evaluation_folder(folder, one.name) / "compare.json"
+def _scores_path(folder: Path, test_set: VerificationSet) -> Path:
+    # A separate file, because `facemargin evaluate` may score the same set with other views.
+    return evaluation_folder(folder, test_set.name) / "compare.json"
 
 
-def _pairs(one: VerificationSet) -> dict[str, int | str]:
-    genuine = int(one.same_K.sum())
-    counts = {"images": len(one.images), "genuine": genuine, "impostors": len(one) - genuine}
-    return {**counts, "fingerprint": set_origin(one, _IMAGES_LOOKED_AT).fingerprint}
+def _pairs(test_set: VerificationSet) -> dict[str, int | str]:
+    genuine = int(test_set.same_K.sum())
+    counts = {"images": len(test_set.images), "genuine": genuine, "impostors": len(test_set) - genuine}
+    return {**counts, "fingerprint": set_origin(test_set, _IMAGES_LOOKED_AT).fingerprint}
 
 
 def _steps(metrics: Path) -> int:
-    """How many steps a run has taken, a failed one too; one whose process was killed, how many it had logged."""
+    """The number of steps of a run, also of a failed one. If its process was killed, the number of steps in the log."""
     step_R = read_columns(metrics)[0]["step"] if metrics.exists() else np.empty(0)
     return int(step_R.max(initial=0))
 

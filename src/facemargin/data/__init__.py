@@ -1,1 +1,1 @@
-"""Images of people: where they come from, and how they reach a network."""
+"""Reading images of people, and preparing them for a network."""

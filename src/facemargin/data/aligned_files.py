@@ -1,4 +1,4 @@
-"""Image files whose faces are aligned by known landmarks as they are read. Shapes: N images."""
+"""Image files whose faces are aligned by known landmarks while they are read. Shapes: N images."""
 
 import hashlib
 from collections.abc import Sequence
@@ -15,15 +15,19 @@ from facemargin.errors import CorruptImageError, DataError
 
 
 class AlignedFiles(ImageFiles):
-    """The files `names` in the folder `root`, each aligned by its five (x, y) in `landmarks_N52`: 112 × 112 pixels.
+    """The files `names` in the folder `root`, each aligned by its five points (x, y) in `landmarks_N52` to 112 × 112
+    pixels.
 
-    An image that cannot be aligned counts as one that cannot be read.
+    An image that cannot be aligned counts as an image that cannot be read.
     """
 
     def __init__(self, root: Path | str, names: Sequence[str], landmarks_N52: NDArray[np.float32]) -> None:
         super().__init__(root, names)
         if landmarks_N52.shape != (len(self), 5, 2):
-            raise DataError(f"{root}: landmarks of shape {landmarks_N52.shape} for {counted(len(self), 'image')}")
+            raise DataError(
+                f"{root}: landmarks have shape {landmarks_N52.shape} for {counted(len(self), 'image')}, expected "
+                "(images, 5, 2)"
+            )
         self._landmarks_N52 = landmarks_N52
 
     def read(self, index: int) -> RGBImage:
@@ -34,5 +38,5 @@ class AlignedFiles(ImageFiles):
             raise CorruptImageError(f"{self.describe(index)}: {error}") from error
 
     def alignment_key(self) -> str:
-        """A fingerprint of the landmarks and of where they are brought to."""
+        """A fingerprint of the landmarks and of the template to which they are aligned."""
         return hashlib.sha256(self._landmarks_N52.tobytes() + TEMPLATE_52.tobytes()).hexdigest()

@@ -1,7 +1,7 @@
-"""From one format of data set to another: every image's bytes as they are, checked, and resumed after a kill.
+"""Converts a data set to another format. Image bytes are copied unchanged and checked; a killed conversion can resume.
 
-What is being written lies in `<destination>.partial`, beside a journal of how far it is good. It gets its name when it
-has been read back and is what was written. Shapes: N images that were written.
+The output is first written to `<destination>.partial`, with a journal of its progress. It gets its final name after it
+has been read back and compared. Shapes: N images that were written.
 """
 
 import gc
@@ -30,10 +30,10 @@ from facemargin.files.atomic import remove_partial_files, write_text_atomically
 from facemargin.files.locks import hold
 
 Report = Callable[[int, int], None]
-"""Called with images done and images in all."""
+"""A function that is called with the number of finished images and the number of all images."""
 
 Progress = Callable[[str], AbstractContextManager[Report]]
-"""Shows how far what it is called with, "converting" or "reading back", has got."""
+"""A function that shows the progress of a phase, "converting" or "reading back"."""
 
 _SECONDS_BETWEEN_COMMITS = 2.0
 _REPORT_EVERY = 32
@@ -44,8 +44,8 @@ _ENTRY = np.dtype([("position", "<i8"), ("digest", "<u8", 2)])
 
 @dataclass(frozen=True)
 class Conversion:
-    """How many images were written, how many of them before this process, what is wrong with each that was not, and how
-    many became PNG because they were of a rare kind."""
+    """The result: how many images were written, how many of them by an earlier process, the error of each image that
+    was not written, and how many were stored as PNG because their format is rare."""
 
     num_images: int
     num_before: int
@@ -56,20 +56,22 @@ class Conversion:
 def convert(source: LabeledImages, destination: Path, to: str, progress: Progress) -> Conversion:
     """Write `source` to the folder `destination` in the format `to`, and read it back.
 
-    Corrupt images are left out. An interrupted conversion goes on where it was when it is called again. Raises
-    DataError, and leaves what is there, where the destination exists, cannot be written, or belongs to another
-    conversion, and where reading it back gives anything else than was written.
+    Corrupt images are left out. An interrupted conversion continues when it is called again. Raises DataError if the
+    destination exists, cannot be written or belongs to another conversion, or if the output, read back, differs from
+    the source. Existing files are kept.
     """
-    if destination.name in ("", ".."):  # what is written would take the place of the folder that one stands in
-        raise DataError(f"{destination} is no name for a new folder; expected one such as {destination / to}")
+    if destination.name in ("", ".."):  # the output would replace the current folder
+        raise DataError(f"{destination} cannot be the name of a new folder; give one such as {destination / to}")
     try:
         if (destination / _JOURNAL).is_dir() and (finished := _tidied(destination, _task(source, to))):
             return finished
         if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
-            raise DataError(f"{destination} exists already; name another destination, or move it away")
+            raise DataError(f"{destination} exists already; give another destination, or move it away")
         partial = destination.with_name(destination.name + ".partial")
         if partial.exists() and not (partial / _JOURNAL).is_dir() and any(partial.iterdir()):
-            raise DataError(f"{partial} is in the way and not of a conversion; move it away")
+            raise DataError(
+                f"{partial} exists and does not belong to a conversion, which would write to it; move it away"
+            )
         (partial / _JOURNAL).mkdir(parents=True, exist_ok=True)
         with _locked(partial) as lock:
             remove_partial_files(partial)
@@ -86,14 +88,14 @@ def convert(source: LabeledImages, destination: Path, to: str, progress: Progres
             _remove_journal(destination)
     except (OSError, OutputError) as error:
         raise OutputError(
-            f"cannot write {destination}: {error}. What is good is kept in {destination}.partial: mend that (if the "
-            "disk is full, free some space) and run the same command again to go on"
+            f"cannot write {destination}: {error}. The finished part is kept in {destination}.partial. Solve the "
+            "problem (if the disk is full, free some space) and run the same command again to continue"
         ) from error
     return Conversion(len(run.entries_N), run.num_before, list(run.corrupt.values()), len(run.as_png))
 
 
 class _Run:
-    """One process's part in a conversion."""
+    """The part of a conversion that one process does."""
 
     def __init__(self, source: LabeledImages, partial: Path, to: str) -> None:
         self.source, self.partial = source, partial
@@ -132,11 +134,11 @@ class _Run:
                 report(position, len(self.order))
         self.entries_N = np.concatenate([self.entries_N, np.array(new, dtype=_ENTRY)])
         if len(self.entries_N) == 0:
-            raise DataError(f"{self.source.name}: not one of {counted(len(self.order), 'image')} can be read")
+            raise DataError(f"{self.source.name}: none of {counted(len(self.order), 'image')} can be read")
         self.writer.finish(self.source.labels[self.order[self.entries_N["position"]]])
 
     def verify(self, report: Report) -> None:
-        """Read what was written, with the reader that everyone uses, and compare."""
+        """Read the output with the usual reader of its format, and compare it with the source."""
         written = open_images(self.partial)
         names = [name.encode(errors="surrogatepass") for name in written.identity_names]
         total = np.zeros(2, dtype=np.uint64)
@@ -146,12 +148,14 @@ class _Run:
                 report(index, len(written))
         if len(written) != len(self.entries_N) or not np.array_equal(total, self.entries_N["digest"].sum(axis=0)):
             raise DataError(
-                f"{self.partial}: {len(self.entries_N)} images were written, but what is read back "
-                f"({counted(len(written), 'image')}) is not the same; delete it and try again, perhaps on another disk"
+                f"{self.partial}: {len(self.entries_N)} images were written, but reading them back "
+                f"({counted(len(written), 'image')}) gives different content; delete it and try again, perhaps on "
+                "another disk"
             )
 
     def note_as_complete(self) -> None:
-        """Let the journal say that all is written and read back, for a process killed before it has removed it."""
+        """Mark the conversion as complete in the journal, in case the process is killed before it removes the
+        journal."""
         self.log.close()
         path = self.partial / _JOURNAL / _JOURNAL_FILE
         complete = {
@@ -162,7 +166,7 @@ class _Run:
         write_text_atomically(path, json.dumps(json.loads(path.read_bytes()) | {"complete": complete}))
 
     def _checked(self, position: int) -> tuple[bytes, str]:
-        """An image's bytes, which can be decoded, in a common kind, and their suffix."""
+        """The bytes of an image, checked by decoding and in a common format, and their suffix."""
         index = int(self.order[position])
         encoded, where = self.source.read_encoded(index), self.source.describe(index)
         encoded, suffix, is_changed = in_common_kind(encoded, where, decode_image(encoded, where))
@@ -171,7 +175,7 @@ class _Run:
         return encoded, suffix
 
     def _commit(self, new: list[tuple[int, Any]]) -> None:
-        """Note in the journal what is on the disk for good."""
+        """Record in the journal what is safely on the disk."""
         count, state = self.writer.commit()
         count = self.num_before + len(new) if count is None else count
         logged = self.log.size // _ENTRY.itemsize
@@ -193,14 +197,15 @@ class _Run:
         journal: dict[str, Any] = json.loads(path.read_bytes())
         if journal["task"] != self.task:
             raise DataError(
-                f"{self.partial} is of another conversion ({journal['task']['source']} to {journal['task']['to']}), or "
-                "its source has changed since; delete it, or name another destination"
+                f"{self.partial} belongs to another conversion ({journal['task']['source']} to "
+                f"{journal['task']['to']}), or its source has changed since then; delete it, or give another "
+                "destination"
             )
         return journal
 
 
 def _task(source: LabeledImages, to: str) -> dict[str, Any]:
-    """What tells a conversion from every other."""
+    """The facts that identify a conversion."""
     return {
         "to": to,
         "images": len(source),
@@ -211,8 +216,8 @@ def _task(source: LabeledImages, to: str) -> dict[str, Any]:
 
 
 def _tidied(destination: Path, task: dict[str, Any]) -> Conversion | None:
-    """What a conversion was that was killed when all but its journal was done, whose journal goes now; None where it is
-    not of this `task`."""
+    """The result of a conversion that was killed after everything except the removal of its journal was done; the
+    journal is removed now. None if there is no such conversion of this `task`."""
     with _locked(destination) as lock:
         path = destination / _JOURNAL / _JOURNAL_FILE
         journal = json.loads(path.read_bytes()) if path.exists() else {}
@@ -225,7 +230,7 @@ def _tidied(destination: Path, task: dict[str, Any]) -> Conversion | None:
 
 
 def _remove_journal(folder: Path) -> None:
-    """Remove the journal, last of all the file that says what it is of."""
+    """Remove the journal. The file that identifies the conversion is removed last."""
     journal = folder / _JOURNAL
     for path in sorted(journal.iterdir(), key=lambda path: path.name == _JOURNAL_FILE):
         path.unlink()
@@ -233,7 +238,8 @@ def _remove_journal(folder: Path) -> None:
 
 
 def _digest(name: bytes, encoded: bytes) -> tuple[int, int]:
-    """128 bits that depend on the person's name and the image's bytes. Their sums do not depend on any order."""
+    """128 bits that depend on the person's name and the image's bytes. The sum of digests does not depend on the
+    order."""
     digest = hashlib.blake2b(len(name).to_bytes(8, "little") + name + encoded, digest_size=16).digest()
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 
@@ -246,12 +252,12 @@ def _let_go_on_windows(lock: ExitStack) -> None:
 
 
 def _locked(partial: Path) -> ExitStack:
-    """Held while the conversion runs; DataError where another process holds it."""
+    """A lock for the time of the conversion. Raises DataError if another process holds it."""
     stack = ExitStack()
     file = stack.enter_context((partial / _JOURNAL / "lock").open("wb"))
     try:
         hold(file)
     except BlockingIOError as error:
         stack.close()
-        raise DataError(f"{partial}: another process is converting to it; wait for it to end") from error
+        raise DataError(f"{partial}: another process is writing this conversion; wait until it ends") from error
     return stack

@@ -1,7 +1,7 @@
-"""Images as people have them in Python: arrays, tensors, pictures of PIL, paths.
+"""Images as a caller has them in Python: arrays, tensors, PIL images, paths.
 
-What can be told is read; what could be read in two ways (floats, colours first) is refused with what to pass instead.
-Shapes: N images, H × W pixels.
+Images with one possible meaning are read. Ambiguous ones (floats, colours first) are refused; the message says what to
+pass. Shapes: N images, H × W pixels.
 """
 
 from collections.abc import Iterable
@@ -17,16 +17,16 @@ from facemargin.errors import DataError
 
 _NAME = "the given images"
 _EXPECTED = "expected uint8 (H, W, 3), RGB"
-# PIL's modes whose values are 0…255; the others would be cut off.
+# The PIL modes with values 0…255. Values of other modes would be cut off.
 _PIL_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", "YCbCr", "HSV", "LAB"}
 
 
 GivenForm = RGBImage | str | Path | Any
-"""An image: an array or a tensor, a path, a picture of PIL; see `one_image`."""
+"""An image: an array, a tensor, a path or a PIL image; see `one_image`."""
 
 
 class GivenImages(ImageSource):
-    """Images in memory and files, in the order in which they were given; files are read when they are asked for."""
+    """Images in memory and in files, in the given order. Files are read when their image is requested."""
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.name = _NAME
@@ -48,8 +48,9 @@ class GivenImages(ImageSource):
 
 
 def given_images(images: Any) -> ImageSource:
-    """An ImageSource as it is; one image, in any form that `one_image` takes, or a list of such; an array or a tensor
-    of several, (N, H, W, 3). Raises DataError, saying what to pass, for anything else."""
+    """Convert images to an ImageSource. They may be an ImageSource, one image in any form of `one_image`, a list of
+    such images, or an array or tensor of several images (N, H, W, 3). Raises DataError for anything else; the message
+    says what to pass."""
     if isinstance(images, ImageSource):
         return images
     if isinstance(images, str | Path) or _is_pil(images):
@@ -65,22 +66,22 @@ def given_images(images: Any) -> ImageSource:
 
 
 _FORMS = (
-    "expected a path, an array (H, W, 3) of uint8, RGB, a picture of PIL, or a list of them; or what "
-    "facemargin.data.open.open_images returns"
+    "expected a path, an array (H, W, 3) of uint8, RGB, a PIL image, or a list of them; or the result of "
+    "facemargin.data.open.open_images"
 )
 
 
 def one_image(image: Any, where: str = "the image") -> RGBImage:
-    """An image as (H, W, 3) uint8 RGB: of the file at a path, of a picture of PIL, turned upright as its EXIF says, of
-    a uint8 array or tensor, (H, W, 3) in RGB or (H, W) in grey.
+    """Convert an image to (H, W, 3) uint8 RGB: a path, a PIL image (turned upright by its EXIF data), or a uint8 array
+    or tensor of shape (H, W, 3) in RGB or (H, W) in grey.
 
-    Raises DataError, naming `where` and saying what to pass, for everything else: floats, whose range nobody can know,
-    colours first, more than three channels.
+    Raises DataError for anything else, such as floats, whose range is not known, colours first, or more than three
+    channels. The message names `where` and says what to pass.
     """
     if isinstance(image, str | Path):
         if Path(image).is_dir():
             raise DataError(
-                f"{image} is a folder, expected an image; list its files, or give the folder to open_images"
+                f"{image} is a folder, expected an image; pass a list of its files, or pass open_images of the folder"
             )
         return read_image_file(Path(image))
     if _is_pil(image):
@@ -98,7 +99,7 @@ def one_image(image: Any, where: str = "the image") -> RGBImage:
 
 
 def _is_pil(image: Any) -> bool:
-    """Without importing PIL, which whoever has one of its pictures has imported."""
+    """Checks the type without importing PIL: if the value is a PIL image, PIL is imported already."""
     return any(cls.__module__ == "PIL.Image" and cls.__name__ == "Image" for cls in type(image).__mro__)
 
 
@@ -106,18 +107,21 @@ def _of_pil(image: Any, where: str) -> RGBImage:
     from PIL import ImageOps
 
     if image.mode not in _PIL_MODES:
-        raise DataError(f"{where} is a picture of PIL in mode {image.mode}; expected 8 bits a colour, such as RGB")
+        raise DataError(
+            f"{where} is a PIL image in mode {image.mode}, expected 8 bits per colour, such as RGB: pass "
+            "image.convert('RGB')"
+        )
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 
 def _array(image: Any) -> NDArray[Any] | None:
-    """An array or a tensor as an array; None for anything else."""
+    """Convert an array or a tensor to an array. None for anything else."""
     if isinstance(image, np.ndarray):
         return image
     if any(cls.__module__ == "torch" and cls.__name__ == "Tensor" for cls in type(image).__mro__):
         tensor = image.detach().cpu()
-        found: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
-        return found
+        array: NDArray[Any] = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
+        return array
     return None
 
 
@@ -126,7 +130,7 @@ def _kind(value: Any) -> str:
 
 
 def _cast(array: NDArray[Any]) -> str:
-    """How to make uint8 of it."""
+    """Advice on how to convert the array to uint8."""
     if not array.size or array.dtype.kind not in "fiu":
         return ""
     low, high = float(array.min()), float(array.max())
@@ -135,15 +139,15 @@ def _cast(array: NDArray[Any]) -> str:
         return f"{values}if they mean 0…1, pass (255 * image).round().astype(numpy.uint8)"
     if low >= 0 and high <= 255:
         return f"{values}if they mean 0…255, pass image.round().astype(numpy.uint8)"
-    return f"{values}bring them to 0…255 first"
+    return f"{values}scale them to 0…255 first"
 
 
 def _reshape(array: NDArray[Any]) -> str:
-    """How to bring its axes into order."""
+    """Advice on how to reorder the axes of the array."""
     if array.ndim == 3 and array.shape[0] == 3:
         return ". Its colours seem to come first: pass image.transpose(1, 2, 0) (a tensor's permute)"
     if array.ndim == 3 and array.shape[2] == 4:
-        return ". With a fourth channel for transparency: pass image[:, :, :3]"
+        return ". If the fourth channel is transparency, pass image[:, :, :3]"
     if array.ndim == 4:
-        return ". Several images at once are not taken here"
+        return ". Pass one image instead of several"
     return ""

@@ -1,4 +1,4 @@
-"""What is in a training set, by reading all of it. Shapes: N images, C identities."""
+"""Describes the content of a training set after reading all of it. Shapes: N images, C identities."""
 
 import hashlib
 from collections import Counter
@@ -19,14 +19,15 @@ _DIGEST_BYTES = 16
 
 @dataclass(frozen=True)
 class Duplicates:
-    """`groups` of indices of images that are the same; `across` says of each group whether identities differ in it."""
+    """`groups`: lists of indices of images that are the same. `across`: for each group, whether its images have
+    different identities."""
 
     groups: list[list[int]]
     across: list[bool]
 
     @property
     def num_superfluous(self) -> int:
-        """The images that would go if one of each group stayed."""
+        """The number of images that would be removed if one of each group were kept."""
         return sum(map(len, self.groups)) - len(self.groups)
 
     @property
@@ -36,8 +37,8 @@ class Duplicates:
 
 @dataclass(frozen=True)
 class Inspection:
-    """`images_per_identity_C` counts the images that can be read. `sizes` maps (height, width) to a number of images,
-    `corrupt` an image's index to what is wrong with it. `same_bytes` are stored alike, `same_pixels` decode alike."""
+    """`images_per_identity_C`: the number of readable images. `sizes`: {(height, width): number of images}. `corrupt`:
+    {index of an image: its error}. `same_bytes`: images with equal bytes. `same_pixels`: images with equal pixels."""
 
     images_per_identity_C: NDArray[np.int64]
     sizes: Counter[tuple[int, int]]
@@ -47,7 +48,7 @@ class Inspection:
 
 
 def inspect_images(source: LabeledImages, report: Callable[[int, int], None]) -> Inspection:
-    """Read and decode every image, one at a time; `report` is called with images done and images in all."""
+    """Read and decode every image, one at a time. `report` is called with the number of finished and of all images."""
     sizes: Counter[tuple[int, int]] = Counter()
     corrupt: dict[int, str] = {}
     stored_N = np.zeros(len(source), dtype=f"V{_DIGEST_BYTES}")

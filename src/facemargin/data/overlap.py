@@ -1,4 +1,4 @@
-"""Whether people or images of a training set are in a test set, which would make the test say too much.
+"""Finds people and images of a training set in a test set, which would make the test results too good.
 
 Shapes: N images, F bits of fingerprint.
 """
@@ -19,20 +19,20 @@ from facemargin.files.unicode_names import one_form
 
 FINGERPRINT_SIDE = 16
 NEAR_DUPLICATE_BITS = 20
-"""At most so many of the 256 bits differ between near duplicates. On aligned 112 × 112 faces, 95% of re-encoded
-(JPEG quality 75), brightened or rescaled copies differ in 10 bits or fewer, and the closest of 38 million pairs of
-unrelated faces in 28."""
+"""Near duplicates differ in at most this number of the 256 bits. On aligned 112 × 112 faces, 95% of re-encoded (JPEG
+quality 75), brightened or rescaled copies differ in 10 bits or fewer, and the closest of 38 million pairs of unrelated
+faces in 28."""
 
 _CHUNK = 4096
 
 
 @dataclass(frozen=True)
 class IdentityOverlap:
-    """What a training set and a test set share; `str()` says it in words.
+    """The people and images that a training set and a test set share. `str()` describes them in a sentence.
 
-    `shared_names`: people whose names are in both, None where one of the sets has no names. `same_pixels` and
-    `near_duplicates`: (training image, test image) descriptions, none of them in both; None if images were not
-    compared. `num_corrupt` images could not be compared.
+    `shared_names`: people whose names are in both sets; None if one of the sets has no names. `same_pixels` and
+    `near_duplicates`: descriptions (training image, test image); no pair is in both; None if images were not compared.
+    `num_corrupt` images could not be compared.
     """
 
     train: str
@@ -49,7 +49,7 @@ class IdentityOverlap:
 
     def __str__(self) -> str:
         if self.shared_names is None:
-            names = "names were not compared (one of the sets has none)"
+            names = "names were not compared (one of the sets has no names)"
         else:
             names = f"{counted(len(self.shared_names), 'person', 'people')} by name{_examples(self.shared_names)}"
         if self.same_pixels is None or self.near_duplicates is None:
@@ -68,9 +68,11 @@ class IdentityOverlap:
 def identity_overlap(
     train: LabeledImages, test: VerificationSet | LabeledImages, compare_images: bool = True
 ) -> IdentityOverlap:
-    """People with the same name (whatever its case and separators) and the same pictures, equally cropped, in both.
+    """Find people with the same name (ignoring case and separators) and the same pictures, cropped equally, in both
+    sets.
 
-    `compare_images` reads every image of both sets once: seconds for thousands, many minutes for millions.
+    `compare_images` reads every image of both sets once, which takes seconds for thousands and many minutes for
+    millions.
     """
     test_images = test.images if isinstance(test, VerificationSet) else test
     shared_names = _shared_names(train, test)
@@ -87,14 +89,14 @@ def identity_overlap(
 
 
 def difference_hash(image: RGBImage) -> NDArray[np.int8]:
-    """(F,) of ±1: whether each of 16 × 16 grey areas is brighter than its left neighbour (the "dHash")."""
+    """(F,) of ±1: whether each of 16 × 16 grey areas is brighter than its left neighbour (known as "dHash")."""
     gray = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     small = cv2.resize(gray, (FINGERPRINT_SIDE + 1, FINGERPRINT_SIDE), interpolation=cv2.INTER_AREA)
     return np.where(small[:, 1:] > small[:, :-1], 1, -1).astype(np.int8).ravel()
 
 
 class _Fingerprints(NamedTuple):
-    """Of the N images that could be read: index, digest of the pixels, difference hash."""
+    """For the N readable images: index, digest of the pixels, difference hash."""
 
     indices: list[int]
     digests: list[bytes]
@@ -115,7 +117,8 @@ def _fingerprints(images: ImageSource) -> _Fingerprints:
 
 
 def _near_pairs(first_NF: NDArray[np.int8], second_NF: NDArray[np.int8]) -> list[tuple[int, int]]:
-    """Rows (i, j) that differ in at most NEAR_DUPLICATE_BITS: of ±1 vectors, the product is F − 2 × differing bits."""
+    """Rows (i, j) that differ in at most NEAR_DUPLICATE_BITS. The product of two ±1 vectors is F − 2 × differing
+    bits."""
     least = first_NF.shape[1] - 2 * NEAR_DUPLICATE_BITS
     second_FN = second_NF.T.astype(np.float32)
     pairs = []

@@ -1,4 +1,4 @@
-"""The order of training: which samples make which batch, from the first step of the first epoch to the last."""
+"""The order of training: the samples of every batch, from the first step of the first epoch to the last."""
 
 from collections.abc import Iterator
 
@@ -13,26 +13,28 @@ from facemargin.randomness import Purpose, sample_generator
 
 
 def epoch_order(seed: int, epoch: int, num_samples: int, blocks: Blocks | None = None) -> NDArray[np.int64]:
-    """The permutation (num_samples,) in which an epoch visits the samples: a function of (seed, epoch) alone.
+    """The permutation (num_samples,) in which an epoch visits the samples: it depends on (seed, epoch) only.
 
-    With `blocks`, the samples are shuffled only as far as they can be read quickly; see `Blocks.shuffled`.
+    With `blocks`, the samples are shuffled in a way that can be read quickly; see `Blocks.shuffled`.
     """
     generator = sample_generator(seed, epoch, 0, Purpose.ORDER)
     return generator.permutation(num_samples) if blocks is None else blocks.shuffled(generator)
 
 
 def process_slice(num_samples: int, rank: int, processes: int) -> tuple[int, int]:
-    """[first, last) of the samples that process `rank` takes of `num_samples`, contiguous and of sizes at most one
-    apart."""
+    """The range [first, last) of the `num_samples` samples that process `rank` takes. The sizes of the ranges differ by
+    at most one."""
     return num_samples * rank // processes, num_samples * (rank + 1) // processes
 
 
 class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
-    """Batches of (epoch, index) over all epochs in one stream, so that a DataLoader's workers live as long as it does.
+    """Yields batches of (epoch, index) over all epochs in one stream, so that the workers of a DataLoader run to the
+    end.
 
-    Starts with batch number `start_step`, exactly as if the batches before it had been drawn. An epoch's incomplete
-    batch is left out. Of several processes each takes, of every one of a batch's `passes`, its `process_slice`:
-    together they see each sample once. `blocks` are those of the images. Raises ConfigError where that leaves nothing.
+    Starts with batch number `start_step`, exactly as if the earlier batches had been drawn. An epoch's incomplete batch
+    is left out. With several processes, each takes its `process_slice` of every pass of a batch (there are `passes` of
+    them), so that together they use each sample once. `blocks` are those of the images. Raises ConfigError if no batch
+    is left.
     """
 
     def __init__(
@@ -49,8 +51,9 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
     ) -> None:
         if num_samples < 1 or batch_size < 1 or epochs < 0 or start_step < 0:
             raise ConfigError(
-                f"{counted(num_samples, 'sample')}, batch_size {batch_size}, {counted(epochs, 'epoch')}, start_step "
-                f"{start_step}: expected at least one sample and one per batch, and nothing negative"
+                f"{counted(num_samples, 'sample')}, batch_size {batch_size}, {counted(epochs, 'epoch')}, "
+                f"start_step {start_step}: expected at least one sample, at least one sample per batch, and no "
+                "negative numbers"
             )
         if batch_size > num_samples:
             raise ConfigError(
@@ -80,6 +83,6 @@ class EpochBatchSampler(Sampler[list[tuple[int, int]]]):
                 yield [(epoch, int(index)) for index in self._of_this_process(samples)]
 
     def _of_this_process(self, samples: NDArray[np.int64]) -> NDArray[np.int64]:
-        """This process's samples of a batch, pass after pass."""
+        """The samples of a batch that this process takes, pass after pass."""
         parts = np.array_split(samples, self.passes)
         return np.concatenate([part[slice(*process_slice(len(part), self.rank, self.processes))] for part in parts])

@@ -1,4 +1,4 @@
-"""Where images come from. Every reader of this room is an `ImageSource`: nobody else knows a file format.
+"""The interface of all readers of images, `ImageSource`. Only the readers in this package know file formats.
 
 Shapes: N images, H × W pixels.
 """
@@ -22,7 +22,7 @@ RGBImage = NDArray[Any]
 class ImageSource(ABC):
     """A sequence of images that are read one at a time, on demand, from any number of worker processes.
 
-    `name` is what messages call the source.
+    `name` is the name of the source in messages.
     """
 
     name: str
@@ -33,31 +33,31 @@ class ImageSource(ABC):
 
     @abstractmethod
     def read(self, index: int) -> RGBImage:
-        """Image `index` in 0..N-1 as (H, W, 3) uint8 RGB; raises CorruptImageError, naming file or record, if it
-        cannot be read."""
+        """Image `index` in 0..N-1 as (H, W, 3) uint8 RGB. Raises CorruptImageError, which names the file or record, if
+        it cannot be read."""
 
     def read_encoded(self, index: int) -> bytes:
-        """The bytes of image `index` as they are stored, which may be corrupt; of an image that is not stored as a
-        file, a PNG of it. Raises CorruptImageError for bytes that cannot be had."""
+        """The stored bytes of image `index`, which may be corrupt. For an image that is not stored as a file, these are
+        the bytes of a PNG. Raises CorruptImageError if the bytes cannot be read."""
         return encode_png(self.read(index))
 
     @abstractmethod
     def describe(self, index: int) -> str:
-        """The file or record that image `index` comes from, for messages."""
+        """The file or record of image `index`, for messages."""
 
 
 def encode_png(image: RGBImage) -> bytes:
-    """The image as the bytes of a PNG file, which lose nothing."""
+    """The image as the bytes of a PNG file, which is lossless."""
     return bytes(cv2.imencode(".png", cv2.cvtColor(image, cv2.COLOR_RGB2BGR))[1])
 
 
 class LabeledImages(ImageSource):
-    """Images of known people.
+    """Images with the identities of the people in them.
 
-    `labels` (N,) int64 in 0..num_identities-1; `identity_names[label]` is the person's name. Some formats store
-    numbers only: `has_names` is then False and equal names in two sets mean nothing. `blocks` are the images that lie
-    together where single ones are slow to get at, None where each is read on its own. Images of people unknown, whose
-    label is −1, are not among them: `num_unlabeled` counts those that were left out.
+    `labels` (N,) int64 in 0..num_identities-1; `identity_names[label]` is the person's name. Some formats store numbers
+    only: `has_names` is then False, and equal names in two sets do not mean the same person. `blocks` are groups of
+    images that are stored together, if reading single images is slow, otherwise None. Images of unknown people (label
+    −1) are left out; `num_unlabeled` is their number.
     """
 
     labels: NDArray[np.int64]
@@ -94,7 +94,7 @@ class ArrayImages(ImageSource):
 
 
 class ImageSubset(ImageSource):
-    """The images of `source` at `indices`, in that order."""
+    """The images of `source` at `indices`, in this order."""
 
     def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
         self.name = source.name
@@ -115,7 +115,8 @@ class ImageSubset(ImageSource):
 
 
 class WithLabels(LabeledImages):
-    """`source` with `labels` (N,) in 0..len(identity_names)-1 put to it; raises DataError where they do not fit."""
+    """The images of `source` with `labels` (N,) in 0..len(identity_names)-1. Raises DataError if the labels do not
+    fit."""
 
     def __init__(
         self, source: ImageSource, labels: Sequence[int] | NDArray[np.int64], identity_names: Sequence[str]
@@ -125,7 +126,10 @@ class WithLabels(LabeledImages):
         self.identity_names = list(identity_names)
         self._source = source
         if self.labels.shape != (len(source),):
-            raise DataError(f"{self.name}: labels of shape {self.labels.shape} for {counted(len(source), 'image')}")
+            raise DataError(
+                f"{self.name}: labels of shape {self.labels.shape} for {counted(len(source), 'image')}, expected one "
+                "per image"
+            )
         if len(source) and (self.labels.min() < 0 or self.labels.max() >= self.num_identities):
             raise DataError(
                 f"{self.name}: labels from {self.labels.min()} to {self.labels.max()}; "
@@ -146,8 +150,9 @@ class WithLabels(LabeledImages):
 
 
 def labeled_subset(images: LabeledImages, indices: Sequence[int] | NDArray[np.int64]) -> LabeledImages:
-    """The images at `indices`. People who have none there are left out and the labels renumbered without gaps."""
-    present, labels = np.unique(images.labels[np.asarray(indices, dtype=np.int64)], return_inverse=True)
-    subset = WithLabels(ImageSubset(images, indices), labels, [images.identity_names[label] for label in present])
+    """The images at `indices`. People without an image among them are left out, and labels are renumbered without
+    gaps."""
+    used_labels, labels = np.unique(images.labels[np.asarray(indices, dtype=np.int64)], return_inverse=True)
+    subset = WithLabels(ImageSubset(images, indices), labels, [images.identity_names[label] for label in used_labels])
     subset.has_names = images.has_names
     return subset

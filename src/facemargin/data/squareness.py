@@ -1,4 +1,4 @@
-"""Images that are not square are squashed by every network: said beforehand, from a look at some of them."""
+"""Warns about images that are not square, because networks resize them to a square, which distorts them."""
 
 import logging
 
@@ -14,8 +14,9 @@ logger = logging.getLogger(__name__)
 
 
 def warn_of_squashed(images: ImageSource) -> None:
-    """Look at up to 100 images, spread over all where they can be read in any order, and say how many of them are not
-    square: aligned faces are. The embedded faces' whole frames (`orl-full`) are what they are by choice."""
+    """Look at up to 100 images (spread over the set, if they can be read in any order) and log how many of them are not
+    square, as aligned faces are. There is no warning for the whole frames of the embedded faces (`orl-full`), which are
+    chosen on purpose."""
     if isinstance(images, EmbeddedFaces):
         return
     in_blocks = isinstance(images, LabeledImages) and images.blocks is not None
@@ -25,7 +26,7 @@ def warn_of_squashed(images: ImageSource) -> None:
     for index in indices:
         try:
             height, width = images.read(index).shape[:2]
-        except ImageError:  # counted where the images are used
+        except ImageError:  # such images are counted where they are used
             continue
         if height != width:
             squashed.append(f"{images.describe(index)}: {width} × {height}")

@@ -1,4 +1,4 @@
-"""People who do not exist, made of those who do: more identities for a small training set."""
+"""Synthetic identities made from real people, for small training sets."""
 
 from collections.abc import Callable, Sequence
 from typing import Literal
@@ -19,11 +19,11 @@ _TRANSFORMS: dict[str, Callable[[RGBImage], RGBImage]] = {
 
 
 class WithSyntheticIdentities(LabeledImages):
-    """The images of `source`, then all of them again for each of `kinds`, changed, as people of their own.
+    """The images of `source`, followed by a changed copy of all of them for each of `kinds`, as additional people.
 
-    Faces are not symmetric, so a mirrored person is a plausible new one; a photographic negative or a face on its head
-    is not, but must be told apart by the same kind of detail. With "mirrored", train without random flips: a flip would
-    give an image its twin's label. Raises ConfigError for an unknown kind.
+    Faces are not symmetric, so a mirrored person is a plausible new person. A photographic negative or a face upside
+    down is not, but it has to be distinguished by the same kind of detail. With "mirrored", train without random flips,
+    because a flipped image would look like its copy with another label. Raises ConfigError for an unknown kind.
     """
 
     def __init__(self, source: LabeledImages, kinds: Sequence[SyntheticIdentity]) -> None:

@@ -1,4 +1,4 @@
-"""What a trainer iterates over: labelled images, resized, augmented, in batches.
+"""The training data: labelled images, resized and augmented, in batches.
 
 Shapes: B images in a batch, C colours, H × W pixels.
 """
@@ -28,11 +28,11 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class TrainingBatch:
-    """`images_BCHW` uint8 RGB, `labels_B` and `indices_B` int64; `corrupt` names the images that had to be left out.
+    """`images_BCHW` uint8 RGB, `labels_B` and `indices_B` int64; `corrupt` names the images that were left out.
 
-    B is the batch size less the corrupt images, down to 0. `positions_B` int64 are the readable images' positions in
-    the batch that was asked for, with gaps where corrupt ones were. `draws`, one an image, is the augmentation that
-    `augment_batch` is still to apply; None where the images have had it.
+    B is the batch size minus the number of corrupt images; it may be 0. `positions_B` int64 are the positions of the
+    readable images in the requested batch, with gaps for corrupt ones. `draws`, one per image, are the augmentations
+    that `augment_batch` has to apply; None if the images are augmented already.
     """
 
     images_BCHW: Tensor
@@ -58,14 +58,14 @@ class TrainingBatch:
 
 class TrainingSet(Dataset[TrainingBatch]):
     """Augmented `image_size` × `image_size` images of `images`, for DataLoader(batch_size=None, sampler=…): an item is
-    a batch, addressed by the (epoch, index) of its samples.
+    a batch, given by the (epoch, index) of its samples.
 
-    A batch is made in stages, each going through all of it: what code an image needs is still in the processor's caches
-    for the next one. Images are augmented where they lie in the batch.
+    A batch is made in stages, each for all its images, so that the code of a stage stays in the processor's cache.
+    Images are augmented in place in the batch.
 
-    The augmentation depends on (seed, epoch, index) alone. Without `apply_augmentation` it is only drawn, and the draws
-    come with the images for `augment_batch`. `cache_decoded` keeps the resized images in memory, which workers share:
-    for sets of N images it takes N·image_size²·3 bytes, and the time to decode them once now.
+    The augmentation depends on (seed, epoch, index) only. Without `apply_augmentation` it is only drawn, and the draws
+    are returned with the images for `augment_batch`. `cache_decoded` decodes all images once at the start and keeps
+    them in memory that the workers share, which takes N·image_size²·3 bytes for N images.
     """
 
     def __init__(
@@ -115,7 +115,7 @@ class TrainingSet(Dataset[TrainingBatch]):
     def _augment(
         self, pixels_BHWC: NDArray[np.uint8], samples: Sequence[tuple[int, int]]
     ) -> list[AugmentationDraws] | None:
-        """Augments the samples' images where they lie, or returns what is drawn for them."""
+        """Augment the images of the samples in place, or return their draws."""
         draws = []
         for pixels_HWC, (epoch, index) in zip(pixels_BHWC, samples, strict=False):
             generator = self._streams.at(self.seed, epoch, index)
@@ -144,13 +144,13 @@ class TrainingSet(Dataset[TrainingBatch]):
 
 
 class CorruptImageLog:
-    """Counts the corrupt images that batches report, and logs each one's name the first time it is met."""
+    """Counts the corrupt images that batches report, and logs the name of each when it occurs for the first time."""
 
     def __init__(self) -> None:
         self._times: Counter[str] = Counter()
 
     def add(self, corrupt: Iterable[str]) -> None:
-        """Take note of the `corrupt` of one batch."""
+        """Add the `corrupt` images of one batch."""
         for message in corrupt:
             if message not in self._times:
                 logger.warning("corrupt image left out: %s", message)
@@ -158,15 +158,16 @@ class CorruptImageLog:
 
     @property
     def num_images(self) -> int:
-        """How many different images were corrupt."""
+        """The number of different corrupt images."""
         return len(self._times)
 
     @property
     def num_skips(self) -> int:
-        """How many samples were left out because of them, over all epochs."""
+        """The number of samples that were left out because of them, over all epochs."""
         return self._times.total()
 
 
 def single_threaded_opencv(worker_id: int) -> None:
-    """For DataLoader(worker_init_fn=…): workers are the parallelism; OpenCV's own threads would compete with them."""
+    """For DataLoader(worker_init_fn=…): the workers run in parallel already, and OpenCV's own threads would compete
+    with them."""
     cv2.setNumThreads(0)

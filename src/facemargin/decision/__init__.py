@@ -1,4 +1,4 @@
-"""Whether two faces are one person's: thresholds measured on pairs, and the decisions made by them."""
+"""Decides whether two faces show the same person, by thresholds that are measured on pairs."""
 
 from facemargin.decision.calibration import Calibration
 from facemargin.decision.measuring import calibrate

@@ -1,4 +1,5 @@
-"""Where a model's scores mean "same", and from which quality on: measured on verification pairs, kept in a JSON file.
+"""A model's thresholds on score and quality for the decision "same person", measured on verification pairs and stored
+in a JSON file.
 
 Shapes: K pairs, G genuine pairs, P operating points.
 """
@@ -17,16 +18,19 @@ from facemargin.models.views import Views
 
 FORMAT = "facemargin calibration 1"
 ENOUGH = 10
-"""Impostor pairs that should be accepted at a threshold for its FMR to be known: with fewer, it is a guess."""
+"""The number of impostor pairs that should be accepted at a threshold, so that its FMR is known. With fewer, it is a
+guess."""
 
 
 @dataclass(frozen=True)
 class Threshold:
-    """Accept at or above `threshold`, and the calibration pairs are falsely matched at a rate of `fmr` ≤ `target_fmr`.
+    """If scores at or above `threshold` are accepted, the calibration pairs are falsely matched at a rate of `fmr` ≤
+    `target_fmr`.
 
-    impostors_accepted: how many of them. fmr_interval: 95 %, by resampling people where the pairs name them, else
-    Wilson's, as if pairs were independent. fnmr: genuine pairs of sufficient quality that are falsely not matched.
-    quality_floor: images below it are too poor; too_poor: the share of all pairs with such an image.
+    impostors_accepted: the number of these pairs. fmr_interval: the 95 % interval, by resampling people if the pairs
+    have identities, otherwise by Wilson's formula, as if pairs were independent. fnmr: the rate of genuine pairs of
+    sufficient quality that are falsely not matched. quality_floor: images of lower quality are too poor. too_poor: the
+    share of all pairs with such an image.
     """
 
     target_fmr: float
@@ -41,10 +45,11 @@ class Threshold:
 
 @dataclass(frozen=True)
 class Calibration:
-    """A model's thresholds, from the highest FMR to the lowest that the pairs can tell.
+    """The thresholds of a model, from the highest FMR to the lowest that the pairs can measure.
 
-    pairs, impostors, genuine: what they were measured on. views: of every image. quality: what the model takes for it.
-    floor_rule: how the quality floors came about. fingerprint: whose thresholds they are.
+    pairs, impostors, genuine: the name of the calibration pairs and their numbers. views: the views of every image.
+    quality: how the model measures quality. floor_rule: how the quality floors were chosen. fingerprint: identifies the
+    model.
     """
 
     pairs: str
@@ -57,9 +62,10 @@ class Calibration:
     thresholds: tuple[Threshold, ...]
 
     def at(self, fmr: float) -> Threshold:
-        """The threshold measured for `fmr`, or for the next lower rate that was measured, which is the stricter.
+        """The threshold measured for `fmr`, or for the next lower measured rate, which is stricter.
 
-        Raises ConfigError for a rate outside (0, 1) and for one lower than the calibration pairs can tell.
+        Raises ConfigError for a rate outside (0, 1) and for a rate that is too low to be measured with the calibration
+        pairs.
         """
         if not 0 < fmr < 1:
             raise ConfigError(f"the FMR is {fmr}, expected a number between 0 and 1, such as 1e-3")
@@ -67,39 +73,41 @@ class Calibration:
         if not usable:
             lowest = min(point.target_fmr for point in self.thresholds)
             raise ConfigError(
-                f"an FMR of {fmr:g} cannot be told from the {self.impostors:,} impostor pairs of {self.pairs}: it "
-                f"takes {math.ceil(1 / fmr):,} at the least, and {math.ceil(ENOUGH / fmr):,} to be sure. The lowest "
-                f"here is {lowest:g}; calibrate on more pairs, or ask for a higher rate"
+                f"an FMR of {fmr:g} cannot be measured with the {self.impostors:,} impostor pairs of "
+                f"{self.pairs}: at least {math.ceil(1 / fmr):,} are needed, and {math.ceil(ENOUGH / fmr):,} for a "
+                f"reliable value. The lowest rate here is {lowest:g}; calibrate on more pairs, or choose a higher "
+                "rate"
             )
         return max(usable, key=lambda point: point.target_fmr)
 
     def doubt(self, fmr: float) -> str:
-        """What there is to say against the threshold for `fmr`; empty where enough impostors stand behind it."""
+        """A warning about the threshold for `fmr`; empty if it rests on enough impostor pairs."""
         point = self.at(fmr)
         if self.impostors * point.target_fmr >= ENOUGH * (1 - 1e-9):
             return ""
         low, high = point.fmr_interval
         return (
-            f"FMR {point.target_fmr:g} rests on {self.impostors:,} impostor pairs, of which {point.impostors_accepted} "
-            f"are accepted; {math.ceil(ENOUGH / point.target_fmr):,} should stand behind it. The true rate may well "
-            f"lie between {low:.2g} and {high:.2g}"
+            f"FMR {point.target_fmr:g} rests on {self.impostors:,} impostor pairs, of which "
+            f"{point.impostors_accepted} are accepted; {math.ceil(ENOUGH / point.target_fmr):,} pairs are "
+            f"recommended. The true rate is probably between {low:.2g} and {high:.2g}"
         )
 
     def require_model(self, model: Model) -> None:
-        """Raises ConfigError where the thresholds are another model's."""
+        """Raise ConfigError if the thresholds belong to another model."""
         if model.info.quality != self.quality or not is_same_model(fingerprint(model, self.views), self.fingerprint):
             raise ConfigError(
-                "this calibration is of another model (it answers otherwise): scores and qualities of different models "
-                "do not compare; run facemargin calibrate with the model that is to decide"
+                "this calibration belongs to another model (its answers differ), and scores and qualities of "
+                "different models cannot be compared; run facemargin calibrate with the model that decides"
             )
 
     def save(self, path: Path | str) -> None:
-        """Write to a .json file that `load` reads back, whole or not at all."""
+        """Write to a .json file that `load` reads back. It is written completely or not at all."""
         write_text_atomically(Path(path), self.to_json())
 
     @classmethod
     def load(cls, path: Path | str) -> "Calibration":
-        """A file that `save` or `facemargin calibrate` wrote; DataError, naming it, for anything else."""
+        """Read a file of `save` or `facemargin calibrate`. Raises DataError, which names the file, for any other
+        file."""
         try:
             return _from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
@@ -116,7 +124,7 @@ class Calibration:
 
 def _from_json(content: dict[str, Any]) -> Calibration:
     if content.pop("format", None) != FORMAT:
-        raise ValueError(f"it does not say {FORMAT!r}")
+        raise ValueError(f"its format is not {FORMAT!r}")
     thresholds = tuple(Threshold(**point) for point in content.pop("thresholds"))
     numbers = [
         value

@@ -1,4 +1,4 @@
-"""Telling models apart by what they answer. Shapes: D embedding size, H × W pixels."""
+"""Distinguishes models by their answers. Shapes: D embedding size, H × W pixels."""
 
 from collections.abc import Sequence
 
@@ -13,22 +13,23 @@ from facemargin.models.views import Views
 _SEED = 20260101
 _SIDE = 112
 
-# bf16 on a processor without its instructions moves a vector by less than 1e-4; another epoch, by more than 1e-2.
+# bf16 on a processor without its instructions changes a vector by less than 1e-4; another epoch changes it by more than
+# 1e-2.
 _SAME_COSINE = 0.999
 
 
 def fingerprint(model: Model, views: Views | None = None) -> list[float]:
-    """A model's features (D values, not normalised) of a coloured pattern that is always the same.
+    """The features (D values, not normalised) of a model for a fixed coloured pattern.
 
-    It does not depend on the file that the model was in, and hardly on the processor or the precision; weights, colour
-    order, normalisation and views that differ give other features.
+    They do not depend on the file of the model, and hardly on the processor or the precision. Other weights, colour
+    order, normalisation or views give other features.
     """
     embeddings: Embeddings = model.embed([_pattern()], views=views)
     return [float(f"{value:.6g}") for value in embeddings.vectors[0] * embeddings.norms[0]]
 
 
 def is_same_model(ours: Sequence[float], theirs: Sequence[float]) -> bool:
-    """Whether two fingerprints are of one model: cosine above 0.999 and lengths within 1 %."""
+    """Whether two fingerprints belong to the same model: cosine above 0.999 and lengths within 1 %."""
     if len(ours) != len(theirs):
         return False
     ours_D, theirs_D = np.asarray(ours, dtype=np.float64), np.asarray(theirs, dtype=np.float64)

@@ -1,4 +1,5 @@
-"""Measuring a model's thresholds and quality floors on verification pairs. Shapes: K pairs, I impostor, G genuine."""
+"""Measures the thresholds and quality floors of a model on verification pairs. Shapes: K pairs, I impostor, G
+genuine."""
 
 from collections.abc import Sequence
 
@@ -21,7 +22,7 @@ from facemargin.models.views import Views
 
 FloatArray = NDArray[np.float64]
 
-# A rate that fewer pairs stand behind says nothing.
+# A rate from fewer pairs than this is meaningless.
 _FEWEST_POOR_PAIRS = 20
 
 
@@ -34,11 +35,11 @@ def calibrate(
     progress: Progress | None = None,
     embeddings: Embeddings | None = None,
 ) -> Calibration:
-    """The thresholds of `model` for FMRs of 0.5, 0.2, 0.1, … down to the lowest that the impostor pairs can tell (one
-    accepted), with the quality below which it should not decide; see `quality_floor`.
+    """The thresholds of `model` for FMRs of 0.5, 0.2, 0.1, … down to the lowest that the impostor pairs can measure
+    (one accepted), each with the quality below which the model should not decide; see `quality_floor`.
 
-    `embeddings` are those of the images of `pairs`, where they are known. Raises DataError for pairs that lack a kind,
-    ConfigError for a percentile or rate out of range.
+    `embeddings` are those of the images of `pairs`, if they are computed already. Raises DataError if the pairs are all
+    genuine or all impostor, and ConfigError for a percentile or rate out of range.
     """
     used = views or model.info.views
 
@@ -63,21 +64,21 @@ def calibrate(
 def measure_thresholds(
     scores: PairScores, floor_percentile: float = 1.0, max_fnmr: float | None = None
 ) -> tuple[Threshold, ...]:
-    """The operating points for all FMRs that can be told, the highest first. `scores` hold qualities."""
+    """The operating points for all FMRs that can be measured, the highest first. `scores` have qualities."""
     if not 0 <= floor_percentile < 100:
         raise ConfigError(f"the floor's percentile is {floor_percentile}, expected 0 or more and less than 100")
     if max_fnmr is not None and not 0 < max_fnmr < 1:
         raise ConfigError(f"the largest FNMR is {max_fnmr}, expected a number between 0 and 1")
     scores_K, same_K = check_pairs(scores.scores_K, scores.same_K)
     if scores.quality_a_K is None or scores.quality_b_K is None:
-        raise DataError(f"{scores.dataset}: the pairs have no qualities, which the floor is made of")
+        raise DataError(f"{scores.dataset}: the pairs have no qualities, which the quality floor needs")
     quality_K = np.minimum(scores.quality_a_K, scores.quality_b_K)
     images_floor = float(np.percentile(np.concatenate([scores.quality_a_K, scores.quality_b_K]), floor_percentile))
     sorted_pairs = SortedPairs.of(scores_K, same_K)
     targets = _targets(sorted_pairs.impostor.total)
     limits = [sorted_pairs.lowest_above(highest_rejected(sorted_pairs.impostor, fmr)) for fmr in targets]
     if not np.isfinite(limits[-1]):
-        # Nothing lies above the highest impostor: the next number that does.
+        # The next number above the highest impostor score.
         limits = [limit if np.isfinite(limit) else float(np.nextafter(scores_K.max(), np.inf)) for limit in limits]
     intervals = _fmr_intervals(scores, limits)
     points = []
@@ -108,14 +109,14 @@ def measure_thresholds(
 def quality_floor(missed_G: NDArray[np.bool_], quality_G: FloatArray, max_fnmr: float) -> float:
     """The quality below which genuine pairs are falsely not matched at a rate above `max_fnmr`.
 
-    Pairs are taken from the poorest up (a pair's quality is the lower of its images', equal ones go together); of all
-    qualities with at least 20 pairs below them whose FNMR exceeds `max_fnmr`, it is the highest. Where there is none,
-    the floor is the lowest quality that was seen: of poorer images nothing is known.
+    Pairs are sorted by quality (the quality of a pair is the lower one of its two images). The floor is the highest
+    quality for which the pairs below it, at least 20, have an FNMR above `max_fnmr`. If there is none, the floor is the
+    lowest measured quality, because nothing is known about poorer images.
     """
     order = np.argsort(quality_G, kind="stable")
     sorted_G = quality_G[order]
     missed_below_G = np.concatenate([[0], np.cumsum(missed_G[order])[:-1]])
-    # The pairs strictly below each quality; those of equal quality lie before none of each other.
+    # The pairs strictly below each quality; pairs of equal quality do not count for each other.
     below_G = np.searchsorted(sorted_G, sorted_G, side="left")
     fnmr_G = missed_below_G[below_G] / np.maximum(below_G, 1)
     poor = np.flatnonzero((below_G >= _FEWEST_POOR_PAIRS) & (fnmr_G > max_fnmr))
@@ -123,23 +124,27 @@ def quality_floor(missed_G: NDArray[np.bool_], quality_G: FloatArray, max_fnmr: 
 
 
 def _targets(impostors: int) -> list[float]:
-    """0.5, 0.2, 0.1, 0.05, … as long as one of the impostors may be accepted."""
+    """0.5, 0.2, 0.1, 0.05, … as long as at least one impostor pair may be accepted."""
     rates = (float(f"{digit}e-{power}") for power in range(1, 16) for digit in (5, 2, 1))
     targets = [rate for rate in rates if rate * impostors >= 1 - 1e-9]
     if not targets:
-        raise DataError(f"{impostors} impostor pair is too few for any threshold; expected 10 for each 1/FMR")
+        raise DataError(
+            f"{impostors} impostor pair is too few for any threshold; expected at least 10/FMR impostor pairs"
+        )
     return targets
 
 
 def _fmr_intervals(scores: PairScores, limits: Sequence[float]) -> list[tuple[float, float]]:
-    """95 % intervals of the FMR at fixed thresholds: by resampling people, and by Wilson's formula, as if pairs were
-    independent, where people are not known or resampling them gives no width (two people, or no impostor accepted)."""
+    """95 % intervals of the FMR at fixed thresholds, by resampling people. Wilson's formula, as if pairs were
+    independent, is used if people are not known or if resampling gives an interval of width zero (two people, or no
+    impostor accepted)."""
     impostor_I = scores.scores_K[~scores.same_K]
     of_pairs = [_wilson(int(np.count_nonzero(impostor_I >= limit)), len(impostor_I)) for limit in limits]
     if scores.identities_a_K is None or scores.identities_b_K is None:
         return of_pairs
 
-    # Pairs of the same two people between the same thresholds count together: a resample does not tell them apart.
+    # Pairs of the same two people between the same thresholds are counted together, because they are equal in every
+    # resample.
     names, codes_2K = np.unique(np.stack([scores.identities_a_K, scores.identities_b_K]), return_inverse=True)
     codes_2K = codes_2K.reshape(2, -1)
     ascending = np.sort(limits)
@@ -164,5 +169,5 @@ def _wilson(count: int, total: int) -> tuple[float, float]:
     z = 1.959963984540054
     center = (count + z * z / 2) / (total + z * z)
     half = z / (total + z * z) * float(np.sqrt(count * (total - count) / total + z * z / 4))
-    # at the ends the formula is exact, but its rounding is not: 1.4e-17 for 0
+    # at 0 and 1 the exact results are 0 and 1, but rounding gives values such as 1.4e-17
     return 0.0 if count == 0 else center - half, 1.0 if count == total else center + half

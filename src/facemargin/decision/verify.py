@@ -1,4 +1,4 @@
-"""Whether two faces are one person's: the decision of a calibrated model."""
+"""Verifies whether two faces show the same person, by the decision of a calibrated model."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,8 +21,8 @@ Decision = Literal["same", "different", "too poor to decide"]
 
 @dataclass(frozen=True)
 class Verification:
-    """`score`: the cosine of the two embeddings, higher is more alike. `quality_a`, `quality_b`: of the images.
-    `decision` by `threshold` and its quality floor; both None without a calibration."""
+    """`score`: the cosine of the two embeddings, higher is more alike. `quality_a`, `quality_b`: the qualities of the
+    images. `decision`: by `threshold` and its quality floor. Both are None without a calibration."""
 
     score: float
     quality_a: float
@@ -43,12 +43,12 @@ def verify(
     """Compare two aligned faces, or with a `detector` (as `detect` takes: a name or an object) those of two photographs
     that `faces` says (see `align`); (H, W, 3) uint8 RGB, or paths, or pictures of PIL.
 
-    Raises ConfigError where the calibration is another model's or cannot tell the `fmr`, and NoFaceError where a
-    photograph shows no face.
+    Raises ConfigError if the calibration belongs to another model or cannot measure the `fmr`, and NoFaceError if a
+    photograph has no face.
     """
     if not hasattr(model, "embed"):
         given = repr(model) if isinstance(model, str | Path) else f"of the type {type(model).__name__}"
-        raise ConfigError(f"the model is {given}, expected a model, as verify(fm.load(path), a, b)")
+        raise ConfigError(f"the model is {given}, expected a model, as in verify(fm.load(path), a, b)")
     threshold = None
     if calibration is not None:
         threshold = calibration.at(fmr)
@@ -61,8 +61,8 @@ def verify(
 
 
 def decide(embeddings: Embeddings, pairs_K2: NDArray[np.int64], threshold: Threshold | None) -> list[Verification]:
-    """The decision on every pair of numbers of embeddings. An image of low quality is not decided on, however alike the
-    two are."""
+    """The decisions for pairs of embedding numbers. If the quality of an image is too low, there is no decision,
+    however high the score is."""
     results = []
     for first, second in pairs_K2.tolist():
         score = float(np.dot(embeddings.vectors[first].astype(np.float64), embeddings.vectors[second]))
@@ -78,6 +78,9 @@ def decide(embeddings: Embeddings, pairs_K2: NDArray[np.int64], threshold: Thres
 
 
 def require_finite(embeddings: Embeddings) -> None:
-    """DataError where the model gave a value that is not finite: every comparison with it would be false."""
+    """Raise DataError if the model returned a value that is not finite, because every comparison with it would be
+    false."""
     if not (np.isfinite(embeddings.vectors).all() and np.isfinite(embeddings.quality).all()):
-        raise DataError("the model gave a value that is not finite; its weights are damaged")
+        raise DataError(
+            "the model returned a value that is not finite, so its weights are damaged: load another copy of the file"
+        )

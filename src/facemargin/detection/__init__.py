@@ -1,4 +1,4 @@
-"""From photographs to faces, and to aligned faces. Importing it registers the detectors."""
+"""Finds faces in photographs, and aligns them. Importing it registers the detectors."""
 
 from facemargin.detection.centerface import CenterFace
 from facemargin.detection.detect import align, detect

@@ -28,7 +28,8 @@ _STRIDE = 4
 _MULTIPLE = 32
 _MAX_OVERLAP = 0.3
 
-# The surest places that are looked at: an image that is all faces holds fewer, and noise cannot cost more.
+# The largest number of candidates with the highest scores. An image full of faces has fewer, and noise cannot take more
+# time.
 _MAX_PLACES = 1000
 
 
@@ -66,7 +67,7 @@ def decode_faces(
     surest = np.argsort(-score_hw[rows_N, columns_N], kind="stable")[:_MAX_PLACES]
     rows_N, columns_N = rows_N[surest], columns_N[surest]
     scores_N = score_hw[rows_N, columns_N].astype(np.float64)
-    # Larger than any face can be: a network that is off must not overflow.
+    # The limit is larger than any face, and prevents an overflow if the network's output is wrong.
     height_N, width_N = np.exp(np.minimum(size_2hw[:, rows_N, columns_N].astype(np.float64), 10)) * _STRIDE
     offset_y_N, offset_x_N = offset_2hw[:, rows_N, columns_N].astype(np.float64)
     left_N = (columns_N + offset_x_N + 0.5) * _STRIDE - width_N / 2

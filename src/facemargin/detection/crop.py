@@ -1,4 +1,4 @@
-"""Cutting a face out of a photograph of any size without aliasing. Shapes: H × W pixels."""
+"""Cuts a face out of a photograph of any size without aliasing. Shapes: H × W pixels."""
 
 import math
 from typing import Any
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from facemargin.data.alignment import TEMPLATE_52, TEMPLATE_SIDE, similarity_transform
 from facemargin.data.source import RGBImage
 
-# What bilinear interpolation may read beyond the corners.
+# The margin in pixels that bilinear interpolation may read beyond the corners.
 _MARGIN = 2
 
 

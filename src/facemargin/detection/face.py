@@ -42,7 +42,7 @@ def choose_faces(faces: Sequence[Face], choice: Choice, image: RGBImage) -> list
     if choice not in get_args(Choice):
         raise ConfigError(unknown_name("choice of faces", str(choice), list(get_args(Choice))))
     if choice == "error" and len(faces) > 1:
-        raise SeveralFacesError(f"{len(faces)} faces were found, and one is asked for")
+        raise SeveralFacesError(f"{len(faces)} faces were found, expected one")
     if choice == "central":
         height, width = image.shape[:2]
         return sorted(faces, key=lambda face: _distance(face, (width - 1) / 2, (height - 1) / 2))[:1]

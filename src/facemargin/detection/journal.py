@@ -1,7 +1,8 @@
-"""What was found in each image so far, on disk: work on many photographs goes on where it was interrupted.
+"""A journal on disk of the faces found in each image, so that work on many photographs can continue after an
+interruption.
 
-A line of JSON an image, after a first line with the settings that it depends on. A line that is not whole is of a
-process that was killed.
+The first line has the settings on which the results depend; then there is one line of JSON per image. An incomplete
+line comes from a killed process.
 """
 
 import contextlib
@@ -76,7 +77,7 @@ class FaceJournal:
             self._places = self._read_places(dict(settings))
         except BlockingIOError as error:
             self._file.close()
-            raise DataError(f"{path}: another process is writing to it; wait for it to end") from error
+            raise DataError(f"{path}: another process is writing to this file; wait until it ends") from error
         except OSError as error:
             with contextlib.suppress(OSError):
                 self._file.close()
@@ -116,7 +117,8 @@ class FaceJournal:
             self._file.flush()
         except OSError as error:
             raise OutputError(
-                f"{self.path} cannot be written: {error}. What is in it is kept: make room and run the same again"
+                f"{self.path} cannot be written: {error}. Its content is kept: free some space and run the same "
+                "command again"
             ) from error
         self._places[record.name] = place
 
@@ -144,10 +146,11 @@ class FaceJournal:
                 self._file.truncate(end)
                 return places
         except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            raise DataError(f"{self.path} is damaged, or no journal of faces ({error!r}): delete it") from error
+            raise DataError(f"{self.path} is damaged, or is not a journal of faces ({error!r}): delete it") from error
         raise DataError(
-            f"{self.path} is of work with other settings ({_shown(theirs, settings)}, not {_shown(settings, theirs)}); "
-            "use those, name another output, or delete it to begin anew"
+            f"{self.path} was written with other settings ({_shown(theirs, settings)}, not "
+            f"{_shown(settings, theirs)}); use those settings, give another output, or delete the file to start "
+            "again"
         )
 
 

@@ -19,7 +19,7 @@ from facemargin.errors import ConfigError, DataError
 
 _SIDES = range(32, 2**13 + 1)
 
-# The second look: an upright square of this side, in which the face has the size of one in 140 × 140 pixels.
+# The second detection uses an upright square of this side, in which the face fills 140 × 140 pixels.
 _LOOK_SIDE = 224
 _LOOK_SCALE = 1.25
 
@@ -66,12 +66,12 @@ class TwoLookDetector(ABC):
         return found
 
     def _second_look(self, image: RGBImage, landmarks_52: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Better landmarks, or the same where the face is not found again."""
+        """Better landmarks from a second detection, or the same landmarks if the face is not found again."""
         place = (_LOOK_SIDE - TEMPLATE_SIDE * _LOOK_SCALE) / 2
         target_52 = TEMPLATE_52 * _LOOK_SCALE + place
         try:
             matrix_23 = similarity_transform(landmarks_52, target_52)
-        except DataError:  # landmarks in one point: of nothing that could be aligned
+        except DataError:  # all landmarks in one point: they cannot be aligned
             return landmarks_52
         again = self.look(warp_square(image, matrix_23, _LOOK_SIDE))
         distances = [float(np.linalg.norm(face.landmarks_52.mean(0) - target_52.mean(0))) for face in again]

@@ -1,4 +1,5 @@
-"""Measuring recognisers: `metrics` are pure functions on arrays, `protocols` say what is compared with what."""
+"""Measuring recognisers: `metrics` are pure functions on arrays; `protocols` define which images are compared with
+which."""
 
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.figures import Measured, register_metric

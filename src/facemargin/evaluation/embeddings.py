@@ -1,4 +1,4 @@
-"""What a recogniser says about images. Shapes: N images, D embedding size."""
+"""The output of a recogniser for images. Shapes: N images, D embedding size."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,8 +11,8 @@ from facemargin.data.source import ImageSource
 
 @dataclass(frozen=True)
 class Embeddings:
-    """`vectors` (N, D) of unit length, `norms` (N,) of the features before normalisation, `quality` (N,), higher is
-    better: the norm unless the model has a quality head."""
+    """`vectors` (N, D) of unit length, `norms` (N,) of the features before normalisation, and `quality` (N,), higher is
+    better. The quality is the norm, unless the model has a quality head."""
 
     vectors: NDArray[np.float32]
     norms: NDArray[np.float32]
@@ -23,4 +23,5 @@ class Embeddings:
 
 
 Embed = Callable[[ImageSource], Embeddings]
-"""What evaluations call a recogniser: the embeddings of all images of a source, in order."""
+"""The type of a recogniser for evaluations: a function that returns the embeddings of all images of a source, in
+order."""

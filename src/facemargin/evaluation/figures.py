@@ -60,7 +60,7 @@ class Metric:
     of: "Callable[[VerificationSummary], Measured | None]" = field(default=_nothing, compare=False)
 
     def is_told_by(self, impostors: int) -> bool:
-        """Whether so many impostor pairs can say anything of it: at least one may be accepted at its FAR."""
+        """Whether this number of impostor pairs is enough for it: at its FAR, at least one may be accepted."""
         return self.far is None or allowed_count(self.far, impostors) > 0
 
 

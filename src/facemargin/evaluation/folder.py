@@ -1,4 +1,4 @@
-"""Where figures lie on disk, for those who write them and for the report, which reads them.
+"""The files in which evaluations are stored. Evaluations write them, and reports read them.
 
 evaluation/<data set>/<system>.npz          PairScores of each system
 evaluation/<data set>/<system>.json         its figures
@@ -21,7 +21,7 @@ ORIGIN_FILE = "origin.json"
 
 
 def evaluation_folder(folder: Path, data_set: str) -> Path:
-    """Where the scores on the set of that name are written."""
+    """The folder of the scores on the data set with this name."""
     return folder / EVALUATION_FOLDER / slug(data_set)
 
 

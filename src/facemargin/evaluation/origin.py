@@ -1,7 +1,7 @@
-"""What an output holds already: figures of another model, or of another set of the same name, are never replaced
-without a word.
+"""Protects the figures in an output folder: figures of another model, or of another data set with the same name, are
+never replaced silently.
 
-A folder of figures has origin.json: the set and each system with their fingerprints. Shapes: N images.
+A folder of figures has a file origin.json with the fingerprints of the data set and of each system. Shapes: N images.
 """
 
 import hashlib
@@ -24,7 +24,7 @@ FINGERPRINT_DIGITS = 12
 
 @dataclass(frozen=True)
 class Origin:
-    """A set or a system: what the user called it, and a fingerprint of what is in it."""
+    """A data set or a system: the name that the user gave, and a fingerprint of its content."""
 
     name: str
     fingerprint: str
@@ -36,10 +36,10 @@ class Origin:
 def require_place(
     place: Path, data: Origin, systems: Mapping[str, Origin], overwrite: bool, of_a_run: bool = False
 ) -> None:
-    """Raise ConfigError, naming what is there, where the folder `place` holds figures of other data, or of another
-    model under the name of one of `systems`, unless they are to be overwritten: then those of other data are deleted.
+    """Raise ConfigError if the folder `place` holds figures of other data, or of another model under the name of one of
+    `systems`. With `overwrite`, figures of other data are deleted instead.
 
-    `of_a_run` says that the folder is the model's run: its figures are of the run as it is now.
+    `of_a_run`: the folder is the run of the model, so figures of an earlier state of the run may be replaced.
     """
     known = read_origin(place / ORIGIN_FILE)
     if known is None:
@@ -49,28 +49,30 @@ def require_place(
         if not overwrite:
             _refuse(place, before, data)
         for path in place.iterdir():
-            if not path.is_dir():  # a folder in it is not ours
+            if not path.is_dir():  # folders are not written by evaluations
                 path.unlink()
         return
     for name, system in systems.items():
-        there = held.get(name, system)
-        is_own = of_a_run and there.name == system.name
-        if there.fingerprint != system.fingerprint and not overwrite and not is_own:
-            _refuse(place, there, system)
+        stored_origin = held.get(name, system)
+        of_this_run = of_a_run and stored_origin.name == system.name
+        if stored_origin.fingerprint != system.fingerprint and not overwrite and not of_this_run:
+            _refuse(place, stored_origin, system)
 
 
 def note_origin(place: Path, data: Origin, systems: Mapping[str, Origin]) -> None:
-    """Note that the figures of `systems` on `data` are in the folder, beside those that were there."""
+    """Add to the folder's origin.json that it has the figures of `systems` on `data`."""
     known = read_origin(place / ORIGIN_FILE)
     before = {} if known is None else known[1]
-    kept = [name for name, one in systems.items() if name in before and before[name].fingerprint == one.fingerprint]
-    all_systems = before | {name: one for name, one in systems.items() if name not in kept}
-    content = {"data": vars(data), "systems": {name: vars(one) for name, one in all_systems.items()}}
+    kept = [
+        name for name, origin in systems.items() if name in before and before[name].fingerprint == origin.fingerprint
+    ]
+    all_systems = before | {name: origin for name, origin in systems.items() if name not in kept}
+    content = {"data": vars(data), "systems": {name: vars(origin) for name, origin in all_systems.items()}}
     write_text_atomically(place / ORIGIN_FILE, json.dumps(content, indent=2))
 
 
 def file_origin(path: Path) -> Origin:
-    """Of a file's bytes."""
+    """The origin of a file, with a fingerprint of its bytes."""
     with path.open("rb") as file:
         return Origin(str(path), hashlib.file_digest(file, "sha256").hexdigest()[:FINGERPRINT_DIGITS])
 
@@ -78,7 +80,8 @@ def file_origin(path: Path) -> Origin:
 def images_origin(
     images: ImageSource, arrays: Mapping[str, object] | None = None, looked_at: int = IMAGES_LOOKED_AT
 ) -> Origin:
-    """Of the number of the images, the bytes of some of them in equal steps, and `arrays`."""
+    """The origin of images. The fingerprint covers their number, the bytes of some of them in equal steps, and
+    `arrays`."""
     digest = hashlib.sha256(str(len(images)).encode())
     for index in np.unique(np.linspace(0, max(len(images) - 1, 0), looked_at).astype(int)).tolist():
         try:
@@ -92,24 +95,27 @@ def images_origin(
 
 
 def set_origin(pairs: VerificationSet, looked_at: int = IMAGES_LOOKED_AT) -> Origin:
-    """Of its images (see `images_origin`) and pairs."""
+    """The origin of a verification set, with a fingerprint of its images (see `images_origin`) and pairs."""
     arrays = {name: getattr(pairs, name) for name in ("first_K", "second_K", "same_K")}
     return images_origin(pairs.images, arrays, looked_at)
 
 
 def read_origin(path: Path) -> tuple[Origin, dict[str, Origin]] | None:
-    """The data and systems that an origin.json names; None where there is none, DataError for one that is damaged."""
+    """The data and systems in an origin.json. None if there is no such file. Raises DataError if it is damaged."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        return Origin(**content["data"]), {name: Origin(**one) for name, one in content["systems"].items()}
+        return Origin(**content["data"]), {name: Origin(**origin) for name, origin in content["systems"].items()}
     except FileNotFoundError:
         return None
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise DataError(f"{path} is damaged, so that it is not known whose figures are beside it: {error!r}") from error
+        raise DataError(
+            f"{path} is damaged, so the origin of the figures in its folder is not known: {error!r}. Evaluate into "
+            "another folder"
+        ) from error
 
 
-def _refuse(place: Path, there: Origin, given: Origin) -> None:
+def _refuse(place: Path, stored: Origin, given: Origin) -> None:
     raise ConfigError(
-        f"{place} holds figures of {there}, and these would be of {given}: name another --output, or replace them with "
-        "--overwrite"
+        f"{place} holds figures of {stored}, but the new figures would be of {given}: choose another --output, or "
+        "replace the old figures with --overwrite"
     )

@@ -7,7 +7,7 @@ import numpy as np
 
 
 def plain(value: Any) -> Any:
-    """`value` as nested dicts, lists, texts, numbers and None, which stands for what is not finite."""
+    """`value` as nested dicts, lists, texts, numbers and None. Numbers that are not finite become None."""
     if is_dataclass(value):
         return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Several measures of image quality, compared on the scores of one system.
+"""Compares several measures of image quality on the scores of one system.
 
 Shapes: N images, K pairs, M measures.
 """
@@ -24,16 +24,16 @@ from facemargin.files.npz import load_arrays
 
 COMPARED_FMRS = (1e-3, 1e-4)
 COMPARED_LIMITS = (0.1, 0.2, 0.3, 0.5)
-"""How much may be discarded. Rankings of measures settle at the larger limits (arXiv 2303.13294)."""
+"""The largest discarded fractions. Rankings of measures are more stable at the larger limits (arXiv 2303.13294)."""
 
 _FEW_ACCEPTED = 10
 
 
 @dataclass(frozen=True)
 class QualityMeasures:
-    """The scores of K pairs of N images, and what each of M `measures` says of every image in `quality_MN`, higher is
-    better. Pair k compares images first_K[k] and second_K[k]. With `refit` they are to be compared at thresholds placed
-    anew for every discarded fraction. Raises DataError where these do not fit together."""
+    """The scores of K pairs of N images, and the quality of every image by each of M `measures`, `quality_MN` (higher
+    is better). Pair k compares images first_K[k] and second_K[k]. With `refit`, the threshold is chosen again for every
+    discarded fraction. Raises DataError if the shapes do not match."""
 
     system: str
     dataset: str
@@ -47,16 +47,20 @@ class QualityMeasures:
 
     def __post_init__(self) -> None:
         if not self.measures or self.quality_MN.shape[:1] != (len(self.measures),) or self.quality_MN.ndim != 2:
-            raise DataError(f"quality_MN has shape {self.quality_MN.shape} for {len(self.measures)} measures")
+            raise DataError(
+                f"quality_MN has shape {self.quality_MN.shape}, expected one row for each of the {len(self.measures)} "
+                "measures"
+            )
         if len(set(self.measures)) < len(self.measures):
-            raise DataError(f"two measures of quality have one name: {', '.join(self.measures)}")
+            raise DataError(f"two measures of quality have the same name: {', '.join(self.measures)}")
         for name in ("same_K", "first_K", "second_K"):
             if getattr(self, name).shape != self.scores_K.shape:
                 raise DataError(f"{name} has shape {getattr(self, name).shape}, expected {self.scores_K.shape}")
         for index_K in (self.first_K, self.second_K):
             if len(index_K) and (index_K.min() < 0 or index_K.max() >= self.quality_MN.shape[1]):
                 raise DataError(
-                    f"pairs name images {index_K.min()} to {index_K.max()} of {self.quality_MN.shape[1]} with quality"
+                    f"pairs have image numbers {index_K.min()} to {index_K.max()}, expected 0 to "
+                    f"{self.quality_MN.shape[1] - 1}"
                 )
 
     @classmethod
@@ -67,7 +71,7 @@ class QualityMeasures:
         quality: Mapping[str, NDArray[Any]],
         refit: bool = False,
     ) -> "QualityMeasures":
-        """Of a system's scores on a set and each measure's values (N,) for its images."""
+        """Create it from the scores of a system on a set and the values (N,) of each measure for the images."""
         return cls(
             system=scores.system,
             dataset=scores.dataset,
@@ -81,7 +85,7 @@ class QualityMeasures:
         )
 
     def save(self, path: Path) -> None:
-        """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
+        """Write to an .npz file that `load` reads back; it contains plain arrays and no pickles."""
         names = json.dumps({name: getattr(self, name) for name in ("system", "dataset", "measures", "refit")})
         arrays = {name: getattr(self, name) for name in ("scores_K", "same_K", "first_K", "second_K", "quality_MN")}
         with path.open("wb") as file:
@@ -89,18 +93,19 @@ class QualityMeasures:
 
     @classmethod
     def load(cls, path: Path) -> "QualityMeasures":
-        """Read a file written by `save`; raises DataError, naming it, if it is not one."""
+        """Read a file written by `save`. Raises DataError, which names the file, for any other file."""
         try:
             arrays = load_arrays(path)
             return cls(**json.loads(str(arrays.pop("names"))), **arrays)
-        except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
+        except Exception as error:  # numpy and zipfile raise many different errors for damaged archives
             raise DataError(f"{path} is not a file of quality measures: {error}") from error
 
 
 @dataclass(frozen=True)
 class QualityComparison:
-    """`curves[fmr][measure]` is the error versus discard at the threshold of that FMR; `impostors` pairs stand behind
-    the thresholds. `spearman_MM` are the rank correlations between the measures over the images, in their order."""
+    """`curves[fmr][measure]` is the error versus discard at the threshold of that FMR. The thresholds rest on
+    `impostors` pairs. `spearman_MM` has the rank correlations between the measures over the images, in the order of the
+    measures."""
 
     system: str
     dataset: str
@@ -111,14 +116,17 @@ class QualityComparison:
     spearman_MM: FloatArray
 
     def caution(self, fmr: float) -> str:
-        """What to say of an FMR whose threshold few impostor pairs place; empty where they are enough."""
+        """A warning for an FMR whose threshold rests on few impostor pairs; empty if there are enough."""
         accepted = allowed_count(fmr, self.impostors)
         if accepted >= _FEW_ACCEPTED:
             return ""
         pairs = f"At FMR {fmr:g} the threshold may accept {accepted} of {self.impostors:,} impostor pairs, so it"
         if not accepted:
-            return f"{pairs} lies above all of them: this FMR cannot be told from 0, and no measure is marked best."
-        return f"{pairs} hangs on single pairs."
+            return (
+                f"{pairs} lies above all of them: this FMR cannot be distinguished from 0, and no measure is marked "
+                "as the best."
+            )
+        return f"{pairs} depends on single pairs."
 
     def to_json(self) -> str:
         return json.dumps(plain(self), indent=2, allow_nan=False)
@@ -131,14 +139,14 @@ def compare_quality(
 ) -> QualityComparison:
     """Error-versus-discard curves of every measure at every FMR, and the rank correlations between the measures.
 
-    Thresholds are fixed with nothing discarded unless the measures say `refit` (see `error_versus_discard`). Images
-    that no pair has do not count. Raises DataError, naming the measure, for values that are not finite.
+    Thresholds are fixed with nothing discarded unless `measures.refit` is true (see `error_versus_discard`). Images
+    without pairs do not count. Raises DataError, which names the measure, for values that are not finite.
     """
     used_N = np.zeros(measures.quality_MN.shape[1], dtype=np.bool_)
     used_N[measures.first_K] = used_N[measures.second_K] = True
     for name, quality_N in zip(measures.measures, measures.quality_MN, strict=True):
         if not np.isfinite(quality_N[used_N]).all():
-            raise DataError(f"quality by {name} holds values that are not finite on {measures.dataset}")
+            raise DataError(f"the quality by {name} has values that are not finite on {measures.dataset}")
     curves = {
         fmr: {
             name: error_versus_discard(

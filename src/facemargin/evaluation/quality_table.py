@@ -1,4 +1,4 @@
-"""Measures of quality compared, as tables for the terminal."""
+"""A comparison of measures of quality as tables for the terminal."""
 
 import numpy as np
 
@@ -7,8 +7,8 @@ from facemargin.tables import Table
 
 
 def quality_tables(comparison: QualityComparison) -> list[Table]:
-    """One table a FMR: FNMR with nothing discarded and after each limit, and the partial areas relative to discarding
-    at random, below 1 where the measure helps. Then the rank correlations between the measures."""
+    """One table per FMR: FNMR with nothing discarded and after each limit, and the partial areas relative to discarding
+    at random (below 1 if the measure helps). Then the rank correlations between the measures."""
     tables = [_at_fmr(comparison, fmr) for fmr in comparison.curves]
     correlations = Table("Spearman's ρ", title=f"{comparison.dataset}: measures of quality")
     for name in comparison.measures:
@@ -19,18 +19,21 @@ def quality_tables(comparison: QualityComparison) -> list[Table]:
 
 
 def _at_fmr(comparison: QualityComparison, fmr: float) -> Table:
-    refit = ", thresholds placed anew for what is left" if comparison.refit else ""
+    refit = ", threshold chosen again on the remaining pairs" if comparison.refit else ""
     table = Table(
         "quality",
         title=f"{comparison.dataset}, FMR {fmr:g}{refit}",
-        caption=f"FNMR of what is left; pAUC relative to discarding at random. {comparison.caution(fmr)}",
+        caption=f"FNMR of the remaining pairs; pAUC relative to discarding at random. {comparison.caution(fmr)}",
     )
     curves = comparison.curves[fmr]
-    limits = [one.limit for one in next(iter(curves.values())).limits]
+    limits = [figures.limit for figures in next(iter(curves.values())).limits]
     for heading in ["FNMR", *(f"{limit:.0%} off" for limit in limits), *(f"pAUC {limit:.0%}" for limit in limits)]:
         table.add_column(heading, justify="right")
     for name, curve in curves.items():
-        left = ["–" if np.isnan(one.fnmr) else f"{one.fnmr:.4f}" for one in curve.limits]
-        areas = ["–" if np.isnan(one.relative_to_start) else f"{one.relative_to_start:.3f}" for one in curve.limits]
+        left = ["–" if np.isnan(figures.fnmr) else f"{figures.fnmr:.4f}" for figures in curve.limits]
+        areas = [
+            "–" if np.isnan(figures.relative_to_start) else f"{figures.relative_to_start:.3f}"
+            for figures in curve.limits
+        ]
         table.add_row(name, f"{curve.fnmr_T[0]:.4f}", *left, *areas)
     return table

@@ -1,4 +1,4 @@
-"""One system's scores on one set of image pairs: what an evaluation stores and a report reads.
+"""The scores of one system on one set of image pairs. Evaluations store them, and reports read them.
 
 Shapes: K pairs.
 """
@@ -17,10 +17,10 @@ from facemargin.files.npz import load_arrays
 
 @dataclass(frozen=True)
 class PairScores:
-    """Similarities of K image pairs by one system, with what the metrics need to know about each pair.
+    """The similarities of K image pairs by one system, and the facts about each pair that the metrics need.
 
-    `scores_K` higher means more alike; `same_K` True for genuine pairs. Quality (higher is better), identity numbers
-    of both sides and fold numbers are optional and (K,) where given.
+    `scores_K`: higher means more alike. `same_K`: True for genuine pairs. Qualities (higher is better), identity
+    numbers of both sides and fold numbers are optional, each (K,).
     """
 
     system: str
@@ -45,7 +45,7 @@ class PairScores:
             raise DataError(f"same_K is {self.same_K.dtype}, expected bool: pass labels == 1")
 
     def save(self, path: Path) -> None:
-        """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
+        """Write to an .npz file that `load` reads back; it contains plain arrays and no pickles."""
         arrays = {field.name: getattr(self, field.name) for field in fields(self) if field.name.endswith("_K")}
         names = json.dumps({"system": self.system, "dataset": self.dataset})
         with path.open("wb") as file:
@@ -53,9 +53,9 @@ class PairScores:
 
     @classmethod
     def load(cls, path: Path) -> "PairScores":
-        """Read a file written by `save`; raises DataError, naming it, if it is not one."""
+        """Read a file written by `save`. Raises DataError, which names the file, for any other file."""
         try:
             arrays = load_arrays(path)
             return cls(**json.loads(str(arrays.pop("names"))), **arrays)
-        except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
+        except Exception as error:  # numpy and zipfile raise many different errors for damaged archives
             raise DataError(f"{path} is not a file of pair scores: {error}") from error

@@ -1,4 +1,4 @@
-"""Every figure of one system on one set of pairs, for tables, reports and files."""
+"""All figures of one system on one set of pairs, for tables, reports and files."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -35,9 +35,9 @@ MAGFACE_SCRIPT = "MagFace's script: features less their mean, angles"
 
 @dataclass(frozen=True)
 class VerificationSummary:
-    """The figures of one `PairScores`: accuracy where it has folds, error versus discard where it has qualities, and
-    bootstrap intervals in each where it has identities, of so many `people`. `accuracy_by` says how the accuracy's
-    thresholds were chosen. `others`: of registered metrics (`register_metric`), by name."""
+    """The figures of one `PairScores`: accuracy if it has folds, error versus discard if it has qualities, and
+    bootstrap intervals if it has identities. `people` is the number of identities. `accuracy_by` says how the
+    thresholds of the accuracy were chosen. `others`: of registered metrics (`register_metric`), by name."""
 
     system: str
     dataset: str
@@ -53,7 +53,7 @@ class VerificationSummary:
     others: Mapping[str, Measured] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """The same as nested dicts, lists, numbers and None (for what is not finite), curves included."""
+        """The figures and curves as nested dicts, lists, numbers and None (for numbers that are not finite)."""
         figures: dict[str, Any] = plain(self)
         others = figures.pop("others")
         return figures | {name: {"value": one["value"], "interval": one["interval"]} for name, one in others.items()}
@@ -73,10 +73,10 @@ def summarize(
 ) -> VerificationSummary:
     """Compute every metric that `pair_scores` allows.
 
-    `folds` (as in `verification_accuracy`) replaces the pair scores' own. Without either there is no accuracy, and none
-    where the own folds are a single one: no other could choose its threshold.
-    `discard_fmr` is the FMR that error versus discard starts at. `bootstrap` None leaves the intervals out, as does a
-    set without identities. Raises what the metrics raise.
+    `folds` (as in `verification_accuracy`) replaces the folds of the pair scores. There is no accuracy without folds,
+    or if the pair scores have a single fold, because a threshold must be chosen on other folds. `discard_fmr` is the
+    FMR at which error versus discard starts. Intervals are left out if `bootstrap` is None or the set has no
+    identities. Raises the errors of the metrics.
     """
     scores_K, same_K = pair_scores.scores_K, pair_scores.same_K
     identities: dict[str, Any] = {}
@@ -110,20 +110,21 @@ def summarize(
 
 
 def without_interval(summaries: Sequence[VerificationSummary]) -> str:
-    """Why figures of these systems, whose people are known, have no interval; empty where all have one."""
+    """The reason why some figures of systems with known identities have no interval; empty if all have one."""
     lacking = [summary for summary in summaries if summary.people is not None and None in _intervals(summary)]
     if not lacking:
         return ""
     few = min(summary.people for summary in lacking if summary.people is not None)
     if few < FEWEST_IDENTITIES:
-        return f"The {few} people here are too few for intervals: every resample of them holds the same pairs."
+        return f"There are {few} people, which is too few for intervals: every resample of them has the same pairs."
     return (
-        "A figure without a range has the same value in all resamples, as at 0 and 100%: that does not make it certain."
+        "A figure without a range has the same value in all resamples (for example 0 or 100%), which does not "
+        "mean that it is certain."
     )
 
 
 def _intervals(summary: VerificationSummary) -> list[Interval | None]:
-    """Of the figures that tables show."""
+    """The intervals of the figures that tables show."""
     metrics = [metric for metric in list_metrics(Scope.of([summary])) if metric.row and metric.has_range]
     measured = [metric.of(summary) for metric in metrics]
     return [one.interval for one in measured if one is not None and not np.isnan(one.value)]

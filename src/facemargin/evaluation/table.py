@@ -1,4 +1,4 @@
-"""Summaries of several systems as one table for the terminal."""
+"""The summaries of several systems as one table for the terminal."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Models as ONNX files, and running those."""
+"""Exporting models to ONNX files, and running these files."""
 
 from facemargin.export.export import export_onnx
 

@@ -1,4 +1,4 @@
-"""Writing a recogniser as an ONNX file that onnxruntime runs without this library or torch."""
+"""Writes a recogniser as an ONNX file, which onnxruntime can run without this library or torch."""
 
 import copy
 from collections.abc import Sequence
@@ -21,12 +21,12 @@ from facemargin.files.atomic import write_atomically
 from facemargin.models.model import Model
 
 TOLERANCE = 1e-4
-"""The largest difference that is let pass between a float32 file and the model, see Parity."""
+"""The largest allowed difference between a float32 file and the model, see Parity."""
 
 INT8_COSINE = 0.95
-"""The smallest cosine that is let pass between the vectors of an int8 file and the model's."""
+"""The smallest allowed cosine between the vectors of an int8 file and those of the model."""
 
-# People of the embedded faces that files are checked on.
+# The people of the embedded faces with which files are checked.
 _CHECK_PEOPLE = range(1, 3)
 
 
@@ -39,35 +39,36 @@ def export_onnx(
     int8_calibration: ImageSource | Sequence[NDArray[np.uint8]] | None = None,
     check: ImageSource | Sequence[NDArray[np.uint8]] | None = None,
 ) -> Parity:
-    """Write `model` to the ONNX file `path` and return how far onnxruntime's results are from `model`'s in float32.
+    """Write `model` to the ONNX file `path`, and return the differences of onnxruntime's results from those of `model`
+    in float32.
 
-    The file takes any number of images and gives `embedding` (B, D) of length 1, `norm` (B,) and `quality` (B,). It
-    reads `images` (B, 3, H, W) float32 as the network does, or, with `preprocess`, `pixels` (B, H, W, 3) uint8 RGB. Its
-    metadata say so, too, and what was measured. `views` "flip" averages with the mirrored image inside it; by default
-    the model's own.
+    The file accepts any number of images and returns `embedding` (B, D) of length 1, `norm` (B,) and `quality` (B,). It
+    reads `images` (B, 3, H, W) float32, scaled as for the network, or, with `preprocess`, `pixels` (B, H, W, 3) uint8
+    RGB. Its metadata describe the input and the measured differences. With `views` "flip", the graph averages each
+    image with its mirror image; the default is that of the model.
 
-    int8_calibration: faces to choose the ranges of 8-bit integers by; without, the file is in float32. check: the faces
-    that both embed, by default twenty embedded ones.
+    int8_calibration: faces from which the ranges of the 8-bit integers are chosen; without it, the file is in float32.
+    check: the faces with which the file and the model are compared, by default twenty of the embedded faces.
 
-    The file appears whole or not at all. Raises ConfigError for a model that cannot be exported, views that a file
-    cannot hold and packages that are missing, and CheckpointError where it cannot be written or differs from the model:
-    in float32 by more than TOLERANCE, in int8 by a cosine below INT8_COSINE.
+    The file is written completely or not at all. Raises ConfigError for a model that cannot be exported, for views that
+    a file cannot have and for missing packages. Raises CheckpointError if the file cannot be written or differs from
+    the model: in float32 by more than TOLERANCE, in int8 by a cosine below INT8_COSINE.
     """
     if not isinstance(model, Model):
-        raise ConfigError(f"the model is a {type(model).__name__}, expected a Model, as in export_onnx(fm.load(path))")
+        raise ConfigError(f"the model is a {type(model).__name__}, expected a Model, such as fm.load(path)")
     path = Path(path)
     if path.suffix != ".onnx":
-        raise ConfigError(f"the file to write is {path}, expected a name that ends in .onnx")
+        raise ConfigError(f"the output file is {path}, expected a name that ends in .onnx")
     require_extra("export", "onnx", "onnxruntime", "onnxscript", what="exporting a model")
     import onnxruntime  # slow to import
 
     views = _views(model, views)
     faces = EmbeddedFaces(_CHECK_PEOPLE) if check is None else given_images(check)
     if not len(faces):
-        raise ConfigError("there are no images to check the file with")
+        raise ConfigError("there are no images to check the file with: give at least one, or leave check out")
     calibration = None if int8_calibration is None else given_images(int8_calibration)
     if calibration is not None and not len(calibration):
-        raise ConfigError("int8 needs faces to calibrate on, and there are none")
+        raise ConfigError("int8 needs faces for the calibration, but there are none: give a set with images")
     graph = onnx_graph(model.recognizer, model.info, preprocess, views)
     if calibration is not None:
         graph = quantize(graph, model.info, preprocess, calibration)
@@ -94,16 +95,16 @@ def _require_near(path: Path, parity: Parity) -> None:
     if not parity.cosine >= INT8_COSINE:
         raise CheckpointError(
             f"{path} was not written: in int8 the smallest cosine between a face's vector and the model's is "
-            f"{parity.cosine:.3f}, and at least {INT8_COSINE:g} is asked. Calibrate "
-            "on more faces, such as the model will see, or export in float32"
+            f"{parity.cosine:.3f}, but at least {INT8_COSINE:g} is required. Calibrate with more faces that are "
+            "similar to those in use, or export in float32"
         )
 
 
 def _views(model: Model, views: ExportedViews | None) -> ExportedViews:
     if views is not None:
         if views not in ("one", "flip"):
-            raise ConfigError(f"views is {views!r}, expected one or flip: an ONNX file holds no others")
+            raise ConfigError(f"views is {views!r}, expected one or flip: an ONNX file cannot have others")
         return views
     if model.info.views == "multi":
-        raise ConfigError("this model averages 14 views, which an ONNX file does not hold: choose views one or flip")
+        raise ConfigError("this model averages 14 views, which an ONNX file cannot do: choose views one or flip")
     return model.info.views

@@ -1,4 +1,4 @@
-"""A file written by `export_onnx`, run by onnxruntime.
+"""Runs a file written by `export_onnx` with onnxruntime.
 
 Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding size.
 """
@@ -23,12 +23,12 @@ from facemargin.models.read_ahead import batches_of
 
 
 class ExportedModel:
-    """A recogniser as `facemargin export` writes it, fed as its metadata say. `info` is that of the model it was made
-    from, whose views are those in the file."""
+    """A recogniser in a file of `facemargin export`. Its input is prepared as its metadata say. `info` describes the
+    exported model; its views are those in the file."""
 
     def __init__(self, content: bytes | Path) -> None:
-        """The file itself, or its name. Raises CheckpointError where it was not written by facemargin, and ConfigError
-        where onnxruntime is not installed."""
+        """`file` is the content of the file, or its name. Raises CheckpointError if facemargin has not written it, and
+        ConfigError if onnxruntime is not installed."""
         require_extra("export", "onnxruntime", what="running an exported model")
         import onnxruntime  # slow to import
 
@@ -44,17 +44,17 @@ class ExportedModel:
         try:
             self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError as error:
-            raise CheckpointError(f"{name} is damaged: its metadata are no text: {error}") from error
+            raise CheckpointError(f"{name} is damaged: its metadata are not text: {error}") from error
         if self.metadata.get("format") != "facemargin":
             raise CheckpointError(f"{name} is an ONNX model but was not written by facemargin export")
         try:
             self.info = ModelInfo(**json.loads(self.metadata["model"]))
         except (KeyError, TypeError, ValueError, OverflowError, RecursionError, CheckpointError) as error:
-            raise CheckpointError(f"{name} does not say how it is to be used: {error}") from error
+            raise CheckpointError(f"{name} has no valid description of its model in its metadata: {error}") from error
         self._input, self._name = self._session.get_inputs()[0].name, name
 
     def embed(self, images: ImageSource | GivenForm | Iterable[GivenForm], batch_size: int = 64) -> Embeddings:
-        """As `Model.embed`, with the views that are in the file. Raises CheckpointError where it does not run."""
+        """As `Model.embed`, with the views in the file. Raises CheckpointError if the file does not run."""
         source = given_images(images)
         if not len(source):
             empty = np.empty(0, np.float32)
@@ -73,7 +73,7 @@ class ExportedModel:
 
 
 def feed(pixels_BCHW: torch.Tensor, info: ModelInfo, preprocess: bool) -> NDArray[np.generic]:
-    """What the graph's input is for uint8 RGB pixels; see `ExportedRecognizer`."""
+    """Convert uint8 RGB pixels to the input of the graph; see `ExportedRecognizer`."""
     if preprocess:
         return np.ascontiguousarray(pixels_BCHW.permute(0, 2, 3, 1).numpy())
     return network_input(pixels_BCHW, info).numpy()

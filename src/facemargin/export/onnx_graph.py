@@ -24,18 +24,18 @@ ExportedViews = Literal["one", "flip"]
 
 OUTPUTS = ("embedding", "norm", "quality")
 
-# What the exporter writes without converting; every onnxruntime of the last years reads it.
+# The opset that the exporter writes without conversion, which every onnxruntime of the last years can read.
 _OPSET = 18
 
-# Protobuf's limit of one file, less what the graph itself takes.
+# Protobuf's limit for one file, minus the size of the graph itself.
 _LARGEST_WEIGHTS = 2**31 - 2**24
 
 
 class ExportedRecognizer(nn.Module):
     """Aligned faces → (embedding (B, D) of length 1, norm (B,), quality (B,)), as `Model.embed` computes them.
 
-    With `preprocess` it reads uint8 RGB pixels (B, H, W, C), else what the network reads: (B, C, H, W), (pixel −
-    mean)/std in its own colour order.
+    With `preprocess` it reads uint8 RGB pixels (B, H, W, C), otherwise the input of the network: (B, C, H, W), (pixel −
+    mean)/std in its colour order.
     """
 
     def __init__(self, recognizer: Recognizer, info: ModelInfo, preprocess: bool, views: ExportedViews) -> None:
@@ -63,14 +63,15 @@ def input_name(preprocess: bool) -> str:
 
 
 def onnx_graph(recognizer: Recognizer, info: ModelInfo, preprocess: bool, views: ExportedViews) -> Any:
-    """The onnx.ModelProto, of any batch size, whose metadata say how to feed it.
+    """The onnx.ModelProto for any batch size, with metadata that describe its input.
 
-    Raises ConfigError for what cannot be exported: a reconstruction alone, an ONNX model, more than 2 GiB of weights.
+    Raises ConfigError for a model that cannot be exported: one with a reconstruction only, an ONNX model, or more than
+    2 GiB of weights.
     """
     _require_exportable(recognizer, info)
     folded = folded_recognizer(copy.deepcopy(recognizer).cpu())
     network = ExportedRecognizer(folded, info, preprocess, views).eval()
-    # Two images: what is 1 in the example would be 1 for ever.
+    # Two images, because a size of 1 in the example would be fixed to 1.
     size = info.input_size
     example = torch.zeros(2, size, size, 3, dtype=torch.uint8) if preprocess else torch.zeros(2, 3, size, size)
     try:
@@ -89,7 +90,7 @@ def onnx_graph(recognizer: Recognizer, info: ModelInfo, preprocess: bool, views:
     except torch.onnx.OnnxExporterError as error:
         raise ConfigError(f"the network {info.backbone} cannot be written as an ONNX graph: {error}") from error
     if program is None:
-        raise ConfigError(f"torch.onnx.export gave no graph of the network {info.backbone}")
+        raise ConfigError(f"torch.onnx.export returned no graph for the network {info.backbone}")
     graph = program.model_proto
     for key, value in _metadata(info, preprocess, views).items():
         graph.metadata_props.add(key=key, value=value)
@@ -98,12 +99,14 @@ def onnx_graph(recognizer: Recognizer, info: ModelInfo, preprocess: bool, views:
 
 def _require_exportable(recognizer: Recognizer, info: ModelInfo) -> None:
     if isinstance(recognizer.backbone, NoBackbone):
-        raise ConfigError("this model holds a face reconstruction alone, which recognises nobody: nothing to export")
+        raise ConfigError("this model only has a face reconstruction; only recognisers can be exported")
     weights = sum(tensor.numel() * tensor.element_size() for tensor in recognizer.state_dict().values())
     if not weights:
-        raise ConfigError("this model is an ONNX model already")
+        raise ConfigError("this model is an ONNX model already: copy its file instead")
     if weights > _LARGEST_WEIGHTS:
-        raise ConfigError(f"the weights of {info.backbone} take {weights:,} bytes; an ONNX file holds at most 2 GiB")
+        raise ConfigError(
+            f"the weights of {info.backbone} take {weights:,} bytes, but an ONNX file can have at most 2 GiB"
+        )
 
 
 def _metadata(info: ModelInfo, preprocess: bool, views: ExportedViews) -> dict[str, str]:

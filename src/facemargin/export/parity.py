@@ -1,4 +1,4 @@
-"""How far an exported model is from the one it was made from. Shapes: N images, D embedding size."""
+"""Measures the differences between an exported model and the original model. Shapes: N images, D embedding size."""
 
 from dataclasses import dataclass
 
@@ -16,10 +16,10 @@ BATCH_SIZES = (1, 8)
 
 @dataclass(frozen=True)
 class Parity:
-    """The largest differences over `images` images, each embedded in batches of every one of BATCH_SIZES.
+    """The largest differences over `images` images, each embedded in batches of all BATCH_SIZES.
 
-    embedding: of any component of the unit vectors. norm, quality: relative, by the largest of all images. cosine: the
-    smallest between an image's two vectors.
+    embedding: the largest difference of a component of the unit vectors. norm, quality: relative to the largest value
+    of all images. cosine: the smallest cosine between the two vectors of an image.
     """
 
     images: int
@@ -43,15 +43,15 @@ class Parity:
 
 
 def measure_parity(exported: ExportedModel, model: Model, images: ImageSource, views: ExportedViews) -> Parity:
-    """Both embed `images`. A value that is not finite is an infinite difference."""
+    """Embed `images` with both models and compare the results. A value that is not finite is an infinite difference."""
     reference = model.embed(images, views=views)
-    found = [exported.embed(images, batch_size) for batch_size in BATCH_SIZES]
+    results = [exported.embed(images, batch_size) for batch_size in BATCH_SIZES]
     return Parity(
         images=len(images),
-        embedding=max(_largest(one.vectors - reference.vectors) for one in found),
-        norm=max(_relative(one.norms, reference.norms) for one in found),
-        quality=max(_relative(one.quality, reference.quality) for one in found),
-        cosine=min(_smallest_cosine(one, reference) for one in found),
+        embedding=max(_largest(result.vectors - reference.vectors) for result in results),
+        norm=max(_relative(result.norms, reference.norms) for result in results),
+        quality=max(_relative(result.quality, reference.quality) for result in results),
+        cosine=min(_smallest_cosine(result, reference) for result in results),
     )
 
 
@@ -63,5 +63,5 @@ def _relative(found_N: NDArray[np.float32], reference_N: NDArray[np.float32]) ->
     return _largest(found_N - reference_N) / max(float(np.abs(reference_N).max()), 1e-12)
 
 
-def _smallest_cosine(one: Embeddings, other: Embeddings) -> float:
-    return float((one.vectors * other.vectors).sum(axis=1).min())
+def _smallest_cosine(result: Embeddings, other: Embeddings) -> float:
+    return float((result.vectors * other.vectors).sum(axis=1).min())

@@ -1,11 +1,11 @@
-"""An ONNX graph in 8-bit integers, with the ranges of activations that given faces show.
+"""Converts an ONNX graph to 8-bit integers, with ranges of activations measured on given faces.
 
-Weights are rounded symmetrically for each output channel, activations for each tensor (ONNX's QDQ form). What comes
-after the last linear layer, the normalisation to length 1, stays in float32.
+Weights are rounded symmetrically for each output channel, activations for each tensor (ONNX's QDQ form). The
+normalisation to length 1 after the last linear layer stays in float32.
 
-Weights take 7 of the 8 bits, -64…64. A processor without VNNI sums two products, each of an activation of 0…255 and
-a weight, in 16 bits and cuts off what does not fit: of 2 · 255 · 127 = 64,770 it leaves 32,767, and the vectors are
-others than on the machine that measured them. 2 · 255 · 64 = 32,640 fits.
+Weights use 7 of the 8 bits, -64…64. A processor without VNNI sums two products of an activation 0…255 and a weight in
+16 bits, and cuts off larger values: 2 · 255 · 127 = 64,770 becomes 32,767, so that the vectors differ from those on the
+machine of the export. 2 · 255 · 64 = 32,640 fits.
 """
 
 import tempfile
@@ -29,14 +29,14 @@ _BATCH_SIZE = 8
 
 
 def quantize(graph: Any, info: ModelInfo, preprocess: bool, faces: ImageSource) -> Any:
-    """The onnx.ModelProto of `graph` (see `onnx_graph`) in int8, calibrated on up to CALIBRATION_IMAGES of `faces`, in
-    equal steps through them. Raises CorruptImageError for one that cannot be read."""
+    """The onnx.ModelProto of `graph` (see `onnx_graph`) in int8, calibrated on up to CALIBRATION_IMAGES of `faces`,
+    chosen in equal steps. Raises CorruptImageError for an image that cannot be read."""
     require_extra("export", "onnx", "onnxruntime", what="quantising a model")
     import onnx
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     with quiet(), tempfile.TemporaryDirectory() as folder:
-        # By file: given a ModelProto, onnxruntime moves its weights out into a file that does not last.
+        # The graph is passed as a file, because onnxruntime would move the weights of a ModelProto to a temporary file.
         float32, int8 = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
         onnx.save(graph, float32)
         quantize_static(
@@ -45,7 +45,7 @@ def quantize(graph: Any, info: ModelInfo, preprocess: bool, faces: ImageSource) 
             _Faces(graph.graph.input[0].name, info, preprocess, faces),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
-            reduce_range=True,  # 7 bits, of the weights alone
+            reduce_range=True,  # 7 bits, for the weights only
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
             op_types_to_quantize=["Conv", "Gemm", "Add", "PRelu"],
@@ -55,7 +55,7 @@ def quantize(graph: Any, info: ModelInfo, preprocess: bool, faces: ImageSource) 
 
 
 class _Faces:
-    """The faces as onnxruntime's calibration asks for them: batch by batch, None at the end."""
+    """The faces in the form that onnxruntime's calibration needs: batch by batch, None at the end."""
 
     def __init__(self, input_name: str, info: ModelInfo, preprocess: bool, faces: ImageSource) -> None:
         count = min(len(faces), CALIBRATION_IMAGES)

@@ -1,4 +1,4 @@
-"""Silence for libraries that warn about themselves."""
+"""Hides warnings of libraries about their own internals."""
 
 import logging
 import warnings
@@ -8,8 +8,9 @@ from contextlib import contextmanager
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Neither logged nor Python's warnings inside. torch's exporter warns of operators of torchvision that are not
-    there, onnxruntime's quantisation (through the root logger) of a preparation that changes nothing here."""
+    """Hide logged messages and Python warnings within the context. torch's exporter warns about missing operators of
+    torchvision, and onnxruntime's quantisation (through the root logger) about a preparation that changes nothing
+    here."""
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)
     try:

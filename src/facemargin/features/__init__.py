@@ -1,1 +1,1 @@
-"""Embeddings and qualities in files, of this library and of other tools."""
+"""Files with embeddings and qualities, of this library and of other tools."""

@@ -1,4 +1,5 @@
-"""Quality by certainty ratio, for images of people whose class centres are known. Shapes: N images, D, C classes."""
+"""Measures quality by the certainty ratio, for images of people with known class centres. Shapes: N images, D, C
+classes."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -17,18 +18,19 @@ from facemargin.models.info import read_model
 
 
 def load_centers(path: Path) -> torch.Tensor:
-    """The class centres (C, D) of a run's head.safetensors; CheckpointError, naming it, if it holds none."""
+    """The class centres (C, D) in the head.safetensors of a run. Raises CheckpointError, which names the file, if there
+    are none."""
     state, _ = read_model(path)
     if "weight" not in state:
-        raise CheckpointError(f"{path} holds no class centres")
+        raise CheckpointError(f"{path} holds no class centres, expected the head.safetensors of a run")
     return state["weight"]
 
 
 def certainty_ratio_quality(embed: Embed, centers_CD: torch.Tensor, classes_N: Sequence[int]) -> Embed:
-    """`embed` with the certainty ratio as quality: how much nearer each image lies to its own centre than to another.
+    """`embed` with the certainty ratio as quality: how much closer each image is to its own centre than to any other.
 
-    `classes_N` are the classes of the images that the result will be called with. Needs the identities that the
-    network was trained on; see `margins.certainty_ratio` for the equation.
+    `classes_N` are the classes of the images with which the result will be called. They must be identities of the
+    network's training; see `margins.certainty_ratio` for the equation.
     """
     y_N = torch.as_tensor(np.asarray(classes_N), dtype=torch.int64)
 

@@ -1,4 +1,4 @@
-"""Finding images in a file that another tool, or an earlier run, wrote: by the end of their paths.
+"""Finds images in a file of another tool, or of an earlier run, by the end of their paths.
 
 Shapes: N images.
 """
@@ -22,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 
 class PathsByEnd:
-    """Positions in `paths` of a `file`, which may be absolute or begin anywhere in the tree that the images lie in, as
-    written on any system. Raises DataError, naming it, for a path that is there twice."""
+    """Finds positions in the `paths` of a `file`. The paths may be absolute or begin at any folder above the images,
+    and may come from any system. Raises DataError, which names the path, for a path that occurs twice."""
 
     def __init__(self, paths: Sequence[str], file: Path) -> None:
         self.file = file
         self._paths = [str(path) for path in paths]
-        # Names of either Unicode normal form, unless two paths differ in it alone: then each is as it is written.
+        # Names match in any Unicode normal form, unless two paths differ in it only: then they must match exactly.
         self._written_either_way = len({one_form(path) for path in self._paths}) == len(set(self._paths))
         self._parts = [self._form(_parts(path)) for path in self._paths]
         self._index: dict[Parts, int] = {}
@@ -37,33 +37,34 @@ class PathsByEnd:
             if first != index:
                 count = self._parts.count(parts)
                 raise DataError(
-                    f"{file}: the path {self._paths[index]!r} is there {count} times (first in entries {first + 1} and "
-                    f"{index + 1}), so that it is not known which is whose; write more of each path, or each image once"
+                    f"{file}: the path {self._paths[index]!r} occurs {count} times (first in entries {first + 1} "
+                    f"and {index + 1}), so it is not clear which entry belongs to which image; write longer "
+                    "paths, or each image only once"
                 )
         self._by_length: dict[int, dict[Parts, list[int]]] = {}
 
     def find(self, images: ImageSource, what: str) -> NDArray[np.int64]:
-        """The positions (N,) of `what` of the images.
+        """The positions (N,) of the images' entries (`what` names the entries in messages).
 
-        A path is an image's that is the whole end of it; else one that agrees with it from the folder of `images` on,
-        such as the absolute path of another machine, which is said. Raises DataError, naming them, for an image without
-        a path, with several, and for two images with one.
+        A path belongs to an image if the image's path ends with it; otherwise if both are equal from the folder of
+        `images` on, such as the absolute path on another machine, which is logged. Raises DataError, which names them,
+        for an image with no path or several, and for two images with the same path.
         """
         names = [images.describe(index) for index in range(len(images))]
         paths = [self._form(Path(name).absolute().parts) for name in names]
         root = self._form(Path(images.name).absolute().parts)
-        found = [self._ends_of(path) for path in paths]
+        candidates = [self._ends_of(path) for path in paths]
         beginnings: dict[Parts, int] = {}
         for index, path in enumerate(paths):
-            if not found[index] and path[: len(root)] == root:
+            if not candidates[index] and path[: len(root)] == root:
                 agreeing = path[len(root) - 1 :]
-                found[index] = self._with_end(agreeing)
-                for place in found[index]:
+                candidates[index] = self._with_end(agreeing)
+                for place in candidates[index]:
                     beginnings.setdefault(self._parts[place][: -len(agreeing)], place)
-        if [] in found:
-            self._refuse_missing([index for index, places in enumerate(found) if not places], names, paths, what)
-        chosen = [places[0] for places in found]
-        self._require_one_to_one(found, names)
+        if [] in candidates:
+            self._refuse_missing([index for index, places in enumerate(candidates) if not places], names, paths, what)
+        chosen = [places[0] for places in candidates]
+        self._require_one_to_one(candidates, names)
         if beginnings:
             self._say_beginnings(beginnings, root)
         return np.array(chosen, dtype=np.int64)
@@ -72,7 +73,7 @@ class PathsByEnd:
         return tuple(map(one_form, parts)) if self._written_either_way else parts
 
     def _ends_of(self, path: Parts) -> list[int]:
-        """All paths that are the end of `path`, the longest first."""
+        """All paths with which `path` ends, the longest first."""
         ends = (path[start:] for start in range(len(path)))
         return [self._index[end] for end in ends if end in self._index]
 
@@ -84,17 +85,17 @@ class PathsByEnd:
             self._by_length[len(end)] = by_end
         return list(self._by_length[len(end)].get(end, []))
 
-    def _require_one_to_one(self, found: Sequence[Sequence[int]], names: Sequence[str]) -> None:
+    def _require_one_to_one(self, candidates: Sequence[Sequence[int]], names: Sequence[str]) -> None:
         image_of: dict[int, str] = {}
-        for places, name in zip(found, names, strict=True):
+        for places, name in zip(candidates, names, strict=True):
             other = image_of.setdefault(places[0], name)
             if os.path.abspath(other) != os.path.abspath(name):  # noqa: PTH100 (not through links)
                 raise DataError(
-                    f"{self.file}: {self._paths[places[0]]} is the end of two images' paths, {other} and {name}; write "
-                    "more of the path, so that it is one's"
+                    f"{self.file}: {self._paths[places[0]]} is the end of the paths of two images, {other} and "
+                    f"{name}; write a longer path, which fits only one of them"
                 )
-        for places, name in zip(found, names, strict=True):
-            # a shorter path that is another image's, as a/1.jpg beside b/a/1.jpg, is no doubt
+        for places, name in zip(candidates, names, strict=True):
+            # a shorter path that belongs to another image, such as a/1.jpg besides b/a/1.jpg, is not ambiguous
             unused = [place for place in places[1:] if place not in image_of]
             if unused:
                 raise DataError(
@@ -103,14 +104,14 @@ class PathsByEnd:
                 )
 
     def _say_beginnings(self, beginnings: dict[Parts, int], root: Parts) -> None:
-        first, *others = ("/".join(one).replace("//", "/") or "nothing" for one in beginnings)
+        first, *others = ("/".join(beginning).replace("//", "/") or "nothing" for beginning in beginnings)
         if others:
             raise DataError(
-                f"{self.file}: its paths begin with {first}, and with {others[0]}, where the images begin with "
-                f"{_joined(root[:-1])}; expected one beginning"
+                f"{self.file}: some of its paths begin with {first}, others with {others[0]}, while those of the "
+                f"images begin with {_joined(root[:-1])}; expected the same beginning for all"
             )
         logger.warning(
-            "%s: its paths begin with %s, the images with %s; they were matched from %s on",
+            "%s: its paths begin with %s, but those of the images with %s; they were matched from the folder %s on",
             self.file, first, _joined(root[:-1]), root[-1],
         )  # fmt: skip
 
@@ -118,11 +119,11 @@ class PathsByEnd:
         name, path = names[missing[0]], paths[missing[0]]
         raise DataError(
             f"{self.file} holds no {what} of {name} ({len(missing):,} of {counted(len(names), 'image')} missing): "
-            f"{self._likest(path) if len(missing) == len(names) else 'it has those of the others'}"
+            f"{self._likest(path) if len(missing) == len(names) else 'it has those of the other images'}"
         )
 
     def _likest(self, path: Parts) -> str:
-        """What the path that has the most of the end of `path` has else."""
+        """Describes the most similar path, for the message about a missing image."""
         count = f"its {len(self._paths):,} paths" if len(self._paths) != 1 else "its one path"
         lengths = [_common_end(path, parts) for parts in self._parts]
         longest = max(lengths, default=0)
@@ -130,18 +131,19 @@ class PathsByEnd:
             place = lengths.index(longest)
             theirs, ours = self._parts[place][:-longest], path[:-longest]
             return (
-                f"the likest of {count}, {self._paths[place]}, begins with {_joined(theirs)} where the image begins "
-                f"with {_joined(ours)}; write paths that begin anywhere in the image's, as {'/'.join(path[-longest:])}"
+                f"the most similar of {count}, {self._paths[place]}, begins with {_joined(theirs)}, but that of "
+                f"the image with {_joined(ours)}; write paths that are an end of the image's path, such as "
+                f"{'/'.join(path[-longest:])}"
             )
         name = PurePosixPath(path[-1])
         for known, parts in zip(self._paths, self._parts, strict=True):
             if parts and PurePosixPath(parts[-1]).stem == name.stem:
-                return f"the likest of {count}, {known}, does not end in {name.suffix}"
+                return f"the most similar of {count}, {known}, does not end in {name.suffix}"
         return f"none of {count} ends with its name"
 
 
 def _parts(path: str) -> Parts:
-    """As on this system; a path with backslashes alone is of another."""
+    """The parts of a path as on this system. A path with backslashes only comes from another system."""
     return PurePosixPath(path.replace("\\", "/") if "/" not in path else path).parts
 
 
@@ -149,7 +151,8 @@ def _joined(parts: Parts) -> str:
     return str(PurePosixPath(*parts)) if parts else "nothing"
 
 
-def _common_end(one: Parts, other: Parts) -> int:
+def _common_end(first: Parts, second: Parts) -> int:
     return next(
-        (n for n, (a, b) in enumerate(zip(one[::-1], other[::-1], strict=False)) if a != b), min(len(one), len(other))
+        (n for n, (a, b) in enumerate(zip(first[::-1], second[::-1], strict=False)) if a != b),
+        min(len(first), len(second)),
     )

@@ -1,4 +1,5 @@
-"""One vector for several images of a person, such as the frames of a video. Shapes: N images, G groups, D size."""
+"""Pools the vectors of several images of a person, such as the frames of a video, into one. Shapes: N images, G groups,
+D size."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -7,10 +8,10 @@ from facemargin.evaluation.embeddings import Embeddings
 
 
 def pool_by_quality(embeddings: Embeddings, group_N: NDArray[np.int64]) -> Embeddings:
-    """The embeddings of groups 0 to G − 1, each of one image or more: means weighted by quality.
+    """The embeddings of groups 0 to G − 1, each with at least one image, as means weighted by quality.
 
-    With weights w = max(quality, 0), or equal ones where all are 0, a group's vector is Σ w·vector / Σ w at unit
-    length, and its norm and quality are the means of its images' with the same weights.
+    The weights are w = max(quality, 0), or equal if all are 0. The vector of a group is Σ w·vector / Σ w, normalised to
+    unit length; its norm and quality are the weighted means of those of its images.
     """
     count = int(group_N.max()) + 1
     weight_N = np.maximum(embeddings.quality.astype(np.float64), 0)

@@ -1,4 +1,4 @@
-"""Qualities that another tool measured, in a file. Shapes: N images."""
+"""Reads qualities that another tool has measured from a file. Shapes: N images."""
 
 import csv
 import io
@@ -12,18 +12,19 @@ from facemargin.errors import DataError
 from facemargin.features.paths_by_end import PathsByEnd
 from facemargin.files.plain_numbers import decimal_number
 
-# What the tools call their one number: `facemargin quality`, OFIQ (the scalar maps its raw value to 0…100).
+# The headings that known tools use for the overall quality: `facemargin quality`, OFIQ (its scalar maps the raw value
+# to 0…100).
 _COLUMNS = ("quality", "UnifiedQualityScore.scalar", "UnifiedQualityScore")
 _DELIMITERS = ",;\t"
 
 
 class QualityFile:
-    """A .csv file with a line of headings, the image's path first, and a column of qualities, higher is better: as
-    `facemargin quality`, OFIQ and many tools write it; commas, semicolons or tabs between the columns.
+    """A .csv file with a line of headings, the image's path in the first column, and a column of qualities (higher is
+    better), as `facemargin quality`, OFIQ and many tools write it. Columns are separated by commas, semicolons or tabs.
 
-    `column` is the heading to read; without it, one that is known, or the only other one. An image is looked up by the
-    end of its path (see `PathsByEnd`). Raises DataError, naming file and line, for what cannot be read, and for a path
-    or a column that is there twice.
+    `column` is the heading of the column to read. The default is a known heading, or the only other one. Images are
+    found by the end of their paths (see `PathsByEnd`). Raises DataError, which names file and line, for content that
+    cannot be read, and for a path or column that occurs twice.
     """
 
     def __init__(self, path: Path, column: str | None = None) -> None:
@@ -40,12 +41,12 @@ class QualityFile:
         except csv.Error as error:
             raise DataError(f"{path} cannot be read as a table of qualities: {error}") from error
         headings, rows = lines[0][1] if lines else [], lines[1:]
-        if not rows or len(headings) < 2 or any(decimal_number(one.strip()) is not None for one in headings[1:]):
+        if not rows or len(headings) < 2 or any(decimal_number(name.strip()) is not None for name in headings[1:]):
             given = f", not {delimiter.join(headings)[:80]!r}," if headings else ""
             raise DataError(f"{path}: expected a line of headings (path, quality){given} and a line for every image")
         self.column = self._column(headings, column)
         if headings.count(self.column) > 1:
-            raise DataError(f"{path} has {headings.count(self.column)} columns called {self.column}; expected one")
+            raise DataError(f"{path} has {headings.count(self.column)} columns called {self.column}, expected one")
         for line, row in rows:
             if any(row[len(headings) :]):
                 raise DataError(f"{path}, line {line}: {len(row)} values under {len(headings)} headings")
@@ -54,7 +55,8 @@ class QualityFile:
         self._paths = PathsByEnd([row[0] for _, row in rows], path)
 
     def of(self, images: ImageSource) -> NDArray[np.float64]:
-        """The qualities (N,) of `images`, in their order; DataError, naming it, for an image that is not there."""
+        """The qualities (N,) of `images`, in their order. Raises DataError, which names the image, for an image that is
+        not in the file."""
         return self._quality_N[self._paths.find(images, "quality")]
 
     def _column(self, headings: list[str], asked: str | None) -> str:
@@ -67,8 +69,8 @@ class QualityFile:
             known = headings[1:]
         if not known:
             raise DataError(
-                f"{self.path} has no column called quality; name one as in {self.path}:{headings[1]}; "
-                f"it has {', '.join(headings[1:])}"
+                f"{self.path} has no column called quality; choose one of {', '.join(headings[1:])}, as in "
+                f"{self.path}:{headings[1]}"
             )
         return known[0]
 

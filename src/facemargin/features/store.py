@@ -1,4 +1,4 @@
-"""Features of any number of images on disk: extraction that resumes, arrays that are memory-mapped.
+"""Stores features of any number of images on disk. Extraction can resume; the arrays are memory-mapped.
 
 Shapes: N images, D embedding size.
 """
@@ -23,17 +23,17 @@ from facemargin.models.readable import read_readable
 from facemargin.models.views import Views
 
 SECONDS_A_BLOCK = 5.0
-"""How often what was extracted is flushed to the disk: a kill loses no more than that."""
+"""How often, in seconds, results are flushed to disk. A killed process loses at most this much work."""
 
 HOPELESS = 1000
-"""So many images without a readable one among them are a wrong folder, not damage."""
+"""If this number of images has no readable one, the folder is wrong rather than damaged."""
 
 
 @dataclass(frozen=True)
 class StoredFeatures:
     """Memory-mapped, read-only: `features_ND` float32, not normalised, `norms_N` their lengths, `quality_N` (the norm
-    unless the model predicts one). `readable_N` is False where the image could not be read or aligned: its features,
-    norm and quality are zero, and `unreadable` {index: message} says what is wrong."""
+    unless the model predicts one). `readable_N` is False if the image could not be read or aligned; its features, norm
+    and quality are then zero, and `unreadable` {index: message} has the error."""
 
     features_ND: NDArray[np.float32]
     norms_N: NDArray[np.float32]
@@ -46,13 +46,15 @@ class StoredFeatures:
 
 
 def features_key(model: Model, images: ImageSource, views: Views | None = None, key: str = "") -> str:
-    """A fingerprint (64 hexadecimal digits) of everything that features depend on: the model's weights and what it
-    says of itself, the views, the names of the images in order, and `key`, which the caller gives for what the names do
-    not say (landmarks, the file of a model without weights of its own, ONNX). The pixels are not among it: a file that
-    changes under its name goes unnoticed. Raises ConfigError for a model without weights or a key."""
+    """A fingerprint (64 hexadecimal digits) of everything that features depend on: the model's weights and description,
+    the views, the names of the images in order, and `key`, which the caller gives for other facts (landmarks, or the
+    file of an ONNX model, which has no weights here). Pixels are not included, so a changed file with the same name is
+    not noticed. Raises ConfigError for a model without weights if there is no key."""
     state = model.recognizer.state_dict()
     if not state and not key:
-        raise ConfigError("this model has no weights to know it by: give a key that stands for its file")
+        raise ConfigError(
+            "this model has no weights from which a fingerprint can be made: give a key that identifies its file"
+        )
     digest = hashlib.sha256(json.dumps([key, views or model.info.views, _input(model)]).encode())
     for name, tensor in sorted(state.items()):
         digest.update(name.encode())
@@ -71,16 +73,17 @@ def extract_features(
     views: Views | None = None,
     progress: Progress | None = None,
 ) -> StoredFeatures:
-    """The features of all `images`, of which `folder` holds those that an earlier call has made.
+    """Compute the features of all `images` and store them in `folder`. Features from an earlier call are not computed
+    again.
 
-    `key` names what the features depend on, by default `features_key(model, images, views)`. A call that was killed,
-    at any moment, is continued by the next one with the same arguments; at most `SECONDS_A_BLOCK` of work are lost.
-    Images that cannot be read are marked, and tried again by the next call. `progress(done, all)` is called after
-    every batch. Images are read in one thread while the model computes.
+    `key` identifies everything that the features depend on, by default `features_key(model, images, views)`. If a call
+    is killed at any moment, the next call with the same arguments continues it; at most `SECONDS_A_BLOCK` seconds of
+    work are lost. Images that cannot be read are marked, and the next call tries them again. `progress(done, all)` is
+    called after every batch. Images are read in one thread while the model computes.
 
-    Raises DataError where `folder` holds features of other images or another model, where it cannot be written to or
-    the disk is full (what is there already stays usable), where the first `HOPELESS` images cannot be read, or all, and
-    where the model gives a value that is not finite, naming the image.
+    Raises DataError if `folder` has features of other images or another model, if it cannot be written or the disk is
+    full (stored features stay usable), if the first `HOPELESS` images, or all images, cannot be read, and if the model
+    returns a value that is not finite (the message names the image).
     """
     key = features_key(model, images, views) if key is None else key
     files = FeatureFiles(folder, key, len(images), model.info.embedding_size)
@@ -110,7 +113,8 @@ def _input(model: Model) -> list[object]:
 
 
 def _batches(files: FeatureFiles, batch_size: int) -> list[range]:
-    """What is still to be done: images that could not be read before, one by one, and all that were not reached."""
+    """The remaining work: images that could not be read before, one by one, and all images after the last finished
+    one."""
     again = [range(index, index + 1) for index in sorted(files.unreadable)]
     return again + batches_of(files.count, batch_size, first=files.done)
 
@@ -118,7 +122,7 @@ def _batches(files: FeatureFiles, batch_size: int) -> list[range]:
 def _embed(
     model: Model, images: ImageSource, batch: range, faces: dict[int, RGBImage], batch_size: int, views: Views | None
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Features, norms and qualities of a batch, zero where there is no face."""
+    """Features, norms and qualities of a batch; zero for an image that cannot be read."""
     features_BD = np.zeros((len(batch), model.info.embedding_size), np.float32)
     norms_B, quality_B = np.zeros((2, len(batch)), np.float32)
     if not faces:
@@ -127,7 +131,7 @@ def _embed(
     finite_R = np.isfinite(embeddings.norms) & np.isfinite(embeddings.quality)
     if not finite_R.all():
         index = list(faces)[int(np.argmin(finite_R))]
-        raise DataError(f"the model gave {images.describe(index)} a value that is not finite")
+        raise DataError(f"the model returned a value that is not finite for {images.describe(index)}")
     rows = np.array(list(faces)) - batch.start
     features_BD[rows] = embeddings.vectors * embeddings.norms[:, None]
     norms_B[rows], quality_B[rows] = embeddings.norms, embeddings.quality

@@ -1,11 +1,10 @@
-"""A feature store's files: three arrays that grow, and a manifest that says how far they are whole.
+"""The files of a feature store: three growing arrays, and a manifest that says how many rows are complete.
 
-    features.npy    (N, D) float32, norms.npy and quality.npy (N,) float32, for numpy.load(…, mmap_mode="r") once whole
-    manifest.json   what they depend on, their shape, `done` (rows that are on the disk), and {index: message} of images
-                    that cannot be read
+features.npy (N, D) float32, norms.npy and quality.npy (N,) float32, for numpy.load(…, mmap_mode="r") when complete
+manifest.json what they depend on, their shape, `done` (rows that are on the disk), and {index: message} of images that
+cannot be read
 
-Rows beyond `done` are of a process that was killed and are written again. Shapes: N images, B of a batch, D embedding
-size.
+Rows beyond `done` come from a killed process and are written again. Shapes: N images, B of a batch, D embedding size.
 """
 
 import contextlib
@@ -29,22 +28,23 @@ Array = NDArray[np.float32]
 
 
 def _header(shape: tuple[int, ...]) -> bytes:
-    """What an .npy file of little-endian float32 begins with."""
+    """The header of an .npy file of little-endian float32."""
     buffer = io.BytesIO()
     np.lib.format.write_array_header_1_0(buffer, {"descr": "<f4", "fortran_order": False, "shape": shape})
     return buffer.getvalue()
 
 
 def _may_be_ours(name: str) -> bool:
-    """Whether a process that was killed before there was a manifest may have left this file; hidden files are left."""
+    """Whether a process that was killed before it wrote a manifest may have left this file. Hidden files count as
+    such."""
     return name in _NAMES or name.startswith(".")
 
 
 class FeatureFiles:
-    """The files in `folder`, for features of `count` images, `size` values each, that depend on `key`.
+    """The files in `folder` for features of `count` images with `size` values each, identified by `key`.
 
-    `done` rows are written, of which those in `unreadable` {index: message} are zero. Raises DataError, naming the
-    folder, where it holds something else, or cannot be written to.
+    `done` rows are written; those in `unreadable` {index: message} are zero. Raises DataError, which names the folder,
+    if it contains something else or cannot be written.
     """
 
     def __init__(self, folder: Path, key: str, count: int, size: int) -> None:
@@ -56,8 +56,10 @@ class FeatureFiles:
         self._headers = [_header(shape) for shape in ((count, size), (count,), (count,))]
         if (folder / MANIFEST).exists():
             self._resume(self._manifest())
-        elif folder.is_dir() and (others := sorted(one.name for one in folder.iterdir() if not _may_be_ours(one.name))):
-            raise DataError(f"{folder} holds other things ({others[0]}), and no {MANIFEST}: name another folder")
+        elif folder.is_dir() and (
+            others := sorted(file.name for file in folder.iterdir() if not _may_be_ours(file.name))
+        ):
+            raise DataError(f"{folder} contains other files ({others[0]}) and no {MANIFEST}: give another folder")
 
     def __enter__(self) -> "FeatureFiles":
         try:
@@ -78,7 +80,7 @@ class FeatureFiles:
     def write(
         self, batch: range, features_BD: Array, norms_B: Array, quality_B: Array, messages: dict[int, str]
     ) -> None:
-        """Put rows at their place, and what is wrong with those that are missing. They count once they are saved."""
+        """Write rows at their positions, and the errors of images without a row. They only count after `save`."""
         try:
             places = zip(self._files, self._headers, self._widths, (features_BD, norms_B, quality_B), strict=True)
             for file, header, width, rows in places:
@@ -123,7 +125,7 @@ class FeatureFiles:
             if type(done) is not int or not 0 <= done <= manifest["images"] or wrong:
                 raise ValueError(f"done is {done!r} of {manifest['images']!r}")
         except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise DataError(f"{path} is damaged ({error!r}): delete {self.folder} to begin anew") from error
+            raise DataError(f"{path} is damaged ({error!r}): delete {self.folder} to start again") from error
         return dict(manifest)
 
     def _resume(self, manifest: dict[str, Any]) -> None:
@@ -136,30 +138,30 @@ class FeatureFiles:
                 what = f"in another format ({theirs['format']!r})"
             elif theirs["images"] != ours["images"]:
                 what = f"of {theirs['images']} images, not {ours['images']}"
-            raise DataError(f"{self.folder} holds features {what}: name another folder, or delete it")
+            raise DataError(f"{self.folder} contains features {what}: give another folder, or delete it")
         for name, header, width in zip(_NAMES, self._headers, self._widths, strict=True):
             path, expected = self.folder / name, len(header) + manifest["done"] * width
             found = path.stat().st_size if path.is_file() else 0
             if found < expected:
                 raise DataError(
-                    f"{path} has {found} bytes, expected {expected} or more: delete {self.folder} to begin anew"
+                    f"{path} has {found} bytes, expected {expected} or more: delete {self.folder} to start again"
                 )
         self.done, self.unreadable = manifest["done"], manifest["unreadable"]
 
     def _cannot_write(self, error: Exception) -> OutputError:
         return OutputError(
             f"features cannot be written to {self.folder}: {error}; the first {self._saved()} of {self.count} are "
-            "kept: make room and run the same again"
+            "kept: free some space and run the same command again"
         )
 
     def _saved(self) -> int:
         try:
             return int(self._manifest()["done"])
-        except DataError:  # none yet
+        except DataError:  # no manifest yet
             return 0
 
     def _close(self) -> None:
         for file in self._files:
-            with contextlib.suppress(OSError):  # a full disk: what is not flushed was never promised
+            with contextlib.suppress(OSError):  # the disk is full; data that is not flushed does not count as saved
                 file.close()
         self._files = []

@@ -1,4 +1,4 @@
-"""What the norms beside stored embeddings mean. Shapes: N images."""
+"""Determines the meaning of the norms that are stored with embeddings. Shapes: N images."""
 
 import logging
 from pathlib import Path
@@ -11,24 +11,27 @@ from facemargin.errors import DataError
 
 logger = logging.getLogger(__name__)
 
-# Of lengths, in relation: half precision is finer.
+# Relative tolerance of lengths. Half precision is more accurate than this.
 _TOLERANCE = 1e-2
 
 
 def stored_norms(
     path: Path, lengths_N: NDArray[np.floating], norms_N: NDArray[np.floating] | None, paths: NDArray[np.str_]
 ) -> NDArray[np.floating]:
-    """The features' norms, of the lengths of the stored embeddings and the norms stored beside them.
+    """The norms of the features, given the lengths of the stored embeddings and the stored norms.
 
-    Embeddings are unit vectors, and their norms stand beside. Without norms the lengths are taken for them; and in
-    files of an earlier facemargin, which stored the features themselves, the two are the same, which is logged. Raises
-    DataError, naming the file and the first image, where the norms are neither, not finite, not positive or of another
-    number.
+    Usually embeddings are unit vectors, and norms are stored separately. Without stored norms, the lengths are used.
+    Files of an earlier facemargin have unnormalised features, whose lengths equal the norms; this is logged. Raises
+    DataError, which names the file and the first image, if neither is the case, or if norms are not finite, not
+    positive or not one per embedding.
     """
     if norms_N is None:
         return lengths_N
     if norms_N.shape != lengths_N.shape:
-        raise DataError(f"{path}: {counted(len(paths), 'path')} and norms of shape {norms_N.shape} do not fit")
+        raise DataError(
+            f"{path}: {counted(len(paths), 'path')} and norms of shape {norms_N.shape} do not fit; expected one norm "
+            "per path"
+        )
     if not np.isfinite(norms_N).all():
         raise DataError(f"{path}: the norm of {paths[int(np.argmin(np.isfinite(norms_N)))]} is not finite")
     some_N = lengths_N > 0
@@ -36,8 +39,8 @@ def stored_norms(
         wrong_N = some_N & (norms_N <= 0)
         if wrong_N.any():
             raise DataError(
-                f"{path}: the norm of {paths[int(np.argmax(wrong_N))]} is {norms_N[wrong_N][0]:g}, expected a positive "
-                "length; without knowing it, leave norms out"
+                f"{path}: the norm of {paths[int(np.argmax(wrong_N))]} is {norms_N[wrong_N][0]:g}, expected a "
+                "positive length; if norms are not known, leave them out of the file"
             )
         return norms_N
     fits_N = ~some_N | _close(lengths_N, norms_N)
@@ -46,8 +49,8 @@ def stored_norms(
         return lengths_N
     wrong = int(np.argmin(fits_N))
     raise DataError(
-        f"{path}: the embedding of {paths[wrong]} has the length {lengths_N[wrong]:.4g} beside a norm of "
-        f"{norms_N[wrong]:.4g}; expected unit vectors with the norms of what they were made from, or vectors that have "
+        f"{path}: the embedding of {paths[wrong]} has the length {lengths_N[wrong]:.4g}, but the stored norm "
+        f"{norms_N[wrong]:.4g}; expected unit vectors with the norms of the original features, or vectors with "
         "these norms"
     )
 

@@ -1,1 +1,1 @@
-"""Reading files that may come from anybody, and writing files that appear whole or not at all."""
+"""Reading files that may come from anybody, and writing files completely or not at all."""

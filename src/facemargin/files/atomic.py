@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, whatever kills the process or fills the disk."""
+"""Writes files completely or not at all, even if the process is killed or the disk is full."""
 
 import contextlib
 import os
@@ -12,7 +12,7 @@ _PARTIAL = ".partial"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
-    """Call `write(temporary path)`, flush, and rename to `path`: it appears whole or not at all.
+    """Call `write(temporary path)`, flush, and rename to `path`, so that the file is written completely or not at all.
 
     Folders are made as needed. Raises OutputError naming `path` if it cannot be written.
     """
@@ -43,7 +43,7 @@ def flush(path: Path) -> None:
 def flush_all(folder: Path) -> None:
     """Flush every file under `folder` to the disk; OSError where that fails."""
     if sys.platform != "win32":
-        os.sync()  # one by one, many small files would take far longer
+        os.sync()  # syncing many small files one by one would take far longer
         return
     for path in folder.rglob("*"):
         if path.is_file():
@@ -56,13 +56,13 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 
 def remove_partial_files(folder: Path) -> None:
-    """Delete what a process that was killed while it wrote has left in `folder`."""
+    """Delete partial files that a killed process has left in `folder`."""
     for path in folder.glob(f".*{_PARTIAL}"):
         _remove(path)
 
 
 def _remove(path: Path) -> None:
-    with contextlib.suppress(OSError):  # a folder that cannot be written to holds nothing of ours
+    with contextlib.suppress(OSError):  # a folder without write permission has no files of this package
         path.unlink()
 
 

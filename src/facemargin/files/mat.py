@@ -39,7 +39,7 @@ def read_mat(path: Path, *variables: str) -> list[Any]:
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
     if content[124:128] in (b"\x00\x02IM", b"\x02\x00MI"):
-        raise DataError(f"{path} is of MATLAB 7.3 (HDF5), which is not read: save it again with -v7")
+        raise DataError(f"{path} is a file of MATLAB 7.3 (HDF5), which cannot be read: save it again with -v7")
     if content[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
         raise DataError(f"{path} is not a MATLAB file of version 5 to 7: its header is {content[124:128]!r}")
     try:
@@ -56,7 +56,7 @@ def names_of(cells: Any, path: Path, variable: str) -> NDArray[Any]:
     """A cell array of file names as an array of texts of the same shape. DataError names the cell that holds anything
     else, or a name that leads out of its folder."""
     if not isinstance(cells, np.ndarray) or cells.dtype != object:
-        raise DataError(f"{path}: {variable} is no cell array, expected one of names of files")
+        raise DataError(f"{path}: {variable} is not a cell array, expected a cell array of file names")
     texts = np.empty(cells.size, dtype=object)
     for index, cell in enumerate(cells.ravel()):
         while isinstance(cell, np.ndarray) and cell.dtype == object and cell.size == 1:

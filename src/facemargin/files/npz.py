@@ -19,7 +19,7 @@ def load_arrays(path: Path) -> dict[str, Any]:
         total = sum(entry.file_size for entry in archive.infolist())
     size = path.stat().st_size
     if total > max(_HARMLESS_BYTES, _TIMES_THE_FILE * size):
-        raise ValueError(f"it would inflate from {size:,} to {total:,} bytes")
+        raise ValueError(f"it would grow from {size:,} to {total:,} bytes when it is decompressed")
     with np.load(path, allow_pickle=False) as archive:
         arrays = {name: _array(archive, name) for name in archive.files}
     if no_arrays := [name for name, array in arrays.items() if not isinstance(array, np.ndarray)]:
@@ -34,6 +34,6 @@ def _array(archive: Any, name: str) -> Any:
         if "allow_pickle" not in str(error):
             raise
         raise ValueError(
-            f"{name} in it holds Python objects, which only a pickle stores, and unpickling runs code: save text with "
-            f"{name}.astype(str), numbers with {name}.astype(float)"
+            f"{name} in it contains Python objects, which are stored as a pickle and could run code: save text "
+            f"with {name}.astype(str), numbers with {name}.astype(float)"
         ) from error

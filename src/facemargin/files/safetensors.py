@@ -15,4 +15,4 @@ def require_small_header(path: Path) -> None:
         start = file.read(9)
     size = int.from_bytes(start[:8], "little")
     if start[8:] == b"{" and size > _LARGEST_HEADER:
-        raise CheckpointError(f"{path} claims a header of {size:,} bytes: it is damaged, or no network")
+        raise CheckpointError(f"{path} claims a header of {size:,} bytes: it is damaged, or does not contain a network")

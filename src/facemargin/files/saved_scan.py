@@ -1,7 +1,7 @@
-"""What was found by going through a large file, saved so that it need not be gone through again.
+"""Saves the result of scanning a large file, so that it need not be scanned again.
 
-The findings lie as JSON in `<file>.index.json` beside the file, or, where its folder cannot be written to, in the
-user's cache folder. They hold for the file's size and time of change; otherwise the file is scanned anew.
+The result is stored as JSON in `<file>.index.json` in the same folder or, if that folder cannot be written, in the
+user's cache folder. It is valid for the file's size and time of change; otherwise the file is scanned again.
 """
 
 import hashlib
@@ -33,11 +33,11 @@ def saved_scan(
     state = {"format": _FORMAT, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
     places = (path.with_name(path.name + SUFFIX), _cache_folder() / f"{_digest(path)}{SUFFIX}")
     for place in places:
-        found = _load(place, state)
-        if found is not None and is_valid(found):
-            return found
-    found = scan()
-    text = json.dumps(state | {"found": found}, separators=(",", ":"))
+        result = _load(place, state)
+        if result is not None and is_valid(result):
+            return result
+    result = scan()
+    text = json.dumps(state | {"found": result}, separators=(",", ":"))
     for place in places:
         try:
             write_text_atomically(place, text)
@@ -45,7 +45,7 @@ def saved_scan(
             logger.debug("%s", error)
         else:
             break
-    return found
+    return result
 
 
 def _load(place: Path, state: dict[str, int]) -> dict[str, Any] | None:

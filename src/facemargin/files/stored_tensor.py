@@ -1,4 +1,4 @@
-"""A tensor that lies in a file: what it is is known, its values are read when they are asked for.
+"""A tensor in a file: its shape and type are known, and its values are read on demand.
 
 Shapes: R rows, D values a row.
 """
@@ -13,7 +13,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class StoredTensor:
-    """`read()` gives the values, of `shape` and `dtype`, or raises CheckpointError where they are damaged. `read_rows`
+    """`read()` returns the values, of `shape` and `dtype`, or raises CheckpointError if they are damaged. `read_rows`
     gives some of its rows alone, where they lie one after the other."""
 
     shape: tuple[int, ...]
@@ -35,7 +35,7 @@ class StoredTensor:
 
     @classmethod
     def of(cls, tensor: Tensor) -> "StoredTensor":
-        """One that is in memory already."""
+        """A stored tensor for values that are in memory already."""
         return cls(tuple(tensor.shape), tensor.dtype, lambda: tensor.detach())
 
 

@@ -53,7 +53,7 @@ def _text(path: Path) -> str:
         if content.count(b"\0") > len(content) // 4:
             raise ValueError("every second byte is zero, as in UTF-16")
     except ValueError as error:
-        raise DataError(f"{path} is no text in UTF-8 ({error}); save it as UTF-8") from error
+        raise DataError(f"{path} is not text in UTF-8 ({error}); save it as UTF-8") from error
     return content.decode("utf-8-sig", errors="surrogateescape")
 
 

@@ -34,7 +34,10 @@ def read_torch_zip(path: Path) -> object:
             root = pickles[0].removesuffix("data.pkl")
             _check_archive(path, archive, root)
             if entries[pickles[0]].file_size > LONGEST_PICKLE:
-                raise CheckpointError(f"{path}: {pickles[0]} has {entries[pickles[0]].file_size:,} bytes, too many")
+                raise CheckpointError(
+                    f"{path}: {pickles[0]} has {entries[pickles[0]].file_size:,} bytes, too many for the pickle of a "
+                    "checkpoint"
+                )
             program = archive.read(pickles[0])
     except CheckpointError:
         raise

@@ -49,7 +49,7 @@ def _names_by_form(folder: Path, changed: int) -> dict[str, list[str]]:
 
 
 def warn_of_twins(name: str, people: Iterable[str]) -> None:
-    """Say whose names look the same, and are two people's only because their accents are written differently."""
+    """Log names that look the same but count as two people, because their accents are encoded differently."""
     by_form: dict[str, list[str]] = {}
     for person in people:
         by_form.setdefault(one_form(person), []).append(person)

@@ -57,7 +57,7 @@ def _plain_number(loader: _Loader, node: yaml.ScalarNode) -> int | float:
     number = _NUMBER.fullmatch(text)
     if number is None and text.lstrip("+-").lower() not in (".inf", ".nan"):
         raise yaml.constructor.ConstructorError(
-            None, None, f"{text} may be read in several ways; write a number with plain digits, a text in quotes",
+            None, None, f"{text} is ambiguous; write a number with plain digits, or a text in quotes",
             node.start_mark,
         )  # fmt: skip
     return loader.construct_yaml_int(node) if node.tag == _INTEGER else loader.construct_yaml_float(node)
@@ -80,7 +80,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if content is None:
         return {}
     if not isinstance(content, dict):
-        raise ConfigError(f"{path} holds {type(content).__name__}, expected a mapping of fields")
+        raise ConfigError(f"{path} contains a {type(content).__name__}, expected a mapping of fields")
     return content
 
 
@@ -109,8 +109,8 @@ def from_mapping(cls: type[T], mapping: Mapping[str, Any], where: str) -> T:
 def _convert(hint: Any, value: Any, where: str) -> Any:
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:
-        if not any(type(value) is type(one) and value == one for one in arguments):  # True is 1 to Python
-            nearest = get_close_matches(str(value), [one for one in arguments if isinstance(one, str)], n=1)
+        if not any(type(value) is type(choice) and value == choice for choice in arguments):  # True is 1 to Python
+            nearest = get_close_matches(str(value), [choice for choice in arguments if isinstance(choice, str)], n=1)
             hint = f"; did you mean {nearest[0]!r}?" if nearest else ""
             raise ConfigError(f"{where} is {value!r}, expected one of {', '.join(map(repr, arguments))}{hint}")
         return value

@@ -1,4 +1,4 @@
-"""Memory of one step that the next one uses again.
+"""Memory that one training step allocates and the next step uses again.
 
 PyTorch gives large CPU blocks back to the system as they are freed, and the first write to every new page then costs
 more than computing what is written. CUDA's own allocator keeps its blocks.
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.weak import WeakTensorKeyDictionary
 
-# Smaller blocks stay with the process anyway: it is the C library's largest limit for giving them back.
+# The C library keeps smaller blocks in the process anyway: this is its largest threshold for returning memory.
 _SMALLEST_BYTES = 2**25
 
 
@@ -27,7 +27,7 @@ class ReusedBuffer:
     def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         """Uninitialised tensor of `shape`, with the type and device of `like`.
 
-        In the block where no tensor uses it any more (a view counts), else in memory of its own.
+        It lies in the reused block if no other tensor, and no view of one, uses that block; otherwise in new memory.
         """
         count = math.prod(shape)
         if like.device.type != "cpu" or count * like.element_size() < _SMALLEST_BYTES:
@@ -35,9 +35,9 @@ class ReusedBuffer:
         if self._lent is not None and self._lent() is not None:
             return like.new_empty(shape)
         if self._block is None or self._block.numel() < count or self._block.dtype != like.dtype:
-            self._block = None  # freed before its successor is made
+            self._block = None  # freed before the larger block is allocated
             self._block = like.new_empty(count)
-        # The array is referred to by the storage of the tensor made from it, so it lives as long as any view of that.
+        # The tensor's storage refers to the array, so the array lives as long as the tensor or any view of it.
         lent = self._block[:count].numpy()
         self._lent = weakref.ref(lent)
         return torch.from_numpy(lent).view(shape)
@@ -47,5 +47,5 @@ _BUFFERS: MutableMapping[Tensor, dict[str, ReusedBuffer]] = WeakTensorKeyDiction
 
 
 def reused_buffer(owner: Tensor, name: str) -> ReusedBuffer:
-    """The buffer `name` of a tensor, freed with it."""
+    """The buffer called `name` that belongs to the tensor `owner`. It is freed together with the tensor."""
     return _BUFFERS.setdefault(owner, {}).setdefault(name, ReusedBuffer())

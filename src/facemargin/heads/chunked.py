@@ -1,7 +1,7 @@
-"""`softmax_terms` chunk by chunk of classes, with gradients derived by hand.
+"""`softmax_terms` computed for one chunk of classes after another, with gradients derived by hand.
 
-Shapes: B samples, C classes, D feature values, K classes of one chunk. Cosines lie class by class, so that a chunk is
-one block of memory.
+Shapes: B samples, C classes, D feature values, K classes of one chunk. Cosines are stored class by class, so that a
+chunk is one block of memory.
 """
 
 from collections.abc import Iterator
@@ -17,10 +17,10 @@ from facemargin.heads.buffers import reused_buffer
 from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
-# Cosines of one chunk. On the CPU 2 MB in float32, which the passes over them find in the cache; on CUDA, where a
-# chunk costs about twenty launches whatever its size, 256 MB.
+# Number of cosines in one chunk. On the CPU they take 2 MB in float32 and so stay in the cache. On CUDA they take 256
+# MB, because a chunk of any size costs about twenty kernel launches.
 _CHUNK_COSINES = {"cpu": 2**19, "cuda": 2**26}
-# Cosines kept from forward to backward, in bytes.
+# How many bytes of cosines are kept from forward to backward.
 _KEPT_BYTES = {"cpu": 2**30, "cuda": 2**32}
 _KEPT_BYTES_BOUNDED = 2**25
 
@@ -34,11 +34,11 @@ def softmax_terms_chunked(
     chunk_classes: int | None = None,
     kept_bytes: int | None = None,
 ) -> SoftmaxTerms:
-    """As `softmax_terms_eager`, in three products: the cosines of forward are kept for backward, which overwrites none.
+    """As `softmax_terms_eager`, with three matrix products: backward uses the cosines that forward has kept.
 
-    Of the chunks, the first that fit into `kept_bytes` are kept (1 GB by default, 4 GB on CUDA); the others' cosines
-    are computed again, in the same way, so that the gradients do not depend on `kept_bytes` by a single bit.
-    `chunk_classes`, by default such that a chunk holds 2 MB of float32 cosines (256 MB on CUDA), changes the rounding.
+    The first chunks, as many as fit into `kept_bytes` (1 GB by default, 4 GB on CUDA), are kept. The cosines of the
+    others are computed again in the same way, so that the gradients are the same to the bit for any `kept_bytes`.
+    `chunk_classes` changes the rounding; by default a chunk holds 2 MB of float32 cosines (256 MB on CUDA).
     """
     device = x_BD.device.type
     if chunk_classes is None:
@@ -54,7 +54,8 @@ def softmax_terms_chunked(
 def softmax_terms_recomputed(
     x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
 ) -> SoftmaxTerms:
-    """`softmax_terms_chunked` to the bit, with no more than 32 MB of cosines kept whatever the number of classes."""
+    """The same result as `softmax_terms_chunked`, to the bit, but keeps at most 32 MB of cosines for any number of
+    classes."""
     return softmax_terms_chunked(x_BD, w_CD, y_B, scale_B, hard_negatives, kept_bytes=_KEPT_BYTES_BOUNDED)
 
 
@@ -76,9 +77,10 @@ class _Chunked(Function):
         inverse_norm_C = nonzero(row_norms(w_CD)).reciprocal_()
         targets = _targets(y_B, len(w_CD), chunk_classes)
         scratch = _Scratch(x_BD, min(chunk_classes, len(w_CD)))
-        # N chunks, and at least one row, which then says: no negatives.
+        # N chunks. Without classes there is still one row, whose values mean "no negatives".
         hardest_NB = x_BD.new_full((max(len(targets), 1), len(x_BD)), _absent(x_BD))
-        peak_NB = hardest_NB if hard_negatives is None else hardest_NB.clone()  # of what the scale multiplies
+        # The maximum of the values that the scale multiplies.
+        peak_NB = hardest_NB if hard_negatives is None else hardest_NB.clone()
         sum_NB = torch.zeros_like(hardest_NB)  # Σ exp(scale·(c − peak)) over a chunk
         minus_scale_B = -scale_B
         chunks = _chunks(w_CD, inverse_norm_C, kept_CB, targets, chunk_classes)
@@ -97,8 +99,8 @@ class _Chunked(Function):
         hardest_B.masked_fill_(hardest_B == _absent(x_BD), -torch.inf)
         target_cosine_B = torch.zeros_like(hardest_B)
         if len(w_CD):
-            own_B, row_B = _own_rows(y_B, len(w_CD))
-            target_cosine_B = ((x_BD * w_CD[row_B]).sum(1) * inverse_norm_C[row_B]).where(own_B, 0)
+            local_B, row_B = _own_rows(y_B, len(w_CD))
+            target_cosine_B = ((x_BD * w_CD[row_B]).sum(1) * inverse_norm_C[row_B]).where(local_B, 0)
         ctx.save_for_backward(x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B)
         ctx.kept_CB, ctx.targets, ctx.hard_negatives = kept_CB, targets, hard_negatives
         ctx.gradient_buffer, ctx.chunk_classes = reused_buffer(w_CD, "gradient"), chunk_classes
@@ -112,7 +114,7 @@ class _Chunked(Function):
         x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B = ctx.saved_tensors
         hard_negatives: HardNegatives | None = ctx.hard_negatives
         scratch = _Scratch(x_BD, min(ctx.chunk_classes, len(w_CD)))
-        # Every row of the softmax has one factor, which goes to x_BD in place of all B×C.
+        # Every row of the softmax has one factor. It is multiplied into x_BD instead of into all B×C values.
         factor_B = grad_lse_B * scale_B
         weighted_x_BD = factor_B[:, None] * x_BD
         minus_lse_B = -negative_lse_B
@@ -136,7 +138,7 @@ class _Chunked(Function):
             if hard_negatives is not None:
                 _multiply_by_slope(probability_KB, cosine_KB, hard_negatives, chunk.targets_T, scratch)
                 torch.mul(probability_KB, cosine_KB, out=product_KB)
-            # d cos/dw of a normalised centre: what is along the centre does not change its direction.
+            # The derivative d cos/dw for a normalised centre: the part along the centre does not change its direction.
             radial_K1 = torch.mv(product_KB, factor_B)[:, None].mul_(chunk.minus_square_K1)
             probability_KB.mul_(chunk.inverse_norm_K1)
             grad_x_BD.addmm_(probability_KB.T, chunk.w_KD)
@@ -144,9 +146,9 @@ class _Chunked(Function):
             grad_w_KD.addmm_(probability_KB, weighted_x_BD)
         grad_x_BD.mul_(factor_B[:, None])
         if len(w_CD):
-            own_B, row_B = _own_rows(y_B, len(w_CD))
+            local_B, row_B = _own_rows(y_B, len(w_CD))
             inverse_norm_B = inverse_norm_C[row_B]
-            slope_B1 = (grad_target_B.where(own_B, 0) * inverse_norm_B)[:, None]
+            slope_B1 = (grad_target_B.where(local_B, 0) * inverse_norm_B)[:, None]
             w_BD = w_CD[row_B]
             grad_x_BD.addcmul_(slope_B1, w_BD)
             across_BD = torch.addcmul(x_BD, (target_cosine_B * inverse_norm_B)[:, None], w_BD, value=-1)
@@ -155,8 +157,8 @@ class _Chunked(Function):
 
 
 class _Chunk(NamedTuple):
-    """Consecutive classes. `minus_square_K1`: −1/‖w‖². `kept_KB`: where their cosines are kept, if they are.
-    `targets_T`: the places, in the flattened (K, B), of the samples' own classes."""
+    """Consecutive classes. `minus_square_K1`: −1/‖w‖². `kept_KB`: the memory that keeps their cosines, or None.
+    `targets_T`: the positions of the samples' own classes in the flattened (K, B) matrix."""
 
     w_KD: Tensor
     inverse_norm_K1: Tensor
@@ -165,7 +167,8 @@ class _Chunk(NamedTuple):
     targets_T: Tensor
 
     def cosines(self, x_BD: Tensor, out_KB: Tensor) -> Tensor:
-        """The cosines, with `_absent` in place of the targets', which no maximum and no threshold finds."""
+        """The cosines. Those of the targets are replaced by `_absent`, so that no maximum and no threshold selects
+        them."""
         torch.mm(self.w_KD, x_BD.T, out=out_KB).mul_(self.inverse_norm_K1)
         return _fill(out_KB, self.targets_T, _absent(out_KB))
 
@@ -173,7 +176,7 @@ class _Chunk(NamedTuple):
 def _chunks(
     w_CD: Tensor, inverse_norm_C: Tensor, kept_CB: Tensor, targets: list[Tensor], chunk_classes: int
 ) -> Iterator[_Chunk]:
-    if not targets:  # splitting no classes gives one chunk of none
+    if not targets:  # `split` of an empty tensor would give one empty chunk
         return
     inverse_norm_C1 = inverse_norm_C[:, None]
     per_class = (w_CD, inverse_norm_C1, -inverse_norm_C1.square())
@@ -184,7 +187,7 @@ def _chunks(
 
 
 def _targets(y_B: Tensor, num_classes: int, chunk_classes: int) -> list[Tensor]:
-    """For every chunk, the places in its flattened (K, B) that are a sample's own class."""
+    """For every chunk, the positions of the samples' own classes in its flattened (K, B) matrix."""
     firsts = list(range(0, num_classes, chunk_classes))
     places_B = (y_B * len(y_B) + torch.arange(len(y_B), device=y_B.device)).sort().values
     starts = torch.tensor([*firsts, num_classes], device=y_B.device) * len(y_B)
@@ -196,7 +199,7 @@ def _targets(y_B: Tensor, num_classes: int, chunk_classes: int) -> list[Tensor]:
 
 
 def _absent(values: Tensor) -> float:
-    """Stands for "no cosine": the lowest number, because −inf·0 and −inf + inf are not numbers."""
+    """The value that stands for "no cosine". It is the lowest finite number, because −inf·0 and −inf + inf give NaN."""
     return torch.finfo(values.dtype).min
 
 
@@ -206,27 +209,27 @@ def _fill(values_KB: Tensor, places_T: Tensor, value: float) -> Tensor:
 
 
 class _Scratch:
-    """Room for the chunks of one pass, made on first use."""
+    """Temporary tensors for the chunks of one pass, each allocated when it is first used."""
 
     def __init__(self, like_BD: Tensor, chunk_classes: int) -> None:
         self._like_BD, self._chunk_classes = like_BD, chunk_classes
         self._tensors: dict[str, Tensor] = {}
 
     def take(self, name: str, classes: int, dtype: torch.dtype | None = None) -> Tensor:
-        """The tensor of that name, (classes, B), with what was last written to it."""
+        """The tensor called `name`, (classes, B). It still holds the values that were last written to it."""
         if name not in self._tensors:
             self._tensors[name] = self._like_BD.new_empty(self._chunk_classes, len(self._like_BD), dtype=dtype)
         return self._tensors[name][:classes]
 
 
 def _own_rows(y_B: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Which samples' classes are among these, and their rows (0 for the others)."""
-    own_B = (y_B >= 0) & (y_B < num_classes)
-    return own_B, y_B.where(own_B, 0)
+    """Whether each sample's class is one of these classes, (B,), and its row, (B,), which is 0 if it is not."""
+    local_B = (y_B >= 0) & (y_B < num_classes)
+    return local_B, y_B.where(local_B, 0)
 
 
 def _replaced(cosine_KB: Tensor, hard_negatives: HardNegatives, targets_T: Tensor, scratch: _Scratch) -> Tensor:
-    """The cosines with those above the threshold replaced; the lowest number for the targets again."""
+    """The cosines after those above the threshold are replaced. The targets are again set to `_absent`."""
     threshold_B, alpha, beta, gamma = hard_negatives
     above_KB = torch.gt(cosine_KB, threshold_B, out=scratch.take("above", len(cosine_KB), torch.bool))
     replaced_KB = torch.mul(cosine_KB, alpha, out=scratch.take("replaced", len(cosine_KB)))
@@ -242,5 +245,6 @@ def _multiply_by_slope(
     above_KB = scratch.take("above", len(cosine_KB), torch.bool)  # as `_replaced` left it
     slope_KB = torch.mul(cosine_KB, 2 * hard_negatives.alpha, out=scratch.take("slope", len(cosine_KB)))
     slope_KB.add_(hard_negatives.beta).masked_fill_(above_KB.logical_not_(), 1)
-    # A target's slope overflows where no threshold is too low for it, and 0·∞ is not a number.
+    # The targets hold the lowest finite number. If even that lies above the threshold, its slope overflows, and 0·∞
+    # gives NaN.
     _fill(probability_KB.mul_(slope_KB), targets_T, 0)

@@ -1,11 +1,11 @@
-"""Exchanges between the processes of a class-parallel head, with their gradients.
+"""Exchanges of tensors between the processes of a class-parallel head, with their gradients.
 
-After the exchange every process computes the same loss from the same numbers, so a gradient that arrives from there is
-the same everywhere and must count once; one that arrives from a product with a process's own centres is its part of a
-sum over all processes. Each function below says which of the two it expects.
+After the exchange every process computes the same loss from the same numbers. A gradient that comes from there is the
+same in every process and must count once. A gradient that comes from a product with the centres of one process is only
+this process's part of a sum over all processes. Each function below says which of the two it expects.
 
-With the group None, a single process, all of them return what they are given.
-Shapes: B samples of the global batch, b of this process, P processes, D feature values.
+If the group is None, there is a single process, and all functions return what they are given. Shapes: B samples of the
+global batch, b of this process, P processes, D feature values.
 """
 
 from dataclasses import dataclass
@@ -27,26 +27,26 @@ _reduce_scatter = getattr(dist, "reduce_scatter_single", None) or dist.reduce_sc
 
 
 @section("communication")
-def all_gather(gathered: Tensor, own: Tensor, group: Group) -> None:
-    """Every process's `own` (b, …), one after another in `gathered` (P·b, …)."""
-    _all_gather(gathered, own, group=group)
+def all_gather(gathered: Tensor, local: Tensor, group: Group) -> None:
+    """Write every process's `local` (b, …), one after another, into `gathered` (P·b, …)."""
+    _all_gather(gathered, local, group=group)
 
 
 @section("communication")
-def reduce_scatter(own: Tensor, partial: Tensor, group: Group) -> None:
-    """This process's rows of the sum of every process's `partial` (P·b, …), in `own` (b, …)."""
-    _reduce_scatter(own, partial, group=group)
+def reduce_scatter(local: Tensor, partial: Tensor, group: Group) -> None:
+    """Sum every process's `partial` (P·b, …) and write this process's rows of the sum into `local` (b, …)."""
+    _reduce_scatter(local, partial, group=group)
 
 
 @section("communication")
 def all_reduce(values: Tensor, group: Group) -> None:
-    """The sum of every process's `values`, in their place."""
+    """Replace `values` by the sum of every process's `values`."""
     dist.all_reduce(values, group=group)
 
 
 @dataclass(frozen=True)
 class RowsOfProcesses:
-    """How many rows of the global batch each process of `group` holds; they lie in the order of the ranks."""
+    """How many rows of the global batch each process of `group` holds. The rows are in the order of the ranks."""
 
     group: Group
     counts: tuple[int, ...]
@@ -62,21 +62,21 @@ class RowsOfProcesses:
         return cls(group, tuple(counts_P.tolist()), group.rank())
 
     @property
-    def own(self) -> slice:
-        """This process's rows in the global batch."""
+    def local(self) -> slice:
+        """The rows of the global batch that this process holds."""
         first = sum(self.counts[: self.rank])
         return slice(first, first + self.counts[self.rank])
 
-    def gather(self, own: Tensor) -> Tensor:
+    def gather(self, local: Tensor) -> Tensor:
         """The rows of all processes, (B, …), without gradient."""
         if self.group is None:
-            return own
+            return local
         longest = max(self.counts)
         if longest == 0:
-            return own
-        padded = own.new_zeros(longest, *own.shape[1:])
-        padded[: len(own)] = own
-        gathered = own.new_empty(len(self.counts) * longest, *own.shape[1:])
+            return local
+        padded = local.new_zeros(longest, *local.shape[1:])
+        padded[: len(local)] = local
+        gathered = local.new_empty(len(self.counts) * longest, *local.shape[1:])
         all_gather(gathered, padded, group=self.group)
         return torch.cat([part[:count] for part, count in zip(gathered.split(longest), self.counts, strict=True)])
 
@@ -93,36 +93,39 @@ class RowsOfProcesses:
         return summed[: self.counts[self.rank]]
 
 
-def gather_for_products(own: Tensor, rows: RowsOfProcesses) -> Tensor:
-    """All processes' rows, (B, …), for products with each one's own centres: gradients are summed over processes."""
-    return own if rows.group is None else _Gather.apply(own, rows, True)
+def gather_for_products(local: Tensor, rows: RowsOfProcesses) -> Tensor:
+    """The rows of all processes, (B, …), for products with this process's centres. Gradients are summed over
+    processes."""
+    return local if rows.group is None else _Gather.apply(local, rows, True)
 
 
-def gather_for_margin(own: Tensor, rows: RowsOfProcesses) -> Tensor:
-    """All processes' rows, (B, …), for what every process computes alike: each one keeps its own rows' gradient."""
-    return own if rows.group is None else _Gather.apply(own, rows, False)
+def gather_for_margin(local: Tensor, rows: RowsOfProcesses) -> Tensor:
+    """The rows of all processes, (B, …), for computations that are the same in every process. Each process keeps the
+    gradient of the rows that it holds."""
+    return local if rows.group is None else _Gather.apply(local, rows, False)
 
 
 def copy_for_products(values: Tensor, group: Group) -> Tensor:
-    """`values`, the same everywhere, for products with each process's own centres: gradients are summed."""
+    """`values`, which are the same in every process, for products with this process's centres. Gradients are summed."""
     return _CopyForProducts.apply(values, group) if group is not None and values.requires_grad else values
 
 
 def sum_for_margin(values: Tensor, group: Group) -> Tensor:
-    """The sum over the processes, for what every process computes alike: its gradient passes unchanged."""
+    """The sum of `values` over the processes, for computations that are the same in every process. The gradient passes
+    unchanged."""
     return values if group is None else _SumForMargin.apply(values, group)
 
 
 class _Gather(Function):
     @staticmethod
-    def forward(ctx: Any, own: Tensor, rows: RowsOfProcesses, sums_gradients: bool) -> Tensor:
+    def forward(ctx: Any, local: Tensor, rows: RowsOfProcesses, sums_gradients: bool) -> Tensor:
         ctx.rows, ctx.sums_gradients = rows, sums_gradients
-        return rows.gather(own)
+        return rows.gather(local)
 
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:
-        return ctx.rows.sum_scatter(gradient) if ctx.sums_gradients else gradient[ctx.rows.own], None, None
+        return ctx.rows.sum_scatter(gradient) if ctx.sums_gradients else gradient[ctx.rows.local], None, None
 
 
 class _CopyForProducts(Function):

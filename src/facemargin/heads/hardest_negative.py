@@ -1,4 +1,4 @@
-"""The hardest negative over all centres, for heads whose softmax sees a sample of them.
+"""The hardest negative among all centres, for heads that compute the softmax over sampled classes.
 
 Shapes: B samples, C classes, D feature values, K classes of a chunk.
 """
@@ -14,8 +14,8 @@ _CHUNK_COSINES = 2**22
 
 @torch.no_grad()
 def hardest_negatives(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
-    """max_{j≠y} of the cosines between unit rows `x_BD` and the centres `w_CD`, (B,), chunk by chunk of the classes;
-    −inf without negatives. Classes outside [0, C) are another shard's."""
+    """max_{j≠y} of the cosines between unit rows `x_BD` and the centres `w_CD`, (B,), computed for one chunk of classes
+    after another. It is −inf for a sample without negatives. Labels outside [0, C) are classes of another shard."""
     hardest_B = x_BD.new_full((len(x_BD),), -torch.inf)
     chunk_classes = max(256, _CHUNK_COSINES // max(len(x_BD), 1))
     for first, w_KD in zip(range(0, len(w_CD), chunk_classes), w_CD.split(chunk_classes), strict=True):

@@ -1,4 +1,4 @@
-"""The classification head: class centres, and a margin over what the features' cosines to them reduce to.
+"""The classification head: the class centres, and a margin on the cosines between features and centres.
 
 Shapes: B samples of the global batch, b of this process, C classes (of this process, where they are sharded),
 S sampled classes, D feature values.
@@ -39,16 +39,16 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class HeadOutput:
-    """What a head returns for a batch. `loss` is the scalar to differentiate: the sum of `parts`.
+    """What a head returns for a batch. `loss` is the scalar to differentiate. It is the sum of `parts`.
 
-    parts: named scalar terms, "softmax" and what the margin adds, each a mean over the labelled samples.
-    losses_B: cross-entropy per sample, 0 where unlabelled. The rest is without gradient and NaN where unlabelled:
-    target_cosine_B, hardest_negative_B (−inf with a single class), certainty_ratio_B, feature_norm_B (known for every
-    sample), margin_scaler_B (see Margin.margin_scaler).
+    parts: named scalar terms, "softmax" and those that the margin adds, each a mean over the labelled samples.
+    losses_B: the cross-entropy of every sample, 0 for unlabelled samples. The other values carry no gradient and are
+    NaN for unlabelled samples: target_cosine_B, hardest_negative_B (−inf with a single class), certainty_ratio_B,
+    feature_norm_B (known for every sample), margin_scaler_B (see Margin.margin_scaler).
 
-    With several processes `loss` and `parts` are those of the global batch, the same everywhere, and each process must
-    differentiate the same function of them; the per-sample outputs are this process's rows, losses_B without gradient.
-    `num_labeled` counts the labelled samples behind the means.
+    With several processes, `loss` and `parts` are those of the global batch and the same in every process, and every
+    process must differentiate the same function of them. The per-sample values are those of this process's rows, and
+    losses_B carries no gradient. `num_labeled` is the number of labelled samples in the means.
     """
 
     loss: Tensor
@@ -80,16 +80,18 @@ class HeadOptions:
         if not isinstance(self.sample_rate, Real) or not 0 < self.sample_rate <= 1:
             raise ConfigError(f"sample_rate is {self.sample_rate!r}, expected a number in (0, 1]")
         if self.exact_hardest_negative and self.sample_rate == 1:
-            raise ConfigError("exact_hardest_negative is for sampled classes: with sample_rate 1 it is exact anyway")
+            raise ConfigError(
+                "exact_hardest_negative needs a sample_rate below 1: with sample_rate 1 the hardest negative is "
+                "exact anyway. Remove one of them"
+            )
 
 
 class Head(nn.Module):
     """Cross-entropy over scaled cosines to C class centres, with a margin on the target class.
 
-    `weight` holds the centres, (C, D), or this process's shard of them. All arithmetic is in float32 whatever the
-    features' or the centres' type and the autocast context, in which the backward pass may run too (float64 stays
-    float64). In eval mode the margin's running statistics stand
-    still and no classes are sampled.
+    `weight` holds the centres, (C, D), or this process's shard of them. All arithmetic is in float32, also for features
+    or centres of a smaller type and under autocast, forward and backward (float64 stays float64). In eval mode the
+    margin's running statistics do not change and no classes are sampled.
     """
 
     sampling_step: Tensor
@@ -106,7 +108,10 @@ class Head(nn.Module):
         num_classes = _positive("num_classes", num_classes)
         embedding_size = _positive("embedding_size", embedding_size)
         if num_classes == 1:
-            logger.warning("a head of one class has a loss of 0, whatever the features: there is nobody to tell apart")
+            logger.warning(
+                "this head has one class, so its loss is always 0 and nothing is learnt: give it images of at "
+                "least two people"
+            )
         self.options = options or HeadOptions()
         self.num_classes = num_classes
         self.margin = margin
@@ -124,10 +129,11 @@ class Head(nn.Module):
 
     @eager_in_compiled_code
     def forward(self, features: Tensor, labels: Any) -> HeadOutput:
-        """Loss of unnormalised features (b, D) with integer labels (b,) in [−1, C), in a tensor, an array or a list; −1
-        means unlabelled: such a sample is left out of the loss, its denominator and all statistics. Every process
-        passes its own rows, as many as it has. DataError for shapes, types or labels that don't fit; a feature that is
-        not finite makes the loss NaN. In a compiled model it is a graph break."""
+        """The loss of unnormalised features (b, D) with integer labels (b,) in [−1, C), given as a tensor, an array or
+        a list. The label −1 means unlabelled: such a sample does not count in the loss, its denominator or any
+        statistics. Every process passes its own rows; their number may differ. Raises DataError for shapes, types or
+        labels that do not fit. A feature that is not finite makes the loss NaN. In a compiled model, the head is a
+        graph break."""
         features_bD = as_features(features, self.weight)
         labels_b = as_labels(labels, features_bD.device)
         if len(labels_b) != len(features_bD):
@@ -146,25 +152,25 @@ class Head(nn.Module):
         whole = bool(labeled_B.all())
         x_BD, norm_B, y_B = (v if whole else v[labeled_B] for v in (x_BD, norm_B, labels_B))
         terms, target_logit_B, centers_BD = self._terms(x_BD, norm_B, y_B)
-        # Cross-entropy: log(exp(target) + Σ exp(negatives)) − target. Not softplus: it turns linear at 20.
+        # Cross-entropy: log(exp(target) + Σ exp(negatives)) − target. Not torch's softplus, which is linear above 20.
         losses_B = torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
         parts = {"softmax": losses_B.sum() / max(len(losses_B), 1)}
         parts |= self.margin.extra_losses(terms, norm_B, y_B, centers_BD)
 
-        def own(values: Tensor, fill: float = float("nan")) -> Tensor:
+        def local_rows(values: Tensor, fill: float = float("nan")) -> Tensor:
             if not whole:
                 values = values.new_full((len(labels_B),), fill).masked_scatter(labeled_B, values)
-            return values[rows.own]
+            return values[rows.local]
 
         return HeadOutput(
             loss=torch.stack(list(parts.values())).sum(),
-            losses_B=own(losses_B if group is None else losses_B.detach(), 0.0),
+            losses_B=local_rows(losses_B if group is None else losses_B.detach(), 0.0),
             parts=parts,
-            target_cosine_B=own(terms.target_cosine_B.detach()),
-            hardest_negative_B=own(terms.hardest_negative_B),
-            certainty_ratio_B=own(certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B)),
+            target_cosine_B=local_rows(terms.target_cosine_B.detach()),
+            hardest_negative_B=local_rows(terms.hardest_negative_B),
+            certainty_ratio_B=local_rows(certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B)),
             feature_norm_B=own_norm_b.detach(),
-            margin_scaler_B=own(self.margin.margin_scaler(terms, norm_B).detach()),
+            margin_scaler_B=local_rows(self.margin.margin_scaler(terms, norm_B).detach()),
             num_labeled=len(losses_B),
         )
 
@@ -176,7 +182,8 @@ class Head(nn.Module):
         scale_B = margin.scale(norm_B)
         target_cosine_B = torch.full_like(norm_B, float("nan"), requires_grad=False)
         if margin.uses_target_cosines:
-            # Row dots alone: what decides which negatives are hard is known before the product with all centres.
+            # The dot product of each sample with its own centre alone, because the margin must know which negatives are
+            # hard before the product with all centres.
             target_cosine_B = sum_own_targets(own_target_cosines(x_BD.detach(), w_CD.detach(), local_y_B), group)
         if self.training:
             margin.observe_targets(target_cosine_B)
@@ -194,7 +201,8 @@ class Head(nn.Module):
         return terms, margin.target_logit(terms, norm_B, y_B), centers_BD
 
     def _centers(self, y_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The centres of this step, and each sample's row among them; outside them for another shard's classes."""
+        """The centres of this step, and each sample's row in them. The row of a class of another shard is out of
+        range."""
         local_y_B = y_B - self.class_range[0]
         if not (self.samples_classes and self.training):
             return self.weight, local_y_B
@@ -205,8 +213,8 @@ class Head(nn.Module):
 
     @eager_in_compiled_code
     def begin_step(self, labels: Any) -> None:
-        """Sample the classes of a step from the labels (b,) of all its passes, −1 for unlabelled. A step of one pass
-        need not call it: the forward does. Without sampled classes it does nothing."""
+        """Sample the classes of a step, given the labels (b,) of all its passes (−1 for unlabelled). A step with one
+        pass does not need this call, because the forward pass makes it. If no classes are sampled, it does nothing."""
         if not self.samples_classes:
             return
         labels_b = as_labels(labels, self.weight.device)
@@ -218,7 +226,8 @@ class Head(nn.Module):
         group = self.options.process_group
         shard = 0 if group is None else group.rank()
         step, rate = int(self.sampling_step), self.options.sample_rate
-        if self.options.exact_hardest_negative:  # it looks at all rows, also at those that have steps to catch up
+        if self.options.exact_hardest_negative:
+            # The search reads all rows, so rows that missed steps must catch up first.
             self.row_optimizer.flush(self.weight.data)
         index_S = sample_classes(local_y_B, len(self.weight), rate, self.options.seed, step, shard)
         rows_SD = self.row_optimizer.gather(self.weight.data, index_S)
@@ -227,8 +236,8 @@ class Head(nn.Module):
 
     @eager_in_compiled_code
     def step(self, learning_rate: float) -> None:
-        """Update the sampled centres by their gradient, and let the next forward sample anew. For a head without
-        sampled classes an ordinary optimizer over its parameters does it."""
+        """Update the sampled centres with their gradient. The next forward pass then samples new classes. A head
+        without sampled classes does not need this: use an ordinary optimizer over its parameters."""
         if self.sampled is not None:
             rows_SD, gradient_SD = self.sampled.rows_SD, self.sampled.rows_SD.grad
             if gradient_SD is not None:
@@ -241,7 +250,7 @@ class Head(nn.Module):
         self.sampled = None
 
     def trained_tensors(self) -> list[Tensor]:
-        """The tensors whose `.grad` is the head's gradient in the present step."""
+        """The tensors that hold the head's gradient of this step in `.grad`."""
         if not self.samples_classes:
             return list(self.parameters())
         return [] if self.sampled is None else [self.sampled.rows_SD]
@@ -278,5 +287,5 @@ def _positive(name: str, value: SupportsIndex) -> int:
 
 
 def _flush_rows(head: Head, *_: object) -> None:
-    """Before a head's state is read, its rows take the steps that they missed."""
+    """Before the state of a head is saved, let its rows take the steps that they missed."""
     head.row_optimizer.flush(head.weight.data)

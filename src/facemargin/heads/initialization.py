@@ -1,7 +1,7 @@
-"""Where the class centres start. Shapes: C classes, D feature values.
+"""The initial values of the class centres. Shapes: C classes, D feature values.
 
-The loss ignores a centre's norm, but the gradient falls as 1/‖W_j‖, so the effective learning rate goes as 1/‖W_j‖²:
-about twenty times smaller for "unit" than for "normal" at D = 512.
+The loss does not depend on a centre's norm, but the gradient is proportional to 1/‖W_j‖ and the effective learning rate
+to 1/‖W_j‖². At D = 512 it is about twenty times smaller for "unit" than for "normal".
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from torch import Tensor
 from facemargin.errors import ConfigError
 from facemargin.registry import unknown_name
 
-# Centres are drawn block by block of classes, so that a process draws the blocks of its shard alone.
+# Centres are drawn in blocks of classes, so that a process only draws the blocks of its shard.
 _BLOCK_CLASSES = 65_536
 
 _FINISH: dict[str, Callable[[Tensor], Tensor]] = {
@@ -31,7 +31,7 @@ def initial_centers(
     """float32 centres of the classes [first, last) of `class_range`, (last − first, D), by default of all C.
 
     "unit": uniform directions of norm 1 (AdaFace's and MagFace's code); "normal": normal(0, .01), norm ≈ .01·√D
-    (InsightFace's and most others). A class has the same centre whatever the range. ConfigError for another name.
+    (InsightFace's and most others). A class has the same centre for any range. Raises ConfigError for another name.
     """
     if name not in _FINISH:
         raise ConfigError(unknown_name("center_initialization", name, _FINISH))
@@ -44,14 +44,15 @@ def initial_centers(
         low, high = max(start, first), min(end, last)
         if low >= high:
             continue
-        own = generator if block == 0 else torch.Generator().manual_seed(seed)
-        block_KD = _FINISH[name](torch.randn(end - start, embedding_size, generator=own))
+        block_generator = generator if block == 0 else torch.Generator().manual_seed(seed)
+        block_KD = _FINISH[name](torch.randn(end - start, embedding_size, generator=block_generator))
         centers_CD[low - first : high - first] = block_KD[low - start : high - start]
     return centers_CD
 
 
 def _fork(generator: torch.Generator | None) -> torch.Generator:
-    """A generator in the same state, torch's own for None, that can be drawn from without advancing it."""
+    """A copy of the generator (of torch's default generator for None). Drawing from the copy does not change the
+    original."""
     fork = torch.Generator()
     fork.set_state((generator or torch.default_generator).get_state())
     return fork

@@ -1,4 +1,4 @@
-"""What people pass a head, as the tensors it computes with; nothing here waits for a device.
+"""Converts what a caller passes to a head into the tensors it computes with. Nothing here waits for a device.
 
 Shapes: b samples of this process, D feature values.
 """
@@ -13,7 +13,8 @@ from facemargin.errors import DataError
 
 
 def as_features(features: Any, weight_CD: Tensor) -> Tensor:
-    """The features, (b, D), in float32 or the centres' type, whichever holds more; DataError for anything else."""
+    """The features, (b, D), in float32 or the type of the centres, whichever is more precise. Raises DataError if they
+    are not such a tensor."""
     embedding_size = weight_CD.shape[1]
     if not isinstance(features, Tensor):
         raise DataError(f"features are a {type(features).__name__}, expected a tensor of shape (B, {embedding_size})")
@@ -32,15 +33,15 @@ def as_features(features: Any, weight_CD: Tensor) -> Tensor:
 
 
 def as_labels(labels: Any, device: torch.device) -> Tensor:
-    """int64 labels, (b,), on `device`, from integers of any type in a tensor, an array or a list, as (b,) or (b, 1).
-    DataError, saying what to pass, for anything else."""
+    """int64 labels, (b,), on `device`, from integers of any type in a tensor, an array or a list of shape (b,) or (b,
+    1). Raises DataError for anything else; the message says what to pass."""
     if not isinstance(labels, Tensor):
         try:
             labels = torch.as_tensor(_plain(labels))
         except (TypeError, ValueError, RuntimeError) as error:
             raise DataError(
-                f"labels are a {type(labels).__name__} that is no row of numbers, expected class numbers, one a "
-                f"feature ({error})"
+                f"labels are a {type(labels).__name__} that cannot be read as numbers, expected one class number "
+                f"per feature ({error})"
             ) from error
         if labels.numel() == 0:  # torch takes an empty list for floating-point numbers
             labels = labels.long()
@@ -48,11 +49,11 @@ def as_labels(labels: Any, device: torch.device) -> Tensor:
         labels = labels.squeeze(1)
     if labels.ndim == 2:
         raise DataError(
-            f"labels have shape {tuple(labels.shape)}, expected class numbers of shape ({len(labels)},): of one-hot "
-            "labels pass labels.argmax(1)"
+            f"labels have shape {tuple(labels.shape)}, expected class numbers of shape ({len(labels)},): if the "
+            "labels are one-hot, pass labels.argmax(1)"
         )
     if labels.ndim != 1:
-        raise DataError(f"labels have shape {tuple(labels.shape)}, expected (B,), one class number a feature")
+        raise DataError(f"labels have shape {tuple(labels.shape)}, expected (B,), one class number per feature")
     if labels.is_floating_point() or labels.is_complex() or labels.dtype == torch.bool:
         raise DataError(f"labels are {labels.dtype}, expected integers: pass labels.long() if they are whole numbers")
     labels_B: Tensor = labels.to(device, torch.int64)
@@ -60,7 +61,8 @@ def as_labels(labels: Any, device: torch.device) -> Tensor:
 
 
 def _plain(labels: Any) -> Any:
-    """An array or a column of a table as what torch reads: it takes no objects and no array that runs backwards."""
+    """Convert an array or a column of a table to something torch can read. torch reads no arrays of objects and none
+    with negative strides."""
     if not hasattr(labels, "__array__"):
         return labels
     array = np.asarray(labels)

@@ -11,7 +11,7 @@ def row_norms(rows_ND: Tensor) -> Tensor:
 
 
 def nonzero(norm_N: Tensor) -> Tensor:
-    """The norms to divide by: 1 in place of 0, so that a row of zeros stays zero and passes a finite gradient."""
+    """The norms with 0 replaced by 1, for division: a row of zeros then stays zero and passes a finite gradient."""
     return torch.where(norm_N > 0, norm_N, torch.ones_like(norm_N))
 
 

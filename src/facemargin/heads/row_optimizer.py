@@ -1,13 +1,13 @@
-"""SGD on the sampled rows of the class centres, and what becomes of the others.
+"""SGD on the sampled rows of the class centres, and what happens to the rows that are not sampled.
 
     g = ∂L/∂w + λ·w        v ← μ·v + g        w ← w − η·v          (momentum μ, weight decay λ, learning rate η)
 
-With classes sampled, most rows have no gradient in a step. Dense SGD on the gradient filled up with zeros would still
-decay them and carry their momentum on; a step without gradient is linear, [w; v] ← M·[w; v] with
+When classes are sampled, most rows have no gradient in a step. Dense SGD, with zeros for the missing gradients, would
+still apply weight decay and momentum to them. Such a step without gradient is linear, [w; v] ← M·[w; v] with
 
     M = [[1 − η·λ, −η·μ], [λ, μ]]
 
-so that a row which missed k steps catches up by one product of k such 2 × 2 matrices when it is next touched.
+so that a row that missed k steps catches up with one product of k such 2 × 2 matrices when it is next used.
 
 Shapes: C classes of a shard, S sampled, D feature values, K steps of the history.
 """
@@ -28,8 +28,8 @@ _LONGEST_HISTORY = 1024
 class RowSGD:
     """Momentum SGD that updates only the rows it is given.
 
-    unsampled: "frozen" leaves other rows and their momentum as they are (PartialFC's way); "exact" lets a row catch up
-    when it is next touched: the result is that of dense SGD on the zero-filled gradient.
+    unsampled: "frozen" does not change the other rows and their momentum (as PartialFC does). "exact" lets a row catch
+    up when it is next used, which gives the same result as dense SGD with zeros for the missing gradients.
     """
 
     def __init__(self, momentum: float = 0.9, weight_decay: float = 5e-4, unsampled: UnsampledRows = "frozen") -> None:
@@ -37,8 +37,8 @@ class RowSGD:
             raise ConfigError(f"unsampled_rows is {unsampled!r}, expected frozen or exact")
         self.momentum, self.weight_decay, self.unsampled = momentum, weight_decay, unsampled
         self.momentum_CD: Tensor | None = None
-        self._history_K22: list[Tensor] = []  # the M of the last steps
-        self._missed_C: Tensor | None = None  # how many of them each row has yet to take, counted from the end
+        self._history_K22: list[Tensor] = []  # the matrices M of the last steps
+        self._missed_C: Tensor | None = None  # how many of these steps, counted from the end, each row has missed
 
     def gather(self, w_CD: Tensor, index_S: Tensor) -> Tensor:
         """Copies of the rows `index_S`, (S, D), up to date; in "exact" mode those in `w_CD` catch up first."""
@@ -67,7 +67,7 @@ class RowSGD:
         if self._history_K22:
             assert self._missed_C is not None
             behind_C = torch.nonzero(self._missed_C).squeeze(1)
-            # in parts, so that nothing of the size of all centres is copied
+            # in parts, so that the copies stay much smaller than all centres
             for index_S in behind_C.split(65_536):
                 self._catch_up(w_CD, index_S)
             self._history_K22.clear()
@@ -77,7 +77,7 @@ class RowSGD:
         return {} if self.momentum_CD is None else {"momentum": self.momentum_CD}
 
     def load_state_dict(self, saved: dict[str, Any], w_CD: Tensor) -> None:
-        """Continue from `saved`; RuntimeError if it is of other centres."""
+        """Continue from `saved`. Raises RuntimeError if it does not fit these centres."""
         self.momentum_CD, self._missed_C = None, None
         self._history_K22.clear()
         self._prepare(w_CD)

@@ -1,7 +1,8 @@
-"""Sampled classes (PartialFC: An et al., CVPR 2022, arXiv 2203.15565): a step sees its positives and some negatives.
+"""Sampled classes (PartialFC: An et al., CVPR 2022, arXiv 2203.15565): a step uses the classes of its batch and some
+others.
 
-Every process keeps the centres of the batch's classes and adds a random subset of its other ones, up to sample_rate ×
-its number of classes. The softmax, and with it the hardest negative and the certainty ratio, are over what was sampled.
+Every process takes those of its classes that occur in the batch and adds random other ones, up to sample_rate × its
+number of classes. The softmax, the hardest negative and the certainty ratio are computed over the sampled classes.
 
 Shapes: C classes of this process's shard, S of them sampled, D feature values.
 """
@@ -24,9 +25,9 @@ class SampledClasses:
     rows_SD: Tensor
 
     def positions(self, y_B: Tensor, num_classes: int) -> Tensor:
-        """Where in the sample each class lies; −1 for those of another shard, whose `y_B` is outside [0, C).
+        """The position of each class among the sampled ones; −1 for a class of another shard (`y_B` outside [0, C)).
 
-        DataError for a class of this shard that the step did not sample.
+        Raises DataError for a class of this shard that was not sampled in this step.
         """
         own_B = (y_B >= 0) & (y_B < num_classes)
         if not len(self.index_S):
@@ -37,8 +38,9 @@ class SampledClasses:
             position_B = torch.where(own_B, found_B, -1)
         if missing_B.any():
             raise DataError(
-                f"class {int(y_B[missing_B][0])} of this shard is not among the step's sampled classes: they stay "
-                "fixed until head.step(); call head.begin_step with the labels of all passes before the first one"
+                f"class {int(y_B[missing_B][0])} of this shard is not among the sampled classes of this step, "
+                "which do not change until head.step() is called: call head.begin_step with the labels of all "
+                "passes before the first pass"
             )
         return position_B
 

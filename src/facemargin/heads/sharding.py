@@ -1,7 +1,7 @@
-"""Class-parallel heads: every process holds a run of the classes, and three numbers a sample are exchanged.
+"""Class-parallel heads: every process holds a range of the classes; processes exchange three numbers per sample.
 
-A shard's own terms (its target cosine or 0, the log-sum-exp and the hardest of its negatives) are gathered once and
-reduced in the order of the ranks, so that every process ends with the same terms to the last bit:
+The terms of each shard (the target cosine or 0, the log-sum-exp and the hardest of its negatives) are gathered once and
+reduced in the order of the ranks, so that every process gets the same terms to the last bit:
 
     c_y = Σ_r c_y,r      LSE = log Σ_r exp(LSE_r)      hardest = max_r hardest_r
 
@@ -35,13 +35,14 @@ def combine_terms(terms: SoftmaxTerms, group: Group) -> SoftmaxTerms:
 
 
 def sum_own_targets(target_cosine_B: Tensor, group: Group) -> Tensor:
-    """Every sample's target cosine, from the one process that holds its class and the zeros of the others."""
+    """Every sample's target cosine: the sum of the value from the process that holds its class and the others'
+    zeros."""
     return sum_for_margin(target_cosine_B, group)
 
 
 def target_centers(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
-    """Unit centres of the samples' own classes, (B, D), with gradient to the shard that holds each; `y_B` counts from
-    the shard's first class, and what lies outside the shard is another's."""
+    """Unit centres of the samples' own classes, (B, D). The gradient goes to the shard that holds the centre. `y_B`
+    counts from the first class of this shard; a number out of range is a class of another shard."""
     own_B = (y_B >= 0) & (y_B < len(w_CD))
     centers_BD = w_CD.new_zeros(len(y_B), w_CD.shape[1])
     return sum_for_margin(centers_BD.index_put((own_B,), unit_rows(w_CD[y_B[own_B]])), group)
@@ -57,7 +58,7 @@ class _Combine(Function):
         all_gather(gathered, own_3B, group=group)
         target_PB, lse_PB, hardest_PB = gathered.view(group.size(), 3, len(target_B)).unbind(1)
         combined_B = lse_PB.logsumexp(0)
-        # This shard's share of the negatives' probability; none where there are no negatives at all.
+        # This shard's share of the negatives' probability; 0 for a sample that has no negatives at all.
         ctx.save_for_backward(torch.where(combined_B > -torch.inf, (lse_B - combined_B).exp(), 0.0))
         hardest_all_B = hardest_PB.amax(0)
         ctx.mark_non_differentiable(hardest_all_B)

@@ -34,11 +34,13 @@ def softmax_terms(
     """Target cosine, log-sum-exp of the scaled negatives and hardest negative cosine of every sample.
 
     `x_BD` unit vectors, `w_CD` centres as stored (normalised inside), `y_B` int64 classes in [0, C), `scale_B` the
-    factor on each sample's cosines. Gradients flow into `x_BD`, `w_CD` and `scale_B`, once: a second backward raises.
-    With one class there are no negatives: the last two terms are −inf and pass no gradient.
+    factor on each sample's cosines. Gradients flow into `x_BD`, `w_CD` and `scale_B`. They can be computed once: a
+    second backward pass through the same result raises RuntimeError. With one class there are no negatives; the last
+    two terms are then −inf and pass no gradient.
 
-    `implementation`: "eager" is the readable truth, "chunked" never holds more than a chunk of classes at a time,
-    "auto" takes the first that fits. Raises DataError for shapes, types or labels that do not fit.
+    `implementation`: "eager" is the readable reference, "chunked" never holds more than a chunk of classes at a time,
+    "auto" chooses the one that suits the size and the device. Raises DataError for shapes, types or labels that do not
+    fit.
     """
     _check_inputs(x_BD, w_CD, y_B, scale_B)
     return shard_terms(x_BD, w_CD, y_B, scale_B, hard_negatives, implementation)
@@ -52,8 +54,8 @@ def shard_terms(
     hard_negatives: HardNegatives | None,
     implementation: str,
 ) -> SoftmaxTerms:
-    """`softmax_terms` over the centres of one shard: a class outside [0, C) is another shard's, all C centres are
-    negatives of such a sample, and its target cosine is 0, without gradient. C may be 0."""
+    """`softmax_terms` over the centres of one shard. A class outside [0, C) belongs to another shard: all C centres are
+    then negatives, and the target cosine is 0 without gradient. C may be 0."""
     if implementation == "auto":
         implementation = "eager" if len(x_BD) * len(w_CD) <= _LARGEST_EAGER_PRODUCT else "chunked"
     if implementation not in IMPLEMENTATIONS:
@@ -62,7 +64,7 @@ def shard_terms(
 
 
 def own_target_cosines(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
-    """The target cosines alone, (B,), by row dots; 0 for another shard's classes."""
+    """Only the target cosines, (B,), as dot products of rows; 0 for classes of another shard."""
     own_B = (y_B >= 0) & (y_B < len(w_CD))
     w_bD = w_CD[y_B[own_B]]
     return x_BD.new_zeros(len(x_BD)).masked_scatter(own_B, (x_BD[own_B] * w_bD).sum(1) / nonzero(row_norms(w_bD)))
@@ -71,7 +73,7 @@ def own_target_cosines(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
 def softmax_terms_eager(
     x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
 ) -> SoftmaxTerms:
-    """`shard_terms` written as they are defined, on whole B×C matrices; autograd derives the gradients."""
+    """`shard_terms` written as the terms are defined, with whole B×C matrices. Autograd computes the gradients."""
     x_BD, w_CD, scale_B = (_Once.apply(values) for values in (x_BD, w_CD, scale_B))
     cosine_BC = product(x_BD, unit_rows(w_CD))
     is_target_BC = y_B[:, None] == torch.arange(w_CD.shape[0], device=y_B.device)
@@ -84,7 +86,7 @@ def softmax_terms_eager(
         threshold_B, alpha, beta, gamma = hard_negatives
         replaced_BC = alpha * cosine_BC.square() + beta * cosine_BC + gamma
         cosine_BC = torch.where(cosine_BC > threshold_B[:, None], replaced_BC, cosine_BC)
-    # Rows without negatives are left out: the gradient of a log-sum-exp of nothing is not a number.
+    # Rows without negatives are left out, because the gradient of an empty log-sum-exp is NaN.
     has_negatives_B1 = hardest_negative_B[:, None] != -torch.inf
     logits_BC = (scale_B[:, None] * cosine_BC).masked_fill(is_target_BC & has_negatives_B1, -torch.inf)
     negative_lse_B = logits_BC.logsumexp(1).masked_fill(~has_negatives_B1.squeeze(1), -torch.inf)
@@ -100,7 +102,8 @@ IMPLEMENTATIONS: dict[str, Callable[..., SoftmaxTerms]] = {
 
 
 class _Once(Function):
-    """The identity, differentiable once, so that every implementation refuses a second backward alike."""
+    """The identity, which can be differentiated once. With it, all implementations raise the same error for a second
+    backward pass."""
 
     @staticmethod
     def forward(ctx: Any, values: Tensor) -> Tensor:

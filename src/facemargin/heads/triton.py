@@ -1,10 +1,10 @@
-"""`softmax_terms` on a GPU, its B×C work fused by Triton: no B×C matrix is made, neither forward nor backward.
+"""`softmax_terms` on a GPU, fused by Triton: no B×C matrix is stored, neither in forward nor in backward.
 
-Forward, one kernel passes tiles of cosines through registers and leaves a few numbers per sample and split of the
-classes. Backward, chunk by chunk of classes, a kernel computes the tiles again and writes the gradient G_BK of x·w into
-a workspace; two ordinary matrix products take it to x and W. Four products in all, where three cannot be avoided.
-Every sum has a fixed order (no atomics; tile sizes from a table, not from timings), so that a step is repeatable bit by
-bit on one kind of device.
+In forward, one kernel computes tiles of cosines in registers and writes a few numbers per sample and split of the
+classes. In backward, for one chunk of classes after another, a kernel computes the tiles again and writes the gradient
+G_BK of x·w into a workspace. Two ordinary matrix products turn it into the gradients of x and W. That makes four
+products; three are the minimum. Every sum has a fixed order (no atomics; tile sizes from a table, not from timings), so
+that a step is repeatable bit by bit on one kind of device.
 
 Shapes: B samples, C classes, D feature values, K classes of one chunk, S splits of the classes.
 """
@@ -24,7 +24,7 @@ from facemargin.full_precision import Function, without_autocast
 from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
-# Entries of G_BK held at a time (64 MB): enough work in a chunk to hide the launches of its kernels.
+# Entries of G_BK held at a time (64 MB). A chunk of this size is enough work to hide the launches of its kernels.
 _CHUNK_ENTRIES = 2**24
 _LARGEST_CHUNK = 2**16
 
@@ -62,16 +62,16 @@ def softmax_terms_triton(
 ) -> SoftmaxTerms:
     """As `softmax_terms_eager`, for float32 on CUDA devices from Ampere on, or on the CPU in Triton's interpreter.
 
-    Products are in TF32 where torch's own may be (`torch.set_float32_matmul_precision("high")`): factors are rounded to
-    11 significant bits, sums are float32. Otherwise three TF32 products make up one, as good as float32's but for the
-    last bits. `chunk_classes` defaults to what keeps G_BK at 64 MB. Where D is no multiple of 4, x and W are first
-    copied into rows that are.
+    Products are in TF32 if torch's own may be (`torch.set_float32_matmul_precision("high")`): factors are rounded to 11
+    significant bits, sums are float32. Otherwise each product is made of three TF32 products, which is as precise as
+    float32 except for the last bits. The default `chunk_classes` keeps G_BK at 64 MB. If D is not a multiple of 4, x
+    and W are first copied into rows whose length is one.
 
     Raises ConfigError without triton 3.7 or later, for another device, and for float64, which "chunked" computes.
     """
     launch = _Launch.on(x_BD.device)
     if x_BD.dtype != torch.float32:
-        raise ConfigError(f'implementation "triton" computes in float32, got {x_BD.dtype}: take "chunked" or "eager"')
+        raise ConfigError(f'implementation "triton" computes in float32, got {x_BD.dtype}: use "chunked" or "eager"')
     x_BD, w_CD = _loadable(x_BD), _loadable(w_CD)
     chunk_classes = chunk_classes or min(_CHUNK_ENTRIES // max(len(x_BD), 1), _LARGEST_CHUNK)
     return SoftmaxTerms(*_Fused.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, chunk_classes, launch))
@@ -115,7 +115,8 @@ class _Fused(Function):
         x_BD, w_CD, scale_B, peak_B, sum_B, mean_B, *constants = ctx.saved_tensors
         needs_x, needs_w, _, needs_scale = ctx.needs_input_grad[:4]
         launch: _Launch = ctx.launch
-        coefficient_B = grad_lse_B * scale_B / sum_B  # not finite without negatives, and then nothing reads it
+        # Not finite for a sample without negatives, but then it is not used.
+        coefficient_B = grad_lse_B * scale_B / sum_B
         grad_scale_B = torch.where(sum_B == 0, 0, grad_lse_B * mean_B) if needs_scale else None
         grad_x_BD = torch.zeros_like(x_BD) if needs_x else None
         grad_w_CD = (torch.empty_like if len(x_BD) else torch.zeros_like)(w_CD) if needs_w else None
@@ -132,7 +133,7 @@ class _Fused(Function):
 
 
 class _Launch(NamedTuple):
-    """The kernels, and what the device decides of them: tiles, precision of products, how many programs fill it."""
+    """The kernels with the settings that depend on the device: tiles, precision of products, number of programs."""
 
     kernels: ModuleType
     statistics: Tiles
@@ -142,20 +143,20 @@ class _Launch(NamedTuple):
 
     @classmethod
     def on(cls, device: torch.device) -> "_Launch":
-        """ConfigError where triton is missing or `device` cannot run its kernels."""
+        """Raises ConfigError if triton is missing or `device` cannot run its kernels."""
         kernels = _kernels()
         if kernels.INTERPRETED:
             return cls(kernels, *TILES["interpreter", "ieee"], "ieee", programs=6)
         if device.type != "cuda":
             raise ConfigError(
-                f'implementation "triton" needs a CUDA device, got {device}: take "chunked" or "auto" '
-                "(with TRITON_INTERPRET=1 in the environment it runs on the CPU, slowly, to check results)"
+                f'implementation "triton" needs a CUDA device, but the features are on {device}: use "chunked" or '
+                '"auto" (with TRITON_INTERPRET=1 in the environment it runs on the CPU, slowly, to check results)'
             )
         properties = torch.cuda.get_device_properties(device)
         if properties.major < 8:
             raise ConfigError(
-                f'implementation "triton" needs compute capability 8.0 or later, {properties.name} has '
-                f'{properties.major}.{properties.minor}: take "chunked" or "auto"'
+                f'implementation "triton" needs compute capability 8.0 or later, but {properties.name} has '
+                f'{properties.major}.{properties.minor}: use "chunked" or "auto"'
             )
         precision = "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "tf32x3"
         # Consumer Blackwell (12.x) has Ampere's matrix instructions and little shared memory.
@@ -197,7 +198,7 @@ class _Launch(NamedTuple):
         return describe(rows_ND, list(rows_ND.shape), strides, [block_n, block_d], round_f32_to_tf32=rounded)
 
     def project(self, grad_KD: Tensor, w_KD: Tensor, inverse_norm_K: Tensor) -> None:
-        """Take from each row of the gradient what lies along its centre, in place."""
+        """Remove from each row of the gradient the part along its centre, in place."""
         k, d = grad_KD.shape
         row = 2 ** math.ceil(math.log2(d))
         block_k = max(1, 4096 // row)
@@ -230,14 +231,15 @@ def _negatives(
     share_SB = ((peak_SB - peak_B) * binary_scale_B).exp2()
     sum_B = (sum_SB * share_SB).sum(0)
     mean_B = (weighted_SB * share_SB).sum(0) / sum_B
-    # A maximum may pass over what is not a number; the sum does not.
+    # A maximum may ignore NaN; the sum does not.
     return peak_B, sum_B, torch.where(sum_B.isnan(), sum_B, hardest_B), mean_B
 
 
 def _gradient_chunks(
     x_BD: Tensor, w_CD: Tensor, samples: tuple[Tensor, ...], hard: bool, chunk_classes: int, launch: _Launch
 ) -> Iterator[tuple[int, Tensor]]:
-    """(first class, gradient with respect to x·w) of each chunk of classes, in a workspace that the next overwrites."""
+    """Yields (first class, gradient with respect to x·w) for each chunk of classes. The next chunk overwrites the
+    gradient."""
     b, c, tiles = len(x_BD), len(w_CD), launch.gradient
     if b == 0 or c == 0:
         return
@@ -262,25 +264,25 @@ def _tensors(hard_negatives: HardNegatives | None, scale_B: Tensor) -> tuple[Ten
 
 
 def _loadable(rows_ND: Tensor) -> Tensor:
-    """The rows as a descriptor takes them: one after another, each starting at a multiple of 16 bytes."""
+    """The rows as a descriptor needs them: contiguous, and each starting at a multiple of 16 bytes."""
     missing = -rows_ND.shape[1] % 4
     rows_ND = F.pad(rows_ND, (0, missing)) if missing else rows_ND.contiguous()  # F.pad copies even for nothing
     return rows_ND if rows_ND.data_ptr() % 16 == 0 else rows_ND.clone()
 
 
 def _kernels() -> ModuleType:
-    """heads/triton_kernels.py, which imports triton; ConfigError where it is missing or too old."""
+    """The module heads/triton_kernels.py, which imports triton. Raises ConfigError if triton is missing or too old."""
     try:
         import triton
     except ModuleNotFoundError:
-        found = "it is not installed"
+        state = "it is not installed"
     else:
-        found = f"version {triton.__version__} is installed"
+        state = f"version {triton.__version__} is installed"
         if tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 7):
             from facemargin.heads import triton_kernels
 
             return triton_kernels
     raise ConfigError(
-        f'implementation "triton" needs triton 3.7 or later, and {found}: pip install "triton>=3.7" (Linux; '
-        'torch 2.13 for CUDA brings it), or take "chunked" or "auto"'
+        f'implementation "triton" needs triton 3.7 or later, but {state}: run pip install "triton>=3.7" (Linux; '
+        'torch 2.13 for CUDA includes it), or use "chunked" or "auto"'
     )

@@ -1,11 +1,11 @@
 """The fused kernels of heads/triton.py; importing this file needs triton.
 
-A tile of cosines lives in registers alone: one kernel reduces it to a few numbers a sample, another turns it into the
-gradient with respect to x·w. Shapes: B samples, C classes, D feature values, K classes of one chunk, S splits of the
-classes, R blocks of samples.
+A tile of cosines exists only in registers. One kernel reduces it to a few numbers per sample, another computes the
+gradient with respect to x·w from it. Shapes: B samples, C classes, D feature values, K classes of one chunk, S splits
+of the classes, R blocks of samples.
 """
 
-# Triton reads these signatures itself: beside tl.constexpr it takes no annotations.
+# Triton reads these signatures itself and accepts no annotations except tl.constexpr.
 # mypy: disable-error-code="no-untyped-def"
 
 import triton
@@ -67,7 +67,7 @@ def statistics_kernel(
     """Of every sample's negatives in one split of the classes: the largest cosine after the quadratic (peak) and before
     it (hardest), Σ 2^(scale·(cosine − peak)), and that sum weighted by the cosines. Grid (R, S).
 
-    `label_B` is −1 where the sample's class is none of the C; `scale_B` is positive and includes log2 e.
+    `label_B` is −1 if the sample's class is not among the C; `scale_B` is positive and includes log2 e.
     """
     first_row = tl.program_id(0) * BLOCK_B
     split = tl.program_id(1)
@@ -92,9 +92,9 @@ def statistics_kernel(
         if HARD:
             hardest = tl.maximum(hardest, tl.max(cosine, 1))
             replaced = (alpha * cosine + beta) * cosine + gamma
-            cosine = tl.where(cosine > threshold[:, None], replaced, cosine)  # −inf is above no threshold
+            cosine = tl.where(cosine > threshold[:, None], replaced, cosine)  # −inf is never above the threshold
         grown = tl.maximum(peak, tl.max(cosine, 1))
-        # Before the first negative any shift does but −inf: −inf − −inf is not a number.
+        # Before the first negative any shift works except −inf, because −inf − −inf is NaN.
         shift = tl.where(grown == float("-inf"), 0.0, grown)
         exponential = tl.exp2((cosine - shift[:, None]) * scale[:, None])
         shrink = tl.exp2((peak - shift) * scale)
@@ -175,8 +175,8 @@ def project_kernel(
     BLOCK_K: tl.constexpr,
     ROW: tl.constexpr,
 ):
-    """Takes from the gradient of every centre, in place, what lies along it: that changes no direction. `ROW` is the
-    power of two not below D. Grid (blocks of K)."""
+    """Removes from the gradient of every centre, in place, the part along the centre, which does not change its
+    direction. `ROW` is the power of two not below D. Grid (blocks of K)."""
     rows = tl.program_id(0) * BLOCK_K + tl.arange(0, BLOCK_K)
     columns = tl.arange(0, ROW)
     inside = (rows < K)[:, None] & (columns < D)[None, :]

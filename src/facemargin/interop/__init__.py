@@ -1,4 +1,5 @@
-"""Other projects' checkpoints: whose they are, what is in them, and how their networks want to be fed."""
+"""Checkpoints of other projects: recognising the project, reading the weights, and preparing the input of their
+networks."""
 
 from facemargin.interop.checkpoint import Checkpoint, read_checkpoint
 from facemargin.interop.family import FAMILIES, Family, register_family

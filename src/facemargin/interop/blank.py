@@ -1,4 +1,4 @@
-"""Networks without weights: their keys and shapes, or a place to put weights that are there already."""
+"""Networks without memory for weights, to get their keys and shapes, or to be filled with weights from a file."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ class _NothingDrawn(TorchFunctionMode):
 
 @contextmanager
 def blank_networks() -> Iterator[None]:
-    """Networks made in this context lie on torch's meta device: no memory, and nothing is drawn for their weights.
-    (Drawing there, too, would import torch's compiler, which takes seconds.)"""
+    """Networks created in this context are on torch's meta device: they use no memory, and no random weights are drawn.
+    (Drawing there would import torch's compiler, which takes seconds.)"""
     with torch.device("meta"), _NothingDrawn():
         yield

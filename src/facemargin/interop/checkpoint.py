@@ -1,4 +1,4 @@
-"""Another project's checkpoint as the weights of one of facemargin's backbones, with how to feed it."""
+"""Converts another project's checkpoint to the weights of a facemargin backbone and a description of its input."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ from facemargin.interop.recognize import Found, recognize
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """`state` fits `create_backbone(architecture.backbone, architecture.embedding_size, **options)`, `quality` the
-    CertaintyRatioLayer, None without one. notes: what had to be assumed. left_out: what else the file holds."""
+    """`state` fits `create_backbone(architecture.backbone, architecture.embedding_size, **options)`. `quality` fits
+    CertaintyRatioLayer, or is None. notes: the assumptions that were made. left_out: the other content of the file."""
 
     family: Family
     architecture: Architecture
@@ -35,7 +35,8 @@ class Checkpoint:
 
 
 def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) -> Checkpoint:
-    """The network in a PyTorch or safetensors file of another project; `family` says whose, where its keys do not.
+    """The network in a PyTorch or safetensors file of another project. `family` is the project, if it cannot be
+    recognised from the keys.
 
     Raises CheckpointError, naming the file, for one that is damaged, would run code (see `read_checkpoint_file`), is of
     no known family or of several, or whose tensors are not exactly those of the network; ConfigError for an unknown
@@ -53,7 +54,10 @@ def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) 
         raise CheckpointError(f"{path}: {error}") from error
     notes = found.notes
     if family is None and found.container not in whose.containers:
-        notes.append(f"it lies under {found.place!r}, which says nothing of whose it is: taken for {whose.title}'s")
+        notes.append(
+            f"the weights are under {found.place!r}, which does not show their project: they are assumed to be "
+            f"{whose.title}'s"
+        )
     if whose.doubt and family is None:
         notes.append(whose.doubt)
     order = whose.color_order
@@ -62,8 +66,8 @@ def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) 
         notes.append(note)
     if whose.name == "insightface" and family is None and not _is_frozen(state):
         notes.append(
-            "features.weight is not 1 everywhere, as InsightFace leaves it: the weights could be MagFace's, which "
-            "wants BGR and other pixels (--family magface)"
+            "features.weight is not 1 everywhere, as it is in InsightFace's models: the weights could be "
+            "MagFace's, whose networks read BGR and other pixel values (--family magface)"
         )
     return Checkpoint(whose, architecture, options, order, state, quality, tuple(notes), found.others)
 
@@ -71,16 +75,18 @@ def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) 
 def _network_state(
     found: Found, family: Family, architecture: Architecture, options: Mapping[str, Any]
 ) -> dict[str, Tensor]:
-    """Its tensors as the backbone's, floats as float32; CheckpointError that names what is missing, of another shape,
-    or too much."""
+    """The tensors of the network as the state of the backbone, with floats as float32. Raises CheckpointError, which
+    names tensors that are missing, unexpected or of another shape."""
     with blank_networks():
         expected = create_backbone(architecture.backbone, architecture.embedding_size, **options).state_dict()
     stored = {key: one for key, one in found.tensors.items() if key not in family.quality_keys}
-    counters = {key for key in expected if key.endswith("num_batches_tracked")}  # older files have none
+    counters = {key for key in expected if key.endswith("num_batches_tracked")}  # older files do not have these tensors
     missing = expected.keys() - stored.keys() - counters
     if missing or (extra := stored.keys() - expected.keys()):
-        what = f"{some_of(missing)} missing" if missing else f"{some_of(extra)} too much"
-        raise CheckpointError(f"it looks like {architecture.backbone} ({found.layout.title}), but with {what}")
+        what = f"{some_of(missing)} missing" if missing else f"{some_of(extra)} unexpected"
+        raise CheckpointError(
+            f"it looks like {architecture.backbone} ({found.layout.title}), but these tensors do not fit: {what}"
+        )
     for key, one in stored.items():
         if one.shape != expected[key].shape:
             raise CheckpointError(
@@ -100,14 +106,17 @@ def _quality_state(tensors: Tensors, family: Family, embedding_size: int) -> dic
 
 
 def _read(stored: StoredTensor, key: str) -> Tensor:
-    """Its values, floats as float32; CheckpointError unless they are finite."""
+    """The values of a tensor, with floats as float32. Raises CheckpointError unless they are finite."""
     values = stored.read()
     if not values.is_floating_point():
         return values.clone()
     values = values.float()
-    # NaN passes through both; several times as fast as isfinite
+    # both keep NaN, and are several times as fast as isfinite
     if values.numel() and not torch.stack(values.aminmax()).isfinite().all():
-        raise CheckpointError(f"{key} holds values that are not finite: the file is damaged, or its training diverged")
+        raise CheckpointError(
+            f"{key} has values that are not finite: the file is damaged, or its training diverged. Use another copy "
+            "or checkpoint"
+        )
     return values.contiguous()
 
 

@@ -1,4 +1,4 @@
-"""What is known of a project's released checkpoints: how they are recognised, and how their networks want to be fed."""
+"""The facts about a project's released checkpoints: how to recognise them, and the input of their networks."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -12,14 +12,14 @@ ColorOrder = Literal["RGB", "BGR"]
 
 @dataclass(frozen=True, kw_only=True)
 class Family:
-    """layouts: names in `layouts.LAYOUTS`. prefixes: of its keys. containers: the entries of a checkpoint under which
-    its state dict lies, "" for a bare one.
+    """layouts: names in `layouts.LAYOUTS`. prefixes: the prefixes of its keys. containers: the entries of a checkpoint
+    that contain its state dict, "" for a bare one.
 
     color_order, mean, std: the network reads (pixel − mean)/std of 0…255 pixels. options: of `create_backbone`. loss:
     the margin that its networks are trained with. quality_keys: keys of a layer that predicts quality beside the
-    network's, and what they are called in `CertaintyRatioLayer`. doubt: what could be mistaken for it, where it is
-    recognised without being told. declared_order: reads the colour order from what lies beside the file, and says what
-    it found. licence: of the released weights; non_commercial: whether that forbids commercial use.
+    network's, and what they are called in `CertaintyRatioLayer`. doubt: a warning about other projects with equal
+    files, if it was recognised automatically. declared_order: reads the colour order from a file next to the weights,
+    and returns a note. licence: of the released weights; non_commercial: whether that forbids commercial use.
     """
 
     name: str

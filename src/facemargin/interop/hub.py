@@ -1,4 +1,4 @@
-"""Model repositories on the Hugging Face Hub, and their copies on the disk: which file holds the weights."""
+"""Model repositories on the Hugging Face Hub and their copies on disk: finds the file with the weights."""
 
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
@@ -15,9 +15,9 @@ _BESIDE = ("pretrained_model/model.yaml", "model.yaml")
 
 
 def weights_file(folder: Path) -> Path | None:
-    """The file with the weights in a folder, None where there is none; CheckpointError where there are several."""
+    """The file with the weights in a folder, or None. Raises CheckpointError if there are several."""
     names = [
-        one.relative_to(folder).as_posix() for depth in ("*", "*/*") for one in folder.glob(depth) if one.is_file()
+        path.relative_to(folder).as_posix() for depth in ("*", "*/*") for path in folder.glob(depth) if path.is_file()
     ]
     name = _choose(names, str(folder))
     return None if name is None else folder / name
@@ -32,7 +32,7 @@ def download(location: str) -> Path:
     """
     parts = location.removeprefix(PREFIX).split("/")
     if len(parts) < 2 or not all(parts):
-        raise CheckpointError(f"{location!r} is no repository: expected hf:owner/name or hf:owner/name/path/to/file")
+        raise CheckpointError(f"{location!r} is not a repository: expected hf:owner/name or hf:owner/name/path/to/file")
     repository, wanted = "/".join(parts[:2]), "/".join(parts[2:])
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import OfflineModeIsEnabled
@@ -49,14 +49,15 @@ def download(location: str) -> Path:
         return Path(folder) / name
     except (OfflineModeIsEnabled, _UnreachableError) as error:
         folder = _cached(repository)
-        found = None
+        weights = None
         if folder is not None:
-            found = folder / wanted if wanted else weights_file(folder)
-        if found is None or not found.is_file():
+            weights = folder / wanted if wanted else weights_file(folder)
+        if weights is None or not weights.is_file():
             raise CheckpointError(
-                f"{location} cannot be reached ({error}) and is not in the cache: connect, or give the path of a copy"
+                f"{location} cannot be reached ({error}) and is not in the cache: connect to the internet, or "
+                "give the path of a copy"
             ) from error
-        return found
+        return weights
 
 
 def _cached(repository: str) -> Path | None:
@@ -97,7 +98,7 @@ def _ask(repository: str, request: Callable[[], Any]) -> Any:
             f"hf:{repository} does not exist, or is private and you are not logged in (`hf auth login`)"
         ) from error
     except HFValidationError as error:
-        raise CheckpointError(f"hf:{repository} is no name of a repository: {error}") from error
+        raise CheckpointError(f"hf:{repository} is not the name of a repository: {error}") from error
     except HfHubHTTPError as error:
         raise _UnreachableError(str(error).splitlines()[0]) from error
     except Exception as error:  # the HTTP client's own types
@@ -109,11 +110,13 @@ def _choose(names: list[str], where: str) -> str | None:
     for name in _PREFERRED:
         if name in names:
             return name
-    found = sorted(
+    candidates = sorted(
         name
         for name in names
         if PurePosixPath(name).suffix in _SUFFIXES and not any(map(is_system_name, PurePosixPath(name).parts))
     )
-    if len(found) > 1:
-        raise CheckpointError(f"{where} holds several files that could be the weights: name one of {', '.join(found)}")
-    return found[0] if found else None
+    if len(candidates) > 1:
+        raise CheckpointError(
+            f"{where} contains several files that could be the weights: give one of {', '.join(candidates)}"
+        )
+    return candidates[0] if candidates else None

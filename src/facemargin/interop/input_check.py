@@ -1,4 +1,4 @@
-"""Whether one way of feeding a model recognises better than another by more than chance. Shapes: K pairs.
+"""Tests whether one input convention of a model is better than another by more than chance. Shapes: K pairs.
 
 Both see the same pairs, so only those count that one decides rightly and the other wrongly. If neither way were better,
 each of these n pairs would fall to either side like a coin (McNemar's exact test):

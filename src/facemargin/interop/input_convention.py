@@ -1,4 +1,5 @@
-"""A network refitted to read what facemargin trains with, RGB and (v − 127.5)/127.5, instead of its own convention.
+"""Changes a network so that it reads RGB and (v − 127.5)/127.5, the input of facemargin's training, instead of its own
+input convention.
 
 With u = (v − mean)/std its own input and x ours, u = a·x + b, a = 127.5/std, b = (127.5 − mean)/std. Its first
 convolution W then becomes a·W, its colours in the other order if it read BGR, and the constant b·ΣW that this leaves

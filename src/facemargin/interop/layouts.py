@@ -1,4 +1,5 @@
-"""The layouts of state dicts that facemargin's backbones share with other projects, and what one says of its network.
+"""The layouts of state dicts that facemargin's backbones share with other projects, and reading the architecture from
+them.
 
 Shapes: D embedding size.
 """
@@ -60,8 +61,8 @@ def _ir(tensors: Tensors) -> Architecture:
             side = _side(flat, stages[-1], "output_layer.3.weight")
             return Architecture(f"ir_{kind}{depth}", embedding_size, side)
     raise CheckpointError(
-        f"it is an IR network with {counts} {'bottleneck' if bottleneck else 'basic'} units per stage; known are "
-        f"{', '.join(list_backbones('ir_[0-9]*'))}"
+        f"it is an IR network with {counts} {'bottleneck' if bottleneck else 'basic'} units per stage; the known "
+        f"networks are {', '.join(list_backbones('ir_[0-9]*'))}"
     )
 
 
@@ -82,7 +83,7 @@ def _mobilefacenet(tensors: Tensors) -> Architecture:
     first = _shape(tensors, "layers.0.layers.0.weight", 4)[0]
     if (channels, first) != (mobilefacenet.LAST_CHANNELS, 128):
         raise CheckpointError(
-            f"it is a MobileFaceNet of {first} channels, facemargin's is the one of 128 (InsightFace's `mbf`)"
+            f"it is a MobileFaceNet with {first} channels, but facemargin's has 128 (InsightFace's `mbf`)"
         )
     return Architecture("mobilefacenet", _shape(tensors, "features.layers.2.weight", 2)[0], side * TOTAL_STRIDE)
 
@@ -132,5 +133,5 @@ def _side(flat: int, channels: int, key: str) -> int:
     """The images' side, of a linear layer over the flattened map of `channels`."""
     side = math.isqrt(flat // channels)
     if side * side * channels != flat or side < 1:
-        raise CheckpointError(f"{key} reads {flat} values, which is no square map of {channels} channels")
+        raise CheckpointError(f"{key} reads {flat} values, which do not make a square map of {channels} channels")
     return side * TOTAL_STRIDE

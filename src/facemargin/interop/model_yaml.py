@@ -13,13 +13,13 @@ _LONGEST_CONFIG = 2**16
 
 
 def declared_order(path: Path) -> tuple[ColorOrder, str]:
-    """The colour order in the model.yaml beside the weights, RGB without one, and what was found; CheckpointError where
-    it says something else."""
+    """The colour order in the model.yaml next to the weights (RGB without this file), and a note about it. Raises
+    CheckpointError if the file has another value."""
     folders = (path.parent, path.parent / "pretrained_model")
     config = next((folder / "model.yaml" for folder in folders if (folder / "model.yaml").is_file()), None)
     if config is None:
-        return "RGB", f"there is no model.yaml beside {path.name}, which would say the colour order: RGB is assumed"
-    import yaml  # only here: importing facemargin should not wait for it
+        return "RGB", f"there is no model.yaml with the colour order next to {path.name}: RGB is assumed"
+    import yaml  # imported here, so that importing facemargin does not wait for it
 
     try:
         with config.open("rb") as file:

@@ -61,7 +61,7 @@ class OnnxBackbone(Backbone):
 
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """Raises ConfigError: the graph is one piece."""
-        raise ConfigError("an ONNX model gives features alone, no map; it cannot be trained or taken apart")
+        raise ConfigError("an ONNX model only returns features, not the feature map; it cannot be trained")
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
         """Raises ConfigError: the graph is one piece."""
@@ -82,7 +82,7 @@ def read_onnx(path: Path) -> OnnxModel:
         metadata = session.get_modelmeta().custom_metadata_map
         inputs, outputs = session.get_inputs(), session.get_outputs()
         repr([(one.name, one.type, one.shape) for one in (*inputs, *outputs)])  # what is no text in it fails here
-    except Exception as error:  # onnxruntime has a dozen types of its own
+    except Exception as error:  # onnxruntime has many types of errors
         raise CheckpointError(f"{path} cannot be read as an ONNX model: {error}") from error
     if metadata.get("format") == "facemargin":
         raise CheckpointError(
@@ -94,12 +94,12 @@ def read_onnx(path: Path) -> OnnxModel:
     if len(inputs) != 1 or len(shape) != 4 or shape[1] != IMAGE_CHANNELS or inputs[0].type != "tensor(float)":
         found = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
         raise CheckpointError(
-            f"{path} is no recogniser that facemargin runs: it reads {found}, expected one input of images "
+            f"{path} is not a recogniser that facemargin can run: it reads {found}, expected one input of images "
             "(B, 3, H, W) as float32"
         )
     height, width = (size if isinstance(size, int) else _USUAL_SIZE for size in shape[2:])
     if height != width or height < TOTAL_STRIDE:
-        raise CheckpointError(f"{path} reads images of {height} × {width}, expected a square")
+        raise CheckpointError(f"{path} reads images of {height} × {width} pixels, expected square images")
     normalizes = _normalizes_itself(path)
     embedding_size = _embedding_size(path, session, outputs, height)
     return OnnxModel(OnnxBackbone(session, embedding_size, height), normalizes)
@@ -116,8 +116,8 @@ def _embedding_size(path: Path, session: Any, outputs: Any, size: int) -> int:
         raise CheckpointError(f"{path} does not run: {error}") from error
     if len(found) != 2:
         raise CheckpointError(
-            f"{path} is no recogniser that facemargin runs: it gives an array of shape {tuple(found)} for one image, "
-            "expected features (B, D)"
+            f"{path} is not a recogniser that facemargin can run: it returns an array of shape {tuple(found)} for "
+            "one image, expected features (B, D)"
         )
     return int(found[1])
 

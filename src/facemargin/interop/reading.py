@@ -56,9 +56,10 @@ def read_checkpoint_file(path: Path, trust: bool = False) -> Mapping[Any, Any]:
         return _mapping(path, (read_torch_zip if start[:1] == b"P" else read_torch_legacy)(path))
     except CodeError as error:
         raise CheckpointError(
-            f"{path} is refused: it is a pickle that calls {error} when it is loaded, and so could do anything on this "
-            "machine. Weights do not need that. If you know who made it and trust them, load it with trust=True (on "
-            "the command line --trust), which runs it; safer is to ask for a state dict or safetensors"
+            f"{path} is refused: it is a pickle that calls {error} when it is loaded, so it could do anything on "
+            "this machine. Weights do not need this. If you know who made the file and trust them, load it with "
+            "trust=True (on the command line --trust), which runs its code. It is safer to ask for a state dict "
+            "or a safetensors file"
         ) from error
 
 
@@ -86,10 +87,10 @@ def _read_from_safetensors(path: Path, key: str) -> torch.Tensor:
 
 
 def _read_trusted(path: Path) -> object:
-    logger.warning("%s is loaded with trust: whatever code is in it runs", path)
+    logger.warning("%s is loaded with trust, which runs the code in it", path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=False)
-    except Exception as error:  # code of others raises anything
+    except Exception as error:  # foreign code can raise any error
         raise CheckpointError(f"{path} cannot be loaded by torch.load: {error}") from error
     return _stored(content)
 
@@ -107,10 +108,10 @@ def _stored(content: object, depth: int = 3) -> object:
 def _mapping(path: Path, content: object) -> Mapping[Any, Any]:
     if isinstance(content, Inert):
         raise CheckpointError(
-            f"{path} holds a whole object of class {content.name}, not its weights. Save its state_dict() instead; "
-            "where that is not possible and you trust who made the file, load it with trust=True (--trust), which runs "
-            "the code that it names"
+            f"{path} contains a whole object of class {content.name} instead of weights. Save its state_dict() "
+            "instead. If that is not possible and you trust its author, load it with trust=True (--trust), which "
+            "runs its code"
         )
     if not isinstance(content, Mapping):
-        raise CheckpointError(f"{path} holds {type(content).__name__}, expected a mapping from names to tensors")
+        raise CheckpointError(f"{path} contains a {type(content).__name__}, expected a mapping from names to tensors")
     return content

@@ -1,4 +1,4 @@
-"""Whose checkpoint a file is: from its container, its keys and their shapes, or as one is told."""
+"""Recognises the project of a checkpoint by its container, its keys and their shapes."""
 
 import re
 from collections.abc import Mapping
@@ -38,12 +38,13 @@ class Found:
 
     @property
     def notes(self) -> list[str]:
-        """What had to be chosen, in words."""
+        """A note about choices between several networks."""
         if not self.passed_over:
             return []
         others = " and ".join(map(repr, self.passed_over))
         return [
-            f"it holds more than one network: {self.place!r} is taken, {others} left (save it by itself to load it)"
+            f"it contains several networks: {self.place!r} is used, {others} left out (to load another network, "
+            "save it alone)"
         ]
 
 
@@ -70,7 +71,8 @@ def recognize(content: Mapping[Any, Any], told: str | None = None) -> tuple[Foun
     if len(likely) != 1:
         raise CheckpointError(
             f"it holds a network in the layout {found.layout.title} under {found.place!r}, which could be of "
-            f"{names}: they want other colours or pixels, so say which with family= (on the command line --family)"
+            f"{names}: their networks read different colours or pixel values, so give the family with family= (on "
+            "the command line --family)"
         )
     return found, likely[0]
 
@@ -102,7 +104,7 @@ def find_network(content: Mapping[Any, Any]) -> Found:
     best = min(ranks)
     if ranks.count(best) > 1:
         places = " and ".join(sorted(repr(one.place) for one in found))
-        raise CheckpointError(f"it holds more than one network, under {places}: save the one you want by itself")
+        raise CheckpointError(f"it contains several networks, under {places}: save the one that you want alone")
     chosen = found[ranks.index(best)]
     return replace(chosen, passed_over=tuple(one.place for one in found if one is not chosen))
 
@@ -121,7 +123,7 @@ def _networks_in(content: Mapping[Any, Any], container: str) -> list[Found]:
             (prefix, layout) for prefix in prefixes if all(prefix + marker in tensors for marker in layout.markers)
         ]
     if len(found) > _MOST_NETWORKS:
-        raise CheckpointError(f"it holds {len(found)} networks, expected one: save the one you want by itself")
+        raise CheckpointError(f"it holds {len(found)} networks, expected one: save the one that you want alone")
     networks = []
     for prefix, layout in found:
         # Without a prefix all keys are the network's but those of another one.
@@ -135,7 +137,7 @@ def _networks_in(content: Mapping[Any, Any], container: str) -> list[Found]:
 
 
 def _rank(found: Found) -> tuple[bool, bool, bool]:
-    """Smaller is likelier to be the network that is meant."""
+    """A smaller rank means that this is more probably the wanted network."""
     in_a_familys_place = any(
         found.layout.name in family.layouts
         and found.prefix.replace(_COMPILED, "") in family.prefixes
@@ -160,7 +162,7 @@ def tensors_in(content: object) -> dict[str, StoredTensor]:
 
 
 def _unknown(content: Mapping[Any, Any]) -> str:
-    """What a checkpoint without a known network holds, and whose it resembles."""
+    """The message for a checkpoint without a known network: its content, and the most similar family."""
     tensors = tensors_in(content)
     inside = [f"{key}: {len(tensors_in(value))} tensors" for key, value in content.items() if tensors_in(value)]
     for key in list(content):
@@ -169,14 +171,14 @@ def _unknown(content: Mapping[Any, Any]) -> str:
         held = f"but {some_of(content)}" if content else "and nothing else"
         return f"it holds no tensors, {held}; expected a state dict of {', '.join(FAMILIES.names())}"
     shares = {layout: _share(layout, tensors) for layout in LAYOUTS}
-    layout = max(shares, key=lambda one: shares[one])
+    layout = max(shares, key=lambda name: shares[name])
     what = f"it holds {len(tensors)} tensors ({some_of(tensors)}{'; ' if inside else ''}{some_of(inside)})"
     if shares[layout] == 0:
-        return f"{what}, which are of none of the networks that facemargin knows: {', '.join(FAMILIES.names())}"
+        return f"{what}, which do not belong to any network that facemargin knows: {', '.join(FAMILIES.names())}"
     missing = [marker for marker in layout.markers if not any(key.endswith(marker) for key in tensors)]
-    families = ", ".join(one.name for one in FAMILIES.values() if layout.name in one.layouts)
+    families = ", ".join(family.name for family in FAMILIES.values() if layout.name in family.layouts)
     return (
-        f"{what}. The nearest known is {layout.title} ({families}), whose keys {shares[layout]:.0%} of them resemble; "
+        f"{what}. The most similar network is {layout.title} ({families}): {shares[layout]:.0%} of the keys match; "
         + (f"{some_of(missing)} is missing" if missing else "not all of them under one prefix")
     )
 

@@ -1,4 +1,4 @@
-"""Released class centres and statistics into a head, to go on training with the people that they are of.
+"""Loads released class centres and statistics into a head, to continue training with the same people.
 
 | file | centres | statistics |
 |---|---|---|
@@ -65,13 +65,12 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
     parts = [tensors[key], *_other_shards(path, key, trust)]
     num_classes, size = head.num_classes, head.weight.shape[1]
     turned = _is_turned(parts, key, num_classes, size)
-    found = sum(part.shape[1 if turned else 0] for part in parts)
+    num_found = sum(part.shape[1 if turned else 0] for part in parts)
     found_size = parts[0].shape[0 if turned else 1]
-    if (found, found_size) != (num_classes, size):
+    if (num_found, found_size) != (num_classes, size):
         raise CheckpointError(
-            f"{path} holds the centres of {counted(found, 'class', 'classes')} of {counted(found_size, 'value')}, the "
-            f"head has {num_classes:,} of "
-            f"{size}: they can only be continued with the training set, and the embedding size, that they are of"
+            f"{path} holds the centres of {counted(num_found, 'class', 'classes')} of {counted(found_size, 'value')}, "
+            f"the head has {num_classes:,} of {size}: use the training set and the embedding size of that training"
         )
     centers_cD = _rows(parts, turned, head.class_range)
     state = head.state_dict()
@@ -82,7 +81,7 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
         if name.startswith("margin.") and name in known and _count(known[name]) == state[name].numel()
     }
     if not all(bool(values.isfinite().all()) for values in (centers_cD, *statistics.values())):
-        raise CheckpointError(f"{path} holds centres or statistics that are not finite")
+        raise CheckpointError(f"{path} has centres or statistics that are not finite: use another copy")
     with torch.no_grad():
         head.weight.copy_(centers_cD)
         buffers = dict(head.named_buffers())
@@ -93,10 +92,10 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
 
 def _tensors(path: Path, trust: bool) -> dict[str, StoredTensor]:
     content = read_checkpoint_file(path, trust)
-    found: dict[str, StoredTensor] = {}
+    tensors: dict[str, StoredTensor] = {}
     for container in _CONTAINERS:
-        found |= tensors_in(content if container == "" else content.get(container))
-    return found
+        tensors |= tensors_in(content if container == "" else content.get(container))
+    return tensors
 
 
 def _other_shards(path: Path, key: str, trust: bool) -> list[StoredTensor]:
@@ -106,7 +105,7 @@ def _other_shards(path: Path, key: str, trust: bool) -> list[StoredTensor]:
     while match and (other := path.with_name(f"{match[1]}{len(parts) + 1}{match[2]}")).is_file():
         tensors = _tensors(other, trust)
         if key not in tensors or len(tensors[key].shape) != 2:
-            raise CheckpointError(f"{other} holds no {key}, which {path.name} has")
+            raise CheckpointError(f"{other} does not have {key}, but {path.name} has: use files of the same training")
         parts.append(tensors[key])
     return parts
 

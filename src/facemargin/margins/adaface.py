@@ -38,8 +38,8 @@ class AdaFaceConfig(ConstantScaleConfig):
 class AdaFace(ConstantScaleMargin):
     """Target logit s·(cos(clip(θ_y − m·q, ε, π−ε)) − (m + m·q)) with q = q_norm.
 
-    Only the target cosine carries gradient. The authors also clip the negative cosines to ±(1−ε); here they stay as
-    they are, which differs only for a sample within 2.6 degrees of another class's centre.
+    Only the target cosine carries gradient. The authors also clip the negative cosines to ±(1−ε). This code does not,
+    which makes a difference only for a sample within 2.6 degrees of another class's centre.
     """
 
     Config = AdaFaceConfig

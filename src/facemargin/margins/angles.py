@@ -5,7 +5,8 @@ import math
 import torch
 from torch import Tensor
 
-# Below this squared sine (0.06 degrees from a pole) the sine's derivative, −c/sin θ, is cut: it grows without bound.
+# Below this squared sine (0.06 degrees from a pole) the sine's derivative, −c/sin θ, is limited, because it grows
+# without bound.
 _SMALLEST_SQUARED_SINE = 1e-6
 
 
@@ -38,6 +39,6 @@ def clipped_angle(cosine_B: Tensor, epsilon: float) -> Tensor:
 
 
 def straight_through(value_B: Tensor, cosine_B: Tensor) -> Tensor:
-    """`value_B` with the gradient of `cosine_B`: InsightFace and CVLface do the margin's arithmetic outside autograd,
-    so that d(value)/d(cosine) is 1."""
+    """Return `value_B` with the gradient of `cosine_B`, so that d(value)/d(cosine) is 1. InsightFace and CVLface
+    compute the margin outside autograd, which has this effect."""
     return cosine_B + (value_B - cosine_B).detach()

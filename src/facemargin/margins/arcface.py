@@ -17,13 +17,13 @@ class ArcFaceConfig(ConstantScaleConfig):
     margin: float = 0.5
     """m in radians, added to the target angle."""
     gradient: Literal["true", "insightface"] = "true"
-    """"true" differentiates through the arccos; "insightface" leaves the margin's arithmetic out of autograd, as
-    InsightFace's arcface_torch does, so that d(target logit)/d(target cosine) = s."""
+    """"true" differentiates through the arccos. "insightface" computes the margin outside autograd, as InsightFace's
+    arcface_torch does, so that d(target logit)/d(target cosine) = s."""
     epsilon: float = 1e-4
     """The target cosine is clipped to ±(1−ε) and the angle with its margin to [ε, π−ε]."""
     clip_angle: bool = True
-    """False leaves the angle with its margin as it is, as InsightFace's arcface_torch does: beyond π the logit rises
-    again, and a sample there is rewarded for a larger angle."""
+    """False does not clip the angle with its margin, as in InsightFace's arcface_torch. Beyond π the logit then rises
+    again, so that a sample there is rewarded for a larger angle."""
 
 
 @register_margin("arcface")

@@ -43,13 +43,13 @@ class MarginConfig:
     """Settings that every margin has; a margin's own dataclass adds its constants."""
 
     interclass_filtering_threshold: float | None = None
-    """Negative cosines above it count as 0, with no gradient (InsightFace's interclass filtering): a sample so near to
-    another class's centre is taken for wrongly labelled. Without it nothing is filtered."""
+    """Negative cosines above this threshold count as 0 and pass no gradient (InsightFace's interclass filtering). A
+    sample so close to another class's centre is assumed to be wrongly labelled. None filters nothing."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, float) and math.isnan(value):
-                raise ConfigError(f"{name} is {value}, expected a number")
+                raise ConfigError(f"{name} is {value} (not a number), expected a finite number or infinity")
         threshold = self.interclass_filtering_threshold
         if threshold is not None and not 0 < threshold < 1:
             raise ConfigError(f"interclass_filtering_threshold is {threshold}, expected a cosine between 0 and 1")
@@ -57,14 +57,14 @@ class MarginConfig:
 
 class Margin(nn.Module):
     """Base of all margins. A head calls, in this order: `scale`, `observe_targets` (training only), `negatives`,
-    `observe` (training only), `target_logit`, `margin_scaler`, `extra_losses`. Every sample it passes is labelled; the
-    batch is the global one.
+    `observe` (training only), `target_logit`, `margin_scaler`, `extra_losses`. The head passes labelled samples only,
+    those of the global batch.
     """
 
     Config: ClassVar[type[MarginConfig]] = MarginConfig
-    #: how the authors' code starts the class centres, "unit" or "normal"; see heads/initialisation.py
+    #: how the authors' code initialises the class centres, "unit" or "normal"; see heads/initialization.py
     center_initialization: ClassVar[str] = "normal"
-    #: whether `extra_losses` wants the centres of the samples' own classes
+    #: whether `extra_losses` needs the centres of the samples' own classes
     needs_centers: ClassVar[bool] = False
     #: random draws are a function of (seed, step); the head sets it
     seed: int = 0
@@ -75,8 +75,8 @@ class Margin(nn.Module):
 
     @property
     def uses_target_cosines(self) -> bool:
-        """Whether `observe_targets` or `negatives` goes by the target cosines, which then must be known before the
-        product with all centres; the others are given NaN, and with several processes spare them an exchange."""
+        """Whether `observe_targets` or `negatives` reads the target cosines. They must then be computed before the
+        product with all centres, which costs an exchange between processes. Other margins are given NaN instead."""
         cls = type(self)
         return cls.observe_targets is not Margin.observe_targets or cls.negatives is not Margin.negatives
 
@@ -85,7 +85,7 @@ class Margin(nn.Module):
         raise NotImplementedError
 
     def observe_targets(self, target_cosine_B: Tensor) -> None:
-        """Advance what `negatives` depends on by this batch; the cosines are without gradient."""
+        """Update the running values that `negatives` depends on with this batch. The cosines carry no gradient."""
 
     def negatives(self, target_cosine_B: Tensor) -> HardNegatives | None:
         """How negatives above a per-sample threshold are re-weighted; None leaves them alone."""
@@ -95,22 +95,22 @@ class Margin(nn.Module):
         return HardNegatives(torch.full_like(target_cosine_B, threshold), alpha=0.0, beta=0.0, gamma=0.0)
 
     def observe(self, terms: SoftmaxTerms, norm_B: Tensor) -> None:
-        """Advance running statistics by this batch; called before `target_logit`, in training mode only."""
+        """Update the running statistics with this batch. Called before `target_logit`, in training mode only."""
 
     def target_logit(self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor) -> Tensor:
         """The target class's logit after the margin, scale included, (B,)."""
         raise NotImplementedError
 
     def margin_scaler(self, terms: SoftmaxTerms, norm_B: Tensor) -> Tensor:
-        """What adapts the margin to the sample, (B,): AdaFace's and FunFace's q in [-1, 1], MagFace's m(a),
+        """The number that adapts the margin to each sample, (B,): AdaFace's and FunFace's q in [-1, 1], MagFace's m(a),
         ElasticFace's draw, LH2Face's m/κ; 1 for a constant margin."""
         return torch.ones_like(terms.target_cosine_B)
 
     def extra_losses(
         self, terms: SoftmaxTerms, norm_B: Tensor, labels_B: Tensor, centers_BD: Tensor | None = None
     ) -> dict[str, Tensor]:
-        """Named scalar terms, weighted, that are added to the softmax loss. `centers_BD`, given where `needs_centers`,
-        are the centres of the samples' own classes, of unit length and with gradient."""
+        """Named scalar terms, already weighted, that are added to the softmax loss. `centers_BD` are the centres of the
+        samples' own classes, of unit length and with gradient; they are given if `needs_centers` is true."""
         return {}
 
     def extra_repr(self) -> str:
@@ -119,7 +119,7 @@ class Margin(nn.Module):
 
 @dataclass(frozen=True, kw_only=True)
 class ConstantScaleConfig(MarginConfig):
-    """Of margins with one scale for all samples."""
+    """Settings of the margins that use one scale for all samples."""
 
     scale: float = 64.0
     """s, the factor on every cosine."""
@@ -131,7 +131,8 @@ class ConstantScaleConfig(MarginConfig):
 
 
 class ConstantScaleMargin(Margin):
-    """A margin over s·cosine with the same s for every sample: all but those whose scale is the feature norm."""
+    """Base of the margins with one scale s for every sample: all margins except those whose scale is the feature
+    norm."""
 
     Config = ConstantScaleConfig
     config: ConstantScaleConfig
@@ -141,11 +142,12 @@ class ConstantScaleMargin(Margin):
 
 
 def refuse_interclass_filtering(name: str, config: MarginConfig) -> None:
-    """Raise ConfigError for a margin `name` that has a rule of its own for hard negatives."""
+    """Raise ConfigError if interclass filtering is set for the margin `name`, which re-weights hard negatives
+    itself."""
     if config.interclass_filtering_threshold is not None:
         raise ConfigError(
-            f"interclass_filtering_threshold is {config.interclass_filtering_threshold}, but {name} re-weights hard "
-            "negatives itself: leave it out, or take another margin"
+            f"interclass_filtering_threshold is {config.interclass_filtering_threshold}, but {name} re-weights "
+            "hard negatives itself. Remove this setting, or choose another margin"
         )
 
 
@@ -153,7 +155,7 @@ _MARGINS: Registry[type[Margin]] = Registry("margin", "facemargin.margins")
 
 
 def register_margin(*names: str) -> Callable[[type[Margin]], type[Margin]]:
-    """Class decorator: files a Margin under `names` for `create_margin`, `create_head` and recipes."""
+    """Class decorator that registers a Margin under `names` for `create_margin`, `create_head` and recipes."""
     return _MARGINS.register(*names)
 
 
@@ -163,7 +165,7 @@ def list_margins(pattern: str = "*") -> list[str]:
 
 
 def margin_class(name: str) -> type[Margin]:
-    """The class registered under `name`; ConfigError with the nearest name if there is none."""
+    """The class registered under `name`. Raises ConfigError, which suggests the nearest name, if there is none."""
     return _MARGINS[name]
 
 
@@ -178,8 +180,8 @@ def create_margin(name: str, **settings: Any) -> Margin:
 
 
 def check_settings(name: str, settings: Mapping[str, Any], cls: type[Margin], also: tuple[str, ...] = ()) -> None:
-    """Raise ConfigError, naming the nearest, for a setting that neither the margin nor `also` has, and for one of
-    another type than the margin's."""
+    """Raise ConfigError for a setting that is neither a field of the margin nor in `also` (the message suggests the
+    nearest name), and for a value of the wrong type."""
     known = [field.name for field in fields(cls.Config)] + list(also)
     for key in settings:
         if key not in known:
@@ -192,7 +194,7 @@ def check_settings(name: str, settings: Mapping[str, Any], cls: type[Margin], al
 
 def _fits(value: Any, hint: Any) -> bool:
     if isinstance(hint, types.UnionType):
-        return any(_fits(value, one) for one in get_args(hint))
+        return any(_fits(value, member) for member in get_args(hint))
     if get_origin(hint) is Literal:
         return value in get_args(hint)
     if hint in (float, int):
@@ -202,7 +204,7 @@ def _fits(value: Any, hint: Any) -> bool:
 
 def _words(hint: Any) -> str:
     if isinstance(hint, types.UnionType):
-        return " or ".join(_words(one) for one in get_args(hint))
+        return " or ".join(_words(member) for member in get_args(hint))
     if get_origin(hint) is Literal:
         return " or ".join(map(repr, get_args(hint)))
     return {float: "a number", int: "a whole number", bool: "True or False", type(None): "None"}.get(hint, str(hint))

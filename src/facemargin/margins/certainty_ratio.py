@@ -8,8 +8,8 @@ def certainty_ratio(
 ) -> Tensor:
     """CR = clip(c_y, 0, 1) / (clip(max_{j≠y} c_j, 0, 1) + ε), without gradient, (B,).
 
-    The biometric utility of CR-FIQA (Boutros et al., CVPR 2023) in the form FunFace (arXiv 2604.26598) gives it. When
-    no negative is positive the ratio reaches 1/ε; `bound` caps it there, None leaves the paper's value.
+    The biometric utility of CR-FIQA (Boutros et al., CVPR 2023), as FunFace (arXiv 2604.26598) defines it. If no
+    negative cosine is positive, the ratio reaches 1/ε. `bound` limits the ratio; None keeps the paper's value.
     """
     ratio_B = target_cosine_B.detach().clamp(0, 1) / (hardest_negative_B.detach().clamp(0, 1) + epsilon)
     return ratio_B if bound is None else ratio_B.clamp(max=bound)

@@ -18,19 +18,19 @@ class CombinedMarginConfig(ConstantScaleConfig):
     """The three margins, and how they are computed."""
 
     m1: float = 1.0
-    """Multiplies the target angle."""
+    """m1: the target angle is multiplied by it."""
     m2: float = 0.5
-    """Added to the target angle, in radians."""
+    """m2 in radians: it is added to the target angle."""
     m3: float = 0.0
-    """Subtracted from the target cosine."""
+    """m3: it is subtracted from the target cosine."""
     gradient: Literal["true", "insightface"] = "true"
-    """"true" differentiates through the arccos; "insightface" leaves the margin's arithmetic out of autograd, as
-    InsightFace's arcface_torch does, so that d(target logit)/d(target cosine) = s."""
+    """"true" differentiates through the arccos. "insightface" computes the margin outside autograd, as InsightFace's
+    arcface_torch does, so that d(target logit)/d(target cosine) = s."""
     epsilon: float = 1e-4
     """The target cosine is clipped to ±(1−ε) and the angle with its margin to [ε, π−ε]."""
     clip_angle: bool = True
-    """False leaves the angle with its margin as it is, as InsightFace's arcface_torch does: beyond π the logit rises
-    again, and a sample there is rewarded for a larger angle."""
+    """False does not clip the angle with its margin, as in InsightFace's arcface_torch. Beyond π the logit then rises
+    again, so that a sample there is rewarded for a larger angle."""
 
 
 @register_margin("combined")

@@ -2,8 +2,8 @@
 
     target logit  s·cos(θ_y + m),   m = 0.5, s = 64
 
-without a clip of the angle: past θ_y = π − m the logit rises again. ("arcface" clips it.) What CR-FIQA is about, the
-layer that learns to predict the certainty ratio, goes with any margin: see quality/crfiqa.py. Shapes: B samples.
+The angle is not clipped, so that the logit rises again past θ_y = π − m ("arcface" clips it). The main idea of CR-FIQA,
+a layer that learns to predict the certainty ratio, works with any margin: see quality/crfiqa.py. Shapes: B samples.
 """
 
 from dataclasses import dataclass

@@ -39,9 +39,9 @@ class CurricularFaceConfig(ConstantScaleConfig):
 class CurricularFace(ConstantScaleMargin):
     """Target logit s·cos(θ_y + m) where c_y > cos(π − m), else s·(c_y − m·sin(π − m)).
 
-    A negative c above cos(θ_y + m) becomes c·(t + c): while t is small hard negatives are played down,
-    and they are stressed once t, the running mean of the target cosine, has grown. No gradient flows through t or the
-    choice of hard negatives.
+    A negative c above cos(θ_y + m) becomes c·(t + c): t is the running mean of the target cosine. While it is small,
+    hard negatives count less; once it has grown, they count more. No gradient flows through t or the choice of hard
+    negatives.
     """
 
     Config = CurricularFaceConfig

@@ -21,9 +21,10 @@ class ElasticFaceConfig(ConstantScaleConfig):
     sigma: float = 0.05
     """σ, their standard deviation."""
     order: Literal["random", "hardness", "released"] = "random"
-    """Who gets which draw. "random": as they are drawn; "hardness", the "+" of the paper: the lower the target cosine,
-    the larger the margin; "released": as the authors' code does it for "+", which indexes the sorted draws with the
-    argsort of the cosines in place of their ranks and so hands them out in no such order."""
+    """Which sample gets which of the drawn margins. "random": in the order of drawing. "hardness" (the "+" of the
+    paper): the lower the target cosine, the larger the margin. "released": what the authors' code does for "+". It
+    indexes the sorted margins with the argsort of the cosines instead of their ranks, so that the margins do not follow
+    the cosines."""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -32,7 +33,7 @@ class ElasticFaceConfig(ConstantScaleConfig):
 
 
 class _ElasticFace(ConstantScaleMargin):
-    """Margins E(m, σ) from a normal distribution, one a sample and step, drawn as a function of (seed, step) alone.
+    """Margins E(m, σ) drawn from a normal distribution, one per sample and step. The draws depend on (seed, step) only.
 
     In eval mode every margin is m.
     """

@@ -27,8 +27,8 @@ class FunFaceConfig(AdaFaceConfig):
     initial_ratio_std: float = 10.0
     """The running standard deviation of CR until the first training batch."""
     certainty_ratio_bound: float | None = None
-    """A cap on CR; without it, as in the paper, it reaches 1/ε = 1e5 when no negative is positive and then dominates
-    its standard deviation for hundreds of steps."""
+    """The largest value of CR. Without a bound, as in the paper, CR reaches 1/ε = 1e5 for a sample without a positive
+    negative cosine, and such a value dominates the running standard deviation for hundreds of steps."""
 
     def __post_init__(self) -> None:
         super().__post_init__()

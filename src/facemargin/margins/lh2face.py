@@ -15,18 +15,19 @@ from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register
 from facemargin.margins.statistics import RunningStatistics, check_rate
 from facemargin.margins.vmf import log_vmf_normalizer
 
-# A mean norm below it counts as 1: the density is as good as uniform there, and terms are divided by it.
+# A smaller mean norm counts as 1. The density is almost uniform there, and some terms are divided by the mean norm.
 _SMALLEST_MEAN_NORM = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class LH2FaceConfig(MarginConfig):
-    """LH2Face's settings; the paper adds the proxy terms up as they are."""
+    """LH2Face's settings. The paper adds the proxy terms without weights, which is a weight of 1."""
 
     margin: float = 0.35
     """The factor on the mean norm (.35 in the paper)."""
     dimension: int = 256
-    """n of the von Mises-Fisher density, which need not be the embedding's size (256 with 512 in the paper)."""
+    """n, the dimension of the von Mises-Fisher density. It may differ from the embedding size (the paper has 256 and
+    512)."""
     lambda_pps: float = 1.0
     """Weight of the proxy term L_pps."""
     lambda_pns: float = 1.0
@@ -34,7 +35,7 @@ class LH2FaceConfig(MarginConfig):
     lambda_pp: float = 1.0
     """Weight of the proxy term L_pp."""
     t_alpha: float = 1.0
-    """Rate of the running mean norm; 1, what the text says, means "this batch alone"."""
+    """Rate of the running mean norm. 1, as in the paper's text, uses the mean of the current batch only."""
     initial_norm_mean: float = 20.0
     """The mean norm until the first training batch."""
 
@@ -49,17 +50,17 @@ class LH2FaceConfig(MarginConfig):
 class LH2Face(Margin):
     """Target logit κ·c_y − m, negative logits κ·c_j, plus the proxy terms L_pps, L_pns and L_pp.
 
-    From the paper's public text: the similarity is the log-density log c_n(κ) + κ·c_j with κ the feature norm, which
-    passes gradient (log c_n(κ) is the same for every class and cancels in the softmax); the Uncertainty-Aware Margin
-    m = 0.35·μ_a, μ_a the mean norm; L_FR = L_vMF + L_pps + L_pns + L_pp, terms between proxies (the class centres) and
-    positive samples, negative samples and one another. The text does not give the form of the three terms.
+    Taken from the paper's public text: the similarity is the log-density log c_n(κ) + κ·c_j with κ the feature norm,
+    which passes gradient (log c_n(κ) is the same for every class and cancels in the softmax); the Uncertainty-Aware
+    Margin m = 0.35·μ_a, μ_a the mean norm; L_FR = L_vMF + L_pps + L_pns + L_pp, terms between proxies (the class
+    centres) and positive samples, negative samples and one another. The text does not give the form of the three terms.
 
-    This project's: that form, see `proxy_positive_losses`, `proxy_negative_losses` and `proxy_proxy_loss`; and that μ_a
-    is a constant, of at least 1 where it divides, through which no gradient flows. With the gradient of the batch's
-    mean norm a network that ends in a batch norm was seen to shorten most features and lengthen a few, and hardly to
-    learn (docs/losses.md). Without it the norms of a network that does *not* bound them grow without end, as every
-    sample with c_y > c_j gains by a longer feature: give this loss a backbone that ends in a batch norm, as all of this
-    package do.
+    Chosen by this project: the form of these terms, see `proxy_positive_losses`, `proxy_negative_losses` and
+    `proxy_proxy_loss`; and that μ_a is a constant through which no gradient flows, at least 1 where it is a divisor.
+    When the gradient of the batch's mean norm was used, a network that ends in a batch norm shortened most features,
+    lengthened a few, and hardly learned (docs/losses.md). Without that gradient, the norms of a network that does *not*
+    bound them grow without limit, because every sample with c_y > c_j gains by a longer feature. So use this loss with
+    a backbone that ends in a batch norm, as all backbones of this package do.
     """
 
     Config = LH2FaceConfig
@@ -105,7 +106,8 @@ def proxy_positive_losses(target_cosine_B: Tensor, norm_B: Tensor, dimension: in
     """−(log c_n(κ) + κ·c_y)/n, (B,): the density's negative log-likelihood per dimension.
 
     Its slope in κ, (A_n(κ) − c_y)/n, vanishes where the length of the density's mean equals the cosine: alone, it would
-    make κ a calibrated concentration. Never above 2/n, it is a nudge beside the softmax; lambda_pps = n undoes the 1/n.
+    make κ a calibrated concentration. Never above 2/n, it is small beside the softmax; lambda_pps = n removes the
+    division by n.
     """
     return -(log_vmf_normalizer(norm_B, dimension) + norm_B * target_cosine_B) / dimension
 
@@ -113,9 +115,9 @@ def proxy_positive_losses(target_cosine_B: Tensor, norm_B: Tensor, dimension: in
 def proxy_negative_losses(negative_lse_B: Tensor, norm_B: Tensor, mean_norm: Tensor, margin: float) -> Tensor:
     """softplus((log Σ_{j≠y} exp(κ·c_j) − κ·(1 − margin))/μ_a), (B,); 0 without negatives.
 
-    The softplus is of how far the nearest other centre lies above the cosine 1 − margin, below which a sample on its
-    own centre clears the margin; the sum over C classes adds at most log(C)/μ_a to it. κ·(1 − margin) passes no
-    gradient: else every sample, wherever it lies, could lower the term by a longer feature.
+    The softplus measures how far the cosine of the nearest other centre exceeds 1 − margin. Below that value, a sample
+    at its own centre meets the margin. The sum over C classes adds at most log(C)/μ_a. κ·(1 − margin) passes no
+    gradient; otherwise every sample could lower this term by a longer feature alone.
     """
     excess_B = (negative_lse_B - norm_B.detach() * (1 - margin)) / mean_norm
     return torch.logaddexp(torch.zeros_like(excess_B), excess_B)
@@ -124,9 +126,9 @@ def proxy_negative_losses(negative_lse_B: Tensor, norm_B: Tensor, mean_norm: Ten
 def proxy_proxy_loss(centers_BD: Tensor, labels_B: Tensor, mean_norm: Tensor) -> Tensor:
     """Mean over the batch's P classes of log(mean_{q≠p} exp(μ_a·cos(μ_p, μ_q)))/μ_a, in [−1, 1]; 0 for one class.
 
-    A soft maximum of the cosine to the other classes present: at μ_a, the temperature of the softmax, a pair of centres
-    repels as strongly as a sample of the one would repel the other centre. The mean instead of the sum changes no
-    gradient and makes the value independent of how many classes a batch holds.
+    A soft maximum of the cosine to the other classes of the batch. With μ_a, the inverse temperature of the softmax,
+    two centres repel each other as strongly as a sample of one class repels the other centre. Taking the mean instead
+    of the sum changes no gradient and makes the value independent of the number of classes in a batch.
     """
     classes_P, class_B = labels_B.unique(return_inverse=True)
     others = len(classes_P) - 1

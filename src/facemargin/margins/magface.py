@@ -30,7 +30,9 @@ class MagFaceConfig(ConstantScaleConfig):
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.lower_norm < self.upper_norm:
-            raise ConfigError(f"0 < lower_norm < upper_norm expected, got {self.lower_norm} and {self.upper_norm}")
+            raise ConfigError(
+                f"lower_norm is {self.lower_norm}, upper_norm {self.upper_norm}; expected 0 < lower_norm < upper_norm"
+            )
 
 
 @register_margin("magface")

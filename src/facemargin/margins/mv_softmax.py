@@ -26,7 +26,7 @@ class MVSoftmaxConfig(ConstantScaleConfig):
     margin: float = 0.35
     """m, in cosine for MV-AM, in radians for MV-Arc."""
     t: float = 1.2
-    """How much hard negatives are stressed; 1 not at all (the authors' code writes t − 1 = .2)."""
+    """How much more hard negatives count; 1 means no more than others (the authors' code writes t − 1 = .2)."""
     easy_margin: bool = True
     """True leaves the target cosine alone where it is not positive (the released default)."""
 
@@ -38,8 +38,8 @@ class MVSoftmaxConfig(ConstantScaleConfig):
 
 
 class _MVSoftmax(ConstantScaleMargin):
-    """A negative c above the target cosine with its margin, a misclassified vector, becomes t·c + t − 1:
-    larger than c, and with t times its gradient. It is so also where the easy margin leaves the target as it is."""
+    """A negative c above the target cosine with its margin, a misclassified vector, becomes t·c + t − 1: larger than c
+    and with t times its gradient. This also holds where the easy margin leaves the target as it is."""
 
     Config = MVSoftmaxConfig
     config: MVSoftmaxConfig

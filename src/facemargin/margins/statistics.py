@@ -7,7 +7,7 @@ from facemargin.errors import ConfigError
 
 
 def check_rate(t_alpha: float) -> None:
-    """Raise ConfigError unless `t_alpha` is a rate at which something running follows the batches, in (0, 1]."""
+    """Raise ConfigError unless `t_alpha`, the rate of a running mean, is in (0, 1]."""
     if not 0 < t_alpha <= 1:
         raise ConfigError(f"t_alpha is {t_alpha}, expected a number in (0, 1]")
 
@@ -15,8 +15,9 @@ def check_rate(t_alpha: float) -> None:
 class RunningStatistics(nn.Module):
     """μ ← α·mean + (1−α)·μ and σ ← α·std + (1−α)·σ, std with Bessel's correction.
 
-    Steps 2 and 4 of FunFace, and AdaFace's batch statistics. Both are buffers, so they are saved and loaded with the
-    head. A batch of one has no standard deviation and leaves σ as it was; an empty or non-finite batch changes nothing.
+    These are steps 2 and 4 of FunFace, and AdaFace's batch statistics. μ and σ are buffers, so that they are saved and
+    loaded with the head. A batch of one sample has no standard deviation and does not change σ. An empty or non-finite
+    batch changes nothing.
     """
 
     mean: Tensor
@@ -30,7 +31,7 @@ class RunningStatistics(nn.Module):
 
     @torch.no_grad()
     def update(self, values_B: Tensor) -> None:
-        """Advance by one batch of values, (B,)."""
+        """Update both with one batch of values, (B,)."""
         if values_B.numel() == 0:
             return
         values_B = values_B.to(self.mean.dtype)

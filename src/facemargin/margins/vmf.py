@@ -1,4 +1,4 @@
-"""The von Mises–Fisher density's normaliser and the Bessel ratio that is its slope.
+"""The normaliser of the von Mises–Fisher density, and the Bessel ratio, which is minus its logarithm's derivative.
 
 f(x; μ, κ) = c_n(κ)·exp(κ·μᵀx) on the unit sphere of n dimensions, c_n(κ) = κ^ν / ((2π)^{n/2}·I_ν(κ)), ν = n/2 − 1.
 
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from facemargin.full_precision import Function
 
-# From this order on, this many terms leave an error below float64's rounding.
+# From this order on, this number of terms leaves an error below float64's rounding.
 _SMALLEST_ORDER = 32
 _TERMS = 10
 

@@ -1,4 +1,4 @@
-"""The recogniser: images in, unit vectors, norms and qualities out; loading it, saving it, and how it computes."""
+"""The recogniser, which computes unit vectors, norms and qualities of images: loading, saving and running it."""
 
 from facemargin.models.info import ModelInfo, save_model
 from facemargin.models.load import load

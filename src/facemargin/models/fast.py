@@ -1,4 +1,5 @@
-"""A recogniser made for embedding: batch norms folded, channels last, convolutions in the precision asked for."""
+"""A recogniser optimised for embedding: folded batch norms, channels-last memory, and a chosen precision of
+convolutions."""
 
 from itertools import chain
 
@@ -11,7 +12,7 @@ from facemargin.models.recognizer import Recognizer
 
 
 class FastRecognizer:
-    """The fast form of `recognizer`, which is left alone."""
+    """A fast copy of `recognizer`. The original is not changed."""
 
     def __init__(self, recognizer: Recognizer, precision: Precision) -> None:
         """Raises ConfigError for an unknown precision."""
@@ -22,12 +23,13 @@ class FastRecognizer:
         self._folded_from: tuple[nn.Module | None, ...] = ()
         self._folded_weights: list[Tensor] = []
 
-    def present(self) -> Recognizer:
-        """It, made at the first call and again where a weight or statistic of the backbone has changed since.
+    def current(self) -> Recognizer:
+        """The fast recogniser. It is built at the first call, and built again if a weight or statistic of the backbone
+        has changed since then.
 
-        Every number is compared with a copy of those that were folded: nothing else tells of all changes (PyTorch's
-        version counters do not of a fused optimizer's steps and of writes to `.data`). It takes the memory of the
-        weights once more, and 9 to 13 % of the time of one image in two views (`ir_101`, `ir_18`).
+        To detect changes, every number is compared with a copy of the numbers that were folded. PyTorch's version
+        counters would miss the steps of a fused optimizer and writes to `.data`. The copy takes the memory of the
+        weights a second time; comparing takes 9 to 13 % of the time of one image in two views (`ir_101`, `ir_18`).
         """
         recognizer = self._recognizer
         parts = (recognizer.backbone, recognizer.quality, recognizer.reconstructor)
@@ -54,8 +56,10 @@ def _tensors(network: nn.Module) -> list[Tensor]:
 
 
 def _equal(some: list[Tensor], others: list[Tensor]) -> bool:
-    """Whether the same numbers are in tensors of the same type, shape and device."""
+    """Whether the tensors have the same numbers, types, shapes and devices."""
     return len(some) == len(others) and all(
-        one.dtype == other.dtype and one.device == other.device and torch.equal(one, other)
-        for one, other in zip(some, others, strict=True)
+        tensor.dtype == other_tensor.dtype
+        and tensor.device == other_tensor.device
+        and torch.equal(tensor, other_tensor)
+        for tensor, other_tensor in zip(some, others, strict=True)
     )

@@ -1,4 +1,5 @@
-"""Batch norms folded into the convolutions and linear layers beside them: the same features from fewer operations.
+"""Folds batch norms into the neighbouring convolutions and linear layers, which gives the same features with fewer
+operations.
 
 A batch norm in evaluation mode is y = s·x + t for each channel, s = γ/√(σ² + ε), t = β − s·μ. A linear map beside it
 absorbs it exactly:
@@ -6,9 +7,9 @@ absorbs it exactly:
     linear, norm:   s·(W x + b) + t  =  (s·W) x + (s·b + t)
     norm, linear:   W (s·x + t) + b  =  (W·s) x + (W t + b)
 
-The first holds for every convolution, the second only where it pads nothing, since padded zeros are not shifted by t.
-IR's and IResNet's units begin with a norm before a padded convolution: that one stays. (Folding it, too, with W t taken
-off again along the border is exact, and gained nothing that could be measured.)
+The first equation holds for every convolution. The second only holds without padding, because padded zeros are not
+shifted by t. The units of IR and IResNet begin with a norm before a padded convolution; this norm stays. (It could be
+folded as well, with W t subtracted along the border, but that gave no measurable speed-up.)
 
 Shapes: B images, C channels, I inputs and O outputs of a linear map, H × W pixels, D embedding size.
 """
@@ -24,10 +25,10 @@ _NOTHING_TO_DO = (nn.Dropout, nn.Dropout2d, nn.Identity)
 
 
 class FoldedBackbone(Backbone):
-    """What `backbone` computes in evaluation mode, with its batch norms folded and copies of its present weights.
+    """The computation of `backbone` in evaluation mode, with folded batch norms and copies of its current weights.
 
     The convolutions compute in `convolution_type`, the last linear layer in the type of the backbone's weights, as
-    under autocast. A backbone that torch.fx cannot follow is copied as it is.
+    under autocast. A backbone that torch.fx cannot trace is copied without folding.
     """
 
     def __init__(self, backbone: Backbone, convolution_type: torch.dtype | None = None) -> None:
@@ -52,7 +53,7 @@ class FoldedBackbone(Backbone):
 
 
 class _Tracer(fx.Tracer):
-    """Follows a network down to torch's modules and to every convolution, that of `strided_pointwise` included."""
+    """Traces a network down to torch's modules and to every convolution, including that of `strided_pointwise`."""
 
     def is_leaf_module(self, module: nn.Module, name: str) -> bool:
         return isinstance(module, nn.Conv2d) or super().is_leaf_module(module, name)
@@ -77,12 +78,12 @@ class _Embed(nn.Module):
 
 
 def fold_batch_norms(network: nn.Module) -> nn.Module:
-    """A copy of `network` on the CPU, in evaluation mode, without dropout and the batch norms that can be folded; a
-    plain copy where torch.fx cannot follow it."""
-    network = copy.deepcopy(network).cpu().eval()  # float64 is not on every device
+    """A copy of `network` on the CPU, in evaluation mode, without dropout and the batch norms that can be folded. A
+    plain copy if torch.fx cannot trace it."""
+    network = copy.deepcopy(network).cpu().eval()  # not every device supports float64
     try:
         traced = fx.GraphModule(network, _Tracer().trace(network))
-    except Exception:  # a network that branches on values or sizes raises whatever its code makes of a stand-in
+    except Exception:  # a network that branches on values or sizes may raise any error with torch.fx's placeholders
         return network
     for is_taken_over in (_is_nothing, _by_the_map_before, _by_the_map_after):
         for node in list(traced.graph.nodes):
@@ -99,7 +100,8 @@ def _is_nothing(traced: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _by_the_map_before(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether `node` is a norm and the linear map before it, which nothing else reads, has taken it over."""
+    """Try to fold the norm `node` into the linear map before it. Returns whether that was possible: `node` is a norm,
+    and nothing else uses the output of the map."""
     scale_and_shift = _scale_and_shift(_module(traced, node))
     if scale_and_shift is None:
         return False
@@ -114,7 +116,8 @@ def _by_the_map_before(traced: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _by_the_map_after(traced: fx.GraphModule, node: fx.Node) -> bool:
-    """Whether `node` is a norm and the linear map without padding that alone reads it has taken it over."""
+    """Try to fold the norm `node` into the linear map after it. Returns whether that was possible: `node` is a norm,
+    and the map has no padding and is the only user of the output."""
     scale_and_shift = _scale_and_shift(_module(traced, node))
     if scale_and_shift is None or len(node.users) > 1:
         return False
@@ -125,7 +128,7 @@ def _by_the_map_after(traced: fx.GraphModule, node: fx.Node) -> bool:
     if linear is None or (isinstance(linear, nn.Conv2d) and (linear.groups > 1 or linear.padding != (0, 0))):
         return False
     weight = linear.weight.double()
-    # A flattened map has each channel's pixels side by side.
+    # In a flattened map, the pixels of a channel are adjacent.
     pixels = weight.shape[1] // len(scale_and_shift[0])
     scale_I, shift_I = (value_C.repeat_interleave(pixels) for value_C in scale_and_shift)
     per_input = (1, -1, *[1] * (weight.ndim - 2))
@@ -139,7 +142,7 @@ def _module(traced: fx.GraphModule, node: fx.Node) -> nn.Module | None:
 
 
 def _linear_map(traced: fx.GraphModule, node: fx.Node) -> nn.Conv2d | nn.Linear | None:
-    """The convolution or linear layer that `node` and no other node calls."""
+    """The convolution or linear layer that `node`, and no other node, calls; otherwise None."""
     module = _module(traced, node)
     if not isinstance(module, nn.Conv2d | nn.Linear):
         return None
@@ -154,7 +157,7 @@ def _is_flatten(traced: fx.GraphModule, node: fx.Node) -> bool:
 
 
 def _scale_and_shift(norm: nn.Module | None) -> tuple[Tensor, Tensor] | None:
-    """s and t of this module's equations, (C,) in float64; None for what is no batch norm with running statistics."""
+    """s and t of this module's equations, (C,) in float64; None if it is not a batch norm with running statistics."""
     if not isinstance(norm, nn.BatchNorm1d | nn.BatchNorm2d) or norm.running_mean is None or norm.running_var is None:
         return None
     scale_C = (norm.running_var.double() + norm.eps).rsqrt()

@@ -1,4 +1,4 @@
-"""facemargin's own model files: safetensors whose metadata say which network it is and how to feed it."""
+"""facemargin's own model files: safetensors with metadata that describe the network and its input."""
 
 import json
 import math
@@ -21,14 +21,14 @@ _LARGEST_INPUT = 1024
 
 @dataclass(frozen=True, kw_only=True)
 class ModelInfo:
-    """What a model file says of itself.
+    """The description of a model in its file.
 
-    backbone, options: arguments of `create_backbone`. reconstruction: the settings of its FaceReconstructor, None
-    without one; where that is all the file holds, backbone is None, embedding_size 0 and loss "reconstruction".
-    color_order, mean, std: the network reads (pixel − mean)/std of 0…255 pixels. loss: the margin it was trained with.
-    quality: what `embed` takes for an image's quality, "crfiqa" if the file holds the layer that predicts it. views:
-    what `embed` averages by default (see views.py). recipe: the whole recipe as YAML. family, licence: of
-    the project whose checkpoint the weights come from, empty for facemargin's own.
+    backbone, options: arguments of `create_backbone`. reconstruction: the settings of its FaceReconstructor, or None.
+    If the file only has a reconstructor, backbone is None, embedding_size is 0 and loss is "reconstruction".
+    color_order, mean, std: the network reads (pixel − mean)/std of pixels 0…255. loss: the margin of the training.
+    quality: how `embed` measures an image's quality; "crfiqa" if the file has the layer that predicts it. views: the
+    views that `embed` averages by default (see views.py). recipe: the whole recipe as YAML. family, licence: of the
+    project from which the checkpoint comes; empty for facemargin's own models.
     """
 
     backbone: str | None
@@ -47,7 +47,7 @@ class ModelInfo:
     licence: str = ""
 
     def __post_init__(self) -> None:
-        """Raises CheckpointError for what no file of facemargin says."""
+        """Raises CheckpointError for values that no file of facemargin has."""
         choices = {"color_order": ("RGB", "BGR"), "quality": get_args(QualityName), "views": get_args(Views)}
         for name, known in choices.items():
             if getattr(self, name) not in known:
@@ -65,23 +65,25 @@ class ModelInfo:
 
 
 def file_metadata(info: ModelInfo) -> dict[str, str]:
-    """What a file of facemargin carries beside its tensors."""
+    """The metadata of a facemargin file."""
     metadata = {key: json.dumps(value) for key, value in asdict(info).items()}
     return metadata | {"format": json.dumps("facemargin"), "facemargin_version": json.dumps(__version__)}
 
 
 def save_model(path: Path, state: dict[str, torch.Tensor], info: ModelInfo) -> None:
-    """Write weights and metadata to `path` (not atomically: the caller renames); OSError where that fails."""
+    """Write weights and metadata to `path` (not atomically: the caller renames the file). Raises OSError if that
+    fails."""
     metadata = file_metadata(info)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     try:
         save_file(tensors, path, metadata=metadata)
-    except SafetensorError as error:  # its own type, for a full disk too
+    except SafetensorError as error:  # safetensors raises its own type of error, also for a full disk
         raise OSError(str(error)) from error
 
 
 def read_model(path: Path) -> tuple[dict[str, torch.Tensor], ModelInfo]:
-    """Weights and metadata of a file written by `save_model`; CheckpointError, naming it, for anything else."""
+    """The weights and metadata of a file written by `save_model`. Raises CheckpointError, which names the file, for any
+    other file."""
     try:
         require_small_header(path)
         with safe_open(path, framework="pt") as file:
@@ -95,4 +97,4 @@ def read_model(path: Path) -> tuple[dict[str, torch.Tensor], ModelInfo]:
         known = {item.name for item in fields(ModelInfo)}
         return state, ModelInfo(**{key: json.loads(value) for key, value in metadata.items() if key in known})
     except (TypeError, ValueError, OverflowError, RecursionError, CheckpointError) as error:
-        raise CheckpointError(f"{path} does not say how it is to be used: {error}") from error
+        raise CheckpointError(f"{path} has no valid description of its model in its metadata: {error}") from error

@@ -1,4 +1,4 @@
-"""From images to what a network reads. Shapes: B images, C colours, H × W pixels."""
+"""Converts images to the input of a network. Shapes: B images, C colours, H × W pixels."""
 
 from torch import Tensor
 
@@ -8,12 +8,13 @@ from facemargin.models.info import ModelInfo
 
 
 def read_pixels(images: ImageSource, size: int, batch: range) -> Tensor:
-    """The images of these numbers, at least one, resized: (B, C, `size`, `size`) uint8, RGB."""
+    """The images with the given numbers (at least one), resized: (B, C, `size`, `size`) uint8, RGB."""
     return stack_images([to_tensor(resize_square(images.read(index), size)) for index in batch])
 
 
 def network_input(pixels_BCHW: Tensor, info: ModelInfo) -> Tensor:
-    """uint8 RGB pixels as the network that `info` describes reads them: float32, in its colour order and scale."""
+    """Convert uint8 RGB pixels to the input of the network that `info` describes: float32, in its colour order and
+    scale."""
     if info.color_order == "BGR":
         pixels_BCHW = pixels_BCHW.flip(1)
     return (pixels_BCHW.float() - info.mean) / info.std

@@ -1,4 +1,4 @@
-"""A model from wherever it is: facemargin's own file or run folder, another project's checkpoint, or the Hub."""
+"""Loads a model from facemargin's own file or run folder, from a checkpoint of another project, or from the Hub."""
 
 import json
 import logging
@@ -36,15 +36,15 @@ def load(
     precision: Precision = "float32",
 ) -> Model:
     """The recogniser in a model file of facemargin, a run folder (its `model.safetensors`), another project's file
-    (.ckpt, .pth, .pt, .safetensors, .onnx), a folder that holds one, or a repository "hf:owner/name".
+    (.ckpt, .pth, .pt, .safetensors, .onnx), a folder with such a file, or a repository "hf:owner/name".
 
-    family: whose checkpoint it is, where that cannot be told from it ("adaface", "funface", "cvlface", "insightface",
-    "magface", "crfiqa"), as it never can from an ONNX file. trust: let a pickle run the code in it, which is otherwise
-    refused. color_order: what the network reads, where it is known better than the file or its family says. precision:
-    of the convolutions when it embeds, see `Model`.
+    family: the project of the checkpoint ("adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"), if it
+    cannot be recognised from the file; it never can for an ONNX file. trust: allow a pickle to run its code, which is
+    refused otherwise. color_order: the colour order that the network reads, if you know it better than the file or its
+    family. precision: of the convolutions when embedding, see `Model`.
 
-    Raises CheckpointError, naming the file, if it is missing, damaged, not recognised or does not fit its own
-    description, and ConfigError for options that do not apply to it. What had to be assumed is logged as a warning.
+    Raises CheckpointError, which names the file, if it is missing, damaged, not recognised or does not fit its own
+    description, and ConfigError for options that do not apply to it. Assumptions are logged as warnings.
     """
     recognizer, info, notes = read_recognizer(path, family, trust)
     for note in notes:
@@ -57,38 +57,38 @@ def load(
 def read_recognizer(
     path: str | Path, family: str | None = None, trust: bool = False
 ) -> tuple[Recognizer, ModelInfo, list[str]]:
-    """As `load`, the networks themselves, how to feed them, and what had to be assumed or is to be said."""
+    """As `load`, but returns the networks, their description, and the notes on assumptions and licences."""
     file = locate(path)
     if file.suffix == ".onnx":
         return _onnx_recognizer(file, family)
     if is_own_file(file):
         if family is not None:
-            raise ConfigError(f"{file} is facemargin's own file and says itself how it is to be fed: leave family out")
+            raise ConfigError(f"{file} is facemargin's own file, which describes its input itself: remove family")
         return *_own_recognizer(file), []
     checkpoint = read_checkpoint(file, family, trust)
     notes = list(checkpoint.notes)
     if checkpoint.family.non_commercial:
-        notes.append(f"mind the licence: {checkpoint.family.licence}")
+        notes.append(f"note the licence: {checkpoint.family.licence}")
     return *checkpoint_recognizer(checkpoint), notes
 
 
 def locate(path: str | Path) -> Path:
-    """The file that `load` reads for `path`, downloaded if need be; CheckpointError where there is none."""
+    """The file that `load` reads for `path`, downloaded if necessary. Raises CheckpointError if there is none."""
     if not isinstance(path, str | Path):
         raise ConfigError(f"the model is a {type(path).__name__}, expected the path of a model file or a run folder")
     if str(path).startswith(hub.PREFIX):
         return hub.download(str(path))
     file = Path(path)
     if file.is_dir():
-        is_run = (file / "recipe.yaml").is_file()  # whose other tensors are no models
+        is_run = (file / "recipe.yaml").is_file()  # the other tensors in a run folder are not models
         file = (None if is_run else hub.weights_file(file)) or file / "model.safetensors"
     if not file.is_file():
-        raise CheckpointError(f"there is no model file {file}; a run folder holds one once training has ended")
+        raise CheckpointError(f"there is no model file {file}; a run folder has one after the training has ended")
     return file
 
 
 def is_own_file(file: Path) -> bool:
-    """Whether facemargin wrote it."""
+    """Whether facemargin wrote the file."""
     try:
         require_small_header(file)
         with safe_open(file, framework="pt") as content:
@@ -98,7 +98,7 @@ def is_own_file(file: Path) -> bool:
 
 
 def checkpoint_recognizer(checkpoint: Checkpoint) -> tuple[Recognizer, ModelInfo]:
-    """Another project's network in ours, and what `save_model` writes beside it."""
+    """The network of another project in this package's classes, and its description for `save_model`."""
     family, architecture = checkpoint.family, checkpoint.architecture
     info = ModelInfo(
         backbone=architecture.backbone,
@@ -124,17 +124,17 @@ def checkpoint_recognizer(checkpoint: Checkpoint) -> tuple[Recognizer, ModelInfo
 def _own_recognizer(file: Path) -> tuple[Recognizer, ModelInfo]:
     state, info = read_model(file)
     try:
-        with blank_networks():  # what a damaged file describes may be too large for any memory
+        with blank_networks():  # a damaged file may describe a network that is too large for memory
             create_recognizer(info).load_state_dict(state, assign=True)
         recognizer = create_recognizer(info)
         recognizer.load_state_dict(state)
     except (ConfigError, RuntimeError, TypeError, ValueError, ArithmeticError) as error:
-        problem = " ".join(str(error).split())[:_LONGEST_PROBLEM]  # torch's goes over many lines
+        problem = " ".join(str(error).split())[:_LONGEST_PROBLEM]  # torch's message has many lines
         raise CheckpointError(f"{file} does not fit its own description: {problem}") from error
     if recognizer.backbone.input_size != info.input_size:
         raise CheckpointError(
-            f"{file} does not fit its own description: images of {info.input_size} pixels for a network that reads "
-            f"{recognizer.backbone.input_size}"
+            f"{file} does not fit its own description: it states images of {info.input_size} pixels, but its "
+            f"network reads {recognizer.backbone.input_size}"
         )
     return recognizer, info
 
@@ -142,26 +142,31 @@ def _own_recognizer(file: Path) -> tuple[Recognizer, ModelInfo]:
 def _onnx_recognizer(file: Path, family: str | None) -> tuple[Recognizer, ModelInfo, list[str]]:
     told = None if family is None else FAMILIES[family]
     convention = told or FAMILIES["insightface"]
-    found = read_onnx(file)
+    onnx_network = read_onnx(file)
     info = ModelInfo(
         backbone="onnx",
         options={},
-        embedding_size=found.backbone.embedding_size,
-        input_size=found.backbone.input_size,
+        embedding_size=onnx_network.backbone.embedding_size,
+        input_size=onnx_network.backbone.input_size,
         loss=told.loss if told else "unknown",
         color_order=convention.color_order,
-        mean=0.0 if found.normalizes else convention.mean,
-        std=1.0 if found.normalizes else convention.std,
+        mean=0.0 if onnx_network.normalizes else convention.mean,
+        std=1.0 if onnx_network.normalizes else convention.std,
         family=told.name if told else "",
         licence=told.licence if told else "",
     )
     if told:
-        notes = [f"mind the licence: {told.licence}"] if told.non_commercial else []
+        notes = [f"note the licence: {told.licence}"] if told.non_commercial else []
     else:
-        reads = "raw 0…255, as its graph subtracts and multiplies first" if found.normalizes else "(v − 127.5)/127.5"
+        reads = (
+            ("raw pixels 0…255, because its graph begins with a subtraction and a multiplication")
+            if onnx_network.normalizes
+            else "(v − 127.5)/127.5"
+        )
         notes = [
-            f"an ONNX file does not say whose it is nor what it reads: {info.color_order} and {reads}, are assumed, as "
-            "InsightFace's models want it. Say whose convention it follows with family= (on the command line "
-            "--family), the colours alone with color_order=; facemargin check-model measures whether they are right"
+            f"an ONNX file does not say from which project it is or what its network reads: {info.color_order} "
+            f"and {reads} are assumed, as for InsightFace's models. Give its convention with family= (on the "
+            "command line --family), or only the colours with color_order=; facemargin check-model measures "
+            "whether they are right"
         ]
-    return Recognizer(found.backbone), info, notes
+    return Recognizer(onnx_network.backbone), info, notes

@@ -1,4 +1,4 @@
-"""A trained recogniser: images in, unit vectors, norms and qualities out.
+"""A trained recogniser, which computes unit vectors, norms and qualities of images.
 
 Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding size.
 """
@@ -30,7 +30,7 @@ Progress = Callable[[int, int], None]
 
 
 class Model:
-    """A recogniser with what it needs to know to be fed: colour order, normalisation, input size, views."""
+    """A recogniser with the description of its input: colour order, normalisation, input size, views."""
 
     def __init__(
         self,
@@ -39,8 +39,8 @@ class Model:
         device: str | torch.device = "cpu",
         precision: Precision = "float32",
     ) -> None:
-        """`precision` is that of the convolutions when embedding: bf16 is several times as fast where the processor has
-        instructions for it, and moves the vectors a little (docs/export.md); "auto" takes it there and only there.
+        """`precision` is that of the convolutions when embedding. bf16 is several times as fast if the processor has
+        instructions for it, and changes the vectors a little (docs/export.md). "auto" uses it only on such processors.
         """
         self.info = info
         self.device = device_called(device)
@@ -64,15 +64,16 @@ class Model:
         progress: Progress | None = None,
     ) -> Embeddings:
         """Embed images, aligned as in training, of any size: an ImageSource; paths, (H, W, 3) uint8 RGB arrays or
-        tensors, pictures of PIL, one or a list of them; or one array (N, H, W, 3).
+        tensors, PIL images, one or a list of them; or one array (N, H, W, 3).
 
         The features of the `views` of an image (by default the model's own) are averaged, then normalised; `norms` are
-        the lengths of these averages. `quality` is the mean of the views' predictions where the model has a layer that
-        predicts it, and equals `norms` elsewhere. `progress(done, all)` is called after every batch. An image that
-        cannot be read raises the CorruptImageError that names it, and a model that recognises nobody ConfigError.
+        the lengths of these averages. `quality` is the mean of the views' predictions if the model has a layer that
+        predicts it; otherwise it equals `norms`. `progress(done, all)` is called after every batch. Raises
+        CorruptImageError, which names the image, if an image cannot be read, and ConfigError if the model has no
+        recogniser.
         """
         source = given_images(images)
-        recognizer = self._fast.present()
+        recognizer = self._fast.current()
         features_ND = np.empty((len(source), self.info.embedding_size), np.float32)
         predicted_N = np.empty(len(source), np.float32)
         read = partial(read_pixels, source, self.info.input_size)
@@ -98,14 +99,14 @@ class Model:
 
     @torch.inference_mode()
     def reconstruct(self, images: ImageSource | GivenForm | Iterable[GivenForm]) -> Reconstruction:
-        """Take the faces of all the images, of any size, apart: one batch, colours in the order of the model.
+        """Reconstruct the faces of all images, of any size, in one batch, with colours in the order of the model.
 
-        `recognizer.reconstructor` renders them again, from any view and in any light. Raises ConfigError where the
-        model has no reconstructor, and DataError where there are no images.
+        `recognizer.reconstructor` renders them again, from any view and in any light. Raises ConfigError if the model
+        has no reconstructor, and DataError if there are no images.
         """
         if self.recognizer.reconstructor is None:
             raise ConfigError(
-                f"this model ({self.info.backbone}, {self.info.loss}) holds no face reconstruction: train one with "
+                f"this model ({self.info.backbone}, {self.info.loss}) has no face reconstruction: train one with "
                 "reconstruction.mode joint or alone"
             )
         source = given_images(images)

@@ -1,4 +1,4 @@
-"""Embedding the images that can be read, and naming those that cannot.
+"""Embeds the images that can be read, and names those that cannot.
 
 Shapes: N images, R of them readable, D embedding size.
 """
@@ -21,7 +21,7 @@ from facemargin.models.views import Views
 
 @dataclass(frozen=True)
 class ReadableEmbeddings:
-    """`embeddings` of the images at `indices_R` of the source; `unreadable` says what is wrong with each other one."""
+    """`embeddings` of the images at `indices_R` of the source. `unreadable` has the errors of all other images."""
 
     embeddings: Embeddings
     indices_R: NDArray[np.int64]
@@ -29,7 +29,7 @@ class ReadableEmbeddings:
 
 
 def read_readable(images: ImageSource, size: int, batch: range) -> tuple[dict[int, RGBImage], dict[int, str]]:
-    """{index: image at `size`} of a batch, and {index: what is wrong with it}."""
+    """{index: image at `size`} and {index: error} of a batch."""
     faces, messages = {}, {}
     for index in batch:
         try:
@@ -48,7 +48,8 @@ def embed_readable(
 ) -> ReadableEmbeddings:
     """As `Model.embed`, but images that cannot be read are left out and named.
 
-    Raises DataError where none can be read and, naming the image, where the model gives a value that is not finite.
+    Raises DataError if no image can be read, and if the model returns a value that is not finite (the message names the
+    image).
     """
     indices: list[int] = []
     unreadable: list[str] = []
@@ -70,6 +71,6 @@ def embed_readable(
     finite_R = np.isfinite(embeddings.norms) & np.isfinite(embeddings.quality)
     if not finite_R.all():
         raise DataError(
-            f"the model gave {images.describe(indices[int(np.argmin(finite_R))])} a value that is not finite"
+            f"the model returned a value that is not finite for {images.describe(indices[int(np.argmin(finite_R))])}"
         )
     return ReadableEmbeddings(embeddings, np.array(indices, dtype=np.int64), unreadable)

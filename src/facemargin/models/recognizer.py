@@ -1,4 +1,4 @@
-"""The networks of a model: what is trained, averaged, saved and exported together.
+"""The networks of a model, which are trained, averaged, saved and exported together.
 
 Shapes: B images, C colours, H × W pixels, D embedding size.
 """
@@ -16,8 +16,8 @@ from facemargin.reconstruction import RECOGNIZER_CHANNELS, FaceReconstructor, Re
 
 
 class RecognizerOutput(NamedTuple):
-    """`features_BD`, not normalised to length 1, the predicted quality (B,) and the reconstruction of the faces; None
-    for what no network predicts."""
+    """`features_BD`, not normalised to length 1, the predicted quality (B,) and the reconstruction of the faces. A
+    value is None if the model has no network for it."""
 
     features_BD: Tensor
     quality_B: Tensor | None
@@ -34,8 +34,8 @@ class NoBackbone(Backbone):
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """Raises ConfigError."""
         raise ConfigError(
-            "this model holds a face reconstruction alone, which recognises nobody: Model.reconstruct is what it is "
-            "for; train with reconstruction.mode joint for a recogniser with one"
+            "this model only has a face reconstruction and cannot recognise people: use Model.reconstruct, or "
+            "train a recogniser with reconstruction.mode joint"
         )
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
@@ -68,14 +68,16 @@ class Recognizer(nn.Module):
         return RecognizerOutput(features_BD, quality_B, reconstruction)
 
     def backbone_input(self, images_BCHW: Tensor, reconstruction: Reconstruction | None) -> Tensor:
-        """What the backbone reads: the images, with the canonical face and depth stacked on where there are some."""
+        """The input of the backbone: the images, stacked with the canonical face and depth if there is a
+        reconstruction."""
         if self.reconstructor is None or reconstruction is None:
             return images_BCHW
         return self.reconstructor.recognizer_input(images_BCHW, reconstruction)
 
 
 def create_recognizer(info: ModelInfo) -> Recognizer:
-    """The networks that `info` describes, freshly initialised; ConfigError or TypeError where there are none such."""
+    """The networks that `info` describes, freshly initialised. Raises ConfigError or TypeError if such networks do not
+    exist."""
     reconstructor = None
     if info.reconstruction is not None:
         reconstructor = FaceReconstructor(ReconstructionConfig(**info.reconstruction), info.input_size)

@@ -1,4 +1,4 @@
-"""Several views of one image, whose features are averaged. Shapes: B images, C colours, H × W pixels."""
+"""Creates several views of an image, whose features are averaged. Shapes: B images, C colours, H × W pixels."""
 
 from typing import Literal, get_args
 
@@ -17,9 +17,9 @@ _JITTERS = ((1, 0, 0), (1, 0.05, 0), (1, -0.05, 0), (1, 0, 0.05), (1, 0, -0.05),
 def image_views(images_BCHW: Tensor, views: Views) -> list[Tensor]:
     """The views of normalised images in [-1, 1], each (B, C, H, W).
 
-    "one": the image. "flip": and its mirror, the field's usual flip test. "multi": 14, the image, four shifts by 5 % of
-    the side and two scalings by 10 %, and the mirror of each; edges are repeated outwards. It steadies a recogniser
-    whose faces are not aligned. Raises ConfigError for other views.
+    "one": the image. "flip": the image and its mirror image, the usual flip test of the field. "multi": 14 views: the
+    image, four shifts by 5 % of the side, two scalings by 10 %, and the mirror image of each; edges are repeated
+    outwards. It makes the vectors of faces that are not aligned more stable. Raises ConfigError for other views.
     """
     if views not in get_args(Views):
         raise ConfigError(unknown_name("views", str(views), list(get_args(Views))))
@@ -32,7 +32,7 @@ def image_views(images_BCHW: Tensor, views: Views) -> list[Tensor]:
 def _jitter(images_BCHW: Tensor, scale: float, right: float, down: float) -> Tensor:
     if (scale, right, down) == (1, 0, 0):
         return images_BCHW
-    # affine_grid maps output to input in [-1, 1], so a shift of 5 % of the side is 0.1 there.
+    # affine_grid uses coordinates in [-1, 1], so a shift of 5 % of the side is 0.1.
     output_to_input = [[1 / scale, 0, -2 * right], [0, 1 / scale, -2 * down]]
     theta = torch.tensor(output_to_input, dtype=images_BCHW.dtype, device=images_BCHW.device)
     grid = torch.nn.functional.affine_grid(

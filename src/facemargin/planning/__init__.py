@@ -1,1 +1,1 @@
-"""Planning: what a training would cost in memory, exchanges and time, without running it."""
+"""Planning: the memory, exchanges and time that a training would need, computed without running it."""

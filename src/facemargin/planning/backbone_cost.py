@@ -1,7 +1,7 @@
-"""What a step of a backbone costs: its parameters, what its forward pass keeps for the backward, what it computes.
+"""The cost of a training step of a backbone: its parameters, the memory kept for the backward pass, the operations.
 
-Nothing is estimated: the real network goes through a forward and a backward pass with tensors that have shapes and
-types but no memory, for two batch sizes, and everything that a pass costs is linear in the batch size.
+Nothing is estimated. The real network runs a forward and a backward pass with tensors that have shapes and types but no
+memory, for two batch sizes. All costs of a pass are linear in the batch size.
 """
 
 from collections.abc import Iterator
@@ -40,9 +40,10 @@ class ScaledOperation:
 
 @dataclass(frozen=True)
 class BackboneCost:
-    """parameters: all; trained: those with a gradient, in `trained_tensors` tensors; buffers: floating-point values
-    that are no parameters (batch-norm statistics). A batch of b images keeps `fixed_bytes` (the weights in the autocast
-    type) + `image_bytes`·b until its backward pass, the images included. forward, backward: the operations of either.
+    """parameters: the number of all parameters; trained: of those with a gradient, in `trained_tensors` tensors;
+    buffers: of other floating-point values (batch-norm statistics). A batch of b images keeps `fixed_bytes` (the
+    weights in the autocast type) + `image_bytes`·b until its backward pass, the images included. forward, backward: the
+    operations of each pass.
     """
 
     name: str
@@ -58,7 +59,7 @@ class BackboneCost:
 
     @property
     def flops(self) -> float:
-        """Of the forward and backward pass of one image; a multiply-add is two."""
+        """FLOPs of the forward and backward pass of one image; a multiply-add counts as two."""
         return sum(operation.flops for operation in [*self.forward, *self.backward])
 
     def activations(self, batch: int) -> int:
@@ -92,9 +93,10 @@ def measure_backbone(name: str, embedding_size: int = 512, precision: Precision 
 
 @contextmanager
 def kept_storages(excluded: set[int]) -> Iterator[dict[int, int]]:
-    """Collects {storage: bytes} of all that autograd saves in the context, but for the `excluded` storages."""
+    """Collects {storage: bytes} of everything that autograd saves within the context, except the `excluded`
+    storages."""
     sizes: dict[int, int] = {}
-    held: list[Tensor] = []  # a storage that was freed could lend its identity to another
+    held: list[Tensor] = []  # otherwise a new storage could get the id of one that was freed
 
     def pack(tensor: Tensor) -> Tensor:
         held.append(tensor)
@@ -108,16 +110,16 @@ def kept_storages(excluded: set[int]) -> Iterator[dict[int, int]]:
 
 
 def storages(module: torch.nn.Module) -> set[int]:
-    """Those of all parameters and buffers."""
+    """The storages of all parameters and buffers."""
     return {tensor.untyped_storage()._cdata for tensor in [*module.parameters(), *module.buffers()]}
 
 
 class _Pass:
-    """One forward and backward pass: the bytes kept in between, and the operations of both."""
+    """One forward and backward pass: the bytes kept between the two, and the operations of both."""
 
     def __init__(self, backbone: Backbone, batch: int, autocast: torch.dtype | None) -> None:
         images_BCHW = torch.empty(batch, backbone.in_channels, backbone.input_size, backbone.input_size)
-        # The step holds its images, whether or not the first convolution keeps them or a rounded copy.
+        # A training step holds its images in any case, also if the first convolution keeps a rounded copy of them.
         images = images_BCHW.untyped_storage()
         with FlopCounterMode(display=False) as counter, _Recorder(counter) as recorder:
             with (
@@ -133,7 +135,7 @@ class _Pass:
 
 
 class _Recorder(TorchDispatchMode):
-    """Notes every operation that reads or writes memory."""
+    """Records every operation that reads or writes memory."""
 
     def __init__(self, counter: FlopCounterMode) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # torch has no types for it
@@ -163,7 +165,11 @@ class _Recorder(TorchDispatchMode):
 
 def _scaled(small: list[Operation], large: list[Operation]) -> tuple[ScaledOperation, ...]:
     operations = []
-    for one, other in zip(small, large, strict=True):
-        image_bytes = (other.bytes - one.bytes) / (_LARGE - _SMALL)
-        operations.append(ScaledOperation(one.flops / _SMALL, one.bytes - image_bytes * _SMALL, image_bytes, one.half))
+    for small_batch, large_batch in zip(small, large, strict=True):
+        image_bytes = (large_batch.bytes - small_batch.bytes) / (_LARGE - _SMALL)
+        operations.append(
+            ScaledOperation(
+                small_batch.flops / _SMALL, small_batch.bytes - image_bytes * _SMALL, image_bytes, small_batch.half
+            )
+        )
     return tuple(operations)

@@ -1,13 +1,13 @@
-"""What the processes of a step exchange.
+"""The tensors that the processes exchange in a step.
 
-Convention: `bytes` is the size of the whole tensor: what an all-reduce sums, what an all-gather ends with, what a
-reduce-scatter starts from. Of it a process sends (and receives), in a ring of P,
+`bytes` is the size of the whole tensor: the input of an all-reduce, the result of an all-gather, the input of a
+reduce-scatter. In a ring of P processes, each process sends (and receives)
 
     all-reduce 2·(P − 1)/P · bytes      all-gather, reduce-scatter (P − 1)/P · bytes
 
-A step is one pass (no accumulation). A few numbers are left out: the gradient's norm, the log's means, and which
-parameters a pass used.
-Shapes: B samples of the global batch, P processes, C classes, D feature values.
+A step has one pass (no gradient accumulation). Exchanges of a few numbers are left out: the gradient's norm, the means
+for the log, and which parameters a pass used. Shapes: B samples of the global batch, P processes, C classes, D feature
+values.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,8 @@ _FLOAT, _DOUBLE, _INT = 4, 8, 8
 
 @dataclass(frozen=True)
 class Collective:
-    """`what` is exchanged, by which operation, `bytes` of the whole tensor; part of the "head" or the "backbone"."""
+    """One exchange: `what` is exchanged, by which operation, the `bytes` of the whole tensor, and for which part,
+    "head" or "backbone"."""
 
     what: str
     operation: Operation
@@ -31,13 +32,13 @@ class Collective:
     part: Literal["head", "backbone"] = "head"
 
     def sent(self, processes: int) -> float:
-        """Bytes that a process sends."""
+        """The bytes that each process sends."""
         factor = 2 if self.operation == "all-reduce" else 1
         return factor * (processes - 1) / processes * self.bytes
 
 
 def backbone_collectives(job: Job, backbone: BackboneCost) -> list[Collective]:
-    """Of the replicated backbone; none on one GPU."""
+    """The exchanges of the replicated backbone; none on one GPU."""
     if job.gpus == 1:
         return []
     return [
@@ -47,7 +48,7 @@ def backbone_collectives(job: Job, backbone: BackboneCost) -> list[Collective]:
 
 
 def head_collectives(job: Job, kind: HeadKind, margin: MarginFacts) -> list[Collective]:
-    """Of the head, in the order of the step; none on one GPU."""
+    """The exchanges of the head, in the order of the step; none on one GPU."""
     if job.gpus == 1:
         return []
     if kind == "dense":

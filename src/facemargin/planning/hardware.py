@@ -1,4 +1,5 @@
-"""What a GPU and its links can do: datasheet values, and the fraction of them that training is assumed to reach."""
+"""The speed and memory of GPUs and their links: datasheet values, and the fractions of them that training is assumed to
+reach."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,10 +21,11 @@ _TERA, _GIGA = 1e12, 1e9
 class Hardware:
     """Peak values of one GPU in FLOP/s, bytes and bytes/s; a multiply-add is two FLOP, sparsity is not counted.
 
-    flops_16bit: matrix products in bf16 or fp16 that accumulate in float32; flops_tf32: in TF32 (float32's where there
-    is none); flops_float32: in float32. memory: bytes; bandwidth: of that memory. link: what a GPU sends to others of
-    its node, in one direction. network: what a whole node sends to others, in one direction. bf16: whether it computes
-    in it, for a processor whether this machine's does. device: what torch calls its kind.
+    flops_16bit: matrix products in bf16 or fp16 that accumulate in float32; flops_tf32: in TF32 (the value of float32
+    for a GPU without TF32); flops_float32: in float32. memory: bytes; bandwidth: of that memory. link: the rate at
+    which a GPU sends to others of its node, in one direction. network: the rate at which a whole node sends to others,
+    in one direction. bf16: whether it computes in bf16 (for "cpu": whether this machine's processor does). device:
+    torch's name for this kind of device.
     """
 
     name: str
@@ -38,18 +40,19 @@ class Hardware:
     device: Device = "cuda"
 
     def precision(self, wanted: Precision) -> Precision:
-        """The backbone's precision: "auto" is bf16 where there is bf16 and float32 elsewhere, as in a recipe.
+        """The backbone's precision: "auto" is bf16 on hardware that computes in bf16 and float32 on other hardware, as
+        in a recipe.
 
-        ConfigError for bf16 on a GPU that does not compute in it, and for 16 bits on a processor that emulates them,
-        which takes more memory, how much depends on its instruction set.
+        Raises ConfigError for bf16 on a GPU that does not compute in it, and for 16 bits on a processor without
+        instructions for it: emulation takes more memory, and how much depends on the instruction set.
         """
         if self.device == "cpu" and (wanted == "fp16" or (wanted == "bf16" and not self.bf16)):
             raise ConfigError(
-                f"{self.name}: without instructions for {wanted}, torch copies each image once for every tap of a "
-                "convolution, which no plan counts: take float32 as the precision"
+                f"{self.name}: this processor has no instructions for {wanted}, and torch then needs additional "
+                "memory that a plan cannot predict: use float32 as the precision"
             )
         if wanted == "bf16" and not self.bf16:
-            raise ConfigError(f"{self.name} does not compute in bf16: take fp16 or float32 as the precision")
+            raise ConfigError(f"{self.name} does not compute in bf16: use fp16 or float32 as the precision")
         if wanted == "auto":
             return "bf16" if self.bf16 else "float32"
         return wanted
@@ -57,10 +60,10 @@ class Hardware:
 
 @dataclass(frozen=True, kw_only=True)
 class Efficiency:
-    """Assumed fractions of the peak values: of matrix products, of the memory's bandwidth, of the links.
+    """The assumed fractions of the peak values that are reached: by matrix products, by the memory, by the links.
 
-    The defaults are round numbers with which a plan agrees with what arcface_torch's documentation gives for eight V100
-    (docs/plan.md); with 1 each, times are lower bounds.
+    The defaults are round numbers. With them, a plan agrees with the times in arcface_torch's documentation for eight
+    V100 (docs/plan.md). With 1 for each, times are lower bounds.
     """
 
     compute: float = 0.35
@@ -79,7 +82,7 @@ class Efficiency:
 def _gpu(
     name: str, tflops: tuple[float, float, float], gigabytes: tuple[float, float, float, float], bf16: bool = True
 ) -> Hardware:
-    """`tflops`: 16-bit, TF32, float32. `gigabytes`: memory; bandwidth, link and network a second."""
+    """`tflops`: 16-bit, TF32, float32. `gigabytes`: memory; bandwidth, link and network per second."""
     memory, bandwidth, link, network = (value * _GIGA for value in gigabytes)
     half, tf32, single = (value * _TERA for value in tflops)
     return Hardware(
@@ -95,9 +98,9 @@ def _gpu(
     )
 
 
-# NVIDIA's datasheets, dense. `link` is half of what they give for NVLink or PCIe, which counts both directions. The
-# network is not the GPU's: 400, 200 and 4 × 100 Gb/s adapters for the 8 GPUs of a DGX H100, A100 and V100; 100 Gb/s
-# for a node of the others.
+# From NVIDIA's datasheets, without sparsity. `link` is half of their value for NVLink or PCIe, which counts both
+# directions. The network belongs to the node: 400, 200 and 4 × 100 Gb/s adapters for the 8 GPUs of a DGX H100, A100 and
+# V100; 100 Gb/s for a node of the others.
 GPUS = {
     "h200": _gpu("H200", (989.4, 494.7, 66.9), (141, 4800, 450, 400)),
     "h100": _gpu("H100", (989.4, 494.7, 66.9), (80, 3350, 450, 400)),
@@ -120,12 +123,12 @@ def find_hardware(
     link: float | None = None,
     network: float | None = None,
 ) -> Hardware:
-    """The GPU `name` of the table with what is given in its place, or hardware of another kind: "custom", a GPU, or
-    "cpu".
+    """The GPU `name` of the table, or other hardware: "custom" (a GPU) or "cpu". Given values replace those of the
+    table.
 
-    tflops: TFLOP/s of every matrix product; memory in GB; bandwidth, link and network in GB/s. The other kinds need the
-    first three; their links are as fast as their memory unless they are given. Raises ConfigError for an unknown name,
-    a value that is missing and one that is not positive.
+    tflops: TFLOP/s of every matrix product; memory in GB; bandwidth, link and network in GB/s. "custom" and "cpu" need
+    the first three; their links are as fast as their memory unless given. Raises ConfigError for an unknown name and
+    for a value that is missing or not positive.
     """
     given = {"flops": tflops, "memory": memory, "bandwidth": bandwidth, "link": link, "network": network}
     for option, number in given.items():
@@ -134,7 +137,7 @@ def find_hardware(
     if name in OTHERS:
         missing = [option for option in ("flops", "memory", "bandwidth") if given[option] is None]
         if missing:
-            raise ConfigError(f"{name} hardware is in no table: give {', '.join(missing)}, too")
+            raise ConfigError(f"the values of {name} hardware are not known: give {', '.join(missing)} as well")
         link, network = link or bandwidth, network or bandwidth
         device = OTHERS[name]
         bf16 = device == "cuda" or computes_bf16(torch.device("cpu"))
@@ -144,8 +147,8 @@ def find_hardware(
     else:
         raise ConfigError(unknown_name("gpu", name, [*GPUS, *OTHERS]))
 
-    def value(own: float, given: float | None, unit: float) -> float:
-        return own if given is None else given * unit
+    def value(table_value: float, given: float | None, unit: float) -> float:
+        return table_value if given is None else given * unit
 
     return replace(
         base,

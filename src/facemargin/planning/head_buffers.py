@@ -1,4 +1,5 @@
-"""What the head's forward and backward pass hold beside centres and gradient, by implementation of `softmax_terms`.
+"""The memory of the head's forward and backward pass, without centres and gradient, for each implementation of
+`softmax_terms`.
 
 Shapes: B samples, C centres of a step, D feature values, K centres of a chunk.
 """
@@ -11,42 +12,44 @@ from facemargin.planning.head_shape import HeadShape
 from facemargin.planning.job import MarginFacts
 
 Implementation = Literal["eager", "chunked", "recomputed", "triton"]
-"""As of `create_head`: whole matrices; in chunks whose cosines are kept as far as there is room, or hardly; fused."""
+"""The implementations of `create_head`: whole matrices; chunks whose cosines are kept as far as memory allows; chunks
+whose cosines are hardly kept; fused kernels."""
 
 _FLOAT = 4
 
-# B×C float32 matrices that eager holds at its peak, masks included; more where negatives are re-weighted, and where
-# the scale has a gradient.
+# The number of B×C float32 matrices, with masks, that "eager" holds at its peak. It is larger if negatives are
+# re-weighted and if the scale has a gradient.
 _EAGER_MATRICES, _EAGER_REWEIGHTED, _EAGER_LEARNED_SCALE = 4.5, 1.75, 1.0
-# Eager's peak in W's size, when the normalised centres' gradient becomes the centres'.
+# The peak of "eager" in multiples of W's size, when it computes the gradient of the centres from that of the normalised
+# centres.
 _EAGER_CENTERS = 4
-# Up to so many cosines "auto" is eager.
+# Up to this number of cosines, "auto" is "eager".
 LARGEST_EAGER_PRODUCT = 2**24
-# Cosines of a chunk, and bytes of them that are kept from forward to backward (heads/chunked.py).
+# The number of cosines in a chunk, and how many bytes of cosines are kept from forward to backward (heads/chunked.py).
 CHUNK_COSINES = {"cuda": 2**26, "cpu": 2**19}
 KEPT_BYTES = {"cuda": 2**32, "cpu": 2**30}
 KEPT_BYTES_RECOMPUTED = 2**25
-# Entries of Triton's workspace, and the centres that it is for at most (heads/triton.py).
+# The number of entries of Triton's workspace, and the largest number of centres that it holds (heads/triton.py).
 TRITON_ENTRIES, TRITON_CLASSES = 2**24, 2**16
 
 
 @dataclass(frozen=True)
 class Chunks:
-    """classes: K. kept: centres, whole chunks of them, whose cosines stay until the backward pass."""
+    """classes: K. kept: the number of centres (of whole chunks) whose cosines are kept until the backward pass."""
 
     classes: int
     kept: int
 
 
 def chosen_implementation(wanted: Implementation | Literal["auto"], shape: HeadShape) -> Implementation:
-    """What "auto" takes for this shape, or what is wanted."""
+    """The implementation that "auto" chooses for this shape, or else the `wanted` one."""
     if wanted != "auto":
         return wanted
     return "eager" if shape.cosines <= LARGEST_EAGER_PRODUCT else "chunked"
 
 
 def chunks_of(shape: HeadShape, implementation: Implementation, device: Device = "cuda") -> Chunks:
-    """How "chunked" or "recomputed" divides the work."""
+    """The chunks into which "chunked" or "recomputed" divides the work."""
     classes = max(256, CHUNK_COSINES[device] // shape.samples // 64 * 64)
     kept_bytes = KEPT_BYTES[device] if implementation == "chunked" else KEPT_BYTES_RECOMPUTED
     kept = kept_bytes // (_FLOAT * shape.samples) // classes * classes
@@ -54,7 +57,7 @@ def chunks_of(shape: HeadShape, implementation: Implementation, device: Device =
 
 
 def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implementation, device: Device = "cuda") -> int:
-    """Peak bytes."""
+    """The largest number of bytes held at a time."""
     centers = shape.active_rows * shape.embedding_size
     features = shape.samples * shape.embedding_size
     if implementation == "eager":
@@ -68,12 +71,13 @@ def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implemen
         feature_copies = 3
     else:
         chunks = chunks_of(shape, implementation, device)
-        # Exponentials and their product with the cosines; cosines that are not kept; replaced ones, slopes and a mask.
+        # Exponentials and their product with the cosines; cosines that are not kept; replaced cosines, slopes and a
+        # mask.
         scratch = 2 + (chunks.kept < shape.active_rows) + 2.25 * margin.reweights_negatives
         values = (chunks.kept + scratch * chunks.classes) * shape.samples
-        values += 2 * shape.active_rows + chunks.classes  # of the centres' norms
+        values += 2 * shape.active_rows + chunks.classes  # for the norms of the centres
         feature_copies = 6
     if margin.needs_centers:
-        # The gradient of the samples' own centres is as large as all of them until it is added to the others'.
+        # The gradient of the samples' own centres has the size of all centres until it is added to the other gradients.
         values += centers + features
     return int(_FLOAT * (values + feature_copies * features))

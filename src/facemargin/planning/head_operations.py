@@ -1,8 +1,8 @@
-"""What the head computes and moves in a step, by implementation of `softmax_terms`.
+"""The operations and memory traffic of the head in a step, for each implementation of `softmax_terms`.
 
 Passes over B×C matrices, and over W and its gradient, are counted as reads and writes of float32 values; the tests
-count those of the real head. A GPU's chunks are larger than its cache; a CPU's are not, its memory sees none of them.
-Shapes: B samples, C centres of a step, D feature values.
+compare with the real head. On a GPU, chunks are larger than the cache. On a CPU they fit into the cache and cause no
+memory traffic. Shapes: B samples, C centres of a step, D feature values.
 """
 
 from facemargin.planning.hardware import Device
@@ -13,12 +13,13 @@ from facemargin.planning.machine import Operation
 
 _FLOAT = 4
 
-# Passes over B×C beside the products' own; more where negatives are re-weighted, and where the scale has a gradient.
+# Passes over B×C in addition to those of the products. More if negatives are re-weighted and if the scale has a
+# gradient.
 _PASSES = {"eager": 28.5, "chunked": 18, "recomputed": 18, "triton": 0}
 _PASSES_REWEIGHTED = {"eager": 37.0, "chunked": 40.75, "recomputed": 40.75, "triton": 0}
 _PASSES_LEARNED_SCALE = {"eager": 4, "chunked": 1, "recomputed": 1, "triton": 0}
-# Passes over W or its gradient, likewise: norms, and what lies along a centre taken from its gradient; more where the
-# samples' own centres have a gradient of their own.
+# Passes over W or its gradient in addition to those of the products: for the norms, and to remove the part along a
+# centre from its gradient. More if the margin needs a gradient of the samples' own centres.
 _CENTER_PASSES = {"eager": 24, "chunked": 4, "recomputed": 4, "triton": 4}
 _CENTER_PASSES_OWN = 5
 
@@ -26,7 +27,8 @@ _CENTER_PASSES_OWN = 5
 def head_operations(
     shape: HeadShape, margin: MarginFacts, implementation: Implementation, device: Device = "cuda"
 ) -> list[Operation]:
-    """The products x·Wᵀ, G·W and Gᵀ·x, the passes beside them, and the cosines once more where they are not kept."""
+    """The products x·Wᵀ, G·W and Gᵀ·x, the other passes, and the cosines a second time for chunks that do not keep
+    them."""
     features, centers = (_FLOAT * rows * shape.embedding_size for rows in (shape.samples, shape.active_rows))
     cached = device == "cpu" and implementation != "eager"
     matrix = 0 if cached else _FLOAT * shape.cosines
@@ -37,7 +39,7 @@ def head_operations(
     passes += _PASSES_LEARNED_SCALE[implementation] * margin.learned_scale
     operations = [product] * 3
     if implementation == "triton":
-        operations.append(Operation(flops, features + centers))  # the statistics, of which no matrix is written
+        operations.append(Operation(flops, features + centers))  # the statistics, for which no matrix is written
     elif implementation != "eager":
         again = 1 - chunks_of(shape, implementation, device).kept / max(shape.active_rows, 1)
         operations.append(Operation(again * flops, again * product.bytes))

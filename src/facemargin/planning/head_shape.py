@@ -1,4 +1,4 @@
-"""How much of the B×C work falls to one GPU. Shapes: C classes, P processes, B samples of the global batch."""
+"""The part of the B×C work that one GPU does. Shapes: C classes, P processes, B samples of the global batch."""
 
 import math
 from dataclasses import dataclass
@@ -9,8 +9,9 @@ from facemargin.planning.job import HeadKind, Job
 
 @dataclass(frozen=True)
 class HeadShape:
-    """rows: the centres that the GPU holds. active_rows: those that take part in a step. samples: whose cosines to them
-    it computes. gathered: whether the samples are those of all GPUs."""
+    """rows: the number of centres that the GPU holds. active_rows: how many of them take part in a step. samples: the
+    number of samples whose cosines to these centres it computes. gathered: whether these are the samples of all
+    GPUs."""
 
     rows: int
     active_rows: int
@@ -24,7 +25,7 @@ class HeadShape:
 
 
 def head_shape(job: Job, kind: HeadKind) -> HeadShape:
-    """Of the first GPU, whose shard is a largest one."""
+    """The shape on the first GPU, which has one of the largest shards."""
     if kind == "dense":
         return HeadShape(job.classes, job.classes, job.batch, job.embedding_size, gathered=False)
     first, last = shard_range(job.classes, 0, job.gpus)

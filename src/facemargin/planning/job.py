@@ -1,4 +1,5 @@
-"""What is to be trained and on how many GPUs; the facts of its margin and its optimizer that cost something."""
+"""The training to plan: model, data and number of GPUs, and the properties of margin and optimizer that affect its
+cost."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -12,19 +13,18 @@ HeadKind = Literal["dense", "class-parallel", "sampled"]
 Optimizer = Literal["sgd", "adamw"]
 
 OPTIMIZER_STATES = {"sgd": 1, "adamw": 2}
-"""Values of a parameter's size that the optimizer keeps: the momentum, or the first and the second moment."""
+"""How many values per parameter the optimizer keeps: the momentum, or the first and the second moment."""
 
 ADAMW_STEP_BYTES = 4
-"""AdamW counts its steps in a float32 for every tensor."""
+"""AdamW stores a step counter, a float32, for every tensor."""
 
 _SMALLEST = {"classes": 1, "embedding_size": 1, "gpus": 1, "gpus_per_node": 1, "batch": 2}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """classes: C. embedding_size: D. batch: b, images of a GPU and step. gpus: P, so that the global batch is P·b.
-
-    margin, backbone: by name. sample_rate: the share of its classes that a GPU sees in a step, where they are sampled.
+    """classes: C. embedding_size: D. batch: b, images per GPU and step. gpus: P, so that the global batch is P·b.
+    margin, backbone: names. sample_rate: the share of its classes that a GPU uses in a step if classes are sampled.
     """
 
     classes: int
@@ -43,8 +43,8 @@ class Job:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {smallest}")
         if not 0 < self.sample_rate < 1:
             raise ConfigError(
-                f"sample_rate is {self.sample_rate}, expected a number between 0 and 1; the class-parallel head is the "
-                "one that samples none"
+                f"sample_rate is {self.sample_rate}, expected a number between 0 and 1. To use all classes, take "
+                "the class-parallel head"
             )
 
     @property
@@ -55,8 +55,8 @@ class Job:
 @dataclass(frozen=True)
 class MarginFacts:
     """uses_target_cosines: the target cosines are exchanged before the product with all centres. reweights_negatives:
-    hard negatives' cosines are replaced. learned_scale: the scale is one a sample, with gradient. needs_centers: the
-    loss has a term of the samples' own centres."""
+    the cosines of hard negatives are replaced. learned_scale: every sample has its own scale, with gradient.
+    needs_centers: the loss has a term that reads the samples' own centres."""
 
     uses_target_cosines: bool
     reweights_negatives: bool
@@ -65,7 +65,8 @@ class MarginFacts:
 
 
 def margin_facts(name: str) -> MarginFacts:
-    """The facts of the margin registered as `name`, with its default settings; ConfigError if there is none."""
+    """The properties of the margin registered as `name` with its default settings. Raises ConfigError for an unknown
+    name."""
     margin = create_margin(name)
     one_B = torch.ones(1, requires_grad=True)
     return MarginFacts(

@@ -1,4 +1,4 @@
-"""The hardware of a plan, and how much of it is reached."""
+"""The hardware of a plan, and the fractions of its peak values that are reached."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -8,7 +8,8 @@ from facemargin.planning.hardware import Efficiency, Float32Products, Hardware
 
 @dataclass(frozen=True)
 class Operation:
-    """flops: a multiply-add is two. bytes: read and written, each tensor once. half: computes in bf16 or fp16."""
+    """flops: a multiply-add counts as two. bytes: read and written, each tensor once. half: whether it computes in bf16
+    or fp16."""
 
     flops: float
     bytes: float
@@ -17,7 +18,8 @@ class Operation:
 
 @dataclass(frozen=True, kw_only=True)
 class Machine:
-    """One GPU and its links, which fractions of their peaks are reached, and how float32 products are computed."""
+    """One GPU and its links, the fractions of their peak values that are reached, and how float32 products are
+    computed."""
 
     hardware: Hardware
     efficiency: Efficiency = field(default_factory=Efficiency)
@@ -35,8 +37,9 @@ class Machine:
         return seconds
 
     def link_rate(self, gpus: int, gpus_per_node: int) -> float:
-        """Bytes/s that a process sends in a ring of `gpus`: over its own link within a node; between nodes the rings of
-        a node's GPUs share its network, which carries once, for all of them, what a single process sends."""
+        """Bytes/s that a process sends in a ring of `gpus`: the rate of its link within a node. Between nodes, the ring
+        of all processes enters and leaves each node once, so that the node's network carries the data of a single
+        process."""
         hardware = self.hardware
         rate = hardware.link if gpus <= gpus_per_node else min(hardware.link, hardware.network)
         return rate * self.efficiency.communication

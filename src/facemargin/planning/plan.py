@@ -1,4 +1,4 @@
-"""`make_plan`: one job with each kind of head, and what it takes of a GPU's memory, of its links and of time."""
+"""`make_plan`: the memory, exchanges and time that one job needs with each kind of head."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -19,8 +19,8 @@ from facemargin.planning.suggestions import largest_batch, smallest_gpus
 class HeadPlan:
     """One kind of head on the job's GPUs.
 
-    implementation: how the B×C work is done. fits: whether the memory is at most what training may take of the GPU's.
-    smallest_gpus, largest_batch: see suggestions.py.
+    implementation: how the B×C work is done. fits: whether the needed memory is at most `usable_memory`. smallest_gpus,
+    largest_batch: see suggestions.py.
     """
 
     kind: HeadKind
@@ -52,11 +52,11 @@ def make_plan(
     reserve: float = 0.1,
     implementation: Implementation | Literal["auto"] = "auto",
 ) -> Plan:
-    """The plan of every kind of head that can train the job: sampled classes have an optimizer of their own, SGD, and
-    are left out with AdamW.
+    """The plan of every kind of head that can train the job. Sampled classes have their own optimizer, SGD, so they are
+    left out if the job uses AdamW.
 
     reserve: the fraction of a GPU's memory that is left to CUDA, NCCL, the workspaces of convolutions and
-    fragmentation. ConfigError for a reserve outside [0, 1) and an unknown margin.
+    fragmentation. Raises ConfigError for a reserve outside [0, 1) and an unknown margin.
     """
     if not 0 <= reserve < 1:
         raise ConfigError(f"reserve is {reserve}, expected a fraction of the memory, 0 or more and below 1")

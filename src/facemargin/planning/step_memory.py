@@ -1,4 +1,5 @@
-"""What lies in the memory of a GPU. Sizes in bytes; W is the weight of the head, C×D float32 values."""
+"""The memory that a training step needs on a GPU. Sizes are in bytes; W is the weight of the head, C×D float32
+values."""
 
 from dataclasses import dataclass, fields
 
@@ -13,11 +14,11 @@ _FLOAT = 4
 
 @dataclass(frozen=True, kw_only=True)
 class Memory:
-    """Bytes of one GPU. Not all of it is held at once (gradients come into being while activations go), so the total is
-    an upper bound of what these parts take together.
+    """Bytes on one GPU. Not everything is held at the same time (activations are freed while gradients are computed),
+    so the total is an upper bound.
 
-    backbone, head: weights and batch-norm statistics. activations: what the forward pass keeps. head_buffers: what the
-    head's forward and backward pass hold beside centres and gradient. The backbone's gradient is exchanged in place.
+    backbone, head: weights and batch-norm statistics. activations: kept by the forward pass. head_buffers: held by the
+    head's forward and backward pass, without centres and gradient. The backbone's gradient is exchanged in place.
     """
 
     backbone_weights: int
@@ -52,8 +53,8 @@ def step_memory(
     active_bytes = shape.active_rows * row_bytes
     buffers = head_buffers(shape, margin, implementation, device)
     if sampled:
-        # Its optimizer works on copies of the step's centres and their momentum, when the buffers are gone; the centres
-        # themselves are a copy, too, from the forward pass on.
+        # The optimizer works on copies of the step's centres and their momentum, after the buffers are freed. The
+        # sampled centres are also a copy, from the forward pass on.
         buffers = active_bytes + max(buffers, 2 * active_bytes)
     return Memory(
         backbone_weights=(backbone.parameters + backbone.buffers) * _FLOAT,

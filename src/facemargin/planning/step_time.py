@@ -1,8 +1,8 @@
-"""How long a step takes: the backbone, the head, the optimizer, and the exchanges that nothing hides.
+"""The time of a training step: backbone, head, optimizer, and the exchanges that do not overlap with computing.
 
-One after another but for the backbone's gradient, which is exchanged bucket by bucket while its backward pass goes on.
-Reading and augmenting images, launching kernels and the links' latency are left out.
-Shapes: B samples, C centres of a step, D feature values.
+They are added up, except for the backbone's gradient, which is exchanged in buckets while its backward pass runs.
+Reading and augmenting images, launching kernels and the latency of the links are left out. Shapes: B samples, C centres
+of a step, D feature values.
 """
 
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ from facemargin.planning.machine import Machine, Operation
 
 _FLOAT = 4
 
-# Times that the row optimizer of sampled centres reads or writes as much as their gradient, beside products.
+# How many times the row optimizer reads or writes data of the size of the sampled centres' gradient, without products.
 _ROW_OPTIMIZER_PASSES = 21
 
 
 @dataclass(frozen=True, kw_only=True)
 class StepTime:
-    """Seconds. gradient_exchange: the whole exchange that the backbone's backward pass hides; exposed_exchange: what of
-    it takes longer than that pass."""
+    """Seconds. gradient_exchange: the exchanges that run during the backbone's backward pass; exposed_exchange: the
+    part of them that takes longer than this pass."""
 
     backbone_forward: float
     backbone_backward: float
@@ -55,12 +55,12 @@ def step_time(
     machine: Machine,
 ) -> StepTime:
     """The time of a step of this head on this machine."""
-    # A replicated head's gradient comes first of all and goes with the backbone's.
-    hidden = [one for one in collectives if one.part == "backbone" or kind == "dense"]
-    in_turn = [one for one in collectives if one not in hidden]
+    # The gradient of a replicated head is ready first and is exchanged together with the backbone's.
+    hidden = [collective for collective in collectives if collective.part == "backbone" or kind == "dense"]
+    in_turn = [collective for collective in collectives if collective not in hidden]
 
     def exchange(some: Sequence[Collective]) -> float:
-        return sum(one.sent(job.gpus) for one in some) / machine.link_rate(job.gpus, job.gpus_per_node)
+        return sum(collective.sent(job.gpus) for collective in some) / machine.link_rate(job.gpus, job.gpus_per_node)
 
     return StepTime(
         backbone_forward=machine.seconds(operation.at(job.batch) for operation in backbone.forward),

@@ -1,6 +1,6 @@
-"""What an image's quality is, and faces made worse on purpose to measure it."""
+"""The quality of face images, and degraded faces to test measures of quality with."""
 
 from typing import Literal
 
 QualityName = Literal["norm", "crfiqa"]
-"""What a model takes for an image's quality: the norm of its feature, or the prediction of CR-FIQA's layer."""
+"""How a model measures an image's quality: by the norm of its feature, or by the prediction of CR-FIQA's layer."""

@@ -1,8 +1,9 @@
 """CR-FIQA (Boutros et al., CVPR 2023, arXiv 2112.06592): predicting how well a face can be told from other people's.
 
 While training, the class centres say how much nearer a sample lies to its own centre (CCS, its target cosine c_y) than
-to the nearest other one (NNCCS, its hardest negative max_{j≠y} c_j). A layer on the feature learns that ratio beside
-the recogniser, and afterwards predicts it for anyone's face, without centres and labels: that is the image's quality.
+to the nearest other one (NNCCS, its hardest negative max_{j≠y} c_j). A layer on top of the feature learns to predict
+that ratio during training. Afterwards it predicts the ratio for any face, without centres and labels. This prediction
+is the image's quality.
 
     L = L_margin + λ · mean smooth_l1(CR, prediction; β),        λ = 10, β = 0.5
 
@@ -30,22 +31,24 @@ class CertaintyRatioLayer(nn.Module):
         self.linear = nn.Linear(embedding_size, 1)
 
     def forward(self, features_BD: Tensor) -> Tensor:
-        """The predictions (B,), in the type of the weights whatever the autocast context, and so their gradients."""
-        # A sum of products: unlike a matrix product it is nothing that autocast casts, forward or backward.
+        """The predictions (B,). They and their gradients are computed in the type of the weights, also under
+        autocast."""
+        # A sum of products, which autocast does not cast, unlike a matrix product.
         return (features_BD.to(self.linear.weight.dtype) * self.linear.weight).sum(1) + self.linear.bias
 
 
 def certainty_ratio_target(
     target_cosine_B: Tensor, hardest_negative_B: Tensor, definition: RatioDefinition = "paper"
 ) -> Tensor:
-    """What the layer is to predict, (B,), without gradient.
+    """The ratio that the layer learns to predict, (B,), without gradient.
 
-    "paper": CR = c_y / (NNCCS + 1 + ε), ε = 1e-9. Bounded but where the nearest other centre lies opposite.
+    "paper": CR = c_y / (NNCCS + 1 + ε), ε = 1e-9. Bounded, except when the nearest other centre lies opposite to the
+    sample.
 
-    "code": CR = c_y / max(NNCCS, −1e-12), as the authors' code has it, which masks the own class with −1e-12 before it
-    takes the maximum. Where no negative is positive it is about −1e12 for a sample that could not be told apart better;
-    that does not happen among tens of thousands of classes, and does among a few. A NNCCS from 0 up to 1e-12, where
-    the code may divide by zero, is taken for 1e-12 here, so that the ratio is finite.
+    "code": CR = c_y / max(NNCCS, −1e-12), as in the authors' code, which sets the sample's own class to −1e-12 before
+    it takes the maximum. If no negative cosine is positive, the ratio is about −1e12, although the sample is the
+    easiest to recognise. This does not happen with tens of thousands of classes, but it does with a few. Where the code
+    may divide by zero, a NNCCS from 0 to 1e-12, this function uses 1e-12, so that the ratio is finite.
     """
     c_B, hardest_B = target_cosine_B.detach(), hardest_negative_B.detach()
     if definition == "paper":
@@ -64,9 +67,9 @@ def quality_loss(
 ) -> Tensor:
     """λ·mean smooth_l1(CR, prediction; β), a scalar; its gradient reaches the layer and the feature below it.
 
-    The mean is over the samples whose ratio is known: not the unlabelled, whose cosines are NaN (see `HeadOutput`), nor
-    those of a single class, which has no negatives (−inf). However large a ratio, it pulls a prediction with no more
-    than λ/B.
+    The mean is over the samples with a known ratio. Left out are unlabelled samples, whose cosines are NaN (see
+    `HeadOutput`), and all samples if there is a single class, which has no negatives (−inf). The gradient of a
+    prediction is at most λ/B, however large the ratio.
     """
     known_B = hardest_negative_B.isfinite()
     target_B = certainty_ratio_target(target_cosine_B[known_B], hardest_negative_B[known_B], definition)

@@ -1,4 +1,4 @@
-"""Faces made worse on purpose, by a known amount: what a measure of quality has to notice.
+"""Degrades face images by a known amount, which a good measure of quality must detect.
 
 Images are (H, W, 3) uint8 RGB.
 """
@@ -20,14 +20,14 @@ LARGEST_NOISE = 15.0
 
 
 def degrade(image: RGBImage, generator: Generator, strength: float) -> RGBImage:
-    """The face as a poor camera sees it, at the size of `image`; `strength` runs from 0 to 1.
+    """The face as a poor camera records it, with the size of `image`. `strength` is from 0 to 1.
 
     Its longer side is shrunk to 32 (strength 0) down to 16 pixels (1). There it is blurred, with a standard deviation
     of up to 1 pixel, and Gaussian noise of up to 15 grey values, drawn from `generator`, is added. Then it is enlarged
     again. Raises ConfigError for another strength.
     """
     if not 0 <= strength <= 1:
-        raise ConfigError(f"degradation strength {strength}, expected 0 to 1")
+        raise ConfigError(f"degradation strength is {strength}, expected a number from 0 to 1")
     height, width = image.shape[:2]
     shrink = min(1.0, (LARGEST_SIDE + strength * (SMALLEST_SIDE - LARGEST_SIDE)) / max(height, width))
     small_size = max(1, round(width * shrink)), max(1, round(height * shrink))
@@ -41,9 +41,9 @@ def degrade(image: RGBImage, generator: Generator, strength: float) -> RGBImage:
 
 
 class DegradedImages(ImageSource):
-    """`source` with every image degraded by a strength of its own, uniform in 0..1, in `strengths` (N,).
+    """`source` with every image degraded by its own random strength, uniform in 0..1. `strengths` (N,) holds them.
 
-    Strength and noise are functions of (seed, index) alone.
+    Strength and noise depend on (seed, index) only.
     """
 
     def __init__(self, source: ImageSource, seed: int) -> None:

@@ -17,20 +17,20 @@ from facemargin.randomness import Purpose, sample_generator
 from facemargin.registry import unknown_name
 
 LARGEST_BLUR = 5 / 112
-"""Standard deviation of the blur at strength 1, of the longer side: 5 pixels of 112."""
+"""Standard deviation of the blur at strength 1, relative to the longer side: 5 pixels of 112."""
 LARGEST_SHRINKAGE = 10.0
 """How many times smaller the image is at strength 1: 11 pixels instead of 112."""
 LARGEST_NOISE = 50.0
 """Standard deviation of the noise at strength 1, in grey values of 255."""
 JPEG_QUALITIES = 90, 2
-"""libjpeg's quality just above strength 0, and at 1."""
+"""libjpeg's quality just above strength 0 and at strength 1."""
 LARGEST_OCCLUSION = 0.5
 """Share of the area that is hidden at strength 1."""
 
 
 def occlude(image: RGBImage, strength: float, generator: Generator) -> RGBImage:
-    """A rectangle of the image's proportions and of one colour hides `strength` · 50 % of it. Place and colour are
-    uniformly random; more strength hides more around the same place."""
+    """Hide `strength` · 50 % of the image behind a rectangle of one colour with the image's proportions. Place and
+    colour are uniformly random. A larger strength hides more around the same place."""
     place_y, place_x = generator.random(2)
     color = generator.integers(0, 256, 3, dtype=np.uint8)
     height, width = image.shape[:2]
@@ -51,7 +51,7 @@ def blur(image: RGBImage, strength: float, _: Generator) -> RGBImage:
 
 
 def downscale(image: RGBImage, strength: float, _: Generator) -> RGBImage:
-    """Shrunk by a factor of 10^`strength` (areas averaged) and enlarged again (bicubic)."""
+    """Shrink the image by a factor of 10^`strength` (averaging areas) and enlarge it again (bicubic)."""
     height, width = image.shape[:2]
     shrinkage = LARGEST_SHRINKAGE**strength
     small_size = max(1, round(width / shrinkage)), max(1, round(height / shrinkage))
@@ -90,14 +90,14 @@ KINDS: dict[str, Callable[[RGBImage, float, Generator], RGBImage]] = {
     "noise": add_noise,
     "jpeg": compress,
 }
-"""In the order in which they befall a picture, from the scene through the lens and the sensor to the file."""
+"""In the order in which they happen to a picture: in the scene, the lens, the sensor and the file."""
 
 
 class DegradedByKinds(ImageSource):
-    """`source` with every image degraded by the `kinds`, whatever their order, with the same strength.
+    """`source` with every image degraded by all `kinds` at the same strength. The order of `kinds` does not matter.
 
-    What is drawn is a function of (seed, kind, index) alone: another kind or strength moves no rectangle. Raises
-    ConfigError for unknown kinds, for none, and for a strength outside 0 to 1.
+    The random numbers depend on (seed, kind, index) only, so that a rectangle stays in place when other kinds or the
+    strength change. Raises ConfigError for unknown kinds, for no kinds, and for a strength outside 0 to 1.
     """
 
     def __init__(self, source: ImageSource, kinds: Sequence[str], strength: float, seed: int) -> None:
@@ -106,10 +106,11 @@ class DegradedByKinds(ImageSource):
             raise ConfigError(unknown_name("kind of degradation", unknown[0], KINDS))
         if not kinds or len(set(kinds)) != len(kinds):
             raise ConfigError(
-                f"kinds of degradation: {', '.join(kinds) or 'none'}; expected each of some once: {', '.join(KINDS)}"
+                f"kinds of degradation: {', '.join(kinds) or 'none'}; expected one or more, each once, of "
+                f"{', '.join(KINDS)}"
             )
         if not 0 <= strength <= 1:
-            raise ConfigError(f"degradation strength {strength}, expected 0 to 1")
+            raise ConfigError(f"degradation strength is {strength}, expected a number from 0 to 1")
         self.name = f"{source.name} ({', '.join(kinds)} {strength:g})"
         self._source = source
         self._kinds = [kind for kind in KINDS if kind in kinds]

@@ -1,4 +1,5 @@
-"""LH2Face's renderer and face reconstruction: one picture → depth, albedo, light, view → the face from anywhere."""
+"""LH2Face's renderer and face reconstruction: from one picture to depth, albedo, light and view, and from these to the
+face seen from any direction."""
 
 from facemargin.reconstruction.camera import PinholeCamera
 from facemargin.reconstruction.config import ReconstructionConfig

@@ -1,8 +1,8 @@
 """The pinhole camera that photographs the head.
 
 The axes are the picture's: x to the right, y down, z away from the camera. Lengths are in units of the distance between
-camera and head. A pixel's coordinates run from −1 to 1 over the picture, pixel centres at (2i + 1)/W − 1, which is what
-`grid_sample` calls align_corners=False; the camera is therefore the same at every resolution.
+camera and head. A pixel's coordinates run from −1 to 1 over the picture, pixel centres at (2i + 1)/W − 1, as in
+`grid_sample` with align_corners=False. The camera is therefore the same at every resolution.
 
 Shape suffixes: B images, H × W pixels, 2 and 3 coordinates.
 """
@@ -16,7 +16,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class PinholeCamera:
-    """field_of_view: the angle in degrees that a square picture spans, from edge to edge."""
+    """field_of_view: the angle in degrees between the left and the right edge of a square picture."""
 
     field_of_view: float
 
@@ -26,7 +26,7 @@ class PinholeCamera:
         return math.tan(math.radians(self.field_of_view) / 2)
 
     def rays(self, pixels_BHW: Tensor) -> Tensor:
-        """The points at depth 1 that the pixels see, (H, W, 3), in the type and on the device of a (B, H, W) map."""
+        """The point at depth 1 that each pixel shows, (H, W, 3), in the type and on the device of a (B, H, W) map."""
         height, width = pixels_BHW.shape[-2:]
         y_HW, x_HW = torch.meshgrid(
             *(
@@ -38,7 +38,7 @@ class PinholeCamera:
         return torch.stack([x_HW, y_HW, torch.ones_like(x_HW)], dim=-1)
 
     def points(self, depth_BHW: Tensor) -> Tensor:
-        """Where the pixels' rays reach their depth z, (B, H, W, 3)."""
+        """The points at which the pixels' rays reach the depths z, (B, H, W, 3)."""
         return depth_BHW[..., None] * self.rays(depth_BHW)
 
     def project(self, points_BHW3: Tensor) -> Tensor:

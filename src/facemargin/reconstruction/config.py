@@ -1,46 +1,47 @@
-"""What a recipe says about the reconstruction."""
+"""The settings of the reconstruction in a recipe."""
 
 from dataclasses import dataclass, fields
 
 from facemargin.errors import ConfigError
 
 GROUPS = 4
-"""Group norms have this many groups, so that every network's width is a multiple of it."""
+"""Number of groups of every group norm. The width of every network is a multiple of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReconstructionConfig:
-    """The networks, what they may say, and the weights of the losses. Lengths are in units of the head's distance."""
+    """The size of the networks, the range of their outputs, and the weights of the losses. Lengths are in units of the
+    distance between camera and head."""
 
     width: int = 16
     """Channels of the first convolution of every network."""
     latent_size: int = 128
-    """Numbers that depth, albedo and confidence are each squeezed through; a small one keeps the canonical face from
-    being a copy of the image."""
+    """Size of the bottleneck through which depth, albedo and confidence are each computed. A small one prevents the
+    canonical face from being a copy of the image."""
     field_of_view: float = 10.0
-    """Degrees that the camera's picture spans."""
+    """The camera's field of view in degrees."""
     relief: float = 0.07
-    """How far the tip of the bump that every head starts from stands out."""
+    """Height of the bump that is the initial shape of every head."""
     residual_depth: float = 0.03
-    """How far the network may move the surface from there, both ways."""
+    """The largest distance by which the network may move the surface from the initial shape, forwards or backwards."""
     largest_angle: float = 60.0
-    """Largest degrees of yaw, pitch or roll."""
+    """The largest yaw, pitch or roll in degrees."""
     largest_shift: float = 0.03
-    """How far the head's centre may move along each axis."""
+    """The largest shift of the head's centre along each axis."""
     lambda_reco: float = 1.0
     """Weight of LH2Face's L_reco."""
     lambda_canon: float = 0.5
-    """Weight of the recogniser's loss on the canonical face."""
+    """Weight of the recognition loss on the canonical face."""
     lambda_view: float = 0.1
     """Weight of L_view."""
     lambda_symmetry: float = 1.0
-    """The mirrored albedo's share of L_reco, 0 for none."""
+    """Weight of the mirrored albedo in L_reco; 0 leaves it out."""
     lambda_smooth: float = 0.3
-    """Weight of the surface's roughness."""
+    """Weight of the smoothness term, the roughness of the surface."""
 
     def __post_init__(self) -> None:
         if self.width < GROUPS or self.width % GROUPS:
-            raise ConfigError(f"width is {self.width}, expected a multiple of {GROUPS}, as 16")
+            raise ConfigError(f"width is {self.width}, expected a multiple of {GROUPS}, such as 16")
         if self.latent_size < 1:
             raise ConfigError(f"latent_size is {self.latent_size}, expected at least 1 (128 is usual)")
         for name, smallest, largest in (

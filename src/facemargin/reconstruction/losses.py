@@ -1,10 +1,10 @@
-"""What the reconstruction is trained on: LH2Face's L_reco and L_view in this project's form, and a smoothness term.
+"""The losses of the reconstruction: LH2Face's L_reco and L_view in this project's form, and a smoothness term.
 
 The paper's total is L = L_FR + λ_reco·L_reco + λ_canon·L_FR(canonical face) + λ_view·L_view (arXiv 2506.23555); its
 public texts do not give the forms of L_reco and L_view. Here L_reco is that of Wu et al. (CVPR 2020): each pixel's
 error follows a Laplace distribution whose scale a network predicts, and the albedo mirrored about the middle of the
-face has to explain the picture as well, with a scale of its own. L_FR(canonical face) is the recogniser's: its trainer
-adds it, weighted by `lambda_canon`.
+face has to explain the picture as well, with its own predicted scale. L_FR(canonical face) is the recognition loss: the
+trainer of the recogniser adds it, weighted by `lambda_canon`.
 
 Shape suffixes: B images, C colours, H × W pixels.
 """
@@ -27,7 +27,7 @@ def reconstruction_losses(
     """The weighted terms "reconstruction", "mirrored_reconstruction", "view" and "smoothness", scalars to be added."""
     camera = PinholeCamera(config.field_of_view)
     depth_BHW, albedo_BCHW = reconstruction.canonical_depth_BHW, reconstruction.albedo_BCHW
-    # The depth is the same on both sides, so one pass of rays serves both albedos.
+    # The depth is symmetric, so both albedos can be rendered with the same rays.
     both_BCHW = torch.cat([albedo_BCHW, albedo_BCHW.flip(-1)], dim=1)
     lit_BCHW = shade(both_BCHW, depth_BHW, reconstruction.light_B4, camera)
     seen = reproject(lit_BCHW, depth_BHW, reconstruction.view_B6, camera)
@@ -54,14 +54,15 @@ def laplace_nll(images_BCHW: Tensor, rendered_BCHW: Tensor, scale_BHW: Tensor, m
 
 
 def view_penalty(view_B6: Tensor, camera: PinholeCamera) -> Tensor:
-    """Mean squared distance from the canonical pose, in radians and half pictures: it ties the canonical pose, which
-    nothing else fixes, to the mean pose of the data."""
+    """Mean squared distance from the canonical pose, in radians and half pictures. It makes the canonical pose, which
+    no other loss determines, the mean pose of the data."""
     angles_B3, shifts_B3 = view_B6.split(3, dim=1)
     penalty: Tensor = angles_B3.square().sum(dim=1).mean() + (shifts_B3 / camera.half_width).square().sum(dim=1).mean()
     return penalty
 
 
 def roughness(depth_BHW: Tensor, camera: PinholeCamera) -> Tensor:
-    """Mean |difference| of the normals of neighbouring pixels: what is painted on the face belongs in the albedo."""
+    """Mean |difference| of the normals of neighbouring pixels: it keeps colour differences out of the shape, because
+    they belong in the albedo."""
     normals_BHW3 = surface_normals(depth_BHW, camera)
     return normals_BHW3.diff(dim=1).abs().mean() + normals_BHW3.diff(dim=2).abs().mean()

@@ -1,4 +1,4 @@
-"""The networks that take an image apart: encoders to a few numbers, and autoencoders to a map.
+"""The networks of the reconstruction: encoders from an image to a few numbers, and autoencoders from an image to a map.
 
 | part    | what                                          | channels    | size of the map |
 |---------|-----------------------------------------------|-------------|-----------------|
@@ -24,7 +24,8 @@ IMAGE_CHANNELS = 3
 TOTAL_STRIDE = 8
 LEAK = 0.1
 
-# An output layer that starts small starts its network at the middle of its range: the prior head, seen from the front.
+# With small weights in the output layer, every network starts at the middle of its range: the initial head, from the
+# front.
 SMALL = 0.1
 
 
@@ -61,7 +62,7 @@ def autoencoder(image_size: int, width: int, latent_size: int, channels: int) ->
 
 @torch.no_grad()
 def start_small(network: nn.Sequential) -> nn.Sequential:
-    """The network with its last layer's weights made small and its bias zero."""
+    """Make the weights of the network's last layer small and its bias zero, and return the network."""
     last = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d | nn.Linear)][-1]
     last.weight.mul_(SMALL)
     assert last.bias is not None

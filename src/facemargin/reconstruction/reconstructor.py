@@ -1,8 +1,8 @@
-"""A face taken apart into shape, albedo, light and view, in the spirit of Wu et al., "Unsupervised learning of probably
+"""Decomposes a face into shape, albedo, light and view, similar to Wu et al., "Unsupervised learning of probably
 symmetric deformable 3D objects from images in the wild" (CVPR 2020).
 
-Five networks read the image; nothing but the image tells them what is right (see losses.py). The shape is a depth map
-of the head seen from the front, its canonical pose, and the same on both sides of the face by construction.
+Five networks read the image and learn from images only, without labels (see losses.py). The shape is a depth map of the
+head seen from the front, which is called its canonical pose. It is symmetric by construction.
 
 Shape suffixes: B images, C colours, H × W pixels, 2 confidences, 4 numbers of a light, 6 of a view.
 """
@@ -24,24 +24,25 @@ from facemargin.reconstruction.shading import shade
 from facemargin.reconstruction.view import HEAD_CENTER_DEPTH
 
 RECOGNIZER_CHANNELS = 2 * IMAGE_CHANNELS + 1
-"""What a recogniser reads: image, canonical face, canonical depth."""
+"""Channels that the recogniser reads: image, canonical face, canonical depth."""
 
-# The smallest error scale that can be claimed, in units of the image (six grey values of 255): below it the pixels that
-# are easy would drown the others.
+# The smallest error scale that the network may predict, in units of the image (six grey values of 255). With a smaller
+# one, easy pixels would dominate the loss.
 SMALLEST_ERROR_SCALE = 0.05
 
-# A view that is given by hand may turn the head by 75 degrees: then every ray still comes from the front.
+# The largest turn of the head in a view that a caller gives. Up to this angle every ray comes from the front.
 SMALLEST_TURN_COSINE = math.cos(math.radians(75))
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What an image was taken apart into.
+    """The parts that an image was decomposed into.
 
     canonical_depth_BHW: the distance from the camera, 1 at the head's centre. albedo_BCHW: from 0 to 1. light_B4:
     ambient, diffuse, and the x and y of the direction (x, y, −1). view_B6: yaw, pitch, roll in radians, and a shift
-    along x, y, z. canonical_image_BCHW: the lit canonical face in the unit of images. error_scale_B2HW: the error that
-    is expected at each pixel, of the reconstruction and of the one with the mirrored albedo; the smaller, the surer.
+    along x, y, z. canonical_image_BCHW: the lit canonical face in the unit of images. error_scale_B2HW: the expected
+    error at each pixel, of the reconstruction and of that with the mirrored albedo. A small value means a certain
+    pixel.
     """
 
     canonical_depth_BHW: Tensor
@@ -55,10 +56,8 @@ class Reconstruction:
 class FaceReconstructor(nn.Module):
     """`images_BCHW` in [-1, 1] → `Reconstruction`.
 
-    Attributes:
-        config: the settings.
-        image_size: height and width of the images in pixels.
-        camera: what the head is seen through.
+    Attributes: config: the settings. image_size: height and width of the images in pixels. camera: the camera that
+        photographs the head.
     """
 
     def __init__(self, config: ReconstructionConfig, image_size: int) -> None:
@@ -100,8 +99,8 @@ class FaceReconstructor(nn.Module):
     def render(
         self, reconstruction: Reconstruction, view_B6: Tensor | None = None, light_B4: Tensor | None = None
     ) -> Reprojection:
-        """The head as its own view and light show it, or others. Raises ConfigError for a view that turns it, yaw and
-        pitch together, by more than 75 degrees."""
+        """Render the head in its own view and light, or in the given ones. Raises ConfigError for a view that turns the
+        head by more than 75 degrees, yaw and pitch added."""
         image_BCHW = reconstruction.canonical_image_BCHW
         if light_B4 is not None:
             image_BCHW = shade(reconstruction.albedo_BCHW, reconstruction.canonical_depth_BHW, light_B4, self.camera)
@@ -110,7 +109,7 @@ class FaceReconstructor(nn.Module):
         elif (view_B6[:, :2].cos().prod(dim=1) < SMALLEST_TURN_COSINE).any():
             turned = view_B6[:, :2].rad2deg().abs().amax(dim=0).tolist()
             raise ConfigError(
-                f"a view turns the head by up to {turned} degrees (yaw, pitch), expected at most 75 in all"
+                f"a view turns the head by up to {turned} degrees (yaw, pitch), expected at most 75 in total"
             )
         return reproject(image_BCHW, reconstruction.canonical_depth_BHW, view_B6, self.camera)
 
@@ -138,7 +137,7 @@ class FaceReconstructor(nn.Module):
         return torch.cat([largest_angle * raw_B6[:, :3], self.config.largest_shift * raw_B6[:, 3:]], dim=1)
 
     def _read(self, network: nn.Module, images_BCHW: Tensor) -> Tensor:
-        """A network's output in the type of the weights: geometry does not survive autocast's 8 bits."""
+        """Run a network in the type of the weights, because geometry is too inaccurate in the 8 bits of autocast."""
         raw_BX: Tensor = network(images_BCHW).to(self.prior_depth_HW.dtype)
         return raw_BX
 
@@ -150,4 +149,6 @@ class FaceReconstructor(nn.Module):
                 f"{size}, {size}); resize the images, or create it with another image_size"
             )
         if not images_BCHW.is_floating_point():
-            raise ConfigError(f"images are {images_BCHW.dtype}; give floats in [-1, 1], (v - 127.5) / 127.5 of 0…255")
+            raise ConfigError(
+                f"images are {images_BCHW.dtype}; give floats in [-1, 1], (v - 127.5) / 127.5 for a value v of 0 to 255"
+            )

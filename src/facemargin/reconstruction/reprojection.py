@@ -1,10 +1,11 @@
-"""The canonical head as it looks from another view, by casting rays at its depth map; differentiable.
+"""Renders the canonical head from another view by casting rays at its depth map. It is differentiable.
 
-Each pixel's ray is taken back to the canonical frame, where the surface is a depth map D. Along the ray, at depth s
-from the camera, f(s) = z(s) − D(p(s)) is how far the point lies behind the surface, p(s) being the canonical pixel that
-it projects to. The first root of f is what the pixel sees, so what is hidden stays hidden. The search for it is not
-differentiated: one Newton step s − f(s)/f′(s), with f′ held constant, has the root's gradients (the implicit function
-theorem). Outside the picture D goes on as at its edge, and what is seen there is masked.
+Each pixel's ray is transformed into the canonical frame, in which the surface is a depth map D. Along the ray, at depth
+s from the camera, f(s) = z(s) − D(p(s)) is how far the point lies behind the surface, p(s) being the canonical pixel
+that it projects to. The pixel shows the first root of f, so hidden surfaces stay hidden. The search for the root is not
+differentiated. Instead, one Newton step s − f(s)/f′(s), with f′ held constant, has the root's gradients (the implicit
+function theorem). Outside the picture D continues with the value at its edge, and pixels that show this part are
+masked.
 
 Shape suffixes: B images, C channels, H × W pixels, 2 and 3 coordinates.
 """
@@ -23,10 +24,10 @@ from facemargin.reconstruction.view import rigid_motion
 MARCHING_STEPS = 16
 BISECTIONS = 5
 
-# How far in front of the nearest point of the surface, and behind its farthest, a ray is searched.
+# The search along a ray starts this far in front of the surface's nearest point and ends this far behind its farthest.
 SEARCH_MARGIN = 1e-3
 
-# Where a ray grazes the surface f′ nears 0, and the gradient would be that of a silhouette, without bound.
+# Where a ray only touches the surface, f′ is close to 0, and the gradient would grow without bound.
 SMALLEST_SLOPE = 0.1
 
 
@@ -41,7 +42,7 @@ class Reprojection(NamedTuple):
 
 @dataclass(frozen=True)
 class _CanonicalRays:
-    """A view's rays in the canonical frame, origin + s·direction, and the surface `depth_BHW` that they meet."""
+    """The rays of a view in the canonical frame, origin + s·direction, and the surface `depth_BHW` that they hit."""
 
     origin_B3: Tensor
     direction_BHW3: Tensor
@@ -59,9 +60,8 @@ class _CanonicalRays:
 
 
 def reproject(image_BCHW: Tensor, depth_BHW: Tensor, view_B6: Tensor, camera: PinholeCamera) -> Reprojection:
-    """The canonical `image_BCHW`, on the surface `depth_BHW`, from the views, which turn it by at most 75°.
-
-    Differentiable in all three, but for the silhouettes, where what is seen jumps.
+    """Render the canonical `image_BCHW` on the surface `depth_BHW` from the views, which turn it by at most 75°.
+    Differentiable in all three inputs, except at silhouettes, where the visible point jumps.
     """
     rotation_B33, translation_B3 = rigid_motion(view_B6)
     rays_HW3 = camera.rays(depth_BHW)
@@ -80,16 +80,15 @@ def reproject(image_BCHW: Tensor, depth_BHW: Tensor, view_B6: Tensor, camera: Pi
 
 
 def sample(map_BCHW: Tensor, pixels_BHW2: Tensor) -> Tensor:
-    """Bilinear values (B, C, H, W) at pixel coordinates; outside the picture those of its edge."""
+    """Bilinear values (B, C, H, W) at pixel coordinates. Outside the picture, the values of its edge are used."""
     return F.grid_sample(map_BCHW, pixels_BHW2, mode="bilinear", padding_mode="border", align_corners=False)
 
 
 @torch.no_grad()
 def _first_hit(rays: _CanonicalRays) -> tuple[Tensor, Tensor]:
-    """A point just in front of where each ray first goes behind the surface, and f′ there, (B, H, W) each.
-
-    The ray is marched in equal steps from the surface's nearest depth to its farthest, then the step that goes through
-    is halved again and again.
+    """For each ray, a point just in front of its first intersection with the surface, and f′ there, (B, H, W) each. The
+    search goes in equal steps from the surface's nearest depth to its farthest, and then bisects the step in which the
+    ray crosses the surface.
     """
     nearest_B, farthest_B = rays.depth_BHW.flatten(1).aminmax(dim=1)
     origin_z_B = rays.origin_B3[:, 2]

@@ -37,15 +37,15 @@ def lambertian(normals_BHW3: Tensor, light_B4: Tensor) -> Tensor:
 def shade(albedo_BCHW: Tensor, depth_BHW: Tensor, light_B4: Tensor, camera: PinholeCamera) -> Tensor:
     """The lit surface, (B, C, H, W), in the unit of images: 2·albedo·shading − 1, where albedo runs from 0 to 1.
 
-    A light of ambient + diffuse above 1 can exceed 1; nothing is clamped, so that the gradient goes on.
+    A light of ambient + diffuse above 1 can exceed 1; nothing is clamped, so that gradients still flow there.
     """
     shading_BHW = lambertian(surface_normals(depth_BHW, camera), light_B4)
     return 2 * albedo_BCHW * shading_BHW[:, None] - 1
 
 
 def _slope(depth_BHW: Tensor, dim: int, spacing: float) -> Tensor:
-    """The mean of the differences to the pixel before and after; at an edge there is one. (`torch.gradient` does the
-    same, but cannot be exported for any number of images.)"""
+    """The mean of the differences to the previous and the next pixel, or the only difference at an edge.
+    (`torch.gradient` does the same, but cannot be exported for a variable number of images.)"""
     step = depth_BHW.diff(dim=dim)
     before = torch.cat([step.narrow(dim, 0, 1), step], dim=dim)
     after = torch.cat([step, step.narrow(dim, -1, 1)], dim=dim)

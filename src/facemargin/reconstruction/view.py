@@ -1,8 +1,8 @@
-"""How the head stands before the camera: a rigid motion away from its canonical, frontal pose.
+"""The pose of the head in front of the camera: a rigid motion away from its canonical, frontal pose.
 
 A view is (yaw, pitch, roll, x, y, z): three angles in radians and a shift. The head turns about its centre, which lies
-at depth 1 on the camera's axis. Seen in the picture, a positive yaw takes the nose to the right, a positive pitch takes
-it up, a positive roll turns the face clockwise.
+at depth 1 on the camera's axis. In the picture, a positive yaw moves the nose to the right, a positive pitch moves it
+up, and a positive roll turns the face clockwise.
 
 Shape suffixes: B views.
 """
@@ -25,12 +25,12 @@ def rotation_matrix(view_B6: Tensor) -> Tensor:
 
 
 def rigid_motion(view_B6: Tensor) -> tuple[Tensor, Tensor]:
-    """R (B, 3, 3) and t (B, 3) of X ↦ R·X + t, which takes the canonical head to the view."""
+    """R (B, 3, 3) and t (B, 3) of the motion X ↦ R·X + t from the canonical head to the view."""
     rotation_B33 = rotation_matrix(view_B6)
     center_3 = view_B6.new_tensor([0.0, 0.0, HEAD_CENTER_DEPTH])
     return rotation_B33, view_B6[:, 3:] + center_3 - (rotation_B33 * center_3).sum(2)
 
 
 def _product(a_B33: Tensor, b_B33: Tensor) -> Tensor:
-    """a·b written out: autocast casts matrix products, and their gradients wherever `backward` is called."""
+    """a·b written with elementwise products, because autocast would cast a matrix product and its gradients."""
     return (a_B33[:, :, :, None] * b_B33[:, None]).sum(2)

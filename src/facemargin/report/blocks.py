@@ -1,4 +1,4 @@
-"""The pieces that the sections of a report are made of."""
+"""The blocks from which the sections of a report are built."""
 
 from dataclasses import dataclass
 
@@ -7,8 +7,8 @@ from matplotlib.figure import Figure
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """A figure with its title and the caption that says what it shows and how to read it. `name` is unique in the
-    report, of letters, digits and dashes."""
+    """A figure with its title and a caption that says what it shows and how to read it. `name` is unique in the report
+    and consists of letters, digits and dashes."""
 
     name: str
     title: str

@@ -13,15 +13,15 @@ from facemargin.tables import Table as TerminalTable
 
 NEAR_BEST = "≈"
 
-# With fewer accepted impostors than this behind a TAR, one pair more or less moves it a lot.
+# If a TAR rests on fewer accepted impostor pairs than this, one pair more or less changes it a lot.
 _FEW_IMPOSTORS = 10
 _LOWEST_FAR = min(DEFAULT_FARS)
 
 
 def metric_table(comparison: HeadComparison, dataset: str, genuine: int) -> Table:
-    """One row a head: how many of its seeds there are, and the mean ± standard deviation of every metric, rates in
-    percent with the digits that so many `genuine` pairs carry. The best mean is marked; NEAR_BEST follows those that
-    the seeds do not tell from it."""
+    """One row per head: the number of its seeds, and the mean ± standard deviation of every metric. Rates are in
+    percent, with as many digits as the number of `genuine` pairs justifies. The best mean is marked. NEAR_BEST marks
+    the means that the seeds cannot distinguish from the best."""
     metrics = comparison.metrics_of(dataset)
     columns = [_column(comparison, dataset, metric, genuine) for metric in metrics]
     rows = zip(comparison.heads, *columns, strict=True)
@@ -32,7 +32,7 @@ def metric_table(comparison: HeadComparison, dataset: str, genuine: int) -> Tabl
 
 
 def budget_table(comparison: HeadComparison) -> Table:
-    """One row a head: its settings, the images that a run of it saw, and the mean seconds that a run took."""
+    """One row per head: its settings, the number of images in one run, and the mean duration of its runs in seconds."""
     headings = ["Images seen", "Training, s", "Evaluation, s", "Settings"]
     rows = []
     for head in comparison.heads:
@@ -45,49 +45,52 @@ def budget_table(comparison: HeadComparison) -> Table:
 
 
 def legend(comparison: HeadComparison) -> str:
-    """How to read the tables, and what they do not say."""
+    """Explains how to read the tables and what they do not show."""
     metrics = (
-        "Rates are in percent. pAUC is the area under error versus discard (FNMR at the threshold of FMR 1%, up to 30% "
-        "discarded) by the model's own quality, also over that of discarding at random: lower is better, and 1 is no "
-        "help. In bold the best mean. "
+        "Rates are in percent. pAUC is the area under error versus discard (FNMR at the threshold of FMR 1%, up "
+        "to 30% discarded) by the model's own quality, also over that of discarding at random: lower is better, "
+        "and 1 means that discarding by quality does not help. The best mean is in bold.  "
     )
     seeds = len(comparison.seeds)
     if seeds == 1:
-        return f"{metrics}One seed: how far another one would move the figures, and so any difference, is not known."
+        return (
+            f"{metrics}There is one seed, so it is not known how much the figures, and any difference between them, "
+            "depend on the seed."
+        )
     return (
-        f"{metrics}± is the standard deviation over {seeds} seeds. {NEAR_BEST}: within one pooled standard deviation "
-        "of the best, so these seeds do not tell the two apart. Other test people would move all figures; ± does not "
-        "say how far."
+        f"{metrics}± is the standard deviation over {seeds} seeds. {NEAR_BEST}: within one pooled standard "
+        "deviation of the best, so these seeds do not show a difference. Other people in the test set would "
+        "change all figures; ± does not measure this."
     )
 
 
 def notes(comparison: HeadComparison) -> list[str]:
-    """What a reader should know beside the figures: failed runs, and operating points that rest on a few pairs."""
-    found = [f"{run.head}, seed {run.seed} failed: {run.failure}" for run in comparison.failures()]
-    for one in comparison.sets:
-        accepted = allowed_count(_LOWEST_FAR, one.impostors)
+    """Notes for the reader of the figures: failed runs, and operating points that rest on a few pairs."""
+    notes = [f"{run.head}, seed {run.seed} failed: {run.failure}" for run in comparison.failures()]
+    for test_set in comparison.sets:
+        accepted = allowed_count(_LOWEST_FAR, test_set.impostors)
         if not accepted:
-            found.append(
-                f"{one.clean}: FAR {100 * _LOWEST_FAR:g}% of {one.impostors:,} impostor pairs is less than one, so the "
-                "TAR there stands on no accepted impostor, and no head is marked as the best."
+            notes.append(
+                f"{test_set.clean}: FAR {100 * _LOWEST_FAR:g}% of {test_set.impostors:,} impostor pairs is less "
+                "than one pair, so this TAR rests on no accepted impostor, and no head is marked as the best."
             )
         elif accepted < _FEW_IMPOSTORS:
-            found.append(
-                f"{one.clean}: FAR {100 * _LOWEST_FAR:g}% lets {accepted} of {one.impostors:,} impostor pairs pass, so "
-                "single pairs decide the TAR there."
+            notes.append(
+                f"{test_set.clean}: at FAR {100 * _LOWEST_FAR:g}%, {accepted} of {test_set.impostors:,} impostor "
+                "pairs are accepted, so single pairs decide the TAR."
             )
-    return found
+    return notes
 
 
 def comparison_markdown(comparison: HeadComparison, title: str, command: str) -> str:
-    """The whole comparison as one Markdown page: `title`, the `command` and the machine it was made with, a table for
-    every test set and its degraded twin, and the budget."""
+    """The whole comparison as one Markdown page: `title`, the `command` and the machine of the runs, a table for every
+    test set and its degraded twin, and the budget."""
     machines = dict.fromkeys(run.machine for run in comparison.runs if run.machine)
     parts = [f"# {title}", f"    {command}", *machines, legend(comparison)]
-    for one in comparison.sets:
-        for dataset in (one.clean, one.degraded):
-            parts += [f"## {dataset}", f"{one.genuine:,} genuine and {one.impostors:,} impostor pairs."]
-            parts.append(_markdown(metric_table(comparison, dataset, one.genuine)))
+    for test_set in comparison.sets:
+        for dataset in (test_set.clean, test_set.degraded):
+            parts += [f"## {dataset}", f"{test_set.genuine:,} genuine and {test_set.impostors:,} impostor pairs."]
+            parts.append(_markdown(metric_table(comparison, dataset, test_set.genuine)))
     parts += ["## Budget", _markdown(budget_table(comparison))]
     said = notes(comparison)
     if said:
@@ -122,19 +125,19 @@ def _column(comparison: HeadComparison, dataset: str, metric: Metric, genuine: i
     best_text = None if best is None else _number(spreads[best].mean, metric, genuine)
     cells = []
     for head in comparison.heads:
-        one = spreads.get(head)
-        if one is None:
+        head_spread = spreads.get(head)
+        if head_spread is None:
             cells.append(Cell(NOT_AVAILABLE))
             continue
         mark = f" {NEAR_BEST}" if head in near else ""
-        text = _number(one.mean, metric, genuine)
-        std = "" if math.isnan(one.std) else f"± {_number(one.std, metric, genuine)}{mark}"
-        cells.append(Cell(text, std, best=text == best_text))  # what is printed alike is equally good
+        text = _number(head_spread.mean, metric, genuine)
+        std = "" if math.isnan(head_spread.std) else f"± {_number(head_spread.std, metric, genuine)}{mark}"
+        cells.append(Cell(text, std, best=text == best_text))  # values that are printed the same are equally good
     return cells
 
 
 def _impostors(comparison: HeadComparison, dataset: str) -> int:
-    return next(one.impostors for one in comparison.sets if dataset in (one.clean, one.degraded))
+    return next(test_set.impostors for test_set in comparison.sets if dataset in (test_set.clean, test_set.degraded))
 
 
 def _number(value: float, metric: Metric, genuine: int) -> str:

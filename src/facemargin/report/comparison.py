@@ -1,4 +1,4 @@
-"""The tables of a report: systems against each other, and what discarding low quality does."""
+"""The tables of a report: systems compared with each other, and the effect of discarding low quality."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ _FNMR = "{:.2%}".format
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as text, its interval as text (empty without one), and whether no other row has a better one."""
+    """A number as text, its interval as text (empty if there is none), and whether it is the best of all rows."""
 
     value: str
     interval: str = ""
@@ -26,7 +26,7 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings of the number columns, and for each system its name and cells."""
+    """The headings of the number columns, and the name and cells of each system."""
 
     headings: list[str]
     rows: list[tuple[str, list[Cell]]]
@@ -34,8 +34,8 @@ class Table:
 
 @dataclass(frozen=True)
 class _Column:
-    """One number a row, with its interval where there is one, and how to write it. `best_of` picks the best
-    (max or min), None where none is."""
+    """One number per row, with its interval if there is one, and its format. `best_of` is max or min and picks the
+    best; None marks no best."""
 
     heading: str
     values: list[tuple[float, tuple[float, float] | None]]
@@ -56,7 +56,7 @@ class _Column:
         if interval is not None and np.isfinite(interval).all():
             low, high = map(self.write, interval)
             span = f"{low.removesuffix('%')}–{high}"
-        return Cell(text, span, best=text == best)  # what is printed alike is equally good
+        return Cell(text, span, best=text == best)  # values that are printed the same are equally good
 
 
 def comparison_table(summaries: Sequence[VerificationSummary]) -> Table:
@@ -67,8 +67,8 @@ def comparison_table(summaries: Sequence[VerificationSummary]) -> Table:
 
 
 def discard_table(summaries: Sequence[VerificationSummary]) -> Table:
-    """One row a system with qualities: FNMR with nothing discarded and after each limit, and the area under the curve
-    up to the largest limit relative to discarding at random."""
+    """One row per system with qualities: FNMR with nothing discarded and after each limit, and the area under the curve
+    up to the largest limit, relative to discarding at random."""
     with_quality = [summary for summary in summaries if summary.error_versus_discard is not None]
     return _metrics_table(with_quality, [metric for metric in _metrics(with_quality) if metric.by_quality])
 
@@ -104,18 +104,18 @@ def _best_of(metric: Metric, summaries: Sequence[VerificationSummary]) -> Callab
 
 
 def measures_table(comparison: QualityComparison, fmr: float) -> Table:
-    """One row a measure of quality: FNMR with nothing discarded and after each limit, and the partial areas relative to
-    discarding at random, the best of each marked unless the FMR is too low for one impostor to be accepted."""
+    """One row per measure of quality: FNMR with nothing discarded and after each limit, and the partial areas relative
+    to discarding at random. The best of each column is marked, unless the FMR is too low to accept one impostor."""
     best_of = min if allowed_count(fmr, comparison.impostors) else None
     curves = comparison.curves[fmr]
     columns = [_Column("FNMR, nothing discarded", [(float(curve.fnmr_T[0]), None) for curve in curves.values()], _FNMR)]
     at_limits = list(zip(*(curve.limits for curve in curves.values()), strict=True))
     for limits in at_limits:
         columns.append(
-            _Column(f"{percent(limits[0].limit)} discarded", [(one.fnmr, None) for one in limits], _FNMR, best_of)
+            _Column(f"{percent(limits[0].limit)} discarded", [(limit.fnmr, None) for limit in limits], _FNMR, best_of)
         )
     for limits in at_limits:
-        areas: list[tuple[float, tuple[float, float] | None]] = [(one.relative_to_start, None) for one in limits]
+        areas: list[tuple[float, tuple[float, float] | None]] = [(limit.relative_to_start, None) for limit in limits]
         columns.append(_Column(f"pAUC to {percent(limits[0].limit)}", areas, "{:.3f}".format, best_of))
     return _table(list(curves), columns)
 

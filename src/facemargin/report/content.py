@@ -1,4 +1,4 @@
-"""What a report shows, read from a run folder before any of it is drawn.
+"""The content of a report, read from a run folder before anything is drawn.
 
 Its files are those of `training.run_folder` and of `evaluation.folder`.
 """
@@ -25,14 +25,14 @@ from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.training.run_folder import RunFolder
 
 _ORDER = {"facemargin": 0, "raw pixels": 2, "PCA": 3}
-"""The run's own model comes first, the baselines and their variants last, whatever else was evaluated between them."""
+"""The order of systems: the run's own model first, other systems next, the baselines and their variants last."""
 
 EnvironmentValue = str | int | float | bool | None
 
 
 @dataclass(frozen=True)
 class Validation:
-    """Rows of validation.csv: the data set of each, and its numbers by column."""
+    """The rows of validation.csv: the data set of each row, and the numbers of each column."""
 
     datasets: list[str]
     columns: Columns
@@ -40,8 +40,8 @@ class Validation:
 
 @dataclass(frozen=True)
 class DatasetEvaluation:
-    """What each system scored on one data set, the model first and the baselines last, some of its faces, and what
-    the model took some of them apart into."""
+    """The scores of every system on one data set (the model first, the baselines last), some of its faces, and the
+    model's reconstructions of some faces."""
 
     dataset: str
     systems: list[PairScores]
@@ -52,7 +52,7 @@ class DatasetEvaluation:
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything a report may show; what a run does not have stays empty."""
+    """Everything that a report can show. Parts that a run does not have are empty."""
 
     title: str
     recipe: str = ""
@@ -64,9 +64,9 @@ class ReportContent:
 
 
 def load_run(folder: Path) -> ReportContent:
-    """Read what `folder` has of recipe, environment, metrics, validation and evaluations.
+    """Read the recipe, environment, metrics, validation and evaluations in `folder`.
 
-    Any of them may be missing, but not all. Raises DataError, naming the file, for one that is malformed.
+    Some of them may be missing, but not all. Raises DataError, which names the file, for a malformed file.
     """
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected the folder of a run or an evaluation")
@@ -101,7 +101,7 @@ def _read_environment(path: Path) -> dict[str, EnvironmentValue]:
     except (ValueError, RecursionError) as error:
         raise DataError(f"{path} is not JSON: {error}") from error
     if not isinstance(environment, dict) or any(isinstance(value, dict | list) for value in environment.values()):
-        raise DataError(f"{path} should hold one flat JSON object of texts and numbers")
+        raise DataError(f"{path} is not as expected: a single JSON object whose values are texts and numbers")
     return environment
 
 
@@ -128,9 +128,15 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
             continue
         scores = PairScores.load(path)
         if systems and scores.dataset != systems[0].dataset:
-            raise DataError(f"{path} is of data set {scores.dataset!r}, its neighbours of {systems[0].dataset!r}")
+            raise DataError(
+                f"{path} has scores on the data set {scores.dataset!r}, but the other files in its folder on "
+                f"{systems[0].dataset!r}: move it to the folder of its own data set"
+            )
         if scores.system in [other.system for other in systems]:
-            raise DataError(f"{path} holds a second set of scores of the system {scores.system!r}")
+            raise DataError(
+                f"{path} has scores of the system {scores.system!r}, as another file in its folder has: delete one of "
+                "the two"
+            )
         systems.append(scores)
     return DatasetEvaluation(
         dataset=systems[0].dataset if systems else folder.name,

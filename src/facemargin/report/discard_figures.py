@@ -1,4 +1,4 @@
-"""Error-versus-discard curves of the systems that know how good their images are. Shapes: T points of a curve."""
+"""Error-versus-discard curves of the systems that measure image quality. Shapes: T points of a curve."""
 
 from collections.abc import Mapping, Sequence
 
@@ -14,14 +14,14 @@ from facemargin.report.style import MUTED, SHADE, STYLE, LineStyle, legend_above
 from facemargin.report.thinning import kept_points
 
 FEW_PAIRS = 30
-"""An FNMR of fewer genuine pairs is drawn on grey: it is hardly known."""
+"""An FNMR of fewer genuine pairs than this is drawn on grey, because it is very uncertain."""
 
 
 @mpl.rc_context(STYLE)
 def discard_figure(summaries: Sequence[VerificationSummary], styles: Mapping[str, LineStyle]) -> Figure:
-    """FNMR against the discarded fraction, of the summaries that have that curve.
+    """FNMR against the discarded fraction, for the summaries that have this curve.
 
-    Discarding at random leaves the FNMR, on average, where it started: the dotted line.
+    The dotted line shows discarding at random, which on average does not change the FNMR.
     """
     curves = {s.system: s.error_versus_discard for s in summaries if s.error_versus_discard is not None}
     return _figure(curves, min(s.genuine for s in summaries), styles)
@@ -29,7 +29,7 @@ def discard_figure(summaries: Sequence[VerificationSummary], styles: Mapping[str
 
 @mpl.rc_context(STYLE)
 def measures_figure(comparison: QualityComparison, fmr: float, genuine: int) -> Figure:
-    """FNMR against the discarded fraction by each of several measures of quality, at the threshold of one FMR."""
+    """FNMR against the discarded fraction for several measures of quality, at the threshold of one FMR."""
     return _figure(comparison.curves[fmr], genuine, line_styles(comparison.measures))
 
 
@@ -48,7 +48,7 @@ def _figure(curves: Mapping[str, ErrorVersusDiscard], genuine: int, styles: Mapp
         labels.append(name)
     axes.set_xlim(0, 1)
     top = max(0.01, *axes.get_ylim())
-    axes.set_ylim(-0.02 * top, top)  # a little below zero, where a perfect curve runs
+    axes.set_ylim(-0.02 * top, top)  # a little below zero, so that a perfect curve is visible
     percent_ticks(axes.xaxis)
     percent_ticks(axes.yaxis)
     axes.set_xlabel("genuine pairs discarded, lowest quality first")

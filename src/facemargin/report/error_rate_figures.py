@@ -17,7 +17,8 @@ from facemargin.report.thinning import kept_points
 from facemargin.report.wording import percent
 
 FEW_IMPOSTORS = 10
-"""A FAR with fewer accepted impostor pairs behind it is drawn on grey: one pair more or less moves it a lot."""
+"""A FAR with fewer accepted impostor pairs than this is drawn on grey, because one pair more or less changes it a
+lot."""
 
 Styles = Mapping[str, LineStyle]
 FloatArray = NDArray[np.float64]
@@ -25,7 +26,8 @@ FloatArray = NDArray[np.float64]
 
 @mpl.rc_context(STYLE)
 def roc_figure(summaries: Sequence[VerificationSummary], styles: Styles) -> Figure:
-    """TAR against FAR, log FAR from the smallest that the impostor pairs can show. One summary a system."""
+    """TAR against FAR on a log axis, which starts at the smallest FAR that the impostor pairs can measure. One summary
+    per system."""
     figure, axes = new_axes()
     low = _lowest_far(summaries)
     for summary in summaries:
@@ -40,7 +42,7 @@ def roc_figure(summaries: Sequence[VerificationSummary], styles: Styles) -> Figu
 
 @mpl.rc_context(STYLE)
 def det_figure(summaries: Sequence[VerificationSummary], styles: Styles) -> Figure:
-    """FNMR = 1 − TAR against FAR, both on log axes; an FNMR of zero is drawn at the bottom. One summary a system."""
+    """FNMR = 1 − TAR against FAR, both on log axes; an FNMR of zero is drawn at the bottom. One summary per system."""
     figure, axes = new_axes()
     low = _lowest_far(summaries)
     one_pair = 1 / max(summary.genuine for summary in summaries)
@@ -62,7 +64,7 @@ def det_figure(summaries: Sequence[VerificationSummary], styles: Styles) -> Figu
 
 def roc_points(curve: RocCurve, low: float) -> tuple[FloatArray, FloatArray]:
     """far_T and tar_T of `curve` from FAR `low` on, thinned for a log axis."""
-    start = int(np.searchsorted(curve.far_T, low, side="right")) - 1  # the highest TAR at a FAR of no more than low
+    start = int(np.searchsorted(curve.far_T, low, side="right")) - 1  # the highest TAR at a FAR of at most low
     far_T = np.append(low, curve.far_T[start + 1 :])
     tar_T = curve.tar_T[start:]
     kept = kept_points(np.log(far_T), tar_T)

@@ -1,4 +1,4 @@
-"""The part of a report about one data set: its tables, its curves, and what to say about them."""
+"""The part of a report about one data set: tables, curves, and sentences about them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from facemargin.report.wording import far_text, percent
 
 @dataclass(frozen=True)
 class EvaluationSection:
-    """One data set's part of a report; a table or sentence that does not apply is None or empty."""
+    """The section of one data set. A table or sentence that does not apply is None or empty."""
 
     dataset: str
     headline: str
@@ -39,7 +39,8 @@ class EvaluationSection:
 def evaluation_section(
     evaluation: DatasetEvaluation, number: int, styles: Mapping[str, LineStyle], bootstrap: Bootstrap | None
 ) -> EvaluationSection:
-    """Section `number` of a report. Raises DataError, naming data set and system, for scores that no metric takes."""
+    """Section `number` of a report. Raises DataError, which names data set and system, for scores that the metrics do
+    not accept."""
     if not evaluation.systems:
         return EvaluationSection(
             evaluation.dataset, "", None, [], [], [], None, evaluation.faces, evaluation.reconstructions
@@ -50,10 +51,10 @@ def evaluation_section(
     figures = [*_score_blocks(evaluation.systems, summaries, styles, pairs, f"evaluation-{number}")]
     if with_quality:
         caption = (
-            f"Error versus discard, {pairs}: the false non-match rate of the genuine pairs that are left when those of "
-            "lowest quality (the lower of a pair's two) are discarded, at the threshold of "
-            f"{far_text(HEADLINE_FAR)}. A quality worth having bends the curve below the dotted line. On grey, fewer "
-            f"than {FEW_PAIRS} pairs are left, and the curve is uncertain."
+            f"Error versus discard, {pairs}: the false non-match rate of the genuine pairs that are left when "
+            "those of lowest quality (the lower of a pair's two) are discarded, at the threshold of "
+            f"{far_text(HEADLINE_FAR)}. If the quality is useful, the curve falls below the dotted line. On grey, "
+            f"fewer than {FEW_PAIRS} pairs are left, and the curve is uncertain."
         )
         figures.append(
             FigureBlock(
@@ -92,9 +93,7 @@ def _score_blocks(
     pairs: str,
     name: str,
 ) -> Iterator[FigureBlock]:
-    uncertain = (
-        f"On grey, fewer than {FEW_IMPOSTORS} impostor pairs stand behind a FAR, and the curve there is uncertain."
-    )
+    uncertain = f"On grey, a FAR rests on fewer than {FEW_IMPOSTORS} impostor pairs, and the curve is uncertain."
     yield FigureBlock(
         f"{name}-roc",
         "ROC",
@@ -106,8 +105,8 @@ def _score_blocks(
         f"{name}-det",
         "DET",
         det_figure(summaries, styles),
-        f"Detection error trade-off, {pairs}: the share of genuine pairs rejected (FNMR = 1 − TAR) against the FAR, "
-        "both on log axes. Lower is better; where a curve crosses the dotted line it has its equal error rate. "
+        f"Detection error trade-off, {pairs}: the share of genuine pairs rejected (FNMR = 1 − TAR) against the "
+        "FAR, both on log axes. Lower is better. A curve crosses the dotted line at its equal error rate. "
         f"{uncertain}",
     )
     thresholds = [_threshold(summary) for summary in summaries]
@@ -115,8 +114,9 @@ def _score_blocks(
         f"{name}-scores",
         "Score distributions",
         score_figure(systems, thresholds, f"threshold, {far_text(HEADLINE_FAR)}", styles),
-        f"Scores of {pairs}, each kind adding up to 100%: the less the filled and the outlined shape overlap, the "
-        f"better. Pairs right of the dashed threshold are accepted, {percent(HEADLINE_FAR)} of the impostors or fewer.",
+        f"Scores of {pairs}, each kind adding up to 100%. The less the filled and the outlined shape overlap, the "
+        "better. Pairs to the right of the dashed threshold are accepted; these are at most "
+        f"{percent(HEADLINE_FAR)} of the impostor pairs.",
     )
 
 

@@ -1,4 +1,4 @@
-"""Faces with their quality, to be shown from worst to best. Shapes: N images, H × W pixels, C = 3 (RGB)."""
+"""Faces with their quality, which a report shows from worst to best. Shapes: N images, H × W pixels, C = 3 (RGB)."""
 
 import json
 from dataclasses import dataclass
@@ -13,8 +13,8 @@ from facemargin.files.npz import load_arrays
 
 @dataclass(frozen=True)
 class FaceGallery:
-    """`images_NHWC` uint8 RGB, `quality_N` (higher is better), one caption an image, and the credit that the owner of
-    the images asks for. Raises DataError where these do not belong together."""
+    """`images_NHWC` uint8 RGB, `quality_N` (higher is better), one caption per image, and the credit line that the
+    owner of the images requires. Raises DataError if their sizes do not match."""
 
     images_NHWC: NDArray[np.uint8]
     quality_N: NDArray[np.float64]
@@ -34,23 +34,24 @@ class FaceGallery:
             raise DataError(f"the quality of image {int(np.argmin(np.isfinite(self.quality_N)))} is not finite")
 
     def extremes(self, count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-        """Indices of the up to `count` lowest qualities, ascending, and highest, descending; no image is in both."""
+        """Indices of up to `count` images with the lowest qualities, ascending, and with the highest, descending. No
+        image is in both."""
         order = np.argsort(self.quality_N, kind="stable")
         lowest = order[: min(count, (len(order) + 1) // 2)]
         return lowest, order[len(lowest) :][::-1][:count]
 
     def save(self, path: Path) -> None:
-        """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
+        """Write to an .npz file that `load` reads back; it contains plain arrays and no pickles."""
         text = json.dumps({"captions": self.captions, "credit": self.credit})
         with path.open("wb") as file:
             np.savez_compressed(file, images_NHWC=self.images_NHWC, quality_N=self.quality_N, text=np.array(text))
 
     @classmethod
     def load(cls, path: Path) -> "FaceGallery":
-        """Read a file written by `save`; raises DataError, naming it, if it is not one."""
+        """Read a file written by `save`. Raises DataError, which names the file, for any other file."""
         try:
             arrays = load_arrays(path)
             text = json.loads(str(arrays["text"]))
             return cls(arrays["images_NHWC"], arrays["quality_N"], text["captions"], text["credit"])
-        except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
+        except Exception as error:  # numpy and zipfile raise many different errors for damaged archives
             raise DataError(f"{path} is not a gallery of faces: {error}") from error

@@ -1,4 +1,4 @@
-"""Writing a report: one HTML file that needs nothing else."""
+"""Writes a report: one HTML file that needs no other file."""
 
 import re
 from dataclasses import dataclass
@@ -26,17 +26,18 @@ FACES_A_ROW = 8
 
 
 def write_run_report(folder: Path, bootstrap: Bootstrap | None = DEFAULT_BOOTSTRAP) -> Path:
-    """Write report.html into the run folder `folder` and return its path; errors as `load_run` and `write_report`."""
+    """Write report.html into the run folder `folder` and return its path; raises the errors of `load_run` and
+    `write_report`."""
     path = folder / REPORT_FILE
     write_report(load_run(folder), path, bootstrap)
     return path
 
 
 def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None = DEFAULT_BOOTSTRAP) -> None:
-    """Write `content` to the HTML file `path`, whole or not at all.
+    """Write `content` to the HTML file `path`, completely or not at all.
 
-    `bootstrap` makes the intervals of the tables, None leaves them out. Raises DataError for scores that no metric
-    takes, OutputError if the file cannot be written.
+    `bootstrap` computes the intervals in the tables; None leaves them out. Raises DataError for scores that the metrics
+    do not accept, and OutputError if the file cannot be written.
     """
     systems = [system.system for evaluation in content.evaluations for system in evaluation.systems]
     systems += [system.system for protocol in content.protocols for system in protocol]
@@ -55,7 +56,9 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
     html = environment.get_template("page.html.jinja").render(
         content=content,
         sections=sections,
-        protocols=[protocol_section(one, number, styles) for number, one in enumerate(content.protocols, start=1)],
+        protocols=[
+            protocol_section(scores, number, styles) for number, scores in enumerate(content.protocols, start=1)
+        ],
         training=[*training_figures(content.metrics), *validation_figures(content.validation)],
         svg=figure_svg,
         face_rows=face_rows,
@@ -93,7 +96,7 @@ def face_rows(gallery: FaceGallery) -> list[tuple[str, list[FacePicture]]]:
 
 @dataclass(frozen=True)
 class ReconstructionRow:
-    """One face of the page: its caption, its numbers as texts, and its pictures: heading and data URI of each."""
+    """One face of the page: its caption, its numbers as texts, and its pictures, each with heading and data URI."""
 
     caption: str
     numbers: list[str]
@@ -101,7 +104,7 @@ class ReconstructionRow:
 
 
 def reconstruction_rows(gallery: ReconstructionGallery) -> list[ReconstructionRow]:
-    """A row a face, in the order of the gallery."""
+    """One row per face, in the order of the gallery."""
     pictures = gallery.pictures
     rows = zip(gallery.captions, pictures.angles_B3, pictures.psnr_B, pictures.pictures_BPHWC, strict=True)
     return [
@@ -121,5 +124,6 @@ def reconstruction_rows(gallery: ReconstructionGallery) -> list[ReconstructionRo
 
 
 def breakable(name: str) -> Markup:
-    """`name` as HTML that may be wrapped after underscores and slashes, which a browser does not do by itself."""
+    """`name` as HTML in which a browser may break the line after underscores and slashes, which it does not do by
+    default."""
     return Markup(re.sub(r"([_/]+)", r"\1<wbr>", str(escape(name))))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 
 def png_bytes(image_HWC: NDArray[Any]) -> bytes:
-    """A uint8 RGB image as a PNG file; a grey one takes a third of the space."""
+    """A uint8 RGB image as a PNG file; a grey image takes a third of the space."""
     is_gray = (image_HWC == image_HWC[..., :1]).all()
     _, png = cv2.imencode(".png", image_HWC[..., 0] if is_gray else cv2.cvtColor(image_HWC, cv2.COLOR_RGB2BGR))
     return png.tobytes()

@@ -1,4 +1,4 @@
-"""What `evaluate --protocol` wrote, read for the report."""
+"""Reads the files of `evaluate --protocol` for the report."""
 
 import json
 import math
@@ -15,7 +15,7 @@ from facemargin.files.listing import entries
 
 @dataclass(frozen=True)
 class Curve:
-    """The ROC of one verification experiment. Raises ValueError for what is none."""
+    """The ROC of one verification experiment. Raises ValueError for invalid rates or numbers of pairs."""
 
     name: str
     impostors: int
@@ -24,15 +24,15 @@ class Curve:
 
     def __post_init__(self) -> None:
         if len(self.far_T) != len(self.tar_T) or not all(0 <= rate <= 1 for rate in self.far_T + self.tar_T):
-            raise ValueError(f"the rates of {self.name} are not pairs of numbers from 0 to 1")
+            raise ValueError(f"the rates of {self.name} are not all numbers from 0 to 1, one TAR per FAR")
         if not 0 < self.impostors < 2**63:
-            raise ValueError(f"{self.name} has {self.impostors} impostor pairs")
+            raise ValueError(f"{self.name} has {self.impostors} impostor pairs, expected at least 1")
 
 
 @dataclass(frozen=True)
 class ProtocolScores:
-    """One system's figures by a protocol, (name, value or NaN, what stands behind it) each, and its settings in
-    words."""
+    """The figures of one system by a protocol, each (name, value or NaN, the pairs or probes that it rests on), and its
+    settings in words."""
 
     protocol: str
     system: str
@@ -43,32 +43,36 @@ class ProtocolScores:
 
 
 def read_protocols(folder: Path) -> list[list[ProtocolScores]]:
-    """The systems of every protocol in a run folder's `protocols`; DataError names a file that is malformed."""
+    """The systems of every protocol in a run folder's `protocols`. Raises DataError, which names the file, for a
+    malformed file."""
     folders = [path for path in entries(folder) if path.is_dir()] if folder.is_dir() else []
     protocols = [
-        [_read(path) for path in entries(one) if path.suffix == ".json" and path.name != ORIGIN_FILE] for one in folders
+        [_read(path) for path in entries(folder) if path.suffix == ".json" and path.name != ORIGIN_FILE]
+        for folder in folders
     ]
     return [systems for systems in protocols if systems]
 
 
 def _read(path: Path) -> ProtocolScores:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"))
         return ProtocolScores(
-            protocol=str(found["protocol"]),
-            system=str(found["system"]),
-            settings=_settings(found),
-            figures=[(str(one["name"]), _number(one["value"]), str(one["behind"])) for one in found["figures"]],
+            protocol=str(content["protocol"]),
+            system=str(content["system"]),
+            settings=_settings(content),
+            figures=[
+                (str(entry["name"]), _number(entry["value"]), str(entry["behind"])) for entry in content["figures"]
+            ],
             curves=[
                 Curve(
-                    str(one["name"]),
-                    int(one["impostors"]),
-                    [float(v) for v in one["far_T"]],
-                    [float(v) for v in one["tar_T"]],
+                    str(entry["name"]),
+                    int(entry["impostors"]),
+                    [float(v) for v in entry["far_T"]],
+                    [float(v) for v in entry["tar_T"]],
                 )
-                for one in found["verification"]
+                for entry in content["verification"]
             ],
-            notes=[str(note) for note in found["notes"]],
+            notes=[str(note) for note in content["notes"]],
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise DataError(f"{path} is not a protocol's result: {error!r}") from error
@@ -78,18 +82,21 @@ def _number(value: float | None) -> float:
     return math.nan if value is None else float(value)
 
 
-def _settings(found: dict[str, Any]) -> str:
+def _settings(content: dict[str, Any]) -> str:
     templates = (
-        f" in {counted(int(found['templates']), 'template')}, pooled as {found['preset']}" if found["templates"] else ""
-    )
-    unreadable = (
-        f", {int(found['unreadable']):,} of them unreadable ({int(found['failed']):,} without any other match nobody)"
-        if found["unreadable"]
+        f" in {counted(int(content['templates']), 'template')}, pooled as {content['preset']}"
+        if content["templates"]
         else ""
     )
-    ways = dict.fromkeys(GALLERY_WORDS.get(one.get("candidates"), "") for one in found.get("searches", ()))
+    unreadable = (
+        f", {int(content['unreadable']):,} of them unreadable ({int(content['failed']):,} without any readable "
+        "image match nobody)"
+        if content["unreadable"]
+        else ""
+    )
+    ways = dict.fromkeys(GALLERY_WORDS.get(search.get("candidates"), "") for search in content.get("searches", ()))
     gallery = "".join(f"; gallery: {way}" for way in ways if way)
     return (
-        f"{found['system']}: {counted(int(found['images']), 'image')}{unreadable}{templates}; views: {found['views']}; "
-        f"thresholds: {found['rule']}{gallery}."
+        f"{content['system']}: {counted(int(content['images']), 'image')}{unreadable}{templates}; views: "
+        f"{content['views']}; thresholds: {content['rule']}{gallery}."
     )

@@ -1,4 +1,4 @@
-"""The part of a report about one protocol: the run's figures, with those of papers beside them."""
+"""The part of a report about one protocol: the figures of the run and, for comparison, of papers."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -18,7 +18,7 @@ from facemargin.report.wording import percent
 
 @dataclass(frozen=True)
 class ProtocolSection:
-    """One protocol's part of a report; its tables have captions."""
+    """The section of one protocol; its tables have captions."""
 
     protocol: str
     tables: list[tuple[str, Table]]
@@ -29,11 +29,12 @@ class ProtocolSection:
 def protocol_section(
     systems: Sequence[ProtocolScores], number: int, styles: Mapping[str, LineStyle]
 ) -> ProtocolSection:
-    """Section of the systems' figures; those that papers give stand in rows below, with their names."""
+    """The section with the figures of the systems. Published figures follow in rows below, with the names of their
+    methods."""
     protocol = systems[0].protocol
     papers = published(protocol)
     rows = [(system.system, {name: value for name, value, _ in system.figures}) for system in systems]
-    rows += [(f"{one.system} (published)", {name: v / 100 for name, v in one.figures.items()}) for one in papers]
+    rows += [(f"{paper.system} (published)", {name: v / 100 for name, v in paper.figures.items()}) for paper in papers]
     headings = list(dict.fromkeys(name for system in systems for name, _, _ in system.figures))
     of_pairs = [name for name in headings if "TAR at FAR" in name]
     tables = [
@@ -50,8 +51,9 @@ def protocol_section(
     notes += dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for system in systems for note in system.notes)
     if papers:
         notes.append(
-            f"Published figures are of IR-101 networks, from {SOURCE}; they take the nearest FAR (--rule published) "
-            "and pool as AdaFace does. Beside another network, they say what is possible, not what is wrong."
+            f"Published figures are those of IR-101 networks in {SOURCE}. They use the nearest FAR (--rule "
+            "published) and AdaFace's pooling. For another network they show what is possible; a lower figure "
+            "does not mean that something is wrong."
         )
     return ProtocolSection(protocol, tables, notes, list(_curves(systems, number, styles)))
 
@@ -59,7 +61,7 @@ def protocol_section(
 def _table(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, float]]]) -> Table:
     """The rows that have any of the figures `names`."""
     shown = [(system, values) for system, values in rows if values.keys() & set(names)]
-    # "1e-6" is not to be broken
+    # the browser must not break "1e-6"
     headings = [name.replace("e-", "e\N{NON-BREAKING HYPHEN}") for name in names]
     return Table(
         headings, [(system, [_cell(values.get(name, math.nan)) for name in names]) for system, values in shown]
@@ -79,8 +81,8 @@ def _curves(systems: Sequence[ProtocolScores], number: int, styles: Mapping[str,
             _roc(
                 [(system.system, curve) for system in systems for curve in system.curves if curve.name == name], styles
             ),
-            "The share of genuine pairs accepted (TAR) at each share of impostor pairs wrongly accepted (FAR, log "
-            "axis), from the smallest that the pairs can show. Higher is better.",
+            "The share of genuine pairs accepted (TAR) at each share of impostor pairs wrongly accepted (FAR, "
+            "log axis), from the smallest that the pairs can measure. Higher is better.",
         )
         for place, name in enumerate(names)
     ]

@@ -1,7 +1,8 @@
-"""Figures that papers have published, in percent, by the names that `protocol_figures` gives them.
+"""Figures published in papers, in percent, under the names that `protocol_figures` uses.
 
-Source: the tables of FunFace (arXiv 2604.26598, FG 2026), all with IR-101, which take the other methods' figures from
-their papers or from their released models. Thresholds are of the nearest FAR, templates are pooled as by AdaFace.
+Source: the tables of FunFace (arXiv 2604.26598, FG 2026), all with IR-101. FunFace took the figures of the other
+methods from their papers or measured their released models. Thresholds are those of the nearest FAR; templates are
+pooled as AdaFace does.
 """
 
 from dataclasses import dataclass
@@ -16,17 +17,17 @@ _SURVFACE = ("TAR at FAR 0.3", "TAR at FAR 0.2", "TAR at FAR 0.1", "TAR at FAR 0
 
 @dataclass(frozen=True)
 class Published:
-    """One system's figures on one protocol; a figure that the paper does not give is absent."""
+    """The figures of one system on one protocol. A figure that the paper does not give is left out."""
 
     system: str
     figures: dict[str, float]
 
 
 def published(protocol: str) -> list[Published]:
-    """What papers say of `protocol`; nothing where they say nothing."""
+    """The published figures of `protocol`; empty if there are none."""
     names, rows = _TABLES.get(protocol, ((), {}))
     return [
-        Published(system, dict(zip(names, values, strict=False)))  # a row may end early
+        Published(system, dict(zip(names, values, strict=False)))  # a row may be shorter than the list of names
         for system, values in rows.items()
     ]
 

@@ -21,7 +21,7 @@ class QualitySection:
 
 
 def quality_section(measures: QualityMeasures, number: int) -> QualitySection:
-    """Of the measures compared on data set `number` of the report."""
+    """The section of the measures that were compared on data set `number` of the report."""
     comparison = compare_quality(measures)
     genuine = int(np.count_nonzero(measures.same_K))
     tables = [(f"Quality measures at FMR {percent(fmr)}", measures_table(comparison, fmr)) for fmr in comparison.curves]
@@ -33,8 +33,8 @@ def quality_section(measures: QualityMeasures, number: int) -> QualitySection:
 
 def _figure(comparison: QualityComparison, fmr: float, genuine: int, number: int) -> FigureBlock:
     caption = (
-        f"The false non-match rate of {comparison.system} on the genuine pairs that are left, when those of lowest "
-        f"quality by each measure are discarded, by the threshold of FMR {percent(fmr)}. Lower is better."
+        f"The false non-match rate of {comparison.system} on the genuine pairs that are left when those of lowest "
+        f"quality by each measure are discarded, at the threshold of FMR {percent(fmr)}. Lower is better."
     )
     name = f"evaluation-{number}-measures-{f'{fmr:g}'.replace('.', '-')}"
     title = f"Error versus discard, FMR {percent(fmr)}"
@@ -54,5 +54,7 @@ def _notes(comparison: QualityComparison) -> list[str]:
         "pAUC: area under the curve up to that fraction, relative to discarding at random; below 1, quality helps."
     ]
     if comparison.refit:
-        notes.append("The threshold is placed anew, at the same FMR, for what is left at every fraction.")
+        notes.append(
+            "At every discarded fraction, the threshold is chosen again on the remaining pairs, at the same FMR."
+        )
     return notes + [caution for fmr in comparison.curves if (caution := comparison.caution(fmr))]

@@ -1,4 +1,4 @@
-"""Faces and what they were taken apart into, as kept for a report."""
+"""Faces and their reconstructions, stored for a report."""
 
 import json
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ from facemargin.report.reconstruction_pictures import ReconstructionPictures
 
 @dataclass(frozen=True)
 class ReconstructionGallery:
-    """`pictures` with one caption a face, and the credit that the owner of the images asks for. Raises DataError where
-    these do not belong together."""
+    """`pictures` with one caption per face, and the credit line that the owner of the images requires. Raises DataError
+    if their numbers differ."""
 
     pictures: ReconstructionPictures
     captions: list[str]
@@ -29,7 +29,7 @@ class ReconstructionGallery:
             )
 
     def save(self, path: Path) -> None:
-        """Write to an .npz file that `load` reads back; plain arrays, no pickles."""
+        """Write to an .npz file that `load` reads back; it contains plain arrays and no pickles."""
         pictures = self.pictures
         text = json.dumps({"headings": pictures.headings, "captions": self.captions, "credit": self.credit})
         with path.open("wb") as file:
@@ -43,7 +43,7 @@ class ReconstructionGallery:
 
     @classmethod
     def load(cls, path: Path) -> "ReconstructionGallery":
-        """Read a file written by `save`; raises DataError, naming it, if it is not one."""
+        """Read a file written by `save`. Raises DataError, which names the file, for any other file."""
         try:
             arrays = load_arrays(path)
             text = json.loads(str(arrays["text"]))
@@ -51,5 +51,5 @@ class ReconstructionGallery:
                 text["headings"], arrays["pictures_BPHWC"], arrays["angles_B3"], arrays["psnr_B"]
             )
             return cls(pictures, text["captions"], text["credit"])
-        except Exception as error:  # numpy and zipfile raise a dozen types for damaged archives
+        except Exception as error:  # numpy and zipfile raise many different errors for damaged archives
             raise DataError(f"{path} is not a gallery of reconstructed faces: {error}") from error

@@ -1,4 +1,4 @@
-"""Pictures of what a face was taken apart into, for people to look at.
+"""Pictures that show the parts of a reconstructed face to people.
 
 Shapes: B faces, P pictures of each, C colours (RGB), H × W pixels, 3 angles, 4 numbers of a light, 6 of a view.
 """
@@ -15,24 +15,25 @@ from facemargin.errors import DataError
 from facemargin.reconstruction import FaceReconstructor, Reconstruction, Reprojection, shade
 
 TURNED_BY = (-30, -15, 15, 30)
-"""Yaws in degrees from which the canonical face is shown."""
+"""The yaw angles, in degrees, at which the canonical face is shown."""
 
-# In the unit of images: what a picture does not show, half way between black and white.
+# The colour of pixels outside the face: the grey half way between black and white, in the unit of images.
 _NEUTRAL_GRAY = 0.0
 
-# The light from a side has the strength of the face's own, with shares that make the side plain.
+# The light from a side is as strong as the face's own light, but mostly directed, so that the side is easy to see.
 _SIDE_AMBIENT, _SIDE_DIFFUSE = 0.25, 0.75
 
-# Bare shape: everything of one albedo, lit from above left, as relief is usually drawn.
+# The picture of the shape alone: one albedo everywhere, lit from the upper left, as relief is usually drawn.
 _CLAY_ALBEDO = 0.9
 _CLAY_LIGHT = (0.2, 0.8, -0.5, -0.5)
 
 
 @dataclass(frozen=True)
 class ReconstructionPictures:
-    """`pictures_BPHWC`: uint8 RGB, one of each of the P `headings`. `angles_B3`: the faces' yaw, pitch and roll in
-    degrees (`reconstruction.view` says which way). `psnr_B`: peak signal-to-noise ratio of the reconstruction in dB
-    where the picture shows it, NaN where it shows nothing. Raises DataError where these do not belong together."""
+    """`pictures_BPHWC`: uint8 RGB, one picture for each of the P `headings`. `angles_B3`: yaw, pitch and roll of the
+    faces in degrees (`reconstruction.view` defines their directions). `psnr_B`: peak signal-to-noise ratio of the
+    visible part of the reconstruction in dB, NaN if nothing is visible. Raises DataError if their sizes do not
+    match."""
 
     headings: list[str]
     pictures_BPHWC: NDArray[np.uint8]
@@ -61,17 +62,17 @@ def reconstruction_pictures(
 ) -> ReconstructionPictures:
     """Draw the `reconstruction` of RGB `images_BCHW` in [-1, 1].
 
-    The reconstruction and the lights from the sides are in the face's own view; albedo, depth and surface are
-    canonical; the turned faces have their own light and no pitch, roll or shift. Light depth is near, on one scale for
-    all faces: from the nearest to the farthest that the reconstructor's settings allow.
+    The reconstruction and the faces lit from the sides are in the face's own view. Albedo, depth and surface are
+    canonical. The turned faces have their own light and no pitch, roll or shift. In the depth picture, bright means
+    near; its scale is the same for all faces, from the nearest to the farthest depth that the settings allow.
     """
     depth_BHW, albedo_BCHW = reconstruction.canonical_depth_BHW, reconstruction.albedo_BCHW
     clay_BCHW = torch.full_like(albedo_BCHW, _CLAY_ALBEDO)
     clay_light_B4 = depth_BHW.new_tensor(_CLAY_LIGHT).expand(len(depth_BHW), 4)
-    own = reconstructor.render(reconstruction)
+    rendered = reconstructor.render(reconstruction)
     drawn_BCHW = {
         "Input": images_BCHW,
-        "Reconstruction": _on_gray(own),
+        "Reconstruction": _on_gray(rendered),
         "Canonical face": reconstruction.canonical_image_BCHW,
         "Albedo": 2 * albedo_BCHW - 1,
         "Depth": reconstructor.nearness(depth_BHW)[:, None].expand_as(albedo_BCHW),
@@ -90,7 +91,7 @@ def reconstruction_pictures(
         headings=list(drawn_BCHW),
         pictures_BPHWC=_to_pixels(pictures_BPCHW).movedim(2, -1).cpu().numpy(),
         angles_B3=reconstruction.view_B6[:, :3].rad2deg().double().cpu().numpy(),
-        psnr_B=_psnr(images_BCHW, own).double().cpu().numpy(),
+        psnr_B=_psnr(images_BCHW, rendered).double().cpu().numpy(),
     )
 
 
@@ -100,14 +101,14 @@ def _on_gray(seen: Reprojection) -> Tensor:
 
 
 def _side_light(light_B4: Tensor, x: float) -> Tensor:
-    """From 45° to the side of `x`, as strong as `light_B4` at its brightest."""
+    """A light from 45° to the side given by the sign of `x`, as strong as `light_B4` at its brightest."""
     strength_B = light_B4[:, 0] + light_B4[:, 1]
     sides_B2 = light_B4.new_tensor([x, 0.0]).expand(len(light_B4), 2)
     return torch.cat([torch.stack([_SIDE_AMBIENT * strength_B, _SIDE_DIFFUSE * strength_B], dim=1), sides_B2], dim=1)
 
 
 def _psnr(images_BCHW: Tensor, seen: Reprojection) -> Tensor:
-    """10·log₁₀(2² / mean squared error) over the mask, (B,): images span 2 from black to white."""
+    """10·log₁₀(2² / mean squared error) over the mask, (B,). The 2 is the range of images, from −1 to 1."""
     squared_BHW = (images_BCHW - seen.image_BCHW.clamp(-1, 1)).square().mean(dim=1)
     error_B = (squared_BHW * seen.mask_BHW).sum(dim=(1, 2)) / seen.mask_BHW.sum(dim=(1, 2))
     return 10 * (4 / error_B).log10()

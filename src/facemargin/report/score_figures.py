@@ -19,9 +19,9 @@ NUM_BINS = 50
 def score_figure(
     systems: Sequence[PairScores], thresholds: Sequence[float], threshold_label: str, styles: Mapping[str, LineStyle]
 ) -> Figure:
-    """One histogram a system: genuine pairs filled, impostor pairs outlined, each in shares of its own kind.
+    """One histogram per system: genuine pairs filled, impostor pairs outlined; the bars of each kind add up to 1.
 
-    `thresholds` has one score per system; one that is not finite is left out.
+    `thresholds` has one score per system. A threshold that is not finite is not drawn.
     """
     figure = Figure(figsize=(FIGURE_WIDTH, 0.7 + 1.35 * len(systems)))
     all_axes = figure.subplots(len(systems), 1, squeeze=False)[:, 0]

@@ -1,4 +1,4 @@
-"""How every figure of a report looks: colours that colour-blind readers can tell apart, sizes, number formats."""
+"""The style of all figures of a report: colours that colour-blind readers can distinguish, sizes, number formats."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ INK = "#2b2b2b"
 MUTED = "#767676"
 SHADE = "#ececec"
 
-# Okabe and Ito's colours (jfly.uni-koeln.de/color), without the yellow that vanishes on white
+# Okabe and Ito's colours (jfly.uni-koeln.de/color), without the yellow, which is hardly visible on white
 _COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LINES = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)), (0, (6, 2)), ":")
 
 FIGURE_WIDTH = 4.4
-"""Inches. Narrow, so that the lettering stays readable when a phone shrinks the figure."""
+"""In inches. Figures are narrow, so that their text stays readable on a phone."""
 
 _LETTER_WIDTH = 0.08
 _LEGEND_HANDLE_WIDTH = 0.45
@@ -47,9 +47,9 @@ STYLE: dict[Any, Any] = {
     "legend.handlelength": 2.4,
     "lines.linewidth": 1.8,
     "figure.constrained_layout.use": True,
-    # letters as outlines look the same on every machine, whatever fonts it has
+    # text as outlines looks the same on every machine, independent of its fonts
     "svg.fonttype": "path",
-    # names come from users: a dollar sign is no mathematics
+    # names come from users, so a dollar sign must not start a formula
     "text.parse_math": False,
 }
 
@@ -63,7 +63,8 @@ class LineStyle:
 
 
 def line_styles(names: Iterable[str]) -> dict[str, LineStyle]:
-    """A style for each distinct name, in order; the dashes differ too, for print and for more names than colours."""
+    """A style for each distinct name, in order; the dashes differ as well, for print and if there are more names than
+    colours."""
     return {
         name: LineStyle(_COLORS[i % len(_COLORS)], _LINES[(i + i // len(_COLORS)) % len(_LINES)])
         for i, name in enumerate(dict.fromkeys(names))
@@ -77,8 +78,8 @@ def new_axes(height: float = 2.9) -> tuple[Figure, Axes]:
 
 
 def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str]) -> None:
-    """A legend above the axes, where it covers no curve, in as many columns as the labels leave room for; the figure
-    grows by its height."""
+    """Put the legend above the axes, where it covers no curve, in as many columns as fit. The figure becomes higher by
+    its height."""
     texts = [_legend_text(label) for label in labels]
     inches = _LEGEND_HANDLE_WIDTH + _LETTER_WIDTH * max(len(text) for text in texts)
     columns = min(3, len(texts), max(1, int(FIGURE_WIDTH / inches)))
@@ -88,7 +89,7 @@ def legend_above(figure: Figure, handles: Sequence[Artist], labels: Sequence[str
 
 
 def percent_ticks(axis: Axis) -> None:
-    """Label the ticks of `axis`, which shows fractions, in percent."""
+    """Label the ticks of `axis`, whose values are fractions, in percent."""
     axis.set_major_formatter(lambda fraction, _: percent(fraction))
 
 

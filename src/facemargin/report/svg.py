@@ -1,4 +1,4 @@
-"""Figures as SVG elements that can stand side by side in one HTML page."""
+"""Figures as SVG elements, of which one HTML page can contain several."""
 
 import io
 import re
@@ -11,23 +11,26 @@ from facemargin.report.style import STYLE
 
 
 def figure_svg(figure: Figure, name: str, label: str) -> Markup:
-    """`figure` as one <svg> element, the same text for the same figure.
+    """`figure` as one <svg> element. Equal figures give equal text.
 
-    Every id in it starts with `name`, which has to be unique in the page: matplotlib gives the same ids to all
-    figures. `label` is read out by screen readers.
+    Every id in it starts with `name`, which must be unique in the page, because matplotlib uses the same ids in all
+    figures. Screen readers read `label` aloud.
     """
     buffer = io.StringIO()
     without_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
     with mpl.rc_context(STYLE | {"svg.hashsalt": name}):
         figure.savefig(buffer, format="svg", metadata=without_metadata)
     svg = buffer.getvalue()
-    # a rule for `*` would apply to the whole page; on the root the same properties are inherited
+    # matplotlib's rule for `*` would apply to the whole page; properties of the root element are inherited instead
     style = re.search(r"<style[^>]*>\s*\*\{([^}]*)\}\s*</style>", svg)
     svg = re.sub(r"<!--.*?-->|<style.*?</style>|<metadata.*?</metadata>", "", svg, flags=re.DOTALL)
     svg = re.sub(r'(\bid="|href="#|url\(#)', rf"\g<1>{name}-", svg)
     view_box = re.search(r'viewBox="([^"]*)"', svg)
     if style is None or view_box is None:
-        raise RuntimeError("this matplotlib writes SVG in another form than facemargin knows; please report it")
+        raise RuntimeError(
+            "this version of matplotlib writes SVG in a form that facemargin does not know. Please report it, with "
+            "matplotlib's version"
+        )
     root = '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" role="img"'
     body = svg[svg.index(">", svg.index("<svg")) + 1 :]
     return Markup(f'{root} viewBox="{view_box[1]}" aria-label="{escape(label)}" style="{style[1]}">{body}')

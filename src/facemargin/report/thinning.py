@@ -1,4 +1,4 @@
-"""Fewer points, same picture. Shapes: R points of a curve, S of them kept."""
+"""Reduces the points of a curve without changing its picture. Shapes: R points of a curve, S of them kept."""
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +9,10 @@ MAX_POINTS = 1000
 
 
 def kept_points(x_R: FloatArray, y_R: FloatArray, max_points: int = MAX_POINTS) -> NDArray[np.intp]:
-    """Indices (S,) of at most `max_points` points, ascending, that draw like all of them.
+    """Ascending indices (S,) of at most `max_points` points that look like the whole curve when drawn.
 
-    `x_R` ascends, in the units of the axis (logarithms for a log axis). Equal intervals of it keep their first, last,
-    lowest and highest point each, so that neither the ends nor a spike is lost.
+    `x_R` ascends, in the units of the axis (logarithms for a log axis). It is divided into equal intervals, and each
+    keeps its first, last, lowest and highest point, so that the ends and spikes are preserved.
     """
     if len(x_R) <= max_points:
         return np.arange(len(x_R))
@@ -29,8 +29,8 @@ def kept_points(x_R: FloatArray, y_R: FloatArray, max_points: int = MAX_POINTS) 
 
 
 def moving_average(y_R: FloatArray, window: int) -> FloatArray:
-    """The mean (R,) of the finite values among each point and its `window` // 2 neighbours on either side; NaN where
-    there is none."""
+    """For each point, the mean (R,) of the finite values of this point and its `window` // 2 neighbours on each side.
+    NaN if none of them is finite."""
     finite_R = np.isfinite(y_R)
     total_R1 = np.concatenate([[0.0], np.cumsum(np.where(finite_R, y_R, 0.0))])
     count_R1 = np.concatenate([[0], np.cumsum(finite_R)])

@@ -13,18 +13,19 @@ from facemargin.report.style import STYLE, LineStyle, legend_above, line_styles,
 from facemargin.report.thinning import FloatArray, kept_points, moving_average
 
 SMOOTH_FROM_ROWS = 60
-"""Shorter logs are drawn as they are."""
+"""Logs with fewer rows than this are drawn without smoothing."""
 
 MARK_UP_TO_ROWS = 30
-"""So few points are marked one by one."""
+"""Up to this number of points, each point gets a marker."""
 
 
 @mpl.rc_context(STYLE)
 def step_figure(
     lines: Mapping[str, tuple[FloatArray, FloatArray]], ylabel: str, smooth: bool = False, log: bool = False
 ) -> Figure:
-    """Each of `lines` is a name with its step_R and value_R; gaps (NaN) are bridged. With `smooth`, a long line is
-    drawn pale under its moving average over a thirtieth of it. `log` makes the value's axis logarithmic."""
+    """Draw `lines`, each a name with its step_R and value_R; lines continue across gaps (NaN). With `smooth`, a long
+    line is drawn pale, with its moving average over a thirtieth of its length on top. `log` makes the value axis
+    logarithmic."""
     figure, axes = new_axes(height=2.6)
     styles = line_styles(lines)
     for name, (step_R, value_R) in lines.items():

@@ -1,4 +1,4 @@
-"""The training part of a report: which curves there are and what to say under them."""
+"""The training part of a report: its curves and their captions."""
 
 from collections.abc import Iterator
 
@@ -14,33 +14,35 @@ from facemargin.report.wording import far_text
 _PANELS = {
     "target_cosine": (
         "Cosine to the own centre",
-        "Mean cosine between each training face and the centre of its own identity: it rises as faces gather there.",
+        "Mean cosine between each training face and the centre of its own identity. It rises as faces move "
+        "closer to their centre.",
     ),
     "feature_norm": (
         "Feature norm",
-        "Mean length of the features before normalisation, which the norm-based losses read as image quality.",
+        "Mean length of the features before normalisation. Norm-based losses use it as image quality.",
     ),
     "margin_scaler": (
         "Margin scaler",
-        "Mean of the number that adapts the margin to each face; the more it moves, the more the margin does.",
+        "Mean of the number that adapts the margin to each face. The margin changes with it.",
     ),
     "certainty_ratio": (
         "Certainty ratio",
-        "Mean certainty ratio, the cosine to the own centre over that to the nearest other centre: above 1, faces lie "
-        "nearer to their own.",
+        "Mean certainty ratio: the cosine to the own centre divided by that to the nearest other centre. Above "
+        "1, a face is closer to its own centre.",
     ),
 }
 
 
 def training_figures(metrics: Columns) -> list[FigureBlock]:
-    """Loss (with its parts where there are several), learning rate, and the other known columns that vary."""
+    """Figures of the loss (with its parts if there are several), the learning rate, and the other known columns that
+    vary."""
     if not len(metrics.get("step", ())):
         return []
     return [*_loss(metrics), *_learning_rate(metrics), *_panels(metrics)]
 
 
 def validation_figures(validation: Validation | None) -> list[FigureBlock]:
-    """One figure a data set: its figures after each validation."""
+    """One figure per data set with the results of every validation."""
     if validation is None:
         return []
     blocks = []
@@ -58,8 +60,8 @@ def validation_figures(validation: Validation | None) -> list[FigureBlock]:
                     f"validation-{number}",
                     f"Validation on {dataset}",
                     step_figure(lines, "value"),
-                    f"Figures on {dataset} while training went on, from {len(step_R):,} validations: accuracies and "
-                    "TARs should rise, error rates fall.",
+                    f"Results on {dataset} during training, from {len(step_R):,} validations: accuracies and TARs "
+                    "should rise, error rates should fall.",
                 )
             )
     return blocks
@@ -76,7 +78,7 @@ def _loss(metrics: Columns) -> Iterator[FigureBlock]:
         return
     names = list(metrics)
     first = names.index("loss") + 1
-    # the trainer writes a loss's parts between the loss and the learning rate
+    # the trainer writes the parts of the loss between the loss and the learning rate
     parts = names[first : names.index("learning_rate")] if "learning_rate" in names[first:] else []
     lines = {name.replace("_", " "): (metrics["step"], metrics[name]) for name in ["loss", *parts]}
     average = " (pale) and its moving average" if len(metrics["step"]) >= SMOOTH_FROM_ROWS else ""
@@ -96,7 +98,7 @@ def _learning_rate(metrics: Columns) -> Iterator[FigureBlock]:
             "training-learning-rate",
             "Learning rate",
             step_figure({"learning rate": (metrics["step"], metrics["learning_rate"])}, "learning rate"),
-            "The learning rate that the schedule gave each step: how far the optimizer moves the weights.",
+            "The learning rate of each step by the schedule. It controls how much the optimizer changes the weights.",
         )
 
 
@@ -105,7 +107,8 @@ def _has_values(metrics: Columns, name: str) -> bool:
 
 
 def _spans_decades(values: FloatArray) -> bool:
-    """Whether a linear axis would show the largest of these positive values alone, as the certainty ratio's may be."""
+    """Whether these positive values differ so much that a linear axis would only show the largest, as can happen with
+    the certainty ratio."""
     finite = values[np.isfinite(values)]
     return bool(finite.min() > 0 and finite.max() > 20 * finite.min())
 

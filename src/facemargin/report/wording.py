@@ -1,21 +1,22 @@
-"""Numbers and lists as a report words them."""
+"""Formats numbers and lists for the text of a report."""
 
 import math
 from collections.abc import Sequence
 
 
 def percent(fraction: float) -> str:
-    """A round number in percent, with as many digits as it has: 0.001 as 0.1%."""
+    """A fraction in percent with all its digits: 0.001 as 0.1%."""
     return f"{100 * fraction:.6g}%"
 
 
 def far_text(far: float) -> str:
-    """ "FAR 1%", which no line break parts."""
+    """ "FAR 1%" with a no-break space."""
     return f"FAR\N{NO-BREAK SPACE}{percent(far)}"
 
 
 def measured_rate(fraction: float, pairs: int) -> str:
-    """A measured rate in percent, with the digits that so many pairs can carry: 92.9%, or 99.55% of 1,000 and more."""
+    """A measured rate in percent, with the digits that this number of pairs justifies: 92.9%, or 99.55% from 1,000
+    pairs on."""
     return f"{fraction:.1%}" if pairs < 1000 else f"{fraction:.2%}"
 
 
@@ -25,7 +26,7 @@ def angle_text(degrees: float) -> str:
 
 
 def psnr_text(psnr: float) -> str:
-    """ "21.5 dB", which no line break parts; a dash for NaN, the PSNR of no pixels."""
+    """ "21.5 dB" with a no-break space; a dash for NaN, which means that there were no pixels."""
     return "–" if math.isnan(psnr) else f"{psnr:.1f}\N{NO-BREAK SPACE}dB"
 
 
@@ -35,5 +36,5 @@ def listed(items: Sequence[str]) -> str:
 
 
 def short(text: str, length: int = 40) -> str:
-    """`text`, its end cut off where it would not fit into a figure."""
+    """`text`, shortened if it would not fit into a figure."""
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -263,8 +263,8 @@ def test_ranges_that_do_not_ascend_are_refused_by_name(name, value):
     ("fields", "message"),
     [
         ({"order": ("flip", "crops")}, "order: unknown name 'crops'; did you mean 'crop'"),
-        ({"order": ("crop", "flip", "crop")}, "order names crop 2 times, expected once"),
-        ({"order": ("crop",), "crop": 0.2, "flip": 0.5}, "order leaves out flip, whose probability is 0.5"),
+        ({"order": ("crop", "flip", "crop")}, "order contains crop 2 times, expected once"),
+        ({"order": ("crop",), "crop": 0.2, "flip": 0.5}, "order does not contain flip, but its probability is 0.5"),
         (
             {"low_resolution_interpolations": ("bilinaer",)},
             "low_resolution_interpolations: unknown name 'bilinaer'; did you mean 'bilinear'",

@@ -127,7 +127,7 @@ def test_encodings(people, encoding):
 
 def test_utf_16_without_its_mark_is_refused(people):
     (people / "faces.txt").write_bytes("person_00/0.png 1\n".encode("utf-16-le"))
-    with pytest.raises(DataError, match=r"faces\.txt is no text in UTF-8 .*; save it as UTF-8"):
+    with pytest.raises(DataError, match=r"faces\.txt is not text in UTF-8 .*; save it as UTF-8"):
         ListedImages(people / "faces.txt")
 
 
@@ -153,7 +153,7 @@ def test_numbers_of_64_bits_are_exact(people):
 
 
 def test_texts_that_are_one_number_are_refused(people):
-    with pytest.raises(DataError, match="labels '7' and '007' are the same number; write them alike"):
+    with pytest.raises(DataError, match=r"labels '7' and '007' are the same number\. If they are one person"):
         ListedImages(write(people, "person_00/0.png 7\nperson_01/0.png 007\n"))
     assert ListedImages(write(people, "person_00/0.png 7\nperson_01/0.png 7.0\n")).identity_names == ["7"]
 
@@ -162,7 +162,7 @@ def test_numbers_among_names_are_names_and_it_is_said(people, caplog):
     faces = ListedImages(write(people, "person_00/0.png 7\nperson_00/1.png 007\nperson_01/0.png nan\n"))
     assert (
         faces.identity_names == ["007", "7", "nan"]
-        and "others are not ('nan'), so all are taken as names" in caplog.text
+        and "others are not ('nan'), so all are read as names" in caplog.text
     )
 
 
@@ -173,7 +173,7 @@ def test_a_label_below_zero_is_no_label(people, caplog, label, others):
     faces = ListedImages(write(people, text))
     assert faces.identity_names == list(others) and faces.labels.tolist() == [0, 1] and faces.num_unlabeled == 1
     np.testing.assert_array_equal(faces.read(1), smooth_image(100))
-    assert "label is -1, or below (nobody knows who it is): 1 of 3" in caplog.text
+    assert "because their label is negative, which means an unknown person: 1 of 3" in caplog.text
     with pytest.raises(DataError, match="no image has a label"):
         ListedImages(write(people, f"person_00/0.png {label}\n"))
 
@@ -196,8 +196,8 @@ def test_an_image_whose_name_begins_with_a_hash_is_no_comment(people):
 def test_a_guessed_heading_is_named(people, caplog):
     ListedImages(write(people, "Bild\tNummer\n" + as_lines("{path}\t{label}")))
     assert (
-        "faces.txt line 1: 'Bild Nummer' names no image and is taken as a heading; images are read from column 1 "
-        "(Bild), labels from column 2 (Nummer)"
+        "faces.txt line 1: 'Bild Nummer' is not the path of an image, so the line is read as headings; images are "
+        "read from column 1 (Bild), labels from column 2 (Nummer)"
     ) in caplog.text
 
 
@@ -213,5 +213,5 @@ def test_quoted_fields_hold_commas_and_quotes(people):
 
 
 def test_a_line_without_a_label_is_named(people):
-    with pytest.raises(DataError, match=r"faces\.txt line 2: .*label -1 where nobody knows"):
+    with pytest.raises(DataError, match=r"faces\.txt line 2: .*label -1 for an unknown person"):
         ListedImages(write(people, "person_00/0.png\t3\nperson_01/0.png\t\n"))

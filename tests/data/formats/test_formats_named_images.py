@@ -91,7 +91,7 @@ def test_what_holds_no_images_is_named(tmp_path):
         NamedImages([tmp_path / "ann", tmp_path / "missing"])
     with pytest.raises(DataError, match=r"empty holds no images; expected files that end in .*\.jpg"):
         NamedImages([tmp_path / "ann", tmp_path / "empty"])
-    with pytest.raises(DataError, match="no images are named"):
+    with pytest.raises(DataError, match="no images are given"):
         NamedImages([])
 
 

@@ -56,7 +56,7 @@ def test_behind_an_index_that_was_cut_off_reading_goes_on(tmp_path, caplog, writ
         caplog.clear()
         assert_whole(RecordIOImages(tmp_path))
         assert f"train.idx lists {total - lost} of the {total} records in the file beside it" in caplog.text
-        assert f"read too, since they lie behind the last that it lists: {lost}" in caplog.text
+        assert f"records after the last one in the index, which are read as well: {lost}" in caplog.text
 
 
 def test_a_whole_index_is_believed_without_a_word(tmp_path, caplog):
@@ -75,14 +75,14 @@ def test_records_that_an_index_passes_over_are_counted(tmp_path, caplog, first, 
     faces = RecordIOImages(tmp_path)
     assert [faces.read_encoded(index) for index in range(len(faces))] == IMAGES[:first] + IMAGES[end:]
     assert f"lists {9 - (end - first)} of the 9 records" in caplog.text
-    assert f"passed over between those that it lists: {end - first}. Without this .idx" in caplog.text
+    assert f"skipped records between those in the index: {end - first}" in caplog.text
 
 
 def test_records_of_identities_are_no_images_where_the_index_lacks_the_header(tmp_path, caplog):
     write_todays(tmp_path)
     keep(tmp_path, lambda lines: lines[1:])
     assert_whole(RecordIOImages(tmp_path))
-    assert "records left out, they hold two labels and no image" in caplog.text and ": 3 (" in caplog.text
+    assert "records left out, they have two labels and no image" in caplog.text and ": 3 (" in caplog.text
 
 
 def test_the_index_of_another_file_is_left_alone(tmp_path, caplog):
@@ -96,7 +96,7 @@ def test_what_follows_the_last_record_may_be_none(tmp_path, caplog):
     rec = write_old(tmp_path)
     rec.write_bytes(rec.read_bytes() + bytes(1000))
     assert_whole(RecordIOImages(tmp_path))
-    assert "1 damaged or truncated stretches" in caplog.text
+    assert "1 damaged or truncated parts" in caplog.text
 
 
 def test_a_conversion_loses_nobody(tmp_path):
@@ -108,5 +108,5 @@ def test_a_conversion_loses_nobody(tmp_path):
 
 def test_an_index_for_an_empty_file_is_refused(tmp_path):
     write_old(tmp_path).write_bytes(b"")
-    with pytest.raises(DataError, match=r"outside train\.rec: 9 of 9"):
+    with pytest.raises(DataError, match=r"outside train\.rec, which has 0 bytes: 9 of 9"):
         RecordIOImages(tmp_path)

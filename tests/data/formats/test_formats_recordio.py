@@ -137,9 +137,9 @@ def test_labels_that_are_no_whole_number_are_unreadable(tmp_path, caplog, label)
     write_records(tmp_path, payloads)
     faces = RecordIOImages(tmp_path)
     assert len(faces) == 4 and faces.num_unreadable == 1 and faces.num_unlabeled == 0
-    assert "records left out, their label is no whole number below 2³¹: 1 (" in caplog.text
+    assert "records left out, their label is not a whole number below 2³¹: 1 (" in caplog.text
     write_records(tmp_path, {key: payload(label, key, PEOPLE[0][0]) for key in range(5)})
-    with pytest.raises(DataError, match="no readable image; left out: 5 because their label is no whole number"):
+    with pytest.raises(DataError, match="no readable image; left out: 5 because their label is not a whole number"):
         RecordIOImages(tmp_path)
 
 
@@ -170,7 +170,7 @@ def test_of_a_truncated_file_the_images_so_far_are_kept_and_it_is_named(tmp_path
     rec = write_records(tmp_path, insightface_payloads(PEOPLE))
     rec.write_bytes(rec.read_bytes()[: rec.stat().st_size // 2])
     faces = RecordIOImages(tmp_path)
-    assert "records that lie outside train.rec: " in caplog.text and "Kept is what is before: " in caplog.text
+    assert "records outside train.rec" in caplog.text and "The records before its end are kept: " in caplog.text
     assert 0 < len(faces) < 6 and faces.labels.tolist() == LABELS[: len(faces)]
     for index in range(len(faces)):
         assert faces.read(index).shape == (40, 40, 3)
@@ -181,7 +181,7 @@ def test_of_a_truncated_file_the_images_so_far_are_kept_and_it_is_named(tmp_path
 
 def test_a_file_without_any_indexed_record_is_refused(tmp_path):
     write_records(tmp_path, insightface_payloads(PEOPLE)).write_bytes(b"")
-    with pytest.raises(DataError, match=r"train\.idx: records that lie outside train\.rec: 10 of 10"):
+    with pytest.raises(DataError, match=r"train\.idx: records outside train\.rec, which has 0 bytes: 10 of 10"):
         RecordIOImages(tmp_path)
 
 
@@ -212,7 +212,7 @@ def test_without_an_index_damaged_stretches_are_skipped_and_counted(tmp_path, ca
     damage(tmp_path, offset_of(tmp_path, 5) + 4, struct.pack("<I", 1 << 28))
     (tmp_path / "train.idx").unlink()
     faces = RecordIOImages(tmp_path)
-    assert "2 damaged or truncated stretches" in caplog.text and faces.labels.tolist() == [0, 0, 1, 2]
+    assert "2 damaged or truncated parts" in caplog.text and faces.labels.tolist() == [0, 0, 1, 2]
     for index, number in enumerate([0, 2, 10, 21]):
         assert np.abs(faces.read(index).astype(int) - smooth_image(number)).mean() < 6
 
@@ -228,10 +228,10 @@ def test_a_file_that_holds_no_record_is_refused(tmp_path):
     [
         ("3,112,112", None),
         ("3,112,112\n6\n", None),
-        ("4,112,112", "says 4 identities, the records hold 3"),
-        ("3,112,112\n60", "says 60 images, the records hold 6"),
-        ("", "is not understood"),
-        ("\xff many", "is not understood"),
+        ("4,112,112", "states 4 identities, but the records have 3"),
+        ("3,112,112\n60", "states 60 images, but the records have 6"),
+        ("", "cannot be read; expected identities"),
+        ("\xff many", "cannot be read; expected identities"),
     ],
 )
 def test_the_property_file_is_compared(tmp_path, caplog, text, warning):
@@ -247,7 +247,7 @@ def test_names_of_people_beside_the_records(tmp_path, caplog):
     faces = RecordIOImages(tmp_path)
     assert faces.identity_names == ["Ann", "Bob", "Cem"] and faces.has_names
     (tmp_path / "identities.txt").write_text("Ann\nBob\n")
-    assert RecordIOImages(tmp_path).identity_names == ["0", "1", "2"] and "names 2 identities" in caplog.text
+    assert RecordIOImages(tmp_path).identity_names == ["0", "1", "2"] and "has names for 2 identities" in caplog.text
 
 
 def test_encoded_bytes_are_those_that_were_stored(tmp_path):
@@ -273,8 +273,8 @@ def test_a_last_image_that_the_file_ends_in_is_left_out_and_named(tmp_path, capl
         ("0\t1e2\n", "whole numbers: found 'e'"),
         ("0\t1_0\n", "whole numbers: found '_'"),
         ("0\t" + "9" * 30 + "\n", "whole numbers"),
-        ("0\t0\n0\t8\n", "key 0 occurs 2 times, expected once; delete the file"),
-        ("0\t-4\n", "lie outside"),
+        ("0\t0\n0\t8\n", "key 0 occurs 2 times, expected once. Delete this file"),
+        ("0\t-4\n", "records outside"),
         ("<html>\n", "whole numbers"),
     ],
 )

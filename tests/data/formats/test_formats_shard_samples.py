@@ -65,7 +65,7 @@ def test_names_of_samples(tmp_path, caplog, form, warning, compressed):
         path = tmp_path / "a.tar.gz"
     assert_holds_all(open_images(path))
     assert (
-        f"{warning}, read as samples of their own (WebDataset itself cuts names at the first dot): 6 (" in caplog.text
+        f"{warning}, read as separate samples (WebDataset itself cuts names at the first dot): 6 (" in caplog.text
         if warning
         else not caplog.text
     )
@@ -76,10 +76,10 @@ def test_names_of_samples(tmp_path, caplog, form, warning, compressed):
     [
         (".cls", lambda person: f" {person}.0\n".encode(), None),
         (".CLS", digits, None),
-        (".json", lambda person: json.dumps({"key": "x", "label": person}).encode(), "but in another: json (6)"),
-        (".json", lambda person: json.dumps({"identity": f"{person}"}).encode(), "but in another: json (6)"),
-        (".json", digits, "but in another: json (6)"),
-        (".txt", digits, "but in another: txt (6)"),
+        (".json", lambda person: json.dumps({"key": "x", "label": person}).encode(), "but in other files: json (6)"),
+        (".json", lambda person: json.dumps({"identity": f"{person}"}).encode(), "but in other files: json (6)"),
+        (".json", digits, "but in other files: json (6)"),
+        (".txt", digits, "but in other files: txt (6)"),
     ],
 )
 def test_labels(tmp_path, caplog, suffix, content, warning):
@@ -101,7 +101,7 @@ def test_a_cls_file_counts_before_others(tmp_path, caplog):
 def test_captions_and_other_json_are_no_labels(tmp_path):
     captions = (".txt", lambda _: b"a face"), (".json", lambda _: b'{"caption": "a face", "label": true, "id": 3}')
     path = write_tar(tmp_path / "a.tar", samples("{p}_{n}.jpg", *captions))
-    with pytest.raises(DataError, match=r"its images have no label, neither in a cls file .* nor by lying in a folder"):
+    with pytest.raises(DataError, match=r"the images have no labels: .* in a cls file .* one folder per person"):
         open_images(path)
 
 
@@ -128,7 +128,7 @@ def test_an_archive_of_a_folder_of_people(tmp_path, caplog, form, names):
         write_tar(tmp_path / "a.tar", [*samples(form), ("faces/list.txt", b"x"), ("faces/.DS_Store", b"")])
     )
     assert_holds_all(found, names, names != ["1", "2"])
-    assert "no image has a label file, so the folders in it are taken as people" in caplog.text
+    assert "no image has a label file, so the folders in it are read as people" in caplog.text
 
 
 def test_what_systems_put_beside_is_passed_over(tmp_path):
@@ -147,8 +147,8 @@ def test_what_is_not_read_is_counted_and_named(tmp_path, caplog):
         ("x.cls", b"3"), ("y.heic_", b""), ("y.cls", b"3"),
     ]  # fmt: skip
     assert_holds_all(open_images(write_tar(tmp_path / "a.tar", members)))
-    assert "members whose name occurs before, which are not read: 2 (" in caplog.text
-    assert "images beside the first of their sample, which are not read: 2 (" in caplog.text
+    assert "members with the name of an earlier member, which are not read: 2 (" in caplog.text
+    assert "further images of a sample, of which only the first is read: 2 (" in caplog.text
     assert "samples without an image, which are left out: 3 (cls (2), heic_ (1))" in caplog.text
 
 
@@ -158,7 +158,9 @@ def test_numbers_of_two_folders_with_different_names_are_refused(tmp_path):
         write_tar(tmp_path / name / "x.tar", samples("{p}_{n}.jpg", (".cls", digits)))
         (tmp_path / name / "identities.txt").write_text(f"{name}0\n{name}1\n{name}2\n")
     location = f"{tmp_path}/a/x.tar::{tmp_path}/b/x.tar"
-    with pytest.raises(DataError, match=r"do not have the same identities\.txt: the same number would be two people"):
+    with pytest.raises(
+        DataError, match=r"the file identities\.txt differs between .* the same number would mean two people"
+    ):
         open_images(location)
     (tmp_path / "b" / "identities.txt").write_bytes((tmp_path / "a" / "identities.txt").read_bytes())
     assert open_images(location).identity_names == ["a1", "a2"]

@@ -71,7 +71,7 @@ def test_numbers_of_the_truth_values(folder):
         ({"shape": [8, 3, 92, True]}, "expected"),
         ({"shape": [-8, 3, 92, 92]}, "expected"),
         ({"shape": [1, 3, 10**6, 10**6]}, "expected"),
-        ({"shape": [9, 3, 92, 92]}, "bytes, but mem_file.dat.conf says .* truncated or not of this set"),
+        ({"shape": [9, 3, 92, 92]}, "bytes, but the shape .* in mem_file.dat.conf needs .* belongs to another set"),
         ({"shape": [2**60, 3, 92, 92]}, "bytes, but"),
     ],
 )
@@ -113,7 +113,7 @@ def test_truth_values_are_never_unpickled(folder, plain):
         path.write_bytes(pickle.dumps(Calls(victim)))
     else:
         np.save(path, np.array([Calls(victim)] * 4, dtype=object), allow_pickle=True)
-    with pytest.raises(DataError, match=r"agedb_list\.npy .*would have to be unpickled, .* save it again"):
+    with pytest.raises(DataError, match=r"agedb_list\.npy .*contains a pickle, .* Save it again"):
         open_verification(folder)
     assert not victim.exists()
 
@@ -121,9 +121,9 @@ def test_truth_values_are_never_unpickled(folder, plain):
 @pytest.mark.parametrize(
     ("same", "message"),
     [
-        (np.array([0, 1, 2, 0]), "others than 0 and 1"),
+        (np.array([0, 1, 2, 0]), "values other than 0 and 1"),
         (np.ones((2, 2), dtype=bool), "one dimension"),
-        (np.ones(4), "one dimension of truth values"),
+        (np.ones(4), "truth values in an array of one dimension"),
         (np.ones(3, dtype=bool), "8 images for 3 pairs"),
     ],
 )

@@ -83,14 +83,17 @@ GOOD = "faces/a.png\tfaces/a.png\t1\n"
         (GOOD + "\nfaces/a.png\tfaces/a.png\t2\n", r"line 3: label '2', expected 1 for the same person or 0"),
         (GOOD + "\tfaces/a.png\t1\n", r"line 2: a path is empty"),
         ('a,b,1\n"faces/a.png,b,1\n', r"line 2: .* cannot be read"),
-        (GOOD + "gone.png\tfaces/lost.png\t1\n", r"missing: 2 of 3 \(gone\.png, faces/lost\.png\)$"),
-        (GOOD + "\0\tfaces/a.png\t1\n", r"missing: 1 of 2 "),
+        (
+            GOOD + "gone.png\tfaces/lost.png\t1\n",
+            r"images of the pairs are missing: 2 of 3 \(gone\.png, faces/lost\.png\)$",
+        ),
+        (GOOD + "\0\tfaces/a.png\t1\n", r"images of the pairs are missing: 1 of 2 "),
         ("path1,path2,same,age\na,b,1,3\n", r"line 1: columns path1, path2, same, age; expected"),
         ("path1,path2,same,same\na,b,1,1\n", r"line 1: columns"),
         ("path1,path2,same,person1\na,b,1,c\n", r"line 1: columns"),
         ("path1,path2,same,fold\na,b,1,-1\n", r"line 2: fold '-1'"),
         ("path1,path2,same,fold\na,b,1,10001\n", r"line 2: fold '10001'"),
-        ("path1,path2,same,person1,person2\na,b,1,x,x\na,b,1,y,x\n", r"line 3: a shows y, and x in another line"),
+        ("path1,path2,same,person1,person2\na,b,1,x,x\na,b,1,y,x\n", r"line 3: a shows y, but x on another line"),
         ("a" * 10**6, r"line 1: 1 column"),
     ],
 )
@@ -119,5 +122,5 @@ def test_a_list_that_is_not_there_is_named(tmp_path):
 
 
 def test_a_path_that_is_too_long_is_missing(folder):
-    with pytest.raises(DataError, match=r"that the pairs name and that are missing: 1 of 2 \(x{100}"):
+    with pytest.raises(DataError, match=r"images of the pairs are missing: 1 of 2 \(x{100}"):
         load(folder, f"faces/a.png {'x' * 5000} 1\n")

@@ -185,7 +185,7 @@ EMPTY_ARRAY = b"cnumpy.core.multiarray\n_reconstruct\n(cnumpy\nndarray\nK\0\x85U
         (b"]" * 10**6, "far more objects"),
         (b"K\x01" + b"\x85" * 10**6, "far more objects"),
         (TEXT + 10**3 * (b"c_codecs\nencode\nj\0\0\0\0U\x06latin1\x86R"), "far more objects"),
-        (b"Nr\xff\xff\xff\x7f.", r"holds a NoneType"),  # memo entry two thousand million
+        (b"Nr\xff\xff\xff\x7f.", r"contains a NoneType"),  # memo entry two thousand million
         (EMPTY_ARRAY + b"(K\x01J\xff\xff\xff\x7f\x85" + TYPE_U1 + b"\x89U\x01atb.", "without as much data"),
         (EMPTY_ARRAY + b"(K\x01J\xff\xff\xff\x7fK\0\x86" + TYPE_U1 + b"\x89U\x01atb.", "expected one dimension"),
         (EMPTY_ARRAY + b"(K\x01" + b"L" + b"9" * 10**5 + b"L\n\x85" + TYPE_U1 + b"\x89U\x01atb.", "4300"),
@@ -253,8 +253,8 @@ def test_a_truncated_file_is_refused_with_its_name(tmp_path, kept):
         (([], []), "0 images for 0 pairs"),
         ((IMAGES, [1] * 20), "truth values"),
         (([3] * 40, SAME), "holds int, expected encoded images"),
-        ([IMAGES, 3], "holds list and int"),
-        (IMAGES, "holds a list"),
+        ([IMAGES, 3], "contains list and int"),
+        (IMAGES, "contains a list"),
     ],
 )
 def test_other_contents_are_refused_with_what_was_expected(tmp_path, content, message):

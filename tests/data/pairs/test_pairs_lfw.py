@@ -58,13 +58,13 @@ def test_a_bad_header_is_named(lfw, header):
 
 
 def test_fewer_pairs_than_the_header_says(lfw):
-    with pytest.raises(DataError, match=r"3 pairs, but its header says 2 folds of 2 × 1 pair"):
+    with pytest.raises(DataError, match=r"3 pairs, but the header states 2 folds of 2 × 1 pair"):
         load(lfw, LINES[:-1])
 
 
 def test_missing_images_are_counted_and_named(lfw):
     (lfw / "images" / "Bob" / "Bob_0002.jpg").unlink()
-    with pytest.raises(DataError, match=r"missing: 1 of 4 \(Bob/Bob_0002\.jpg\)$"):
+    with pytest.raises(DataError, match=r"images of the pairs are missing: 1 of 4 \(Bob/Bob_0002\.jpg\)$"):
         load(lfw, LINES)
 
 

@@ -86,7 +86,7 @@ def test_every_format_is_found_by_name_and_the_first_of_the_list_counts(tmp_path
 def test_a_training_set_keeps_its_sets_beside_train_rec(tmp_path, monkeypatch):
     write_bin(tmp_path / "faces_emore" / "agedb_30.bin")
     monkeypatch.setenv("FACEMARGIN_DATA", str(tmp_path))
-    with pytest.raises(DataError, match="agedb_30 is not in"):
+    with pytest.raises(DataError, match="agedb_30 was not found in"):
         open_verification("agedb_30")
     (tmp_path / "faces_emore" / "train.rec").touch()
     assert open_verification("AgeDB-30").name == "agedb_30"
@@ -102,7 +102,7 @@ def test_what_was_looked_for_is_listed(tmp_path, monkeypatch):
     for text in (str(tmp_path), *looked_for, "path/to/cfp_fp.bin", "FACEMARGIN_DATA"):
         assert text in str(refusal.value)
     monkeypatch.setenv("FACEMARGIN_DATA", str(tmp_path / "gone"))
-    with pytest.raises(DataError, match="gone: looked for"):
+    with pytest.raises(DataError, match="gone: searched for"):
         open_verification("cfp_fp")
 
 

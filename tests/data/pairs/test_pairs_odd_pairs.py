@@ -33,14 +33,14 @@ def test_an_image_with_itself_and_repeated_pairs_are_counted_and_named(folder, c
     path = pairs_list(folder, "ab1", "cc1", "ac0", "ba1", "ca0", "ac0")
     open_verification(path)
     assert f"{path}: pairs of an image with itself: 1 of 6; the first is pair 2, {folder}/c.png" in caplog.text
-    assert "pairs that were there before, in this or the other order: 3 of 6; the first is pair 4," in caplog.text
+    assert "repeated pairs, in this or the other order: 3 of 6; the first is pair 4," in caplog.text
 
 
 @pytest.mark.parametrize(
     ("lines", "message"),
     [
-        (["ab1", "ac0", "ba0"], "pair 3, .*b.png and .*a.png, is impostor, and the opposite in another line"),
-        (["ab1", "cc0"], "pair 2, .*c.png and .*c.png, is impostor, and an image with itself"),
+        (["ab1", "ac0", "ba0"], "pair 3, .*b.png and .*a.png, is impostor, but the opposite on another line"),
+        (["ab1", "cc0"], "pair 2, .*c.png and .*c.png, is impostor, but it is an image with itself"),
     ],
 )
 def test_pairs_that_contradict_each_other_are_refused(folder, lines, message):
@@ -52,7 +52,7 @@ def test_a_file_written_in_several_ways_is_one_image(folder, caplog):
     (folder / "pairs.csv").write_text("a.png,./a.png,1\n.//b.png,c.png,0\n./c.png,b.png,0\na.png,b.png,1\n")
     assert len(open_verification(folder / "pairs.csv").images) == 3
     assert "pairs of an image with itself: 1 of 4; the first is pair 1" in caplog.text
-    assert "pairs that were there before, in this or the other order: 1 of 4; the first is pair 3" in caplog.text
+    assert "repeated pairs, in this or the other order: 1 of 4; the first is pair 3" in caplog.text
     caplog.clear()
     (folder / "mine.csv").write_text("a.png,./a.png\nb.png,c.png\n./c.png,.//b.png\n")
     pairs = read_path_pairs(folder / "mine.csv")
@@ -65,7 +65,7 @@ def test_pairs_to_verify_are_counted_too(tmp_path, caplog):
     (tmp_path / "pairs.csv").write_text("a.png,b.png\nb.png,a.png\nc.png,c.png\n")
     assert len(read_path_pairs(tmp_path / "pairs.csv").images_K2) == 3
     assert "pairs of an image with itself: 1 of 3; the first is pair 3, c.png and c.png" in caplog.text
-    assert "pairs that were there before, in this or the other order: 1 of 3" in caplog.text
+    assert "repeated pairs, in this or the other order: 1 of 3" in caplog.text
 
 
 def test_counts_are_those_of_a_loop(caplog):
@@ -77,4 +77,4 @@ def test_counts_are_those_of_a_loop(caplog):
         seen.add(frozenset((a, b)))
     say_odd_pairs("set", str, first, second)
     assert f"pairs of an image with itself: {int((first == second).sum())} of 200" in caplog.text
-    assert f"pairs that were there before, in this or the other order: {again} of 200" in caplog.text
+    assert f"repeated pairs, in this or the other order: {again} of 200" in caplog.text

@@ -53,7 +53,7 @@ def test_pairs_are_what_they_should_be_or_too_few_are_there(counts, num_folds, p
         drawn = draw_pairs(labels, 2 * num_folds * per_kind, num_folds, seed)
     except DataError as error:
         assert "too few" in str(error)
-        most = int(str(error).split("At most ")[1].split()[0])
+        most = int(str(error).split("Draw at most ")[1].split()[0])
         assert most < 2 * num_folds * per_kind
         if most:
             check(labels, most, num_folds, draw_pairs(labels, most, num_folds, seed))
@@ -111,10 +111,13 @@ def test_numbers_that_do_not_divide_are_refused(num_pairs, num_folds):
 @pytest.mark.parametrize(
     ("counts", "message"),
     [
-        ([], "0 people .* has 0 genuine and 0 impostor"),
-        ([50], "1 person is too few .* has 0 genuine and 0 impostor"),
-        ([1] * 50, "50 people .* has 0 genuine and 300 impostor pairs, 5 of each"),
-        ([3] * 4, "4 people .* has 6 genuine and 9 impostor pairs, 5 of each are wanted. At most 24 pairs"),
+        ([], "0 people .* has 0 possible genuine and 0 impostor"),
+        ([50], "1 person is too few .* has 0 possible genuine and 0 impostor"),
+        ([1] * 50, "50 people .* has 0 possible genuine and 300 impostor pairs, but 5 of each"),
+        (
+            [3] * 4,
+            "4 people .* has 6 possible genuine and 9 impostor pairs, but 5 of each are needed. Draw at most 24 pairs",
+        ),
     ],
 )
 def test_too_few_people_or_images(counts, message):
@@ -149,7 +152,7 @@ def test_other_numbers_of_genuine_and_impostor_pairs():
         np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(ConfigError, match="10 genuine and 40 impostor pairs in 4 folds: expected"):
         draw_counted_pairs(labels, 10, 40, 4, seed=1)
-    with pytest.raises(DataError, match="15 and 4000 are wanted"):
+    with pytest.raises(DataError, match="15 and 4000 are needed"):
         draw_counted_pairs(labels, 15, 4000, 1, seed=1)
 
 

@@ -78,11 +78,11 @@ def test_every_fold_has_both_kinds(tmp_path, order):
 @pytest.mark.parametrize(
     ("sample", "message"),
     [
-        ({"img1": b"x", "cls": b"1"}, r"sample 7: holds cls, img1, expected img1 and img2, or jpg and png"),
-        ({"jpg": b"x", "img2": b"x"}, r"sample 7: holds img2, jpg"),
+        ({"img1": b"x", "cls": b"1"}, r"sample 7: has cls, img1, expected img1 and img2, or jpg and png"),
+        ({"jpg": b"x", "img2": b"x"}, r"sample 7: has img2, jpg"),
         ({"img1": b"x", "img2": b"x", "cls": b"2"}, r"sample 7: cls is '2', expected 1 for the same person or 0"),
         ({"img1": b"x", "img2": b"x", "cls": b"\xff"}, r"sample 7: cls is ''"),
-        ({"pyd": b"cos\nsystem\n."}, r"sample 7: holds pyd"),
+        ({"pyd": b"cos\nsystem\n."}, r"sample 7: has pyd"),
     ],
 )
 def test_other_samples_are_named(tmp_path, sample, message):
@@ -108,7 +108,7 @@ def test_too_much_compressed_is_refused_before_it_is_unpacked(tmp_path, monkeypa
             member = tarfile.TarInfo(name)
             member.size = 10**4
             archive.addfile(member, io.BytesIO(bytes(10**4)))
-    with pytest.raises(DataError, match=r"compressed shards hold .* unpack them with gunzip"):
+    with pytest.raises(DataError, match=r"compressed shards have .* decompress them with gunzip"):
         open_verification(tmp_path / "mine")
 
 
@@ -125,5 +125,7 @@ def test_nothing_in_the_shards(tmp_path):
 
 def test_pairs_that_say_nowhere_whether_they_are_genuine_are_refused(tmp_path):
     folder = write(tmp_path / "mine", [{key: one[key] for key in one if key != "cls"} for one in samples()])
-    with pytest.raises(DataError, match="sample 000000: has no cls and lies in no folder; expected a cls of 1"):
+    with pytest.raises(
+        DataError, match="sample 000000: has neither a cls file nor a folder; expected a cls file with 1"
+    ):
         open_verification(folder)

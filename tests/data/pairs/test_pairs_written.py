@@ -99,7 +99,7 @@ def test_an_image_that_cannot_be_had_leaves_nothing_behind(pairs, tmp_path, writ
 
 def test_an_image_of_no_known_kind_is_named(pairs, tmp_path):
     broken = replace(pairs, images=EncodedImages([b"<html>", *ENCODED[1:]], "made up"))
-    with pytest.raises(CorruptImageError, match="made up image 0: not an image of a kind that is read"):
+    with pytest.raises(CorruptImageError, match="made up image 0: not an image of a known format"):
         write_pairs_folder(broken, tmp_path / "set")
     assert list(tmp_path.iterdir()) == []
 
@@ -162,5 +162,6 @@ def test_rare_kinds_become_png_and_are_counted(tmp_path, name, caplog):
     for ours, theirs in zip(read.first_K, first_K, strict=True):
         np.testing.assert_array_equal(read.images.read(int(ours)), images.read(int(theirs)))
     assert caplog.messages == [
-        "rare: 11 images are of a kind that few programs read (TIFF, GIF, HEIC, …), written as PNG, which loses nothing"
+        "rare: 11 images are in a format that few programs read (TIFF, GIF, HEIC, …) and written as PNG, which is "
+        "lossless"
     ]

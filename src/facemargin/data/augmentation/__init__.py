@@ -1,1 +1,1 @@
-"""The random changes that training makes to images."""
+"""Augmentation: the random changes of images in training."""

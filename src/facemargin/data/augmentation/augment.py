@@ -1,7 +1,7 @@
-"""The random changes that training makes to one image: drawn, and applied by OpenCV in the worker that read it.
+"""Draws the augmentations of one image and applies them with OpenCV, in the worker that read the image.
 
-`augment` does both. `draw_augmentation` only draws, for `augment_batch` to apply on a device; what it draws is the
-same, but for the pixels of the noise.
+`augment` does both. `draw_augmentation` only draws, so that `augment_batch` can apply them on a device. Both draw the
+same parameters, except for the pixels of the noise.
 """
 
 from collections.abc import Callable
@@ -69,23 +69,25 @@ def augment_in_place(image: RGBImage, config: AugmentationConfig, generator: Gen
 
 
 def draw_augmentation(height: int, width: int, config: AugmentationConfig, generator: Generator) -> AugmentationDraws:
-    """What `augment` would draw for an image of this size, and a seed in place of the noise's pixels."""
+    """The parameters that `augment` would draw for an image of this size, with a seed instead of the pixels of the
+    noise."""
     shape = height, width
     happening = _happening(config, generator)
     drawn = {}
     for name in happening:
         drawn[name] = _DRAW[name](shape, config, generator)
         if name == "noise" and name != happening[-1]:
-            # What follows is drawn after the noise's pixels, which take longer than all else: only where it must be.
+            # Later draws follow the pixels of the noise. These take longer than all other draws, so they are only drawn
+            # if needed.
             photometric.noise_pixels(shape, drawn[name], generator)
     if "noise" in drawn:
-        # Last, so that the others stay what they are.
+        # The seed is drawn last, so that all other draws are the same as in `augment`.
         drawn["noise"] = replace(drawn["noise"], seed=int(generator.integers(_SEEDS)))
     return AugmentationDraws(**drawn, order=config.order)
 
 
 def _happening(config: AugmentationConfig, generator: Generator) -> list[str]:
-    """The augmentations that happen, in the order of their application."""
+    """The augmentations that are applied to this image, in their order."""
     draws = generator.random(len(PROBABILITIES)).tolist()
     happens = {name: draw < getattr(config, name) for name, draw in zip(PROBABILITIES, draws, strict=True)}
     return [name for name in config.order if happens[name]]

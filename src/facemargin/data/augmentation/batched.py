@@ -1,10 +1,10 @@
-"""Draws applied to a whole batch at once, on the device it is on: the same changes as OpenCV's, to a grey level or two.
+"""Applies draws to a whole batch at once, on its device, with the same results as OpenCV up to one or two grey levels.
 
-Every operation works on each value alone, or adds up in a fixed order or in integers, so that a sample comes out the
-same, bit for bit, whatever its batch. (Matrix products and convolutions choose their algorithm by the batch's size.)
-What samples differ in is a tensor or a mask; nothing waits for the device.
+Every operation is elementwise, or sums in a fixed order or in integers, so that the result for a sample is the same,
+bit for bit, in any batch. (Matrix products and convolutions would choose their algorithm by the size of the batch.)
+Parameters that differ between samples are tensors or masks; nothing waits for the device.
 
-Shapes: B images, G of them that an augmentation happens to, C colours, H × W pixels.
+Shapes: B images, G of them to which an augmentation is applied, C colours, H × W pixels.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -34,10 +34,10 @@ _APPLY: dict[str, Callable[[Tensor, list[Any]], Tensor]] = {
 
 
 def augment_batch(images_BCHW: Tensor, draws: Sequence[AugmentationDraws]) -> Tensor:
-    """The images, uint8 RGB, with each one's draws applied; new memory, uint8, on the same device.
+    """Apply to every image (uint8 RGB) its draws. The result is a new uint8 tensor on the same device.
 
-    The draws are those of `draw_augmentation` for images of this size. Raises ConfigError for images that are not
-    uint8 RGB, or not as many as there are draws.
+    The draws are those of `draw_augmentation` for images of this size. Raises ConfigError for images that are not uint8
+    RGB, and if the numbers of images and draws differ.
     """
     if images_BCHW.dtype != torch.uint8 or images_BCHW.ndim != 4 or images_BCHW.shape[1] != 3:
         given = f"{images_BCHW.dtype} of shape {tuple(images_BCHW.shape)}"
@@ -55,8 +55,9 @@ def augment_batch(images_BCHW: Tensor, draws: Sequence[AugmentationDraws]) -> Te
 
 
 def _rounds(draws: Sequence[AugmentationDraws]) -> Iterator[tuple[str, dict[int, Any]]]:
-    """One augmentation after the other, each with the positions of the images that it happens to and their draws."""
-    for names in zip_longest(*(one.order for one in draws)):
+    """Yields one augmentation after the other, each with the positions of the images to which it is applied and their
+    draws."""
+    for names in zip_longest(*(sample_draws.order for sample_draws in draws)):
         for name in dict.fromkeys(names):
             at_its_turn = (position for position, its_name in enumerate(names) if its_name == name is not None)
             happening = {position: draw for position in at_its_turn if (draw := getattr(draws[position], name))}

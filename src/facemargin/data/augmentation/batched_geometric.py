@@ -1,4 +1,4 @@
-"""Augmentations that move or hide pixels, for a batch of images with a draw each.
+"""Augmentations that move or hide pixels, for a batch of images, each with its own draw.
 
 Shapes: G images, P of them, C colours, H × W pixels; images are uint8.
 """
@@ -16,21 +16,22 @@ from facemargin.data.augmentation.transfer import on_device
 
 
 def flip(images_GCHW: Tensor, happens: Sequence[bool]) -> Tensor:
-    """The mirror images."""
+    """Mirror the images."""
     return images_GCHW.flip(3)
 
 
 def affine(images_GCHW: Tensor, draws: Sequence[Affine]) -> Tensor:
-    """Every pixel moved by its image's matrix."""
+    """Move every pixel by the matrix of its image."""
     height, width = images_GCHW.shape[2:]
     device = images_GCHW.device
-    # Which place of the image a pixel of the result comes from: the inverse, on the host in float64.
+    # The inverse matrices give the source position of each pixel of the result. They are computed on the host in
+    # float64.
     matrices_G33 = np.array([(*draw.matrix, 0.0, 0.0, 1.0) for draw in draws]).reshape(-1, 3, 3)
     inverses_G6 = np.linalg.inv(matrices_G33)[:, :2].reshape(-1, 6)
     a, b, c, d, e, f = on_device(inverses_G6, torch.float32, device)[:, :, None, None].unbind(1)
     x_W, y_H1 = torch.arange(width, device=device), torch.arange(height, device=device)[:, None]
     x_GHW, y_GHW = a * x_W + b * y_H1 + c, d * x_W + e * y_H1 + f
-    # Outside is black (zeros); where the edge is to be repeated, no place is outside.
+    # Outside the image is black (zeros). If the edge is repeated, positions are clamped, so none is outside.
     reach = [[0, width - 1, 0, height - 1] if draw.border == "repeat" else [-1, width, -1, height] for draw in draws]
     left, right, top, bottom = on_device(reach, torch.float32, device)[:, :, None, None].unbind(1)
     x_GHW, y_GHW = x_GHW.clamp(left, right), y_GHW.clamp(top, bottom)
@@ -47,21 +48,21 @@ def affine(images_GCHW: Tensor, draws: Sequence[Affine]) -> Tensor:
 
 
 def erasing(images_GCHW: Tensor, draws: Sequence[Erasing]) -> Tensor:
-    """A rectangle of each hidden."""
+    """Hide a rectangle in each image."""
     gray_G111 = on_device([draw.gray for draw in draws], torch.uint8, images_GCHW.device)[:, None, None, None]
     return torch.where(_inside([draw.rectangle for draw in draws], images_GCHW), gray_G111, images_GCHW)
 
 
 def crop(images_GCHW: Tensor, draws: Sequence[Rectangle]) -> Tensor:
-    """Everything but a rectangle of each blackened."""
+    """Make everything black except a rectangle in each image."""
     return images_GCHW * _inside(draws, images_GCHW)
 
 
 def _inside(rectangles: Sequence[Rectangle], images_GCHW: Tensor) -> Tensor:
-    """(G, 1, H, W): whether a pixel is inside its image's rectangle."""
+    """(G, 1, H, W): whether a pixel is inside the rectangle of its image."""
     height, width = images_GCHW.shape[2:]
     device = images_GCHW.device
-    ends = [(one.top, one.bottom, one.left, one.right) for one in rectangles]
+    ends = [(rectangle.top, rectangle.bottom, rectangle.left, rectangle.right) for rectangle in rectangles]
     top, bottom, left, right = on_device(ends, torch.int64, device)[:, :, None, None, None].unbind(1)
     y_H1, x_W = torch.arange(height, device=device)[:, None], torch.arange(width, device=device)
     return (y_H1 >= top) & (y_H1 < bottom) & (x_W >= left) & (x_W < right)

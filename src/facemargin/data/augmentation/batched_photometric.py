@@ -1,7 +1,7 @@
-"""Augmentations that change colours, for a batch of images with a draw each.
+"""Augmentations that change colours, for a batch of images, each with its own draw.
 
-Each step rounds to grey values, as OpenCV's do. Shapes: G images, P of them, N values of an image, C colours, H × W
-pixels; images are uint8.
+Each step rounds to whole grey values, as OpenCV does. Shapes: G images, P of them, N values of an image, C colours, H ×
+W pixels; images are uint8.
 """
 
 from collections.abc import Sequence
@@ -14,23 +14,23 @@ from facemargin.data.augmentation.photometric import CONTRAST, HUE, MID_GRAY, SA
 from facemargin.data.augmentation.seeded_noise import standard_normal, uniform_gray
 from facemargin.data.augmentation.transfer import on_device
 
-# BT.601's 0.299, 0.587 and 0.114 in 32,768ths: float32 holds the sums exactly.
+# The weights 0.299, 0.587 and 0.114 of BT.601 as multiples of 1/32,768, so that float32 represents the sums exactly.
 _LUMA = (9798.0, 19235.0, 3735.0)
 _LUMA_UNIT = 32768.0
 
 
 def to_gray_values(values: Tensor) -> Tensor:
-    """Rounded and clipped to uint8."""
+    """Round values and clip them to uint8."""
     return values.round().clamp(0, 255).to(torch.uint8)
 
 
 def grayscale(images_GCHW: Tensor, happens: Sequence[bool]) -> Tensor:
-    """Three equal channels of luma."""
+    """Replace the three channels by the luma."""
     return _luma(images_GCHW).to(torch.uint8).expand_as(images_GCHW)
 
 
 def color_jitter(images_GCHW: Tensor, draws: Sequence[ColorJitter]) -> Tensor:
-    """Brightness, contrast, saturation and hue changed, each image's in its own order."""
+    """Change brightness, contrast, saturation and hue of each image in the image's own order."""
     device = images_GCHW.device
     amounts = [(draw.brightness, draw.contrast, draw.saturation, draw.hue_steps) for draw in draws]
     amounts_G4 = on_device(amounts, torch.float32, device)
@@ -50,7 +50,7 @@ def color_jitter(images_GCHW: Tensor, draws: Sequence[ColorJitter]) -> Tensor:
 
 
 def noise(images_GCHW: Tensor, draws: Sequence[Noise]) -> Tensor:
-    """(1 − a)·image + a·noise, the noise made from each draw's seed."""
+    """(1 − a)·image + a·noise. The noise is generated from the seed of each draw."""
     device = images_GCHW.device
     blended_GCHW = images_GCHW.clone()
     for normal in (False, True):
@@ -70,10 +70,10 @@ def noise(images_GCHW: Tensor, draws: Sequence[Noise]) -> Tensor:
 
 
 def _blended(images_PCHW: Tensor, steps_P111: Tensor, share_P111: Tensor) -> Tensor:
-    """a·image + (1 − a)·other: a brightness blends with black, a contrast with the mean grey, a saturation with the
-    image's own greys."""
+    """a·image + (1 − a)·other, where other is black for the brightness, the mean grey for the contrast, and the grey
+    image for the saturation."""
     luma_P1HW = _luma(images_PCHW)
-    # Summed as integers: the order of a floating-point sum may depend on the batch.
+    # Summed as integers, because the order of a floating-point sum may depend on the batch.
     mean_P111 = luma_P1HW.long().sum(dim=(2, 3), keepdim=True) / luma_P1HW[0].numel()
     other_P1HW = torch.where(steps_P111 == SATURATION, luma_P1HW, mean_P111 * (steps_P111 == CONTRAST))
     return to_gray_values(images_PCHW * share_P111 + other_P1HW * (1 - share_P111))
@@ -87,8 +87,8 @@ def _luma(images_GCHW: Tensor) -> Tensor:
 
 
 def _turned_hue(images_PCHW: Tensor, turn_P111: Tensor) -> Tensor:
-    """The hue turned, in HSV with hue and saturation rounded as OpenCV's uint8 are: to 256ths of the circle on the way
-    there, which the way back takes for 255ths.
+    """Turn the hue in HSV, with hue and saturation rounded as in OpenCV's uint8: the conversion to HSV uses 256ths of
+    the circle, and the conversion back reads them as 255ths.
 
     With V = max, Δ = V − min, S = Δ/V: H is, in sixths of the circle, (G − B)/Δ where red is the largest, 2 + (B − R)/Δ
     where green is, 4 + (R − G)/Δ where blue is. Back, a colour is V·(1 − S·clamp(min(k, 4 − k), 0, 1)) with

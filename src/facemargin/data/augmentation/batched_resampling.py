@@ -1,7 +1,8 @@
-"""Augmentations that lose detail, for a batch of images with a draw each: separable sums of a few neighbours.
+"""Augmentations that remove detail, for a batch of images, each with its own draw. They are separable sums of a few
+neighbours.
 
-Shapes: G images, C colours, H × W pixels, S lines of the result, K taps (source lines that a line is a sum of), X, Y
-two other dimensions. Images are uint8.
+Shapes: G images, C colours, H × W pixels, S lines of the result, K taps (the source lines that are summed for a line),
+X, Y two other dimensions. Images are uint8.
 """
 
 from collections.abc import Sequence
@@ -24,7 +25,8 @@ _NO_WEIGHT = 1e-7
 
 
 def blur(images_GCHW: Tensor, sigmas: Sequence[float]) -> Tensor:
-    """Each convolved with its Gaussian, cut where OpenCV cuts it (about 3 σ) and mirrored at the edges."""
+    """Convolve each image with its Gaussian, which ends where OpenCV's ends (about 3 σ). Images are mirrored at the
+    edges."""
     radii = [(round(6 * sigma + 1) | 1) // 2 for sigma in sigmas]
     weights_GK = np.zeros((len(sigmas), 2 * max(radii) + 1))
     for weights_K, sigma, radius in zip(weights_GK, sigmas, radii, strict=True):
@@ -44,9 +46,9 @@ def blur(images_GCHW: Tensor, sigmas: Sequence[float]) -> Tensor:
 
 
 def low_resolution(images_GCHW: Tensor, draws: Sequence[LowResolution]) -> Tensor:
-    """Each shrunk to its small size and enlarged again, with its own interpolations.
+    """Shrink each image to its small size and enlarge it again, with its own interpolations.
 
-    The small images lie in the corner of equally large ones, whose rest nothing reads.
+    The small images are stored in the corners of images of equal size; the other pixels are not used.
     """
     height, width = images_GCHW.shape[2:]
     small_GCHW = _resized(
@@ -63,24 +65,25 @@ def low_resolution(images_GCHW: Tensor, draws: Sequence[LowResolution]) -> Tenso
 
 @lru_cache(maxsize=4096)
 def resize_taps(size: int, new_size: int, interpolation: Interpolation) -> Taps:
-    """How `interpolation` takes `size` lines to `new_size`."""
+    """The taps with which `interpolation` computes `new_size` lines from `size` lines."""
     weights_SN = resize_weights(size, new_size, interpolation)
     used_SN = np.abs(weights_SN) > _NO_WEIGHT
     taps = int(used_SN.sum(axis=1).max())
-    # The lines with a weight first, in their order.
+    # Lines with a weight come first, in their order.
     lines_SK = np.argsort(~used_SN, axis=1, kind="stable")[:, :taps]
     return lines_SK, np.take_along_axis(np.where(used_SN, weights_SN, 0), lines_SK, axis=1)
 
 
 def _resized(images_GCHW: Tensor, vertical: Sequence[Taps], horizontal: Sequence[Taps]) -> Tensor:
-    """uint8 images of the largest of the new sizes."""
+    """Resize the images. The result is uint8 and as large as the largest new size."""
     values_GHCW = _summed_lines(images_GCHW.float().transpose(1, 2), vertical)
     values_GWCH = _summed_lines(values_GHCW.transpose(1, 3), horizontal)
     return to_gray_values(values_GWCH.permute(0, 2, 3, 1)).contiguous()
 
 
 def _summed_lines(values_GNXY: Tensor, taps: Sequence[Taps]) -> Tensor:
-    """(G, S, X, Y): each line the weighted sum of its taps, S and K being those of the most; absent taps weigh 0."""
+    """(G, S, X, Y): each line is the weighted sum of its taps. S and K are the largest numbers in the batch; missing
+    taps have weight 0."""
     num_images, num_lines = values_GNXY.shape[:2]
     new_lines, num_taps = (max(lines.shape[axis] for lines, _ in taps) for axis in (0, 1))
     lines_KGS = np.zeros((num_taps, num_images, new_lines), dtype=np.int64)
@@ -88,7 +91,7 @@ def _summed_lines(values_GNXY: Tensor, taps: Sequence[Taps]) -> Tensor:
     for image, (lines_SK, weights_SK) in enumerate(taps):
         lines_KGS[: lines_SK.shape[1], image, : lines_SK.shape[0]] = lines_SK.T
         weights_KGS[: lines_SK.shape[1], image, : lines_SK.shape[0]] = weights_SK.T
-    lines_KGS += num_lines * np.arange(num_images)[:, None]  # the images' lines below each other
+    lines_KGS += num_lines * np.arange(num_images)[:, None]  # the lines of all images in one tensor
     device = values_GNXY.device
     all_lines = values_GNXY.reshape(num_images * num_lines, -1)
     summed = torch.zeros(num_images * new_lines, all_lines.shape[1], device=device)
@@ -100,7 +103,7 @@ def _summed_lines(values_GNXY: Tensor, taps: Sequence[Taps]) -> Tensor:
 
 
 def _mirrored(positions: NDArray[np.int64], size: int) -> NDArray[np.int64]:
-    """Positions reflected into 0..size-1 without repeating the edge, as often as need be."""
+    """Positions reflected into 0..size-1 without repeating the edge, several times if necessary."""
     if size == 1:
         return np.zeros_like(positions)
     phase = positions % (2 * (size - 1))

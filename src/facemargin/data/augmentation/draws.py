@@ -1,7 +1,7 @@
-"""What was drawn for one sample: which augmentations happen to it, and with what parameters.
+"""The draws of one sample: the augmentations that are applied to it, and their parameters.
 
-Numbers only, no pixels: a sample's draws travel with its batch from the worker that drew them to the device that
-applies them. Lengths are in pixels of the image they were drawn for.
+They are numbers without pixels. A worker draws them, and they are sent with the batch to the device that applies them.
+Lengths are in pixels of the image.
 """
 
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from facemargin.data.augmentation.config import PROBABILITIES, Interpolation, St
 
 @dataclass(frozen=True)
 class Rectangle:
-    """Rows `top` to `bottom` and columns `left` to `right`, the ends left out."""
+    """Rows `top` to `bottom` and columns `left` to `right`, without the ends."""
 
     top: int
     bottom: int
@@ -22,9 +22,9 @@ class Rectangle:
 
 @dataclass(frozen=True)
 class ColorJitter:
-    """Factors of brightness, contrast and saturation; the hue turns by `hue_steps` 256ths of the circle, 0 to 255.
+    """Factors of brightness, contrast and saturation. The hue turns by `hue_steps`, 0 to 255, in 256ths of the circle.
 
-    `order` is the order of the four, by their numbers 0 to 3.
+    `order` is the order of the four changes, given by their numbers 0 to 3.
     """
 
     brightness: float
@@ -45,9 +45,10 @@ class Affine:
 
 @dataclass(frozen=True)
 class Noise:
-    """(1 − share)·image + share·noise, the noise uniform over the grey values or, if `normal`, around mid-grey.
+    """(1 − share)·image + share·noise. The noise is uniform over the grey values or, if `normal`, Gaussian around
+    mid-grey.
 
-    `seed`, 0 to 2⁶³ − 1, is of the noise that a device makes by itself (see seeded_noise.py).
+    `seed`, 0 to 2⁶³ − 1, is for noise that the device generates itself (see seeded_noise.py).
     """
 
     share: float
@@ -65,7 +66,7 @@ class Erasing:
 
 @dataclass(frozen=True)
 class LowResolution:
-    """Shrunk to `height` × `width` and enlarged again, each with an interpolation."""
+    """Shrink to `height` × `width` and enlarge again, each with its own interpolation."""
 
     height: int
     width: int
@@ -75,9 +76,10 @@ class LowResolution:
 
 @dataclass(frozen=True)
 class AugmentationDraws:
-    """One sample's draws, a field per augmentation, applied in `order`; False and None: it does not happen.
+    """The draws of one sample, with one field per augmentation, applied in `order`. False and None mean that it is not
+    applied.
 
-    `blur` is the standard deviation, `crop` the rectangle that stays.
+    `blur` is the standard deviation, `crop` the rectangle that is kept.
     """
 
     flip: bool = False

@@ -1,6 +1,6 @@
-"""Augmentations that move or hide pixels, drawn for an image of shape (H, W) and applied to one with OpenCV.
+"""Augmentations that move or hide pixels: drawn for an image of shape (H, W), and applied to it with OpenCV.
 
-Images are (H, W, 3) uint8 RGB, contiguous, and are changed where they lie; black (0) is −1 in a network's units.
+Images are contiguous (H, W, 3) uint8 RGB and are changed in place. Black (0) is −1 in the input of a network.
 """
 
 import math
@@ -19,12 +19,12 @@ _RECTANGLE_TRIES = 10
 
 
 def flip(image: RGBImage, happens: bool) -> None:
-    """The mirror image."""
+    """Mirror the image."""
     cv2.flip(image, 1, dst=image)
 
 
 def draw_affine(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Affine:
-    """Shear, rotation and scale about the centre, then a shift."""
+    """Draw shear, rotation and scale about the centre, followed by a shift."""
     height, width = shape
     ranges = config.rotation, config.translation, config.translation, config.shear
     rotation, shift_x, shift_y, shear = generator.uniform(-1, 1, size=4) * ranges
@@ -38,7 +38,7 @@ def draw_affine(shape: tuple[int, int], config: AugmentationConfig, generator: G
 
 
 def affine(image: RGBImage, draw: Affine) -> None:
-    """Every pixel moved by the matrix."""
+    """Move every pixel by the matrix."""
     height, width = image.shape[:2]
     flags = cv2.INTER_NEAREST if draw.interpolation == "nearest" else cv2.INTER_LINEAR
     matrix = np.array(draw.matrix).reshape(2, 3)
@@ -47,24 +47,24 @@ def affine(image: RGBImage, draw: Affine) -> None:
 
 
 def draw_erasing(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Erasing:
-    """The rectangle to hide and what with (Zhong et al., "Random erasing data augmentation", AAAI 2020)."""
+    """Draw the rectangle to hide and its colour (Zhong et al., "Random erasing data augmentation", AAAI 2020)."""
     rectangle = _random_rectangle(shape, config.erasing_area, _ERASING_ASPECT, generator)
     return Erasing(rectangle, int(generator.integers(256)) if config.erasing_fill == "grey" else 0)
 
 
 def erasing(image: RGBImage, draw: Erasing) -> None:
-    """A rectangle hidden."""
+    """Hide a rectangle."""
     hidden = draw.rectangle
     image[hidden.top : hidden.bottom, hidden.left : hidden.right] = draw.gray
 
 
 def draw_crop(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Rectangle:
-    """The rectangle to keep."""
+    """Draw the rectangle to keep."""
     return _random_rectangle(shape, config.crop_area, config.crop_aspect, generator)
 
 
 def crop(image: RGBImage, kept: Rectangle) -> None:
-    """Everything but the rectangle blackened; the rectangle stays where it was."""
+    """Make everything black except the rectangle, which stays in its place."""
     image[: kept.top] = image[kept.bottom :] = 0
     image[kept.top : kept.bottom, : kept.left] = image[kept.top : kept.bottom, kept.right :] = 0
 
@@ -72,9 +72,9 @@ def crop(image: RGBImage, kept: Rectangle) -> None:
 def _random_rectangle(
     shape: tuple[int, int], area: tuple[float, float], aspect: tuple[float, float], generator: Generator
 ) -> Rectangle:
-    """A rectangle inside the image: its share of the area uniform, its width / height log-uniform.
+    """Draw a rectangle inside the image. Its share of the area is uniform, its width / height log-uniform.
 
-    Draws that do not fit are drawn again, ten times at most; then the last one is cut to the image.
+    A rectangle that does not fit is drawn again, up to ten times. After that, the last one is cut to the image.
     """
     image_height, image_width = shape
     log_aspect = math.log(aspect[0]), math.log(aspect[1])

@@ -1,6 +1,6 @@
-"""Augmentations that change colours and sharpness, drawn for an image of shape (H, W) and applied with OpenCV.
+"""Augmentations that change colours and sharpness: drawn for an image of shape (H, W), and applied with OpenCV.
 
-Images are (H, W, 3) uint8 RGB, contiguous, and are changed where they lie.
+Images are contiguous (H, W, 3) uint8 RGB and are changed in place.
 """
 
 import cv2
@@ -19,7 +19,7 @@ _GRAY_VALUES = np.arange(256, dtype=np.float64)
 
 
 def draw_color_jitter(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> ColorJitter:
-    """By how much brightness, contrast, saturation and hue change, and in what order."""
+    """Draw the changes of brightness, contrast, saturation and hue, and their order."""
     spreads = (config.brightness, config.contrast, config.saturation)
     factors = np.maximum(0.0, 1 + generator.uniform(-1, 1, size=3) * spreads)
     brightness, contrast, saturation = factors.tolist()
@@ -29,7 +29,7 @@ def draw_color_jitter(shape: tuple[int, int], config: AugmentationConfig, genera
 
 
 def color_jitter(image: RGBImage, draw: ColorJitter) -> None:
-    """Brightness, contrast, saturation and hue changed, in the drawn order."""
+    """Change brightness, contrast, saturation and hue in the drawn order."""
     for step in draw.order:
         if step == BRIGHTNESS:
             _linear(image, draw.brightness, 0.0)
@@ -39,50 +39,51 @@ def color_jitter(image: RGBImage, draw: ColorJitter) -> None:
         elif step == SATURATION:
             gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
             cv2.addWeighted(image, draw.saturation, gray, 1 - draw.saturation, 0, dst=image)
-        elif draw.hue_steps:  # to HSV and back is not without loss: nothing is turned by nothing
+        # The conversion to HSV and back loses precision, so it is skipped if the hue does not turn.
+        elif draw.hue_steps:
             _turn_hue(image, draw.hue_steps)
 
 
 def grayscale(image: RGBImage, happens: bool) -> None:
-    """Three equal channels of luma (ITU-R BT.601)."""
+    """Replace the three channels by the luma (ITU-R BT.601)."""
     cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB, dst=image)
 
 
 def draw_blur(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> float:
-    """The standard deviation in pixels."""
+    """Draw the standard deviation in pixels."""
     return float(generator.uniform(*config.blur_sigma) * shape[0])
 
 
 def blur(image: RGBImage, sigma: float) -> None:
-    """Convolved with a Gaussian."""
+    """Convolve with a Gaussian."""
     cv2.GaussianBlur(image, (0, 0), sigma, dst=image)
 
 
 def draw_noise(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> Noise:
-    """The kind of noise and its share, without its pixels."""
+    """Draw the kind of noise and its share, without its pixels."""
     share = float(generator.uniform(*config.noise_share))
     return Noise(share, normal=bool(generator.random() >= 0.5))
 
 
 def noise_pixels(shape: tuple[int, int], draw: Noise, generator: Generator) -> RGBImage:
-    """The noise (H, W, 3): uint8, uniform over all grey values, or float32, standard normal."""
+    """Draw the noise (H, W, 3): uint8, uniform over all grey values, or float32, standard normal."""
     if draw.normal:
         return generator.standard_normal((*shape, 3), dtype=np.float32)
     return np.frombuffer(generator.bytes(shape[0] * shape[1] * 3), dtype=np.uint8).reshape(*shape, 3)
 
 
 def noise(image: RGBImage, draw: Noise, pixels: RGBImage) -> None:
-    """(1 − a)·image + a·noise; in units where pixels are in [−1, 1] the noise is uniform there, or standard normal."""
+    """(1 − a)·image + a·noise. If pixels are scaled to [−1, 1], the noise is uniform in [−1, 1] or standard normal."""
     share = draw.share
     if not draw.normal:
         cv2.addWeighted(image, 1 - share, pixels, share, 0, dst=image)
     else:
-        # The normal noise reaches beyond the grey values: only the blend is clipped to them.
+        # Normal noise may exceed the grey values; only the blended image is clipped to them.
         cv2.addWeighted(image, 1 - share, pixels, share * MID_GRAY, share * MID_GRAY, dst=image, dtype=cv2.CV_8U)
 
 
 def draw_low_resolution(shape: tuple[int, int], config: AugmentationConfig, generator: Generator) -> LowResolution:
-    """The small size and the two interpolations."""
+    """Draw the small size and the two interpolations."""
     factor = generator.uniform(*config.low_resolution_side)
     names = config.low_resolution_interpolations
     once = config.low_resolution_draws == "once"
@@ -92,7 +93,7 @@ def draw_low_resolution(shape: tuple[int, int], config: AugmentationConfig, gene
 
 
 def low_resolution(image: RGBImage, draw: LowResolution) -> None:
-    """Shrunk and enlarged again."""
+    """Shrink the image and enlarge it again."""
     height, width = image.shape[:2]
     image[:] = resize(resize(image, draw.height, draw.width, draw.shrink), height, width, draw.enlarge)
 
@@ -103,7 +104,7 @@ def _linear(image: RGBImage, factor: float, offset: float) -> None:
 
 
 def _turn_hue(image: RGBImage, steps: int) -> None:
-    """The hue turned, which uint8 stores in 256 steps and wraps around."""
+    """Turn the hue, which is stored in 256 steps, so that uint8 wraps around."""
     image_hsv = cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL)
     image_hsv[..., 0] += np.uint8(steps)
     cv2.cvtColor(image_hsv, cv2.COLOR_HSV2RGB_FULL, dst=image)

@@ -1,9 +1,10 @@
-"""Noise that a device makes by itself, a function of one seed a sample and the place in the image.
+"""Noise that a device generates itself, from one seed per sample and the position in the image.
 
 SplitMix64 (Steele, Lea, Flood, "Fast splittable pseudorandom number generators", OOPSLA 2014) read as a counter-based
-generator: number n of a seed is a hash of seed + n·γ. Made of integer operations, and of a table for the normal
-distribution, it has the same bits on every device and in every batch. The noise's pixels are several times an image:
-drawn by the workers they would cost more time than all other draws and travel with every batch.
+generator: number n of a seed is a hash of seed + n·γ. It uses integer operations, and a table for the normal
+distribution, so that it has the same bits on every device and in every batch. The pixels of the noise are several times
+as large as an image. If workers drew them, they would take more time than all other draws and would be sent with every
+batch.
 
 Shapes: G samples, N values a sample, n of one call's 64-bit numbers.
 """
@@ -28,30 +29,31 @@ def random_bits(seeds_G: Tensor, count: int) -> Tensor:
 
 
 def uniform_gray(seeds_G: Tensor, count: int) -> Tensor:
-    """(G, count) uint8, uniform over the grey values: eight from each number."""
+    """(G, count) uint8, uniform over the grey values. Each number gives eight values."""
     return random_bits(seeds_G, -(-count // 8)).view(torch.uint8)[:, :count]
 
 
 def standard_normal(seeds_G: Tensor, count: int) -> Tensor:
-    """(G, count) float32, standard normal up to ±4.3: 65,536 quantiles, four from each number."""
+    """(G, count) float32, standard normal up to ±4.3, from 65,536 quantiles. Each number gives four values."""
     sixteen_bits_GN = random_bits(seeds_G, -(-count // 4)).view(torch.int16)[:, :count]
     return _normal_quantiles(seeds_G.device)[sixteen_bits_GN.long() & (_QUANTILES - 1)]
 
 
 @lru_cache(maxsize=8)
 def _normal_quantiles(device: torch.device) -> Tensor:
-    """Φ⁻¹((k + ½) / 65,536) for every k, from the host in float64: devices differ in the last bits of Φ⁻¹."""
+    """Φ⁻¹((k + ½) / 65,536) for every k, computed on the host in float64, because devices differ in the last bits of
+    Φ⁻¹."""
     middles = (torch.arange(_QUANTILES, dtype=torch.float64) + 0.5) / _QUANTILES
     quantiles: Tensor = torch.special.ndtri(middles).float().to(device)
     return quantiles
 
 
 def _shifted_right(z: Tensor, bits: int) -> Tensor:
-    """A shift that brings in zeros, where int64's brings in the sign."""
+    """A right shift that fills with zeros, while int64's own shift fills with the sign."""
     shifted: Tensor = (z >> bits) & (2 ** (64 - bits) - 1)
     return shifted
 
 
 def _signed(constant: int) -> int:
-    """The int64 with the bits of a 64-bit constant; products wrap around alike."""
+    """The int64 with the bits of an unsigned 64-bit constant; products wrap around in the same way."""
     return constant - 2**64 if constant >= 2**63 else constant

@@ -1,1 +1,1 @@
-"""The formats that training sets have, one reader a file."""
+"""The formats of training sets, one reader per file."""

@@ -1,4 +1,5 @@
-"""Images in blocks: a reader of formats that are read from the beginning keeps the last blocks in memory."""
+"""Reading images in blocks, for formats that can only be read from the beginning. The last blocks are kept in
+memory."""
 
 import os
 from abc import abstractmethod
@@ -14,16 +15,16 @@ from facemargin.errors import CorruptImageError
 
 BLOCK_BYTES = 1 << 23
 BLOCK_IMAGES = 256
-"""A block is cut before it grows beyond either, so that what a reader keeps stays below 128 MiB."""
+"""A block ends before it exceeds either limit, so that a reader keeps less than 128 MiB."""
 
 Encoded = bytes | CorruptImageError
 
 
 class BlockImages(LabeledImages):
-    """Encoded images that come in `blocks`.
+    """Encoded images that are read in `blocks`.
 
-    Any image can be asked for at any time, but fast are orders like those of `Blocks.shuffled`, and reading from the
-    first to the last. Each process reads with files of its own.
+    Any image can be read at any time, but only orders such as those of `Blocks.shuffled`, and reading from the first to
+    the last image, are fast. Each process opens its own files.
     """
 
     blocks: Blocks
@@ -39,7 +40,7 @@ class BlockImages(LabeledImages):
 
     @abstractmethod
     def _stream(self, stream: int) -> Iterator[list[Encoded]]:
-        """The blocks of a stream, one after another; what cannot be read is an error in its place."""
+        """The blocks of a stream, one after another. An image that cannot be read is replaced by its error."""
 
     def read(self, index: int) -> RGBImage:
         return decode_image(self.read_encoded(index), self.describe(index))
@@ -57,7 +58,7 @@ class BlockImages(LabeledImages):
         self._streams: OrderedDict[int, tuple[int, Iterator[list[Encoded]]]] = OrderedDict()
 
     def _block(self, block: int) -> list[Encoded]:
-        if self._process != os.getpid():  # a fork shares its parent's positions in open files
+        if self._process != os.getpid():  # a forked process shares the positions in open files with its parent
             self._forget()
         if block not in self._kept:
             self._kept[block] = self._next_from_stream(block)
@@ -69,7 +70,7 @@ class BlockImages(LabeledImages):
     def _next_from_stream(self, block: int) -> list[Encoded]:
         stream = int(self.blocks.streams_K[block])
         next_block, iterator = self._streams.pop(stream, (block + 1, iter(())))
-        if next_block > block:  # not open, or already further
+        if next_block > block:  # not open, or already past this block
             next_block, iterator = int(self.blocks.streams_K.searchsorted(stream)), self._stream(stream)
         encoded = next(islice(iterator, block - next_block, None))
         self._streams[stream] = (block + 1, iterator)
@@ -79,7 +80,7 @@ class BlockImages(LabeledImages):
 
 
 def cut_into_blocks(sizes: Sequence[int]) -> list[int]:
-    """The first image of every block, for encoded images of these sizes in bytes, in their order."""
+    """The first image of every block, given the sizes of the encoded images in bytes."""
     starts: list[int] = []
     count, total = BLOCK_IMAGES, 0
     for position, size in enumerate(sizes):

@@ -1,4 +1,4 @@
-"""Shuffling images that cannot be read in any order at a reasonable price.
+"""Shuffles images that are slow to read in random order.
 
 Shapes: N images, K blocks.
 """
@@ -15,10 +15,10 @@ BLOCKS_AT_ONCE = 16
 
 @dataclass(frozen=True)
 class Blocks:
-    """Block k holds the images from `starts_K[k]` to the next block's start, or to `num_images`.
+    """Block k has the images from `starts_K[k]` to the start of the next block, or to `num_images`.
 
-    A stream is what is read from its beginning: a compressed shard, a row group. `streams_K`, ascending, says which
-    stream a block is part of; of one stream, blocks should be read in their order.
+    A stream is a unit that is read from its beginning: a compressed shard or a row group. `streams_K`, ascending, is
+    the stream of each block. The blocks of a stream should be read in their order.
     """
 
     starts_K: NDArray[np.int64]
@@ -26,16 +26,16 @@ class Blocks:
     num_images: int
 
     def bounds(self, block: int) -> tuple[int, int]:
-        """The first image of a block and the one after its last."""
+        """The first image of a block, and the image after its last."""
         last = block + 1 == len(self.starts_K)
         return int(self.starts_K[block]), self.num_images if last else int(self.starts_K[block + 1])
 
     def of(self, index: int) -> int:
-        """The block that image `index` is in."""
+        """The block that contains image `index`."""
         return int(np.searchsorted(self.starts_K, index, side="right")) - 1
 
     def repeated(self, times: int) -> "Blocks":
-        """The blocks of as many copies of the images, one after another."""
+        """The blocks of `times` copies of the images, one after another."""
         streams = int(self.streams_K.max(initial=-1)) + 1
         return Blocks(
             np.concatenate([self.starts_K + copy * self.num_images for copy in range(times)]),
@@ -46,8 +46,8 @@ class Blocks:
     def shuffled(self, generator: np.random.Generator) -> NDArray[np.int64]:
         """All images (N,), in an order that reads every stream once.
 
-        The streams come in random order. From up to 16 of them at a time, 16 blocks are taken in turn, and the images
-        of these 16 are shuffled together.
+        The streams are in random order. Up to 16 streams are read at a time; 16 blocks are taken from them in turn, and
+        the images of these 16 blocks are shuffled together.
         """
         first_of_stream = np.flatnonzero(np.diff(self.streams_K, prepend=-1))
         blocks_of_stream = np.split(np.arange(len(self.streams_K)), first_of_stream[1:])

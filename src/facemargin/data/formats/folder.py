@@ -21,9 +21,9 @@ logger = logging.getLogger(__name__)
 class FolderImages(ImageFiles, LabeledImages):
     """A folder `identity/image.jpg` (or another of IMAGE_SUFFIXES), people and their images sorted by name.
 
-    Folders without an image in them are not people; they, and whatever else is passed over, are said in a warning.
-    Folders that are all numbered do not name people (`has_names`), and a folder "-1" holds images of people unknown,
-    which are left out and counted. Raises DataError where there is nothing to read.
+    Folders without images do not count as people. They, and all other skipped files and folders, are listed in a
+    warning. If the names of all folders are numbers, they are not names of people (`has_names`). A folder "-1" has
+    images of unknown people, which are left out and counted. Raises DataError if there are no images.
     """
 
     def __init__(self, root: Path | str) -> None:
@@ -36,9 +36,9 @@ class FolderImages(ImageFiles, LabeledImages):
         warn_of_twins(str(root), people)
         if not people:
             lower = [person for person in entries(root) if person.is_dir() and folders_of_people(person)]
-            hint = f". It may be one level too high: {lower[0]} holds folders with images" if lower else ""
+            hint = f". Perhaps the path is one level too high: {lower[0]} contains folders with images" if lower else ""
             raise DataError(
-                f"{root} has no images in folders of their own; expected identity/image.jpg "
+                f"{root} has no folders with images; expected one folder per person, as in identity/image.jpg "
                 f"(also {', '.join(sorted(IMAGE_SUFFIXES - {'.jpg'}))}){hint}"
             )
         unlabeled = [person for person in people if is_negative(person)]
@@ -54,15 +54,15 @@ class FolderImages(ImageFiles, LabeledImages):
 
 
 def folders_of_people(folder: Path) -> list[str]:
-    """Names of the folders in `folder` that hold images, sorted; none where it cannot be read."""
+    """The sorted names of the folders in `folder` that contain images. Empty if `folder` cannot be read."""
     try:
-        return [one.name for one in entries(folder) if one.is_dir() and _image_names(one, PassedOver())]
+        return [person.name for person in entries(folder) if person.is_dir() and _image_names(person, PassedOver())]
     except OSError:
         return []
 
 
 def _people(root: Path, passed: PassedOver) -> dict[str, list[str]]:
-    """The names of each person's images; what else there is goes to `passed`."""
+    """The names of each person's images. Everything else is recorded in `passed`."""
     people: dict[str, list[str]] = {}
     passed.note_system(root)
     for person in entries(root):

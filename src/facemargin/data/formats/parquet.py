@@ -1,7 +1,7 @@
-"""Images in parquet files as the Hugging Face Hub stores them: a column of images and one of labels.
+"""Images in parquet files of the Hugging Face Hub: a column of images and a column of labels.
 
-An image is a struct with `bytes`, or the bytes themselves; a label a whole number (whose names the schema may hold, as
-ClassLabel does) or a text. Shapes: N images, R rows.
+An image is a struct with `bytes`, or the bytes themselves. A label is a whole number (the schema may contain names, as
+with ClassLabel) or a text. Shapes: N images, R rows.
 """
 
 import json
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def import_parquet() -> Any:
-    """The pyarrow.parquet module; ConfigError, naming the extra, where it is not installed."""
+    """The pyarrow.parquet module. Raises ConfigError, which names the extra to install, if it is missing."""
     require_extra("parquet", "pyarrow", what="reading and writing parquet files")
     import pyarrow.parquet
 
@@ -41,29 +41,30 @@ def import_parquet() -> Any:
 
 
 class ParquetImages(BlockImages):
-    """The images of parquet files with the same columns. A row group is a stream, gone through from its beginning.
+    """The images of parquet files with the same columns. Each row group is a stream that is read from its beginning.
 
-    Opening reads the labels; rows without one are left out with a logged warning. Raises DataError for files that are
-    damaged or without such columns, ConfigError without pyarrow.
+    Opening reads the labels. Rows without a label are left out with a logged warning. Raises DataError for files that
+    are damaged or without such columns, ConfigError without pyarrow.
     """
 
     def __init__(self, paths: Sequence[Path], name: str) -> None:
         super().__init__()
         self.name = name
         if not paths:
-            raise DataError(f"{name}: no parquet files; expected names that end in .parquet")
+            raise DataError(f"{name}: there are no parquet files; expected names that end in .parquet")
         self._paths = list(paths)
         files = [_open(path) for path in self._paths]
         self._image_columns, label_column = _columns(self._paths[0], files[0].schema_arrow)
         stored: list[NDArray[Any]] = []
-        self._groups: list[tuple[int, int, int]] = []  # file, row group, rows in a block
+        self._groups: list[tuple[int, int, int]] = []  # file, row group, rows of a block
         rows_of_blocks: list[int] = []
         streams: list[int] = []
         for number, (path, file) in enumerate(zip(self._paths, files, strict=True)):
             if _columns(path, file.schema_arrow) != (self._image_columns, label_column):
-                raise DataError(f"{path}: its columns are not those of {self._paths[0]}")
-            if file.metadata.num_rows > path.stat().st_size:  # a few bytes may stand for any number of equal rows
-                raise DataError(f"{path}: {file.metadata.num_rows:,} rows cannot be images in a file of its size")
+                raise DataError(f"{path}: the columns differ from those of {self._paths[0]}: open the two separately")
+            # A damaged or harmful file of a few bytes can claim any number of equal rows.
+            if file.metadata.num_rows > path.stat().st_size:
+                raise DataError(f"{path}: the file is too small for {file.metadata.num_rows:,} rows of images")
             stored.append(_labels(path, file, label_column))
             for group in range(file.metadata.num_row_groups):
                 metadata = file.metadata.row_group(group)
@@ -86,13 +87,13 @@ class ParquetImages(BlockImages):
         self.blocks = Blocks(starts.astype(np.int64), np.array(streams, dtype=np.int64), len(self.labels))
 
     def _require_the_same_names(self, files: Sequence[Any], label_column: str) -> None:
-        """DataError where a number is one person in a file and another in the next."""
+        """Raise DataError if the same number is one person in one file and another person in the next."""
         first = _class_names(files[0].schema_arrow, label_column)
         for path, file in zip(self._paths, files, strict=True):
             if _class_names(file.schema_arrow, label_column) != first:
                 raise DataError(
-                    f"{path}: the names of its labels are not those of {self._paths[0]}: the same number would be two "
-                    "people; read one of them alone"
+                    f"{path}: the names of the labels differ from those of {self._paths[0]}, so the same number "
+                    "would mean two people: open the two separately"
                 )
 
     def describe(self, index: int) -> str:
@@ -111,10 +112,10 @@ class ParquetImages(BlockImages):
             kept = set((self._row_N[first:end] - self._first_rows[block]).tolist())
             number = int(self._first_rows[block + 1] - self._first_rows[block])
             encoded = [next(rows) for _ in range(number)]
-            yield [one for row, one in enumerate(encoded) if row in kept]
+            yield [image for row, image in enumerate(encoded) if row in kept]
 
     def _rows(self, stream: int) -> Iterator[Encoded]:
-        """All images of a row group; from the first that cannot be read on, its error without end."""
+        """Yields all images of a row group. After the first image that cannot be read, yields its error forever."""
         number, group, rows = self._groups[stream]
         where = f"{self._paths[number]} row group {group}"
         try:
@@ -124,9 +125,9 @@ class ParquetImages(BlockImages):
                     for value in column.field("bytes") if "." in self._image_columns[0] else column:
                         encoded = value.as_py()
                         yield (
-                            CorruptImageError(f"{where}: the row holds no image bytes") if encoded is None else encoded
+                            CorruptImageError(f"{where}: the row has no image bytes") if encoded is None else encoded
                         )
-            problem = "it holds fewer rows than it says"
+            problem = "it has fewer rows than it states"
         except Exception as error:  # pyarrow's errors for damaged pages have no common base
             problem = f"cannot be read: {error}"
         while True:
@@ -134,20 +135,22 @@ class ParquetImages(BlockImages):
 
 
 def parquet_paths(location: str | Path) -> list[Path]:
-    """The parquet files that a file, a folder (also its `data`) or a pattern like `data/train-*.parquet` names."""
+    """The parquet files of a location: a file, a folder (or its folder `data`), or a pattern such as
+    `data/train-*.parquet`."""
     path = Path(location)
     if path.is_file():
         return [path]
     if path.is_dir():
-        found = [file for pattern in ("*.parquet", "data/*.parquet") for file in path.glob(pattern)]
-        found = sorted(file for file in found if file.is_file() and not is_system_name(file.name))
-        splits = sorted(_SPLITS & {re.split("[-._]", file.name)[0] for file in found})
+        files = [file for pattern in ("*.parquet", "data/*.parquet") for file in path.glob(pattern)]
+        files = sorted(file for file in files if file.is_file() and not is_system_name(file.name))
+        splits = sorted(_SPLITS & {re.split("[-._]", file.name)[0] for file in files})
         if len(splits) > 1:
             logger.warning(
-                "%s holds several splits, all of which are read: %s; a pattern names one: %s/%s-*.parquet",
-                path, ", ".join(splits), found[0].parent, splits[-1],
+                "%s contains several splits, all of which are read: %s. To read one of them, use a pattern: "
+                    "%s/%s-*.parquet",
+                path, ", ".join(splits), files[0].parent, splits[-1],
             )  # fmt: skip
-        return found
+        return files
     anchor = Path(path.anchor)
     named = anchor.glob(str(path.relative_to(anchor))) if "*" in str(location) else []
     return sorted(file for file in named if not is_system_name(file.name))
@@ -158,12 +161,12 @@ def _open(path: Path) -> Any:
         return import_parquet().ParquetFile(path, buffer_size=_READ_AHEAD, pre_buffer=False)
     except ConfigError:
         raise
-    except Exception as error:  # pyarrow's errors for damaged files have no common base
+    except Exception as error:  # pyarrow's errors for damaged files have no common base class
         raise DataError(f"{path} is not a parquet file that can be read: {error}") from error
 
 
 def _columns(path: Path, schema: Any) -> tuple[list[str], str]:
-    """The column of the images' bytes, as a list, and that of the labels."""
+    """The path of the column with the image bytes, as a list, and the column of the labels."""
     import pyarrow.types as types
 
     def is_binary(kind: Any) -> bool:
@@ -172,7 +175,7 @@ def _columns(path: Path, schema: Any) -> tuple[list[str], str]:
     def bytes_of(field: Any) -> str | None:
         if is_binary(field.type):
             return str(field.name)
-        if types.is_struct(field.type) and any(one.name == "bytes" and is_binary(one.type) for one in field.type):
+        if types.is_struct(field.type) and any(part.name == "bytes" and is_binary(part.type) for part in field.type):
             return f"{field.name}.bytes"
         return None
 
@@ -204,7 +207,7 @@ def _only(names: Sequence[str]) -> str | None:
 
 
 def _labels(path: Path, file: Any, column: str) -> NDArray[Any]:
-    """A file's labels: int64 with −1 for none, or texts with None for none."""
+    """The labels of a file: int64 with −1 for a missing label, or texts with None for a missing label."""
     is_text = _is_text(file.schema_arrow.field(column).type)
     parts: list[NDArray[Any]] = [np.array([], dtype=object if is_text else np.int64)]
     try:
@@ -214,11 +217,11 @@ def _labels(path: Path, file: Any, column: str) -> NDArray[Any]:
             parts.append(values.cast("int64").fill_null(_NO_LABEL).to_numpy() if texts is None else texts)
         return np.concatenate(parts)
     except Exception as error:  # pyarrow's errors for damaged pages have no common base
-        raise DataError(f"{path}: its column {column} cannot be read: {error}") from error
+        raise DataError(f"{path}: the column {column} cannot be read: {error}") from error
 
 
 def _class_names(schema: Any, column: str) -> list[str] | None:
-    """The names of a ClassLabel, from what `datasets` keeps in the schema."""
+    """The names of a ClassLabel, which `datasets` stores in the schema."""
     try:
         feature = json.loads((schema.metadata or {})[b"huggingface"])["info"]["features"][column]
         names = feature["names"]
@@ -230,7 +233,8 @@ def _class_names(schema: Any, column: str) -> list[str] | None:
 def _identities(
     name: str, stored_R: NDArray[Any], class_names: Sequence[str] | None
 ) -> tuple[NDArray[np.int64], list[str], bool]:
-    """Labels (R,) without gaps, −1 where a row has none; their names; and whether these are names."""
+    """Labels (R,) without gaps, −1 for a row without a label; the names of the labels; and whether these are real
+    names."""
     is_text = stored_R.dtype == object
     if is_text:
         has_label_R = np.array(

@@ -1,4 +1,4 @@
-"""What a reader of folders passes over, said in one warning: no file vanishes without a word."""
+"""Reports the files and folders that a reader of folders skips, in one warning, so that nothing is skipped silently."""
 
 import logging
 from collections import Counter
@@ -18,9 +18,9 @@ logger = logging.getLogger(__name__)
 
 @dataclass
 class PassedOver:
-    """Counts, and the first names, of what is not read: `suffixes` of files that are no images, folders of `people`
-    without one, images that lie `beside` the people's folders, `folders` inside of these, and `system` folders with
-    images in them."""
+    """The counts and first names of what is not read: `suffixes` of files that are not images, folders of `people`
+    without images, images `beside` the folders of people, `folders` inside these, and `system` folders that contain
+    images."""
 
     suffixes: Counter[str] = field(default_factory=Counter)
     people: list[str] = field(default_factory=list)
@@ -30,16 +30,16 @@ class PassedOver:
     unreadable_heic: int = 0
 
     def note_image(self, path: Path) -> None:
-        """An image that is kept: whether it can be read here."""
+        """Record an image that is kept, in case its format cannot be read on this machine."""
         if path.suffix.lower() in HEIC_SUFFIXES and not reads_heic() and _is_heic(path):
             self.unreadable_heic += 1
 
     def note_system(self, folder: Path) -> None:
-        """The system's folders in `folder`, where they hold images."""
+        """Record folders of the system in `folder`, if they contain images."""
         self.system += [path.name for path in sorted(folder.iterdir()) if _hides_images(path)]
 
     def say(self, name: str) -> None:
-        """Log what was passed over in the folder called `name`, if anything was."""
+        """Log what was skipped in the folder called `name`, if anything was."""
         parts = [
             _files(self.suffixes),
             _counted(len(self.people), "folder without an image, not taken for a person", self.people),
@@ -79,7 +79,7 @@ def _hides_images(path: Path) -> bool:
         return (
             is_system_name(path.name) and path.is_dir() and any(is_image_name(inside.name) for inside in path.iterdir())
         )
-    except OSError:  # lost+found is root's
+    except OSError:  # lost+found can only be read by root
         return False
 
 

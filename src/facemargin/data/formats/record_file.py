@@ -1,8 +1,8 @@
 """RecordIO, the container MXNet stores data sets in: numbered records in one .rec file, their offsets in an .idx file.
 
-A record is uint32 magic, uint32 whose top 3 bits say which part of a record this is and whose low 29 bits give the
-payload's length, the payload, zeros up to a multiple of 4; all little-endian. A payload that contains the magic at a
-multiple of 4 is split there: joining the parts puts the magic back between them.
+A record consists of a uint32 magic, a uint32 whose top 3 bits say which part of a record this is and whose low 29 bits
+are the length of the payload, the payload, and zeros up to a multiple of 4. All numbers are little-endian. A payload
+that contains the magic at a multiple of 4 is split there: joining the parts puts the magic back between them.
 """
 
 import io
@@ -32,7 +32,7 @@ class RecordFile(PositionedFile):
     """Reads records of a .rec file by byte offset."""
 
     def payload(self, offset: int, where: str) -> bytes:
-        """The whole record at `offset`, its parts joined; raises CorruptImageError, naming `where`."""
+        """The whole record at `offset`, with its parts joined. Raises CorruptImageError, which names `where`."""
         part, start, length = self._part_header(offset, where)
         _require_image_size(length, where)
         if part == WHOLE:
@@ -58,7 +58,7 @@ class RecordFile(PositionedFile):
             return False
 
     def end(self, offset: int) -> int:
-        """Where the record at `offset` ends, and the next begins; raises CorruptImageError."""
+        """The offset at which the record at `offset` ends and the next begins. Raises CorruptImageError."""
         part = FIRST
         while part in (FIRST, MIDDLE):
             part, start, length = self._part_header(offset, str(self.path))
@@ -66,7 +66,7 @@ class RecordFile(PositionedFile):
         return offset
 
     def payload_start(self, offset: int, max_length: int, where: str) -> bytes:
-        """Up to `max_length` bytes of the payload, of its first part only; raises CorruptImageError."""
+        """Up to `max_length` bytes of the payload, from its first part only. Raises CorruptImageError."""
         _, start, length = self._part_header(offset, where)
         return self.read(start, min(length, max_length))
 
@@ -82,28 +82,28 @@ class RecordFile(PositionedFile):
         start = offset + PART_HEADER.size
         if start + length > self.size:
             raise CorruptImageError(
-                f"{where}: the record says {length} bytes, the file ends after {self.size - start} of them"
+                f"{where}: the record should have {length} bytes, but the file ends after {self.size - start} of them"
             )
         return part, start, length
 
 
 def _require_image_size(size: int, where: str) -> None:
     if size > LARGEST_ENCODED:
-        raise CorruptImageError(f"{where}: has {size:,} bytes or more, too many for an image")
+        raise CorruptImageError(f"{where}: the record has {size:,} bytes or more, too many for an image")
 
 
 def read_index(path: Path, file_size: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keys, ascending, and their byte offsets from an .idx file: one `key<TAB>offset` a line, in any order.
+    """Read keys, ascending, and their byte offsets from an .idx file with lines `key<TAB>offset` in any order.
 
-    Records beyond the `file_size` bytes of the .rec file are left out with a logged warning. Raises DataError where
-    none is left, and for anything else than such lines.
+    Records beyond the `file_size` bytes of the .rec file are left out with a logged warning. Raises DataError if no
+    record is left, and for any other line.
     """
     try:
         text = path.read_bytes()
-        if other := text.translate(None, _PLAIN):  # numpy takes 1e5 for a whole number
+        if other := text.translate(None, _PLAIN):  # numpy would read 1e5 as a whole number
             raise ValueError(f"found {other[:20].decode(errors='replace')!r}")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # numpy's own words for an empty file
+            warnings.simplefilter("ignore", UserWarning)  # numpy's warning for an empty file
             lines = np.loadtxt(io.BytesIO(text), dtype=np.int64, comments=None, ndmin=2)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
@@ -117,18 +117,18 @@ def read_index(path: Path, file_size: int) -> tuple[NDArray[np.int64], NDArray[n
     keys, first_use, uses = np.unique(keys, return_index=True, return_counts=True)
     if uses.max() > 1:
         raise DataError(
-            f"{path}: key {keys[uses.argmax()]} occurs {uses.max()} times, expected once; delete the file, and the "
-            f"records are found by going through {path.with_suffix('.rec').name}"
+            f"{path}: key {keys[uses.argmax()]} occurs {uses.max()} times, expected once. Delete this file; "
+            f"without it, the records are found by reading through {path.with_suffix('.rec').name}"
         )
     offsets = offsets[first_use]
     within = (offsets >= 0) & (offsets < file_size)
     if not within.all():
         message = (
-            f"{path}: records that lie outside {path.with_suffix('.rec').name}: {len(keys) - within.sum()} of "
-            f"{len(keys)}. That file has {file_size:,} bytes: it is truncated or not the one this index is for; copy "
-            "both again"
+            f"{path}: records outside {path.with_suffix('.rec').name}, which has {file_size:,} bytes: "
+            f"{len(keys) - within.sum()} of {len(keys)}. That file is truncated, or this index belongs to another "
+            "file: copy both again"
         )
         if not within.any():
             raise DataError(message)
-        logger.warning("%s. Kept is what is before: %s", message, counted(int(within.sum()), "record"))
+        logger.warning("%s. The records before its end are kept: %s", message, counted(int(within.sum()), "record"))
     return keys[within], offsets[within]

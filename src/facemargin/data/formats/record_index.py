@@ -1,4 +1,4 @@
-"""Where the records of a .rec file lie: what its .idx says, checked against the file. Shapes: R records."""
+"""The positions of the records in a .rec file, from its .idx file, checked against the .rec file. Shapes: R records."""
 
 import logging
 from pathlib import Path
@@ -20,21 +20,22 @@ Index = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 
 def record_index(file: RecordFile, path: Path) -> Index:
-    """Keys and offsets of the records in `file` by its .idx at `path`, or, where there is none, by going through it.
+    """Keys and offsets of the records in `file`, from its .idx at `path`, or, if there is none, by reading through the
+    file.
 
-    An index of which most offsets are not the beginnings of records is of another file: it is left alone. Records
-    behind the last that it lists are read too, as if its end had been lost; others that it does not list are passed
-    over. Each of these is said in a logged warning, with counts. Records are compared by going through the file, which
-    is done only where the file goes on behind the last listed record or the keys leave gaps.
+    An index is ignored if most of its offsets are not the start of a record, because it then belongs to another file.
+    Records after the last one in the index are read as well, because the end of the index may be lost; other records
+    that are not in the index are skipped. Logged warnings with counts report each of these cases. The file is only read
+    through if it continues after the last record of the index or if the keys have gaps.
     """
     if not path.exists():
-        logger.info("%s has no .idx: going through it", file.path)
+        logger.info("%s has no .idx file: reading through it to find its records", file.path)
         return scanned_index(file)
     keys_R, offsets_R = read_index(path, file.size)
     if _is_of_another_file(file, offsets_R):
         logger.warning(
-            "%s is not the index of %s: most of its offsets are not where a record begins. It is left alone, and the "
-            "records are found by going through the file", path, file.path.name,
+            "%s is not the index of %s: most of its offsets are not the start of a record. It is ignored, and "
+                "the records are found by reading through the file", path, file.path.name,
         )  # fmt: skip
         return scanned_index(file)
     is_without_gaps = offsets_R.min() == 0 and keys_R[0] in (0, 1) and keys_R[-1] - keys_R[0] + 1 == len(keys_R)
@@ -50,7 +51,7 @@ def _is_of_another_file(file: RecordFile, offsets_R: NDArray[np.int64]) -> bool:
 
 
 def _goes_on(file: RecordFile, last_offset: int) -> bool:
-    """Whether there is anything behind the record at `last_offset`; not, where this record is cut off."""
+    """Whether the file continues after the record at `last_offset`. False if this record is cut off."""
     try:
         return file.end(last_offset) < file.size
     except CorruptImageError:
@@ -58,7 +59,7 @@ def _goes_on(file: RecordFile, last_offset: int) -> bool:
 
 
 def _compared(keys_R: NDArray[np.int64], offsets_R: NDArray[np.int64], scanned: Index, path: Path) -> Index:
-    """What the index says, completed by the records behind the last that it lists."""
+    """The records of the index, completed by the records after its last one."""
     scanned_keys, scanned_offsets = scanned
     unlisted = ~np.isin(scanned_offsets, offsets_R)
     behind = unlisted & (scanned_offsets > offsets_R.max())
@@ -66,12 +67,13 @@ def _compared(keys_R: NDArray[np.int64], offsets_R: NDArray[np.int64], scanned: 
     where = f"{path} lists {len(keys_R):,} of the {all_records} in the file beside it"
     if (unlisted & ~behind).any():
         logger.warning(
-            "%s; passed over between those that it lists: %d. Without this .idx, the file is gone through and all are "
-            "read", where, (unlisted & ~behind).sum(),
-        )  # fmt: skip
+            "%s; skipped records between those in the index: %d. To read all of them, delete this .idx file",
+            where,
+            (unlisted & ~behind).sum(),
+        )
     if not behind.any():
         return keys_R, offsets_R
-    logger.warning("%s; read too, since they lie behind the last that it lists: %d", where, behind.sum())
+    logger.warning("%s; records after the last one in the index, which are read as well: %d", where, behind.sum())
     new_offsets = np.sort(scanned_offsets[behind])
     key_of = dict(zip(scanned_offsets.tolist(), scanned_keys.tolist(), strict=True))
     new_keys = np.array([key_of[offset] for offset in new_offsets.tolist()], dtype=np.int64)

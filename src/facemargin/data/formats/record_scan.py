@@ -1,4 +1,4 @@
-"""Finding the records of a .rec file whose .idx is missing, by going from one to the next."""
+"""Finds the records of a .rec file without its .idx, by going from one record to the next."""
 
 import logging
 import struct
@@ -20,16 +20,16 @@ logger = logging.getLogger(__name__)
 
 
 def scanned_index(file: RecordFile) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Keys, ascending, and byte offsets of the records in `file`, as its .idx would hold them.
+    """Keys, ascending, and byte offsets of the records in `file`, as in its .idx.
 
-    A key is the id in the record's header, or, where these are not different from each other, the record's number.
-    Damaged stretches are skipped and counted in a logged warning. What was found is saved (see saved_scan). Raises
-    DataError for a file without a record.
+    A key is the id in the header of the record, or, if ids occur twice, the number of the record. Damaged parts are
+    skipped and counted in a logged warning. The result is saved (see saved_scan). Raises DataError for a file without
+    records.
     """
 
-    def is_valid(found: dict[str, Any]) -> bool:
-        columns = found.get("keys"), found.get("offsets")
-        if not all(isinstance(column, list) for column in columns) or type(found.get("damaged")) is not int:
+    def is_valid(content: dict[str, Any]) -> bool:
+        columns = content.get("keys"), content.get("offsets")
+        if not all(isinstance(column, list) for column in columns) or type(content.get("damaged")) is not int:
             return False
         keys, offsets = columns
         return (
@@ -39,10 +39,10 @@ def scanned_index(file: RecordFile) -> tuple[NDArray[np.int64], NDArray[np.int64
             and len(set(keys)) == len(keys)  # type: ignore[arg-type]
         )
 
-    found = saved_scan(file.path, lambda: _scan(file), is_valid)
-    if found["damaged"]:
-        logger.warning("%s: %d damaged or truncated stretches are left out", file.path, found["damaged"])
-    keys, offsets = np.array([found["keys"], found["offsets"]], dtype=np.int64)
+    scan = saved_scan(file.path, lambda: _scan(file), is_valid)
+    if scan["damaged"]:
+        logger.warning("%s: %d damaged or truncated parts are left out", file.path, scan["damaged"])
+    keys, offsets = np.array([scan["keys"], scan["offsets"]], dtype=np.int64)
     order = np.argsort(keys)
     return keys[order], offsets[order]
 
@@ -74,14 +74,14 @@ def _scan(file: RecordFile) -> dict[str, Any]:
 
 
 def _next_magic(file: RecordFile, offset: int) -> int:
-    """The next place where a record part may begin: inside a payload, the magic is never at a multiple of 4."""
+    """The next position at which a record part may begin. Inside a payload, the magic is never at a multiple of 4."""
     size = _CHUNKS[0]
     while offset < file.size:
         chunk = file.read(offset, size)
-        found = chunk.find(_MAGIC_BYTES)
-        while found > 0 and found % 4:
-            found = chunk.find(_MAGIC_BYTES, found + 1)
-        if found >= 0:
-            return offset + found
+        position = chunk.find(_MAGIC_BYTES)
+        while position > 0 and position % 4:
+            position = chunk.find(_MAGIC_BYTES, position + 1)
+        if position >= 0:
+            return offset + position
         offset, size = offset + len(chunk), _CHUNKS[1]
     return file.size

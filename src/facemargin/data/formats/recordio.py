@@ -3,7 +3,8 @@
 A record's payload is a header (flag, label, id, id2), `flag` float32 labels that replace `label` where flag > 0, and
 the JPEG. In most sets record 0 holds no image but two labels (n+1, n+1+identities): images are keys 1..n, and each
 following key holds one identity's range of image keys, (first, last+1). Older sets hold images only, from key 0.
-`property` (identities,height,width and perhaps a line with the number of images) is only compared with the records.
+`property` (identities,height,width and perhaps a line with the number of images) is only compared with the records, for
+a warning.
 """
 
 import logging
@@ -29,8 +30,8 @@ _RANGE_LABELS = 2
 _UNREADABLE, _NO_WHOLE_NUMBER, _NO_IMAGE = -2, -3, -4
 _REASONS = {
     _UNREADABLE: "their record headers are corrupt",
-    _NO_WHOLE_NUMBER: "their label is no whole number below 2³¹",
-    _NO_IMAGE: "they hold two labels and no image, as records of identities do",
+    _NO_WHOLE_NUMBER: "their label is not a whole number below 2³¹",
+    _NO_IMAGE: "they have two labels and no image, like records of identities",
 }
 _EXACT_LABELS = 2**24
 _MOST_IDENTITIES = 2**31
@@ -40,13 +41,13 @@ logger = logging.getLogger(__name__)
 
 class RecordIOImages(LabeledImages):
     """The images of an InsightFace set, given its folder or its .rec file. Identity names are the stored numbers, or
-    those that identities.txt beside it has for them.
+    their names in identities.txt in the same folder.
 
-    Opening reads the index and the identity records, or, where there are none, every image's header; no image is
-    decoded. A missing .idx is made up for by going through the .rec file once, and so is one that does not fit (see
-    `record_index`). Images whose header is corrupt, or whose label is no whole number, are left out, counted in
-    `num_unreadable` and named in a logged warning; those that a truncated file lacks, and those whose label is −1
-    (`num_unlabeled`), are counted in one too. Raises DataError for a missing or foreign file.
+    Opening reads the index and the identity records, or, if there are none, the header of every image. No image is
+    decoded. If the .idx is missing or does not fit, the .rec file is read through once (see `record_index`). Images
+    with a corrupt header, or with a label that is not a whole number, are left out, counted in `num_unreadable` and
+    named in a logged warning. Images that are missing in a truncated file, and those with the label −1
+    (`num_unlabeled`), are counted in a warning as well. Raises DataError if the file is missing or is not such a set.
     """
 
     has_names = False
@@ -71,9 +72,12 @@ class RecordIOImages(LabeledImages):
             raise DataError(f"{rec_path}: holds no readable image{said}")
         if stored_labels.max() >= _EXACT_LABELS:
             logger.warning(
-                "%s: labels go up to %d, but above %d the format holds every second number only, or fewer: people with "
-                "neighbouring numbers may have become one", rec_path, stored_labels.max(), _EXACT_LABELS,
-            )  # fmt: skip
+                "%s: labels go up to %d, but above %d the format can only store every second number, or fewer: "
+                "people with neighbouring numbers may have become one person",
+                rec_path,
+                stored_labels.max(),
+                _EXACT_LABELS,
+            )
         self.labels, self.identity_names, self.has_names = numbered_identities(stored_labels[readable], rec_path.parent)
         self._compare_with_property(rec_path.with_name("property"))
 
@@ -95,7 +99,7 @@ class RecordIOImages(LabeledImages):
         return f"{self._file.path} record {self._keys[position]} (byte offset {self._offsets[position]})"
 
     def _image_positions_and_labels(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Where the image records are in the index, and the label that each stores."""
+        """The positions of the image records in the index, and their stored labels."""
         image_range = self._range(0) if self._keys[0] == 0 else None
         if image_range is None:
             positions = np.arange(len(self._keys))
@@ -106,10 +110,11 @@ class RecordIOImages(LabeledImages):
         return positions, self._labels_from_headers(positions) if labels is None else labels
 
     def _labels_from_identities(self, identities: NDArray[np.int64], end_of_images: int) -> NDArray[np.int64] | None:
-        """Labels by the identity records: two short reads per identity instead of one per image.
+        """Labels from the identity records, which takes two short reads per identity instead of one per image.
 
-        None unless the ranges follow one another over all images and each first image stores its identity's number:
-        cleaned or merged sets, and keys that float32 cannot hold, do not, and the images' own labels are what counts.
+        None unless the ranges cover all images one after another and the first image of each range has the number of
+        its identity. This is not so in cleaned or merged sets, and for keys that float32 cannot represent. Then the
+        labels of the images are used.
         """
         try:
             ranges = np.array([self._range(int(position)) or (0, 0) for position in identities]).reshape(-1, 2)
@@ -128,7 +133,7 @@ class RecordIOImages(LabeledImages):
         return np.array([self._stored_label(int(position)) for position in positions], dtype=np.int64)
 
     def _stored_label(self, position: int) -> int:
-        """The identity number in a record's header, the first of them if there are several; below 0 if there is none:
+        """The identity number in a record's header (the first, if there are several). Below 0 if there is none:
         `UNLABELED`, or one of the reasons."""
         where = self._describe_record(position)
         size = _HEADER.size + _LABEL_SIZE * _RANGE_LABELS
@@ -145,7 +150,7 @@ class RecordIOImages(LabeledImages):
         return int(label) if label >= 0 else UNLABELED
 
     def _range(self, position: int) -> tuple[int, int] | None:
-        """The (first, end) that a record without an image holds; None for an image."""
+        """The (first, end) of a record without an image. None for an image."""
         where = self._describe_record(position)
         size = _HEADER.size + _LABEL_SIZE * _RANGE_LABELS
         payload = self._file.payload_start(int(self._offsets[position]), size + 1, where)
@@ -155,22 +160,22 @@ class RecordIOImages(LabeledImages):
         return (int(first), int(end)) if 0 <= first <= end < math.inf else None
 
     def _compare_with_property(self, path: Path) -> None:
-        """Warn where the property file, if there is one, says something else than the records."""
+        """Log a warning if the property file, if there is one, does not match the records."""
         try:
             lines = path.read_text(encoding="utf-8").split()
             stated = {"identities": int(lines[0].split(",")[0])} | ({"images": int(lines[1])} if lines[1:] else {})
         except FileNotFoundError:
             return
         except (OSError, ValueError, IndexError):
-            logger.warning("%s is not understood; expected identities,height,width", path)
+            logger.warning("%s cannot be read; expected identities,height,width", path)
             return
-        found = {"identities": self.num_identities, "images": len(self)}
+        counts = {"identities": self.num_identities, "images": len(self)}
         for what, number in stated.items():
-            if number != found[what]:
-                logger.warning("%s says %d %s, the records hold %d", path, number, what, found[what])
+            if number != counts[what]:
+                logger.warning("%s states %d %s, but the records have %d", path, number, what, counts[what])
 
     def _warn_of(self, reason: int, stored_labels: NDArray[np.int64]) -> int:
-        """Name the records that are left out for a reason; how many they are."""
+        """Log the records that are left out for one reason, and return their number."""
         positions = self._positions[stored_labels == reason]
         if len(positions):
             shown = "; ".join(self._describe_record(int(position)) for position in positions[:5])
@@ -179,7 +184,7 @@ class RecordIOImages(LabeledImages):
 
 
 def _num_labels(payload: bytes, where: str) -> int:
-    """How many labels follow the header."""
+    """The number of labels after the header."""
     if len(payload) < _HEADER.size:
         raise CorruptImageError(f"{where}: {len(payload)} bytes are too few for an image record")
     flag: int = _HEADER.unpack_from(payload)[0]
@@ -189,7 +194,9 @@ def _num_labels(payload: bytes, where: str) -> int:
 def _rec_path(path: Path) -> Path:
     rec_path = path / "train.rec" if path.is_dir() else path
     if not rec_path.is_file():
-        raise DataError(f"{rec_path} does not exist; expected an InsightFace set: train.rec with train.idx beside it")
+        raise DataError(
+            f"{rec_path} does not exist; expected an InsightFace set: train.rec and train.idx in one folder"
+        )
     return rec_path
 
 

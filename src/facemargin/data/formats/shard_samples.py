@@ -1,4 +1,4 @@
-"""Which members of tar shards are images of whom. Shapes: N images."""
+"""Finds the images in tar shards, and the person in each. Shapes: N images."""
 
 import logging
 import os
@@ -19,28 +19,28 @@ from facemargin.files.plain_numbers import is_digits, is_negative, whole_number
 
 _COMMON = ("jpg", "jpeg", "png", "webp", "bmp", "pgm")
 IMAGE_EXTENSIONS = (*_COMMON, *sorted({suffix[1:] for suffix in IMAGE_SUFFIXES} - set(_COMMON)))
-"""Those of images; of a sample with several, the first in this order is its image."""
+"""The extensions of images. If a sample has several images, the first in this order is used."""
 
 _PICKLES = frozenset({"pyd", "pkl", "pickle", "pth"})
 _SHOWN = 5
 
-_REPEATED = "members whose name occurs before, which are not read"
-_DOTTED = (
-    "images with dots in their names, read as samples of their own (WebDataset itself cuts names at the first dot)"
+_REPEATED = "members with the name of an earlier member, which are not read"
+_DOTTED = "images with dots in their names, read as separate samples (WebDataset itself cuts names at the first dot)"
+_BESIDE = "further images of a sample, of which only the first is read"
+_NO_LABEL = (
+    "images left out because they have no label (a person's number or name in a cls file, or a label in a json file)"
 )
-_BESIDE = "images beside the first of their sample, which are not read"
-_NO_LABEL = "images left out for want of a label (a person's number or name in a cls file, or a label in a json file)"
 
 logger = logging.getLogger(__name__)
 
 
 class Samples:
-    """The images of `shards`: `shard_N` and `position_N` say where, `labels` (N,), `identity_names` and `has_names` of
-    whom they are, and `num_unlabeled` how many were left out because their label is −1.
+    """The images of `shards`: their positions `shard_N` and `position_N`, their people `labels` (N,), `identity_names`
+    and `has_names`, and the number `num_unlabeled` of images that were left out because their label is −1.
 
-    An image's label is the text in the `cls` file of its sample; where there is none, the label in its `json` file, or
-    the whole number in its `txt`. Shards without any such file are an archive of a folder of people. All that is not
-    read is counted in logged warnings. Raises DataError where no image has a label.
+    The label of an image is the text in the `cls` file of its sample, or else the label in its `json` file, or the
+    whole number in its `txt` file. Shards without any such file are read as an archive of a folder of people.
+    Everything that is not read is counted in logged warnings. Raises DataError if no image has a label.
     """
 
     def __init__(self, shards: Sequence[TarShard], name: str) -> None:
@@ -51,27 +51,27 @@ class Samples:
         self._others: Counter[str] = Counter()
         self._noted: dict[str, tuple[int, list[str]]] = {}
         self._without_label: list[tuple[int, int]] = []
-        found: list[NDArray[np.int64]] = []
+        rows: list[NDArray[np.int64]] = []
         has_label_files = False
         for number, shard in enumerate(shards):
-            own, labeled = self._read(number, shard)
+            shard_rows, labeled = self._read(number, shard)
             has_label_files |= labeled
-            # Readers go through compressed shards, so a shard's images are in the order of the file.
-            found.append(np.array(sorted(own), dtype=np.int64).reshape(-1, 3))
-            shard.labels = {}  # of millions of samples, they would take a gigabyte that nobody needs any more
-        if has_label_files or any(len(own) for own in found):
-            self.shard_N, self.position_N, text_N = np.concatenate(found).T.copy()
+            # Compressed shards are read from the beginning, so the images of a shard are in the order of the file.
+            rows.append(np.array(sorted(shard_rows), dtype=np.int64).reshape(-1, 3))
+            shard.labels = {}  # for millions of samples, the names would take a gigabyte and are not needed any more
+        if has_label_files or any(len(shard_rows) for shard_rows in rows):
+            self.shard_N, self.position_N, text_N = np.concatenate(rows).T.copy()
             self._name_people(text_N)
         else:
             self._people_by_folder()
 
     def member(self, index: int) -> tuple[TarShard, int]:
-        """The shard and the position in it of image `index`."""
+        """The shard of image `index` and its position in the shard."""
         return self.shards[self.shard_N[index]], int(self.position_N[index])
 
     def _read(self, number: int, shard: TarShard) -> tuple[list[tuple[int, int, int]], bool]:
-        """(shard, position, number of the label's text) of every labelled image, and whether any sample has a label."""
-        own: list[tuple[int, int, int]] = []
+        """(shard, position, number of the label text) of every labelled image, and whether any sample has a label."""
+        rows: list[tuple[int, int, int]] = []
         grouped = group_samples(shard.names, IMAGE_EXTENSIONS)
         self._note(_REPEATED, shard, grouped.repeated)
         self._note(_DOTTED, shard, grouped.dotted)
@@ -93,12 +93,12 @@ class Samples:
                 self._without_label.append((number, images[0]))
             else:
                 self._sources[source] += 1
-                own.append((number, images[0], self._texts.setdefault(text, len(self._texts))))
+                rows.append((number, images[0], self._texts.setdefault(text, len(self._texts))))
         self._note(_BESIDE, shard, passed_over)
-        return own, has_label_files
+        return rows, has_label_files
 
     def _note(self, what: str, shard: TarShard, positions: Sequence[int]) -> None:
-        """Take note of members to warn of."""
+        """Record members for the warnings."""
         if positions:
             count, shown = self._noted.get(what, (0, []))
             new = [shard.describe(position) for position in positions[: _SHOWN - len(shown)]]
@@ -106,7 +106,7 @@ class Samples:
 
     def _warn(self) -> None:
         if self._others:
-            self._noted["samples without an image, which are left out"] = self._others.total(), [self._found()]
+            self._noted["samples without an image, which are left out"] = self._others.total(), [self._content()]
         for what, (count, shown) in self._noted.items():
             logger.warning("%s: %s: %d (%s)", self._name, what, count, "; ".join(shown))
 
@@ -118,7 +118,9 @@ class Samples:
         self._warn()
         if others := [f"{source} ({count})" for source, count in self._sources.items() if source != "cls"]:
             logger.warning(
-                "%s: images whose label is not in a cls file, but in another: %s", self._name, ", ".join(others)
+                "%s: the labels of some images are not in a cls file, but in other files: %s",
+                self._name,
+                ", ".join(others),
             )
         label_N, self.identity_names, self.has_names = text_identities(
             list(self._texts), text_N, self._name, _only_folder(self.shards)
@@ -129,7 +131,7 @@ class Samples:
         self.shard_N, self.position_N = self.shard_N[kept], self.position_N[kept]
 
     def _people_by_folder(self) -> None:
-        """Of an archive of a folder of people: people are the folders that hold images."""
+        """Read the shards as an archive of a folder of people, in which the folders with images are the people."""
         members = [
             (number, position)
             for number, shard in enumerate(self.shards)
@@ -146,11 +148,11 @@ class Samples:
         )
         if not all(folders):
             raise DataError(
-                f"{self._name}: its images have no label, neither in a cls file of their sample (a person's number or "
-                f"name) nor by lying in a folder of their person; found {self._found()}"
+                f"{self._name}: the images have no labels: expected the person's number or name in a cls file of "
+                f"the sample, or one folder per person; found {self._content()}"
             )
         self._warn()
-        logger.warning("%s: no image has a label file, so the folders in it are taken as people", self._name)
+        logger.warning("%s: no image has a label file, so the folders in it are read as people", self._name)
         different = sorted(set(folders))
         shared = os.path.commonpath(different) + "/" if len(different) > 1 and _is_shared(different) else ""
         names = [folder.removeprefix(shared) if shared else folder for folder in different]
@@ -164,23 +166,23 @@ class Samples:
     def _nothing_found(self) -> DataError:
         pickled = "; pickled samples are never read" if _PICKLES & set(self._others) else ""
         return DataError(
-            f"{self._name}: no samples of an image ({', '.join(IMAGE_EXTENSIONS)}) with a label in a cls file"
-            f"{pickled}; found {self._found()}"
+            f"{self._name}: there are no samples with an image ({', '.join(IMAGE_EXTENSIONS)}) and a label in a "
+            f"cls file{pickled}; found {self._content()}"
         )
 
-    def _found(self) -> str:
+    def _content(self) -> str:
         counts = [f"{kind} ({count})" for kind, count in sorted(self._others.items())[:10]]
         return ", ".join(counts) or f"{counted(len(self._without_label), 'image')} and nothing else"
 
 
 def _images(samples: Iterable[dict[str, int]]) -> Iterator[int]:
-    """The positions of all images, also of several in one sample."""
+    """The positions of all images; a sample may have several."""
     for sample in samples:
         yield from (position for kind, position in sample.items() if kind.rpartition(".")[2] in IMAGE_EXTENSIONS)
 
 
 def _label(text: str | None, source: str) -> str | None:
-    """A label's text; None for an empty one, and for a `txt` that may be anything, such as a caption."""
+    """The text of a label. None for an empty one, and for a `txt` file that is not a number, such as a caption."""
     stripped = (text or "").strip()
     if source == "txt" and whole_number(stripped) is None and not is_negative(stripped):
         return None
@@ -188,24 +190,24 @@ def _label(text: str | None, source: str) -> str | None:
 
 
 def _is_shared(folders: Iterable[str]) -> bool:
-    """Whether the folders lie in one, which then is none of them."""
+    """Whether all folders are in one common folder, which is then not a person."""
     folders = list(folders)
     try:
         shared = os.path.commonpath(folders)
-    except ValueError:  # absolute and relative names
+    except ValueError:  # a mixture of absolute and relative names
         return False
     return bool(shared) and shared not in folders
 
 
 def _only_folder(shards: Sequence[TarShard]) -> Path:
-    """The folder of the shards, whose identities.txt has the names of all; DataError where several folders differ in
-    it."""
+    """The folder of the shards, whose identities.txt has the names of all people. Raises DataError if there are several
+    folders with different files."""
     folders = sorted({shard.path.parent for shard in shards})
     contents = [path.read_bytes() if (path := folder / FILE_NAME).is_file() else None for folder in folders]
     if len(set(contents)) > 1:
         other = folders[next(place for place, content in enumerate(contents) if content != contents[0])]
         raise DataError(
-            f"{folders[0]} and {other} do not have the same {FILE_NAME}: the same number would be two people; convert "
-            "each to a set of its own"
+            f"the file {FILE_NAME} differs between {folders[0]} and {other}, so the same number would mean two "
+            "people; convert each folder to a separate set"
         )
     return folders[0]

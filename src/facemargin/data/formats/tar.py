@@ -1,6 +1,7 @@
-"""The files in a tar shard by position: where they lie is found once and saved, then each is one positioned read.
+"""Reads the files of a tar shard by position. The positions are found once and saved; then each file is one positioned
+read.
 
-`.tar.gz` shards have no random access: their members can only be gone through.
+`.tar.gz` shards have no random access: their members can only be read one after another.
 """
 
 import gzip
@@ -30,7 +31,7 @@ _LONGEST_LABEL = 256
 _LONGEST_JSON = 4096
 _JSON_LABELS = ("label", "cls", "class", "identity", "identity_id", "person", "person_id", "subject", "subject_id")
 LABEL_EXTENSIONS = ("cls", "json", "txt")
-"""Those of a sample's files that may hold its label."""
+"""The extensions of files that may contain the label of a sample."""
 _LARGEST = 2**62
 
 logger = logging.getLogger(__name__)
@@ -39,11 +40,11 @@ logger = logging.getLogger(__name__)
 class TarShard:
     """The regular files in a .tar or .tar.gz file, in their order.
 
-    `names` are as stored: paths inside the archive, to look at and never to write to. `sizes` are in bytes. `labels`
-    holds the content of short `.cls` and `.txt` members by position, and what small `.json` members have under a name
-    like "label", so that opening a set again reads nothing else.
-    `compressed` shards have `contents` only. A damaged or truncated tail is left out: `damage` says so, and so does a
-    logged warning. Raises DataError for a file that is missing or no tar archive.
+    `names` are the stored paths inside the archive, which are never written to. `sizes` are in bytes. `labels` has, by
+    position, the content of short `.cls` and `.txt` members and the entry like "label" of small `.json` members, so
+    that opening a set again does not read these members. `compressed` shards only support `contents`. A damaged or
+    truncated end is left out, which `damage` and a logged warning report. Raises DataError if the file is missing or is
+    not a tar archive.
     """
 
     def __init__(self, path: Path | str) -> None:
@@ -52,22 +53,25 @@ class TarShard:
             raise DataError(f"{self.path} does not exist; expected a .tar or .tar.gz file")
         self.compressed = self.path.suffix.lower() in (".gz", ".tgz")
         self._file = PositionedFile(self.path)
-        found = saved_scan(self.path, lambda: _scan(self.path, self.compressed), self._is_valid)
-        self.names: Sequence[str] = PackedStrings(found["names"])
-        self.sizes = np.array(found["sizes"], dtype=np.int64)
-        self.labels = {position: text for position, text in enumerate(found["labels"]) if text is not None}
-        self.damage: str | None = found["damage"]
-        self._offsets = np.array(found["offsets"], dtype=np.int64)
+        scan = saved_scan(self.path, lambda: _scan(self.path, self.compressed), self._is_valid)
+        self.names: Sequence[str] = PackedStrings(scan["names"])
+        self.sizes = np.array(scan["sizes"], dtype=np.int64)
+        self.labels = {position: text for position, text in enumerate(scan["labels"]) if text is not None}
+        self.damage: str | None = scan["damage"]
+        self._offsets = np.array(scan["offsets"], dtype=np.int64)
         if self.damage:
             logger.warning(
-                "%s: %s; kept is what is before: %s", self.path, self.damage, counted(len(self.names), "member")
+                "%s: %s; the members before this point are kept: %s",
+                self.path,
+                self.damage,
+                counted(len(self.names), "member"),
             )
 
     def __len__(self) -> int:
         return len(self.names)
 
     def read(self, position: int) -> bytes:
-        """The content of member `position`; raises CorruptImageError where the file has changed and ends before, and
+        """The content of member `position`. Raises CorruptImageError if the file has changed and is now too short, and
         DataError for a compressed shard."""
         if self.compressed:
             raise DataError(f"{self.path}: a compressed shard can only be read from the start; unpack it first")
@@ -78,8 +82,8 @@ class TarShard:
         return content
 
     def contents(self, wanted: Sequence[int]) -> Iterator[bytes]:
-        """The contents of the members at the positions `wanted`, which ascend, in one pass over the file. Raises
-        CorruptImageError where it cannot be gone on with."""
+        """Yields the contents of the members at the ascending positions `wanted`, in one pass over the file. Raises
+        CorruptImageError at the first member that cannot be read."""
         with _open(self.path, self.compressed) as file:
             for position in wanted:
                 self._require_image_size(position)
@@ -95,22 +99,22 @@ class TarShard:
     def _require_image_size(self, position: int) -> None:
         if self.sizes[position] > LARGEST_ENCODED:
             raise CorruptImageError(
-                f"{self.describe(position)}: {self.sizes[position]:,} bytes are too many for an image"
+                f"{self.describe(position)}: the member has {self.sizes[position]:,} bytes, too many for an image"
             )
 
     def describe(self, position: int) -> str:
-        """Shard and member, for messages."""
+        """The names of shard and member, for messages."""
         return f"{self.path} member {self.names[position]}"
 
-    def _is_valid(self, found: dict[str, Any]) -> bool:
-        """Whether a saved index says what `_scan` could have said."""
-        columns = [found.get(name) for name in ("names", "offsets", "sizes", "labels")]
+    def _is_valid(self, content: dict[str, Any]) -> bool:
+        """Whether a saved index is a possible result of `_scan`."""
+        columns = [content.get(name) for name in ("names", "offsets", "sizes", "labels")]
         if not all(isinstance(column, list) for column in columns) or len({len(column) for column in columns}) != 1:  # type: ignore[arg-type]
             return False
         end = _LARGEST if self.compressed else self._file.size
         return (
-            "damage" in found
-            and isinstance(found["damage"], str | None)
+            "damage" in content
+            and isinstance(content["damage"], str | None)
             and all(
                 isinstance(name, str)
                 and type(offset) is int
@@ -125,8 +129,8 @@ class TarShard:
 
 @dataclass
 class GroupedMembers:
-    """The samples of a shard, each extension -> position; the positions of members whose name occurs before, and of
-    the images whose name is cut at its last dot instead of its first."""
+    """The samples of a shard, each {extension: position}; the positions of members with the name of an earlier member;
+    and those of images whose name is cut at its last dot instead of its first."""
 
     samples: list[dict[str, int]]
     repeated: list[int] = field(default_factory=list)
@@ -134,34 +138,34 @@ class GroupedMembers:
 
 
 def group_samples(names: Sequence[str], image_extensions: Collection[str]) -> GroupedMembers:
-    """The samples of a WebDataset shard, as `group_by_key` has them, but for images and labels that the first dot of
-    their names would hide: "a/v1.3.jpg" with "a/v1.3.cls" is a sample of its own, "0001.seg.png" without one is not."""
+    """The samples of a WebDataset shard, as in `group_by_key`, except for images and labels that cutting at the first
+    dot would hide: "a/v1.3.jpg" with "a/v1.3.cls" is a separate sample; "0001.seg.png" without a label is not."""
     repeated: list[int] = []
     by_key = group_by_key(names, repeated)
     dotted: list[int] = []
-    own: list[dict[str, int]] = []
+    separate: list[dict[str, int]] = []
     for key, sample in by_key.items():
         longer: dict[str, dict[str, int]] = {}
         for extension, position in sample.items():
             rest, dot, last = extension.rpartition(".")
             if dot:
                 longer.setdefault(rest, {})[last] = position
-        for rest, found in longer.items():
-            if not found.keys().isdisjoint(image_extensions) and not found.keys().isdisjoint(LABEL_EXTENSIONS):
-                own.append(found)
-                dotted += [position for last, position in found.items() if last in image_extensions]
-                for last in found:
+        for rest, positions in longer.items():
+            if not positions.keys().isdisjoint(image_extensions) and not positions.keys().isdisjoint(LABEL_EXTENSIONS):
+                separate.append(positions)
+                dotted += [position for last, position in positions.items() if last in image_extensions]
+                for last in positions:
                     del by_key[key][f"{rest}.{last}"]
-    return GroupedMembers([sample for sample in by_key.values() if sample] + own, repeated, dotted)
+    return GroupedMembers([sample for sample in by_key.values() if sample] + separate, repeated, dotted)
 
 
 def group_by_key(names: Sequence[str], repeated: list[int] | None = None) -> dict[str, dict[str, int]]:
-    """The samples of a WebDataset shard: key -> extension -> position in `names`.
+    """The samples of a WebDataset shard: {key: {extension: position in `names`}}.
 
-    The key is the path up to the first dot of its last part, the extension what follows, in lower case:
-    "a/0001.seg.PNG" is the `seg.png` of sample "a/0001", and so of "./a/0001". Names without an extension belong to no
-    sample, nor do files that systems keep beside others (see `is_system_name`). Where a name occurs twice, the first
-    counts, and the others' positions are added to `repeated`.
+    The key is the path up to the first dot of its last part. The extension is the rest in lower case: "a/0001.seg.PNG"
+    is the `seg.png` of sample "a/0001", as is "./a/0001.seg.PNG". Names without an extension and files of the system
+    (see `is_system_name`) do not belong to a sample. If a name occurs twice, the first is used, and the positions of
+    the others are added to `repeated`.
     """
     samples: dict[str, dict[str, int]] = {}
     is_system: dict[str, bool] = {}
@@ -179,7 +183,7 @@ def group_by_key(names: Sequence[str], repeated: list[int] | None = None) -> dic
 
 
 class _ForwardFile:
-    """What tarfile scans: refuses to go back and to read a header of a size that only a damaged file claims."""
+    """The file that tarfile reads. It refuses to go back, and to read a header whose size can only be damage."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -205,7 +209,8 @@ def _open(path: Path, compressed: bool) -> IO[bytes]:
 
 
 def _scan(path: Path, compressed: bool) -> dict[str, Any]:
-    """Names, offsets and sizes of the regular members, the contents of short labels, and what is wrong at the end."""
+    """Names, offsets and sizes of the regular members, the contents of short labels, and the damage at the end, if
+    any."""
     members: list[tuple[str, int, int, str | None]] = []
     damage: str | None = None
     end = _LARGEST if compressed else path.stat().st_size
@@ -221,9 +226,9 @@ def _scan(path: Path, compressed: bool) -> dict[str, Any]:
                         raise DataError(f"the file ends inside the member {member.name}")
                     members.append((member.name, member.offset_data, member.size, _label(member, file)))
             damage = _damage_at_end(forward.last_read)
-        except Exception as error:  # a damaged archive can fail in any way at all, and none is worth a traceback
+        except Exception as error:  # a damaged archive can raise any error, and users need no traceback
             damage = f"damaged or truncated: {error}"
-            # Only on going to the next member does a compressed file show that it ends inside the last.
+            # A compressed file that ends inside its last member only shows this when the next member is read.
             members = [member for member in members if member[1] + member[2] <= _reached(file)]
     if damage and not members:
         raise DataError(f"{path} is not a tar archive that can be read: {damage}")
@@ -232,7 +237,7 @@ def _scan(path: Path, compressed: bool) -> dict[str, Any]:
 
 
 def _label(member: tarfile.TarInfo, file: IO[bytes]) -> str | None:
-    """The content of a short label, None of any other member."""
+    """The content of a short label. None for any other member."""
     extension = member.name.rpartition(".")[2].lower()
     if extension not in LABEL_EXTENSIONS or member.size > (_LONGEST_JSON if extension == "json" else _LONGEST_LABEL):
         return None
@@ -244,7 +249,7 @@ def _label(member: tarfile.TarInfo, file: IO[bytes]) -> str | None:
 
 
 def _json_label(content: Any) -> str | None:
-    """What a sample's JSON says of who it is."""
+    """The label in the JSON of a sample, if there is one."""
     values = [content.get(name) for name in _JSON_LABELS] if isinstance(content, dict) else [content]
     value = next(
         (
@@ -257,12 +262,12 @@ def _json_label(content: Any) -> str | None:
     if value is None:
         return None
     text = str(value)
-    text.encode()  # ValueError for half of a pair of surrogates
+    text.encode()  # ValueError: a lone surrogate
     return text
 
 
 def _damage_at_end(block: bytes) -> str | None:
-    """What the last block that was read as a header says of the archive's end."""
+    """The damage at the end of the archive, judged by the last block that was read as a header."""
     if block == bytes(_BLOCK):
         return None
     return "no end-of-archive marker; it may be truncated" if block == b"" else "damaged or truncated: a bad header"

@@ -1,4 +1,4 @@
-"""Who images show, where a format says it in texts: numbers of people, or their names. Shapes: N images."""
+"""Labels given as texts, which are numbers of people or their names. Shapes: N images."""
 
 import logging
 from collections.abc import Sequence
@@ -20,13 +20,13 @@ UNLABELED = -1
 def text_identities(
     texts: Sequence[str], text_N: NDArray[np.int64], name: str, folder: Path
 ) -> tuple[NDArray[np.int64], list[str], bool]:
-    """Labels (N,) without gaps, the people's names, and whether these are names, for images whose label is
-    `texts[text_N]`; `texts` differ from each other.
+    """Labels (N,) without gaps, the names of the people, and whether these are real names, for images with the labels
+    `texts[text_N]`. The `texts` are distinct.
 
-    Digits, also with `.0` behind them, are numbers, whose names `identities.txt` in `folder` may have; if one text is
-    anything else ("Ann", "1_12", "1e1"), all are names. A whole number below 0 is no label: its images are
-    `UNLABELED`, counted in a logged warning. Raises DataError where no image has a label, and where texts that differ
-    ("7" and "007") are one number.
+    Digits, also followed by `.0`, are numbers; `identities.txt` in `folder` may have names for them. If any text is
+    something else ("Ann", "1_12", "1e1"), all texts are names. A negative whole number is not a label: its images are
+    `UNLABELED` and are counted in a logged warning. Raises DataError if no image has a label, and if different texts
+    ("7" and "007") are the same number.
     """
     unlabeled = np.array([is_negative(text) for text in texts], dtype=bool)
     labeled_N = ~unlabeled[text_N]
@@ -44,7 +44,7 @@ def text_identities(
     if whole:
         shown = [texts[number] for number, value in zip(kept, numbers, strict=True) if value is None]
         logger.warning(
-            "%s: some labels are numbers, others are not (%s), so all are taken as names",
+            "%s: some labels are numbers, others are not (%s), so all are read as names",
             name, ", ".join(map(repr, shown[:5])),
         )  # fmt: skip
     names = sorted(texts[number] for number in kept)
@@ -55,25 +55,31 @@ def text_identities(
 
 
 def warn_of_unlabeled(name: str, count: int, total: int) -> None:
-    """Say that `count` of `total` images are left out because their label is −1; raise DataError where all are."""
+    """Log that `count` of `total` images are left out because their label is −1. Raise DataError if these are all
+    images."""
     if not count:
         return
     if count == total:
         raise DataError(
-            f"{name}: no image has a label (all are -1, or below); expected a person's number or name for some"
+            f"{name}: no image has a label (all are negative); expected a person's number or name for at least "
+            "some images"
         )
     logger.warning(
-        "%s: images left out because their label is -1, or below (nobody knows who it is): %d of %d", name, count, total
+        "%s: images left out because their label is negative, which means an unknown person: %d of %d",
+        name,
+        count,
+        total,
     )
 
 
 def _require_different_numbers(texts: Sequence[str], numbers: Sequence[int], name: str) -> None:
-    """ "7" and "7.0" are the same number; "7" and "007" might be two people."""
+    """Raise DataError if labels such as "7" and "007" are the same number, because they might be two people ("7" and
+    "7.0" are not)."""
     text_of: dict[int, str] = {}
     for text, number in zip(texts, numbers, strict=True):
         digits = text.partition(".")[0]
         if text_of.setdefault(number, digits) != digits:
             raise DataError(
-                f"{name}: the labels {text_of[number]!r} and {digits!r} are the same number; write them alike if they "
-                "are one person, or with a letter before each if they are two"
+                f"{name}: the labels {text_of[number]!r} and {digits!r} are the same number. If they are one "
+                "person, write them in the same way; if they are two people, put a letter before each number"
             )

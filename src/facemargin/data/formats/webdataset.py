@@ -1,4 +1,4 @@
-"""WebDataset shards: tar files whose samples are an image and a `cls` file with the person's number or name.
+"""WebDataset shards: tar files with samples of an image and a `cls` file, which contains the person's number or name.
 
 Shapes: N images.
 """
@@ -26,8 +26,8 @@ _MOST_SHARDS = 1_000_000
 
 
 def open_shards(location: str | Path) -> LabeledImages:
-    """The images of a shard, of `train-{000000..000012}.tar`, of several of these joined by `::`, or of a folder of
-    shards. Raises DataError for shards that are missing, and for anything but local files."""
+    """The images of a shard, of a pattern `train-{000000..000012}.tar`, of several of these joined by `::`, or of a
+    folder of shards. Raises DataError for missing shards, and for anything that is not a local file."""
     shards = [TarShard(path) for path in shard_paths(location)]
     if not shards:
         raise DataError(f"{location} holds no shards; expected files that end in {', '.join(SHARD_SUFFIXES)}")
@@ -36,14 +36,14 @@ def open_shards(location: str | Path) -> LabeledImages:
 
 
 def shard_paths(location: str | Path) -> list[Path]:
-    """The shards that `location` names, in order; see `open_shards`."""
+    """The shards at `location`, in order; see `open_shards`."""
     is_pattern = "{" in str(location) or "::" in str(location)
     if not is_pattern and Path(location).is_dir():
         return sorted(path for path in Path(location).iterdir() if _is_shard(path))
     paths = [Path(name) for part in str(location).split("::") for name in _expanded(part)]
     missing = [path for path in paths if not path.is_file()]
     if missing:
-        raise DataError(f"shards that do not exist: {len(missing):,} of {len(paths):,}; the first is {missing[0]}")
+        raise DataError(f"shards do not exist: {len(missing):,} of {len(paths):,}; the first is {missing[0]}")
     return paths
 
 
@@ -53,7 +53,9 @@ def _is_shard(path: Path) -> bool:
 
 def _expanded(pattern: str) -> list[str]:
     if _SCHEME.match(pattern):
-        raise DataError(f"{pattern}: shards are read from local files only, never from commands or URLs; fetch them")
+        raise DataError(
+            f"{pattern}: shards are only read from local files, never from commands or URLs; download them first"
+        )
     parts = _BRACES.split(pattern)
     choices: list[Sequence[str]] = [[parts[0]]]
     total = 1
@@ -67,8 +69,8 @@ def _expanded(pattern: str) -> list[str]:
 
 
 class ShardImages(LabeledImages):
-    """The images of uncompressed shards, read in any order. Identity names are the stored names, the stored
-    numbers, or what identities.txt beside the shards has for these (see `Samples`)."""
+    """The images of uncompressed shards, which can be read in any order. Identity names are the stored names, the
+    stored numbers, or the names of these numbers in identities.txt in the folder of the shards (see `Samples`)."""
 
     def __init__(self, shards: Sequence[TarShard], name: str) -> None:
         self.name = name
@@ -92,7 +94,7 @@ class ShardImages(LabeledImages):
 
 
 class CompressedShardImages(BlockImages):
-    """The images of shards of which some are compressed: each shard is a stream, gone through from its beginning."""
+    """The images of shards of which some are compressed. Each shard is a stream that is read from its beginning."""
 
     def __init__(self, shards: Sequence[TarShard], name: str) -> None:
         super().__init__()
@@ -104,9 +106,9 @@ class CompressedShardImages(BlockImages):
         streams: list[int] = []
         for number, shard in enumerate(shards):
             first, end = np.searchsorted(samples.shard_N, [number, number + 1])
-            own = cut_into_blocks([shard.sizes[position] for position in samples.position_N[first:end]])
-            starts += [int(first) + start for start in own]
-            streams += [number] * len(own)
+            block_starts = cut_into_blocks([shard.sizes[position] for position in samples.position_N[first:end]])
+            starts += [int(first) + start for start in block_starts]
+            streams += [number] * len(block_starts)
         self.blocks = Blocks(np.array(starts, dtype=np.int64), np.array(streams, dtype=np.int64), len(self.labels))
 
     def describe(self, index: int) -> str:
@@ -123,7 +125,7 @@ class CompressedShardImages(BlockImages):
 
 
 def _or_error(contents: Iterator[bytes]) -> Iterator[Encoded]:
-    """The contents; from the first that cannot be read on, its error without end."""
+    """Yields the contents. After the first that cannot be read, yields its error forever."""
     try:
         yield from contents
     except CorruptImageError as error:

@@ -1,1 +1,1 @@
-"""Image files: what kind they are, how large, and their pixels."""
+"""Image files: their format, their size, and their pixels."""

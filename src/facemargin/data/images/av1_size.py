@@ -1,6 +1,6 @@
-"""How large the pictures of an AVIF file are by the AV1 streams themselves: a decoder allocates what those say,
-whatever the file around them says (AV1 Bitstream & Decoding Process Specification, 5.3 and 5.5; ISO/IEC 14496-12,
-8.11.3)."""
+"""The size of the pictures in an AVIF file according to its AV1 streams. A decoder allocates memory by the streams, and
+the rest of the file may state another size (AV1 Bitstream & Decoding Process Specification, 5.3 and 5.5; ISO/IEC
+14496-12, 8.11.3)."""
 
 import contextlib
 import itertools
@@ -17,19 +17,19 @@ _LONGEST_HEADER = 128
 
 
 def av1_sides(encoded: bytes) -> list[tuple[int, int]]:
-    """Width and height by every stream of the file that can be found."""
-    found = []
+    """Width and height according to every AV1 stream that can be found in the file."""
+    all_sides = []
     for start in _starts(encoded):
         try:
             sides = _stream_sides(encoded, start)
         except (struct.error, IndexError, OverflowError, ValueError):
             continue
-        found += [] if sides is None else [sides]
-    return found
+        all_sides += [] if sides is None else [sides]
+    return all_sides
 
 
 def _starts(encoded: bytes) -> list[int]:
-    """Where the data of items and the chunks of tracks begin."""
+    """The positions at which the data of items and the chunks of tracks begin."""
     starts: list[int] = []
     for meta in (box for box in boxes(encoded, 0, len(encoded)) if box.kind == b"meta"):
         inside = list(boxes(encoded, meta.start + 4, meta.end))
@@ -37,7 +37,7 @@ def _starts(encoded: bytes) -> list[int]:
         for box in (box for box in inside if box.kind == b"iloc"):
             with contextlib.suppress(struct.error, IndexError, OverflowError):
                 for start in itertools.islice(_items(encoded, box, data), _MOST):
-                    starts.append(start)  # one by one: those before the damage count, too
+                    starts.append(start)  # read one by one, so that entries before a damaged part count as well
     for match in _CHUNKS.finditer(encoded):
         wide = match[1] == b"co64"
         (count,) = struct.unpack_from(">I", encoded.ljust(match.end() + 4, b"\0"), match.end())
@@ -47,7 +47,8 @@ def _starts(encoded: bytes) -> list[int]:
 
 
 def _items(encoded: bytes, box: Box, data: int) -> Iterator[int]:
-    """Where the first extent of each item of an `iloc` box begins; `data` is where items inside of `meta` are."""
+    """The position of the first extent of each item in an `iloc` box. `data` is the start of items that are stored
+    inside `meta`."""
     version = encoded[box.start]
     sizes = encoded[box.start + 4], encoded[box.start + 5]
     offset_size, length_size, base_size = sizes[0] >> 4, sizes[0] & 15, sizes[1] >> 4
@@ -77,11 +78,11 @@ def _items(encoded: bytes, box: Box, data: int) -> Iterator[int]:
 
 
 def _stream_sides(encoded: bytes, place: int) -> tuple[int, int] | None:
-    """By the first sequence header of the stream that begins at `place`."""
+    """The size in the first sequence header of the stream that begins at `place`."""
     for _ in range(_MOST):
         header = encoded[place]
         place += 2 if header & 4 else 1
-        if not header & 2:  # without a size, it goes to the end
+        if not header & 2:  # without a stated size, it ends with the file
             length = len(encoded) - place
         else:
             length = shift = 0
@@ -102,12 +103,12 @@ class _Bits:
         self._value, self._left = int.from_bytes(content, "big"), 8 * len(content)
 
     def read(self, count: int) -> int:
-        """The next `count` bits as a number; ValueError at the end."""
+        """The next `count` bits as a number. Raises ValueError at the end."""
         self._left -= count
         return self._value >> self._left & (1 << count) - 1
 
     def skip_variable(self) -> None:
-        """An unsigned number of variable length."""
+        """Skip an unsigned number of variable length."""
         zeros = 0
         while not self.read(1):
             zeros += 1
@@ -134,7 +135,7 @@ def _sequence_sides(bits: _Bits) -> tuple[int, int]:
 
 
 def _skip_timing(bits: _Bits) -> int:
-    """Past the timing; the bits of a buffer's delay, 0 where there is no decoder model."""
+    """Skip the timing information. Returns the number of bits of a buffer delay, 0 if there is no decoder model."""
     if not bits.read(1):
         return 0
     bits.read(64)

@@ -1,4 +1,4 @@
-"""Images as every program of the field reads them: rare kinds become PNG, which loses nothing."""
+"""Converts images of rare formats to PNG, which is lossless, so that every program of the field can read them."""
 
 import logging
 
@@ -10,9 +10,9 @@ logger = logging.getLogger(__name__)
 
 
 def in_common_kind(encoded: bytes, where: str, image: RGBImage | None = None) -> tuple[bytes, str, bool]:
-    """The bytes as they are, or a PNG of the image where they are of no common kind; their suffix; and whether they
-    were changed. `image` is what they decode to, where that is known. Raises CorruptImageError, naming `where`, for
-    bytes that are to be changed and cannot be decoded.
+    """The unchanged bytes, or a PNG of the image if their format is not a common one; their suffix; and whether they
+    were changed. `image` is the decoded image, if it is known. Raises CorruptImageError, which names `where`, if bytes
+    of a rare format cannot be decoded.
     """
     suffix = image_suffix(encoded)
     if suffix in COMMON_SUFFIXES:
@@ -21,10 +21,10 @@ def in_common_kind(encoded: bytes, where: str, image: RGBImage | None = None) ->
 
 
 def say_as_png(count: int, name: str) -> None:
-    """Log how many images of the set called `name` became PNG, if any."""
+    """Log how many images of the set called `name` were converted to PNG, if any."""
     if count:
         logger.warning(
-            "%s: %s of a kind that few programs read (TIFF, GIF, HEIC, …), written as PNG, which loses nothing",
+            "%s: %s in a format that few programs read (TIFF, GIF, HEIC, …) and written as PNG, which is lossless",
             name,
             "1 image is" if count == 1 else f"{count:,} images are",
         )

@@ -1,4 +1,4 @@
-"""Encoded image bytes to pixels, and what counts as a corrupt image."""
+"""Decodes image bytes to pixels, and detects corrupt images."""
 
 import logging
 
@@ -14,21 +14,21 @@ from facemargin.data.source import RGBImage
 from facemargin.errors import CorruptImageError
 
 LARGEST_ENCODED = 1 << 28
-"""Bytes that an image may have as a file or record; more are a damaged length, or a wrong file."""
+"""The largest size of an image file or record in bytes. A larger one means a damaged length, or a wrong file."""
 
 _JPEG_START, _JPEG_SCAN, _JPEG_END = b"\xff\xd8", b"\xff\xda", b"\xff\xd9"
 _PNG_START, _PNG_END = b"\x89PNG\r\n\x1a\n", b"IEND\xaeB`\x82"
 
-# A photograph has some 10 pixels a byte, and hardly a picture more than 100.
+# A photograph has about 10 pixels per byte, and almost no picture has more than 100.
 _HARMLESS_PIXELS, _PIXELS_A_BYTE = 1 << 24, 1000
-# Their decoders take several times the memory of the pixels.
+# The decoders of these formats need several times the memory of the pixels.
 _HARMLESS_COSTLY_PIXELS, _COSTLY = 1 << 22, frozenset({".avif", ".heic", ".jp2"})
-# Progressive JPEGs have ten scans, each of which goes through the whole image. In what is no JPEG, behind or between,
-# there is a marker every 65,536 bytes by chance.
+# Progressive JPEGs have about ten scans, each of which covers the whole image. In other data inside or after the JPEG,
+# a marker occurs by chance every 65,536 bytes.
 _HARMLESS_SCANS, _BYTES_A_SCAN = 100, 4096
 
 
-# What these cost to read can only be told from the size that they say.
+# The cost of reading these formats is only known from the size that they state.
 _SAY_THEIR_SIZE = frozenset({".tif", ".gif", ".jp2", ".avif", ".heic", ".pgm", ".ppm"})
 _said: set[str] = set()
 
@@ -36,48 +36,54 @@ logger = logging.getLogger(__name__)
 
 
 def decode_image(encoded: bytes, where: str) -> RGBImage:
-    """Decode an image of any kind that `image_suffix` knows to (H, W, 3) uint8 RGB, turned as it says.
+    """Decode an image of any format that `image_suffix` knows to (H, W, 3) uint8 RGB, turned as its metadata say.
 
-    Grey images get three equal channels, of 16 bits a channel the upper 8 are taken, transparency is dropped (TIFF and
-    GIF are black where they are transparent). Of several pictures, such as an animation's, it is the first, which a
-    warning says once in a process. Raises CorruptImageError, naming `where`, for what cannot be decoded, for a small
-    file that claims to be a huge image, and for a truncated file, also where OpenCV would fill the missing part with
-    grey. Damage inside a complete JPEG is invisible here: libjpeg conceals it and tells only stderr.
+    Grey images get three equal channels. Of 16 bits per channel, the upper 8 are used. Transparency is dropped
+    (transparent parts of TIFF and GIF become black). Of a file with several pictures, such as an animation, the first
+    is read; a warning says so once per process. Raises CorruptImageError, which names `where`, for bytes that cannot be
+    decoded, for a small file that claims to be a huge image, and for a truncated file (also if OpenCV would fill the
+    missing part with grey). Damage inside a complete JPEG is not detected, because libjpeg hides it and only writes to
+    stderr.
     """
     suffix = _checked_suffix(encoded, where)
     if suffix not in _said and suffix != ".jpg" and holds_several(encoded):
         _said.add(suffix)
         logger.warning(
-            "%s holds several pictures, such as frames or pages, of which the first is read; "
-            "this is said of one %s file only", where, suffix,
+            "%s contains several pictures, such as frames or pages, of which only the first is read (this "
+                "warning appears for one %s file only)", where, suffix,
         )  # fmt: skip
     if suffix == ".heic":
         return decode_heic(encoded, where)
     image = _decode(encoded, where)
-    # OpenCV turns as EXIF says, which is not what turns an AVIF.
+    # OpenCV turns images by EXIF, but an AVIF file is turned by other metadata.
     return _turned(image, encoded) if suffix == ".avif" else image
 
 
 def _checked_suffix(encoded: bytes, where: str) -> str:
-    """The kind of an image that looks whole and harmless."""
+    """The format of an image, after checks that it is complete and harmless."""
     if not encoded:
         raise CorruptImageError(f"{where}: the image is empty (0 bytes)")
     suffix = image_suffix(encoded)
     if suffix is None:
         raise CorruptImageError(
-            f"{where}: not an image of a kind that is read ({len(encoded)} bytes that begin with {encoded[:8]!r}); "
+            f"{where}: not an image of a known format ({len(encoded)} bytes that begin with {encoded[:8]!r}); "
             f"expected {KNOWN_KINDS}"
         )
     if _is_truncated(encoded):
-        raise CorruptImageError(f"{where}: the image is truncated, its end marker is missing ({len(encoded)} bytes)")
+        raise CorruptImageError(f"{where}: the image is truncated: its end marker is missing ({len(encoded)} bytes)")
     pixels = stated_pixels(encoded)
     if pixels is None and suffix in _SAY_THEIR_SIZE:
-        raise CorruptImageError(f"{where}: the image does not say how large it is ({len(encoded)} bytes)")
+        raise CorruptImageError(f"{where}: the image does not state its width and height ({len(encoded)} bytes)")
     harmless = _HARMLESS_COSTLY_PIXELS if suffix in _COSTLY else _HARMLESS_PIXELS
     if (pixels or 0) > max(harmless, _PIXELS_A_BYTE * len(encoded)):
-        raise CorruptImageError(f"{where}: claims {pixels:,} pixels in {len(encoded):,} bytes")
+        raise CorruptImageError(
+            f"{where}: the image claims {pixels:,} pixels in only {len(encoded):,} bytes, so it is damaged or harmful"
+        )
     if _num_scans(encoded) > _HARMLESS_SCANS + len(encoded) // _BYTES_A_SCAN:
-        raise CorruptImageError(f"{where}: has {_num_scans(encoded):,} scans, to waste time")
+        raise CorruptImageError(
+            f"{where}: the JPEG has {_num_scans(encoded):,} scans (about 10 are usual), so it is damaged or meant to "
+            "waste time"
+        )
     return suffix
 
 
@@ -104,14 +110,14 @@ def _turned(image: RGBImage, encoded: bytes) -> RGBImage:
 def _num_scans(encoded: bytes) -> int:
     if not encoded.startswith(_JPEG_START):
         return 0
-    # Nearly every JPEG has one, and looking for it from both ends takes half as long as counting.
+    # Nearly every JPEG has exactly one; searching for it from both ends takes half as long as counting.
     first = encoded.find(_JPEG_SCAN)
     return int(first >= 0) if first == encoded.rfind(_JPEG_SCAN) else encoded.count(_JPEG_SCAN)
 
 
 def _is_truncated(encoded: bytes) -> bool:
-    """Whether a JPEG or PNG lacks its end. A JPEG's end marker has to follow its last scan: an embedded thumbnail has
-    an end marker of its own."""
+    """Whether the end of a JPEG or PNG is missing. The end marker of a JPEG must follow its last scan, because an
+    embedded thumbnail has its own end marker."""
     if encoded.startswith(_JPEG_START):
         end = encoded.rfind(_JPEG_END)
         return end < 0 or encoded.find(_JPEG_SCAN, end) >= 0

@@ -1,4 +1,4 @@
-"""Whether an image file holds several pictures, such as the frames of an animation or the pages of a scan."""
+"""Detects image files with several pictures, such as the frames of an animation or the pages of a scan."""
 
 import struct
 
@@ -10,7 +10,8 @@ _WEBP_ANIMATION = 0x02
 
 
 def holds_several(encoded: bytes) -> bool:
-    """True of an animated GIF, PNG, WebP or AVIF and of a TIFF of several pages; False where that cannot be told."""
+    """True for an animated GIF, PNG, WebP or AVIF and for a TIFF with several pages. False if this cannot be
+    determined."""
     try:
         match image_suffix(encoded):
             case ".gif":
@@ -29,19 +30,19 @@ def holds_several(encoded: bytes) -> bool:
 
 
 def _gif_images(encoded: bytes) -> int:
-    """The images of a GIF, counted up to two."""
+    """The number of images in a GIF, counted up to two."""
     place = 13 + _color_table(encoded[10])
-    found = 0
-    while found < 2 and encoded[place] in (_GIF_IMAGE, _GIF_EXTENSION):
+    images = 0
+    while images < 2 and encoded[place] in (_GIF_IMAGE, _GIF_EXTENSION):
         if encoded[place] == _GIF_IMAGE:
-            found += 1
+            images += 1
             place += 11 + _color_table(encoded[place + 9])
         else:
             place += 2
         while encoded[place]:
             place += 1 + encoded[place]
         place += 1
-    return found
+    return images
 
 
 def _color_table(flags: int) -> int:

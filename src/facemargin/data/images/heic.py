@@ -1,4 +1,4 @@
-"""HEIC, the photographs of telephones, by pillow-heif, the extra "heif"."""
+"""Reads HEIC, the format of photographs from telephones, with pillow-heif (the extra "heif")."""
 
 import importlib.util
 
@@ -18,8 +18,8 @@ def reads_heic() -> bool:
 
 
 def decode_heic(encoded: bytes, where: str) -> RGBImage:
-    """The primary image of a HEIC file as (H, W, 3) uint8 RGB, turned as the file says; CorruptImageError, naming
-    `where`, for what cannot be decoded, and where pillow-heif is not installed."""
+    """The primary image of a HEIC file as (H, W, 3) uint8 RGB, turned as the file says. Raises CorruptImageError, which
+    names `where`, for bytes that cannot be decoded, and if pillow-heif is not installed."""
     if not reads_heic():
         raise CorruptImageError(f"{where}: {NEEDS_EXTRA}")
     import pillow_heif
@@ -27,9 +27,9 @@ def decode_heic(encoded: bytes, where: str) -> RGBImage:
     try:
         file = pillow_heif.open_heif(encoded, convert_hdr_to_8bit=True)
         pixels = np.asarray(file[file.primary_index])
-    except Exception as error:  # of half a dozen types, by what libheif says
+    except Exception as error:  # the type of the error depends on the message of libheif
         raise CorruptImageError(f"{where}: pillow-heif cannot decode the image: {error}") from error
-    if pixels.dtype == np.uint16:  # grey stays at 10 or 12 bits, shifted to 16
+    if pixels.dtype == np.uint16:  # grey images keep 10 or 12 bits, shifted to 16
         pixels = (pixels >> 8).astype(np.uint8)
     if pixels.ndim == 2 or pixels.shape[2] < 3:
         gray = pixels if pixels.ndim == 2 else pixels[..., 0]

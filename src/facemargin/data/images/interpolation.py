@@ -1,8 +1,8 @@
-"""The ways of resizing that recipes name, each computed as in the library that the name is from.
+"""The interpolations in recipes. Each is computed as in the library from which its name comes.
 
-`nearest`, `bilinear`, `area`, `bicubic` and `lanczos` are OpenCV's, which look at the same few pixels however much an
-image shrinks (`area` averages). `nearest_exact`, `bilinear_antialiased` and `bicubic_antialiased` are PyTorch's, whose
-filters widen as an image shrinks, as Pillow's do.
+`nearest`, `bilinear`, `area`, `bicubic` and `lanczos` are OpenCV's. They use the same small number of pixels even if an
+image shrinks a lot (`area` averages). `nearest_exact`, `bilinear_antialiased` and `bicubic_antialiased` are PyTorch's.
+Their filters become wider when an image shrinks, as Pillow's do.
 """
 
 from functools import lru_cache
@@ -32,21 +32,21 @@ _TORCH = {
 
 
 def resize(image: RGBImage, height: int, width: int, interpolation: Interpolation) -> RGBImage:
-    """(H, W, 3) uint8 to (height, width, 3) uint8."""
+    """Resize (H, W, 3) uint8 to (height, width, 3) uint8."""
     if interpolation in _OPENCV:
         return cv2.resize(image, (width, height), interpolation=_OPENCV[interpolation])
     if interpolation == "nearest_exact":
         rows, columns = _nearest_exact(image.shape[0], height), _nearest_exact(image.shape[1], width)
         return image.take(rows, axis=0).take(columns, axis=1)
-    # In this order the image's strides say that its colours lie last, which PyTorch is twice as fast with.
+    # With this order of axes, the strides show PyTorch that colours are last in memory, which makes it twice as fast.
     images_1CHW = torch.from_numpy(image)[None].permute(0, 3, 1, 2)
     resized_1CHW = _torch_resize(images_1CHW, height, width, interpolation)
     return np.ascontiguousarray(resized_1CHW[0].permute(1, 2, 0).numpy())
 
 
 def resize_weights(size: int, new_size: int, interpolation: Interpolation) -> NDArray[np.float32]:
-    """(new_size, size): the weights with which a line's pixels make those of the resized line. Resizing is linear, so
-    that its answers to lines of a single bright pixel tell."""
+    """(new_size, size): the weights of the pixels of a line in each pixel of the resized line. Resizing is linear, so
+    the weights are the results for lines with a single bright pixel."""
     identity: NDArray[np.float32] = np.eye(size, dtype=np.float32)
     if interpolation in _OPENCV:
         weights = cv2.resize(identity, (size, new_size), interpolation=_OPENCV[interpolation])
@@ -56,8 +56,8 @@ def resize_weights(size: int, new_size: int, interpolation: Interpolation) -> ND
 
 @lru_cache(maxsize=4096)
 def _nearest_exact(size: int, new_size: int) -> NDArray[np.int64]:
-    """(new_size,): the line that each line of the resized image is; PyTorch's own answer, which is float32's where a
-    place lies halfway between two lines."""
+    """(new_size,): the source line of each line in the resized image. It is computed by PyTorch, because for positions
+    halfway between two lines the result depends on float32 rounding."""
     lines_11N = torch.arange(size, dtype=torch.float32)[None, None]
     return F.interpolate(lines_11N, size=new_size, mode="nearest-exact")[0, 0].long().numpy()
 

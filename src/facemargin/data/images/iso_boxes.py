@@ -1,5 +1,5 @@
-"""Boxes of the ISO base media format, in which AVIF, HEIC and JPEG 2000 files are kept: what they say of an image's
-size and of how it is turned (ISO/IEC 14496-12 and 23008-12)."""
+"""Reads the boxes of the ISO base media format, the container of AVIF, HEIC and JPEG 2000 files: the size of an image
+and how it is turned (ISO/IEC 14496-12 and 23008-12)."""
 
 import re
 import struct
@@ -13,7 +13,7 @@ _CODESTREAM = b"\xff\x4f\xff\x51"
 
 
 class Box(NamedTuple):
-    """The content of a box of type `kind` lies from `start` to `end`."""
+    """A box of type `kind`, whose content is at `start` to `end`."""
 
     kind: bytes
     start: int
@@ -21,7 +21,7 @@ class Box(NamedTuple):
 
 
 def boxes(encoded: bytes, start: int, end: int) -> Iterator[Box]:
-    """The boxes from `start` to `end`, up to the first that is damaged."""
+    """Yields the boxes from `start` to `end`, up to the first damaged one."""
     for _ in range(_MOST_BOXES):
         if start + 8 > end:
             return
@@ -37,15 +37,16 @@ def boxes(encoded: bytes, start: int, end: int) -> Iterator[Box]:
 
 
 def heif_sides(encoded: bytes) -> tuple[int, int] | None:
-    """Of the largest image in an AVIF or HEIC file, tiles and thumbnails and frames of videos among them: width and
-    height as stored; None where it does not say. Found anywhere, as a decoder might find them there."""
-    found = [struct.unpack(">II", match[1]) for match in _IMAGE_EXTENT.finditer(encoded)]
-    found += [struct.unpack(">HH", match[1]) for match in _VIDEO_SAMPLES.finditer(encoded)]
-    return max(found, key=lambda sides: sides[0] * sides[1], default=None)
+    """The stored width and height of the largest image in an AVIF or HEIC file, including tiles, thumbnails and frames
+    of videos. None if the file does not state it. The whole file is searched, because a decoder might find the values
+    anywhere."""
+    all_sides = [struct.unpack(">II", match[1]) for match in _IMAGE_EXTENT.finditer(encoded)]
+    all_sides += [struct.unpack(">HH", match[1]) for match in _VIDEO_SAMPLES.finditer(encoded)]
+    return max(all_sides, key=lambda sides: sides[0] * sides[1], default=None)
 
 
 def jpeg2000_sides(encoded: bytes) -> tuple[int, int] | None:
-    """Width, times the components where they are more than four, and height of the image in a JPEG 2000 file."""
+    """Width (multiplied by the number of components if there are more than four) and height of a JPEG 2000 image."""
     start = 0 if encoded.startswith(_CODESTREAM) else None
     if start is None:
         places = (box.start for box in boxes(encoded, 0, len(encoded)) if box.kind == b"jp2c")
@@ -58,14 +59,15 @@ def jpeg2000_sides(encoded: bytes) -> tuple[int, int] | None:
 
 
 class Turn(NamedTuple):
-    """Quarter turns anticlockwise, or else a reflection: 0 swaps top and bottom, 1 left and right."""
+    """Quarter turns anticlockwise, or a reflection: 0 swaps top and bottom, 1 left and right."""
 
     quarters: int = 0
     mirror: int | None = None
 
 
 def heif_turns(encoded: bytes) -> list[Turn]:
-    """How a reader is to turn the primary image, in this order. Empty where nothing is to be done, or is damaged."""
+    """The turns that a reader must apply to the primary image, in this order. Empty if there are none, or if they are
+    damaged."""
     try:
         return _heif_turns(encoded)
     except (struct.error, IndexError, OverflowError):
@@ -86,11 +88,11 @@ def _heif_turns(encoded: bytes) -> list[Turn]:
     turns = []
     for box in boxes(encoded, properties.start, properties.end):
         for number in _associated(encoded, box, item) if box.kind == b"ipma" else ():
-            one = known[number - 1] if number else None
-            if one is not None and one.kind == b"irot":
-                turns.append(Turn(quarters=encoded[one.start] & 3))
-            elif one is not None and one.kind == b"imir":
-                turns.append(Turn(mirror=encoded[one.start] & 1))
+            item_property = known[number - 1] if number else None
+            if item_property is not None and item_property.kind == b"irot":
+                turns.append(Turn(quarters=encoded[item_property.start] & 3))
+            elif item_property is not None and item_property.kind == b"imir":
+                turns.append(Turn(mirror=encoded[item_property.start] & 1))
     return turns
 
 
@@ -99,16 +101,16 @@ def _child(encoded: bytes, parent: Box, kind: bytes) -> Box | None:
 
 
 def _associated(encoded: bytes, box: Box, item: int) -> Iterator[int]:
-    """The numbers of the properties of `item`, from 1."""
+    """The numbers of the properties of `item`, counted from 1."""
     version, wide = encoded[box.start], encoded[box.start + 3] & 1
     (count,) = struct.unpack_from(">I", encoded, box.start + 4)
     place = box.start + 8
     for _ in range(min(count, _MOST_BOXES)):
-        (found,) = struct.unpack_from(">H" if version < 1 else ">I", encoded, place)
+        (property_number,) = struct.unpack_from(">H" if version < 1 else ">I", encoded, place)
         place += 2 if version < 1 else 4
         number, place = encoded[place], place + 1
         for _ in range(number):
             (entry,) = struct.unpack_from(">H" if wide else ">B", encoded, place)
             place += 2 if wide else 1
-            if found == item:
+            if property_number == item:
                 yield entry & (0x7FFF if wide else 0x7F)

@@ -1,4 +1,4 @@
-"""What kind of file encoded image bytes are, by how they begin, whatever their name says."""
+"""Detects the format of encoded image bytes by their first bytes, independent of the file name."""
 
 import re
 
@@ -18,21 +18,21 @@ _HEIC_BRANDS = frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", 
 _MOST_BRANDS = 64
 
 COMMON_SUFFIXES = frozenset({".jpg", ".png", ".webp", ".bmp", ".pgm"})
-"""Kinds that every program of the field reads: what is written of images keeps to them."""
+"""Formats that every program of the field reads. Image files that this package writes have one of them."""
 
 KNOWN_KINDS = "JPEG, PNG, WebP, BMP, PNM, TIFF, GIF, JPEG 2000, AVIF, HEIC"
 
 
 def image_suffix(encoded: bytes) -> str | None:
-    """The suffix of a file with this content: of COMMON_SUFFIXES, or .ppm (any PNM but grey), .tif, .gif, .jp2, .avif
-    or .heic. None for other kinds, which are not read."""
+    """The suffix of a file with this content: one of COMMON_SUFFIXES, or .ppm (any PNM except grey), .tif, .gif, .jp2,
+    .avif or .heic. None for other formats, which cannot be read."""
     if encoded[4:8] == b"ftyp":
         return _suffix_by_brand(encoded)
     return next((suffix for beginning, suffix in _BEGINNINGS if beginning.match(encoded)), None)
 
 
 def _suffix_by_brand(encoded: bytes) -> str | None:
-    """AVIF and HEIC are one container: the brands say which, the first before the others."""
+    """AVIF and HEIC use the same container. The brands tell which one it is; the first brand has priority."""
     length = min(int.from_bytes(encoded[:4], "big"), 16 + 4 * _MOST_BRANDS)
     for brand in (encoded[8:12], *(encoded[place : place + 4] for place in range(16, length, 4))):
         if brand in _AVIF_BRANDS:

@@ -1,4 +1,4 @@
-"""How large an encoded image says it is, before any memory is spent on it."""
+"""Reads the size that an encoded image states, before memory is allocated for it."""
 
 import re
 import struct
@@ -18,11 +18,11 @@ _MOST_TIFF_ENTRIES = 1000
 
 
 def stated_pixels(encoded: bytes) -> int | None:
-    """The number of pixels that a file of a known kind (`image_suffix`) says it has, or that are to be held to read it
-    where that is more; None of other kinds, and where it does not say."""
+    """The number of pixels that a file of a known format (`image_suffix`) states, or the number that a decoder has to
+    hold if that is larger. None for other formats, and if the file does not state it."""
     try:
         sides = _sides(encoded)
-    except (struct.error, OverflowError):  # it ends before, or says a place that is no number's
+    except (struct.error, OverflowError):  # the file ends too early, or states an invalid position
         return None
     return None if sides is None else abs(sides[0] * sides[1])
 
@@ -49,12 +49,12 @@ def _sides(encoded: bytes) -> tuple[int, ...] | None:
             return max(sides, key=lambda side: side[0] * side[1], default=None)
         case ".heic":
             return heif_sides(encoded)
-    found = _PNM.match(encoded[:_LONGEST_PNM_HEADER])
-    return None if found is None else (int(found[1]), int(found[2]))
+    match = _PNM.match(encoded[:_LONGEST_PNM_HEADER])
+    return None if match is None else (int(match[1]), int(match[2]))
 
 
 def _jpeg(encoded: bytes) -> tuple[int, ...] | None:
-    """From marker to marker, as libjpeg goes, to the frame."""
+    """Go from marker to marker, as libjpeg does, to the frame header."""
     place = 2
     while (place := encoded.find(b"\xff", place)) >= 0:
         marker, length = struct.unpack_from(">BH", encoded, place + 1)
@@ -79,7 +79,8 @@ def _webp(encoded: bytes) -> tuple[int, ...] | None:
 
 
 def _tiff(encoded: bytes) -> tuple[int, ...] | None:
-    """Of the first image; of its tile, where that is larger, and times the samples of a pixel beyond four."""
+    """The size of the first image, or of its tile if that is larger, multiplied by the samples per pixel if these are
+    more than four."""
     tags = _tiff_tags(encoded)
     if _TIFF_WIDTH not in tags or _TIFF_HEIGHT not in tags:
         return None
@@ -89,7 +90,7 @@ def _tiff(encoded: bytes) -> tuple[int, ...] | None:
 
 
 def _tiff_tags(encoded: bytes) -> dict[int, int]:
-    """The first value of every number in the first directory."""
+    """The first value of every numeric tag in the first directory."""
     order = "<" if encoded.startswith(b"II") else ">"
     is_big = encoded[2:4] in (b"+\0", b"\0+")
     start = struct.unpack_from(f"{order}Q", encoded, 8)[0] if is_big else struct.unpack_from(f"{order}I", encoded, 4)[0]

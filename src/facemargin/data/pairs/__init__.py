@@ -1,1 +1,1 @@
-"""Verification sets: which images are compared with which, in every format they come in."""
+"""Verification sets, which define the pairs of images to compare, and readers of all their formats."""

@@ -1,9 +1,8 @@
-"""AdaFace's verification sets: `NAME/memfile/mem_file.dat`, `mem_file.dat.conf` beside it, and `NAME_list.npy` beside
-the folder NAME.
+"""AdaFace's verification sets: `NAME/memfile/mem_file.dat`, `mem_file.dat.conf` in the same folder, and `NAME_list.npy`
+next to the folder NAME.
 
-The .dat file is a raw array (2K, 3, H, W) of float32, BGR, normalised to −1..1; the .conf file says its shape and type
-as JSON; the .npy file holds K truth values. Pair k is images 2k and 2k+1.
-Shapes: K pairs, H × W pixels.
+The .dat file is a raw array (2K, 3, H, W) of float32, BGR, normalised to −1..1; the .conf file has its shape and type
+as JSON; the .npy file has K truth values. Pair k consists of images 2k and 2k+1. Shapes: K pairs, H × W pixels.
 """
 
 import json
@@ -26,7 +25,7 @@ _ROUNDING = 1e-3
 
 
 class MemmapImages(ImageSource):
-    """The images of a .dat file, one positioned read each."""
+    """The images of a .dat file. Each is read with one positioned read."""
 
     def __init__(self, path: Path, shape: tuple[int, int, int, int]) -> None:
         self.name = str(path)
@@ -40,9 +39,9 @@ class MemmapImages(ImageSource):
     def read(self, index: int) -> RGBImage:
         content = self._file.read(index * self._bytes_an_image, self._bytes_an_image)
         if len(content) != self._bytes_an_image:
-            raise CorruptImageError(f"{self.describe(index)}: the file ends inside it")
+            raise CorruptImageError(f"{self.describe(index)}: the file ends inside this image")
         bgr_3HW = np.frombuffer(content, dtype="<f4").reshape(self._shape[1:])
-        if not np.abs(bgr_3HW).max() <= 1 + _ROUNDING:  # NaN is not either
+        if not np.abs(bgr_3HW).max() <= 1 + _ROUNDING:  # this is also false for NaN
             raise CorruptImageError(
                 f"{self.describe(index)}: values from {bgr_3HW.min():g} to {bgr_3HW.max():g}, expected −1 to 1"
             )
@@ -54,8 +53,8 @@ class MemmapImages(ImageSource):
 
 
 def load_adaface_memmap(folder: Path | str) -> VerificationSet:
-    """The verification set in a folder NAME with memfile/mem_file.dat, with ten contiguous folds; images are read on
-    demand. Raises DataError for a file that is missing or does not fit the others."""
+    """The verification set in a folder NAME with memfile/mem_file.dat. It has ten contiguous folds; images are read on
+    demand. Raises DataError for a file that is missing or does not fit the other files."""
     folder = Path(folder)
     path = folder / DAT_FILE
     shape = _shape(path)
@@ -76,7 +75,7 @@ def load_adaface_memmap(folder: Path | str) -> VerificationSet:
 
 
 def _shape(path: Path) -> tuple[int, int, int, int]:
-    """What the .conf file says of the .dat file, checked against its size."""
+    """The shape of the .dat file according to the .conf file, checked against the file size."""
     conf_path = path.with_name(f"{path.name}.conf")
     try:
         size = path.stat().st_size
@@ -84,8 +83,8 @@ def _shape(path: Path) -> tuple[int, int, int, int]:
             conf = json.loads(file.read(_LONGEST_CONF))
     except OSError as error:
         raise DataError(
-            f"{error.filename}: cannot be read: {error.strerror}; an AdaFace set is mem_file.dat with "
-            "mem_file.dat.conf beside it"
+            f"{error.filename}: cannot be read: {error.strerror}; an AdaFace set has mem_file.dat and "
+            "mem_file.dat.conf in one folder"
         ) from error
     except (ValueError, RecursionError) as error:
         raise DataError(
@@ -101,25 +100,27 @@ def _shape(path: Path) -> tuple[int, int, int, int]:
         raise DataError(f"{conf_path}: shape {shape}, expected (images, 3, height, width)")
     if size != 4 * math.prod(shape):
         raise DataError(
-            f"{path} has {size} bytes, but {conf_path.name} says {shape} of float32, which are {4 * math.prod(shape)}: "
-            "one of them is truncated or not of this set"
+            f"{path} has {size} bytes, but the shape {shape} of float32 in {conf_path.name} needs "
+            f"{4 * math.prod(shape)}: one of the files is truncated or belongs to another set"
         )
     return count, channels, height, width
 
 
 def _same(path: Path) -> NDArray[np.bool_]:
-    """The truth values in a .npy file, which is never unpickled."""
+    """The truth values in a .npy file. Pickles in it are never loaded."""
     try:
         same = np.load(path, mmap_mode="r", allow_pickle=False)
     except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror}; it says which pairs show one person") from error
-    except Exception as error:  # numpy fails in many ways on damaged headers
         raise DataError(
-            f"{path} is not an array of truth values, or would have to be unpickled, which can run code; save it again "
-            f"with numpy.save(path, numpy.array(issame, dtype=bool)): {str(error)[:200]}"
+            f"{path}: cannot be read: {error.strerror}; this file says which pairs show the same person"
+        ) from error
+    except Exception as error:  # numpy raises many different errors for damaged headers
+        raise DataError(
+            f"{path} is not an array of truth values, or contains a pickle, which could run code and is not "
+            f"loaded. Save it again with numpy.save(path, numpy.array(issame, dtype=bool)): {str(error)[:200]}"
         ) from error
     if not isinstance(same, np.ndarray) or same.ndim != 1 or not (same.dtype == np.bool_ or same.dtype.kind in "iu"):
-        raise DataError(f"{path}: expected one dimension of truth values")
+        raise DataError(f"{path}: expected truth values in an array of one dimension")
     if not np.isin(same, (0, 1)).all():
-        raise DataError(f"{path}: expected truth values, found others than 0 and 1")
+        raise DataError(f"{path}: expected truth values, found values other than 0 and 1")
     return np.array(same, dtype=np.bool_)

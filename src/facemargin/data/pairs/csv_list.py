@@ -1,9 +1,8 @@
-"""Pairs of image files, one a line: `path1 path2 label`, separated by commas, tabs or spaces.
+"""Pairs of image files, one per line: `path1 path2 label`, separated by commas, tabs or spaces.
 
-The label is 1 or 0 (also true, false, same, different). A first line of names may say which columns there are, in any
-order: path1, path2, same, and where they are known fold, person1, person2. What is written is a folder:
-images/000000.jpg, … and such a list of them, pairs.csv, which keeps folds and people.
-Shapes: N images, K pairs.
+The label is 1 or 0 (also true, false, same, different). A first line may name the columns, in any order: path1, path2,
+same and, optionally, fold, person1, person2. What is written is a folder: images/000000.jpg, … and such a list of them,
+pairs.csv, which keeps folds and people. Shapes: N images, K pairs.
 """
 
 import contextlib
@@ -28,7 +27,7 @@ from facemargin.files.unicode_names import find_file, one_form
 
 PAIRS_LIST_SUFFIXES = (".txt", ".csv", ".tsv")
 PAIRS_LIST_NAMES = ("pairs.txt", "pairs.csv", "pairs.tsv")
-"""What the file in a folder of pairs is called."""
+"""The name of the file in a folder of pairs."""
 COLUMNS = ("path1", "path2", "same", "fold", "person1", "person2")
 _REQUIRED = COLUMNS[:3]
 _LABELS = {"1": True, "true": True, "same": True, "genuine": True}
@@ -38,10 +37,10 @@ _LINE_ENDS = re.compile(r"[\r\n\v\f\x1c-\x1e\x85\u2028\u2029]")
 
 
 def load_pairs_list(path: Path | str) -> VerificationSet:
-    """The pairs that a text file lists; paths are relative to its folder, each file is one image.
+    """The pairs in a text file. Paths are relative to its folder; every path is one image.
 
-    There are folds only where a column says so. Raises DataError naming the line that cannot be understood, or the
-    images that are missing.
+    There are folds only if the file has a column for them. Raises DataError, which names the line that cannot be read,
+    or the missing images.
     """
     path = Path(path)
     index: dict[str, int] = {}
@@ -51,7 +50,7 @@ def load_pairs_list(path: Path | str) -> VerificationSet:
         for image, person in ((row["path1"], _person(row, "person1")), (row["path2"], _person(row, "person2"))):
             index.setdefault(image, len(index))
             if person is not None and person_of.setdefault(image, person) != person:
-                raise DataError(f"{where}: {image} shows {person}, and {person_of[image]} in another line")
+                raise DataError(f"{where}: {image} shows {person}, but {person_of[image]} on another line")
         first.append(index[row["path1"]])
         second.append(index[row["path2"]])
         same.append(_label(row["same"], where))
@@ -76,7 +75,7 @@ def load_pairs_list(path: Path | str) -> VerificationSet:
 
 
 def _rows(path: Path) -> Iterator[tuple[dict[str, str], str]]:
-    """The columns of every pair by name, and what messages call the line."""
+    """Yields the columns of every pair by name, and the name of the line for messages."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             yield from _named(_split(file, path), path)
@@ -85,7 +84,7 @@ def _rows(path: Path) -> Iterator[tuple[dict[str, str], str]]:
 
 
 def _split(lines: Iterator[str], path: Path) -> Iterator[tuple[list[str], str]]:
-    """The columns of every line that is not empty."""
+    """Yields the columns of every line that is not empty."""
     separator = None
     for number, line in enumerate(lines, 1):
         if not line.strip():
@@ -126,8 +125,8 @@ def _check_names(names: tuple[str, ...], where: str) -> None:
     wrong = [name for name in names if name not in COLUMNS or names.count(name) > 1]
     if wrong or ("person1" in names) != ("person2" in names):
         raise DataError(
-            f"{where}: columns {', '.join(names)}; expected {', '.join(_REQUIRED)} and, where they are "
-            f"known, fold, person1 and person2, each once"
+            f"{where}: columns {', '.join(names)}; expected {', '.join(_REQUIRED)} and, optionally, fold, person1 "
+            "and person2, each once"
         )
 
 
@@ -149,23 +148,23 @@ def _fold(text: str, where: str) -> int:
 
 def _is_file(path: Path) -> bool:
     try:
-        found = find_file(path)
-        return found is not None and found.is_file()
-    except (OSError, ValueError):  # a name that is too long, or with a zero byte
+        file = find_file(path)
+        return file is not None and file.is_file()
+    except (OSError, ValueError):  # the name is too long, or has a zero byte
         return False
 
 
 def write_pairs_folder(
     pairs: VerificationSet, folder: Path, progress: Callable[[int, int], None] | None = None
 ) -> None:
-    """Write the pairs, in their order, with the images' bytes as `read_encoded` gives them (rare kinds become PNG,
-    which is logged); the folder appears whole or not at all.
+    """Write the pairs, in their order, with the image bytes from `read_encoded` (rare formats become PNG, which is
+    logged). The folder is written completely or not at all.
 
-    `progress(done, all)` counts images. Raises DataError for a folder that exists already, OutputError where it
-    cannot be written, CorruptImageError for images that cannot be had.
+    `progress(done, all)` counts images. Raises DataError for a folder that exists already, OutputError if it cannot be
+    written, CorruptImageError for images that cannot be read.
     """
     if folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
-        raise DataError(f"{folder} exists already; name a folder that does not, or remove it first")
+        raise DataError(f"{folder} exists already; give the name of a new folder, or remove it first")
     temporary = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
         (temporary / "images").mkdir(parents=True)

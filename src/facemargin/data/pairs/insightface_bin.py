@@ -1,4 +1,5 @@
-"""InsightFace verification sets: a `.bin` file is a pickle of (encoded images, whether each pair shows one person).
+"""InsightFace verification sets: a `.bin` file is a pickle of (encoded images, whether each pair shows the same
+person).
 
 Shapes: K pairs; pair k is images 2k and 2k+1 of the file.
 """
@@ -24,7 +25,8 @@ _FREE_MEMORY, _TIMES_THE_FILE = 8 << 20, 8
 
 
 class EncodedImages(ImageSource):
-    """Encoded images held in memory, decoded when read; `numbers` are what messages call them, by default 0, 1, …"""
+    """Encoded images in memory, which are decoded when they are read. `numbers` are their names in messages, by default
+    0, 1, …"""
 
     def __init__(self, encoded: list[bytes], name: str, numbers: Sequence[int] | None = None) -> None:
         self.name = name
@@ -47,8 +49,9 @@ class EncodedImages(ImageSource):
 def load_bin(path: Path | str) -> VerificationSet:
     """The verification set in a `.bin` file written by Python 2 or 3, with ten contiguous folds.
 
-    An image that the file stores once for several pairs is here once. Nothing in the file is executed. Raises
-    DataError, naming the file, where it is missing, truncated, or holds anything but images and truth values.
+    An image that the file stores once for several pairs is one image of the set. Nothing in the file is executed.
+    Raises DataError, which names the file, if it is missing or truncated, or has anything else than images and truth
+    values.
     """
     path = Path(path)
     if path.exists() and not path.is_file():
@@ -91,17 +94,17 @@ def _unpickled(content: bytes) -> object:
 
 
 def _checked(content: Any, path: Path) -> tuple[list[Any], NDArray[np.bool_]]:
-    """The images as stored and the truth values (K,), raising DataError unless they are what the format says."""
+    """The stored images and the truth values (K,). Raises DataError unless they have the types of the format."""
     if not isinstance(content, tuple | list) or len(content) != 2:
-        raise DataError(f"{path}: holds a {type(content).__name__}, expected (list of images, list of truth values)")
+        raise DataError(f"{path}: contains a {type(content).__name__}, expected (list of images, list of truth values)")
     try:
         images, same = (part.values() if isinstance(part, PickledArray) else part for part in content)
     except Exception as error:
         raise DataError(f"{path}: {error}") from error
     if not isinstance(images, list) or not isinstance(same, list | np.ndarray):
         raise DataError(
-            f"{path}: holds {type(content[0]).__name__} and {type(content[1]).__name__}, expected a list of encoded "
-            "images and a list of truth values"
+            f"{path}: contains {type(content[0]).__name__} and {type(content[1]).__name__}, expected a list of "
+            "encoded images and a list of truth values"
         )
     if not all(isinstance(value, bool | np.bool_ | np.integer) and value in (0, 1) for value in same):
         raise DataError(f"{path}: expected a list of encoded images (bytes) and one of truth values (bool)")
@@ -113,7 +116,7 @@ def _checked(content: Any, path: Path) -> tuple[list[Any], NDArray[np.bool_]]:
 
 
 def _encoded(image: object, path: Path, number: int) -> bytes:
-    """The bytes of an image that is stored as bytes or as an array of them."""
+    """The bytes of an image that is stored as bytes or as an array of bytes."""
     if isinstance(image, PickledArray):
         image = image.values()
         if isinstance(image, np.ndarray) and image.dtype == np.uint8:

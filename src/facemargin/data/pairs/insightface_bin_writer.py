@@ -1,5 +1,5 @@
-"""Writes InsightFace `.bin` files: a pickle of (list of encoded images, list of bool), instruction by instruction, so
-that no more than one image is in memory. An image that several pairs share is stored once.
+"""Writes InsightFace `.bin` files: a pickle of (list of encoded images, list of bool). It is written one instruction at
+a time, so that only one image is in memory. An image that several pairs share is stored once.
 """
 
 import pickle
@@ -19,10 +19,10 @@ _PROTOCOL = 3
 
 
 def write_bin(pairs: VerificationSet, path: Path, progress: Progress | None = None) -> None:
-    """Write the pairs, in their order, with the images' bytes as `read_encoded` gives them (rare kinds become PNG,
-    which is logged); the file appears whole or not at all. Folds and people have no place in the format.
+    """Write the pairs, in their order, with the image bytes from `read_encoded` (rare formats become PNG, which is
+    logged). The file is written completely or not at all. The format cannot store folds and people.
 
-    `progress(done, all)` counts stored images. Raises CorruptImageError for images that cannot be had, OutputError
+    `progress(done, all)` counts stored images. Raises CorruptImageError for images that cannot be read, OutputError
     if the file cannot be written.
     """
 

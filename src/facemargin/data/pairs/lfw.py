@@ -1,7 +1,7 @@
 """LFW's verification protocol: `pairs.txt` and a folder `name/name_0001.jpg`.
 
-The header says `folds<TAB>n`; each fold has n lines `name i j` (same person) and n lines `name1 i name2 j`. Columns
-are separated by tabs, in lines without a tab by spaces. The images may be of any kind, such as `name/name_0001.png`.
+The header says `folds<TAB>n`; each fold has n lines `name i j` (same person) and n lines `name1 i name2 j`. Columns are
+separated by tabs, or by spaces in lines without a tab. The images may have any format, such as `name/name_0001.png`.
 Shapes: N images, K pairs.
 """
 
@@ -33,9 +33,9 @@ class _Pair(NamedTuple):
 
 
 def load_lfw_pairs(pairs_path: Path | str, images_folder: Path | str) -> VerificationSet:
-    """The pairs of a `pairs.txt` over the images of a folder, with as many folds as its header says.
+    """The pairs of a `pairs.txt` with the images of a folder, and the number of folds in the header.
 
-    Raises DataError naming the line that cannot be understood, or the images that are missing.
+    Raises DataError, which names the line that cannot be read, or the missing images.
     """
     pairs_path, images_folder = Path(pairs_path), Path(images_folder)
     try:
@@ -46,8 +46,8 @@ def load_lfw_pairs(pairs_path: Path | str, images_folder: Path | str) -> Verific
     pairs = [_parse_pair(line, f"{pairs_path} line {number}") for number, line in enumerate(lines, 2) if line.strip()]
     if len(pairs) != 2 * num_folds * per_class:
         raise DataError(
-            f"{pairs_path}: {counted(len(pairs), 'pair')}, but its header says {counted(num_folds, 'fold')} of 2 × "
-            f"{counted(per_class, 'pair')}"
+            f"{pairs_path}: {counted(len(pairs), 'pair')}, but the header states {counted(num_folds, 'fold')} of "
+            f"2 × {counted(per_class, 'pair')}"
         )
     stems = sorted({stem for pair in pairs for stem in (pair.first, pair.second)})
     names = _find_images(images_folder, stems)
@@ -67,7 +67,7 @@ def load_lfw_pairs(pairs_path: Path | str, images_folder: Path | str) -> Verific
 
 
 def is_lfw_pairs(path: Path | str) -> bool:
-    """Whether a text file starts with LFW's header: one or two numbers. A file that cannot be read does not."""
+    """Whether a text file starts with LFW's header of one or two numbers. False if the file cannot be read."""
     try:
         with Path(path).open("rb") as file:
             numbers = file.readline(_LONGEST_HEADER).decode("utf-8-sig", errors="replace").split()
@@ -77,13 +77,14 @@ def is_lfw_pairs(path: Path | str) -> bool:
 
 
 def images_folder(pairs_path: Path) -> Path:
-    """The folder of images beside a pairs.txt: images, lfw (as LFW's own archive unpacks), or its own folder."""
+    """The folder of the images of a pairs.txt: `images` or `lfw` (as in LFW's archive) in its folder, or its folder
+    itself."""
     folders = [pairs_path.parent / name for name in ("images", "lfw")]
     return next((folder for folder in folders if folder.is_dir()), pairs_path.parent)
 
 
 def _parse_header(line: str, path: Path) -> tuple[int, int]:
-    """(folds, pairs per class and fold); the development lists give the second number only, for one fold."""
+    """(folds, pairs per class and fold). The development lists only have the second number, for one fold."""
     numbers = line.split()
     if not 1 <= len(numbers) <= 2 or not all(_are_numbers(n) and int(n) > 0 for n in numbers):
         raise DataError(f"{path} line 1: {line[:200]!r} is not LFW's header, expected `folds<TAB>pairs per class`")
@@ -109,9 +110,10 @@ def _stem(person: str, number: str) -> str:
 
 
 def _find_images(folder: Path, stems: list[str]) -> list[str]:
-    """The file of each image, `name/name_0001.jpg` or of another suffix; DataError naming those that are missing.
+    """The file of each image, `name/name_0001.jpg` or with another suffix. Raises DataError, which names the missing
+    images.
 
-    Of files that differ in their suffix only the first is taken, which is logged.
+    If files differ only in their suffix, the first is used, which is logged.
     """
     files: dict[str, list[str]] = {}
     similar: dict[str, set[str]] = {}
@@ -123,21 +125,22 @@ def _find_images(folder: Path, stems: list[str]) -> list[str]:
                 stem = f"{person}/{file.rpartition('.')[0]}"
                 files.setdefault(stem, []).append(f"{shown}/{file}")
                 similar.setdefault(one_form(stem), set()).add(stem)
-    found = {stem: files.get(_as_filed(stem, files, similar), []) for stem in stems}
-    require_images(folder, len(stems), [f"{stem}.jpg" for stem in stems if not found[stem]])
-    several = [names for names in found.values() if len(names) > 1]
+    files_by_stem = {stem: files.get(_as_filed(stem, files, similar), []) for stem in stems}
+    require_images(folder, len(stems), [f"{stem}.jpg" for stem in stems if not files_by_stem[stem]])
+    several = [names for names in files_by_stem.values() if len(names) > 1]
     if several:
         logger.warning(
-            "%s: images that the pairs name and that are there in several files, of which the first is taken: %d (%s)",
+            "%s: images of pairs that exist in several files, of which the first is used: %d (%s)",
             folder,
             len(several),
             "; ".join(", ".join(names) for names in several[:5]),
         )
-    return [found[stem][0] for stem in stems]
+    return [files_by_stem[stem][0] for stem in stems]
 
 
 def _as_filed(stem: str, files: dict[str, list[str]], similar: dict[str, set[str]]) -> str:
-    """The stem as it is on the disk, where the only difference is the Unicode normal form, and only one differs so."""
+    """The stem as it is spelled on disk, if it differs only in its Unicode normal form and there is only one such
+    file."""
     others = similar.get(one_form(stem), set())
     return stem if stem in files or len(others) != 1 else next(iter(others))
 
@@ -145,15 +148,13 @@ def _as_filed(stem: str, files: dict[str, list[str]], similar: dict[str, set[str
 def _file_names(folder: Path) -> list[str]:
     try:
         return [path.name for path in entries(folder)]
-    except (OSError, ValueError):  # ValueError: a name with a zero byte
+    except (OSError, ValueError):  # ValueError: the name has a zero byte
         return []
 
 
 def require_images(folder: Path, count: int, missing: Iterable[str]) -> None:
-    """Raise DataError naming the `missing` of `count` images, if there are any."""
+    """Raise DataError, which names the `missing` of `count` images, if there are any."""
     missing = list(missing)
     if missing:
         shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
-        raise DataError(
-            f"{folder}: images that the pairs name and that are missing: {len(missing):,} of {count:,} ({shown})"
-        )
+        raise DataError(f"{folder}: images of the pairs are missing: {len(missing):,} of {count:,} ({shown})")

@@ -1,4 +1,4 @@
-"""The field's verification sets by name, wherever and in whatever format a user has them."""
+"""Finds the common verification sets by name, in the formats and places in which users have them."""
 
 import logging
 import os
@@ -20,32 +20,33 @@ NUM_PAIRS = {
     "cplfw": 6000,
     "xqlfw": 6000,
 }
-"""Pairs of each set as it is published; all of them have ten folds."""
+"""The number of pairs of each published set. All of them have ten folds."""
 
 ROOT_VARIABLE = "FACEMARGIN_DATA"
-"""The environment variable with the folder that sets are looked for in, by default the current one."""
+"""The environment variable with the folder in which sets are searched. The default is the current folder."""
 _NUM_FOLDS = 10
 
 logger = logging.getLogger(__name__)
 
 
 def set_name(location: str | Path) -> str | None:
-    """The set that "lfw", "CFP-FP" or "folder/agedb_30" names, as NUM_PAIRS has it; None if that is no known name."""
+    """The name of the set, as in NUM_PAIRS, for a location such as "lfw", "CFP-FP" or "folder/agedb_30". None if the
+    name is not known."""
     name = Path(location).name.lower().replace("-", "_")
     return name if name in NUM_PAIRS else None
 
 
 def find_named_set(name: str, location: str | Path) -> Path:
-    """The path of the set `name`: of "folder/lfw" in that folder, of "lfw" in the folder that FACEMARGIN_DATA names and
-    in the InsightFace training sets there.
+    """The path of the set `name`. "folder/lfw" is searched in that folder, "lfw" in the folder of FACEMARGIN_DATA and
+    in the InsightFace training sets in it.
 
-    Looked for are, in this order, lfw.bin, the folder lfw with pairs.txt, with AdaFace's memfile or with shards, and
-    lfw.tar. Raises DataError that lists them where there is none.
+    The search order is lfw.bin, the folder lfw with pairs.txt, with AdaFace's memfile or with shards, and lfw.tar.
+    Raises DataError, which lists them, if none exists.
     """
     path = Path(location)
     if "/" in str(location):
         folders = [path.parent]
-        if _holds_pairs(path):  # what is there under the very name is what was meant
+        if _holds_pairs(path):  # a file or folder with exactly this name has priority
             return path
     else:
         root = Path(os.environ.get(ROOT_VARIABLE) or ".")
@@ -55,19 +56,21 @@ def find_named_set(name: str, location: str | Path) -> Path:
         if candidate.is_file() or _holds_pairs(candidate):
             return candidate
     raise DataError(
-        f"{name} is not in {', '.join(map(str, folders))}: looked for {', '.join(one.name for one in candidates[:-1])} "
-        f"and for the folder {name} with pairs.txt, pairs.csv, {DAT_FILE} or .tar shards. Say where it is, as in "
-        f"path/to/{name}.bin, or set the environment variable {ROOT_VARIABLE} to the folder that holds it"
+        f"{name} was not found in {', '.join(map(str, folders))}: searched for "
+        f"{', '.join(path.name for path in candidates[:-1])} and for the folder {name} with pairs.txt, pairs.csv, "
+        f"{DAT_FILE} or .tar shards. Give its path, such as path/to/{name}.bin, or set the environment variable "
+        f"{ROOT_VARIABLE} to its folder"
     )
 
 
-def warn_if_incomplete(name: str, found: VerificationSet) -> None:
-    """Log a warning where `found` has other pairs or folds than the set is published with."""
-    folds = None if found.folds_K is None else len(set(found.folds_K.tolist()))
-    if len(found) != NUM_PAIRS[name] or folds not in (None, _NUM_FOLDS):
+def warn_if_incomplete(name: str, pairs: VerificationSet) -> None:
+    """Log a warning if the numbers of pairs or folds differ from those of the published set."""
+    folds = None if pairs.folds_K is None else len(set(pairs.folds_K.tolist()))
+    if len(pairs) != NUM_PAIRS[name] or folds not in (None, _NUM_FOLDS):
         logger.warning(
-            "%s: %d pairs in %s folds, the published %s has %d in %d; its figures do not compare with published ones",
-            found.images.name, len(found), folds, name, NUM_PAIRS[name], _NUM_FOLDS,
+            "%s: %d pairs in %s folds, but the published %s has %d in %d: figures on it cannot be compared with "
+                "published ones",
+            pairs.images.name, len(pairs), folds, name, NUM_PAIRS[name], _NUM_FOLDS,
         )  # fmt: skip
 
 
@@ -82,7 +85,7 @@ def _holds_pairs(folder: Path) -> bool:
 
 
 def _training_sets(root: Path) -> list[Path]:
-    """Folders in `root` with a train.rec: InsightFace puts the .bin files beside it."""
+    """Folders in `root` with a train.rec, because InsightFace puts the .bin files in the same folder."""
     try:
         return [folder for folder in entries(root) if (folder / "train.rec").is_file()]
     except OSError:

@@ -1,4 +1,4 @@
-"""Pairs that a list of pairs should not have: an image with itself, a pair that is there again, or with another label.
+"""Checks pairs for mistakes: an image with itself, a repeated pair, or a pair with two labels.
 
 Shapes: K pairs.
 """
@@ -21,9 +21,9 @@ def say_odd_pairs(
     second_K: NDArray[np.int64],
     same_K: NDArray[np.bool_] | None = None,
 ) -> None:
-    """Log how many of the pairs of the set called `name` compare an image with itself, and how many were there before,
-    in either order; `describe` names an image. Raises DataError, naming it, for a pair that is genuine and impostor,
-    and for an image that is not the same person as itself."""
+    """Log how many pairs of the set called `name` compare an image with itself, and how many are repeated, in either
+    order. `describe` returns the name of an image. Raises DataError, which names the pair, for a pair that is both
+    genuine and impostor, and for an impostor pair of an image with itself."""
     if not len(first_K):
         return
     low_K, high_K = np.minimum(first_K, second_K), np.maximum(first_K, second_K)
@@ -37,12 +37,12 @@ def say_odd_pairs(
             pair = int(np.argmax(contradicts_K))
             raise DataError(
                 f"{name}: pair {pair + 1}, {describe(int(first_K[pair]))} and {describe(int(second_K[pair]))}, is "
-                f"{'genuine' if same_K[pair] else 'impostor'}, and "
-                f"{'an image with itself' if itself_K[pair] else 'the opposite in another line'}"
+                f"{'genuine' if same_K[pair] else 'impostor'}, "
+                f"{'but it is an image with itself' if itself_K[pair] else 'but the opposite on another line'}"
             )
     kinds = (
         (itself_K, "pairs of an image with itself"),
-        (again_K, "pairs that were there before, in this or the other order"),
+        (again_K, "repeated pairs, in this or the other order"),
     )
     for odd_K, what in kinds:
         if odd_K.any():

@@ -1,7 +1,7 @@
 """Draws verification pairs from labelled images by LFW's rules (Huang et al., "Labeled Faces in the Wild", 2007).
 
-The people of a fold are in no other fold. A genuine pair is a person, drawn uniformly among those with two images or
-more, and two of their images; an impostor pair is two people and an image of each. No pair is drawn twice.
+The people of a fold are in no other fold. For a genuine pair, a person with at least two images is drawn uniformly, and
+then two of their images. For an impostor pair, two people are drawn, and one image of each. No pair is drawn twice.
 Shapes: N images, K pairs, G groups that pairs are drawn from.
 """
 
@@ -22,8 +22,8 @@ _OPEN_GROUPS = 4
 
 
 class DrawnPairs(NamedTuple):
-    """Images of each pair, whether they show one person, and the fold, None where there are none; each fold's genuine
-    pairs come first."""
+    """The images of each pair, whether they show the same person, and the fold (None without folds). The genuine pairs
+    of each fold come first."""
 
     first_K: IntArray
     second_K: IntArray
@@ -32,27 +32,27 @@ class DrawnPairs(NamedTuple):
 
 
 def draw_pairs(labels_N: IntArray, num_pairs: int, num_folds: int, seed: int) -> DrawnPairs:
-    """`num_pairs` pairs of the images with identity numbers `labels_N`, as many genuine as impostor in every fold; a
-    function of `seed`.
+    """Draw `num_pairs` pairs of the images with identity numbers `labels_N`, half of them genuine in every fold. The
+    result depends on `seed` only.
 
-    Raises ConfigError unless `num_pairs` is a multiple of 2 · `num_folds`, DataError saying what is there where people
-    or images are too few.
+    Raises ConfigError unless `num_pairs` is a multiple of 2 · `num_folds`, and DataError if there are too few people or
+    images (the message says how many there are).
     """
     if num_folds < 1 or num_pairs < 1 or num_pairs % (2 * num_folds):
         raise ConfigError(
-            f"{counted(num_pairs, 'pair')} in {counted(num_folds, 'fold')}: expected at least one fold and a multiple "
-            f"of {max(2 * num_folds, 2)} pairs, as many genuine as impostor pairs in every fold"
+            f"{counted(num_pairs, 'pair')} in {counted(num_folds, 'fold')}: expected at least one fold and a "
+            f"multiple of {max(2 * num_folds, 2)} pairs, because every fold has as many genuine as impostor pairs"
         )
     return draw_counted_pairs(labels_N, num_pairs // 2, num_pairs // 2, num_folds, seed)
 
 
 def draw_counted_pairs(labels_N: IntArray, genuine: int, impostor: int, num_folds: int, seed: int) -> DrawnPairs:
-    """As `draw_pairs`, but so many genuine and so many impostor pairs. Raises ConfigError unless both are multiples of
-    `num_folds`."""
+    """As `draw_pairs`, with the given numbers of genuine and impostor pairs. Raises ConfigError unless both are
+    multiples of `num_folds`."""
     if num_folds < 1 or min(genuine, impostor) < 1 or genuine % num_folds or impostor % num_folds:
         raise ConfigError(
-            f"{genuine} genuine and {impostor} impostor pairs in {num_folds} folds: expected at least one fold and of "
-            "each kind a multiple of the folds"
+            f"{genuine} genuine and {impostor} impostor pairs in {num_folds} folds: expected at least one fold, "
+            "and for each kind a multiple of the number of folds"
         )
     people = _images_by_person(labels_N)
     folds = _deal(people, num_folds, sample_generator(seed, 0, 0, Purpose.PAIRS))
@@ -62,7 +62,7 @@ def draw_counted_pairs(labels_N: IntArray, genuine: int, impostor: int, num_fold
     for number, fold in enumerate(folds):
         generator = sample_generator(seed, 1, number, Purpose.PAIRS)
         for pairs in (_genuine(fold, each[0], generator), _impostor(fold, each[1], generator)):
-            first += [one for one, _ in pairs]
+            first += [first_image for first_image, _ in pairs]
             second += [other for _, other in pairs]
     return DrawnPairs(
         first_K=np.array(first, dtype=np.int64),
@@ -73,13 +73,13 @@ def draw_counted_pairs(labels_N: IntArray, genuine: int, impostor: int, num_fold
 
 
 def count_pairs(labels_N: IntArray) -> tuple[int, int]:
-    """All genuine and all impostor pairs that there are among the images."""
+    """The numbers of all possible genuine and impostor pairs of the images."""
     genuine = int(_triangle(np.bincount(labels_N)).sum()) if len(labels_N) else 0
     return genuine, int(_triangle(len(labels_N))) - genuine
 
 
 def all_pairs(labels_N: IntArray) -> DrawnPairs:
-    """Every pair of images once, the genuine ones first, without folds; each needs some 50 bytes."""
+    """Every pair of images once, genuine pairs first, without folds. Each pair needs about 50 bytes."""
     first_K, second_K = np.triu_indices(len(labels_N), 1)
     same_K = labels_N[first_K] == labels_N[second_K]
     order = np.argsort(~same_K, kind="stable")
@@ -87,8 +87,8 @@ def all_pairs(labels_N: IntArray) -> DrawnPairs:
 
 
 def at_most(labels_N: IntArray, most: int, seed: int) -> DrawnPairs:
-    """Every pair, or where they are more than `most`, half of those genuine at most (all, where there are not so many)
-    and impostor pairs for the rest, drawn as `draw_counted_pairs` draws them."""
+    """Every pair, if there are at most `most`. Otherwise `most` pairs, drawn as in `draw_counted_pairs`: at most half
+    of them are genuine (all genuine pairs, if there are fewer), the rest impostor pairs."""
     genuine, impostor = count_pairs(labels_N)
     if genuine + impostor <= most:
         return all_pairs(labels_N)
@@ -103,7 +103,8 @@ def _images_by_person(labels_N: IntArray) -> list[IntArray]:
 
 
 def _deal(people: list[IntArray], num_folds: int, generator: Generator) -> list[list[IntArray]]:
-    """The people of each fold: dealt out to and fro by their number of images, so that folds are alike."""
+    """The people of each fold. They are sorted by their number of images and dealt to the folds back and forth, so that
+    folds are similar."""
     shuffled = [people[number] for number in generator.permutation(len(people))]
     shuffled.sort(key=len, reverse=True)
     folds: list[list[IntArray]] = [[] for _ in range(num_folds)]
@@ -121,11 +122,11 @@ def _require_enough(folds: list[list[IntArray]], each: tuple[int, int], num_peop
         wanted = f"{each[0]} of each are" if each[0] == each[1] else f"{each[0]} and {each[1]} are"
         people = f"{counted(num_people, 'person', 'people')} {'is' if num_people == 1 else 'are'}"
         raise DataError(
-            f"{people} too few for {counted(sum(each) * len(folds), 'pair')} in {counted(len(folds), 'fold')} without "
-            f"a person in common: a fold has {genuine} genuine and {impostor} impostor pairs, {wanted} wanted. At most "
-            f"{2 * min(genuine, impostor) * len(folds)} pairs, half of them genuine, can be made; or take "
-            f"{'fewer folds, or ' if len(folds) > 1 else ''}images of more people, or other numbers of --genuine and "
-            "--impostors, or --all pairs that there are"
+            f"{people} too few for {counted(sum(each) * len(folds), 'pair')} in {counted(len(folds), 'fold')} "
+            f"without common people: a fold has {genuine} possible genuine and {impostor} impostor pairs, but "
+            f"{wanted} needed. Draw at most {2 * min(genuine, impostor) * len(folds)} pairs, half of them "
+            f"genuine; or use {'fewer folds, or ' if len(folds) > 1 else ''}images of more people, or other "
+            "numbers of --genuine and --impostors, or --all for all possible pairs"
         )
 
 
@@ -159,10 +160,11 @@ def _impostor(fold: list[IntArray], needed: int, generator: Generator) -> list[t
 def _spread(
     needed: int, num_groups: int, capacity: Callable[[IntArray], IntArray], generator: Generator
 ) -> list[tuple[int, int]]:
-    """(group, pairs to draw from it), `needed` in all: groups are drawn uniformly, and drawn again once they are full.
+    """Yields (group, number of pairs to draw from it), `needed` pairs in total. Groups are drawn uniformly; a group
+    that is full is drawn again.
 
-    Full groups are left out where they could be most; elsewhere there are so many more groups than pairs that listing
-    them all would take the memory.
+    Full groups are removed beforehand if they could be the majority. Otherwise there are many more groups than pairs,
+    and listing all groups would take too much memory.
     """
     count_of: dict[int, int] = {}
     remaining = needed
@@ -183,12 +185,12 @@ def _spread(
 
 
 def _triangle(n: IntArray | int) -> IntArray:
-    """The number of pairs among n."""
+    """The number of pairs of n things."""
     return np.asarray(n, dtype=np.int64) * (np.asarray(n, dtype=np.int64) - 1) // 2
 
 
 def _from_triangle(rank_G: IntArray) -> tuple[IntArray, IntArray]:
-    """(larger, smaller) of the pair at each rank in the order (1, 0), (2, 0), (2, 1), (3, 0), …"""
+    """The (larger, smaller) number of the pair at each position of the order (1, 0), (2, 0), (2, 1), (3, 0), …"""
     larger = ((1 + np.sqrt(1 + 8 * rank_G.astype(np.float64))) / 2).astype(np.int64)
     larger -= _triangle(larger) > rank_G
     larger += _triangle(larger + 1) <= rank_G

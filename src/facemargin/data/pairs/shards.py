@@ -1,7 +1,8 @@
-"""Pairs in WebDataset shards: each sample holds two images, `img1` and `img2`, or `jpg` (the first) and `png`, and in
-`cls` whether both show one person (1) or not (0). Where there is no `cls`, samples in the folder `genuine` do.
+"""Pairs in WebDataset shards. Each sample has two images, `img1` and `img2`, or `jpg` (the first) and `png`, and a
+`cls` file that says whether both show the same person (1) or not (0). Without `cls`, samples in the folder `genuine`
+do.
 
-Shapes: K pairs; pair k is images 2k and 2k+1, in the order of the shards.
+Shapes: K pairs; pair k consists of images 2k and 2k+1, in the order of the shards.
 """
 
 import logging
@@ -27,7 +28,8 @@ logger = logging.getLogger(__name__)
 
 
 class ShardMembers(ImageSource):
-    """The images at (shard, position in it) of `members`; those of compressed shards are held in memory, encoded."""
+    """The images at `members`, which are (shard, position in the shard). Images of compressed shards are kept in
+    memory, encoded."""
 
     def __init__(self, shards: Sequence[TarShard], members: Sequence[tuple[int, int]], name: str) -> None:
         self.name = name
@@ -38,8 +40,8 @@ class ShardMembers(ImageSource):
         size = sum(shards[shard].sizes[position] for shard, position in compressed)
         if size > _LARGEST_UNPACKED:
             raise DataError(
-                f"{name}: its compressed shards hold {size / 2**30:.1f} GiB of images, too many to keep in memory; "
-                "unpack them with gunzip"
+                f"{name}: the compressed shards have {size / 2**30:.1f} GiB of images, too much to keep in "
+                "memory; decompress them with gunzip"
             )
         for number, shard in enumerate(shards):
             wanted = [position for of_shard, position in compressed if of_shard == number]
@@ -64,10 +66,11 @@ class ShardMembers(ImageSource):
 
 
 def load_pair_shards(location: Path | str) -> VerificationSet:
-    """The pairs in a shard, in `shard-{000000..000002}.tar`, or in a folder of shards, with ten folds: the genuine and
-    the impostor pairs cut into ten blocks each, which for sets in the order of their folds are these.
+    """The pairs in a shard, in `shard-{000000..000002}.tar`, or in a folder of shards, with ten folds. The genuine and
+    the impostor pairs are each cut into ten blocks, which are the original folds if the set is in the order of its
+    folds.
 
-    Raises DataError, naming the sample, for one without two images or with another label.
+    Raises DataError, which names the sample, for a sample without two images or with another label.
     """
     shards = [TarShard(path) for path in shard_paths(location)]
     if not shards:
@@ -80,14 +83,14 @@ def load_pair_shards(location: Path | str) -> VerificationSet:
             fields = next((pair for pair in _FIELDS if set(pair) <= sample.keys()), None)
             if fields is None:
                 raise DataError(
-                    f"{shard.path} sample {key}: holds {', '.join(sorted(sample))}, expected img1 and img2, or jpg and "
-                    "png, the two images of a pair"
+                    f"{shard.path} sample {key}: has {', '.join(sorted(sample))}, expected img1 and img2, or jpg "
+                    "and png, the two images of a pair"
                 )
             members += [(number, sample[field]) for field in fields]
             same.append(_is_same(shard, key, sample.get("cls")))
         if repeated:
             logger.warning(
-                "%s: members whose name occurs before, which are not read: %d (%s, …)",
+                "%s: members with the name of an earlier member, which are not read: %d (%s, …)",
                 shard.path, len(repeated), shard.names[repeated[0]],
             )  # fmt: skip
     if not same:
@@ -109,8 +112,8 @@ def _is_same(shard: TarShard, key: str, cls: int | None) -> bool:
         folder, slash, _ = key.partition("/")
         if not slash:
             raise DataError(
-                f"{shard.path} sample {key}: has no cls and lies in no folder; expected a cls of 1 for the same person "
-                "or 0, or a folder, of which the one called genuine holds the pairs of the same person"
+                f"{shard.path} sample {key}: has neither a cls file nor a folder; expected a cls file with 1 for "
+                "the same person or 0, or a folder, which is called genuine for pairs of the same person"
             )
         return folder == "genuine"
     label = shard.labels.get(cls, "").strip()
@@ -128,5 +131,5 @@ def _blocks_of_each_kind(same_K: NDArray[np.bool_]) -> NDArray[np.int64]:
 
 
 def _name(location: Path) -> str:
-    """The folder's or the shard's name, without "-{000000..000002}.tar"."""
+    """The name of the folder or the shard, without "-{000000..000002}.tar"."""
     return location.resolve().name if location.is_dir() else location.name.split(".")[0].split("-{")[0]

@@ -1,6 +1,6 @@
-"""Pairs of image files that nobody has said anything about: what `facemargin verify` is asked.
+"""Pairs of image files without labels, the input of `facemargin verify`.
 
-A .csv file with two columns, or with a header that names path1 and path2 (others are left alone).
+They are read from a .csv file with two columns, or with a header with path1 and path2 (other columns are ignored).
 Shapes: K pairs.
 """
 
@@ -21,15 +21,15 @@ _NAMES = ("path1", "path2")
 
 @dataclass(frozen=True)
 class PathPairs:
-    """`names` are the files, each once, and pair k compares numbers `images_K2[k]` of them."""
+    """`names` are the files, each once. Pair k compares the files with the numbers `images_K2[k]`."""
 
     names: list[str]
     images_K2: NDArray[np.int64]
 
 
 def read_path_pairs(path: Path) -> PathPairs:
-    """The pairs that a .csv file lists; an image with itself and repeated pairs are counted and said. Raises DataError,
-    naming the line, for one that is none."""
+    """The pairs in a .csv file. Pairs of an image with itself and repeated pairs are counted and logged. Raises
+    DataError, which names the line, for a line that is not a pair."""
     index: dict[str, int] = {}
     pairs = []
     for first, second in _rows(path):

@@ -1,4 +1,4 @@
-"""What is compared with what in one-to-one verification.
+"""The pairs of images to compare in one-to-one verification.
 
 Shapes: N images, K pairs.
 """
@@ -17,9 +17,9 @@ from facemargin.errors import DataError
 class VerificationSet:
     """Pairs of images and whether both show the same person.
 
-    Pair k compares images `first_K[k]` and `second_K[k]`, and is genuine where `same_K[k]`. `folds_K` numbers the
-    pair's fold in k-fold protocols. `identities_N` numbers the person in each image and `identity_names` names those
-    numbers, where the format says. Raises DataError where the parts do not fit together.
+    Pair k compares images `first_K[k]` and `second_K[k]`; it is genuine if `same_K[k]`. `folds_K` are fold numbers of
+    the pairs for k-fold protocols. `identities_N` is the number of the person in each image, and `identity_names` are
+    the names of these numbers, if the format has them. Raises DataError if the parts do not fit together.
     """
 
     name: str
@@ -39,12 +39,13 @@ class VerificationSet:
         for index_K in (self.first_K, self.second_K):
             if len(index_K) and (index_K.min() < 0 or index_K.max() >= len(self.images)):
                 raise DataError(
-                    f"{self.name}: pairs name images {index_K.min()} to {index_K.max()} of {len(self.images)}"
+                    f"{self.name}: pairs have image numbers {index_K.min()} to {index_K.max()}, expected 0 to "
+                    f"{len(self.images) - 1}"
                 )
         if self.identities_N is not None and self.identities_N.shape != (len(self.images),):
             raise DataError(
                 f"{self.name}: identities_N has shape {self.identities_N.shape} for "
-                f"{counted(len(self.images), 'image')}"
+                f"{counted(len(self.images), 'image')}, expected one per image"
             )
 
     def __len__(self) -> int:
@@ -53,6 +54,6 @@ class VerificationSet:
 
 
 def contiguous_folds(num_pairs: int, num_folds: int = 10) -> NDArray[np.int64]:
-    """Fold numbers (K,) of consecutive blocks; sizes differ by one at most, the larger blocks first."""
+    """Fold numbers (K,) of consecutive blocks. Their sizes differ by at most one; larger blocks come first."""
     sizes = [len(block) for block in np.array_split(np.arange(num_pairs), num_folds)]
     return np.repeat(np.arange(num_folds, dtype=np.int64), sizes)

@@ -1,4 +1,4 @@
-"""Writers of data sets, one format a file. `data/conversion.py` drives them."""
+"""Writers of data sets, one format per file. `data/conversion.py` uses them."""
 
 from facemargin.data.writers.base import WRITERS, ImageWriter, register_writer
 

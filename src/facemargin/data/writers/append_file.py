@@ -1,4 +1,4 @@
-"""A file that grows, and can be cut back to where it was."""
+"""A file that grows and can be cut back to an earlier size."""
 
 import os
 import weakref
@@ -8,9 +8,9 @@ from facemargin.errors import DataError
 
 
 class AppendFile:
-    """The file at `path`, cut off after `size` bytes; raises DataError where it has fewer.
+    """The file at `path`, cut off after `size` bytes. Raises DataError if it has fewer.
 
-    Without a buffer: what a full disk refuses is not tried again when the file is closed.
+    It has no buffer, so that bytes which a full disk refuses are not written again when the file is closed.
     """
 
     def __init__(self, path: Path, size: int) -> None:
@@ -19,7 +19,10 @@ class AppendFile:
         self._file = path.open("r+b" if size else "wb", buffering=0)
         weakref.finalize(self, self._file.close)  # of a conversion that fails
         if os.fstat(self._file.fileno()).st_size < size:
-            raise DataError(f"{path} is shorter than {size} bytes: delete the folder it is in and start again")
+            raise DataError(
+                f"{path} is shorter than {size} bytes, so an earlier conversion cannot be continued: delete its "
+                "folder and start again"
+            )
         self._file.truncate(size)
         self._file.seek(size)
 

@@ -1,4 +1,4 @@
-"""What all writers of data sets have in common. Shapes: N images."""
+"""The common base of all writers of data sets. Shapes: N images."""
 
 import re
 from abc import ABC, abstractmethod
@@ -16,9 +16,10 @@ _NUMBER = re.compile(r"[0-9]+")
 
 
 class ImageWriter(ABC):
-    """Writes images, in order, to the empty folder `folder`, or goes on where an earlier one with a `state` was.
+    """Writes images, in order, to the empty folder `folder`, or continues after the `state` of an earlier writer.
 
-    `grouped` says that images of one person follow one another, in the order of the labels. OSErrors are the caller's.
+    `grouped` says that the images of a person follow one another, in the order of the labels. The caller handles
+    OSError.
     """
 
     #: Whether a person's images are to follow one another: they then come in the order of the labels, unless their
@@ -33,25 +34,26 @@ class ImageWriter(ABC):
 
     @property
     def stored_names(self) -> list[str]:
-        """What a reader will call the people."""
+        """The names of the people that a reader will return."""
         return [one_line(name) for name in self.identity_names]
 
     @abstractmethod
     def _resume(self, state: dict[str, Any]) -> None:
-        """Open the files, cut off after what `state` says, and remove those of a process that was killed which come
-        after it; an empty state is the beginning."""
+        """Open the files, cut them off at `state`, and remove later files of a killed process. An empty state is the
+        beginning."""
 
     @abstractmethod
     def add(self, number: int, label: int, encoded: bytes, suffix: str) -> None:
-        """Write image `number`; `suffix` is that of a file of its kind, as ".jpg"."""
+        """Write image `number`. `suffix` is that of its format, such as ".jpg"."""
 
     @abstractmethod
     def commit(self) -> tuple[int | None, dict[str, Any]]:
-        """How many images are on the disk for good, None for all, and the state from which to go on after them."""
+        """How many images are safely on the disk (None for all), and the state from which a writer can continue after
+        them."""
 
     @abstractmethod
     def finish(self, labels_N: NDArray[np.int64]) -> None:
-        """Complete the set of all images that were added, which have these labels."""
+        """Complete the data set. `labels_N` are the labels of all images that were added."""
 
 
 WRITERS: Registry[type[ImageWriter]] = Registry("format", "facemargin.data.writers", plural="writers")
@@ -66,9 +68,10 @@ def register_writer(name: str, description: str) -> Callable[[type[ImageWriter]]
 
 
 def remove_from(paths: Iterable[Path], first: int) -> None:
-    """Remove the files among `paths` whose names hold the number `first` or a higher one.
+    """Remove the files among `paths` whose names contain the number `first` or a higher one.
 
-    What writes them anew may never reach those numbers: an image may have become unreadable, or files be cut elsewhere.
+    A new writer may not reach these numbers, because an image may have become unreadable or files may be split
+    differently.
     """
     for path in list(paths):
         number = _NUMBER.search(path.name)

@@ -19,8 +19,8 @@ _LONGEST = 100
 
 @register_writer("folder", "one folder of images per person")
 class FolderWriter(ImageWriter):
-    """`person/000000123.jpg`, the number counting all images. Numbers of people are filled up with zeros, so that
-    sorting by name keeps their order; names that cannot be folders are changed until they can."""
+    """`person/000000123.jpg`, where the number counts all images. Numbers of people are padded with zeros, so that
+    sorting by name keeps their order. Names that cannot be folder names are changed."""
 
     @property
     def stored_names(self) -> list[str]:
@@ -46,7 +46,7 @@ class FolderWriter(ImageWriter):
 
 
 def write_image(path: Path, encoded: bytes) -> None:
-    """Write a file in a folder that is made if there is none."""
+    """Write a file. Its folder is created if it does not exist."""
     try:
         path.write_bytes(encoded)
     except FileNotFoundError:
@@ -55,9 +55,10 @@ def write_image(path: Path, encoded: bytes) -> None:
 
 
 def folder_names(names: Sequence[str]) -> list[str]:
-    """A different folder name for each person, on any file system, never leading elsewhere."""
+    """A different folder name for each person. The names are valid on any file system and never lead to another
+    folder."""
     width = max(map(len, names), default=0) if all(map(is_digits, names)) else 0
-    found: list[str] = []
+    folders: list[str] = []
     taken: set[str] = set()
     for number, name in enumerate(names):
         folder = _UNSAFE.sub("_", name.zfill(width))[:_LONGEST].strip(". ") or "_"
@@ -68,5 +69,5 @@ def folder_names(names: Sequence[str]) -> list[str]:
         while folder.casefold() in taken:
             folder += "_"
         taken.add(folder.casefold())
-        found.append(folder)
-    return found
+        folders.append(folder)
+    return folders

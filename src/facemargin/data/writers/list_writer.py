@@ -17,7 +17,8 @@ _IMAGES_IN_FOLDER = 10_000
 
 @register_writer("list", "list.txt and images/")
 class ListWriter(ImageWriter):
-    """Images are `images/0012/000123456.jpg`, 10,000 a folder; lines are `path<TAB>number of the person`."""
+    """Images are stored as `images/0012/000123456.jpg`, 10,000 per folder. Lines are `path<TAB>number of the
+    person`."""
 
     def _resume(self, state: dict[str, Any]) -> None:
         self._list = AppendFile(self.folder / LIST_NAME, state.get("list", 0))

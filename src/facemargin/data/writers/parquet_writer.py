@@ -18,8 +18,8 @@ _GROUP_BYTES = 1 << 25
 
 @register_writer("parquet", "train-*.parquet")
 class ParquetWriter(ImageWriter):
-    """A file is full at 5,000 images or 256 MiB, a row group at 100 or 32 MiB. Files are written whole or not at all,
-    and after an interruption, the last one anew."""
+    """A file is full at 5,000 images or 256 MiB, a row group at 100 images or 32 MiB. Files are written completely or
+    not at all. After an interruption, the last file is written again."""
 
     @property
     def stored_names(self) -> list[str]:
@@ -57,7 +57,7 @@ class ParquetWriter(ImageWriter):
 
         if self._file is None:
             self._path = self.folder / f"train-{self._files:05d}.parquet"
-            # Images are compressed already, and all different.
+            # Images are compressed already and all different, so neither compression nor a dictionary helps.
             options = {"compression": "none", "use_dictionary": False}
             self._file = self._parquet.ParquetWriter(self._path, self._schema(), **options)
         self._file.write_table(pa.Table.from_pylist(self._rows, self._schema()), row_group_size=len(self._rows))

@@ -21,9 +21,10 @@ _PAIR = struct.Struct("<ff")
 
 @register_writer("recordio", "train.rec, train.idx and property")
 class RecordIOWriter(ImageWriter):
-    """Grouped images get keys 1..n and identity records, others the older layout: keys from 0 and no such records.
+    """Grouped images get the keys 1..n and identity records. Other images get the older layout: keys from 0, without
+    identity records.
 
-    The record of key 0 comes last, as in sets by InsightFace's own script: only then is n known.
+    The record of key 0 is written last, as in InsightFace's own script, because n is only known then.
     """
 
     groups_people = True
@@ -63,7 +64,7 @@ class RecordIOWriter(ImageWriter):
 
 
 def _record(payload: bytes) -> bytes:
-    """The payload as a record, split where it has the magic at a multiple of 4."""
+    """The payload as a record, split at every occurrence of the magic at a multiple of 4."""
     splits = [0]
     at = payload.find(_MAGIC_BYTES)
     while at >= 0:
@@ -72,7 +73,7 @@ def _record(payload: bytes) -> bytes:
         at = payload.find(_MAGIC_BYTES, at + (4 if at % 4 == 0 else 1))
     parts = [payload[start + 4 * (start > 0) : end] for start, end in pairwise([*splits, len(payload)])]
     if max(map(len, parts)) >> LENGTH_BITS:
-        raise DataError(f"an image of {len(payload)} bytes is too large for RecordIO")
+        raise DataError(f"an image of {len(payload)} bytes is too large for RecordIO; convert to another format")
     kinds = [WHOLE] if len(parts) == 1 else [FIRST, *[MIDDLE] * (len(parts) - 2), LAST]
     return b"".join(
         PART_HEADER.pack(MAGIC, kind << LENGTH_BITS | len(part)) + part + bytes(-len(part) % 4)

@@ -1,4 +1,4 @@
-"""Writes WebDataset shards: train-000000.tar, …, of an image and a `cls` file a sample."""
+"""Writes WebDataset shards: train-000000.tar, …, with an image and a `cls` file per sample."""
 
 import tarfile
 from typing import Any

@@ -2,13 +2,13 @@
 
 Shapes: K pairs, I identities, R resamples, F figures.
 
-Identities are drawn with replacement; identity i comes up m_i times. In the resampled population an impostor pair
-(i, j) exists between each copy of i and each copy of j: m_i·m_j times. A genuine pair lies within one copy of its
-person: m_i times. Pairs between two copies of one person were never measured, and are left out. This is the vertex
-bootstrap of Snijders and Borgatti (1999) that Fogliato, Patil and Perona (arXiv 2306.01198) examine for 1:1 matching.
-The intervals are percentiles of the resampled figures. Where all resamples give one value, as for a rate of exactly 0
-or 1 and for two people, there is none: zero width would read as certainty. With few identities or few errors the
-intervals come out too short: the same paper shows by how much.
+Identities are drawn with replacement; identity i comes up m_i times. In the resampled population an impostor pair (i,
+j) exists between each copy of i and each copy of j: m_i·m_j times. A genuine pair lies within one copy of its person:
+m_i times. Pairs between two copies of one person were never measured, and are left out. This is the vertex bootstrap of
+Snijders and Borgatti (1999) that Fogliato, Patil and Perona (arXiv 2306.01198) examine for 1:1 matching. The intervals
+are percentiles of the resampled figures. If all resamples give the same value (a rate of exactly 0 or 1, or two
+people), there is no interval, because an interval of width zero would suggest certainty. With few identities or few
+errors the intervals are too narrow; the same paper shows by how much.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from facemargin.counting import counted
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.inputs import as_identities
 from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
@@ -26,12 +27,13 @@ Interval = tuple[float, float]
 
 _NO_WIDTH = 1e-12
 FEWEST_IDENTITIES = 3
-"""Of two people, every resample that has both holds the very same pairs."""
+"""With two people, all resamples that contain both have the same pairs."""
 
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made: the number of resamples, the confidence they aim at, and the seed of the draws."""
+    """The settings of bootstrap intervals: the number of resamples, the confidence, and the seed of the random
+    draws."""
 
     resamples: int = 1000
     confidence: float = 0.95
@@ -55,16 +57,19 @@ def pair_intervals(
     identities_b: ArrayLike | None,
     bootstrap: Bootstrap | None,
 ) -> list[Interval | None]:
-    """Interval of each of the `count` figures of `figures(weights_K)`, in which pair k counts weights_K[k] times.
+    """The intervals of the `count` figures that `figures(weights_K)` computes, where pair k counts weights_K[k] times.
 
-    None for each where no identities or no bootstrap are given, or fewer than `FEWEST_IDENTITIES`; None for one that
-    has no width. Raises DataError if only one side is given, if they are not (K,), or if they contradict `same_K`. A
-    resample in which a figure is NaN (no impostor pair was drawn, say) has no say in it.
+    All are None if there are no identities, fewer than `FEWEST_IDENTITIES` or no bootstrap. An interval of width zero
+    is None. Raises DataError if the identities are given for one side only, are not (K,), or contradict `same_K`.
+    Resamples in which a figure is NaN (for example, because no impostor pair was drawn) are left out of its interval.
     """
     if identities_a is None and identities_b is None:
         return [None] * count
     if identities_a is None or identities_b is None:
-        raise DataError("identities are given for one side of the pairs only; the bootstrap needs both")
+        raise DataError(
+            "identities are given for one side of the pairs only; the bootstrap needs both identities_a and "
+            "identities_b"
+        )
     code_a_K, code_b_K, num_identities = _codes(
         as_identities("identities_a", identities_a), as_identities("identities_b", identities_b), same_K
     )
@@ -93,8 +98,8 @@ def sample_intervals(
 
 
 def identity_multiplicities(num_identities: int, bootstrap: Bootstrap) -> Iterator[IntArray]:
-    """How often each identity is drawn, resample by resample; resample r depends on (seed, r) alone, so that two
-    systems compared on the same people see the same draws."""
+    """Yields, for each resample, how often each identity is drawn. Resample r depends on (seed, r) only, so that two
+    systems tested on the same people get the same draws."""
     for resample in range(bootstrap.resamples):
         drawn = np.random.default_rng((bootstrap.seed, resample)).integers(num_identities, size=num_identities)
         yield np.bincount(drawn, minlength=num_identities)
@@ -111,8 +116,8 @@ def _codes(names_a_K: NDArray[Any], names_b_K: NDArray[Any], same_K: BoolArray) 
         first = int(np.argmax(contradicts_K))
         label = "genuine" if same_K[first] else "impostor"
         raise DataError(
-            f"pairs that contradict their identities: {np.count_nonzero(contradicts_K):,}; the first is pair {first}, "
-            f"labelled {label}, of identities {names_a_K[first]} and {names_b_K[first]}"
+            f"{counted(int(np.count_nonzero(contradicts_K)), 'pair')} with a label that contradicts the identities; "
+            f"the first is pair {first}, labelled {label}, of identities {names_a_K[first]} and {names_b_K[first]}"
         )
     return code_a_K, code_b_K, len(names_I)
 

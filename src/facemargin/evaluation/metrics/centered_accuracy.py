@@ -12,19 +12,21 @@ from facemargin.evaluation.metrics.pairs import FloatArray
 from facemargin.evaluation.metrics.verification import VerificationAccuracy, fold_numbers
 
 ANGLES_T = np.arange(0, 4, 0.01)
-"""Thresholds on the angle over π, as the script has them; from 1 on they accept everything."""
+"""Thresholds on the angle divided by π, as in the script. Thresholds of 1 and more accept everything."""
 
 
 def centered_accuracy(
     features_a: ArrayLike, features_b: ArrayLike, same: ArrayLike, folds: int | ArrayLike = 10
 ) -> VerificationAccuracy:
     """k-fold accuracy by the 1:1 script of MagFace (Meng et al., CVPR 2021; eval_1v1.py, subtract_mean): for each fold,
-    the mean of all features of the other folds' pairs is subtracted from every feature, and a pair is accepted where
-    the angle between the two, over π, is below a threshold: the first of 0, 0.01, … 3.99 that is best on the others.
+    the mean of all features of the other folds' pairs is subtracted from every feature, and a pair is accepted if the
+    angle between its two features, divided by π, is below a threshold. The threshold is the first of 0, 0.01, … 3.99
+    that is best on the other folds.
 
-    `features_a`, `features_b` (K, D) of either side of the pairs, not normalised: their norms weigh in the mean. `same`
-    (K,) True for genuine; `folds` as in `verification_accuracy`. Thresholds are reported as cosines; there is no
-    interval. Raises DataError for arrays that do not fit, features that are not finite, and one that is the mean.
+    `features_a`, `features_b` (K, D): the features of each side of the pairs, not normalised, because their norms are
+    weights in the mean. `same` (K,): True for genuine pairs. `folds`: as in `verification_accuracy`. Thresholds are
+    reported as cosines; there is no interval. Raises DataError for arrays that do not fit, features that are not
+    finite, and a feature that equals the mean.
     """
     same_K = as_flags("same", same, "True (1) for genuine", "False (0) for impostor")
     a_KD, b_KD = _features("features_a", features_a), _features("features_b", features_b)
@@ -37,7 +39,7 @@ def centered_accuracy(
     accuracies, thresholds = [], []
     for fold in range(int(fold_K.max()) + 1):
         others_K = fold_K != fold
-        # equal halves: the mean of both sides is that of their means
+        # both sides have the same number of features, so the mean of all is the mean of the two means
         mean_D = (a_KD[others_K].mean(axis=0) + b_KD[others_K].mean(axis=0)) / 2
         angle_K = _angles(a_KD - mean_D, b_KD - mean_D)
         right_T = [np.count_nonzero((angle_K[others_K] < angle) == same_K[others_K]) for angle in ANGLES_T]
@@ -57,11 +59,12 @@ def _features(name: str, features: ArrayLike) -> FloatArray:
 
 
 def _angles(a_KD: FloatArray, b_KD: FloatArray) -> FloatArray:
-    """Angles over π."""
+    """Angles divided by π."""
     norms_K = np.linalg.norm(a_KD, axis=1) * np.linalg.norm(b_KD, axis=1)
     if not norms_K.all():
         raise DataError(
-            f"pair {int(np.argmin(norms_K))} has a feature that is the mean of the other folds': it has no direction"
+            f"pair {int(np.argmin(norms_K))} has a feature that equals the mean feature of the other folds, so it "
+            "has no direction after centring"
         )
     angles_K: FloatArray = np.arccos(np.clip((a_KD * b_KD).sum(axis=1) / norms_K, -1, 1)) / np.pi
     return angles_K

@@ -1,4 +1,5 @@
-"""Does discarding low quality lower the error? (ISO/IEC 29794-1; Grother and Tabassi, TPAMI 2007; arXiv 2303.13294.)
+"""Measures whether discarding images of low quality lowers the error. (ISO/IEC 29794-1; Grother and Tabassi, TPAMI
+2007; arXiv 2303.13294.)
 
 Shapes: K pairs, G genuine pairs, T points of the curve.
 """
@@ -20,13 +21,13 @@ REFIT_FRACTIONS = np.arange(100) / 100
 
 @dataclass(frozen=True)
 class DiscardLimit:
-    """The curve up to one discarded fraction.
+    """Figures of the curve up to one discarded fraction.
 
-    `fnmr` is the error once as much as possible, but no more than `limit`, is discarded; `pauc` the area under the
-    step curve from 0 to `limit`; `relative_to_start` = pauc / (limit · starting FNMR), 1 where quality does not help;
-    `relative_to_ideal` = (pauc − ideal) / (limit · starting FNMR − ideal), the share of the avoidable area that is
-    left, where ideal is the area if exactly the false non-matches went first: 0 is perfect, 1 no help. The two ratios
-    are NaN where nothing is wrong at the start, and all four figures where the curve ends before the limit.
+    `fnmr`: the error after discarding as much as possible, but at most `limit`. `pauc`: the area under the step curve
+    from 0 to `limit`. `relative_to_start` = pauc / (limit · starting FNMR); 1 means that quality does not help.
+    `relative_to_ideal` = (pauc − ideal) / (limit · starting FNMR − ideal), where ideal is the area if the false
+    non-matches were discarded first; 0 is perfect, 1 means no help. The two ratios are NaN if there is no error at the
+    start. All four figures are NaN if the curve ends before the limit.
     """
 
     limit: float
@@ -42,9 +43,10 @@ class DiscardLimit:
 
 @dataclass(frozen=True)
 class ErrorVersusDiscard:
-    """FNMR of the genuine pairs that are left, fnmr_T[t], once the fraction discarded_T[t] of them is discarded; it
-    holds until the next point, the last until `end`, from which on no impostor pair is left to place a threshold by (1
-    where that is fixed). `threshold` and `fmr` are those at the start, with nothing discarded."""
+    """fnmr_T[t] is the FNMR of the remaining genuine pairs after the fraction discarded_T[t] of them is discarded. It
+    is valid up to the next point, the last one up to `end`. From `end` on there are no impostor pairs left to choose a
+    threshold (1 if the threshold is fixed). `threshold` and `fmr` are the values at the start, with nothing
+    discarded."""
 
     discarded_T: FloatArray
     fnmr_T: FloatArray
@@ -69,12 +71,13 @@ def error_versus_discard(
 ) -> ErrorVersusDiscard:
     """The error-versus-discard curve of K pairs and its partial areas.
 
-    `scores`, `quality_a`, `quality_b` (K,), higher is more alike and better; `same` (K,) True for genuine. A pair's
-    quality is the lower of its two images'. The threshold is fixed with nothing discarded: the smallest that keeps
-    FMR ≤ `fmr`, or, where `fnmr` is given, the largest that keeps FNMR ≤ `fnmr`. Then genuine pairs are discarded from
-    the lowest quality up, equal qualities together, and the FNMR of the rest is taken. With `refit`, impostor pairs of
-    the same qualities go too and the threshold is re-placed at `fmr` each time; the curve then advances in steps of a
-    hundredth of the genuine pairs, and ends where no impostor pair is left: a limit there or beyond has NaN figures.
+    `scores` (K,): higher is more alike. `quality_a`, `quality_b` (K,): higher is better. `same` (K,): True for genuine
+    pairs. The quality of a pair is the lower of its two images' qualities. The threshold is fixed with nothing
+    discarded: the smallest with FMR ≤ `fmr`, or, if `fnmr` is given, the largest with FNMR ≤ `fnmr`. Then genuine pairs
+    are discarded from the lowest quality up, equal qualities together, and the FNMR of the remaining pairs is computed.
+    With `refit`, impostor pairs of the same qualities are discarded as well, and the threshold is chosen again at `fmr`
+    each time. The curve then advances in steps of a hundredth of the genuine pairs and ends when no impostor pair is
+    left. A limit at or beyond this end has NaN figures.
 
     With `identities_a`, `identities_b` (K,), the figures at each limit carry bootstrap intervals by identity. Raises
     DataError for unusable pairs or qualities, ConfigError for rates or limits outside (0, 1).
@@ -124,7 +127,7 @@ def error_versus_discard(
 def _check_rates(
     fmr: float, fnmr: float | None, limits: float | Sequence[float], refit: bool
 ) -> tuple[float, float | None, tuple[float, ...]]:
-    """The same as numbers; ConfigError for those that are none, or no rates."""
+    """The rates and limits as numbers. Raises ConfigError for values that are not numbers or not rates."""
     limits = as_rates("limits", limits)
     fmr = as_rate("fmr", fmr)
     fnmr = None if fnmr is None else as_rate("fnmr", fnmr)
@@ -132,12 +135,15 @@ def _check_rates(
         if rate is not None and not 0 < rate < 1:
             raise ConfigError(f"error versus discard: {name}={rate}, expected a number between 0 and 1")
     if refit and fnmr is not None:
-        raise ConfigError("error versus discard: refit re-places the threshold at an FMR; leave fnmr out")
+        raise ConfigError(
+            "error versus discard: refit chooses the threshold by the FMR again, so it cannot be combined with fnmr: "
+            "remove one of them"
+        )
     return fmr, fnmr, limits
 
 
 def _start_threshold(pairs: SortedPairs, fmr: float, fnmr: float | None) -> float:
-    """Accept at or above it: the smallest threshold with FMR ≤ fmr, or the largest with FNMR ≤ fnmr."""
+    """The smallest threshold with FMR ≤ fmr, or the largest with FNMR ≤ fnmr. Scores at or above it are accepted."""
     if fnmr is None:
         return pairs.lowest_above(highest_rejected(pairs.impostor, fmr))
     allowed = allowed_count(fnmr, pairs.genuine.total)
@@ -146,16 +152,18 @@ def _start_threshold(pairs: SortedPairs, fmr: float, fnmr: float | None) -> floa
 
 
 def _discard_levels(quality_G: FloatArray, weights_G: IntArray) -> tuple[FloatArray, FloatArray]:
-    """discarded_T, the fraction of the genuine pairs that goes when only qualities ≥ level_T[t] are kept."""
+    """level_T and discarded_T: the fraction of the genuine pairs that is discarded if only qualities ≥ level_T[t] are
+    kept."""
     drawn_G = weights_G > 0
     level_T, place_G = np.unique(quality_G[drawn_G], return_inverse=True)
     at_level_T = np.bincount(place_G, weights=weights_G[drawn_G])
-    level_T[0] = -np.inf  # nothing is discarded at the start, impostor pairs of the lowest qualities included
+    # At the start nothing is discarded, not even impostor pairs of lower quality than all genuine pairs.
+    level_T[0] = -np.inf
     return (np.cumsum(at_level_T) - at_level_T) / at_level_T.sum(), level_T
 
 
 def _fixed_fnmr(wrong_G: BoolArray, quality_G: FloatArray, weights_G: IntArray, level_T: FloatArray) -> FloatArray:
-    """FNMR of the genuine pairs at or above each quality, for one threshold."""
+    """FNMR of the genuine pairs whose quality is at least each level, for one threshold."""
     place_G = np.searchsorted(level_T, quality_G, side="right") - 1
     at_level_T = np.bincount(place_G, weights=weights_G, minlength=len(level_T))
     wrong_T = np.bincount(place_G, weights=weights_G * wrong_G, minlength=len(level_T))
@@ -170,7 +178,8 @@ def _refit_fnmr(
     level_T: FloatArray,
     fmr: float,
 ) -> FloatArray:
-    """FNMR of the pairs at or above each quality at their own threshold; ends where no impostor pair is left."""
+    """FNMR of the pairs whose quality is at least each level, each at its own threshold. It ends when no impostor pair
+    is left."""
     fnmr = []
     for level in level_T:
         kept_K = quality_K >= level

@@ -24,8 +24,8 @@ Candidates = Literal["entries", "people"]
 @dataclass(frozen=True)
 class Identification:
     """`rank_rates` {rank: rate of mated probes with a mate at that rank or better}, `tpir_at_fpir` {target FPIR: TPIR},
-    the numbers of mated and non-mated probes behind them, and, where asked for, intervals under the same keys: None for
-    one without width."""
+    the numbers of mated and non-mated probes that they rest on, and, if requested, intervals under the same keys (None
+    for an interval of width zero)."""
 
     rank_rates: dict[int, float]
     tpir_at_fpir: dict[float, float]
@@ -49,23 +49,23 @@ def identification(
     gallery_failed: ArrayLike | None = None,
     candidates: Candidates = "entries",
 ) -> Identification:
-    """Closed- and open-set identification by cosine of `probe` (P, D) in `gallery` (G, D); ids (P,) and (G,) name
+    """Closed- and open-set identification by cosine of `probe` (P, D) in `gallery` (G, D); the ids (P,) and (G,) are
     identities, which may repeat on both sides: any mate counts.
 
-    A mate's rank is 1 + the number of non-mates that score at least as high, so ties count against it; with
-    `candidates` "entries" every entry of the gallery is one, with "people" every person is, who scores as their best
-    entry. Probes without a mate in the gallery do not enter the rank rates.
+    The rank of a mate is 1 + the number of non-mates that score at least as high, so ties count against it. With
+    `candidates` "entries", every entry of the gallery is a candidate. With "people", every person is one, with the
+    score of their best entry. Probes without a mate in the gallery do not count in the rank rates.
     rule "standard" (ISO/IEC 19795-1): FPIR = non-mated probes with any candidate at or above the threshold /
         non-mated probes; the threshold is the smallest with FPIR ≤ target; TPIR = mated probes whose mate is at rank
         `open_set_rank` or better and at or above it / mated probes. NaN without non-mated probes.
     rule "published" (the IJB scripts): every probe must be mated; the threshold is the ⌈P·FPIR⌉-th highest of all
         non-mate scores, and TPIR counts mates strictly above it, whatever their rank.
 
-    Rows that `probe_failed` (P,) or `gallery_failed` (G,) are of images that could not be enrolled: below every other
-    in every search, so that a failed probe misses its mate. `bootstrap` adds intervals over the probes' identities, the
-    gallery fixed: for rank rates, and for TPIR by the standard rule. Memory is bounded: the gallery may be
-    memory-mapped and is read in chunks (see `search`). Raises DataError for arrays that do not fit, features that are
-    not finite or are zero, and no mated probe; ConfigError for unusable ranks and rates.
+    `probe_failed` (P,) and `gallery_failed` (G,) mark rows of images without features. They score below all others in
+    every search, so that a failed probe misses its mate. `bootstrap` adds intervals over the identities of the probes,
+    with a fixed gallery, for rank rates and for TPIR by the standard rule. Memory is bounded: the gallery may be
+    memory-mapped and is read in chunks (see `search`). Raises DataError for arrays that do not fit, for features that
+    are zero or not finite, and if no probe has a mate; ConfigError for unusable ranks and rates.
     """
     ranks, fpirs = _check_settings(ranks, fpirs, rule, open_set_rank, candidates)
     probe_PD, gallery_GD = _rows("probe", probe), _rows("gallery", gallery)
@@ -77,33 +77,34 @@ def identification(
         raise DataError(f"none of the {counted(len(code_P), 'probe')} has its identity in the gallery")
     if rule == "published" and not mated_P.all():
         raise DataError(
-            f"probes without a mate: {np.count_nonzero(~mated_P):,}; the published rule needs all to have one"
+            f"{counted(int(np.count_nonzero(~mated_P)), 'probe')} without a mate in the gallery; the published rule "
+            "needs a mate for every probe. Use the standard rule"
         )
 
-    # the ceiling of the floating-point product, rounding included, is the published threshold
+    # the published scripts take the ceiling of this floating-point product, including its rounding error
     places = [math.ceil(len(code_P) * fpir) for fpir in fpirs] if rule == "published" else []
     failed_P, failed_G = _failed(probe_failed, code_P), _failed(gallery_failed, code_G)
     if candidates == "people":
-        found = search_people(probe_PD, gallery_GD, code_P, code_G, failed_P, failed_G)
+        matches = search_people(probe_PD, gallery_GD, code_P, code_G, failed_P, failed_G)
     else:
-        found = search(probe_PD, gallery_GD, code_P, code_G, max(places, default=0), failed_P, failed_G)
+        matches = search(probe_PD, gallery_GD, code_P, code_G, max(places, default=0), failed_P, failed_G)
 
     def rank_rates(weights_P: IntArray) -> list[float]:
-        return [_rate(found.mate_rank_P <= rank, weights_P * mated_P) for rank in ranks]
+        return [_rate(matches.mate_rank_P <= rank, weights_P * mated_P) for rank in ranks]
 
     def standard_tpirs(weights_P: IntArray) -> list[float]:
-        false_alarms = SortedScores.of(found.nonmate_score_P[~mated_P], weights_P[~mated_P])
+        false_alarms = SortedScores.of(matches.nonmate_score_P[~mated_P], weights_P[~mated_P])
         if false_alarms.total == 0:
             return [np.nan] * len(fpirs)
-        found_P = found.mate_rank_P <= open_set_rank
+        found_P = matches.mate_rank_P <= open_set_rank
         return [
-            _rate(found_P & (found.mate_score_P > highest_rejected(false_alarms, fpir)), weights_P * mated_P)
+            _rate(found_P & (matches.mate_score_P > highest_rejected(false_alarms, fpir)), weights_P * mated_P)
             for fpir in fpirs
         ]
 
     once_P = np.ones(len(code_P), dtype=np.int64)
     if rule == "published":
-        tpirs = [float(np.mean(found.mate_score_P > _place(found.top_nonmate_scores, place))) for place in places]
+        tpirs = [float(np.mean(matches.mate_score_P > _place(matches.top_nonmate_scores, place))) for place in places]
     else:
         tpirs = standard_tpirs(once_P)
     rank_intervals = sample_intervals(rank_rates, code_P, bootstrap) if bootstrap else None
@@ -126,7 +127,7 @@ def _check_settings(
     if candidates not in ("entries", "people"):
         raise ConfigError(f"unknown candidates {candidates!r} of a search; known: entries, people")
     if candidates == "people" and rule == "published":
-        raise ConfigError("the published rule counts scores of gallery entries: candidates have to be entries")
+        raise ConfigError("the published rule counts scores of gallery entries, so candidates must be 'entries'")
     ranks, fpirs = as_ranks("ranks", ranks), as_rates("fpirs", fpirs)
     as_ranks("open_set_rank", open_set_rank)
     for fpir in fpirs:
@@ -157,15 +158,15 @@ def _codes(probe_ids: ArrayLike, gallery_ids: ArrayLike, probes: int, entries: i
     texts = {ids.dtype.kind in "US" for ids in (probe_ids_P, gallery_ids_G)}
     if len(texts) > 1:
         raise DataError(
-            f"probe_ids are {probe_ids_P.dtype}, gallery_ids {gallery_ids_G.dtype}: names and numbers; expected one "
-            "kind"
+            f"probe_ids are {probe_ids_P.dtype} and gallery_ids {gallery_ids_G.dtype}, which mixes names and "
+            "numbers; expected names for both or numbers for both"
         )
     _, code = np.unique(np.concatenate([probe_ids_P, gallery_ids_G]), return_inverse=True)
     return code[:probes], code[probes:]
 
 
 def _place(descending: FloatArray, place: int) -> float:
-    """The value at a place counted from 1; −inf beyond the end."""
+    """The value at a position counted from 1; −inf beyond the end."""
     return float(descending[place - 1]) if place <= len(descending) else -np.inf
 
 

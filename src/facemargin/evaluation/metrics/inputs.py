@@ -1,4 +1,5 @@
-"""What people pass to metrics: lists, tensors, numbers, labels of any kind; taken as they mean it, or refused."""
+"""Converts what callers pass to metrics: lists, tensors, numbers, labels of any kind. Input with an unclear meaning is
+refused."""
 
 import contextlib
 from typing import Any
@@ -12,9 +13,9 @@ _SHOWN = 5
 
 
 def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
-    """`values` as an array: sequences, arrays (memory-mapped ones stay so), and tensors of any device and precision.
-    Raises DataError for what is none, such as rows of unequal length."""
-    if hasattr(values, "detach"):  # a tensor, which may be on a GPU, part of a graph, or of a type numpy has not
+    """`values` as an array. They may be sequences, arrays (memory-mapped ones stay memory-mapped), and tensors of any
+    device and precision. Raises DataError for anything else, such as rows of unequal length."""
+    if hasattr(values, "detach"):  # a tensor may be on a GPU, part of a graph, or of a type that numpy does not have
         tensor = values.detach().cpu()
         values = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
     try:
@@ -25,7 +26,7 @@ def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
 
 
 def as_numbers(name: str, values: ArrayLike) -> NDArray[Any]:
-    """`as_array`, of real numbers: DataError for text, complex numbers, and anything else."""
+    """As `as_array`, for real numbers. Raises DataError for text, complex numbers, and anything else."""
     array = as_array(name, values)
     if array.dtype.kind == "O":
         with contextlib.suppress(TypeError, ValueError):
@@ -36,8 +37,8 @@ def as_numbers(name: str, values: ArrayLike) -> NDArray[Any]:
 
 
 def as_flags(name: str, values: ArrayLike, truth: str = "True (1)", untruth: str = "False (0)") -> NDArray[np.bool_]:
-    """`as_array`, of True and False or 1 and 0. DataError for anything else, as what is not zero would count as True:
-    the message says what to pass."""
+    """As `as_array`, for True and False or 1 and 0. Raises DataError for anything else, because every other number
+    would count as True. The message says what to pass."""
     array = as_array(name, values)
     if array.dtype.kind == "O":
         array = np.asarray(array.tolist())
@@ -45,15 +46,18 @@ def as_flags(name: str, values: ArrayLike, truth: str = "True (1)", untruth: str
         return array
     flags = array.astype(np.bool_) if array.dtype.kind in "fiu" else None
     if flags is None or not np.array_equal(flags, array):
-        found = np.unique(array.astype(str) if array.dtype.kind not in "fiu" else array)
-        values_of = ", ".join(repr(value) for value in found[:_SHOWN].tolist()) + (", …" if len(found) > _SHOWN else "")
-        hint = f"; pass {name} == {found[-1].item()!r} if that is what marks them" if len(found) == 2 else ""
+        distinct = np.unique(array.astype(str) if array.dtype.kind not in "fiu" else array)
+        values_of = ", ".join(repr(value) for value in distinct[:_SHOWN].tolist()) + (
+            ", …" if len(distinct) > _SHOWN else ""
+        )
+        hint = f"; pass {name} == {distinct[-1].item()!r} if that is what marks them" if len(distinct) == 2 else ""
         raise DataError(f"{name} holds {values_of}; expected {truth} or {untruth}{hint}")
     return flags
 
 
 def as_identities(name: str, values: ArrayLike) -> NDArray[Any]:
-    """`as_array`, of names or numbers of people; DataError for missing ones (None, NaN), who would all be one."""
+    """As `as_array`, for names or numbers of people. Raises DataError for missing ones (None, NaN), which would count
+    as one person."""
     array = as_array(name, values)
     if array.dtype.kind == "O":
         missing = [place for place, value in enumerate(array.ravel().tolist()) if value is None or value != value]
@@ -62,37 +66,39 @@ def as_identities(name: str, values: ArrayLike) -> NDArray[Any]:
         missing = np.flatnonzero(np.isnan(array.ravel())).tolist() if array.dtype.kind == "f" else []
     if missing:
         raise DataError(
-            f"{name} has nothing (None or NaN) at place {missing[0]}: {len(missing)} of {array.size} are missing"
+            f"{name}[{missing[0]}] is None or NaN, expected an identity; {len(missing)} of {array.size} are missing"
         )
     return _exact(name, array)
 
 
 def _exact(name: str, array: NDArray[Any]) -> NDArray[Any]:
-    """Numbers as int64, where floating-point and unsigned ones can be: compared with those of another type NumPy takes
-    both for float64, in which neighbours above 2**53 are one."""
+    """Floating-point and unsigned numbers as int64 if possible. NumPy would compare numbers of different types as
+    float64, in which neighbouring numbers above 2**53 are equal."""
     if array.dtype.kind not in "fu":
         return array
     largest = 2.0 ** (np.finfo(array.dtype).nmant + 1) if array.dtype.kind == "f" else np.iinfo(np.int64).max
     if array.size and (np.abs(array).max() > largest or (array != np.trunc(array)).any()):
         raise DataError(
-            f"{name} holds {_shown(array)} ({array.dtype}), expected names or whole numbers, as integers where large"
+            f"{name} holds {_shown(array)} ({array.dtype}), expected names or whole numbers (large ones as integers)"
         )
     return array.astype(np.int64)
 
 
 def as_rates(name: str, values: ArrayLike) -> tuple[float, ...]:
-    """One number or several as a tuple; ConfigError for what are none."""
+    """One number or several, as a tuple. Raises ConfigError for anything else."""
     try:
         given = np.asarray(values.tolist() if hasattr(values, "tolist") else values)
         if given.dtype.kind not in "fiu" or given.ndim > 1:
             raise ValueError(f"of {given.dtype}")
     except (TypeError, ValueError) as error:
-        raise ConfigError(f"{name} is {values!r}, expected a number or several, as in {name}=[0.001, 0.01]") from error
+        raise ConfigError(
+            f"{name} is {values!r}, expected one number or several, such as {name}=[0.001, 0.01]"
+        ) from error
     return tuple(given.ravel().astype(float).tolist())
 
 
 def as_rate(name: str, value: ArrayLike) -> float:
-    """One number; ConfigError for anything else."""
+    """One number. Raises ConfigError for anything else."""
     try:
         given = np.asarray(value.tolist() if hasattr(value, "tolist") else value)
     except (TypeError, ValueError):
@@ -103,19 +109,20 @@ def as_rate(name: str, value: ArrayLike) -> float:
 
 
 def as_ranks(name: str, values: ArrayLike) -> tuple[int, ...]:
-    """One whole number or several, from 1 on, as a tuple; ConfigError for anything else."""
+    """One whole number or several, at least 1, as a tuple. Raises ConfigError for anything else."""
     numbers = as_rates(name, values)
     for number in numbers:
         if not number.is_integer() or number < 1:
-            raise ConfigError(f"{name} has {number:g}: ranks are whole numbers and count from 1")
+            raise ConfigError(f"{name} has {number:g}, expected whole numbers of at least 1")
     return tuple(int(number) for number in numbers)
 
 
 def as_rows(name: str, values: ArrayLike) -> NDArray[Any]:
-    """`as_array`, of row numbers; DataError for masks of True and False, and numbers that are not whole."""
+    """As `as_array`, for row numbers. Raises DataError for masks of True and False and for numbers that are not
+    whole."""
     array = as_array(name, values)
     if array.size and array.dtype.kind not in "iu":
-        raise DataError(f"{name} holds {_shown(array)} ({array.dtype}), expected whole numbers of rows")
+        raise DataError(f"{name} holds {_shown(array)} ({array.dtype}), expected row numbers, which are whole numbers")
     return array.astype(np.int64) if not array.size else array
 
 

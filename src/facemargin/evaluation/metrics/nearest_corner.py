@@ -1,4 +1,4 @@
-"""The point that published scripts take a TAR at, of those that scikit-learn's `roc_curve` leaves of the curve.
+"""The point of the ROC at which published scripts read a TAR, among those that scikit-learn's `roc_curve` keeps.
 
 Shapes: W distinct scores of a part of the curve, highest first.
 """
@@ -9,16 +9,17 @@ from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs
 
 WINDOW = 2**10
-"""Impostor scores that are looked at on either side of the target, at first."""
+"""How many impostor scores are searched on each side of the target at first."""
 
 
 def nearest_corner(pairs: SortedPairs, target_far: float) -> float:
-    """The threshold of the left point whose FAR is nearest to the target: the larger of two equally near FARs, and the
-    largest TAR at it; +inf for the point (0, 0), where nothing is accepted.
+    """The threshold of the kept point whose FAR is nearest to the target: of two equally near FARs the larger, and the
+    largest TAR at that FAR. +inf for the point (0, 0), which accepts nothing.
 
-    A point of the curve, accepting all scores at or above one of them, is left unless the next point is as many
-    impostor and as many genuine pairs on as it is itself (`drop_intermediate`); the first and the last always are. A
-    long run of impostors between two genuine scores thus has no point inside.
+    Each point of the curve accepts all scores at or above one score. `roc_curve` with `drop_intermediate` drops a point
+    if the steps before and after it have the same number of impostor pairs and the same number of genuine pairs; it
+    keeps the first and the last point. A long run of impostor scores between two genuine scores therefore has no point
+    inside.
     """
     places = len(pairs.impostor.scores_N)
     center = pairs.impostor.first_place(int(min(max(pairs.impostor.total * (1 - target_far), 0), pairs.impostor.total)))
@@ -29,20 +30,20 @@ def nearest_corner(pairs: SortedPairs, target_far: float) -> float:
         enough = pairs.impostor.total * target_far
         is_below = high == places or bool((accepted_W <= enough).any())
         beyond = accepted_W[accepted_W >= enough]
-        # more genuine pairs at the same FAR may follow the last impostor looked at
+        # more genuine pairs at the same FAR may follow after the last impostor searched
         is_above = low == 0 or (len(beyond) and beyond.min() < pairs.impostor.at_or_above(pairs.impostor.scores_N[low]))
         if is_below and is_above:
             break
         width *= 8
-    # as scripts compute it: of equally near ones the last point of the larger FAR
+    # as scripts compute it: of equally near points, the last point of the larger FAR
     distance_W = np.abs(accepted_W / pairs.impostor.total - target_far)
     nearest = np.flatnonzero(distance_W == distance_W.min())
     return float(score_W[nearest[-1]])
 
 
 def _corners(pairs: SortedPairs, low: int, high: int) -> tuple[FloatArray, IntArray]:
-    """The scores of the points that are left, among those of impostors at the places `low` to `high` and of genuine
-    pairs between, highest first; and how many impostors are accepted at each."""
+    """The scores of the kept points, highest first, among the impostor scores at positions `low` to `high` and the
+    genuine scores between them, and the number of impostors accepted at each."""
     genuine, impostor = pairs.genuine, pairs.impostor
     at_top, at_bottom = high == len(impostor.scores_N), low == 0
     first = 0 if at_bottom else int(np.searchsorted(genuine.scores_N, impostor.scores_N[low], "left"))

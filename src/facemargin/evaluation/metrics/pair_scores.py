@@ -18,22 +18,22 @@ from facemargin.evaluation.metrics.tensors import as_tensor
 Indices = NDArray[np.integer]
 
 BLOCK_ENTRIES = 2**22
-"""Products held at a time."""
+"""How many products are held at a time."""
 
 PAIRS_A_CHUNK = 2**20
 
 DENSE_PRODUCTS_A_PAIR = 40
-"""Up to so many products of a block of the A×B matrix take less time than one pair whose rows are fetched for it."""
+"""Computing this number of products in a block of the A×B matrix takes as long as one pair whose rows are fetched."""
 
 
 def pair_scores(vectors: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDArray[Any]:
     """The dot products of the rows `first` and `second` (K,) of `vectors` (S, D), float32 or float64 as these are (in
     float64 for whole numbers): cosines, of unit vectors.
 
-    Where pairs are many for their vectors, as in the IJB protocols, the matrix of all products is cheaper than fetching
-    two rows a pair: it is made block by block, or its upper half where both sides of the pairs are the same vectors.
-    Beside the vectors and the result, memory is taken for K row numbers and `BLOCK_ENTRIES` products. Raises DataError
-    for pairs of rows that are not there.
+    If there are many pairs per vector, as in the IJB protocols, computing the matrix of all products is faster than
+    fetching two rows for every pair. The matrix is computed in blocks; if both sides of the pairs are the same vectors,
+    only its upper half. Additional memory: K row numbers and `BLOCK_ENTRIES` products. Raises DataError for row numbers
+    that do not exist.
     """
     vectors_SD, first_K, second_K = as_numbers("vectors", vectors), as_rows("first", first), as_rows("second", second)
     if vectors_SD.dtype not in (np.float32, np.float64):
@@ -47,7 +47,9 @@ def pair_scores(vectors: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDAr
         return scores_K
     for rows_K in (first_K, second_K):
         if rows_K.min() < 0 or rows_K.max() >= len(vectors_SD):
-            raise DataError(f"pairs are of rows {rows_K.min()} to {rows_K.max()}; there are {len(vectors_SD)}")
+            raise DataError(
+                f"pairs have row numbers {rows_K.min()} to {rows_K.max()}, expected 0 to {len(vectors_SD) - 1}"
+            )
     sides = _Sides(vectors_SD, first_K, second_K)
     rows_a_block = max(1, BLOCK_ENTRIES // len(sides.right_BD))
     for block, pairs_J in _by_block(sides, len(first_K), rows_a_block):
@@ -56,8 +58,8 @@ def pair_scores(vectors: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDAr
 
 
 class _Sides:
-    """The matrix whose entries are the scores: `left_AD` by `right_BD`, of which only the upper half is needed where
-    they are `same`: pair (a, b) is then looked up as (min, max)."""
+    """The matrix of scores, `left_AD` times `right_BD`. If the two are `same`, only the upper half is needed, and pair
+    (a, b) is looked up as (min, max)."""
 
     def __init__(self, vectors_SD: NDArray[Any], first_K: Indices, second_K: Indices) -> None:
         in_first_S, in_second_S = (_marked(rows_K, len(vectors_SD)) for rows_K in (first_K, second_K))
@@ -72,7 +74,7 @@ class _Sides:
         self.right_BD = self.left_AD if self.same else vectors[torch.from_numpy(in_second_S)]
 
     def entries(self, pairs: NDArray[Any] | slice) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Row and column of each of the `pairs` in the matrix."""
+        """The row and column of each of the `pairs` in the matrix."""
         row, column = self._row_S[self._first_K[pairs]], self._column_S[self._second_K[pairs]]
         return (np.minimum(row, column), np.maximum(row, column)) if self.same else (row, column)
 
@@ -105,12 +107,12 @@ def _marked(rows_K: Indices, size: int) -> NDArray[np.bool_]:
 
 
 def _places(marked_S: NDArray[np.bool_]) -> NDArray[np.int32]:
-    """Where each marked row comes among the marked ones."""
+    """The position of each marked row among the marked rows."""
     return np.cumsum(marked_S, dtype=np.int32) - np.int32(1)
 
 
 def _by_block(sides: _Sides, pairs: int, rows_a_block: int) -> Iterator[tuple[int, NDArray[Any]]]:
-    """The numbers of the pairs of each block of rows: a counting sort, chunk by chunk so that it stays in the cache."""
+    """The numbers of the pairs in each block of rows. A counting sort, in chunks that fit into the cache."""
     chunks = [slice(start, min(start + PAIRS_A_CHUNK, pairs)) for start in range(0, pairs, PAIRS_A_CHUNK)]
     blocks = -(-len(sides.left_AD) // rows_a_block)
     block_K = np.empty(pairs, np.min_scalar_type(blocks))
@@ -122,9 +124,9 @@ def _by_block(sides: _Sides, pairs: int, rows_a_block: int) -> Iterator[tuple[in
     filled = starts.copy()
     for chunk in chunks:
         of_chunk = np.argsort(block_K[chunk], kind="stable")
-        found = np.bincount(block_K[chunk], minlength=blocks)
-        shift = np.repeat(filled - (np.cumsum(found) - found), found)
+        chunk_counts = np.bincount(block_K[chunk], minlength=blocks)
+        shift = np.repeat(filled - (np.cumsum(chunk_counts) - chunk_counts), chunk_counts)
         order_K[np.arange(len(of_chunk)) + shift] = of_chunk + chunk.start
-        filled += found
+        filled += chunk_counts
     for block in np.flatnonzero(counts):
         yield int(block), order_K[starts[block] : starts[block] + counts[block]]

@@ -1,4 +1,4 @@
-"""What every metric on pairs asks of its arrays. Shapes: K pairs."""
+"""The checks of the arrays that all metrics on pairs share. Shapes: K pairs."""
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,9 +13,9 @@ BoolArray = NDArray[np.bool_]
 
 
 def check_pairs(scores: ArrayLike, same: ArrayLike, keep_float32: bool = False) -> tuple[FloatArray, BoolArray]:
-    """`scores_K` as float64 (or left in float32 to save memory, where nothing is computed from scores but their order)
-    and `same_K` as bool; raises DataError unless both are (K,), the scores finite, the labels 0 or 1, and there is at
-    least one genuine and one impostor pair."""
+    """`scores_K` as float64 (float32 may be kept to save memory if only the order of the scores matters) and `same_K`
+    as bool. Raises DataError unless both are (K,), the scores are finite, the labels are 0 or 1, and there is at least
+    one genuine and one impostor pair."""
     scores_K = check_finite("scores", scores, keep_float32=keep_float32)
     same_K = as_flags("same", same, "True (1) for genuine", "False (0) for impostor")
     if same_K.shape != scores_K.shape:
@@ -23,7 +23,7 @@ def check_pairs(scores: ArrayLike, same: ArrayLike, keep_float32: bool = False) 
     if same_K.all() or not same_K.any():
         missing = "impostor" if same_K.any() else "genuine"
         raise DataError(
-            f"none of the {counted(len(same_K), 'pair')} is {missing}; both kinds are needed to place a threshold"
+            f"none of the {counted(len(same_K), 'pair')} is {missing}; both kinds are needed to choose a threshold"
         )
     return scores_K, same_K
 
@@ -31,7 +31,7 @@ def check_pairs(scores: ArrayLike, same: ArrayLike, keep_float32: bool = False) 
 def check_finite(
     name: str, values: ArrayLike, shape: tuple[int, ...] | None = None, keep_float32: bool = False
 ) -> FloatArray:
-    """`values` as float64; raises DataError unless they are finite and (K,), or of `shape` where that is given."""
+    """`values` as float64. Raises DataError unless they are finite and (K,), or of `shape` if it is given."""
     values_K = as_numbers(name, values)
     if not (keep_float32 and values_K.dtype == np.float32):
         values_K = values_K.astype(np.float64, copy=False)

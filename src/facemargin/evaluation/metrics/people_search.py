@@ -1,4 +1,4 @@
-"""Searching every probe among people of whom the gallery has any number of entries, in bounded memory.
+"""Searches every probe among people, each of whom may have several gallery entries, in bounded memory.
 
 Shapes: P probes, Q probes of one block, G gallery entries, H entries of one chunk of it, I people of the gallery,
 D embedding size.
@@ -22,7 +22,7 @@ def search_people(
     failed_P: BoolArray | None = None,
     failed_G: BoolArray | None = None,
 ) -> Search:
-    """As `search`, where each person (equal codes) is one candidate, who scores as the best of their entries."""
+    """As `search`, but each person (entries with equal codes) is one candidate, with the score of their best entry."""
     double = np.float64 in (np.result_type(probe_PD, np.float32), np.result_type(gallery_GD, np.float32))
     dtype = np.float64 if double else np.float32
     probes = unit_rows("probe", probe_PD, 0, failed_P, dtype)
@@ -51,6 +51,6 @@ def search_people(
         score_P[start + mated] = best_QI[mated, mates].double().numpy()
         best_QI[mated, mates] = -torch.inf
         nonmate_P[block] = best_QI.amax(dim=1).double().numpy()
-        own = torch.from_numpy(score_P[block]).to(best_QI.dtype)
-        rank_P[block] = 1 + (best_QI >= own[:, None]).sum(dim=1).numpy()
+        mate_score = torch.from_numpy(score_P[block]).to(best_QI.dtype)
+        rank_P[block] = 1 + (best_QI >= mate_score[:, None]).sum(dim=1).numpy()
     return Search(score_P, rank_P, nonmate_P, np.empty(0))

@@ -1,4 +1,4 @@
-"""The receiver operating characteristic, exactly. Shapes: K pairs, T points of the curve."""
+"""The exact receiver operating characteristic (ROC). Shapes: K pairs, T points of the curve."""
 
 from dataclasses import dataclass
 
@@ -38,9 +38,9 @@ def roc_curve(
 ) -> RocCurve:
     """ROC of K pairs: `scores` (K,), higher is more alike, `same` (K,) True for genuine.
 
-    Exact: no score is binned, and only points inside a straight run of the line are left out, so that the curve has
-    at most two points per genuine pair however many impostors there are. With `identities_a`, `identities_b` (K,), EER
-    and AUC carry bootstrap intervals by identity. Raises DataError for unusable pairs.
+    The curve is exact: scores are not binned, and only points inside a straight part of the line are left out. It
+    therefore has at most two points per genuine pair for any number of impostors. With `identities_a`, `identities_b`
+    (K,), EER and AUC carry bootstrap intervals by identity. Raises DataError for unusable pairs.
     """
     scores_K, same_K = check_pairs(scores, same, keep_float32=True)
 
@@ -61,7 +61,7 @@ def roc_curve(
 def roc_corners(pairs: SortedPairs) -> tuple[FloatArray, FloatArray, FloatArray]:
     """far_T, tar_T and threshold_T from (0, 0, +inf) to (1, 1, lowest score).
 
-    The line turns only at genuine scores: just above each one (impostors since the last are in) and at it.
+    The line changes direction only at genuine scores: just above each score (after the impostors in between) and at it.
     """
     genuine, impostor = pairs.genuine, pairs.impostor
     score_G = np.unique(genuine.scores_N)[::-1]
@@ -81,14 +81,14 @@ def roc_corners(pairs: SortedPairs) -> tuple[FloatArray, FloatArray, FloatArray]
 
 
 def equal_error_rate(far_T: FloatArray, tar_T: FloatArray) -> float:
-    """Where the line through the points crosses FAR = 1 − TAR."""
+    """The FAR at which the line through the points crosses FAR = 1 − TAR."""
     excess_T = far_T - (1 - tar_T)
     after = int(np.argmax(excess_T >= 0))
     share = excess_T[after] / (excess_T[after] - excess_T[after - 1])
     rate = float(far_T[after] - share * (far_T[after] - far_T[after - 1]))
-    return rate if rate > _ROUNDING else 0.0  # of a perfect curve, 1 − (1 − x) leaves 1e-17
+    return rate if rate > _ROUNDING else 0.0  # for a perfect curve, 1 − (1 − x) would give 1e-17
 
 
 def area(far_T: FloatArray, tar_T: FloatArray) -> float:
-    """Area under the line through the points."""
+    """The area under the line through the points."""
     return float(np.sum(np.diff(far_T) * (tar_T[1:] + tar_T[:-1])) / 2)

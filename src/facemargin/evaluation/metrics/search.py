@@ -1,4 +1,4 @@
-"""Searching every probe in a gallery of any size, in bounded memory.
+"""Searches every probe in a gallery of any size, in bounded memory.
 
 Shapes: P probes, Q probes of one block, G gallery entries, H entries of one chunk of it, D embedding size, J pairs of a
 probe and its mate in one block and chunk.
@@ -18,19 +18,19 @@ from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray
 from facemargin.evaluation.metrics.tensors import as_tensor
 
 ENTRIES_A_CHUNK = 2**13
-"""Gallery entries that are brought to unit length at a time."""
+"""How many gallery entries are normalised to unit length at a time."""
 
 BLOCK_SCORES = 2**22
-"""Scores held at a time."""
+"""How many scores are held at a time."""
 
 FAILED = -2.0
-"""The score of whoever could not be enrolled, with anybody: below every cosine."""
+"""The score of a row without features with any other row: below every cosine."""
 
 
 @dataclass(frozen=True)
 class Search:
-    """What is kept of the P×G cosines: each probe's best mate (−inf without one) and its rank, its best non-mate, and
-    the highest non-mate scores of all, descending."""
+    """The results of a search in the P×G cosines: for each probe the score of its best mate (−inf without a mate), its
+    rank, and the score of the best non-mate; and the highest non-mate scores of all probes, descending."""
 
     mate_score_P: FloatArray
     mate_rank_P: IntArray
@@ -47,11 +47,12 @@ def search(
     failed_P: BoolArray | None = None,
     failed_G: BoolArray | None = None,
 ) -> Search:
-    """Search all probes; equal codes are mates. `keep` is how many of the highest non-mate scores are wanted. Where a
-    row has `failed`, it scores `FAILED`.
+    """Search all probes. Equal codes are mates. `keep` is how many of the highest non-mate scores are returned. A row
+    that has `failed` gets the score `FAILED`.
 
-    The gallery, which may be memory-mapped, is read once, and its chunks that hold mates twice where there are several
-    chunks: a mate's rank is known once its score is. Raises DataError for rows that are zero or not finite.
+    The gallery may be memory-mapped. It is read once. If it has several chunks, those with mates are read a second
+    time, because the rank of a mate can only be counted when its score is known. Raises DataError for rows that are
+    zero or not finite.
     """
     double = np.float64 in (np.result_type(probe_PD, np.float32), np.result_type(gallery_GD, np.float32))
     dtype = np.float64 if double else np.float32
@@ -75,7 +76,7 @@ def search(
 
 
 class _State:
-    """What is known of every probe so far."""
+    """The results so far for every probe."""
 
     def __init__(self, probes: int, keep: int, dtype: torch.dtype) -> None:
         self.mate_P, self.nonmate_P = torch.full((2, probes), -torch.inf, dtype=dtype)
@@ -87,7 +88,7 @@ class _State:
         self.mate_P[block].scatter_reduce_(0, probe_J, scores_QH[probe_J, entry_J], "amax")
 
     def see_nonmates(self, block: slice, scores_QH: Tensor) -> None:
-        """Scores in which mates are −inf."""
+        """Update with scores in which those of mates are −inf."""
         self.above_P[block] += (scores_QH >= self.mate_P[block, None]).sum(dim=1)
         torch.maximum(self.nonmate_P[block], scores_QH.amax(dim=1), out=self.nonmate_P[block])
         if self.keep:
@@ -101,7 +102,7 @@ class _State:
 
 
 class _Mates:
-    """Which entries of a chunk are mates of which probes of a block."""
+    """Finds the entries of a chunk that are mates of probes of a block."""
 
     def __init__(self, code_P: IntArray, code_G: IntArray) -> None:
         self._code_P, self._code_G = code_P, code_G
@@ -112,7 +113,7 @@ class _Mates:
         return bool(self._is_probe[self._code_G[chunk]].any())
 
     def pairs(self, block: slice, chunk: slice) -> tuple[Tensor, Tensor]:
-        """Probe and entry of every pair of mates, counted from the start of the block and of the chunk."""
+        """Probe and entry of every pair of mates, as positions in the block and in the chunk."""
         of_probe_H = np.flatnonzero(self._is_probe[self._code_G[chunk]])
         code_H = self._code_G[chunk][of_probe_H]
         order_H = np.argsort(code_H, kind="stable")
@@ -127,7 +128,7 @@ class _Mates:
 def _scores(
     probes: Tensor, failed_P: BoolArray | None, gallery_GD: NDArray[Any], failed_G: BoolArray | None, chunk: slice
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Blocks of probes and their cosines (Q, H) with the entries of a chunk."""
+    """Yields blocks of probes and their cosines (Q, H) with the entries of a chunk."""
     failed_H = None if failed_G is None else failed_G[chunk]
     entries_HD = unit_rows("gallery", gallery_GD[chunk], chunk.start, failed_H, probes.numpy().dtype)
     probes_a_block = max(1, BLOCK_SCORES // len(entries_HD))
@@ -144,7 +145,7 @@ def _scores(
 def unit_rows(
     name: str, rows_XD: NDArray[Any], first: int, failed_X: BoolArray | None, dtype: np.dtype[Any] | type
 ) -> Tensor:
-    """Rows of unit length; `first` is the number of the first one, for messages."""
+    """Rows normalised to unit length. `first` is the number of the first row, for messages."""
     rows = as_tensor(np.asarray(rows_XD, dtype=dtype))
     norms_X1 = rows.norm(dim=1, keepdim=True)
     usable_X = (norms_X1.isfinite() & (norms_X1 > 0)).numpy().ravel()
@@ -152,6 +153,8 @@ def unit_rows(
         usable_X = usable_X | failed_X
         norms_X1[torch.from_numpy(failed_X)] = 1
     if not usable_X.all():
-        raise DataError(f"row {first + int(np.argmin(usable_X))} of {name} is zero or not finite: it has no direction")
+        raise DataError(
+            f"row {first + int(np.argmin(usable_X))} of {name} is zero or not finite, so it has no direction"
+        )
     units_XD: Tensor = rows / norms_X1
     return units_XD

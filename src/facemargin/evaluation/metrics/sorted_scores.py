@@ -1,4 +1,4 @@
-"""Counting scores above a threshold without a loop: sort once, then look up.
+"""Counts scores above a threshold without a loop: scores are sorted once, then looked up.
 
 Shapes: N scores of one kind (genuine or impostor), K pairs of both.
 """
@@ -13,16 +13,16 @@ from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray
 
 @dataclass(frozen=True)
 class SortedScores:
-    """Scores in ascending order. Each may stand for several, as a bootstrap resample counts a pair as often as it was
-    drawn: `below_N1` is then the number of them that come before each place, and after the last; None where each
-    counts once and that is the place itself."""
+    """Scores in ascending order. A score may count several times, because a bootstrap resample counts a pair as often
+    as it was drawn. `below_N1` is the number of scores before each position and, at the end, of all; None if every
+    score counts once, so that the number equals the position."""
 
     scores_N: FloatArray
     below_N1: IntArray | None = None
 
     @classmethod
     def of(cls, scores_N: FloatArray, weights_N: IntArray | None = None) -> "SortedScores":
-        """Sort scores that count `weights_N` times each (once by default); those that count zero times are dropped."""
+        """Sort scores that count `weights_N` times (by default once). Scores that count zero times are dropped."""
         if weights_N is None:
             return cls(np.sort(scores_N))
         drawn = np.flatnonzero(weights_N)
@@ -34,23 +34,23 @@ class SortedScores:
         return len(self.scores_N) if self.below_N1 is None else int(self.below_N1[-1])
 
     def before(self, place: IntArray | int) -> IntArray:
-        """How many scores come before each place."""
+        """How many scores come before each position."""
         return np.asarray(place) if self.below_N1 is None else self.below_N1[place]
 
     def first_place(self, count: int) -> int:
-        """The first place before which there are `count` scores or more, of the 0 to `total` there are."""
+        """The first position with at least `count` scores before it; `count` is from 0 to `total`."""
         return count if self.below_N1 is None else int(np.searchsorted(self.below_N1, count, side="left"))
 
     def last_place(self, count: int) -> int:
-        """The last place before which there are `count` scores or fewer."""
+        """The last position with at most `count` scores before it."""
         return count if self.below_N1 is None else int(np.searchsorted(self.below_N1, count, side="right")) - 1
 
     def at_or_above(self, threshold: FloatArray | float) -> IntArray:
-        """How many scores are ≥ each threshold."""
+        """The number of scores ≥ each threshold."""
         return self.total - self.before(self._place(threshold, "left"))
 
     def above(self, threshold: FloatArray | float) -> IntArray:
-        """How many scores are > each threshold."""
+        """The number of scores > each threshold."""
         return self.total - self.before(self._place(threshold, "right"))
 
     def lowest_above(self, value: float) -> float:
@@ -64,9 +64,10 @@ class SortedScores:
         return float(self.scores_N[place - 1]) if place > 0 else -np.inf
 
     def _place(self, threshold: FloatArray | float, side: Literal["left", "right"]) -> IntArray:
-        own = np.asarray(threshold).astype(self.scores_N.dtype)
-        # a threshold that is one of the scores fits their type; searching for another type would copy all scores to it
-        return np.searchsorted(self.scores_N, own if np.array_equal(own, threshold) else threshold, side=side)
+        as_score = np.asarray(threshold).astype(self.scores_N.dtype)
+        # A search with another type would copy all scores. A threshold that is one of the scores can be converted
+        # without loss.
+        return np.searchsorted(self.scores_N, as_score if np.array_equal(as_score, threshold) else threshold, side=side)
 
 
 @dataclass(frozen=True)
@@ -81,7 +82,7 @@ class SortedPairs:
         different_K = ~same_K
         if weights_K is None:
             genuine, impostor = scores_K[same_K], scores_K[different_K]
-            genuine.sort()  # they are copies already, and there may be millions
+            genuine.sort()  # the arrays are copies already, and may have millions of values
             impostor.sort()
             return cls(SortedScores(genuine), SortedScores(impostor))
         return cls(
@@ -91,7 +92,7 @@ class SortedPairs:
 
     @property
     def is_complete(self) -> bool:
-        """Whether both kinds are there; a resample of few identities may lack one."""
+        """Whether there are scores of both kinds. A resample of few identities may have only one."""
         return self.genuine.total > 0 and self.impostor.total > 0
 
     def lowest_above(self, value: float) -> float:
@@ -101,14 +102,14 @@ class SortedPairs:
 
 def allowed_count(rate: float, total: int) -> int:
     """The largest count with count / total ≤ rate."""
-    # rate · total of a rate such as 0.29 may come out just below the whole number it stands for
+    # for a rate such as 0.29, rate · total may be just below the exact whole number
     return int(rate * total * (1 + 1e-12))
 
 
 def highest_rejected(impostor: SortedScores, far: float) -> float:
-    """The highest impostor score that has to be rejected to keep FAR ≤ far; −inf if all may be accepted.
+    """The highest impostor score that must be rejected to keep FAR ≤ far; −inf if all may be accepted.
 
-    Everything strictly above it may be accepted, which settles ties: equal scores are rejected together.
+    All scores strictly above it may be accepted. Equal scores are therefore rejected together.
     """
     must_reject = impostor.total - allowed_count(far, impostor.total)
     place = impostor.first_place(must_reject)

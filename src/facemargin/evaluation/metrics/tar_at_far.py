@@ -20,10 +20,10 @@ RULES = ("at_most", "nearest", "published")
 
 @dataclass(frozen=True)
 class OperatingPoint:
-    """One threshold (accept at or above it) and what it does.
+    """One threshold (scores at or above it are accepted) and its error rates.
 
-    `tar` stands on `genuine` pairs and `far` on `impostors_accepted` of `impostors`: a FAR that rests on a handful of
-    accepted impostors is not known to a digit. `interval` is that of `tar`, the threshold re-placed in each resample.
+    `tar` rests on `genuine` pairs, and `far` on `impostors_accepted` of `impostors` pairs: a FAR with a handful of
+    accepted impostors is very uncertain. `interval` is that of `tar`; the threshold is chosen again in each resample.
     """
 
     target_far: float
@@ -38,7 +38,7 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class TarAtFar:
-    """Operating points in the order of the FARs asked for, and the rule that placed their thresholds."""
+    """Operating points in the order of the requested FARs, and the rule that chose their thresholds."""
 
     points: tuple[OperatingPoint, ...]
     rule: FarRule
@@ -60,13 +60,13 @@ def tar_at_far(
 ) -> TarAtFar:
     """TAR at each FAR of `fars` for K pairs: `scores` (K,), higher is more alike, `same` (K,) True for genuine.
 
-    rule "at_most": the smallest threshold with FAR ≤ target. Thresholds are scores of the set, or +inf where even the
-        highest score would accept too many impostors; equal scores are accepted or rejected together.
-    rule "nearest": the attainable FAR nearest to the target, the larger of two equally near, and the largest TAR at
-        that FAR. It may exceed the target.
-    rule "published", as published IJB numbers are made: "nearest" among those points alone that scikit-learn's
-        `roc_curve` leaves with its `drop_intermediate` (see `nearest_corner`), which may be far from the target where
-        impostors are few.
+    rule "at_most": the smallest threshold with FAR ≤ target. Thresholds are scores of the set, or +inf if even the
+        highest score would accept too many impostors. Equal scores are accepted or rejected together.
+    rule "nearest": the possible FAR that is nearest to the target (of two equally near FARs the larger), and the
+        largest TAR at that FAR. This FAR may exceed the target.
+    rule "published", as in the scripts of published IJB numbers: "nearest", but only among the points that
+        scikit-learn's `roc_curve` keeps with `drop_intermediate` (see `nearest_corner`). They may be far from the
+        target if there are few impostors.
 
     With `identities_a`, `identities_b` (K,), each point carries a bootstrap interval by identity. O(K log K) time and
     about three arrays of K numbers. Raises DataError for unusable pairs, ConfigError for a FAR outside [0, 1].
@@ -86,7 +86,7 @@ def tar_at_far(
 
 
 def operating_points(pairs: SortedPairs, fars: Sequence[float], rule: FarRule = "at_most") -> TarAtFar:
-    """`tar_at_far` of pairs that are sorted already."""
+    """As `tar_at_far`, for pairs that are sorted already."""
     return TarAtFar(tuple(_operating_point(pairs, far, rule) for far in _check_settings(fars, rule)), rule)
 
 
@@ -124,7 +124,7 @@ def _operating_point(
 
 
 def _nearest(impostor: SortedScores, rejected: float, target_far: float) -> float:
-    """Of the attainable FARs just below and above the target, the nearer one's highest rejected score."""
+    """The highest rejected score of the nearer one of the two possible FARs just below and above the target."""
     target = target_far * impostor.total
     overshoot = impostor.at_or_above(rejected) - target
     undershoot = target - impostor.above(rejected)

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from torch.nn import functional as F
 
+from facemargin.counting import counted
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.inputs import as_identities, as_numbers, as_rows
 from facemargin.evaluation.metrics.pairs import IntArray
@@ -35,21 +36,25 @@ def pool_templates(
     normalize_media: bool = False,
     image_rows: ArrayLike | None = None,
 ) -> Templates:
-    """Mean of the features (N, D) within each media of a template, sum over its media, unit length (IJB's protocol).
+    """Pool features (N, D) into templates by IJB's protocol: the mean within each media of a template, the sum over its
+    media, then unit length.
 
     A video's many frames thus count as much as one still. Features keep their norms unless the caller normalises them.
     `image_weights` (N,) multiplies them first (InsightFace: the detector's scores); `normalize_media` gives each
-    media's mean unit length before the sum (MagFace). Where images are in several templates or in none, `image_rows`
-    (E,) says which row of the features each of the (E,) template ids, media ids and weights is for.
+    media's mean unit length before the sum (MagFace). If images are in several templates or in none, `image_rows` (E,)
+    gives the row of the features for each of the (E,) template ids, media ids and weights.
 
-    Features may be memory-mapped: they are read where they lie, and the media of `IMAGES_A_BLOCK` images are held at a
-    time. Raises DataError for arrays that do not fit, features that are not finite, and a template (named) that pools
-    to zero.
+    Features may be memory-mapped; they are not copied as a whole, and the media of `IMAGES_A_BLOCK` images are held at
+    a time. Raises DataError for arrays that do not fit, for features that are not finite, and for a template with a sum
+    of zero (the message names it).
     """
     features_ND = _float_rows(features)
     images_E = np.arange(len(features_ND)) if image_rows is None else as_rows("image_rows", image_rows)
     if images_E.ndim != 1 or not len(images_E) or images_E.min() < 0 or images_E.max() >= len(features_ND):
-        raise DataError(f"image_rows are not numbers (E,) of rows 0 to {len(features_ND) - 1} of the features, E > 0")
+        raise DataError(
+            "image_rows must be a non-empty array (E,) of row numbers of the features, from 0 to "
+            f"{len(features_ND) - 1}"
+        )
     templates_E = _per_image("template_ids", template_ids, images_E)
     media_E = _per_image("media_ids", media_ids, images_E)
     order_E = np.lexsort((media_E, templates_E))
@@ -58,7 +63,7 @@ def pool_templates(
     template_first_S = np.flatnonzero(new_template_E)
     media_first_M = np.flatnonzero(new_template_E | _changes(media_E))
     media_size_M = np.diff(media_first_M, append=len(rows_E))
-    # an image's share in the mean of its media
+    # the share of an image in the mean of its media
     share_E = np.repeat(1 / media_size_M, media_size_M)
     if image_weights is not None:
         share_E *= _weights(image_weights, images_E, template_ids)[order_E]
@@ -94,7 +99,8 @@ def _per_image(name: str, values: ArrayLike, images_E: IntArray) -> NDArray[Any]
 
 
 def _weights(image_weights: ArrayLike, images_E: IntArray, template_ids: ArrayLike) -> NDArray[np.float64]:
-    """Weights (E,); DataError names the first that is negative or not finite, and its image and template."""
+    """Weights (E,). Raises DataError for negative or not finite weights; the message names the first, its image and
+    template."""
     weights_E = as_numbers("image_weights", image_weights)
     if weights_E.shape != images_E.shape:
         raise DataError(f"image_weights has shape {weights_E.shape}, expected ({len(images_E)},): one per image")
@@ -102,19 +108,20 @@ def _weights(image_weights: ArrayLike, images_E: IntArray, template_ids: ArrayLi
     if not usable_E.all():
         at = int(np.argmin(usable_E))
         raise DataError(
-            f"image_weights[{at}] is {weights_E[at]:g} (image {images_E[at]}, template {np.asarray(template_ids)[at]}; "
-            f"{np.count_nonzero(~usable_E)} such), expected finite numbers from 0 on"
+            f"image_weights[{at}] is {weights_E[at]:g} (image {images_E[at]}, template "
+            f"{np.asarray(template_ids)[at]}; {np.count_nonzero(~usable_E)} in all), expected finite numbers of "
+            "at least 0"
         )
     return weights_E.astype(np.float64)
 
 
 def _changes(values_E: NDArray[Any]) -> NDArray[np.bool_]:
-    """True at the first, and where a value is not that before it."""
+    """True for the first value and for every value that differs from the one before it."""
     return np.append(True, values_E[1:] != values_E[:-1])
 
 
 def _blocks(template_first_S: IntArray, images: int) -> Iterator[tuple[slice, slice]]:
-    """Slices of templates and of their images: up to `IMAGES_A_BLOCK` of these, or one template."""
+    """Slices of templates and of their images. A slice has up to `IMAGES_A_BLOCK` images, or one template."""
     ends_S = np.append(template_first_S[1:], images)
     start = 0
     while start < len(ends_S):
@@ -127,7 +134,8 @@ def _blocks(template_first_S: IntArray, images: int) -> Iterator[tuple[slice, sl
 def _sums(
     rows_ND: NDArray[Any], chosen_E: IntArray, firsts_M: IntArray, weights_E: NDArray[Any] | None = None
 ) -> NDArray[Any]:
-    """The sums (M, D) of the chosen rows, weighted; sum m is of those from place firsts_M[m] up to the next."""
+    """The weighted sums (M, D) of the chosen rows. Sum m is over the rows from position firsts_M[m] up to the next
+    one."""
     weights = None if weights_E is None else as_tensor(weights_E.astype(rows_ND.dtype))
     sums_MD: NDArray[Any] = F.embedding_bag(
         as_tensor(chosen_E), as_tensor(rows_ND), as_tensor(firsts_M), mode="sum", per_sample_weights=weights
@@ -142,13 +150,13 @@ def _to_unit_length(
     rows_E: IntArray,
     media_X: NDArray[Any] | None = None,
 ) -> None:
-    """Divide by the norms, in place. `template_X` are the templates that the vectors are of, `rows_E` their images;
-    `media_X` their media, where they are means of one each."""
+    """Divide the vectors by their norms, in place. For messages: `template_X` are the templates of the vectors,
+    `rows_E` their images, and `media_X` the media of each vector if it is the mean of one."""
     norms_X = np.linalg.norm(vectors_XD, axis=1)
     if not np.isfinite(norms_X).all():
         bad_E = rows_E[~np.isfinite(features_ND[rows_E]).all(axis=1)]
         which = (
-            f"images whose features are not finite: {len(bad_E):,}; the first is {bad_E.min()}"
+            f"the features of {counted(len(bad_E), 'image')} are not finite; the first is image {bad_E.min()}"
             if len(bad_E)
             else (f"features of template {template_X[np.argmin(np.isfinite(norms_X))]} are too large to be summed")
         )
@@ -156,5 +164,5 @@ def _to_unit_length(
     if not norms_X.all():
         zero = int(np.argmin(norms_X))
         media = "" if media_X is None else f"media {media_X[zero]} of "
-        raise DataError(f"{media}template {template_X[zero]} pools to a zero vector, which has no direction")
+        raise DataError(f"the features of {media}template {template_X[zero]} add up to zero, which has no direction")
     vectors_XD /= norms_X[:, None]

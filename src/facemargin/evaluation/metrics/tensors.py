@@ -1,4 +1,4 @@
-"""NumPy arrays as tensors, for what torch computes faster: products and sums of rows."""
+"""NumPy arrays as tensors, for products and sums of rows, which torch computes faster."""
 
 import warnings
 from typing import Any
@@ -9,11 +9,11 @@ from numpy.typing import NDArray
 
 
 def as_tensor(array: NDArray[Any]) -> torch.Tensor:
-    """`array` as a tensor over the same memory, unless it runs backwards; it is only to be read."""
+    """`array` as a tensor that shares its memory (a copy if it has negative strides). Do not write to the tensor."""
     array = np.asarray(array)
     if min(array.strides, default=0) < 0:
         array = np.ascontiguousarray(array)
     with warnings.catch_warnings():
-        # torch warns of arrays that are read-only, such as files that are memory-mapped
+        # torch warns about read-only arrays, such as memory-mapped files
         warnings.simplefilter("ignore", UserWarning)
         return torch.from_numpy(array)

@@ -18,8 +18,8 @@ from facemargin.evaluation.metrics.sorted_scores import SortedPairs
 
 @dataclass(frozen=True)
 class VerificationAccuracy:
-    """Mean and standard deviation (of the F folds, divided by F) of the folds' accuracies; each fold's accuracy and
-    the threshold that the other folds chose for it, in fold order. `interval` is that of the mean."""
+    """Mean and standard deviation (with F, not F − 1) of the accuracies of the F folds; the accuracy of each fold and
+    the threshold that was chosen on the other folds, in fold order. `interval` is that of the mean."""
 
     mean: float
     std: float
@@ -30,7 +30,8 @@ class VerificationAccuracy:
 
 @dataclass(frozen=True)
 class BestBalancedAccuracy:
-    """max over thresholds of (TPR + TNR) / 2, and the threshold (accept at or above it) that attains it."""
+    """The maximum of (TPR + TNR) / 2 over all thresholds, and the threshold that reaches it (scores at or above it are
+    accepted)."""
 
     value: float
     threshold: float
@@ -49,13 +50,13 @@ def verification_accuracy(
     """k-fold accuracy of K pairs (LFW's protocol): each fold is scored at the threshold that is best on the others.
 
     `scores` (K,), higher is more alike; `same` (K,) True for genuine; `folds` a number of contiguous blocks, as equal
-    as can be, or (K,) fold numbers. Thresholds are exact: midway between any two neighbouring scores of the other
-    folds, or ±inf, accepting scores at or above. Of equally accurate ones the highest is taken.
+    as can be, or (K,) fold numbers. Thresholds are exact: midway between two neighbouring scores of the other folds, or
+    ±inf; scores at or above are accepted. Of equally accurate thresholds the highest is used.
     grid "insightface" tries squared distances 0, 0.01, … 3.99 instead, accepting d² < threshold as that project does;
     it needs cosine scores (d² = 2 − 2·score), and thresholds are reported as cosines.
 
-    With `identities_a`, `identities_b` (K,), the mean carries a bootstrap interval by identity, folds kept. Raises
-    DataError for unusable pairs or folds, ConfigError for an unknown grid.
+    With `identities_a`, `identities_b` (K,), the mean carries a bootstrap interval by identity; the folds stay the
+    same. Raises DataError for unusable pairs or folds, ConfigError for an unknown grid.
     """
     scores_K, same_K = check_pairs(scores, same)
     folds_K = fold_numbers(folds, same_K)
@@ -93,10 +94,10 @@ def best_balanced_accuracy(
     identities_b: ArrayLike | None = None,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> BestBalancedAccuracy:
-    """max over thresholds of (TPR + TNR) / 2 of K pairs: `scores` (K,), `same` (K,) True for genuine.
+    """The maximum of (TPR + TNR) / 2 over all thresholds for K pairs: `scores` (K,), `same` (K,) True for genuine.
 
-    The threshold is chosen on the pairs it is scored on, so this is an upper bound for small sets; of equally good
-    thresholds the highest is taken. Intervals as in `tar_at_far`. Raises DataError for unusable pairs.
+    The threshold is chosen on the same pairs that it is tested on, so the result is too high for small sets. Of equally
+    good thresholds the highest is used. Intervals as in `tar_at_far`. Raises DataError for unusable pairs.
     """
     scores_K, same_K = check_pairs(scores, same)
 
@@ -117,17 +118,19 @@ def _best_balanced(pairs: SortedPairs) -> tuple[float, float]:
 
 
 def fold_numbers(folds: int | ArrayLike, same_K: BoolArray) -> IntArray:
-    """The fold (K,) of every pair, from 0 on. Raises DataError where the pairs cannot be cut so."""
+    """The fold (K,) of every pair, counted from 0. Raises DataError if the pairs cannot be divided in this way."""
     num_pairs = len(same_K)
     if np.ndim(as_array("folds", folds)) == 0:
         number = np.asarray(as_array("folds", folds))
         if number.dtype.kind not in "fiu" or not float(number).is_integer():
-            raise ConfigError(f"folds is {number.item()!r}, expected a whole number, or the fold number of every pair")
+            raise ConfigError(
+                f"folds is {number.item()!r}, expected a whole number of folds, or the fold number of every pair"
+            )
         num_folds = int(number)
         if not 2 <= num_folds <= num_pairs:
             raise DataError(
-                f"{counted(num_folds, 'fold')} of {counted(num_pairs, 'pair')}; expected at least 2 and at most one "
-                "per pair"
+                f"{counted(num_folds, 'fold')} for {counted(num_pairs, 'pair')}; expected at least 2 folds and at "
+                "most one per pair"
             )
         fold_K = contiguous_folds(num_pairs, num_folds)
     else:
@@ -136,7 +139,10 @@ def fold_numbers(folds: int | ArrayLike, same_K: BoolArray) -> IntArray:
             raise DataError(f"folds has shape {folds_K.shape}, expected {same_K.shape}: one fold number per pair")
         numbers_F, fold_K = np.unique(folds_K, return_inverse=True)
         if len(numbers_F) < 2:
-            raise DataError(f"all pairs are in fold {numbers_F[0]}; the threshold is chosen on the other folds")
+            raise DataError(
+                f"all pairs are in fold {numbers_F[0]}, but the threshold of a fold is chosen on the other folds: "
+                "expected at least 2 folds"
+            )
     for kind, pairs_K in (("genuine", same_K), ("impostor", ~same_K)):
         owners = np.unique(fold_K[pairs_K])
         if len(owners) == 1:
@@ -148,7 +154,7 @@ def fold_numbers(folds: int | ArrayLike, same_K: BoolArray) -> IntArray:
 
 
 def _grid_thresholds(grid: str | None, scores_K: FloatArray) -> FloatArray | None:
-    """Thresholds on −d², highest first, or None for exact thresholds."""
+    """Thresholds on −d², highest first; None for exact thresholds."""
     if grid is None:
         return None
     if grid != "insightface":
@@ -166,8 +172,8 @@ def _grid_thresholds(grid: str | None, scores_K: FloatArray) -> FloatArray | Non
 def _accuracy_by_fold(
     scores_K: FloatArray, same_K: BoolArray, folds_K: IntArray, weights_K: IntArray, candidates_T: FloatArray | None
 ) -> tuple[FloatArray, FloatArray]:
-    """accuracies_F and thresholds_F of pairs in ascending order of score that count `weights_K` times each; NaN for a
-    fold that a resample leaves without pairs to score, or without pairs of both kinds to choose the threshold on."""
+    """accuracies_F and thresholds_F for pairs in ascending order of score, each counted `weights_K` times. NaN for a
+    fold that, in a resample, has no pairs to score, or no pairs of both kinds to choose the threshold on."""
     num_folds = int(folds_K.max()) + 1
     accuracies_F, thresholds_F = np.full((2, num_folds), np.nan)
     for fold in range(num_folds):
@@ -184,9 +190,9 @@ def _accuracy_by_fold(
 def _best_threshold(
     scores_K: FloatArray, same_K: BoolArray, weights_K: IntArray, candidates_T: FloatArray | None
 ) -> float:
-    """The highest of the most accurate thresholds for pairs in ascending order of score."""
+    """The highest of the most accurate thresholds, for pairs in ascending order of score."""
     votes_K = np.where(same_K, weights_K, -weights_K)
-    # gain_K1[i]: how many more decisions are right when scores_K[i:] are accepted than when none is
+    # gain_K1[i]: how many more decisions are correct if scores_K[i:] are accepted than if nothing is
     gain_K1 = np.append(np.cumsum(votes_K[::-1])[::-1], 0)
     if candidates_T is not None:
         return float(candidates_T[np.argmax(gain_K1[np.searchsorted(scores_K, candidates_T)])])
@@ -197,5 +203,5 @@ def _best_threshold(
     if best == 0:
         return -np.inf
     low, high = scores_K[best - 1], scores_K[best]
-    # between two adjacent floats the midpoint rounds to one of them, and it must not be the lower
+    # the midpoint of two adjacent floats is rounded to one of them, which must not be the lower one
     return float(max(low / 2 + high / 2, np.nextafter(low, np.inf)))

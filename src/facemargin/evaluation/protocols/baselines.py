@@ -1,4 +1,5 @@
-"""Baselines that have learnt nothing about faces: what a recogniser has to beat before its figures mean anything.
+"""Baselines that have learnt nothing about faces. A recogniser must be better than these before its figures mean
+anything.
 
 Shapes: N images, D pixels, C components.
 """
@@ -14,7 +15,8 @@ from facemargin.evaluation.metrics.pairs import FloatArray
 
 
 def fit_pixel_embed(train_images: ImageSource, size: int = 64) -> Embed:
-    """Raw pixels: grey, `size` × `size`, less the mean training image. Quality is the length of that difference.
+    """A recogniser that uses raw pixels: grey, `size` × `size`, minus the mean training image. Quality is the length of
+    this difference.
 
     Raises DataError without training images.
     """
@@ -27,22 +29,22 @@ def fit_pixel_embed(train_images: ImageSource, size: int = 64) -> Embed:
 
 
 def fit_pca_embed(train_images: ImageSource, components: int, size: int = 64) -> Embed:
-    """Eigenfaces (Turk and Pentland, 1991), whitened: `fit_pixel_embed`'s vectors on the training images' first
-    principal components, each divided by its standard deviation there.
+    """A recogniser with whitened eigenfaces (Turk and Pentland, 1991): the vectors of `fit_pixel_embed`, projected on
+    the first principal components of the training images, each divided by its standard deviation.
 
     Raises DataError without training images, ConfigError unless 1 ≤ components < training images.
     """
     pixels_ND = _gray_pixels(train_images, size)
     if not 1 <= components < len(pixels_ND):
         raise ConfigError(
-            f"{components} principal components of {len(pixels_ND)} training images; "
-            f"expected 1 to {len(pixels_ND) - 1}, as one is spent on the mean"
+            f"{components} principal components of {len(pixels_ND)} training images; expected 1 to "
+            f"{len(pixels_ND) - 1} (one less than the images)"
         )
     mean_D = pixels_ND.mean(axis=0)
     _, singular, axes = np.linalg.svd(pixels_ND - mean_D, full_matrices=False)
     deviation_C = singular[:components] / np.sqrt(len(pixels_ND) - 1)
     if deviation_C[-1] <= 1e-9 * deviation_C[0]:
-        raise ConfigError(f"the training images do not vary in {components} directions; ask for fewer components")
+        raise ConfigError(f"the training images do not vary in {components} directions; use fewer components")
     whitening_DC = axes[:components].T / deviation_C
 
     def embed(images: ImageSource) -> Embeddings:

@@ -1,11 +1,11 @@
-"""Identification protocols that are lists of a gallery, probes and maybe distractors (see `search_lists`).
+"""Identification protocols defined by lists of a gallery, probes and, optionally, distractors (see `search_lists`).
 
     gallery.csv, probe.csv, distractors.csv    the general one, "identification"
     images/                                    what their paths are relative to; without it, the folder itself
 
-IJB-S and DroneSURF are the same in folders of their parts, with the images beside these: `surveillance_to_still`,
-`surveillance_to_booking` and `surveillance_to_surveillance`; `active` and `passive`. Neither is distributed in one
-layout: their lists have to be put into this form once.
+IJB-S and DroneSURF have such lists in one folder per part, with the images in the folder above:
+`surveillance_to_still`, `surveillance_to_booking` and `surveillance_to_surveillance`; `active` and `passive`. Neither
+is distributed in a fixed layout: convert their lists to this form once.
 
 Kalka et al., IJB-S, BTAS 2018; Kalra et al., DroneSURF, FG 2019.
 """
@@ -36,8 +36,9 @@ def searches_of(
     fpirs: Sequence[float],
     open_set_rank: int = 1,
 ) -> Protocol:
-    """A protocol with a search for each of `parts`: its lists "gallery", "probe" and maybe "distractors"."""
-    # the gallery's images follow each other, so that features on disk can be searched where they lie
+    """A protocol with one search per part. Each part has the lists "gallery", "probe" and, optionally,
+    "distractors"."""
+    # the images of the gallery are consecutive, so that features on disk can be searched without a copy
     gathered = gather(
         {
             f"{part} {kind}": lists[kind]
@@ -58,9 +59,9 @@ def searches_of(
             SearchExperiment(
                 name=part,
                 probe_P=gathered.units[f"{part} probe"],
-                gallery_G=np.concatenate([gathered.units[one] for one in gallery]),
+                gallery_G=np.concatenate([gathered.units[list_name] for list_name in gallery]),
                 probe_ids_P=gathered.identities[f"{part} probe"],
-                gallery_ids_G=np.concatenate([gathered.identities[one] for one in gallery]),
+                gallery_ids_G=np.concatenate([gathered.identities[list_name] for list_name in gallery]),
                 ranks=tuple(ranks),
                 fpirs=tuple(fpirs),
                 open_set_rank=open_set_rank,
@@ -81,7 +82,8 @@ def _load_parts(
     parts = {part: _lists(folder / part) for part in known if (folder / part).is_dir()}
     if not parts:
         raise DataError(
-            f"{folder} has none of the folders {', '.join(known)}; expected gallery.csv and probe.csv in them"
+            f"{folder} has none of the folders {', '.join(known)}; expected at least one, with gallery.csv and "
+            "probe.csv in it"
         )
     return searches_of(name, _images(folder), parts, ranks, fpirs)
 

@@ -43,7 +43,8 @@ def _load(name: str, folder: Path, rule: Rule) -> Protocol:
     meta = folder / "meta"
     if not meta.is_dir():
         raise DataError(
-            f"{folder} has no folder meta; expected meta/{name}_face_tid_mid.txt and others, and loose_crop/"
+            f"{folder} has no folder meta; expected the folder of InsightFace's download, with "
+            f"meta/{name}_face_tid_mid.txt and loose_crop/"
         )
     lists = read_images(meta / f"{name}_face_tid_mid.txt")
     landmarks_N52, detector_N = read_landmarks(meta / f"{name}_name_5pts_score.txt", lists.names)
@@ -72,11 +73,12 @@ def _verification(path: Path, ids_U: IntArray) -> PairExperiment:
 
 
 def _searches(name: str, meta: Path, ids_U: IntArray, rule: Rule) -> tuple[list[SearchExperiment], str]:
-    """Each gallery by itself, as the protocol says, or both as one by the published script's rule; and a note."""
+    """One search per gallery, as the protocol says, or one search of both galleries with the rule of the published
+    script; and notes."""
     probe_path = meta / f"{name}_1N_probe_mixed.csv"
     paths = {gallery: meta / f"{name}_1N_gallery_{gallery}.csv" for gallery in _GALLERIES[name]}
     if not any(path.exists() for path in (probe_path, *paths.values())):
-        return [], f"only 1:1 is scored: {meta} has no {probe_path.name} and galleries"
+        return [], f"only 1:1 is scored, because {meta} does not have {probe_path.name} and the lists of the galleries"
     probes = read_subjects(probe_path)
     galleries = {gallery: read_subjects(path) for gallery, path in paths.items()}
     if rule == "published":
@@ -85,7 +87,7 @@ def _searches(name: str, meta: Path, ids_U: IntArray, rule: Rule) -> tuple[list[
             twice = [template for template in subjects if both.get(template, subjects[template]) != subjects[template]]
             if twice:
                 raise DataError(
-                    f"{meta}: template {twice[0]} is of subject {both[twice[0]]} in one gallery, and of "
+                    f"{meta}: template {twice[0]} shows subject {both[twice[0]]} in one gallery, but "
                     f"{subjects[twice[0]]} in the other"
                 )
             both |= subjects

@@ -20,7 +20,7 @@ from facemargin.files.plain_numbers import decimal_number, is_digits
 BYTES_A_BLOCK = 2**22
 
 LONGEST_NUMBER = 9
-"""Digits: more would not fit into 32 bits."""
+"""The largest number of digits, which always fits into 32 bits."""
 
 _LONGEST_LINE = 4096  # bytes
 _PLAIN = b"0123456789 \t\r\n"
@@ -40,7 +40,7 @@ class ImageLists:
 
 
 def read_images(path: Path) -> ImageLists:
-    """`image template media` a line; DataError names the line that is otherwise."""
+    """Read lines of `image template media`. Raises DataError, which names the line, for any other line."""
     names, numbers = [], []
     for line, words in numbered_lines(path):
         if len(words) != 3 or not _are_numbers(words[1:]):
@@ -52,33 +52,35 @@ def read_images(path: Path) -> ImageLists:
 
 
 def read_landmarks(path: Path, names: list[str]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Landmarks (N, 5, 2) and detector's scores (N,) of the images `names`, which have to come in the same order:
-    `image x1 y1 … x5 y5 score` a line. DataError names the line that is otherwise."""
+    """The landmarks (N, 5, 2) and detector scores (N,) of the images `names`. The file has lines `image x1 y1 … x5 y5
+    score` in the order of `names`. Raises DataError, which names the line, for any other line."""
     values_NF = np.empty((len(names), _LANDMARK_FIELDS - 1), np.float32)
     index = -1
     for index, (line, words) in enumerate(numbered_lines(path)):
         if index >= len(names) or words[0] != names[index]:
             expected = f"image {names[index]!r}" if index < len(names) else "the end of the file"
-            raise DataError(f"{path} line {line}: image {words[0]!r}, expected {expected}, as in the list of templates")
+            raise DataError(
+                f"{path} line {line}: image {words[0]!r}, expected {expected}: the order must be that of the list of "
+                "templates"
+            )
         try:
             if len(words) != _LANDMARK_FIELDS:
                 raise ValueError(f"{len(words)} fields")
             numbers = [number for word in words[1:] if (number := decimal_number(word)) is not None]
             if len(numbers) != len(words) - 1 or not all(abs(number) < _LARGEST_NUMBER for number in numbers):
-                raise ValueError("no number, or one out of range")
+                raise ValueError("a field that is not a number or is out of range")
             values_NF[index] = numbers
         except ValueError as error:
             what = f"{' '.join(words)[:80]!r}, expected `image x1 y1 … x5 y5 score`"
             raise DataError(f"{path} line {line}: {what}") from error
     if index + 1 != len(names):
-        raise DataError(
-            f"{path} ends after {counted(index + 1, 'image')}, expected {len(names)}, as in the list of templates"
-        )
+        raise DataError(f"{path} ends after {counted(index + 1, 'image')}, but the list of templates has {len(names)}")
     return values_NF[:, :10].reshape(-1, 5, 2), values_NF[:, 10]
 
 
 def read_template_pairs(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int32], BoolArray]:
-    """Templates (K,) of either side, and whether they are of one person: `template1 template2 label` a line."""
+    """The two templates (K,) of every pair, and whether they show the same person. The lines are `template1 template2
+    label`."""
     first_K, second_K, label_K = read_integer_table(path, 3)
     if label_K.max() > 1:
         line = int(np.argmax(label_K > 1))
@@ -87,9 +89,11 @@ def read_template_pairs(path: Path) -> tuple[NDArray[np.int32], NDArray[np.int32
 
 
 def read_subjects(path: Path) -> dict[int, int]:
-    """{template: subject} of a gallery or probe list: perhaps a header, then lines `template,subject,…`, one per image.
+    """{template: subject} of a gallery or probe list, which has an optional header and lines `template,subject,…`, one
+    per image.
 
-    DataError names a line that is otherwise, or that gives a template another subject than a line before.
+    Raises DataError, which names the line, for any other line and for a template that has another subject on an earlier
+    line.
     """
     subjects: dict[int, int] = {}
     for line, words in numbered_lines(path, separator=","):
@@ -100,7 +104,8 @@ def read_subjects(path: Path) -> dict[int, int]:
         template, subject = int(words[0]), int(words[1])
         if subjects.setdefault(template, subject) != subject:
             raise DataError(
-                f"{path} line {line}: template {template} is of subject {subject}, and of {subjects[template]} before"
+                f"{path} line {line}: template {template} shows subject {subject}, but {subjects[template]} on an "
+                "earlier line"
             )
     if not subjects:
         raise DataError(f"{path} is empty; expected lines `template,subject,…`")
@@ -112,9 +117,9 @@ def _are_numbers(words: list[str]) -> bool:
 
 
 def template_rows(ids_S: IntArray, wanted: NDArray[Any], path: Path) -> NDArray[np.int32]:
-    """Where each wanted template is in `ids_S` (ascending); DataError, naming `path` and the template, where it is
-    nowhere."""
-    if ids_S[-1] < _LARGEST_TABLE and wanted.max() < _LARGEST_TABLE:  # as they are in IJB: several times as fast
+    """The position of each wanted template in `ids_S` (ascending). Raises DataError, which names `path` and the
+    template, for a template that is not in it."""
+    if ids_S[-1] < _LARGEST_TABLE and wanted.max() < _LARGEST_TABLE:  # consecutive ids, as in IJB: several times faster
         row_of = np.zeros(max(ids_S[-1], wanted.max()) + 1, dtype=np.int32)
         row_of[ids_S] = np.arange(len(ids_S))
         rows: NDArray[np.int32] = row_of[wanted]
@@ -129,8 +134,8 @@ def template_rows(ids_S: IntArray, wanted: NDArray[Any], path: Path) -> NDArray[
 
 
 def numbered_lines(path: Path, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
-    """(line number, words) of every line that is not empty; words are parted by white space,
-    or by `separator`. Raises DataError, naming the file, where it cannot be read, or has no such line."""
+    """Yields (line number, words) of every line that is not empty. Words are separated by white space, or by
+    `separator`. Raises DataError, which names the file, if it cannot be read or has no such line."""
     found = False
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
@@ -145,8 +150,8 @@ def numbered_lines(path: Path, separator: str | None = None) -> Iterator[tuple[i
 
 
 def read_integer_table(path: Path, columns: int) -> NDArray[np.int32]:
-    """The numbers (C, L) of a file whose lines each hold `columns` of them, 0 to 999,999,999, between spaces, tabs or
-    commas; empty lines are skipped. Raises DataError, naming the file and the first line that holds anything else."""
+    """The numbers (C, L) of a file whose lines each have `columns` numbers from 0 to 999,999,999, separated by spaces,
+    tabs or commas. Empty lines are skipped. Raises DataError, which names the file and the first other line."""
     parts: list[NDArray[np.int32]] = []
     line = 1
     try:
@@ -163,7 +168,7 @@ def read_integer_table(path: Path, columns: int) -> NDArray[np.int32]:
 
 
 def _whole_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
-    """The file in blocks that end in a line break."""
+    """Yields the file in blocks that end with a line break."""
     rest = b""
     while block := file.read(BYTES_A_BLOCK):
         cut = block.rfind(b"\n") + 1
@@ -172,13 +177,16 @@ def _whole_lines(file: BinaryIO, path: Path) -> Iterator[bytes]:
             rest = b""
         rest += block[cut:]
         if len(rest) > max(_LONGEST_LINE, BYTES_A_BLOCK):
-            raise DataError(f"{path} holds a line of more than {_LONGEST_LINE} bytes; expected a few numbers in each")
+            raise DataError(
+                f"{path} holds a line of more than {_LONGEST_LINE} bytes; expected a few numbers in each line"
+            )
     if rest:
         yield rest + b"\n"
 
 
 def _plain_numbers(text: bytes, columns: int) -> NDArray[np.int32] | None:
-    """The numbers (C, L) of a text of digits and white space; None for any other text, or where lines differ."""
+    """The numbers (C, L) of a text of digits and white space. None for any other text, or if the lines have different
+    lengths."""
     if text.translate(None, _PLAIN) or not text.strip():
         return None
     try:
@@ -191,7 +199,7 @@ def _plain_numbers(text: bytes, columns: int) -> NDArray[np.int32] | None:
 
 
 def _numbers(text: bytes, columns: int, path: Path, first_line: int) -> NDArray[np.int32]:
-    """Line by line, for texts that have commas, empty lines, or something wrong with them."""
+    """The slow way, line by line, for texts with commas, empty lines or errors."""
     rows = []
     for number, line in enumerate(text.splitlines(), first_line):
         words = line.replace(b",", b" ").split()

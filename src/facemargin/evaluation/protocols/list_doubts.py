@@ -1,4 +1,5 @@
-"""What lists of a gallery, probes and distractors should not have: files in two of them, names nearly equal."""
+"""Checks lists of a gallery, probes and distractors for mistakes: files in two lists, identities that are nearly
+equal."""
 
 import unicodedata
 from collections import Counter
@@ -14,9 +15,9 @@ Lists = Mapping[str, Sequence[Entry]]
 
 
 def check_lists(part: str, lists: Lists) -> list[str]:
-    """What to say of the lists of one search, "gallery", "probe" and maybe "distractors": files that are listed twice
-    or are both gallery and probe, and identities that differ in writing alone. Raises DataError, naming them,
-    where a file shows two people, a distractor is somebody who is searched for or enrolled, or no probe has a mate."""
+    """Notes about the lists of one search ("gallery", "probe" and, optionally, "distractors"): files that are listed
+    twice or in both gallery and probe, and identities that differ in spelling only. Raises DataError, which names them,
+    if a file shows two people, if a distractor is a person of the gallery or the probes, or if no probe has a mate."""
     _require_one_person(lists)
     _require_strangers(lists)
     alike = _nearly_equal(lists)
@@ -31,11 +32,11 @@ def check_lists(part: str, lists: Lists) -> list[str]:
     for name, counts in files.items():
         twice = [image for (image, _), count in counts.items() if count > 1]
         if twice:
-            notes.append(f"{_files(twice)} listed more than once as {name}, and {_count(twice)} so often")
+            notes.append(f"{_files(twice)} listed more than once as {name}, and {_count(twice)} that often")
     images = {name: {entry.image for entry in entries} for name, entries in lists.items()}
     both = [image for image in dict.fromkeys(e.image for e in lists["probe"]) if image in images["gallery"]]
     if both:
-        notes.append(f"{_files(both)} both gallery and probe: such a probe finds itself")
+        notes.append(f"{_files(both)} in both the gallery and the probes: such a probe finds itself")
     return [note if part == "search" else f"{part}: {note}" for note in notes]
 
 
@@ -46,7 +47,9 @@ def _require_one_person(lists: Lists) -> None:
             assert entry.identity is not None
             person, where = person_of.setdefault(entry.image, (entry.identity, name))
             if person != entry.identity:
-                raise DataError(f"{entry.image} shows {person} as {where}, and {entry.identity} as {name}")
+                raise DataError(
+                    f"{entry.image} shows {person} in the list {where}, but {entry.identity} in the list {name}"
+                )
 
 
 def _require_strangers(lists: Lists) -> None:
@@ -56,29 +59,36 @@ def _require_strangers(lists: Lists) -> None:
         shared = [entry.image for entry in distractors if entry.image in known]
         if shared:
             raise DataError(
-                f"{_files(shared)} both {name} and distractors: a distractor is nobody's mate, so that it would count "
-                "against whoever it shows"
+                f"{_files(shared)} in both the {name} and the distractors list. A distractor never counts as a "
+                "mate, so the file would count as an error for the person it shows: remove it from the "
+                "distractors"
             )
     people = {entry.identity for name in ("gallery", "probe") for entry in lists[name]}
     mates = [entry for entry in distractors if entry.claimed in people]
     if mates:
         raise DataError(
-            f"{_files([entry.image for entry in mates])} among the distractors as {mates[0].claimed}, who is in the "
-            "gallery or among the probes: a distractor has to be somebody else"
+            f"{_files([entry.image for entry in mates])} in the distractors list as {mates[0].claimed}, who is "
+            "also in the gallery or the probes. A distractor must show another person: remove it from the "
+            "distractors"
         )
 
 
 def _nearly_equal(lists: Lists) -> str:
-    """Identities of probes without a mate that are the gallery's but for case, spaces, zeros in front, ".0" behind."""
+    """Describe identities of probes that equal an identity of the gallery except for case, spaces, leading zeros or a
+    final ".0"."""
     enrolled = {entry.identity for entry in lists["gallery"] if entry.identity is not None}
     plain = {_plain(identity): identity for identity in enrolled}
     probes = dict.fromkeys(entry.identity for entry in lists["probe"] if entry.identity is not None)
-    alike = [(one, plain[_plain(one)]) for one in probes if one not in enrolled and _plain(one) in plain]
+    alike = [
+        (identity, plain[_plain(identity)])
+        for identity in probes
+        if identity not in enrolled and _plain(identity) in plain
+    ]
     if not alike:
         return ""
     probe, gallery = alike[0]
     return (
-        "identities of the probes and of the gallery that differ in writing alone and count as different people: "
+        "identities of the probes and of the gallery that differ in spelling only and count as different people: "
         f"{len(alike):,}, such as {probe!r} and {gallery!r}"
     )
 

@@ -1,4 +1,4 @@
-"""The general verification protocol: pairs of images and whether they are of one person, in any form that
+"""The general verification protocol: pairs of images and whether they show the same person, in any format that
 `open_verification` reads: a list `path1 path2 label`, LFW's pairs.txt, a .bin file, ..."""
 
 from pathlib import Path

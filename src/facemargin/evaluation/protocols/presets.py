@@ -1,4 +1,4 @@
-"""How projects make a template out of the features of its images: their published numbers differ by this."""
+"""How different projects pool the features of images into a template. Their published numbers depend on it."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -8,8 +8,9 @@ PresetName = Literal["insightface", "adaface", "magface"]
 
 @dataclass(frozen=True)
 class Preset:
-    """`mirrored`: the features of image and mirror are added; `detector_score`: and multiplied by the detector's
-    score; `normalize_media`: the mean of a media gets unit length before the sum. Norms of features are kept in all."""
+    """`mirrored`: the features of an image and its mirror image are added. `detector_score`: features are multiplied by
+    the detector's score. `normalize_media`: the mean of a media is normalised before the sum. Features keep their norms
+    in all presets."""
 
     mirrored: bool
     detector_score: bool

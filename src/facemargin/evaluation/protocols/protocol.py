@@ -1,7 +1,7 @@
-"""What every protocol reduces to: images, templates made of them, pairs, and searches.
+"""The parts of every protocol: images, templates made of them, pairs, and searches.
 
-Shapes: N images, E images of templates (one that is in two counts twice), U units: the things that are compared, which
-are the templates, or the images where there are none; K pairs, P probes, G gallery entries.
+Shapes: N images, E images of templates (an image in two templates counts twice), U units (the things that are compared:
+templates, or images if there are no templates), K pairs, P probes, G gallery entries.
 """
 
 from collections.abc import Callable
@@ -18,20 +18,20 @@ from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
 from facemargin.registry import NameOf, Registry
 
 Rule = Literal["standard", "published"]
-"""Which rules settle thresholds: those of the standards (the smallest threshold with FAR ≤ target; ISO/IEC 19795-1 for
-1:N), or those of the scripts that published numbers are made with (the nearest FAR among the ROC's corners; the IJB
-scripts' own for 1:N)."""
+"""The rules that choose thresholds: those of the standards (the smallest threshold with FAR ≤ target; ISO/IEC 19795-1
+for 1:N), or those of the scripts behind published numbers (the nearest FAR among the corners of the ROC; for 1:N the
+rule of the IJB scripts)."""
 
 GalleryName = Literal["images", "best", "mean"]
-"""What a person of a gallery is to a search (see `gallery`)."""
+"""How a search treats the images of a person in a gallery (see `gallery`)."""
 
 Units = NDArray[np.integer]
 
 
 @dataclass(frozen=True)
 class TemplateLists:
-    """Template `template_E` (unit numbers, all from 0 to U-1 present), media and image of every entry; the detector's
-    scores where the protocol has them. `names` (U,) are what messages and files call the templates."""
+    """The template `template_E` (unit numbers; each of 0 to U-1 occurs), the media and the image of every entry; the
+    detector scores if the protocol has them. `names` (U,) are the names of the templates in messages and files."""
 
     names: NDArray[Any]
     template_E: IntArray
@@ -42,7 +42,8 @@ class TemplateLists:
 
 @dataclass(frozen=True)
 class PairExperiment:
-    """Verification: units `first_K` and `second_K`, genuine where `same_K`, at the FARs that the protocol reports."""
+    """Verification: pairs of units `first_K` and `second_K`, which are genuine if `same_K`, at the FARs that the
+    protocol reports."""
 
     name: str
     first_K: Units
@@ -53,9 +54,9 @@ class PairExperiment:
 
 @dataclass(frozen=True)
 class SearchExperiment:
-    """Identification: units `probe_P` searched among the units `gallery_G`; equal ids are mates. See `identification`
-    for the rule and for `open_set_rank`. Where `gallery` is "best", people are candidates, else units. Without `fpirs`
-    it is closed-set only."""
+    """Identification: units `probe_P` are searched among the units `gallery_G`; equal ids are mates. See
+    `identification` for the rule and for `open_set_rank`. If `gallery` is "best", the candidates are people, otherwise
+    units. Without `fpirs` it is closed-set only."""
 
     name: str
     probe_P: Units
@@ -71,10 +72,10 @@ class SearchExperiment:
 
 @dataclass(frozen=True)
 class Protocol:
-    """What is embedded, and what is compared with what.
+    """Defines the images to embed and which of them are compared.
 
-    `image_key` stands for whatever determines the pixels beside the names of the images, such as the landmarks that
-    they are aligned by. `notes` say what the user should know of what was found.
+    `image_key` stands for everything except the images' names that determines their pixels, such as the landmarks for
+    alignment. `notes` are remarks on the lists for the user.
     """
 
     name: str
@@ -86,7 +87,8 @@ class Protocol:
 
 
 LoadProtocol = Callable[[Path, Rule], Protocol]
-"""Reads a protocol's lists from its folder; raises DataError naming the file and line that is wrong."""
+"""A function that reads the lists of a protocol from its folder. It raises DataError, which names the file and line,
+for wrong lists."""
 
 PROTOCOLS: Registry[LoadProtocol] = Registry("protocol", "facemargin.evaluation.protocols")
 

@@ -1,4 +1,4 @@
-"""What one system scored by a protocol. Shapes: T points of a curve."""
+"""The results of one system by a protocol. Shapes: T points of a curve."""
 
 from dataclasses import dataclass
 
@@ -10,8 +10,8 @@ from facemargin.evaluation.protocols.protocol import GalleryName, Rule
 
 @dataclass(frozen=True)
 class VerificationResult:
-    """One `PairExperiment`: TAR at its FARs, each with the impostors behind it, EER and AUC, and the ROC curve at FARs
-    spaced evenly on a log axis (the largest TAR with FAR ≤ far_T)."""
+    """The result of one `PairExperiment`: TAR at its FARs, each with the number of impostors, EER and AUC, and the ROC
+    curve at FARs evenly spaced on a log axis (the largest TAR with FAR ≤ far_T)."""
 
     name: str
     genuine: int
@@ -25,8 +25,8 @@ class VerificationResult:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """One `SearchExperiment` in a gallery of so many entries, of which each was a candidate, or each person was, as
-    `candidates` says."""
+    """The result of one `SearchExperiment`. `gallery` is the number of entries; `candidates` says whether the
+    candidates were entries or people."""
 
     name: str
     gallery: int
@@ -38,9 +38,9 @@ class SearchResult:
 
 @dataclass(frozen=True)
 class ProtocolResult:
-    """`preset` is how templates were pooled, None where there are none; `templates` their number, 0 where images are
-    compared. `unreadable` images were left out, and whoever then had none (`failed` templates or images) counts as
-    matching nobody."""
+    """`preset` says how templates were pooled (None without templates). `templates` is their number (0 if images are
+    compared). `unreadable` images were left out; the `failed` templates or images that then had no image match
+    nobody."""
 
     system: str
     protocol: str

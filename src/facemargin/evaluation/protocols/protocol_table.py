@@ -11,7 +11,7 @@ from facemargin.tables import Table
 
 
 def protocol_table(result: ProtocolResult) -> Table:
-    """One row a figure: its name, its value in percent, and what stands behind it."""
+    """One row per figure: its name, its value in percent, and what it rests on."""
     table = Table(result.protocol, result.system, "stands on")
     table.columns[1].justify = "right"
     for figure in protocol_figures(result):
@@ -20,13 +20,14 @@ def protocol_table(result: ProtocolResult) -> Table:
 
 
 def protocol_settings(result: ProtocolResult) -> str:
-    """What was scored, and what the figures depend on beside the model, in one line."""
+    """One line that says what was scored, and which settings besides the model the figures depend on."""
     templates = f" in {counted(result.templates, 'template')}, pooled as {result.preset}" if result.templates else ""
     parts = [f"{counted(result.images, 'image')}{templates}", f"thresholds: {result.rule}", f"views: {result.views}"]
-    ways = dict.fromkeys(GALLERY_WORDS[one.candidates] for one in result.searches)
+    ways = dict.fromkeys(GALLERY_WORDS[search.candidates] for search in result.searches)
     parts += [f"gallery: {way}" for way in ways]
     if result.unreadable:
         parts.append(
-            f"{counted(result.unreadable, 'image')} unreadable, {result.failed:,} without any other: they match nobody"
+            f"{counted(result.unreadable, 'image')} unreadable ({result.failed:,} without any readable image "
+            "match nobody)"
         )
     return "; ".join([*parts, *result.notes])

@@ -1,4 +1,4 @@
-"""Scoring a protocol once its images are embedded.
+"""Scores a protocol, given the features of its images.
 
 Shapes: N images, E images of templates, U units (templates, or images where there are none), D embedding size, K pairs,
 T points of a curve.
@@ -31,8 +31,8 @@ _CURVE_FARS = np.logspace(-7, 0, 71)
 
 @dataclass(frozen=True)
 class Units:
-    """What is compared: `vectors_UD`, of `unit_length` where they are templates; those that have `failed_U` have no
-    image that could be read."""
+    """The vectors to compare, `vectors_UD`. Those of templates have `unit_length`. `failed_U` marks units without any
+    readable image."""
 
     vectors_UD: NDArray[Any]
     failed_U: BoolArray
@@ -50,9 +50,9 @@ def score_protocol(
 ) -> ProtocolResult:
     """Every experiment of `protocol` on the features of its images, which may be memory-mapped and are not normalised.
 
-    Images that are not `readable_N` are left out of their templates; a unit without any other scores below everybody
-    with everybody. `preset` is how templates are pooled (its views are the caller's business: `views` only says what
-    they were). Raises DataError for features that do not fit or that no metric takes.
+    Images that are not `readable_N` are left out of their templates. A unit without any readable image scores below all
+    others in every comparison. `preset` says how templates are pooled. `views` only describes which views the caller
+    has embedded. Raises DataError for features that do not fit or that the metrics do not accept.
     """
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")
@@ -62,11 +62,12 @@ def score_protocol(
     if features_ND.shape[:1] != (len(protocol.images),):
         raise DataError(
             f"{counted(len(features_ND), 'feature')} for the {counted(len(protocol.images), 'image')} of "
-            f"{protocol.name}"
+            f"{protocol.name}, expected one per image"
         )
     if readable_N.shape != (len(protocol.images),):
         raise DataError(
-            f"readable has shape {readable_N.shape} for the {counted(len(protocol.images), 'image')} of {protocol.name}"
+            f"readable has shape {readable_N.shape} for the {counted(len(protocol.images), 'image')} of "
+            f"{protocol.name}, expected one flag per image"
         )
     units = protocol_units(protocol.templates, features_ND, readable_N, preset)
     verification, searches = [], []
@@ -94,7 +95,7 @@ def score_protocol(
 def protocol_units(
     lists: TemplateLists | None, features_ND: NDArray[Any], readable_N: BoolArray, preset: PresetName
 ) -> Units:
-    """The templates of a protocol, or the images as they are where it has none."""
+    """The templates of a protocol, or its images if it has no templates."""
     if lists is None:
         return Units(features_ND, ~readable_N, unit_length=False)
     settings = PRESETS[preset]
@@ -123,7 +124,7 @@ def _verify(experiment: PairExperiment, units: Units, rule: Rule) -> Verificatio
         norms_U = as_tensor(units.vectors_UD).norm(dim=1).numpy()
         norms_U[units.failed_U] = 1
         if not norms_U.all():
-            raise DataError(f"the features of image {np.argmin(norms_U)} are zero: they have no direction")
+            raise DataError(f"the features of image {np.argmin(norms_U)} are zero, so they have no direction")
         scores_K /= norms_U[experiment.first_K] * norms_U[experiment.second_K]
     if units.failed_U.any():
         scores_K[units.failed_U[experiment.first_K] | units.failed_U[experiment.second_K]] = FAILED
@@ -143,14 +144,14 @@ def _verify(experiment: PairExperiment, units: Units, rule: Rule) -> Verificatio
 
 
 def _at(wanted_T: FloatArray, far_T: FloatArray, tar_T: FloatArray) -> FloatArray:
-    """The largest TAR at a corner of the curve whose FAR is at most each wanted one."""
+    """For each wanted FAR, the largest TAR of a corner of the curve with at most this FAR."""
     curve: FloatArray = tar_T[np.searchsorted(far_T, wanted_T, side="right") - 1]
     return curve
 
 
 def _search(experiment: SearchExperiment, units: Units) -> SearchResult:
     probe_P, gallery_G = _rows(experiment.probe_P), _rows(experiment.gallery_G)
-    found = identification(
+    identification_rates = identification(
         units.vectors_UD[probe_P],
         units.vectors_UD[gallery_G],
         experiment.probe_ids_P,
@@ -168,12 +169,12 @@ def _search(experiment: SearchExperiment, units: Units) -> SearchResult:
         len(experiment.gallery_G),
         experiment.rule,
         experiment.open_set_rank,
-        found,
+        identification_rates,
         experiment.gallery,
     )
 
 
 def _rows(rows: NDArray[Any]) -> NDArray[Any] | slice:
-    """Rows that follow each other as a slice: it leaves a gallery where it is, on the disk."""
+    """Consecutive rows as a slice, so that a gallery on disk is not copied into memory."""
     first = int(rows[0])
     return slice(first, first + len(rows)) if np.array_equal(rows, np.arange(first, first + len(rows))) else rows

@@ -1,9 +1,9 @@
-"""Lists of whom to search for among whom, as CSV files.
+"""Reads the lists of a search (gallery, probes, distractors) from CSV files.
 
-A list has a header and a line per image: columns `image` (a path relative to the images' folder) and `identity`; where
-several images make one template also `template`, and `media` (the frames of one video share one; by default every image
-is its own). Other columns are ignored. A list of distractors needs no identities: nobody in it is anybody's mate.
-Shapes: E entries of lists, U units.
+A list has a header and a line per image, with the columns `image` (a path relative to the images' folder) and
+`identity`. If several images make one template, there are also the columns `template` and `media` (the frames of one
+video share one; by default every image is one). Other columns are ignored. A list of distractors needs no identities,
+because a distractor is never a mate. Shapes: E entries of lists, U units.
 """
 
 import csv
@@ -28,8 +28,8 @@ _COLUMNS = ("image", "identity", "template", "media")
 
 @dataclass(frozen=True)
 class Entry:
-    """A line of a list; `identity` is None in a list of distractors, where `claimed` is the name that it gives, if any;
-    `template` and `media` are None where it has no such column."""
+    """A line of a list. In a list of distractors, `identity` is None, and `claimed` is the identity in the file, if it
+    has one. `template` and `media` are None if the list has no such column."""
 
     image: str
     identity: str | None
@@ -39,16 +39,16 @@ class Entry:
 
 
 def read_list(path: Path, distractors: bool = False) -> list[Entry]:
-    """The entries of a list; DataError names the line that is not understood, or gives a template or an image a second
-    identity."""
+    """The entries of a list. Raises DataError, which names the line, for a line that cannot be read, and for one that
+    gives a template or an image a second identity."""
     rows = _csv_rows(path)
     columns = [name.strip().lower() for name in next(rows, (1, []))[1]]
     needed = _COLUMNS[:1] if distractors else _COLUMNS[:2]
     absent = [name for name in _COLUMNS if columns.count(name) > 1 or (name in needed and name not in columns)]
     if absent:
         raise DataError(
-            f"{path} line 1: columns {', '.join(columns)[:80]!r}, expected one {absent[0]!r} among them "
-            f"({', '.join(_COLUMNS)})"
+            f"{path} line 1: the columns are {', '.join(columns)[:80]!r}, expected exactly one column "
+            f"{absent[0]!r} (known columns: {', '.join(_COLUMNS)})"
         )
     places = {name: columns.index(name) for name in _COLUMNS if name in columns}
     entries: list[Entry] = []
@@ -59,7 +59,7 @@ def read_list(path: Path, distractors: bool = False) -> list[Entry]:
         if len(row) != len(columns):
             raise DataError(f"{where}: {counted(len(row), 'column')}, expected {len(columns)} as in the header")
         cells = {name: row[place].strip() for name, place in places.items()}
-        # Who is who must not depend on how an accent is written; images are found on the disk in either way.
+        # Identities must not depend on how an accent is encoded. Images are found on disk with either encoding.
         cells = {name: plain_path(text) if name == "image" else one_form(text) for name, text in cells.items()}
         empty = [name for name in cells if not cells[name] and not (distractors and name == "identity")]
         if empty:
@@ -74,11 +74,13 @@ def read_list(path: Path, distractors: bool = False) -> list[Entry]:
         if entry.identity is not None:
             shown = person_of.setdefault(entry.image, entry.identity)
             if shown != entry.identity:
-                raise DataError(f"{where}: {entry.image} shows {entry.identity}, and {shown} in a line before")
+                raise DataError(f"{where}: {entry.image} shows {entry.identity}, but {shown} on an earlier line")
         if entry.template is not None and entry.identity is not None:
             known = identity_of.setdefault(entry.template, entry.identity)
             if known != entry.identity:
-                raise DataError(f"{where}: template {entry.template} is of {entry.identity}, and of {known} before")
+                raise DataError(
+                    f"{where}: template {entry.template} shows {entry.identity}, but {known} on an earlier line"
+                )
         entries.append(entry)
     if not entries:
         raise DataError(f"{path} lists no images; expected a header and a line per image")
@@ -86,7 +88,7 @@ def read_list(path: Path, distractors: bool = False) -> list[Entry]:
 
 
 def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """(line number, cells) of every row that is not empty."""
+    """Yields (line number, cells) of every row that is not empty."""
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
             reader = csv.reader(file, strict=True)
@@ -95,15 +97,15 @@ def _csv_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
                     if row:
                         yield reader.line_num, row
             except csv.Error as error:
-                raise DataError(f"{path} line {reader.line_num}: not CSV: {error}") from error
+                raise DataError(f"{path} line {reader.line_num} is not valid CSV: {error}") from error
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
 
 
 @dataclass(frozen=True)
 class Gathered:
-    """The images of several lists, each once however many lists it is in; the templates that they make, if any; and
-    by list the units and the numbers of their identities, −1 for distractors, who are nobody's mates."""
+    """The images of several lists (an image in several lists is there once), their templates, if any, and for each list
+    the units and the numbers of their identities. Distractors have −1, because they are never mates."""
 
     image_names: list[str]
     templates: TemplateLists | None
@@ -112,7 +114,8 @@ class Gathered:
 
 
 def gather(lists: Mapping[str, Sequence[Entry]]) -> Gathered:
-    """What the entries of the lists are of. A template is one list's: equal names in two lists are two templates."""
+    """Collect the images, templates and identities of the lists. Templates with the same name in two lists are two
+    templates."""
     image_of = _numbers(entry.image for entries in lists.values() for entry in entries)
     identity_of = _numbers(
         entry.identity for entries in lists.values() for entry in entries if entry.identity is not None
@@ -129,7 +132,8 @@ def gather(lists: Mapping[str, Sequence[Entry]]) -> Gathered:
     units = {name: np.array([template_of[k] for k in _template_keys(name, e)]) for name, e in lists.items()}
     media_E = np.array([media_of[k] for name, entries in lists.items() for k in _media_keys(name, entries)])
     templates = TemplateLists(
-        names=np.array([" ".join(key[:2]) for key in template_of], dtype=object),  # else all are as long as the longest
+        # A text array would make all names as long as the longest.
+        names=np.array([" ".join(key[:2]) for key in template_of], dtype=object),
         template_E=np.concatenate(list(units.values())),
         media_E=media_E,
         image_E=np.concatenate(list(images.values())),
@@ -144,12 +148,12 @@ def gather(lists: Mapping[str, Sequence[Entry]]) -> Gathered:
 
 
 def _numbers(keys: Iterable[Key]) -> dict[Key, int]:
-    """Every distinct key with its number, in the order in which they come first."""
+    """Number the distinct keys in the order of their first occurrence."""
     return {key: number for number, key in enumerate(dict.fromkeys(keys))}
 
 
 def _template_keys(name: str, entries: Sequence[Entry]) -> Iterator[tuple[str, str, int]]:
-    """Without a template, every entry is one of its own."""
+    """If the list has no templates, every entry is its own template."""
     for number, entry in enumerate(entries):
         yield (name, entry.image, number) if entry.template is None else (name, entry.template, -1)
 

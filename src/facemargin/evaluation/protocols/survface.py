@@ -1,4 +1,4 @@
-"""QMUL-SurvFace from its own folders: verification, and open-set identification.
+"""QMUL-SurvFace, read from its original folders: verification, and open-set identification.
 
     Face_Verification_Test_Set/positive_pairs_names.mat, negative_pairs_names.mat (variables of these names);
         images in verification_images/
@@ -45,7 +45,7 @@ def load_verification(folder: Path, rule: Rule) -> Protocol:
 @register_protocol("survface-identification", "QMUL-SurvFace, open-set identification")
 def load_identification(folder: Path, rule: Rule) -> Protocol:
     root = _inner(folder, "Face_Identification_Test_Set")
-    unmated = [Entry(one.image, f"unmated {one.image}") for one in folder_entries(root / "unmated_probe")]
+    unmated = [Entry(entry.image, f"unmated {entry.image}") for entry in folder_entries(root / "unmated_probe")]
     lists = {
         "gallery": mat_entries(root / "gallery_img_ID_pairs.mat", "gallery_set", "gallery_ids", "gallery"),
         "probe": [

@@ -1,8 +1,8 @@
-"""TinyFace's identification protocol, from its own folder: rank 1, 5 and 20, where any mate counts.
+"""TinyFace's identification protocol, read from its original folder: rank 1, 5 and 20, where any mate counts.
 
-    Testing_Set/gallery_match_img_ID_pairs.mat    gallery_set, gallery_ids; images in Gallery_Match/
-    Testing_Set/probe_img_ID_pairs.mat            probe_set, probe_ids; images in Probe/
-    Testing_Set/Gallery_Distractor/               whoever is there, too
+Testing_Set/gallery_match_img_ID_pairs.mat gallery_set, gallery_ids; images in Gallery_Match/
+Testing_Set/probe_img_ID_pairs.mat probe_set, probe_ids; images in Probe/ Testing_Set/Gallery_Distractor/ all images, as
+distractors
 
 Cheng, Zhu and Gong, "Low-Resolution Face Recognition", ACCV 2018.
 """
@@ -31,14 +31,14 @@ def load_tinyface(folder: Path, rule: Rule) -> Protocol:
         for entry in lists[kind]:
             if Path(entry.image).name.split("_")[0].lstrip("0") != (entry.identity or "").lstrip("0"):
                 raise DataError(
-                    f"{root}: {entry.image} is of identity {entry.identity} by its .mat file; expected the number that "
-                    "its name begins with"
+                    f"{root}: {entry.image} has identity {entry.identity} in the .mat file; expected the number "
+                    "at the start of its name"
                 )
     return searches_of("tinyface", root, {"search": lists}, RANKS, ())
 
 
 def mat_entries(path: Path, set_variable: str, ids_variable: str, folder: str) -> list[Entry]:
-    """The entries of a list in a .mat file, whose images are in `folder` beside it."""
+    """The entries of a list in a .mat file. The images are in `folder`, next to the file."""
     names, ids = read_mat(path, set_variable, ids_variable)
     names_E = names_of(names, path, set_variable).ravel()
     ids_E = ids_of(ids, path, ids_variable, len(names_E))
@@ -46,7 +46,7 @@ def mat_entries(path: Path, set_variable: str, ids_variable: str, folder: str) -
 
 
 def folder_entries(folder: Path) -> list[Entry]:
-    """Everybody in a folder, as distractors; DataError where nobody is."""
+    """All images of a folder, as distractors. Raises DataError if there are none."""
     try:
         names = [path.name for path in entries(folder) if is_image_name(path.name)]
     except OSError as error:

@@ -13,16 +13,17 @@ PAIRS_A_BLOCK = 2**15
 
 
 def evaluate_verification(embed: Embed, verification_set: VerificationSet, system: str) -> PairScores:
-    """Cosine of every pair of the set in `embed`'s vectors, with qualities, identities and folds beside them.
+    """Compute the cosine of every pair of the set with the vectors of `embed`, with its qualities, identities and
+    folds.
 
-    `embed` sees the set's images once; `system` is what reports call it. An image that cannot be read ends the
-    evaluation with the CorruptImageError that names it: leaving its pairs out would change what is measured. Raises
-    DataError where `embed` returns a wrong number of vectors or, naming the image, a vector that is not finite.
+    `embed` is called once with the images of the set. `system` is its name in reports. Raises CorruptImageError, which
+    names the image, if an image cannot be read, because leaving out its pairs would change the test. Raises DataError
+    if `embed` returns a wrong number of vectors, or a vector that is not finite (the message names the image).
     """
     if not isinstance(verification_set, VerificationSet):
         raise ConfigError(
-            f"the set is a {type(verification_set).__name__}, expected a VerificationSet, such as open_verification "
-            "of facemargin.data.open gives for a path"
+            f"the set is a {type(verification_set).__name__}, expected a VerificationSet: open_verification of "
+            "facemargin.data.open reads one from a path"
         )
     images = verification_set.images
     if not callable(embed):
@@ -36,12 +37,15 @@ def evaluate_verification(embed: Embed, verification_set: VerificationSet, syste
     for name, values in (("vector", embeddings.vectors), ("quality", embeddings.quality[:, None])):
         finite_N = np.isfinite(values).all(axis=1)
         if not finite_N.all():
-            raise DataError(f"{system} gave {images.describe(int(np.argmin(finite_N)))} a {name} that is not finite")
+            raise DataError(
+                f"{system} returned a {name} that is not finite for {images.describe(int(np.argmin(finite_N)))}"
+            )
     zero_N = ~np.asarray(embeddings.vectors).any(axis=1)
     if zero_N.any():
         raise DataError(
-            f"{system} gave {images.describe(int(np.argmax(zero_N)))} a vector of zeros, which has no direction "
-            f"({np.count_nonzero(zero_N):,} of {counted(len(images), 'image')})"
+            f"{system} returned a vector of zeros, which has no direction, for "
+            f"{images.describe(int(np.argmax(zero_N)))} ({np.count_nonzero(zero_N):,} of "
+            f"{counted(len(images), 'image')})"
         )
 
     first_K, second_K = verification_set.first_K, verification_set.second_K
@@ -61,7 +65,7 @@ def evaluate_verification(embed: Embed, verification_set: VerificationSet, syste
 
 
 def _cosines(embeddings: Embeddings, first_K: IntArray, second_K: IntArray) -> FloatArray:
-    """Dot products of unit vectors, in float64; in blocks, as the vectors of all pairs may be far more than N."""
+    """Dot products of unit vectors in float64, computed in blocks, because K may be much larger than N."""
     cosine_K = np.empty(len(first_K))
     for start in range(0, len(first_K), PAIRS_A_BLOCK):
         block = slice(start, start + PAIRS_A_BLOCK)
