@@ -12,7 +12,12 @@ PAGES = {
     "models": (
         "Models and decisions",
         "From images to vectors, and from two images to a decision.",
-        ("load", "Model", "detect", "align", "calibrate", "Calibration", "verify", "export_onnx"),
+        ("load", "wrap", "Model", "detect", "align", "Face", "calibrate", "Calibration", "verify", "export_onnx"),
+    ),
+    "data": (
+        "Data and training",
+        "Any format that the verbs read, and trainings as `facemargin train` does them.",
+        ("open_images", "open_verification", "VerificationSet", "load_recipe", "train"),
     ),
     "losses": (
         "Losses and heads",
@@ -73,18 +78,18 @@ PAGES = {
     "errors": (
         "Errors",
         "Raised on purpose, each with what was given, what was expected and what to do. "
-        "`except fm.errors.FacemarginError` catches them all.",
+        "`except fm.FacemarginError` catches them all.",
         (
-            "errors.FacemarginError",
-            "errors.ConfigError",
-            "errors.DataError",
-            "errors.ImageError",
-            "errors.CorruptImageError",
-            "errors.NoFaceError",
-            "errors.SeveralFacesError",
-            "errors.CheckpointError",
-            "errors.OutputError",
-            "errors.NonFiniteLossError",
+            "FacemarginError",
+            "ConfigError",
+            "DataError",
+            "ImageError",
+            "CorruptImageError",
+            "NoFaceError",
+            "SeveralFacesError",
+            "CheckpointError",
+            "OutputError",
+            "NonFiniteLossError",
         ),
     ),
 }

@@ -22,19 +22,47 @@ if TYPE_CHECKING:
         quality,
     )
     from facemargin.backbones import create_backbone, list_backbones
+    from facemargin.data.open import open_images, open_verification
+    from facemargin.data.pairs.verification_set import VerificationSet
     from facemargin.decision import Calibration, calibrate, verify
-    from facemargin.detection import align, detect
+    from facemargin.detection import Face, align, detect
+    from facemargin.errors import (
+        CheckpointError,
+        ConfigError,
+        CorruptImageError,
+        DataError,
+        FacemarginError,
+        ImageError,
+        NoFaceError,
+        NonFiniteLossError,
+        OutputError,
+        SeveralFacesError,
+    )
     from facemargin.export import export_onnx
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
     from facemargin.interop import load_head
     from facemargin.margins import list_margins
-    from facemargin.models import Model, load
+    from facemargin.models import Model, load, wrap
+    from facemargin.training.recipe import load_recipe
+    from facemargin.training.trainer import train
 
 __all__ = [
     "Calibration",
+    "CheckpointError",
+    "ConfigError",
+    "CorruptImageError",
+    "DataError",
+    "Face",
+    "FacemarginError",
     "Head",
     "HeadOutput",
+    "ImageError",
     "Model",
+    "NoFaceError",
+    "NonFiniteLossError",
+    "OutputError",
+    "SeveralFacesError",
+    "VerificationSet",
     "__version__",
     "align",
     "backbones",
@@ -56,22 +84,43 @@ __all__ = [
     "list_margins",
     "load",
     "load_head",
+    "load_recipe",
     "margins",
     "models",
+    "open_images",
+    "open_verification",
     "quality",
     "softmax_terms",
+    "train",
     "verify",
+    "wrap",
 ]
 
 _HOMES = {
     "backbones": ("create_backbone", "list_backbones"),
     "heads": ("Head", "HeadOutput", "create_head", "softmax_terms"),
     "decision": ("Calibration", "calibrate", "verify"),
-    "detection": ("align", "detect"),
+    "data.open": ("open_images", "open_verification"),
+    "data.pairs.verification_set": ("VerificationSet",),
+    "detection": ("Face", "align", "detect"),
+    "errors": (
+        "CheckpointError",
+        "ConfigError",
+        "CorruptImageError",
+        "DataError",
+        "FacemarginError",
+        "ImageError",
+        "NoFaceError",
+        "NonFiniteLossError",
+        "OutputError",
+        "SeveralFacesError",
+    ),
     "export": ("export_onnx",),
     "interop": ("load_head",),
     "margins": ("list_margins",),
-    "models": ("Model", "load"),
+    "models": ("Model", "load", "wrap"),
+    "training.recipe": ("load_recipe",),
+    "training.trainer": ("train",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 

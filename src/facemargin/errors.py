@@ -19,7 +19,7 @@ class ConfigError(FacemarginError, ValueError):
     >>> import facemargin as fm
     >>> fm.create_backbone("ir_51")
     Traceback (most recent call last):
-    facemargin.errors.ConfigError: unknown backbone 'ir_51'; did you mean 'ir_152'?
+    facemargin.errors.ConfigError: unknown backbone 'ir_51'; did you mean 'ir_50'?
     """
 
 
@@ -29,7 +29,7 @@ class DataError(FacemarginError, ValueError):
     >>> import facemargin as fm
     >>> fm.open_images("nowhere")
     Traceback (most recent call last):
-    facemargin.errors.DataError: nowhere does not exist
+    facemargin.errors.DataError: nowhere does not exist; expected a path, or orl or orl:1-30 for the embedded faces
     """
 
 
@@ -67,10 +67,10 @@ class SeveralFacesError(ImageError):
     """An image shows several faces where one is asked for (`faces="error"`).
 
     >>> import facemargin as fm, numpy as np
-    >>> face = fm.open_images("orl")[0]
+    >>> face = fm.open_images("orl").read(0)
     >>> fm.align(np.concatenate([face, face], axis=1), faces="error")
     Traceback (most recent call last):
-    facemargin.errors.SeveralFacesError: the image: 2 faces were found, and one is asked for
+    facemargin.errors.SeveralFacesError: the image: 2 faces were found, expected one
     """
 
 
@@ -80,7 +80,7 @@ class CheckpointError(FacemarginError):
     >>> import facemargin as fm
     >>> fm.load("nowhere.safetensors")
     Traceback (most recent call last):
-    facemargin.errors.CheckpointError: nowhere.safetensors does not exist
+    facemargin.errors.CheckpointError: there is no model file nowhere.safetensors; ...
     """
 
 

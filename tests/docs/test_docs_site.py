@@ -42,8 +42,8 @@ def load(path):
 
 def public_names() -> set[str]:
     own = {name for name in fm.__all__ if not isinstance(getattr(fm, name), types.ModuleType)}
-    errors = {f"errors.{name}" for name, thing in vars(fm.errors).items() if isinstance(thing, type)}
-    return own - {"__version__"} | {f"evaluation.{name}" for name in fm.evaluation.__all__} | errors
+    errors = {name for name, thing in vars(fm.errors).items() if isinstance(thing, type)}
+    return (own | errors) - {"__version__"} | {f"evaluation.{name}" for name in fm.evaluation.__all__}
 
 
 def test_the_reference_has_every_public_name_once():

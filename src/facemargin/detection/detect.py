@@ -12,7 +12,13 @@ from facemargin.errors import ConfigError, NoFaceError, SeveralFacesError
 def detect(image: GivenForm, detector: Detector | str = DEFAULT_DETECTOR) -> list[Face]:
     """The faces in a photograph of any size, (H, W, 3) uint8 RGB or a path or a picture of PIL, the surest first.
     `detector` is a name (`list_detectors()`), or any object whose `detect(image)` gives them. Raises DataError for an
-    image that is none, ConfigError where a network is missing, with the command that installs it."""
+    image that is none, ConfigError where a network is missing, with the command that installs it.
+
+    >>> import facemargin as fm
+    >>> faces = fm.detect(fm.open_images("orl").read(0))
+    >>> len(faces)
+    1
+    """
     image = one_image(image)
     return require_detector(detector).detect(image)
 
@@ -26,6 +32,10 @@ def align(
     """The "largest" or most "central" face of a photograph, aligned to the template that recognisers are trained on:
     (size, size, 3) uint8 RGB. Raises NoFaceError where none is found, and with "error" SeveralFacesError where several
     are. For all faces, call `crop_face` with the landmarks of each that `detect` returns.
+
+    >>> import facemargin as fm
+    >>> fm.align(fm.open_images("orl").read(0)).shape
+    (112, 112, 3)
     """
     image = one_image(image)
     return _aligned(image, detect(image, detector), faces, size, "the image")

@@ -51,8 +51,15 @@ def export_onnx(
     check: the faces with which the file and the model are compared, by default twenty of the embedded faces.
 
     The file is written completely or not at all. Raises ConfigError for a model that cannot be exported, for views that
-    a file cannot have and for missing packages. Raises CheckpointError if the file cannot be written or differs from
-    the model: in float32 by more than TOLERANCE, in int8 by a cosine below INT8_COSINE.
+    a file cannot have and for missing packages. Raises OutputError if the file cannot be written, and
+    CheckpointError if it differs from the model: in float32 by more than TOLERANCE, in int8 by a cosine below
+    INT8_COSINE.
+
+    >>> import facemargin as fm
+    >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+    >>> import tempfile
+    >>> fm.export_onnx(model, tempfile.mkdtemp() + "/model.onnx", check=fm.open_images("orl:1"))  # doctest: +ELLIPSIS
+    Parity(images=10, ...)
     """
     if not isinstance(model, Model):
         raise ConfigError(f"the model is a {type(model).__name__}, expected a Model, such as fm.load(path)")

@@ -1,16 +1,39 @@
 """Creates a head from the name and the settings of a margin."""
 
 from dataclasses import fields
-from typing import Any
+from typing import Any, overload
 
 import torch
 
+from facemargin.errors import ConfigError
 from facemargin.heads.head import Head, HeadOptions
-from facemargin.margins.base import check_settings, create_margin, margin_class
+from facemargin.margins.base import MarginConfig, check_settings, create_margin, list_margins, margin_class
+
+
+@overload
+def create_head(
+    name: str,
+    num_classes: int,
+    embedding_size: int = ...,
+    *,
+    generator: torch.Generator | None = ...,
+    **settings: Any,
+) -> Head: ...
+
+
+@overload
+def create_head(
+    name: MarginConfig,
+    num_classes: int,
+    embedding_size: int = ...,
+    *,
+    generator: torch.Generator | None = ...,
+    **settings: Any,
+) -> Head: ...
 
 
 def create_head(
-    name: str,
+    name: str | MarginConfig,
     num_classes: int,
     embedding_size: int = 512,
     *,
@@ -34,11 +57,34 @@ def create_head(
     through `row_optimizer` (a `RowSGD`). exact_hardest_negative: search the hardest negative among all centres, with
     one more product without gradient.
 
-    Raises ConfigError for an unknown margin, setting or value.
+    `name` may be the margin's configuration instead, `FunFaceConfig(margin=0.5)`; `settings` are then those of the head
+    alone. Raises ConfigError for an unknown margin, setting or value.
+
+    >>> import facemargin as fm, torch
+    >>> head = fm.create_head("funface", num_classes=10, embedding_size=4, margin=0.5)
+    >>> same = fm.create_head(fm.margins.FunFaceConfig(margin=0.5), num_classes=10, embedding_size=4)
+    >>> head.margin.config == same.margin.config
+    True
+    >>> head(torch.ones(2, 4), torch.tensor([0, 3])).losses_B.shape
+    torch.Size([2])
     """
+    config = None
+    if isinstance(name, MarginConfig):
+        config, name = name, _margin_of(name)
+        if given := [item.name for item in fields(config) if item.name in settings]:
+            raise ConfigError(f"{given[0]} is given beside {config!r}: set it there")
     option_names = [item.name for item in fields(HeadOptions)]
     check_settings(name, settings, margin_class(name), also=(*option_names, "generator"))
     options = HeadOptions(**{key: settings.pop(key) for key in option_names if key in settings})
-    margin = create_margin(name, **settings)
+    margin = create_margin(name, **(settings if config is None else vars(config)))
     margin.seed = options.seed
     return Head(margin, num_classes, embedding_size, options, generator)
+
+
+def _margin_of(config: MarginConfig) -> str:
+    """The name of the margin whose configuration it is; ConfigError where several share it."""
+    names = [name for name in list_margins() if margin_class(name).Config is type(config)]
+    if len(names) != 1:
+        whose = "no margin" if not names else " and ".join(names)
+        raise ConfigError(f"{type(config).__name__} is the configuration of {whose}: name the margin instead")
+    return names[0]

@@ -27,3 +27,11 @@ __all__ = [
     "margin_class",
     "register_margin",
 ]
+
+
+def __getattr__(name: str) -> type[MarginConfig]:
+    """The configuration of a registered margin by its own name: `FunFaceConfig`."""
+    for margin in list_margins() if name.endswith("Config") else []:
+        if margin_class(margin).Config.__name__ == name:
+            return margin_class(margin).Config
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from facemargin.backbones import Backbone
 from facemargin.backbones.precision import Precision
 from facemargin.counting import counted
 from facemargin.data.given_images import GivenForm, given_images
@@ -30,7 +31,15 @@ Progress = Callable[[int, int], None]
 
 
 class Model:
-    """A recogniser with the description of its input: colour order, normalisation, input size, views."""
+    """A recogniser with the description of its input: colour order, normalisation, input size, views.
+
+    >>> import facemargin as fm
+    >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+    >>> model.embed(fm.open_images("orl:1")).vectors.shape
+    (10, 64)
+    >>> model.to("cpu").backbone.embedding_size
+    64
+    """
 
     def __init__(
         self,
@@ -54,6 +63,19 @@ class Model:
         feed = f"{info.input_size} × {info.input_size} pixels {info.color_order}, views {info.views}"
         origin = f"{info.family}, " if info.family else ""
         return f"<facemargin.Model {what} of {feed}; {origin}loss {info.loss}, quality {info.quality}; {self.device}>"
+
+    @property
+    def backbone(self) -> Backbone:
+        """The network itself, a torch.nn.Module: normalised images → features, not of length 1."""
+        return self.recognizer.backbone
+
+    def to(self, device: str | torch.device) -> "Model":
+        """Move the networks to a device, such as "cuda"; returns the model itself. Raises ConfigError for a device that
+        is not here."""
+        self.device = device_called(device)
+        self.recognizer.to(self.device)
+        self._fast = FastRecognizer(self.recognizer, self.precision)
+        return self
 
     @torch.inference_mode()
     def embed(

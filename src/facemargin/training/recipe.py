@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import field, fields, make_dataclass
 from functools import cache
+from pathlib import Path
 from typing import Any, get_type_hints
 
 import tyro
@@ -23,12 +24,21 @@ from facemargin.training.options import check_options, options_of
 from facemargin.training.recipe_files import recipe_path
 
 
-def load_recipe(name_or_path: str, overrides: Sequence[str] = ()) -> Recipe:
-    """The recipe of a YAML file, or of a name in `list_recipes()`, with command-line `overrides` ("--epochs 3").
+def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), **fields: Any) -> Recipe:
+    """The recipe of a YAML file, or of a name (`facemargin list recipes`), with other values for some `fields`; those
+    of a part of the recipe are a mapping. `overrides` are the command line's ("--epochs 3").
 
     Raises ConfigError for anything that does not fit, naming the file and the field.
+
+    >>> import facemargin as fm
+    >>> recipe = fm.load_recipe("small_cpu", epochs=3, optimizer={"learning_rate": 0.05}, head={"name": "adaface"})
+    >>> recipe.epochs, recipe.optimizer.learning_rate, recipe.head.name, recipe.head.h
+    (3, 0.05, 'adaface', 0.333)
     """
-    mapping = read_yaml(recipe_path(name_or_path))
+    mapping = read_yaml(recipe_path(str(name_or_path)))
+    name_or_path = str(name_or_path)
+    for name, value in fields.items():
+        mapping[name] = _merged(name, mapping.get(name), value) if isinstance(value, Mapping) else value
     return recipe_from_mapping(mapping, name_or_path, overrides)
 
 
@@ -66,6 +76,17 @@ def recipe_from_mapping(mapping: Mapping[str, Any], where: str, overrides: Seque
         )
         return as_class(changed, recipe_class)
     return recipe
+
+
+def _merged(part: str, section: Any, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The section of a recipe with other `values`. Another margin or network has other fields: the recipe's for the old
+    one do not apply."""
+    known = dict(section) if isinstance(section, Mapping) else {}
+    common = {"head": HeadConfig, "backbone": BackboneConfig}.get(part)
+    if common is not None and values.get("name", known.get("name", common().name)) != known.get("name", common().name):
+        shared = {item.name for item in fields(common)}
+        known = {key: value for key, value in known.items() if key in shared}
+    return {**known, **values}
 
 
 def _with_todays_names(mapping: Mapping[str, Any], where: str) -> dict[str, Any]:

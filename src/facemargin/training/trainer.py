@@ -39,12 +39,21 @@ from facemargin.version import __version__
 _MOST_IMAGES_COMPARED = 20_000
 
 
-def train(recipe: Recipe, output: Path, resume: bool = False, console: Console | None = None) -> bool:
+def train(recipe: Recipe, output: Path | str, resume: bool = False, console: Console | None = None) -> bool:
     """Train `recipe` in the folder `output`; with `resume`, continue the run that is there.
 
     A resumed run takes the same steps on the same data as one that was never stopped; it may be given more epochs, and
     its training set may have moved (see continuing.py). Returns True when training ended, False when SIGINT or SIGTERM
     stopped it after a checkpoint. Raises ConfigError, DataError or NonFiniteLossError; what was written before stays.
+
+    >>> import facemargin as fm, tempfile
+    >>> from rich.console import Console
+    >>> run = tempfile.mkdtemp() + "/run"
+    >>> recipe = fm.load_recipe("small_cpu", epochs=1, batch_size=10, data={"train": "orl:1-3"})
+    >>> fm.train(recipe, run, console=Console(quiet=True))
+    True
+    >>> fm.load(run).embed(fm.open_images("orl:1")).vectors.shape
+    (10, 256)
     """
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
@@ -52,7 +61,7 @@ def train(recipe: Recipe, output: Path, resume: bool = False, console: Console |
         console = (console or Console()) if processes.is_main else Console(quiet=True)
         if processes.device.type == "cuda":
             torch.set_float32_matmul_precision("high")  # TF32, several times as fast
-        return _train(recipe, output, resume or restarted(processes), console, processes)
+        return _train(recipe, Path(output), resume or restarted(processes), console, processes)
 
 
 def _train(recipe: Recipe, output: Path, resume: bool, console: Console, processes: Processes) -> bool:

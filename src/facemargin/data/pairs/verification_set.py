@@ -20,6 +20,11 @@ class VerificationSet:
     Pair k compares images `first_K[k]` and `second_K[k]`; it is genuine if `same_K[k]`. `folds_K` are fold numbers of
     the pairs for k-fold protocols. `identities_N` is the number of the person in each image, and `identity_names` are
     the names of these numbers, if the format has them. Raises DataError if the parts do not fit together.
+
+    >>> import facemargin as fm
+    >>> pairs = fm.open_verification("orl:1-2")
+    >>> len(pairs.images), int(pairs.same_K.sum()), int((~pairs.same_K).sum())
+    (20, 90, 100)
     """
 
     name: str
