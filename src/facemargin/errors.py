@@ -4,32 +4,35 @@
 class FacemarginError(Exception):
     """Base of every error that a user of the library or the command line can cause and mend.
 
-    >>> import facemargin as fm
-    >>> try:
-    ...     fm.create_head("arcface", num_classes=10, margni=0.5)
-    ... except fm.FacemarginError as error:
-    ...     print(error)
-    unknown setting of arcface 'margni'; did you mean 'margin'?
+    Examples:
+        >>> import facemargin as fm
+        >>> try:
+        ...     fm.create_head("arcface", num_classes=10, margni=0.5)
+        ... except fm.FacemarginError as error:
+        ...     print(error)
+        unknown setting of arcface 'margni'; did you mean 'margin'?
     """
 
 
 class ConfigError(FacemarginError, ValueError):
     """A recipe, option or argument is unknown, ill-typed or inconsistent.
 
-    >>> import facemargin as fm
-    >>> fm.create_backbone("ir_51")
-    Traceback (most recent call last):
-    facemargin.errors.ConfigError: unknown backbone 'ir_51'; did you mean 'ir_50'?
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.create_backbone("ir_51")
+        Traceback (most recent call last):
+        facemargin.errors.ConfigError: unknown backbone 'ir_51'; did you mean 'ir_50'?
     """
 
 
 class DataError(FacemarginError, ValueError):
     """A data set, file or record cannot be used; the message names it.
 
-    >>> import facemargin as fm
-    >>> fm.open_images("nowhere")
-    Traceback (most recent call last):
-    facemargin.errors.DataError: nowhere does not exist; expected a path, or orl or orl:1-30 for the embedded faces
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.open_images("nowhere")
+        Traceback (most recent call last):
+        facemargin.errors.DataError: nowhere does not exist; expected a path, or orl or orl:1-30 for the embedded faces
     """
 
 
@@ -37,50 +40,55 @@ class ImageError(DataError):
     """One image is of no use: it cannot be read, or shows no face where one is looked for. Readers of many images skip
     it, count it and name it.
 
-    >>> import facemargin as fm
-    >>> issubclass(fm.NoFaceError, fm.ImageError) and issubclass(fm.CorruptImageError, fm.ImageError)
-    True
+    Examples:
+        >>> import facemargin as fm
+        >>> issubclass(fm.NoFaceError, fm.ImageError) and issubclass(fm.CorruptImageError, fm.ImageError)
+        True
     """
 
 
 class CorruptImageError(ImageError):
     """An image could not be read or decoded.
 
-    >>> import facemargin as fm
-    >>> fm.detect("nowhere.jpg")
-    Traceback (most recent call last):
-    facemargin.errors.CorruptImageError: nowhere.jpg: cannot be read: No such file or directory
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.detect("nowhere.jpg")
+        Traceback (most recent call last):
+        facemargin.errors.CorruptImageError: nowhere.jpg: cannot be read: No such file or directory
     """
 
 
 class NoFaceError(ImageError):
     """An image can be read, but no face was found in it.
 
-    >>> import facemargin as fm, numpy as np
-    >>> fm.align(np.zeros((50, 70, 3), np.uint8))
-    Traceback (most recent call last):
-    facemargin.errors.NoFaceError: the image: no face was found (70 × 50 pixels)
+    Examples:
+        >>> import facemargin as fm, numpy as np
+        >>> fm.align(np.zeros((50, 70, 3), np.uint8))
+        Traceback (most recent call last):
+        facemargin.errors.NoFaceError: the image: no face was found (70 × 50 pixels)
     """
 
 
 class SeveralFacesError(ImageError):
     """An image shows several faces where one is asked for (`faces="error"`).
 
-    >>> import facemargin as fm, numpy as np
-    >>> face = fm.open_images("orl").read(0)
-    >>> fm.align(np.concatenate([face, face], axis=1), faces="error")
-    Traceback (most recent call last):
-    facemargin.errors.SeveralFacesError: the image: 2 faces were found, expected one
+    Examples:
+        >>> import facemargin as fm, numpy as np
+        >>> face = fm.open_images("orl").read(0)
+        >>> fm.align(np.concatenate([face, face], axis=1), faces="error")
+        Traceback (most recent call last):
+        facemargin.errors.SeveralFacesError: the image: 2 faces were found, expected one
     """
 
 
 class CheckpointError(FacemarginError):
     """A checkpoint or weight file is missing, damaged, or does not fit the model.
 
-    >>> import facemargin as fm
-    >>> fm.load("nowhere.safetensors")
-    Traceback (most recent call last):
-    facemargin.errors.CheckpointError: there is no model file nowhere.safetensors; ...
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.load("nowhere.safetensors")
+        Traceback (most recent call last):
+        facemargin.errors.CheckpointError: there is no model file nowhere.safetensors; ...
     """
 
 
@@ -88,18 +96,20 @@ class OutputError(FacemarginError):
     """A file or folder could not be written: a full disk, a folder that may not be written to. What was there before
     is untouched.
 
-    >>> import facemargin as fm
-    >>> model = fm.wrap(fm.create_backbone("mobilefacenet").eval())
-    >>> fm.calibrate(model, fm.open_verification("orl:1-2")).save("/dev/null/calibration.json")
-    Traceback (most recent call last):
-    facemargin.errors.OutputError: cannot write /dev/null/calibration.json: ...
+    Examples:
+        >>> import facemargin as fm
+        >>> model = fm.wrap(fm.create_backbone("mobilefacenet").eval())
+        >>> fm.calibrate(model, fm.open_verification("orl:1-2")).save("/dev/null/calibration.json")
+        Traceback (most recent call last):
+        facemargin.errors.OutputError: cannot write /dev/null/calibration.json: ...
     """
 
 
 class NonFiniteLossError(FacemarginError):
     """Training met a loss or gradient that is NaN or infinite and stopped before it touched the weights.
 
-    >>> import facemargin as fm
-    >>> issubclass(fm.NonFiniteLossError, fm.FacemarginError)
-    True
+    Examples:
+        >>> import facemargin as fm
+        >>> issubclass(fm.NonFiniteLossError, fm.FacemarginError)
+        True
     """

@@ -38,9 +38,10 @@ def register_backbone(*names: str, **fixed: Any) -> Callable[[BackboneClass], Ba
 def list_backbones(pattern: str = "*") -> list[str]:
     """Names of the backbones that match a shell-style pattern, sorted: `list_backbones("ir_se_*")`.
 
-    >>> import facemargin as fm
-    >>> fm.list_backbones("ir_1*")
-    ['ir_100', 'ir_101', 'ir_152', 'ir_18']
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.list_backbones("ir_1*")
+        ['ir_100', 'ir_101', 'ir_152', 'ir_18']
     """
     return _BACKBONES.names(pattern)
 
@@ -72,10 +73,11 @@ def create_backbone(
     Raises ConfigError for a name or option that does not exist (the message suggests the nearest name) and for a value
     out of range.
 
-    >>> import facemargin as fm, torch
-    >>> backbone = fm.create_backbone("small_resnet", embedding_size=64).eval()
-    >>> backbone(torch.zeros(2, 3, backbone.input_size, backbone.input_size)).shape
-    torch.Size([2, 64])
+    Examples:
+        >>> import facemargin as fm, torch
+        >>> backbone = fm.create_backbone("small_resnet", embedding_size=64).eval()
+        >>> backbone(torch.zeros(2, 3, backbone.input_size, backbone.input_size)).shape
+        torch.Size([2, 64])
     """
     known = backbone_options(name)
     for option in options:

@@ -32,10 +32,11 @@ def open_images(location: str | Path, root: str | Path | None = None) -> Labeled
     `parquet_paths`), an image list (whose paths are relative to `root`), a folder of one folder per person, or what
     another registered format opens. Raises DataError for anything else.
 
-    >>> import facemargin as fm
-    >>> faces = fm.open_images("orl:1-3")
-    >>> len(faces), faces.read(0).shape, faces.identity_names
-    (30, (92, 92, 3), ['s1', 's2', 's3'])
+    Examples:
+        >>> import facemargin as fm
+        >>> faces = fm.open_images("orl:1-3")
+        >>> len(faces), faces.read(0).shape, faces.identity_names
+        (30, (92, 92, 3), ['s1', 's2', 's3'])
     """
     at = Location(location, find_file(Path(location)), None if root is None else Path(root))
     formats = sorted(FORMATS.values(), key=lambda one: one.order)
@@ -70,9 +71,10 @@ def open_verification(location: str | Path) -> VerificationSet:
     AdaFace's memfile; WebDataset shards of pairs. Raises DataError for anything else, and for pairs that contradict
     each other; repeated pairs are said (see `say_odd_pairs`).
 
-    >>> import facemargin as fm
-    >>> fm.open_verification("orl:1-10").name
-    'orl:1-10'
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.open_verification("orl:1-10").name
+        'orl:1-10'
     """
     orl = people_named(location)
     if orl is not None:

@@ -51,13 +51,14 @@ class Calibration:
     quality: how the model measures quality. floor_rule: how the quality floors were chosen. fingerprint: identifies the
     model.
 
-    >>> import facemargin as fm
-    >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
-    >>> calibration = fm.calibrate(model, fm.open_verification("orl:1-4"))
-    >>> calibration.genuine, calibration.impostors
-    (180, 600)
-    >>> calibration.at(fmr=0.1).target_fmr
-    0.1
+    Examples:
+        >>> import facemargin as fm
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> calibration = fm.calibrate(model, fm.open_verification("orl:1-4"))
+        >>> calibration.genuine, calibration.impostors
+        (180, 600)
+        >>> calibration.at(fmr=0.1).target_fmr
+        0.1
     """
 
     pairs: str

@@ -41,11 +41,12 @@ def calibrate(
     `embeddings` are those of the images of `pairs`, if they are computed already. Raises DataError if the pairs are all
     genuine or all impostor, and ConfigError for a percentile or rate out of range.
 
-    >>> import facemargin as fm
-    >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
-    >>> calibration = fm.calibrate(model, fm.open_verification("orl:1-4"))
-    >>> [point.target_fmr for point in calibration.thresholds][:4]
-    [0.5, 0.2, 0.1, 0.05]
+    Examples:
+        >>> import facemargin as fm
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> calibration = fm.calibrate(model, fm.open_verification("orl:1-4"))
+        >>> [point.target_fmr for point in calibration.thresholds][:4]
+        [0.5, 0.2, 0.1, 0.05]
     """
     used = views or model.info.views
 

@@ -46,12 +46,13 @@ def verify(
     Raises ConfigError if the calibration belongs to another model or cannot measure the `fmr`, and NoFaceError if a
     photograph has no face.
 
-    >>> import facemargin as fm
-    >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
-    >>> faces = fm.open_images("orl:1")
-    >>> result = fm.verify(model, faces.read(0), faces.read(1))
-    >>> -1 <= result.score <= 1, result.decision
-    (True, None)
+    Examples:
+        >>> import facemargin as fm
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> faces = fm.open_images("orl:1")
+        >>> result = fm.verify(model, faces.read(0), faces.read(1))
+        >>> -1 <= result.score <= 1, result.decision
+        (True, None)
     """
     if not hasattr(model, "embed"):
         given = repr(model) if isinstance(model, str | Path) else f"of the type {type(model).__name__}"

@@ -14,10 +14,11 @@ def detect(image: GivenForm, detector: Detector | str = DEFAULT_DETECTOR) -> lis
     `detector` is a name (`list_detectors()`), or any object whose `detect(image)` gives them. Raises DataError for an
     image that is none, ConfigError where a network is missing, with the command that installs it.
 
-    >>> import facemargin as fm
-    >>> faces = fm.detect(fm.open_images("orl").read(0))
-    >>> len(faces)
-    1
+    Examples:
+        >>> import facemargin as fm
+        >>> faces = fm.detect(fm.open_images("orl").read(0))
+        >>> len(faces)
+        1
     """
     image = one_image(image)
     return require_detector(detector).detect(image)
@@ -33,9 +34,10 @@ def align(
     (size, size, 3) uint8 RGB. Raises NoFaceError where none is found, and with "error" SeveralFacesError where several
     are. For all faces, call `crop_face` with the landmarks of each that `detect` returns.
 
-    >>> import facemargin as fm
-    >>> fm.align(fm.open_images("orl").read(0)).shape
-    (112, 112, 3)
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.align(fm.open_images("orl").read(0)).shape
+        (112, 112, 3)
     """
     image = one_image(image)
     return _aligned(image, detect(image, detector), faces, size, "the image")

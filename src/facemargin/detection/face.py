@@ -23,10 +23,11 @@ class Face:
     box: left, top, right, bottom, within the image. score: the detector's, from 0 to 1. landmarks_52: (5, 2) float64,
     (x, y) of the left eye, right eye, nose, left and right corner of the mouth, left as seen.
 
-    >>> import facemargin as fm
-    >>> (face,) = fm.detect(fm.open_images("orl").read(0))
-    >>> face.landmarks_52.shape, face.score > 0.5
-    ((5, 2), True)
+    Examples:
+        >>> import facemargin as fm
+        >>> (face,) = fm.detect(fm.open_images("orl").read(0))
+        >>> face.landmarks_52.shape, face.score > 0.5
+        ((5, 2), True)
     """
 
     box: tuple[float, float, float, float]

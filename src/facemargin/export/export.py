@@ -55,11 +55,13 @@ def export_onnx(
     CheckpointError if it differs from the model: in float32 by more than TOLERANCE, in int8 by a cosine below
     INT8_COSINE.
 
-    >>> import facemargin as fm
-    >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
-    >>> import tempfile
-    >>> fm.export_onnx(model, tempfile.mkdtemp() + "/model.onnx", check=fm.open_images("orl:1"))  # doctest: +ELLIPSIS
-    Parity(images=10, ...)
+    Examples:
+        >>> import facemargin as fm
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> import tempfile
+        >>> path = tempfile.mkdtemp() + "/model.onnx"
+        >>> fm.export_onnx(model, path, check=fm.open_images("orl:1"))
+        Parity(images=10, ...)
     """
     if not isinstance(model, Model):
         raise ConfigError(f"the model is a {type(model).__name__}, expected a Model, such as fm.load(path)")

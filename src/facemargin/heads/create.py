@@ -60,13 +60,14 @@ def create_head(
     `name` may be the margin's configuration instead, `FunFaceConfig(margin=0.5)`; `settings` are then those of the head
     alone. Raises ConfigError for an unknown margin, setting or value.
 
-    >>> import facemargin as fm, torch
-    >>> head = fm.create_head("funface", num_classes=10, embedding_size=4, margin=0.5)
-    >>> same = fm.create_head(fm.margins.FunFaceConfig(margin=0.5), num_classes=10, embedding_size=4)
-    >>> head.margin.config == same.margin.config
-    True
-    >>> head(torch.ones(2, 4), torch.tensor([0, 3])).losses_B.shape
-    torch.Size([2])
+    Examples:
+        >>> import facemargin as fm, torch
+        >>> head = fm.create_head("funface", num_classes=10, embedding_size=4, margin=0.5)
+        >>> same = fm.create_head(fm.margins.FunFaceConfig(margin=0.5), num_classes=10, embedding_size=4)
+        >>> head.margin.config == same.margin.config
+        True
+        >>> head(torch.ones(2, 4), torch.tensor([0, 3])).losses_B.shape
+        torch.Size([2])
     """
     config = None
     if isinstance(name, MarginConfig):

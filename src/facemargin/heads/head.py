@@ -50,10 +50,11 @@ class HeadOutput:
     process must differentiate the same function of them. The per-sample values are those of this process's rows, and
     losses_B carries no gradient. `num_labeled` is the number of labelled samples in the means.
 
-    >>> import facemargin as fm, torch
-    >>> out = fm.create_head("funface", num_classes=10, embedding_size=4)(torch.ones(2, 4), torch.tensor([0, 3]))
-    >>> out.loss.shape, out.losses_B.shape, out.target_cosine_B.shape
-    (torch.Size([]), torch.Size([2]), torch.Size([2]))
+    Examples:
+        >>> import facemargin as fm, torch
+        >>> out = fm.create_head("funface", num_classes=10, embedding_size=4)(torch.ones(2, 4), torch.tensor([0, 3]))
+        >>> out.loss.shape, out.losses_B.shape, out.target_cosine_B.shape
+        (torch.Size([]), torch.Size([2]), torch.Size([2]))
     """
 
     loss: Tensor
@@ -98,12 +99,13 @@ class Head(nn.Module):
     or centres of a smaller type and under autocast, forward and backward (float64 stays float64). In eval mode the
     margin's running statistics do not change and no classes are sampled.
 
-    >>> import facemargin as fm, torch
-    >>> head = fm.create_head("arcface", num_classes=10, embedding_size=4)
-    >>> out = head(torch.ones(2, 4, requires_grad=True), torch.tensor([0, 3]))
-    >>> out.loss.backward()
-    >>> head.weight.grad.shape
-    torch.Size([10, 4])
+    Examples:
+        >>> import facemargin as fm, torch
+        >>> head = fm.create_head("arcface", num_classes=10, embedding_size=4)
+        >>> out = head(torch.ones(2, 4, requires_grad=True), torch.tensor([0, 3]))
+        >>> out.loss.backward()
+        >>> head.weight.grad.shape
+        torch.Size([10, 4])
     """
 
     sampling_step: Tensor

@@ -42,10 +42,11 @@ def softmax_terms(
     "auto" chooses the one that suits the size and the device. Raises DataError for shapes, types or labels that do not
     fit.
 
-    >>> import facemargin as fm, torch
-    >>> terms = fm.softmax_terms(torch.eye(2, 4), torch.eye(3, 4), torch.tensor([0, 1]), torch.full((2,), 64.0))
-    >>> terms.target_cosine_B
-    tensor([1., 1.])
+    Examples:
+        >>> import facemargin as fm, torch
+        >>> terms = fm.softmax_terms(torch.eye(2, 4), torch.eye(3, 4), torch.tensor([0, 1]), torch.full((2,), 64.0))
+        >>> terms.target_cosine_B
+        tensor([1., 1.])
     """
     _check_inputs(x_BD, w_CD, y_B, scale_B)
     return shard_terms(x_BD, w_CD, y_B, scale_B, hard_negatives, implementation)

@@ -55,13 +55,14 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
     it holds no centres, or of another number of classes or values than the head's, or is refused (see
     `read_checkpoint_file`). The head is then as it was.
 
-    >>> import facemargin as fm, tempfile, torch
-    >>> path = tempfile.mkdtemp() + "/head.pt"
-    >>> torch.save({"head.kernel": torch.eye(4, 10)}, path)
-    >>> head = fm.create_head("adaface", num_classes=10, embedding_size=4)
-    >>> loaded = fm.load_head(path, head)
-    >>> head.weight[0]
-    tensor([1., 0., 0., 0.], grad_fn=<SelectBackward0>)
+    Examples:
+        >>> import facemargin as fm, tempfile, torch
+        >>> path = tempfile.mkdtemp() + "/head.pt"
+        >>> torch.save({"head.kernel": torch.eye(4, 10)}, path)
+        >>> head = fm.create_head("adaface", num_classes=10, embedding_size=4)
+        >>> loaded = fm.load_head(path, head)
+        >>> head.weight[0]
+        tensor([1., 0., 0., 0.], grad_fn=<SelectBackward0>)
     """
     path = Path(path)
     tensors = _tensors(path, trust)

@@ -162,9 +162,10 @@ def register_margin(*names: str) -> Callable[[type[Margin]], type[Margin]]:
 def list_margins(pattern: str = "*") -> list[str]:
     """Names that `create_head` and a recipe's `head.name` accept, sorted; `pattern` is shell-style.
 
-    >>> import facemargin as fm
-    >>> fm.list_margins("*face")[:3]
-    ['adaface', 'arcface', 'cosface']
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.list_margins("*face")[:3]
+        ['adaface', 'arcface', 'cosface']
     """
     return _MARGINS.names(pattern)
 

@@ -46,14 +46,15 @@ def load(
     Raises CheckpointError, which names the file, if it is missing, damaged, not recognised or does not fit its own
     description, and ConfigError for options that do not apply to it. Assumptions are logged as warnings.
 
-    >>> import facemargin as fm, tempfile
-    >>> from rich.console import Console
-    >>> run = tempfile.mkdtemp() + "/run"
-    >>> recipe = fm.load_recipe("small_cpu", epochs=1, batch_size=10, data={"train": "orl:1-3"})
-    >>> fm.train(recipe, run, console=Console(quiet=True))
-    True
-    >>> fm.load(run)  # doctest: +ELLIPSIS
-    <facemargin.Model ...>
+    Examples:
+        >>> import facemargin as fm, tempfile
+        >>> from rich.console import Console
+        >>> run = tempfile.mkdtemp() + "/run"
+        >>> recipe = fm.load_recipe("small_cpu", epochs=1, batch_size=10, data={"train": "orl:1-3"})
+        >>> fm.train(recipe, run, console=Console(quiet=True))
+        True
+        >>> fm.load(run)  # doctest: +ELLIPSIS
+        <facemargin.Model ...>
     """
     recognizer, info, notes = read_recognizer(path, family, trust)
     for note in notes:

@@ -33,12 +33,13 @@ Progress = Callable[[int, int], None]
 class Model:
     """A recogniser with the description of its input: colour order, normalisation, input size, views.
 
-    >>> import facemargin as fm
-    >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
-    >>> model.embed(fm.open_images("orl:1")).vectors.shape
-    (10, 64)
-    >>> model.to("cpu").backbone.embedding_size
-    64
+    Examples:
+        >>> import facemargin as fm
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> model.embed(fm.open_images("orl:1")).vectors.shape
+        (10, 64)
+        >>> model.to("cpu").backbone.embedding_size
+        64
     """
 
     def __init__(

@@ -49,11 +49,12 @@ def wrap(
     to features (B, D), not normalised. It is not copied, and is put into evaluation mode. Raises ConfigError for what
     does not do that, and for values out of range. `save_model` and training need a network of `list_backbones()`.
 
-    >>> import facemargin as fm, torch
-    >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
-    >>> model = fm.wrap(network, input_size=16, color="bgr")
-    >>> model.embed(fm.open_images("orl:1")).vectors.shape
-    (10, 8)
+    Examples:
+        >>> import facemargin as fm, torch
+        >>> network = torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(3 * 16 * 16, 8))
+        >>> model = fm.wrap(network, input_size=16, color="bgr")
+        >>> model.embed(fm.open_images("orl:1")).vectors.shape
+        (10, 8)
     """
     if not isinstance(module, nn.Module):
         raise ConfigError(f"module is a {type(module).__name__}, expected a torch.nn.Module")

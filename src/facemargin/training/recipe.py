@@ -30,10 +30,11 @@ def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), **field
 
     Raises ConfigError for anything that does not fit, naming the file and the field.
 
-    >>> import facemargin as fm
-    >>> recipe = fm.load_recipe("small_cpu", epochs=3, optimizer={"learning_rate": 0.05}, head={"name": "adaface"})
-    >>> recipe.epochs, recipe.optimizer.learning_rate, recipe.head.name, recipe.head.h
-    (3, 0.05, 'adaface', 0.333)
+    Examples:
+        >>> import facemargin as fm
+        >>> recipe = fm.load_recipe("small_cpu", epochs=3, optimizer={"learning_rate": 0.05}, head={"name": "adaface"})
+        >>> recipe.epochs, recipe.optimizer.learning_rate, recipe.head.name, recipe.head.h
+        (3, 0.05, 'adaface', 0.333)
     """
     mapping = read_yaml(recipe_path(str(name_or_path)))
     name_or_path = str(name_or_path)

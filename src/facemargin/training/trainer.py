@@ -46,14 +46,15 @@ def train(recipe: Recipe, output: Path | str, resume: bool = False, console: Con
     its training set may have moved (see continuing.py). Returns True when training ended, False when SIGINT or SIGTERM
     stopped it after a checkpoint. Raises ConfigError, DataError or NonFiniteLossError; what was written before stays.
 
-    >>> import facemargin as fm, tempfile
-    >>> from rich.console import Console
-    >>> run = tempfile.mkdtemp() + "/run"
-    >>> recipe = fm.load_recipe("small_cpu", epochs=1, batch_size=10, data={"train": "orl:1-3"})
-    >>> fm.train(recipe, run, console=Console(quiet=True))
-    True
-    >>> fm.load(run).embed(fm.open_images("orl:1")).vectors.shape
-    (10, 256)
+    Examples:
+        >>> import facemargin as fm, tempfile
+        >>> from rich.console import Console
+        >>> run = tempfile.mkdtemp() + "/run"
+        >>> recipe = fm.load_recipe("small_cpu", epochs=1, batch_size=10, data={"train": "orl:1-3"})
+        >>> fm.train(recipe, run, console=Console(quiet=True))
+        True
+        >>> fm.load(run).embed(fm.open_images("orl:1")).vectors.shape
+        (10, 256)
     """
     if recipe.threads:
         torch.set_num_threads(recipe.threads)

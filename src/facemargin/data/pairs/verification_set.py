@@ -21,10 +21,11 @@ class VerificationSet:
     the pairs for k-fold protocols. `identities_N` is the number of the person in each image, and `identity_names` are
     the names of these numbers, if the format has them. Raises DataError if the parts do not fit together.
 
-    >>> import facemargin as fm
-    >>> pairs = fm.open_verification("orl:1-2")
-    >>> len(pairs.images), int(pairs.same_K.sum()), int((~pairs.same_K).sum())
-    (20, 90, 100)
+    Examples:
+        >>> import facemargin as fm
+        >>> pairs = fm.open_verification("orl:1-2")
+        >>> len(pairs.images), int(pairs.same_K.sum()), int((~pairs.same_K).sum())
+        (20, 90, 100)
     """
 
     name: str
