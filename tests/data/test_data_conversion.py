@@ -286,8 +286,11 @@ def convert_on_a_full_disk(source, destination, to, errors):
     resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, resource.RLIM_INFINITY))
     try:
         convert(open_images(source), destination, to, no_progress)
-    except DataError as error:
+    except OutputError as error:
         errors.put(str(error))
+    except BaseException as error:  # the parent is not to wait for what never comes
+        errors.put(repr(error))
+        raise
 
 
 def convert_slowly(source, destination, to):
