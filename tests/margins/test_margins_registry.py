@@ -22,7 +22,7 @@ def test_every_margin_of_the_first_release_is_listed():
         (lambda: create_head("adaface", 0, 8), "num_classes is 0, expected at least 1"),
         (lambda: create_head("adaface", True, 8), r"num_classes is True \(bool\), expected a whole number"),
         (lambda: create_head("adaface", 4, 8, sample_rate="all"), "sample_rate is 'all', expected a number"),
-        (lambda: create_margin("arcface", margin=float("nan")), "margin is nan .not a number., expected a finite number"),
+        (lambda: create_margin("arcface", margin=float("nan")), "margin is nan .not a number., expected"),
         (lambda: create_margin("funface", mixing_factor=1.5), r"mixing_factor is 1.5, expected a number in \[0, 1\]"),
         (lambda: create_margin("adaface", t_alpha=0.0), "t_alpha is 0.0"),
         (lambda: create_margin("cosface", scale=-1.0), "scale is -1.0"),
