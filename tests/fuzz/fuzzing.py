@@ -4,6 +4,7 @@ A reader may give what it can of a damaged file, or refuse it with one of facema
 else is a failure.
 """
 
+import ctypes
 import faulthandler
 import gc
 import logging
@@ -159,7 +160,8 @@ def _child(reader: Reader, prepare: Prepare, numbers: range, folder: Path, pipe:
     import resource
 
     signal.signal(signal.SIGPROF, _raise_too_slow)
-    # What the parent once had counts as the child's peak, and would hide as much of what reading takes.
+    # What the parent freed and kept, and what it once had, would hide as much of what reading takes.
+    ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text("5")
     before = _memory("VmHWM")
     resource.setrlimit(resource.RLIMIT_AS, (_memory("VmSize") + 4 * MORE_MEMORY, resource.RLIM_INFINITY))
