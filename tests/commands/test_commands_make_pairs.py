@@ -74,11 +74,11 @@ def test_a_model_is_evaluated_on_own_pairs(command, trained_run, faces, tmp_path
     [
         (
             ("--output", "own.bin"),
-            "20 people are too few for 6,000 pairs in 10 folds .* At most 240 pairs, half",
+            "20 people are too few for 6,000 pairs in 10 folds .* Draw at most 240 pairs, half",
         ),
-        (("--output", "own", "--folds", 1), "in 1 fold .* can be made; or take images of more people"),
+        (("--output", "own", "--folds", 1), "in 1 fold .* or use images of more people"),
         (("--output", "own.bin", "--pairs", 30), "30 pairs in 10 folds: expected .* multiple of 20"),
-        (("--output", "own.bin", "--folds", 5), "a .bin file always has 10; name a folder"),
+        (("--output", "own.bin", "--folds", 5), "a .bin file always has 10: give a folder"),
         (("--output", "own", "--folds", 0), "expected at least one fold"),
         (("--output", "own", "--seed", -1, "--pairs", 100), "must not be negative"),
         (("--output", "own.pkl"), "expected a name that ends in .bin, or a folder"),

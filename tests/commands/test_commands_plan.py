@@ -88,7 +88,7 @@ def test_options_change_what_they_say(run):
         (("--classes", "100", "--backbone", "ir_110"), "unknown backbone 'ir_110'"),
         (("--classes", "100", "--head", "funfaec"), "did you mean 'funface'"),
         (("--classes", "100", "--gpu", "v100", "--precision", "bf16"), "V100 32 GB does not compute in bf16"),
-        (("--classes", "100", "--gpu", "cpu"), "give flops, memory, bandwidth, too"),
+        (("--classes", "100", "--gpu", "cpu"), "give flops, memory, bandwidth as well"),
         (("--classes", "100", "--reserve", "1.5"), "reserve is 1.5"),
         (("--classes", "100", "--sample-rate", "0"), "sample_rate is 0"),
     ],

@@ -176,7 +176,7 @@ def test_the_exact_hardest_negative_and_the_bias_without_it():
     [
         ({"sample_rate": 0.0}, r"sample_rate is 0.0, expected a number in \(0, 1\]"),
         ({"sample_rate": 1.5}, "sample_rate is 1.5"),
-        ({"sample_rate": 1.0, "exact_hardest_negative": True}, "it is exact anyway"),
+        ({"sample_rate": 1.0, "exact_hardest_negative": True}, "the hardest negative is exact anyway"),
     ],
 )
 def test_settings_that_make_no_sense(options, message):

@@ -373,7 +373,7 @@ def test_tiles_and_precision_follow_the_device_and_torchs_setting(monkeypatch, c
     torch.backends.cuda.matmul.fp32_precision = fp32_precision
     try:
         if expected is None:
-            with pytest.raises(ConfigError, match=r"compute capability 8\.0 or later, a card has 7\.5"):
+            with pytest.raises(ConfigError, match=r"compute capability 8\.0 or later, but a card has 7\.5"):
                 head_triton._Launch.on(torch.device("cuda"))
         else:
             launch = head_triton._Launch.on(torch.device("cuda"))

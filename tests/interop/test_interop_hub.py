@@ -62,7 +62,7 @@ def test_repositories_are_loaded_from_a_hub_and_from_the_cache_without_one(tmp_p
         assert sorted(request.rsplit("/", 1)[1] for request in got) == ["model.pt", "model.yaml"]  # and no more
         assert load("hf:someone/several/b.pth") == ["insightface", "mobilefacenet", "RGB"]
         assert "hf:someone/several contains several files" in load("hf:someone/several")
-        assert "name one of a.pth, b.pth" in load("hf:someone/several")
+        assert "give one of a.pth, b.pth" in load("hf:someone/several")
         assert "holds no c.pth; its files: a.pth, b.pth" in load("hf:someone/several/c.pth")
         assert "hf:someone/empty holds no weights" in load("hf:someone/empty")
         assert "hf:someone/nothing does not exist, or is private" in load("hf:someone/nothing")
@@ -73,7 +73,8 @@ def test_repositories_are_loaded_from_a_hub_and_from_the_cache_without_one(tmp_p
         assert "cannot be reached" in load("hf:someone/unseen") and "is not in the cache" in load("hf:someone/unseen")
     finally:
         client.kill()
-        client.wait()
+        with client:  # closes its pipes
+            pass
 
 
 @pytest.mark.parametrize("location", ["hf:", "hf:name", "hf:owner/", "hf:/name", "hf:owner//file"])

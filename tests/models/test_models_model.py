@@ -182,7 +182,7 @@ def test_a_saved_model_embeds_alike(tmp_path):
 
 
 def test_a_folder_without_a_model_is_named(tmp_path):
-    with pytest.raises(CheckpointError, match=r"no model file .*model\.safetensors; a run folder holds one once"):
+    with pytest.raises(CheckpointError, match=r"no model file .*model\.safetensors; a run folder has one after"):
         fm.load(tmp_path)
     with pytest.raises(CheckpointError, match=r"no model file .*nothing"):
         fm.load(tmp_path / "nothing")

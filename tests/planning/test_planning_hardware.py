@@ -29,7 +29,7 @@ def test_hardware_of_another_kind():
     assert (cpu.flops_16bit, cpu.flops_float32, cpu.memory) == (1.5e12, 1.5e12, 256e9)
     assert (cpu.bandwidth, cpu.link, cpu.network) == (200e9, 200e9, 1.25e9)
     assert cpu.device == "cpu" and find_hardware("custom", tflops=1, memory=1, bandwidth=1).device == "cuda"
-    with pytest.raises(ConfigError, match="give memory, bandwidth, too"):
+    with pytest.raises(ConfigError, match="give memory, bandwidth as well"):
         find_hardware("custom", tflops=1.5)
     with pytest.raises(ConfigError, match="did you mean 'h100'"):
         find_hardware("h10")

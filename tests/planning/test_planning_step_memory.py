@@ -111,7 +111,7 @@ CASES = [
 @pytest.mark.parametrize(("backbone_name", "classes", "batch", "precision", "optimizer_name", "margin", "way"), CASES)
 def test_the_total_is_the_peak_of_a_real_step(backbone_name, classes, batch, precision, optimizer_name, margin, way):
     if precision == "bf16" and not computes_bf16(torch.device("cpu")):
-        with pytest.raises(ConfigError, match="without instructions for bf16"):  # 10 % more than elsewhere, unplanned
+        with pytest.raises(ConfigError, match="has no instructions for bf16"):  # 10 % more than elsewhere, unplanned
             MACHINE.hardware.precision("bf16")
         return
     backbone, head = create_backbone(backbone_name, D), create_head(margin, classes, D, implementation=way)

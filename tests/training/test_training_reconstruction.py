@@ -141,6 +141,8 @@ def test_passes_count_by_their_images_where_labels_do_not_matter(mode):
         assert split.parts[name] == pytest.approx(whole.parts[name], rel=1e-4)
 
 
+# torch's own: its compiler looks at the gradient of every tensor that it meets.
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor that is not a leaf:UserWarning")
 @pytest.mark.slow
 @pytest.mark.parametrize("mode", ["joint", "alone"])
 def test_compiled_networks_take_the_same_steps(mode, monkeypatch):

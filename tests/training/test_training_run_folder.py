@@ -3,7 +3,7 @@ import json
 import pytest
 import torch
 
-from facemargin.errors import CheckpointError, ConfigError
+from facemargin.errors import CheckpointError, ConfigError, OutputError
 from facemargin.models.info import read_model
 from facemargin.training.checkpoint import save_checkpoint
 from facemargin.training.run_folder import RunFolder
@@ -84,7 +84,7 @@ def test_what_a_killed_run_left_half_written_is_removed(tmp_path):
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(CheckpointError, match=r"file/run/recipe\.yaml"):
+    with pytest.raises(OutputError, match=r"file/run/recipe\.yaml"):
         RunFolder(tmp_path / "file" / "run").open(tiny_recipe(), resume=False)
 
 

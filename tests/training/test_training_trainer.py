@@ -130,7 +130,7 @@ def test_a_mistake_leaves_a_folder_that_the_mended_recipe_can_use(tmp_path, monk
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")
 @pytest.mark.parametrize("device", ["cuda", "cuda:1"])
 def test_a_gpu_that_is_not_there_is_said(tmp_path, device):
-    with pytest.raises(ConfigError, match=f"device is '{device}', and this machine shows 0 CUDA devices"):
+    with pytest.raises(ConfigError, match=f"device is '{device}', but this machine has 0 CUDA devices"):
         run(tiny_recipe(data=DATA, device=device), tmp_path / "run")
 
 

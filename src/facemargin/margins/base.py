@@ -44,7 +44,8 @@ class MarginConfig:
 
     interclass_filtering_threshold: float | None = None
     """Negative cosines above this threshold count as 0 and pass no gradient (InsightFace's interclass filtering). A
-    sample so close to another class's centre is assumed to be wrongly labelled. None filters nothing."""
+    sample so close to another class's centre is assumed to be wrongly labelled. Without a threshold, nothing is
+    filtered."""
 
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
