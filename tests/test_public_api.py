@@ -35,6 +35,13 @@ def test_a_wrapped_network_is_calibrated_evaluated_and_exported(tmp_path):
     assert fm.export_onnx(model, tmp_path / "model.onnx", check=faces).largest < 1e-4
 
 
+def test_a_wrapped_network_is_not_saved_as_what_cannot_be_loaded(tmp_path):
+    model = fm.wrap(network(), input_size=16)
+    with pytest.raises(fm.ConfigError, match=r"cannot build the network 'Sequential' by its name"):
+        fm.models.save_model(tmp_path / "model.safetensors", model.recognizer.state_dict(), model.info)
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_wrapped_network_that_is_trained_on_gives_other_vectors():
     module, image = network(), np.full((16, 16, 3), 200, np.uint8)
     model = fm.wrap(module, input_size=16)

@@ -1,6 +1,7 @@
 """From raw photographs to decisions, with nothing but the commands: align, pairs, calibrate, verify."""
 
 import csv
+from dataclasses import replace
 from itertools import combinations
 
 import pytest
@@ -55,3 +56,14 @@ def test_from_photographs_to_decisions(command, trained_run, tmp_path):
     one = next(row for row in rows if row["decision"] == "same")
     code, out, _ = command("verify", trained_run, photos / one["path1"], photos / one["path2"], *options)
     assert code == 0 and out.startswith(f"score {float(one['score']):.4f}") and out.endswith("same\n")
+
+    code, _, _ = command(
+        "calibrate", trained_run, "--images", photos, "--detect", "--output", tmp_path / "detected.json"
+    )
+    assert code == 0 and fm.Calibration.load(tmp_path / "detected.json").detector == "centerface"
+    two = photos / one["path1"], photos / one["path2"], "--fmr", "0.2", "--detect"
+    _, _, err = command("verify", trained_run, *two, "--calibration", tmp_path / "detected.json")
+    assert "found" not in err
+    replace(fm.Calibration.load(tmp_path / "detected.json"), detector="toy").save(tmp_path / "toy.json")
+    _, _, err = command("verify", trained_run, *two, "--calibration", tmp_path / "toy.json")
+    assert "warning: the thresholds were measured on faces that toy found, but centerface finds these" in err

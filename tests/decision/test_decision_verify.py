@@ -97,3 +97,20 @@ def test_refusals(model, faces):
         ConfigError, match=r"the model is 'runs/mine', expected a model, as in verify\(fm\.load\(path\)"
     ):
         fm.verify("runs/mine", *faces[:2])
+
+
+def test_faces_of_another_detector_than_the_thresholds_are_doubted(model, faces, caplog):
+    calibration = replace(calibration_of(model, POINT), detector="toy")
+    photograph = orl_photograph(0)
+
+    class Toy:
+        name, settings = "toy", {}
+
+        def detect(self, image):
+            return fm.detect(image)
+
+    fm.verify(model, faces[0], faces[1], calibration, fmr=0.01)
+    fm.verify(model, photograph, photograph, calibration, fmr=0.01, detector=Toy())
+    assert caplog.text == ""
+    fm.verify(model, photograph, photograph, calibration, fmr=0.01, detector="centerface")
+    assert "measured on faces that toy found, but centerface finds these faces" in caplog.text

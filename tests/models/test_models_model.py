@@ -3,12 +3,13 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from safetensors.torch import save_file
 
 import facemargin as fm
 from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.source import ArrayImages, ImageSource
 from facemargin.errors import CheckpointError, ConfigError, CorruptImageError, DataError
-from facemargin.models.info import save_model
+from facemargin.models.info import file_metadata, save_model
 from facemargin.models.model import Model
 from tests.models.tiny_models import model_info, tiny_model, tiny_recognizer
 
@@ -203,7 +204,7 @@ def test_a_folder_without_a_model_is_named(tmp_path):
 )
 def test_weights_that_do_not_fit_their_description_are_refused(tmp_path, changes):
     path = tmp_path / "model.safetensors"
-    save_model(path, tiny_recognizer().state_dict(), model_info(**changes))
+    save_file(tiny_recognizer().state_dict(), path, metadata=file_metadata(model_info(**changes)))
     with pytest.raises(CheckpointError, match=r"model\.safetensors does not fit its own description"):
         fm.load(path)
 

@@ -90,7 +90,15 @@ def _of_pairs(args: Arguments) -> Calibration:
     pairs = replace(pairs, images=source)
     model = load(args.model)
     with embedding_progress(Console(stderr=True), pairs.name) as progress:
-        found = calibrate(model, pairs, args.floor_percentile, args.max_fnmr, args.views, progress)
+        found = calibrate(
+            model,
+            pairs,
+            args.floor_percentile,
+            args.max_fnmr,
+            args.views,
+            progress,
+            detector=source.detector_name,
+        )
     source.warn()
     return found
 
@@ -128,7 +136,15 @@ def _of_images(args: Arguments) -> Calibration:
         identities_N=labels_R,
         identity_names=images.identity_names,
     )
-    return calibrate(model, pairs, args.floor_percentile, args.max_fnmr, args.views, embeddings=found.embeddings)
+    return calibrate(
+        model,
+        pairs,
+        args.floor_percentile,
+        args.max_fnmr,
+        args.views,
+        embeddings=found.embeddings,
+        detector=source.detector_name,
+    )
 
 
 def _table(found: Calibration) -> Table:

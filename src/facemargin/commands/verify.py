@@ -75,6 +75,8 @@ def main(arguments: Sequence[str]) -> int:
         calibration.require_model(model)
         if doubt := calibration.doubt(args.fmr):
             say(f"warning: {doubt}", stderr=True)
+        if doubt := calibration.doubt_detector(args.detector if args.detect else None):
+            say(f"warning: {doubt}", stderr=True)
     if args.pairs is not None:
         return _verify_pairs(args, model, calibration, threshold)
     return _verify_two(args, model, calibration)

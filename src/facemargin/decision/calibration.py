@@ -49,7 +49,8 @@ class Calibration:
 
     pairs, impostors, genuine: the name of the calibration pairs and their numbers. views: the views of every image.
     quality: how the model measures quality. floor_rule: how the quality floors were chosen. fingerprint: identifies the
-    model.
+    model. detector: the name of the detector that found the calibration faces in photographs; None if the images were
+    taken as they are, or if it is not known.
 
     Examples:
         >>> import facemargin as fm
@@ -69,6 +70,7 @@ class Calibration:
     floor_rule: str
     fingerprint: list[float]
     thresholds: tuple[Threshold, ...]
+    detector: str | None = None
 
     def at(self, fmr: float) -> Threshold:
         """The threshold measured for `fmr`, or for the next lower measured rate, which is stricter.
@@ -99,6 +101,15 @@ class Calibration:
             f"FMR {point.target_fmr:g} rests on {self.impostors:,} impostor pairs, of which "
             f"{point.impostors_accepted} are accepted; {math.ceil(ENOUGH / point.target_fmr):,} pairs are "
             f"recommended. The true rate is probably between {low:.2g} and {high:.2g}"
+        )
+
+    def doubt_detector(self, detector: str | None) -> str:
+        """A warning if faces that another detector finds are decided on; empty if one of the two is not known."""
+        if detector is None or self.detector is None or detector == self.detector:
+            return ""
+        return (
+            f"the thresholds were measured on faces that {self.detector} found, but {detector} finds these faces and "
+            "cuts them out differently, so the error rates may differ: use the same detector, or calibrate with it"
         )
 
     def require_model(self, model: Model) -> None:
@@ -150,4 +161,6 @@ def _from_json(content: dict[str, Any]) -> Calibration:
         raise ValueError(f"impostors is {calibration.impostors!r}")
     if not all(type(value) in (int, float) for value in calibration.fingerprint):
         raise ValueError("the fingerprint is not a list of numbers")
+    if not isinstance(calibration.detector, str | None):
+        raise ValueError(f"detector is {calibration.detector!r}")
     return calibration

@@ -34,12 +34,16 @@ def calibrate(
     views: Views | None = None,
     progress: Progress | None = None,
     embeddings: Embeddings | None = None,
+    detector: str | None = None,
 ) -> Calibration:
     """The thresholds of `model` for FMRs of 0.5, 0.2, 0.1, … down to the lowest that the impostor pairs can measure
     (one accepted), each with the quality below which the model should not decide; see `quality_floor`.
 
-    `embeddings` are those of the images of `pairs`, if they are computed already. Raises DataError if the pairs are all
-    genuine or all impostor, and ConfigError for a percentile or rate out of range.
+    `embeddings` are those of the images of `pairs`, if they are computed already. `detector` is the name of the
+    detector that found the faces of `pairs`; with it, decisions on faces that another one finds come with a warning.
+
+    Raises DataError if the pairs are all genuine or all impostor, and ConfigError for a percentile or rate out of
+    range.
 
     Examples:
         >>> import facemargin as fm
@@ -65,6 +69,7 @@ def calibrate(
         floor_rule=f"percentile {floor_percentile:g}" if max_fnmr is None else f"FNMR {max_fnmr:g}",
         fingerprint=fingerprint(model, used),
         thresholds=thresholds,
+        detector=detector,
     )
 
 

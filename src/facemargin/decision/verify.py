@@ -1,5 +1,6 @@
 """Verifies whether two faces show the same person, by the decision of a calibrated model."""
 
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -15,6 +16,8 @@ from facemargin.detection.face import Choice
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.model import Model
+
+logger = logging.getLogger(__name__)
 
 Decision = Literal["same", "different", "too poor to decide"]
 
@@ -44,7 +47,7 @@ def verify(
     that `faces` says (see `align`); (H, W, 3) uint8 RGB, or paths, or pictures of PIL.
 
     Raises ConfigError if the calibration belongs to another model or cannot measure the `fmr`, and NoFaceError if a
-    photograph has no face.
+    photograph has no face. Logs a warning if the calibration was measured on faces that another detector found.
 
     Examples:
         >>> import facemargin as fm
@@ -61,6 +64,9 @@ def verify(
     if calibration is not None:
         threshold = calibration.at(fmr)
         calibration.require_model(model)
+        detector_name = detector if isinstance(detector, str) else getattr(detector, "name", None)
+        if doubt := calibration.doubt_detector(detector_name):
+            logger.warning(doubt)
     both = [image if detector is None else align(image, faces, detector=detector) for image in (a, b)]
     embeddings = model.embed(both, views=None if calibration is None else calibration.views)
     require_finite(embeddings)

@@ -10,7 +10,8 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from facemargin.errors import CheckpointError
+from facemargin.backbones import list_backbones
+from facemargin.errors import CheckpointError, ConfigError
 from facemargin.files.safetensors import require_small_header
 from facemargin.models.views import Views
 from facemargin.quality import QualityName
@@ -72,7 +73,12 @@ def file_metadata(info: ModelInfo) -> dict[str, str]:
 
 def save_model(path: Path, state: dict[str, torch.Tensor], info: ModelInfo) -> None:
     """Write weights and metadata to `path` (not atomically: the caller renames the file). Raises OSError if that
-    fails."""
+    fails, and ConfigError for a network that is not registered, because `load` could not build it again."""
+    if info.backbone is not None and info.backbone not in list_backbones():
+        raise ConfigError(
+            f"facemargin cannot build the network {info.backbone!r} by its name, so its file could not be loaded: "
+            "save its state_dict with torch, or register the network with @register_backbone"
+        )
     metadata = file_metadata(info)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     try:
