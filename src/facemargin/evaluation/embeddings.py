@@ -6,17 +6,34 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.source import ImageSource
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Embeddings:
     """`vectors` (N, D) of unit length, `norms` (N,) of the features before normalisation, and `quality` (N,), higher is
-    better. The quality is the norm, unless the model has a quality head."""
+    better. The quality is the norm, unless the model has a quality head.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> import numpy as np
+        >>> found = fm.evaluation.Embeddings(np.eye(2, dtype=np.float32), np.float32([20, 5]), np.float32([20, 5]))
+        >>> found.vectors.shape, int(found.quality.argmin())
+        ((2, 2), 1)
+        >>> found
+        Embeddings(2 vectors of 2 values, quality 5 to 20)
+    """
 
     vectors: NDArray[np.float32]
     norms: NDArray[np.float32]
     quality: NDArray[np.float32]
+
+    def __repr__(self) -> str:
+        vectors = f"{counted(len(self.vectors), 'vector')} of {self.vectors.shape[-1]} values"
+        if not len(self.quality):
+            return f"Embeddings({vectors})"
+        return f"Embeddings({vectors}, quality {self.quality.min():.4g} to {self.quality.max():.4g})"
 
     def __len__(self) -> int:
         return len(self.vectors)

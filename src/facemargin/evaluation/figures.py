@@ -25,7 +25,13 @@ EXACT_THRESHOLDS = "exact thresholds"
 
 @dataclass(frozen=True)
 class Measured:
-    """A value, its bootstrap interval where there is one, and what the terminal writes behind the value."""
+    """A value, its bootstrap interval where there is one, and what the terminal writes behind the value.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.evaluation.Measured(0.75, interval=(0.6, 0.9))
+        Measured(value=0.75, interval=(0.6, 0.9), note='')
+    """
 
     value: float
     interval: Interval | None = None
@@ -104,6 +110,17 @@ def register_metric(
 
     The function is given the scores and the bootstrap of `summarize`, and returns None where the scores do not say it
     (without folds or qualities, say). `description` is for `facemargin list metrics`.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> import numpy as np
+        >>> @fm.evaluation.register_metric("median_genuine", "median of genuine scores", "half lie above")
+        ... def median_genuine(pairs, bootstrap):
+        ...     return fm.evaluation.Measured(float(np.median(pairs.scores_K[pairs.same_K])))
+        ...
+        >>> found = fm.evaluation.PairScores("mine", "toy", np.array([0.9, 0.2]), np.array([True, False]))
+        >>> fm.evaluation.summarize(found, bootstrap=None).others["median_genuine"].value
+        0.9
     """
 
     def decorate(compute: Compute) -> Compute:

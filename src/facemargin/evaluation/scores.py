@@ -10,17 +10,27 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.inputs import as_array
 from facemargin.files.npz import load_arrays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairScores:
     """The similarities of K image pairs by one system, and the facts about each pair that the metrics need.
 
     `scores_K`: higher means more alike. `same_K`: True for genuine pairs. Qualities (higher is better), identity
     numbers of both sides and fold numbers are optional, each (K,).
+
+    Examples:
+        >>> import facemargin as fm
+        >>> import numpy as np
+        >>> found = fm.evaluation.PairScores("mine", "toy", np.array([0.9, 0.2]), np.array([True, False]))
+        >>> fm.evaluation.summarize(found, bootstrap=None).roc.auc
+        1.0
+        >>> found
+        PairScores('mine' on 'toy': 2 pairs, 1 of them genuine)
     """
 
     system: str
@@ -43,6 +53,10 @@ class PairScores:
                 raise DataError(f"{name} has shape {values.shape}, expected {self.scores_K.shape} like scores_K")
         if self.same_K.dtype != np.bool_:
             raise DataError(f"same_K is {self.same_K.dtype}, expected bool: pass labels == 1")
+
+    def __repr__(self) -> str:
+        pairs = counted(len(self.same_K), "pair")
+        return f"PairScores({self.system!r} on {self.dataset!r}: {pairs}, {int(self.same_K.sum()):,} of them genuine)"
 
     def save(self, path: Path) -> None:
         """Write to an .npz file that `load` reads back; it contains plain arrays and no pickles."""

@@ -37,7 +37,17 @@ MAGFACE_SCRIPT = "MagFace's script: features less their mean, angles"
 class VerificationSummary:
     """The figures of one `PairScores`: accuracy if it has folds, error versus discard if it has qualities, and
     bootstrap intervals if it has identities. `people` is the number of identities. `accuracy_by` says how the
-    thresholds of the accuracy were chosen. `others`: of registered metrics (`register_metric`), by name."""
+    thresholds of the accuracy were chosen. `others`: of registered metrics (`register_metric`), by name.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> pairs = fm.open_verification("orl:1-4")
+        >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:5-6"), size=16)
+        >>> summary = fm.evaluation.summarize(fm.evaluation.evaluate_verification(embed, pairs, "pixels"),
+        ...     bootstrap=None)
+        >>> summary.genuine, summary.impostors, summary.roc.auc > 0.7
+        (180, 600, True)
+    """
 
     system: str
     dataset: str
@@ -77,6 +87,15 @@ def summarize(
     or if the pair scores have a single fold, because a threshold must be chosen on other folds. `discard_fmr` is the
     FMR at which error versus discard starts. Intervals are left out if `bootstrap` is None or the set has no
     identities. Raises the errors of the metrics.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> pairs = fm.open_verification("orl:1-4")
+        >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:5-6"), size=16)
+        >>> found = fm.evaluation.evaluate_verification(embed, pairs, "pixels")
+        >>> summary = fm.evaluation.summarize(found, bootstrap=None)
+        >>> summary.genuine, summary.impostors
+        (180, 600)
     """
     scores_K, same_K = pair_scores.scores_K, pair_scores.same_K
     identities: dict[str, Any] = {}

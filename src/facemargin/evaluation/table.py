@@ -14,7 +14,17 @@ NOT_AVAILABLE = "–"
 def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
     """One column a system, one row a metric that any of them has: accuracy, best balanced accuracy, TAR at each FAR
     with the impostors it accepts, EER, AUC, those that were registered, and the FNMR at the start and after discarding
-    up to each limit. Intervals stand below."""
+    up to each limit. Intervals stand below.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> pairs = fm.open_verification("orl:1-4")
+        >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:5-6"), size=16)
+        >>> found = fm.evaluation.evaluate_verification(embed, pairs, "pixels")
+        >>> table = fm.evaluation.summary_table([fm.evaluation.summarize(found, bootstrap=None)])
+        >>> table.columns[1].header.split("\\n")
+        ['pixels', 'orl:1-4', '180 + 600 pairs']
+    """
     metrics = [metric for metric in list_metrics(Scope.of(summaries)) if metric.row]
     rows = {metric.row: [metric.of(summary) for summary in summaries] for metric in metrics}
     table = Table()

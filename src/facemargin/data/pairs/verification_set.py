@@ -13,7 +13,7 @@ from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerificationSet:
     """Pairs of images and whether both show the same person.
 
@@ -26,6 +26,8 @@ class VerificationSet:
         >>> pairs = fm.open_verification("orl:1-2")
         >>> len(pairs.images), int(pairs.same_K.sum()), int((~pairs.same_K).sum())
         (20, 90, 100)
+        >>> pairs
+        VerificationSet('orl:1-2': 190 pairs of 20 images, 90 of them genuine)
     """
 
     name: str
@@ -53,6 +55,10 @@ class VerificationSet:
                 f"{self.name}: identities_N has shape {self.identities_N.shape} for "
                 f"{counted(len(self.images), 'image')}, expected one per image"
             )
+
+    def __repr__(self) -> str:
+        pairs, images = counted(len(self), "pair"), counted(len(self.images), "image")
+        return f"VerificationSet({self.name!r}: {pairs} of {images}, {int(self.same_K.sum()):,} of them genuine)"
 
     def __len__(self) -> int:
         """The number of pairs, K."""

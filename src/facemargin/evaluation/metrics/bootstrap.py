@@ -33,7 +33,18 @@ FEWEST_IDENTITIES = 3
 @dataclass(frozen=True)
 class Bootstrap:
     """The settings of bootstrap intervals: the number of resamples, the confidence, and the seed of the random
-    draws."""
+    draws.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> pairs = fm.open_verification("orl:1-4")
+        >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:5-6"), size=16)
+        >>> found = fm.evaluation.evaluate_verification(embed, pairs, "pixels")
+        >>> summary = fm.evaluation.summarize(found, bootstrap=fm.evaluation.Bootstrap(resamples=50))
+        >>> low, high = summary.roc.auc_interval
+        >>> low < summary.roc.auc < high
+        True
+    """
 
     resamples: int = 1000
     confidence: float = 0.95

@@ -27,6 +27,16 @@ def centered_accuracy(
     weights in the mean. `same` (K,): True for genuine pairs. `folds`: as in `verification_accuracy`. Thresholds are
     reported as cosines; there is no interval. Raises DataError for arrays that do not fit, features that are not
     finite, and a feature that equals the mean.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> import numpy as np
+        >>> draws = np.random.default_rng(0)
+        >>> first = draws.normal(size=(40, 8))
+        >>> second = np.where(np.arange(40)[:, None] < 20, first, draws.normal(size=(40, 8)))
+        >>> found = fm.evaluation.centered_accuracy(first, second, np.arange(40) < 20, np.arange(40) % 10)
+        >>> round(found.mean, 2)
+        1.0
     """
     same_K = as_flags("same", same, "True (1) for genuine", "False (0) for impostor")
     a_KD, b_KD = _features("features_a", features_a), _features("features_b", features_b)

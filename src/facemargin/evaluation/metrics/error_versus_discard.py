@@ -28,6 +28,14 @@ class DiscardLimit:
     `relative_to_ideal` = (pauc − ideal) / (limit · starting FNMR − ideal), where ideal is the area if the false
     non-matches were discarded first; 0 is perfect, 1 means no help. The two ratios are NaN if there is no error at the
     start. All four figures are NaN if the curve ends before the limit.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> quality_a, quality_b = [5, 4, 1, 5, 4, 3], [5, 5, 5, 4, 4, 2]
+        >>> scores, same = [0.9, 0.8, 0.6, 0.7, 0.3, 0.1], [True, True, True, False, False, False]
+        >>> curve = fm.evaluation.error_versus_discard(scores, same, quality_a, quality_b, fmr=0.4)
+        >>> [(point.limit, round(point.pauc, 3)) for point in curve.limits]
+        [(0.1, 0.0), (0.2, 0.0), (0.3, 0.0)]
     """
 
     limit: float
@@ -46,7 +54,16 @@ class ErrorVersusDiscard:
     """fnmr_T[t] is the FNMR of the remaining genuine pairs after the fraction discarded_T[t] of them is discarded. It
     is valid up to the next point, the last one up to `end`. From `end` on there are no impostor pairs left to choose a
     threshold (1 if the threshold is fixed). `threshold` and `fmr` are the values at the start, with nothing
-    discarded."""
+    discarded.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> quality_a, quality_b = [5, 4, 1, 5, 4, 3], [5, 5, 5, 4, 4, 2]
+        >>> scores, same = [0.9, 0.8, 0.6, 0.7, 0.3, 0.1], [True, True, True, False, False, False]
+        >>> curve = fm.evaluation.error_versus_discard(scores, same, quality_a, quality_b, fmr=0.01)
+        >>> curve.discarded_T.round(2).tolist(), curve.fnmr_T.round(2).tolist()
+        ([0.0, 0.33, 0.67], [0.33, 0.0, 0.0])
+    """
 
     discarded_T: FloatArray
     fnmr_T: FloatArray
@@ -81,6 +98,14 @@ def error_versus_discard(
 
     With `identities_a`, `identities_b` (K,), the figures at each limit carry bootstrap intervals by identity. Raises
     DataError for unusable pairs or qualities, ConfigError for rates or limits outside (0, 1).
+
+    Examples:
+        >>> import facemargin as fm
+        >>> quality_a, quality_b = [5, 4, 1, 5, 4, 3], [5, 5, 5, 4, 4, 2]
+        >>> scores, same = [0.9, 0.8, 0.6, 0.7, 0.3, 0.1], [True, True, True, False, False, False]
+        >>> curve = fm.evaluation.error_versus_discard(scores, same, quality_a, quality_b, fmr=0.01)
+        >>> round(float(curve.fnmr_T[0]), 3), curve.threshold
+        (0.333, 0.8)
     """
     scores_K, same_K = check_pairs(scores, same)
     quality_K = np.minimum(

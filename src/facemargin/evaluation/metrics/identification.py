@@ -25,7 +25,16 @@ Candidates = Literal["entries", "people"]
 class Identification:
     """`rank_rates` {rank: rate of mated probes with a mate at that rank or better}, `tpir_at_fpir` {target FPIR: TPIR},
     the numbers of mated and non-mated probes that they rest on, and, if requested, intervals under the same keys (None
-    for an interval of width zero)."""
+    for an interval of width zero).
+
+    Examples:
+        >>> import facemargin as fm
+        >>> gallery, probe = [[1, 0], [0, 1]], [[0.9, 0.1], [0.6, 0.8], [0.7, 0.7]]
+        >>> searched, enrolled = ["ann", "ann", "eve"], ["ann", "bob"]
+        >>> found = fm.evaluation.identification(probe, gallery, searched, enrolled, ranks=(1, 2), fpirs=(0.5,))
+        >>> found.rank_rates, found.mated_probes, found.nonmated_probes
+        ({1: 0.5, 2: 1.0}, 2, 1)
+    """
 
     rank_rates: dict[int, float]
     tpir_at_fpir: dict[float, float]
@@ -66,6 +75,14 @@ def identification(
     with a fixed gallery, for rank rates and for TPIR by the standard rule. Memory is bounded: the gallery may be
     memory-mapped and is read in chunks (see `search`). Raises DataError for arrays that do not fit, for features that
     are zero or not finite, and if no probe has a mate; ConfigError for unusable ranks and rates.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> gallery, probe = [[1, 0], [0, 1]], [[0.9, 0.1], [0.6, 0.8], [0.7, 0.7]]
+        >>> searched, enrolled = ["ann", "ann", "eve"], ["ann", "bob"]
+        >>> found = fm.evaluation.identification(probe, gallery, searched, enrolled, ranks=(1, 2), fpirs=(0.5,))
+        >>> found.rank_rates
+        {1: 0.5, 2: 1.0}
     """
     ranks, fpirs = _check_settings(ranks, fpirs, rule, open_set_rank, candidates)
     probe_PD, gallery_GD = _rows("probe", probe), _rows("gallery", gallery)

@@ -34,6 +34,11 @@ def pair_scores(vectors: ArrayLike, first: ArrayLike, second: ArrayLike) -> NDAr
     fetching two rows for every pair. The matrix is computed in blocks; if both sides of the pairs are the same vectors,
     only its upper half. Additional memory: K row numbers and `BLOCK_ENTRIES` products. Raises DataError for row numbers
     that do not exist.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.evaluation.pair_scores([[1.0, 0], [0.6, 0.8], [0, 1]], [0, 1], [1, 2]).round(2).tolist()
+        [0.6, 0.8]
     """
     vectors_SD, first_K, second_K = as_numbers("vectors", vectors), as_rows("first", first), as_rows("second", second)
     if vectors_SD.dtype not in (np.float32, np.float64):

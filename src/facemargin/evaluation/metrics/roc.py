@@ -18,6 +18,13 @@ class RocCurve:
 
     `eer` is where FAR = 1 − TAR on the line through the corners; `auc` is the area under that line, the probability
     that a genuine pair outscores an impostor pair, ties counted half.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> scores, same = [0.9, 0.8, 0.6, 0.7, 0.3, 0.1], [True, True, True, False, False, False]
+        >>> curve = fm.evaluation.roc_curve(scores, same)
+        >>> round(curve.auc, 3), round(curve.eer, 3)
+        (0.889, 0.333)
     """
 
     far_T: FloatArray
@@ -41,6 +48,12 @@ def roc_curve(
     The curve is exact: scores are not binned, and only points inside a straight part of the line are left out. It
     therefore has at most two points per genuine pair for any number of impostors. With `identities_a`, `identities_b`
     (K,), EER and AUC carry bootstrap intervals by identity. Raises DataError for unusable pairs.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> scores, same = [0.9, 0.8, 0.6, 0.7, 0.3, 0.1], [True, True, True, False, False, False]
+        >>> round(fm.evaluation.roc_curve(scores, same).auc, 3)
+        0.889
     """
     scores_K, same_K = check_pairs(scores, same, keep_float32=True)
 

@@ -24,6 +24,13 @@ class OperatingPoint:
 
     `tar` rests on `genuine` pairs, and `far` on `impostors_accepted` of `impostors` pairs: a FAR with a handful of
     accepted impostors is very uncertain. `interval` is that of `tar`; the threshold is chosen again in each resample.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> scores, same = [0.9, 0.8, 0.6, 0.7, 0.3, 0.1], [True, True, True, False, False, False]
+        >>> (point,) = fm.evaluation.tar_at_far(scores, same, 0.34).points
+        >>> round(point.tar, 3), point.impostors_accepted, point.impostors
+        (1.0, 1, 3)
     """
 
     target_far: float
@@ -38,7 +45,15 @@ class OperatingPoint:
 
 @dataclass(frozen=True)
 class TarAtFar:
-    """Operating points in the order of the requested FARs, and the rule that chose their thresholds."""
+    """Operating points in the order of the requested FARs, and the rule that chose their thresholds.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> scores, same = [0.9, 0.8, 0.6, 0.7, 0.3, 0.1], [True, True, True, False, False, False]
+        >>> found = fm.evaluation.tar_at_far(scores, same, [0.01, 0.34])
+        >>> [round(point.tar, 3) for point in found.points]
+        [0.667, 1.0]
+    """
 
     points: tuple[OperatingPoint, ...]
     rule: FarRule
@@ -70,6 +85,13 @@ def tar_at_far(
 
     With `identities_a`, `identities_b` (K,), each point carries a bootstrap interval by identity. O(K log K) time and
     about three arrays of K numbers. Raises DataError for unusable pairs, ConfigError for a FAR outside [0, 1].
+
+    Examples:
+        >>> import facemargin as fm
+        >>> scores, same = [0.9, 0.8, 0.6, 0.7, 0.3, 0.1], [True, True, True, False, False, False]
+        >>> (point,) = fm.evaluation.tar_at_far(scores, same, 0.34).points
+        >>> point.tar, round(point.far, 3), point.threshold
+        (1.0, 0.333, 0.6)
     """
     scores_K, same_K = check_pairs(scores, same, keep_float32=True)
     fars = _check_settings(fars, rule)

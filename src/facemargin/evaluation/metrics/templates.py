@@ -22,7 +22,14 @@ IMAGES_A_BLOCK = 2**13
 
 @dataclass(frozen=True)
 class Templates:
-    """`ids` (S,) ascending and `vectors` (S, D) of unit length, float32 where the features are, else float64."""
+    """`ids` (S,) ascending and `vectors` (S, D) of unit length, float32 where the features are, else float64.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> found = fm.evaluation.pool_templates([[2.0, 0], [0, 1], [1, 0]], ["a", "b", "b"], [1, 2, 3])
+        >>> found.ids.tolist(), found.vectors.round(2).tolist()
+        (['a', 'b'], [[1.0, 0.0], [0.71, 0.71]])
+    """
 
     ids: NDArray[Any]
     vectors: NDArray[Any]
@@ -47,6 +54,12 @@ def pool_templates(
     Features may be memory-mapped; they are not copied as a whole, and the media of `IMAGES_A_BLOCK` images are held at
     a time. Raises DataError for arrays that do not fit, for features that are not finite, and for a template with a sum
     of zero (the message names it).
+
+    Examples:
+        >>> import facemargin as fm
+        >>> found = fm.evaluation.pool_templates([[2.0, 0], [0, 1], [1, 0]], ["a", "b", "b"], [1, 2, 3])
+        >>> found.ids.tolist(), found.vectors.round(2).tolist()
+        (['a', 'b'], [[1.0, 0.0], [0.71, 0.71]])
     """
     features_ND = _float_rows(features)
     images_E = np.arange(len(features_ND)) if image_rows is None else as_rows("image_rows", image_rows)

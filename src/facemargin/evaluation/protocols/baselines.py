@@ -19,6 +19,12 @@ def fit_pixel_embed(train_images: ImageSource, size: int = 64) -> Embed:
     this difference.
 
     Raises DataError without training images.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:1-4"), size=16)
+        >>> embed(fm.open_images("orl:5")).vectors.shape
+        (10, 256)
     """
     mean_D = _gray_pixels(train_images, size).mean(axis=0)
 
@@ -33,6 +39,12 @@ def fit_pca_embed(train_images: ImageSource, components: int, size: int = 64) ->
     the first principal components of the training images, each divided by its standard deviation.
 
     Raises DataError without training images, ConfigError unless 1 ≤ components < training images.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> embed = fm.evaluation.fit_pca_embed(fm.open_images("orl:1-4"), components=8, size=16)
+        >>> embed(fm.open_images("orl:5")).vectors.shape
+        (10, 8)
     """
     pixels_ND = _gray_pixels(train_images, size)
     if not 1 <= components < len(pixels_ND):

@@ -53,6 +53,16 @@ def score_protocol(
     Images that are not `readable_N` are left out of their templates. A unit without any readable image scores below all
     others in every comparison. `preset` says how templates are pooled. `views` only describes which views the caller
     has embedded. Raises DataError for features that do not fit or that the metrics do not accept.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> import numpy as np
+        >>> protocol = fm.evaluation.load_protocol("pairs", "orl:1-4")
+        >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:5-6"), size=16)
+        >>> features = embed(protocol.images).vectors
+        >>> result = fm.evaluation.score_protocol(protocol, features, np.full(len(features), True), "pixels")
+        >>> result.images, result.unreadable
+        (40, 0)
     """
     if preset not in PRESETS:
         raise ConfigError(f"unknown preset {preset!r}; known: {', '.join(PRESETS)}")

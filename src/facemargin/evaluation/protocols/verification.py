@@ -19,6 +19,14 @@ def evaluate_verification(embed: Embed, verification_set: VerificationSet, syste
     `embed` is called once with the images of the set. `system` is its name in reports. Raises CorruptImageError, which
     names the image, if an image cannot be read, because leaving out its pairs would change the test. Raises DataError
     if `embed` returns a wrong number of vectors, or a vector that is not finite (the message names the image).
+
+    Examples:
+        >>> import facemargin as fm
+        >>> pairs = fm.open_verification("orl:1-4")
+        >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:5-6"), size=16)
+        >>> found = fm.evaluation.evaluate_verification(embed, pairs, "pixels")
+        >>> len(found.scores_K), found.system
+        (780, 'pixels')
     """
     if not isinstance(verification_set, VerificationSet):
         raise ConfigError(
