@@ -26,6 +26,8 @@ def page_text() -> str:
     parts += ["## Backbones", _table(("backbone", "input", "parameters"), backbones)]
     formats = [(name, words, writers.get(name, "–")) for name, words in catalogue["formats"].items()]
     parts += ["## Formats of training sets", _table(("format", "what is read", "what `convert` writes"), formats)]
+    pair_formats = catalogue["pair_formats"].items()
+    parts += ["## Formats of verification sets", _table(("format", "what is read"), pair_formats)]
     parts += ["## Protocols", _table(("protocol", "what it is"), catalogue["protocols"].items())]
     parts += ["## Metrics", _table(("metric", "what it is"), catalogue["metrics"].items())]
     parts += ["## Families of checkpoints", _table(("family", "whose it is"), catalogue["families"].items())]

@@ -13,7 +13,18 @@ from importlib.metadata import EntryPoint, entry_points
 
 GROUP = "facemargin.plugins"
 
-KINDS = ("backbones", "detectors", "families", "formats", "margins", "metrics", "protocols", "verbs", "writers")
+KINDS = (
+    "backbones",
+    "detectors",
+    "families",
+    "formats",
+    "margins",
+    "metrics",
+    "pair_formats",
+    "protocols",
+    "verbs",
+    "writers",
+)
 """What can be added."""
 
 logger = logging.getLogger(__name__)

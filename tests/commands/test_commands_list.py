@@ -3,6 +3,7 @@ import pytest
 from facemargin.backbones import list_backbones
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.data.formats.data_format import FORMATS
+from facemargin.data.pairs.pair_format import PAIR_FORMATS
 from facemargin.detection import list_detectors
 from facemargin.evaluation.figures import METRICS
 from facemargin.evaluation.protocols.known import list_protocols
@@ -17,6 +18,7 @@ NAMES = {
     "protocols": list_protocols(),
     "metrics": METRICS.names(),
     "formats": FORMATS.names(),
+    "pair_formats": PAIR_FORMATS.names(),
     "families": FAMILIES.names(),
     "detectors": list_detectors(),
 }

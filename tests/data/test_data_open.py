@@ -12,6 +12,7 @@ from facemargin.data.formats.folder import FolderImages
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.formats.recordio import RecordIOImages
 from facemargin.data.open import open_images, open_verification
+from facemargin.data.pairs.pair_format import PAIR_FORMATS, register_pair_format
 from facemargin.data.writers import WRITERS
 from facemargin.errors import DataError
 from tests.data.conversion_progress import no_progress
@@ -130,3 +131,22 @@ def test_the_first_format_that_fits_opens(tmp_path):
         (tmp_path / "others" / "recordio" / name).rename(tmp_path / name)
     found.append(type(open_images(tmp_path)).__name__)
     assert found == ["FolderImages", "ParquetImages", "ShardImages", "ListedImages", "RecordIOImages"]
+
+
+def test_formats_of_pairs_are_asked_in_their_order_and_named_where_none_fits(tmp_path, monkeypatch):
+    order = {name: PAIR_FORMATS[name].order for name in PAIR_FORMATS.names()}
+    assert sorted(order, key=order.get) == ["orl", "bin", "memmap", "shards", "lfw", "list"]
+    with pytest.raises(DataError) as error:
+        open_verification(tmp_path)
+    assert all(PAIR_FORMATS.description(name) in str(error.value) for name in order)
+
+    monkeypatch.setattr(PAIR_FORMATS, "_entries", dict(PAIR_FORMATS._entries))
+    monkeypatch.setattr(PAIR_FORMATS, "_descriptions", dict(PAIR_FORMATS._descriptions))
+
+    @register_pair_format("toy", "a folder with pairs.toy")
+    def open_toy(at):
+        people = at.path / "pairs.toy"
+        return open_verification(people.read_text()) if people.is_file() else None
+
+    (tmp_path / "pairs.toy").write_text("orl:1-2")
+    assert len(open_verification(tmp_path)) == 190

@@ -66,7 +66,17 @@ def test_every_public_name_has_a_docstring():
 def test_the_reference_of_names_has_every_name():
     text = load(DOCS / "hooks" / "choices.py").page_text()
     catalogue = read_catalogue()
-    kinds = ("margins", "backbones", "formats", "protocols", "metrics", "families", "detectors", "verbs")
+    kinds = (
+        "margins",
+        "backbones",
+        "formats",
+        "pair_formats",
+        "protocols",
+        "metrics",
+        "families",
+        "detectors",
+        "verbs",
+    )
     for name in (name for kind in kinds for name in catalogue[kind]):
         assert f"\n| `{name}` | " in text, name
 

@@ -32,6 +32,7 @@ _REGISTRIES = {
     "detectors": "facemargin.detection.detector:DETECTORS",
     "families": "facemargin.interop.family:FAMILIES",
     "formats": "facemargin.data.formats.data_format:FORMATS",
+    "pair_formats": "facemargin.data.pairs.pair_format:PAIR_FORMATS",
     "writers": "facemargin.data.writers.base:WRITERS",
     "metrics": "facemargin.evaluation.figures:METRICS",
     "protocols": "facemargin.evaluation.protocols.protocol:PROTOCOLS",
@@ -64,6 +65,7 @@ class Catalogue(TypedDict):
     detectors: dict[str, str]
     families: dict[str, str]
     formats: dict[str, str]
+    pair_formats: dict[str, str]
     writers: dict[str, str]
     metrics: dict[str, str]
     protocols: dict[str, str]

@@ -11,7 +11,9 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._catalogue import read_catalogue
 from facemargin.training.recipe_files import list_recipes, summarize_recipe
 
-Kind = Literal["all", "margins", "backbones", "recipes", "protocols", "metrics", "formats", "families", "detectors"]
+Kind = Literal[
+    "all", "margins", "backbones", "recipes", "protocols", "metrics", "formats", "pair_formats", "families", "detectors"
+]
 KINDS = get_args(Kind)
 
 
@@ -85,6 +87,10 @@ def _formats() -> Table:
     return table
 
 
+def _pair_formats() -> Table:
+    return _described("format", "formats of verification sets", read_catalogue()["pair_formats"])
+
+
 def _families() -> Table:
     return _described("family", "families of checkpoints", read_catalogue()["families"])
 
@@ -107,6 +113,7 @@ _TABLES = {
     "protocols": _protocols,
     "metrics": _metrics,
     "formats": _formats,
+    "pair_formats": _pair_formats,
     "families": _families,
     "detectors": _detectors,
 }

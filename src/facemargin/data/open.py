@@ -7,15 +7,9 @@ from pathlib import Path
 from facemargin.data.formats.data_format import FORMATS, Location
 from facemargin.data.formats.folder import folders_of_people
 from facemargin.data.formats.image_files import ImageFiles
-from facemargin.data.formats.orl import embedded_verification_set, people_named
-from facemargin.data.formats.webdataset import SHARD_SUFFIXES, shard_paths
-from facemargin.data.pairs.adaface_memmap import DAT_FILE, load_adaface_memmap
-from facemargin.data.pairs.csv_list import PAIRS_LIST_NAMES, PAIRS_LIST_SUFFIXES, load_pairs_list
-from facemargin.data.pairs.insightface_bin import load_bin
-from facemargin.data.pairs.lfw import images_folder, is_lfw_pairs, load_lfw_pairs
+from facemargin.data.formats.orl import people_named
 from facemargin.data.pairs.named_sets import find_named_set, set_name, warn_if_incomplete
-from facemargin.data.pairs.odd_pairs import say_odd_pairs
-from facemargin.data.pairs.shards import load_pair_shards
+from facemargin.data.pairs.pair_format import PAIR_FORMATS
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
@@ -68,7 +62,8 @@ def open_verification(location: str | Path) -> VerificationSet:
 
     "orl:31-40" (all pairs of these people); a set of the field by name, "lfw" or "path/to/lfw" (see
     `find_named_set`); a .bin file; pairs.txt or another text file of pairs, or a folder with one; a folder with
-    AdaFace's memfile; WebDataset shards of pairs. Raises DataError for anything else, and for pairs that contradict
+    AdaFace's memfile; WebDataset shards of pairs; or what another registered format opens. Raises DataError for
+    anything else, and for pairs that contradict
     each other; repeated pairs are said (see `say_odd_pairs`).
 
     Examples:
@@ -76,48 +71,28 @@ def open_verification(location: str | Path) -> VerificationSet:
         >>> fm.open_verification("orl:1-10").name
         'orl:1-10'
     """
-    orl = people_named(location)
-    if orl is not None:
-        return embedded_verification_set(*orl)
     name = set_name(location)
-    if name is None:
+    if name is None or people_named(location) is not None:
         return _open_pairs(location)
-    found = replace(_open_pairs(find_named_set(name, location)), name=name)
-    warn_if_incomplete(name, found)
-    return found
+    pairs = replace(_open_pairs(find_named_set(name, location)), name=name)
+    warn_if_incomplete(name, pairs)
+    return pairs
 
 
 def _open_pairs(location: str | Path) -> VerificationSet:
-    if str(location).lower().endswith(SHARD_SUFFIXES):
-        return load_pair_shards(location)
-    path = _existing(location)
-    if path.suffix == ".bin":
-        return load_bin(path)
-    if path.is_dir():
-        if (path / DAT_FILE).is_file():
-            return load_adaface_memmap(path)
-        if shard_paths(path):
-            return load_pair_shards(path)
-        lists = [path / list_name for list_name in PAIRS_LIST_NAMES if (path / list_name).is_file()]
-    else:
-        lists = [path] if path.suffix in PAIRS_LIST_SUFFIXES else []
-    if lists:
-        lfw = is_lfw_pairs(lists[0])
-        found = load_lfw_pairs(lists[0], images_folder(lists[0])) if lfw else load_pairs_list(lists[0])
-        say_odd_pairs(str(lists[0]), found.images.describe, found.first_K, found.second_K, found.same_K)
-        return found
-    raise DataError(
-        f"{path} holds no verification pairs that can be read; understood are: orl, orl:31-40, lfw and other names of "
-        "the field's sets, a .bin file, a .txt, .csv or .tsv file of pairs, .tar or .tar.gz shards, and a folder with "
-        f"pairs.txt and images/, with pairs.csv, with {DAT_FILE} or with shards"
-    )
-
-
-def _existing(location: str | Path) -> Path:
-    path = find_file(Path(location))
-    if path is None:
+    at = Location(location, find_file(Path(location)))
+    formats = sorted(PAIR_FORMATS.values(), key=lambda one: one.order)
+    for pairs in (one.open(at) for one in formats):
+        if pairs is not None:
+            return pairs
+    if at.path is None:
         raise DataError(_does_not_exist(location))
-    return path
+    understood = sorted(PAIR_FORMATS.names(), key=lambda name: PAIR_FORMATS[name].order)
+    raise DataError(
+        f"{at.path} holds no verification pairs that can be read; understood are: "
+        + ", ".join(map(PAIR_FORMATS.description, understood))
+        + ", and the field's sets by name, such as lfw"
+    )
 
 
 def _does_not_exist(location: str | Path) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
+from facemargin.data.formats.data_format import Location
+from facemargin.data.pairs.pair_format import register_pair_format
 from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import CorruptImageError, DataError
@@ -124,3 +126,8 @@ def _same(path: Path) -> NDArray[np.bool_]:
     if not np.isin(same, (0, 1)).all():
         raise DataError(f"{path}: expected truth values, found values other than 0 and 1")
     return np.array(same, dtype=np.bool_)
+
+
+@register_pair_format("memmap", f"a folder with AdaFace's {DAT_FILE}", order=20)
+def _open(at: Location) -> VerificationSet | None:
+    return load_adaface_memmap(at.path) if at.path is not None and (at.path / DAT_FILE).is_file() else None

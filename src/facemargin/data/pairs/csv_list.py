@@ -16,17 +16,18 @@ from pathlib import Path
 import numpy as np
 
 from facemargin.counting import counted
+from facemargin.data.formats.data_format import Location
 from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.images.common_kind import in_common_kind, say_as_png
-from facemargin.data.pairs.lfw import require_images
+from facemargin.data.pairs.lfw import pairs_list, require_images
+from facemargin.data.pairs.odd_pairs import say_odd_pairs
+from facemargin.data.pairs.pair_format import register_pair_format
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import DataError, OutputError
 from facemargin.files.listing import plain_path
 from facemargin.files.plain_numbers import is_digits
 from facemargin.files.unicode_names import find_file, one_form
 
-PAIRS_LIST_SUFFIXES = (".txt", ".csv", ".tsv")
-PAIRS_LIST_NAMES = ("pairs.txt", "pairs.csv", "pairs.tsv")
 """The name of the file in a folder of pairs."""
 COLUMNS = ("path1", "path2", "same", "fold", "person1", "person2")
 _REQUIRED = COLUMNS[:3]
@@ -216,3 +217,13 @@ def _person_shown(pairs: VerificationSet, image: int) -> str:
     assert pairs.identities_N is not None
     identity = int(pairs.identities_N[image])
     return str(identity) if pairs.identity_names is None else _LINE_ENDS.sub(" ", pairs.identity_names[identity])
+
+
+@register_pair_format("list", "a .txt, .csv or .tsv file of pairs, or a folder with pairs.csv", order=41)
+def _open(at: Location) -> VerificationSet | None:
+    path = pairs_list(at)
+    if path is None:
+        return None
+    pairs = load_pairs_list(path)
+    say_odd_pairs(str(path), pairs.images.describe, pairs.first_K, pairs.second_K, pairs.same_K)
+    return pairs

@@ -13,7 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
+from facemargin.data.formats.data_format import Location
 from facemargin.data.images.decode import decode_image
+from facemargin.data.pairs.pair_format import register_pair_format
 from facemargin.data.pairs.verification_set import VerificationSet, contiguous_folds
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
@@ -126,3 +128,8 @@ def _encoded(image: object, path: Path, number: int) -> bytes:
             f"{path} image {number}: holds {type(image).__name__}, expected encoded images (bytes, or uint8 arrays)"
         )
     return image
+
+
+@register_pair_format("bin", "a .bin file of InsightFace", order=10)
+def _open(at: Location) -> VerificationSet | None:
+    return load_bin(at.path) if at.path is not None and at.path.suffix == ".bin" else None

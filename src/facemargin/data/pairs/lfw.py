@@ -13,12 +13,18 @@ from typing import NamedTuple
 import numpy as np
 
 from facemargin.counting import counted
+from facemargin.data.formats.data_format import Location
 from facemargin.data.formats.image_files import ImageFiles
+from facemargin.data.pairs.odd_pairs import say_odd_pairs
+from facemargin.data.pairs.pair_format import register_pair_format
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import DataError
 from facemargin.files.listing import entries, is_image_name
 from facemargin.files.plain_numbers import is_digits
 from facemargin.files.unicode_names import find_file, one_form
+
+PAIRS_LIST_SUFFIXES = (".txt", ".csv", ".tsv")
+PAIRS_LIST_NAMES = ("pairs.txt", "pairs.csv", "pairs.tsv")
 
 _LONGEST_NUMBER = 10
 _LONGEST_HEADER = 256
@@ -158,3 +164,22 @@ def require_images(folder: Path, count: int, missing: Iterable[str]) -> None:
     if missing:
         shown = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
         raise DataError(f"{folder}: images of the pairs are missing: {len(missing):,} of {count:,} ({shown})")
+
+
+@register_pair_format("lfw", "LFW's pairs.txt, or a folder with it and images/", order=40)
+def _open(at: Location) -> VerificationSet | None:
+    path = pairs_list(at)
+    if path is None or not is_lfw_pairs(path):
+        return None
+    pairs = load_lfw_pairs(path, images_folder(path))
+    say_odd_pairs(str(path), pairs.images.describe, pairs.first_K, pairs.second_K, pairs.same_K)
+    return pairs
+
+
+def pairs_list(at: Location) -> Path | None:
+    """The text file of pairs at a location, or in the folder there."""
+    if at.path is None:
+        return None
+    if not at.path.is_dir():
+        return at.path if at.path.suffix in PAIRS_LIST_SUFFIXES else None
+    return next((at.path / name for name in PAIRS_LIST_NAMES if (at.path / name).is_file()), None)

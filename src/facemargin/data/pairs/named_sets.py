@@ -6,7 +6,7 @@ from pathlib import Path
 
 from facemargin.data.formats.webdataset import SHARD_SUFFIXES, shard_paths
 from facemargin.data.pairs.adaface_memmap import DAT_FILE
-from facemargin.data.pairs.csv_list import PAIRS_LIST_NAMES
+from facemargin.data.pairs.lfw import PAIRS_LIST_NAMES
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import DataError
 from facemargin.files.listing import entries

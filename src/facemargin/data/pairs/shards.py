@@ -12,9 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.data.formats.data_format import Location
 from facemargin.data.formats.tar import TarShard, group_by_key
 from facemargin.data.formats.webdataset import SHARD_SUFFIXES, shard_paths
 from facemargin.data.images.decode import decode_image
+from facemargin.data.pairs.pair_format import register_pair_format
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
@@ -133,3 +135,11 @@ def _blocks_of_each_kind(same_K: NDArray[np.bool_]) -> NDArray[np.int64]:
 def _name(location: Path) -> str:
     """The name of the folder or the shard, without "-{000000..000002}.tar"."""
     return location.resolve().name if location.is_dir() else location.name.split(".")[0].split("-{")[0]
+
+
+@register_pair_format("shards", ".tar or .tar.gz shards of pairs, or a folder of them", order=30)
+def _open(at: Location) -> VerificationSet | None:
+    if at.text.lower().endswith(SHARD_SUFFIXES):
+        return load_pair_shards(at.given)
+    is_folder = at.path is not None and at.path.is_dir()
+    return load_pair_shards(at.path) if at.path is not None and is_folder and shard_paths(at.path) else None
