@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from facemargin.data.source import RGBImage
 from facemargin.detection.detector import register_detector
 from facemargin.detection.face import Face
+from facemargin.detection.looks import DetectorByLooks
 from facemargin.detection.suppression import suppress_overlaps
-from facemargin.detection.two_looks import TwoLookDetector
 from facemargin.errors import ConfigError
 from facemargin.files.installed import installed_file
 
@@ -34,7 +34,7 @@ _MAX_PLACES = 1000
 
 
 @register_detector("centerface", description="CenterFace (Xu et al., 2019), the default")
-class CenterFace(TwoLookDetector):
+class CenterFace(DetectorByLooks):
     """The detector. The network's memory is about 400 bytes a pixel; where a photograph is shrunk to `longest_side`,
     faces that are then smaller than about 20 pixels are lost. Raises ConfigError for settings out of range and, saying
     what to install, where the network is missing.
@@ -47,7 +47,7 @@ class CenterFace(TwoLookDetector):
         self._session = _session()
 
     def look(self, image: RGBImage) -> list[Face]:
-        """See `TwoLookDetector.look`."""
+        """See `DetectorByLooks.look`."""
         height, width = image.shape[:2]
         padded = np.zeros((1, 3, -height % _MULTIPLE + height, -width % _MULTIPLE + width), np.float32)
         padded[0, :, :height, :width] = image.transpose(2, 0, 1)

@@ -15,8 +15,8 @@ import numpy as np
 from facemargin.data.source import RGBImage
 from facemargin.detection.detector import register_detector
 from facemargin.detection.face import Face
+from facemargin.detection.looks import DetectorByLooks
 from facemargin.detection.suppression import suppress_overlaps
-from facemargin.detection.two_looks import TwoLookDetector
 from facemargin.errors import ConfigError
 from facemargin.files.installed import installed_file
 
@@ -34,11 +34,12 @@ _LARGE_SIDE, _SHRINK = 640, 4
 
 
 @register_detector("yunet", description="YuNet (Wu, Peng, Yu, 2023), by OpenCV; finds faces of all sizes, quickly")
-class YuNet(TwoLookDetector):
+class YuNet(DetectorByLooks):
     """The detector. Raises ConfigError for settings out of range and, saying what to install, where the network is
     missing, another file than the one that was measured, or of a kind that this OpenCV cannot read."""
 
     name = "yunet"
+    most_looks = 5  # one look sees about half of a turn
 
     def __init__(self, min_score: float = 0.6, longest_side: int = 1280) -> None:
         super().__init__(min_score, longest_side)
@@ -46,7 +47,7 @@ class YuNet(TwoLookDetector):
         self._lock = Lock()  # the network holds the size of its image
 
     def look(self, image: RGBImage) -> list[Face]:
-        """See `TwoLookDetector.look`."""
+        """See `DetectorByLooks.look`."""
         faces = self._find(image, 1)
         if max(image.shape[:2]) <= _LARGE_SIDE:
             return faces

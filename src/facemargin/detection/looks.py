@@ -1,5 +1,5 @@
-"""Detection in two looks: the whole photograph once, then every face again, turned upright and at one size, so that its
-landmarks depend little on how it was turned.
+"""Detection in several looks: the whole photograph once, then every face again, turned upright and at one size, so
+that its landmarks depend little on how it was turned.
 
 Shapes: H × W pixels of the image.
 """
@@ -19,12 +19,15 @@ from facemargin.errors import ConfigError, DataError
 
 _SIDES = range(32, 2**13 + 1)
 
-# The second detection uses an upright square of this side, in which the face fills 140 × 140 pixels.
+# Every further detection uses an upright square of this side, in which the face fills 140 × 140 pixels.
 _LOOK_SIDE = 224
 _LOOK_SCALE = 1.25
 
+# Degrees.
+_SETTLED = 1.5
 
-class TwoLookDetector(ABC):
+
+class DetectorByLooks(ABC):
     """A detector of one network, whose `look` is called for the photograph and for every face found in it.
 
     Images whose longer side exceeds `longest_side` are shrunk to it first. Faces below `min_score` are left out. Raises
@@ -32,6 +35,9 @@ class TwoLookDetector(ABC):
     """
 
     name: str
+    most_looks = 1
+    """How often a face is looked at again, at most. A network that underestimates how far a face is turned needs
+    several looks; they end when one turns the landmarks by less than 1.5°."""
 
     def __init__(self, min_score: float, longest_side: int) -> None:
         if not 0 < min_score < 1:
@@ -60,13 +66,17 @@ class TwoLookDetector(ABC):
         unit = np.array([width / small.shape[1], height / small.shape[0]])
         found = []
         for face in self.look(small):
-            landmarks_52 = self._second_look(image, (face.landmarks_52 + 0.5) * unit - 0.5)
+            landmarks_52 = (face.landmarks_52 + 0.5) * unit - 0.5
+            for _ in range(self.most_looks):
+                before_52, landmarks_52 = landmarks_52, self._look_again(image, landmarks_52)
+                if _degrees_between(before_52, landmarks_52) < _SETTLED:
+                    break
             corners_22 = (np.reshape(face.box, (2, 2)) + 0.5) * unit - 0.5
             found.append(Face(_within(corners_22, width, height), face.score, landmarks_52))
         return found
 
-    def _second_look(self, image: RGBImage, landmarks_52: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Better landmarks from a second detection, or the same landmarks if the face is not found again."""
+    def _look_again(self, image: RGBImage, landmarks_52: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Better landmarks from another detection, or the same landmarks if the face is not found again."""
         place = (_LOOK_SIDE - TEMPLATE_SIDE * _LOOK_SCALE) / 2
         target_52 = TEMPLATE_52 * _LOOK_SCALE + place
         try:
@@ -80,6 +90,15 @@ class TwoLookDetector(ABC):
         inverse_23 = cv2.invertAffineTransform(matrix_23)
         nearest_52 = again[int(np.argmin(distances))].landmarks_52
         return np.asarray(nearest_52 @ inverse_23[:, :2].T + inverse_23[:, 2])
+
+
+def _degrees_between(before_52: NDArray[np.float64], after_52: NDArray[np.float64]) -> float:
+    """How far the landmarks are turned against each other; 0 if they are all in one point."""
+    try:
+        matrix_23 = similarity_transform(before_52, after_52)
+    except DataError:
+        return 0.0
+    return abs(float(np.degrees(np.arctan2(matrix_23[1, 0], matrix_23[0, 0]))))
 
 
 def _shrunk(image: RGBImage, factor: float) -> RGBImage:
