@@ -99,3 +99,10 @@ def test_damaged_files_are_named(calibration, tmp_path):
     for missing in (path, tmp_path / "none.json", tmp_path):
         with pytest.raises(DataError, match="cannot be read as a calibration"):
             Calibration.load(missing)
+
+
+def test_faces_that_another_detector_may_have_cut_out_are_doubted(calibration):
+    unknown, known = replace(calibration, detector=None), replace(calibration, detector="yunet")
+    assert unknown.doubt_detector(None) == unknown.doubt_detector("centerface") == known.doubt_detector("yunet") == ""
+    assert "does not say which detector cut out its faces; if it was not yunet" in unknown.doubt_detector("yunet")
+    assert "faces that yunet found, but centerface finds" in known.doubt_detector("centerface")

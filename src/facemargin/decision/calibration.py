@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facemargin.decision.fingerprint import fingerprint, is_same_model
+from facemargin.detection.detector import DEFAULT_DETECTOR
 from facemargin.errors import ConfigError, DataError
 from facemargin.files.atomic import write_text_atomically
 from facemargin.models.model import Model
@@ -104,9 +105,15 @@ class Calibration:
         )
 
     def doubt_detector(self, detector: str | None) -> str:
-        """A warning if faces that another detector finds are decided on; empty if one of the two is not known."""
-        if detector is None or self.detector is None or detector == self.detector:
+        """A warning if faces that another detector finds are decided on, or if they may be: images that were aligned
+        before are taken for those of the default detector. Empty otherwise."""
+        if detector is None or detector == (self.detector or DEFAULT_DETECTOR):
             return ""
+        if self.detector is None:
+            return (
+                f"the calibration does not say which detector cut out its faces; if it was not {detector}, error rates "
+                f"may differ: calibrate with --detect --detector {detector}"
+            )
         return (
             f"the thresholds were measured on faces that {self.detector} found, but {detector} finds these faces and "
             "cuts them out differently, so the error rates may differ: use the same detector, or calibrate with it"
