@@ -21,11 +21,13 @@ NAMES = {
     "margins": ("toyface", "ToyFace (nobody, 2026)"),
     "formats": ("toy", "a folder with people.toy"),
     "writers": ("toy", "people.toy"),
+    "pair_formats": ("toy-twins", "a folder with twins.toy"),
     "protocols": ("toy-pairs", "verification of the pairs in a folder's toys.txt"),
     "families": ("toynet", "ToyNet's weights are free for everyone"),
-    "detectors": ("whole", "takes every picture for one face that fills it"),
+    "detectors": ("whole", "treats every picture as one face that fills it"),
     "verbs": ("count-people", "say how many people are in a training set"),
     "metrics": ("d_prime", "how far apart genuine and impostor scores lie"),
+    "backbones": ("toynet_4", "32 px"),
 }
 # What is mistyped, and what is said of it.
 MISTYPED = {
@@ -38,6 +40,8 @@ MISTYPED = {
     "count-people --data nowhere": "facemargin count-people: nowhere does not exist",
     "train demo --head.name toyfaec": "unknown margin 'toyfaec'; did you mean 'toyface'?",
     "train demo --head.name toyface --head.softnes 1": "did you mean --head.softness?",
+    "train demo --backbone.name toynet4": "unknown backbone 'toynet4'; did you mean 'toynet_4'?",
+    "train demo --backbone.name toynet_4 --backbone.widht 1": "did you mean --backbone.width?",
 }
 HELPS = {
     "convert": "{folder,list,parquet,recordio,toy,webdataset}",
@@ -47,7 +51,7 @@ HELPS = {
 }
 TINY = {
     "head": {"name": "toyface", "scale": 16.0, "softness": 0.25},
-    "backbone": {"name": "small_resnet", "input_size": 16, "width": 4, "embedding_size": 16},
+    "backbone": {"name": "toynet_4", "input_size": 16, "width": 4, "embedding_size": 16},
     "data": {"train": "orl:1-3", "workers": 0},
     "epochs": 1,
     "batch_size": 10,
@@ -61,12 +65,13 @@ def toys(tmp_path_factory) -> Installed:
 
 @pytest.fixture(scope="module")
 def pairs(toys):
-    """A folder of faces, pairs of them in toys.txt, and embeddings of them in an .npz file."""
+    """A folder of faces, pairs of them in toys.txt and twins.toy, and embeddings of them in an .npz file."""
     folder = toys.folder / "pairs"
     write_people(folder, [3, 3, 3])
     paths = [f"person_{person:02d}/{number}.png" for person in range(3) for number in range(3)]
     lines = [f"{a} {b} {int(a[:9] == b[:9])}\n" for number, a in enumerate(paths) for b in paths[number + 1 :]]
     (folder / "toys.txt").write_text("".join(lines))
+    (folder / "twins.toy").write_text("".join(f"{paths[3 * person]} {paths[3 * person + 1]}\n" for person in range(3)))
     vectors_ND = np.random.default_rng(0).normal(size=(9, 4)) + np.repeat(3 * np.eye(4)[:3], 3, axis=0)
     np.savez(folder / "theirs.npz", paths=np.array(paths), embeddings=vectors_ND)
     return folder
@@ -76,6 +81,8 @@ def pairs(toys):
 def answers(toys, pairs):
     """What the command line says to all that needs no process of its own."""
     torch.save({"toy_weights": state("iresnet18", "toy.")}, toys.folder / "toynet.pth")
+    (toys.folder / "no_twins").mkdir()
+    (toys.folder / "no_twins" / "twins.toy").write_text("one.png\n")
     npz = pairs / "theirs.npz"
     lines = [*MISTYPED, *(f"{verb} --help" for verb in HELPS), "list", "completion bash", "completion fish"]
     return toys.answers(
@@ -84,6 +91,8 @@ def answers(toys, pairs):
             "writer": ["convert", pairs, "toys", "--to", "toy"],
             "verb": ["count-people", "--data", "toys"],
             "metric": ["evaluate", npz, "--data", pairs / "toys.txt", "--output", "scored"],
+            "pairs": ["evaluate", npz, "--data", pairs, "--output", "twins"],
+            "empty pairs": ["evaluate", npz, "--data", toys.folder / "no_twins", "--output", "no_twins"],
             "protocol": ["evaluate", npz, "--protocol", "toy-pairs", "--data", pairs, "--output", "by_protocol"],
             "detector": ["detect", pairs, "--detector", "whole", "--output", "found.json"],
             "family": ["convert-weights", "toynet.pth", "toynet.safetensors"],
@@ -97,9 +106,8 @@ def one_line(text: str) -> str:
 
 def test_the_page_and_this_test_know_every_kind():
     text = PAGE.read_text(encoding="utf-8")
-    others = {"backbones", "pair_formats"}  # test_backbones_registry and test_data_open add one
-    assert set(NAMES) | others == set(KINDS)
-    assert all(f"`{kind}`" in text for kind in {*NAMES, *others})
+    assert set(NAMES) == set(KINDS)
+    assert all(f"`{kind}`" in text for kind in NAMES)
 
 
 def test_the_help_has_the_verb_and_waits_for_nothing_else(toys):
@@ -120,7 +128,7 @@ def test_lists_show_every_name_with_its_words(answers):
 
 def test_the_completion_knows_every_name(answers):
     words = set(re.findall(r"[\w.-]+", answers["completion bash"][1]))
-    assert {name for name, _ in NAMES.values()} - {"d_prime"} <= words
+    assert {name for name, _ in NAMES.values()} - {"d_prime", "toy-twins"} <= words  # no option takes these
     assert "-a count-people -d 'say how many people are in a training set'" in answers["completion fish"][1]
 
 
@@ -140,7 +148,7 @@ for name in ("choices", "recipe_fields"):
     for kind, (name, words) in NAMES.items():
         rows = [line for line in text.splitlines() if line.startswith(f"| `{name}` |")]
         assert len(rows) == 1 and words in rows[0], kind
-    assert "**`toyface`**" in text and "| `softness` | number | `0.5` | What is taken from the cosine" in text
+    assert "**`toyface`**" in text and "| `softness` | number | `0.5` | The number that is subtracted" in text
 
 
 @pytest.mark.parametrize("line", MISTYPED)
@@ -180,6 +188,20 @@ def test_the_metric_is_in_table_json_and_report(toys, answers):
     assert "<th>d′</th>" in report.replace(' scope="col"', "") and f"{expected:.4f}" in report
 
 
+def test_pairs_in_the_format_are_scored(toys, answers):
+    code, out, err = answers["pairs"]
+    assert (code, err) == (0, "") and "3 + 3 pairs" in out
+    (place,) = (toys.folder / "twins" / "evaluation").iterdir()
+    with np.load(place / "theirs.npz") as archive, np.load(toys.folder / "pairs" / "theirs.npz") as theirs:
+        units_ND = theirs["embeddings"] / np.linalg.norm(theirs["embeddings"], axis=1, keepdims=True)
+        genuine = [units_ND[3 * person] @ units_ND[3 * person + 1] for person in range(3)]
+        impostor = [units_ND[3 * person] @ units_ND[3 * ((person + 1) % 3) + 1] for person in range(3)]
+        assert archive["scores_K"].tolist() == pytest.approx(genuine + impostor)
+        assert archive["same_K"].tolist() == [True] * 3 + [False] * 3
+    code, _, err = answers["empty pairs"]
+    assert code == 2 and "twins.toy: expected at least two lines" in err
+
+
 def test_the_protocol_scores(toys, answers):
     code, out, _ = answers["protocol"]
     assert code == 0 and "toy-pairs" in out and "TAR" in out
@@ -198,7 +220,7 @@ def test_a_checkpoint_of_the_family_is_recognized(answers):
     assert code == 0 and "family ToyNet" in shown and "colour order BGR" in shown and "free for everyone" in shown
 
 
-def test_the_loss_trains_and_is_compared_by_the_metric(toys):
+def test_the_loss_trains_the_network_and_is_compared_by_the_metric(toys):
     (toys.folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     options = ["--heads", "toyface:softness=0.4", "--seeds", "1", "--data", "orl:39-40", "--output", "compared"]
     done = toys.python("-m", "facemargin", "compare", "tiny.yaml", *options)
@@ -208,6 +230,8 @@ def test_the_loss_trains_and_is_compared_by_the_metric(toys):
     assert " d′ " in heading and "`toyface:softness=0.4`" in row
     values = json.loads((toys.folder / "compared" / "comparison.json").read_text())["runs"][0]["metrics"]["orl:39-40"]
     assert isinstance(values["d_prime"], float)
+    run = toys.folder / "compared" / "toyface,softness=0.4" / "seed_0"
+    assert "toynet_4" in (run / "recipe.yaml").read_text(encoding="utf-8")
 
 
 def test_a_package_that_is_broken_is_named_and_the_rest_works(tmp_path):
@@ -221,8 +245,10 @@ def test_a_package_that_is_broken_is_named_and_the_rest_works(tmp_path):
     assert done.returncode == 0 and "funface" in done.stdout
     warnings = done.stderr.splitlines()
     missing = "the margins of the package broken-faces are missing: its module broken_faces"
-    assert sum(missing in one for one in warnings) == 1
-    assert any("No module named 'there_is_no_such_module'" in one for one in warnings)
-    assert any("command 'train' is facemargin's own" in one for one in warnings)
-    assert any("adds 'margin' to facemargin by broken_faces" in one and "'margins'" in one for one in warnings)
+    assert sum(missing in warning for warning in warnings) == 1
+    assert any("No module named 'there_is_no_such_module'" in warning for warning in warnings)
+    assert any("command 'train' is facemargin's own" in warning for warning in warnings)
+    assert any(
+        "adds 'margin' to facemargin by broken_faces" in warning and "'margins'" in warning for warning in warnings
+    )
     assert all(line.startswith("warning: ") for line in warnings)
