@@ -17,5 +17,5 @@ def none_readable(number: int, name: str) -> str:
 
 def some_of(names: Iterable[object], shown: int = 4) -> str:
     """The first of `names` in order, and how many more there are."""
-    found = sorted(map(str, names))
-    return ", ".join(found[:shown]) + (f" and {len(found) - shown} more" if len(found) > shown else "")
+    texts = sorted(map(str, names))
+    return ", ".join(texts[:shown]) + (f" and {len(texts) - shown} more" if len(texts) > shown else "")

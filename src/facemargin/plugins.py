@@ -32,14 +32,14 @@ logger = logging.getLogger(__name__)
 
 def has_plugins(kind: str) -> bool:
     """Whether an installed package adds something of the `kind`."""
-    return any(entry.name == kind for entry in _found())
+    return any(entry.name == kind for entry in _plugin_entries())
 
 
 @cache  # what a module that cannot be imported lacks is said once
 def import_plugins(kind: str) -> None:
     """Import the modules that installed packages name for `kind`. One that cannot be imported is named in a warning:
     what it would have added is missing, everything else works."""
-    for entry in _found():
+    for entry in _plugin_entries():
         if entry.name == kind:
             try:
                 entry.load()
@@ -51,10 +51,10 @@ def import_plugins(kind: str) -> None:
 
 
 @cache
-def _found() -> tuple[EntryPoint, ...]:
+def _plugin_entries() -> tuple[EntryPoint, ...]:
     """The entry points of all packages, in the order of the packages' names; a warning for one of no known kind."""
-    found = sorted(entry_points(group=GROUP), key=lambda entry: (_package(entry), entry.name, entry.value))
-    for entry in found:
+    entries = sorted(entry_points(group=GROUP), key=lambda entry: (_package(entry), entry.name, entry.value))
+    for entry in entries:
         if entry.name not in KINDS:
             near = difflib.get_close_matches(entry.name, KINDS, n=1)
             hint = f"did it mean {near[0]!r}?" if near else f"known: {', '.join(KINDS)}"
@@ -62,7 +62,7 @@ def _found() -> tuple[EntryPoint, ...]:
                 "the package %s adds %r to facemargin by %s, which is no kind of thing that can be added; %s",
                 _package(entry), entry.name, entry.value, hint,
             )  # fmt: skip
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(entries))
 
 
 def _package(entry: EntryPoint) -> str:

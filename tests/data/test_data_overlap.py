@@ -22,7 +22,7 @@ def labeled(images: list[np.ndarray] | ImageSource, names: list[str], name: str)
 
 def test_nothing_shared():
     overlap = identity_overlap(labeled(IMAGES[:4], list("abcd"), "train"), labeled(IMAGES[4:], list("efgh"), "test"))
-    assert not overlap.found and overlap.shared_names == overlap.same_pixels == overlap.near_duplicates == []
+    assert not overlap.any_shared and overlap.shared_names == overlap.same_pixels == overlap.near_duplicates == []
     assert "0 people by name; 0 pairs of identical images and 0 of near duplicates" in str(overlap)
 
 
@@ -30,7 +30,7 @@ def test_names_are_compared_whatever_their_case_and_separators():
     train = labeled(IMAGES[:3], ["Ann_Lee", "bob", "Cem"], "train")
     test = labeled(IMAGES[4:6], ["ann lee", "CEM"], "test")
     overlap = identity_overlap(train, test, compare_images=False)
-    assert overlap.shared_names == ["Ann_Lee", "Cem"] and overlap.found and overlap.same_pixels is None
+    assert overlap.shared_names == ["Ann_Lee", "Cem"] and overlap.any_shared and overlap.same_pixels is None
     assert str(overlap) == (
         "shared between train (training) and test (test): 2 people by name (Ann_Lee, Cem); images were not compared"
     )
@@ -40,7 +40,7 @@ def test_numbers_are_not_names():
     train = labeled(IMAGES[:1], ["0"], "train")
     train.has_names = False
     overlap = identity_overlap(train, labeled(IMAGES[1:2], ["0"], "test"))
-    assert overlap.shared_names is None and not overlap.found and "names were not compared" in str(overlap)
+    assert overlap.shared_names is None and not overlap.any_shared and "names were not compared" in str(overlap)
 
 
 def altered(kind: str) -> np.ndarray:
@@ -90,7 +90,7 @@ def test_a_verification_set_without_names_is_compared_by_images():
 
 def test_the_orl_people_of_the_demo_are_disjoint_and_overlaps_are_found():
     clean = identity_overlap(EmbeddedFaces(range(1, 31)), embedded_verification_set(range(31, 41)))
-    assert not clean.found and clean.shared_names == []
+    assert not clean.any_shared and clean.shared_names == []
     leaked = identity_overlap(EmbeddedFaces(range(1, 33)), embedded_verification_set(range(31, 41)))
     assert leaked.shared_names == ["s31", "s32"]
     assert leaked.same_pixels is not None and len(leaked.same_pixels) == 20

@@ -52,4 +52,4 @@ def test_the_bin_file_is_fold_1_of_the_pairs(shared_data, lfw):
 
 def test_training_people_are_not_in_lfw(train, lfw):
     overlap = identity_overlap(labeled_subset(train, range(0, len(train), 8)), lfw)
-    assert not overlap.found and overlap.shared_names is None and overlap.num_corrupt == 0
+    assert not overlap.any_shared and overlap.shared_names is None and overlap.num_corrupt == 0

@@ -17,9 +17,9 @@ _NAMED = 5
 
 
 class FaceSource(ImageSource):
-    """The images of `source`, or with `detect` the face of each; counts, as they are read, images that are not square
-    and photographs with several faces. Raises ConfigError where `on_several` or `detector` says something and nothing
-    is detected."""
+    """The images of `source`, or with `detect` the face in each of them. While reading, it counts images that are not
+    square and photographs with several faces. Raises ConfigError if `on_several` or `detector` is given without
+    `detect`."""
 
     def __init__(
         self,
@@ -52,7 +52,8 @@ class FaceSource(ImageSource):
         return self._source.describe(index)
 
     def warn(self) -> None:
-        """Say on stderr what was counted among the images read so far, in a line each, with the first names."""
+        """Print warnings about the images read so far to stderr: how many were not square, and how many show several
+        faces, with the names of the first."""
         total = self._num_read
         if self._sizes:
             named = [f"{self._shown(index)}: {width} × {height}" for index, (width, height) in self._sizes.items()]
@@ -83,11 +84,11 @@ def warn_of_several(named: list[str], total: int, choice: str, choices: tuple[st
 
 
 def check_detection(detect: bool, on_several: OnSeveral, detector: DetectorName) -> None:
-    """ConfigError where --on-several or --detector would say nothing."""
+    """Raise ConfigError if --on-several or --detector is given without --detect, because it would have no effect."""
     if on_several != "largest" and not detect:
         raise ConfigError(f"--on-several {on_several} needs --detect: add --detect, or remove --on-several")
     if detector != DEFAULT_DETECTOR and not detect:
-        raise ConfigError(f"--detector {detector} goes with --detect, which looks for faces")
+        raise ConfigError(f"--detector {detector} needs --detect: add --detect, or remove --detector")
 
 
 def _of(count: int, total: int) -> str:

@@ -32,13 +32,13 @@ class DetectionArguments:
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
     """Photographs: image files, folders at any depth, and .txt files with one path per line."""
     detector: DetectorName = DEFAULT_DETECTOR
-    """What finds the faces."""
+    """The network that finds the faces."""
     min_score: float | None = None
-    """Leave out faces of which the detector is less sure, from 0 to 1; by default its own, 0.5 for centerface and 0.6
-    for yunet."""
+    """The smallest score of a face, from 0 to 1. The default depends on the detector: 0.5 for centerface, 0.6 for
+    yunet."""
     longest_side: int | None = None
-    """Shrink larger photographs to this for detection; more finds smaller faces, and takes memory and time; by default
-    the detector's own, 1280."""
+    """Larger photographs are shrunk to this number of pixels for detection. A larger number finds smaller faces, with
+    more memory and time. The default of both detectors is 1280."""
 
     def make_detector(self) -> Detector:
         given = {"min_score": self.min_score, "longest_side": self.longest_side}
@@ -86,7 +86,7 @@ def _find(images: NamedImages, index: int, detector: Detector, keep: Keep) -> Im
         return keep(index, image, faces)
     except SeveralFacesError as error:
         height, width = image.shape[:2]
-        return ImageFaces(name, width, height, problem=f"{images.describe(index)}: {error}", found=len(faces))
+        return ImageFaces(name, width, height, problem=f"{images.describe(index)}: {error}", num_faces=len(faces))
 
 
 def target_names(images: NamedImages) -> list[str]:

@@ -68,7 +68,7 @@ def main(arguments: Sequence[str]) -> int:
         for face, file in zip(chosen, files, strict=True):
             write_image(crop_face(image, face.landmarks_52, args.size), args.output / file)
         height, width = image.shape[:2]
-        return ImageFaces(images.names[index], width, height, tuple(chosen), tuple(files), found=len(faces))
+        return ImageFaces(images.names[index], width, height, tuple(chosen), tuple(files), num_faces=len(faces))
 
     def is_done(record: ImageFaces) -> bool:
         return not record.problem and all((args.output / file).is_file() for file in record.files)
@@ -86,8 +86,8 @@ def main(arguments: Sequence[str]) -> int:
             if record.problem:
                 problems[record.name] = record.problem
             aligned += len(record.files)
-            if record.found > 1:
-                several.append(f"{printable(record.name)}: {record.found}")
+            if record.num_faces > 1:
+                several.append(f"{printable(record.name)}: {record.num_faces}")
             readable += record.width > 0
         write_faces_csv(journal.records(images.names), args.output / "faces.csv")
         write_csv(["path", "problem"], problems.items(), args.output / "failures.csv")

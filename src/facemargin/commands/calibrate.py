@@ -90,7 +90,7 @@ def _of_pairs(args: Arguments) -> Calibration:
     pairs = replace(pairs, images=source)
     model = load(args.model)
     with embedding_progress(Console(stderr=True), pairs.name) as progress:
-        found = calibrate(
+        calibration = calibrate(
             model,
             pairs,
             args.floor_percentile,
@@ -100,7 +100,7 @@ def _of_pairs(args: Arguments) -> Calibration:
             detector=source.detector_name,
         )
     source.warn()
-    return found
+    return calibration
 
 
 def _of_images(args: Arguments) -> Calibration:
@@ -110,10 +110,10 @@ def _of_images(args: Arguments) -> Calibration:
     model = load(args.model)
     source = FaceSource(images, args.detect, args.on_several, args.detector)
     with embedding_progress(Console(stderr=True), images.name) as progress:
-        found = embed_readable(model, source, views=args.views, progress=progress)
+        embedded = embed_readable(model, source, views=args.views, progress=progress)
     source.warn()
-    warn_of_unreadable(found.unreadable, len(found.indices_R), args.detect)
-    labels_R = images.labels[found.indices_R]
+    warn_of_unreadable(embedded.unreadable, len(embedded.indices_R), args.detect)
+    labels_R = images.labels[embedded.indices_R]
     counts = count_pairs(labels_R)
     if not all(counts):
         raise DataError(
@@ -129,7 +129,7 @@ def _of_images(args: Arguments) -> Calibration:
         )
     pairs = VerificationSet(
         name=images.name,
-        images=ImageSubset(source, found.indices_R),
+        images=ImageSubset(source, embedded.indices_R),
         first_K=drawn.first_K,
         second_K=drawn.second_K,
         same_K=drawn.same_K,
@@ -142,16 +142,16 @@ def _of_images(args: Arguments) -> Calibration:
         args.floor_percentile,
         args.max_fnmr,
         args.views,
-        embeddings=found.embeddings,
+        embeddings=embedded.embeddings,
         detector=source.detector_name,
     )
 
 
-def _table(found: Calibration) -> Table:
+def _table(calibration: Calibration) -> Table:
     table = Table("FMR", "threshold", "impostors", "95 % of FMR", "FNMR", "floor", "too poor")
-    for point in found.thresholds:
+    for point in calibration.thresholds:
         low, high = point.fmr_interval
-        few = "" if found.impostors * point.target_fmr >= ENOUGH else " (few)"
+        few = "" if calibration.impostors * point.target_fmr >= ENOUGH else " (few)"
         table.add_row(
             f"{point.target_fmr:g}",
             f"{point.threshold:.4f}",

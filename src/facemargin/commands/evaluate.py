@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
         return evaluate_protocol(_protocol_arguments(args, args.protocol, output), console)
     _check_no_protocol(args)
     sets = [open_verification(name) for name in args.data]
-    sets += [degraded_twin(one) for one in sets] if args.degraded else []
+    sets += [degraded_twin(pairs) for pairs in sets] if args.degraded else []
     _check(args, sets)
     baselines: dict[str, Embed] = {}
     if args.baselines is not None:
@@ -109,23 +109,25 @@ def main(arguments: Sequence[str]) -> int:
         baselines = {"raw pixels": fit_pixel_embed(images), "PCA": fit_pca_embed(images, PCA_COMPONENTS)}
     name, embed_of, reconstruct, system = _system(args)
     origins = _origins(args, name, system, baselines)
-    of_sets = [set_origin(one) for one in sets]
-    for one, data in zip(sets, of_sets, strict=True):
-        require_place(evaluation_folder(output, one.name), data, origins, args.overwrite, of_a_run=output == args.model)
+    of_sets = [set_origin(pairs) for pairs in sets]
+    for pairs, data in zip(sets, of_sets, strict=True):
+        require_place(
+            evaluation_folder(output, pairs.name), data, origins, args.overwrite, of_a_run=output == args.model
+        )
     if args.model.suffix != ".npz":  # no image is read in this case
-        for one in sets[: len(args.data)]:  # the degraded copies have the same sizes
-            warn_of_squashed(one.images)
-    for one, data in zip(sets, of_sets, strict=True):
-        with embedding_progress(console, one.name) as progress:
-            systems = {} if embed_of is None else {name: embed_of(one, progress)}
-            summaries = score_systems({**systems, **baselines}, one, output, args.grid, args.folds, reconstruct)
-        note_origin(evaluation_folder(output, one.name), data, origins)
+        for pairs in sets[: len(args.data)]:  # the degraded copies have the same sizes
+            warn_of_squashed(pairs.images)
+    for pairs, data in zip(sets, of_sets, strict=True):
+        with embedding_progress(console, pairs.name) as progress:
+            systems = {} if embed_of is None else {name: embed_of(pairs, progress)}
+            summaries = score_systems({**systems, **baselines}, pairs, output, args.grid, args.folds, reconstruct)
+        note_origin(evaluation_folder(output, pairs.name), data, origins)
         if summaries:
             console.print(summary_table(summaries))
         if name in systems:
-            place = evaluation_folder(output, one.name)
+            place = evaluation_folder(output, pairs.name)
             scores = PairScores.load(place / f"{slug(name)}.npz")
-            write_comparison(systems[name], scores, one, place, args.refit, console)
+            write_comparison(systems[name], scores, pairs, place, args.refit, console)
     say(f"report: {write_run_report(output)}")
     return 0
 

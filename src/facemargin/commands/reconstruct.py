@@ -61,14 +61,14 @@ def main(arguments: Sequence[str]) -> int:
     images = NamedImages(args.images)
     model = load(args.model)
     with embedding_progress(Console(stderr=True), images.name, "reconstructing") as progress:
-        found = _reconstruct(model, images, progress)
-    for name, pictures in zip(found.names, found.pictures, strict=True):
+        reconstructed = _reconstruct(model, images, progress)
+    for name, pictures in zip(reconstructed.names, reconstructed.pictures, strict=True):
         _write_strip(pictures, args.output / f"{name}.png")
-    write_atomically(args.output / ARRAYS_FILE, lambda path: _save_arrays(found, path))
+    write_atomically(args.output / ARRAYS_FILE, lambda path: _save_arrays(reconstructed, path))
     console = Console()
-    console.print(_table(found))
-    warn_of_unreadable(found.unreadable, len(found.names))
-    say(f"{len(found.names):,} strips of pictures and {ARRAYS_FILE}: {args.output}")
+    console.print(_table(reconstructed))
+    warn_of_unreadable(reconstructed.unreadable, len(reconstructed.names))
+    say(f"{len(reconstructed.names):,} strips of pictures and {ARRAYS_FILE}: {args.output}")
     return 0
 
 
@@ -83,21 +83,21 @@ def reconstruct_images(model: Model, images: Sequence[RGBImage]) -> tuple[Recons
 
 
 def _reconstruct(model: Model, images: NamedImages, progress: Progress) -> _Reconstructed:
-    found = _Reconstructed()
+    reconstructed = _Reconstructed()
     for index, name in enumerate(images.names):
         progress(index, len(images))
         try:
             image = images.read(index)
         except ImageError as error:
-            found.unreadable.append(str(error))
+            reconstructed.unreadable.append(str(error))
             continue
         reconstruction, pictures = reconstruct_images(model, [image])
-        found.names.append(name)
-        found.reconstructions.append(reconstruction)
-        found.pictures.append(pictures)
-    if not found.names:
-        raise DataError(f"{none_readable(len(images), images.name)}; {found.unreadable[0]}")
-    return found
+        reconstructed.names.append(name)
+        reconstructed.reconstructions.append(reconstruction)
+        reconstructed.pictures.append(pictures)
+    if not reconstructed.names:
+        raise DataError(f"{none_readable(len(images), images.name)}; {reconstructed.unreadable[0]}")
+    return reconstructed
 
 
 def _write_strip(pictures: ReconstructionPictures, path: Path) -> None:
@@ -105,31 +105,33 @@ def _write_strip(pictures: ReconstructionPictures, path: Path) -> None:
     write_atomically(path, lambda temporary: temporary.write_bytes(png_bytes(strip_HWC)))
 
 
-def _save_arrays(found: _Reconstructed, path: Path) -> None:
+def _save_arrays(reconstructed: _Reconstructed, path: Path) -> None:
     """Arrays `paths` (N,), canonical `depth` (N, H, W), `albedo` (N, H, W, C), `light` (N, 4), `view` (N, 6) and `psnr`
     (N,); no pickles."""
     stacked = {
-        name: np.concatenate([getattr(one, name).cpu().numpy() for one in found.reconstructions])
+        name: np.concatenate(
+            [getattr(reconstruction, name).cpu().numpy() for reconstruction in reconstructed.reconstructions]
+        )
         for name in ("canonical_depth_BHW", "albedo_BCHW", "light_B4", "view_B6")
     }
     with path.open("wb") as file:
         np.savez_compressed(
             file,
-            paths=np.array(found.names),
+            paths=np.array(reconstructed.names),
             depth=stacked["canonical_depth_BHW"],
             albedo=stacked["albedo_BCHW"].transpose(0, 2, 3, 1),
             light=stacked["light_B4"],
             view=stacked["view_B6"],
-            psnr=np.concatenate([one.psnr_B for one in found.pictures]),
+            psnr=np.concatenate([pictures.psnr_B for pictures in reconstructed.pictures]),
         )
 
 
-def _table(found: _Reconstructed) -> Table:
+def _table(reconstructed: _Reconstructed) -> Table:
     table = Table()
     table.add_column("image", overflow="fold")
     for heading in ("yaw", "pitch", "roll", "PSNR"):
         table.add_column(heading, justify="right")
-    for name, pictures in zip(found.names, found.pictures, strict=True):
+    for name, pictures in zip(reconstructed.names, reconstructed.pictures, strict=True):
         printable = os.fsencode(name).decode(errors="replace")
         table.add_row(Text(printable), *map(angle_text, pictures.angles_B3[0]), psnr_text(pictures.psnr_B[0]))
     return table

@@ -121,18 +121,18 @@ def _verify_pairs(args: Arguments, model: Model, calibration: Calibration | None
     source = _source(args, [args.pairs.parent / name for name in pairs.names], str(args.pairs))
     views = None if calibration is None else calibration.views
     with embedding_progress(Console(stderr=True), source.name) as progress:
-        found = embed_readable(model, source, args.batch_size, views, progress)
+        embedded = embed_readable(model, source, args.batch_size, views, progress)
     source.warn()
     row_of_N = np.full(len(source), -1)
-    row_of_N[found.indices_R] = np.arange(len(found.indices_R))
+    row_of_N[embedded.indices_R] = np.arange(len(embedded.indices_R))
     rows_K2 = row_of_N[pairs.images_K2]
     usable_K = np.asarray((rows_K2 >= 0).all(axis=1))
-    results = iter(decide(found.embeddings, rows_K2[usable_K], threshold))
+    results = iter(decide(embedded.embeddings, rows_K2[usable_K], threshold))
     decisions: list[Verification | None] = [next(results) if usable else None for usable in usable_K.tolist()]
     rows = (_row(pairs.names, images, result) for images, result in zip(pairs.images_K2, decisions, strict=True))
     say_replaced(args.output)
     write_csv(_COLUMNS, rows, args.output)
-    warn_of_unreadable(found.unreadable, len(found.indices_R), args.detect)
+    warn_of_unreadable(embedded.unreadable, len(embedded.indices_R), args.detect)
     counts = [f"{_count(decisions, decision):,} {decision}" for decision in _EXIT_CODES if decision is not None]
     said = ", ".join(counts) if threshold is not None else f"{int(usable_K.sum()):,} scored"
     left = int((~usable_K).sum())

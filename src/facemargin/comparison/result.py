@@ -12,15 +12,16 @@ from facemargin.evaluation.summary import VerificationSummary
 
 
 def compared_metrics() -> list[Metric]:
-    """The numbers that heads are compared by, in the order of tables and figures."""
+    """The metrics by which heads are compared, in the order of tables and figures."""
     return [metric for metric in largest_far_first(list_metrics(Scope())) if metric.heading]
 
 
 def metric_values(summary: VerificationSummary) -> dict[str, float]:
-    """The summary's numbers by the names of `compared_metrics`: k-fold accuracy where it has folds, best balanced
-    accuracy where it has none; the areas, of error versus discard up to its largest limit, where it has qualities."""
+    """The values of the `compared_metrics` in a summary, by name. Balanced accuracy is left out if there is an accuracy
+    over folds. A metric for which the summary has no value (for example the areas under error versus discard without
+    qualities) is left out, too."""
     measured = {metric.name: metric.of(summary) for metric in compared_metrics()}
-    values = {name: one.value for name, one in measured.items() if one is not None}
+    values = {name: number.value for name, number in measured.items() if number is not None}
     if "accuracy" in values:
         del values["balanced_accuracy"]
     return values
@@ -106,11 +107,11 @@ class HeadComparison:
         not finite become None."""
         spreads = {
             dataset: {
-                metric.name: {head: asdict(one) for head, one in self.spreads(dataset, metric).items()}
+                metric.name: {head: asdict(head_spread) for head, head_spread in self.spreads(dataset, metric).items()}
                 for metric in self.metrics_of(dataset)
             }
-            for one in self.sets
-            for dataset in (one.clean, one.degraded)
+            for pair in self.sets
+            for dataset in (pair.clean, pair.degraded)
         }
         content: dict[str, Any] = plain(asdict(self) | {"spreads": spreads})
         return content

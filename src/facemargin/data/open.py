@@ -33,8 +33,8 @@ def open_images(location: str | Path, root: str | Path | None = None) -> Labeled
         (30, (92, 92, 3), ['s1', 's2', 's3'])
     """
     at = Location(location, find_file(Path(location)), None if root is None else Path(root))
-    formats = sorted(FORMATS.values(), key=lambda one: one.order)
-    for images in (one.open(at) for one in formats):
+    formats = sorted(FORMATS.values(), key=lambda format_: format_.order)
+    for images in (format_.open(at) for format_ in formats):
         if images is not None:
             if at.path is not None:
                 _warn_of_folders_beside(at.path, images)
@@ -81,8 +81,8 @@ def open_verification(location: str | Path) -> VerificationSet:
 
 def _open_pairs(location: str | Path) -> VerificationSet:
     at = Location(location, find_file(Path(location)))
-    formats = sorted(PAIR_FORMATS.values(), key=lambda one: one.order)
-    for pairs in (one.open(at) for one in formats):
+    formats = sorted(PAIR_FORMATS.values(), key=lambda format_: format_.order)
+    for pairs in (format_.open(at) for format_ in formats):
         if pairs is not None:
             return pairs
     if at.path is None:

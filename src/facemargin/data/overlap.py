@@ -43,7 +43,7 @@ class IdentityOverlap:
     num_corrupt: int = 0
 
     @property
-    def found(self) -> bool:
+    def any_shared(self) -> bool:
         """Whether anything is shared."""
         return bool(self.shared_names or self.same_pixels or self.near_duplicates)
 

@@ -10,9 +10,12 @@ from facemargin.errors import ConfigError, NoFaceError, SeveralFacesError
 
 
 def detect(image: GivenForm, detector: Detector | str = DEFAULT_DETECTOR) -> list[Face]:
-    """The faces in a photograph of any size, (H, W, 3) uint8 RGB or a path or a picture of PIL, the surest first.
-    `detector` is a name (`list_detectors()`), or any object whose `detect(image)` gives them. Raises DataError for an
-    image that is none, ConfigError where a network is missing, with the command that installs it.
+    """The faces in a photograph of any size, from the highest score to the lowest. The photograph is a path, a PIL
+    image or (H, W, 3) uint8 RGB.
+
+    `detector` is a name (see `list_detectors()`), or any object whose method `detect(image)` returns a list of `Face`.
+    Raises DataError if the image cannot be read as an image, and ConfigError, which names the command that installs it,
+    if the file of the detector's network is missing.
 
     Examples:
         >>> import facemargin as fm
@@ -30,9 +33,11 @@ def align(
     size: int = TEMPLATE_SIDE,
     detector: Detector | str = DEFAULT_DETECTOR,
 ) -> RGBImage:
-    """The "largest" or most "central" face of a photograph, aligned to the template that recognisers are trained on:
-    (size, size, 3) uint8 RGB. Raises NoFaceError where none is found, and with "error" SeveralFacesError where several
-    are. For all faces, call `crop_face` with the landmarks of each that `detect` returns.
+    """The "largest" or most "central" face of a photograph, aligned to the template with which recognisers are trained:
+    (size, size, 3) uint8 RGB.
+
+    Raises NoFaceError if no face is found, and SeveralFacesError if several are found and `faces` is "error". For all
+    faces of a photograph, call `detect` and then `crop_face` with the landmarks of each face.
 
     Examples:
         >>> import facemargin as fm
@@ -43,11 +48,11 @@ def align(
     return _aligned(image, detect(image, detector), faces, size, "the image")
 
 
-def _aligned(image: RGBImage, found: list[Face], faces: Choice, size: int, where: str) -> RGBImage:
+def _aligned(image: RGBImage, all_faces: list[Face], faces: Choice, size: int, where: str) -> RGBImage:
     if faces == "all":
         raise ConfigError('align returns one face; faces is "all", expected "largest", "central" or "error"')
     try:
-        chosen = choose_faces(found, faces, image)
+        chosen = choose_faces(all_faces, faces, image)
     except SeveralFacesError as error:
         raise SeveralFacesError(f"{where}: {error}") from error
     if not chosen:
@@ -56,9 +61,11 @@ def _aligned(image: RGBImage, found: list[Face], faces: Choice, size: int, where
 
 
 class DetectedFaces(ImageSource):
-    """The largest or most central face of every photograph of `source`, aligned when read; `read` raises NoFaceError,
-    naming the image, where there is none, and with "error" SeveralFacesError where there are several. `several` are the
-    photographs read so far that show several: how many faces, by index."""
+    """The largest or most central face of every photograph of `source`, aligned when it is read.
+
+    `read` raises NoFaceError, which names the image, if no face is found, and SeveralFacesError if several are found
+    and `faces` is "error". `several` is the number of faces, by index, for the photographs read so far that show more
+    than one."""
 
     def __init__(
         self, source: ImageSource, detector: Detector | str = DEFAULT_DETECTOR, faces: Choice = "largest"
@@ -73,10 +80,10 @@ class DetectedFaces(ImageSource):
 
     def read(self, index: int) -> RGBImage:
         image = self._source.read(index)
-        found = self.detector.detect(image)
-        if len(found) > 1:
-            self.several[index] = len(found)
-        return _aligned(image, found, self._faces, TEMPLATE_SIDE, self.describe(index))
+        all_faces = self.detector.detect(image)
+        if len(all_faces) > 1:
+            self.several[index] = len(all_faces)
+        return _aligned(image, all_faces, self._faces, TEMPLATE_SIDE, self.describe(index))
 
     def describe(self, index: int) -> str:
         return self._source.describe(index)

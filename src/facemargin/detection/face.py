@@ -1,4 +1,4 @@
-"""Faces in a photograph, and which of several."""
+"""Faces in a photograph, and the choice between several of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,16 +12,17 @@ from facemargin.errors import ConfigError, SeveralFacesError
 from facemargin.registry import unknown_name
 
 Choice = Literal["largest", "central", "all", "error"]
-"""Which of several faces: that of the largest box, that whose box lies nearest to the image's centre, or all; "error":
-none, an image with several is of no use."""
+"""Which of several faces is used: the one with the largest box, the one whose box is nearest to the centre of the
+image, or all. "error" refuses an image with several faces."""
 
 
 @dataclass(frozen=True, eq=False)
 class Face:
     """A face in pixels of its image, where (0, 0) is the centre of the pixel at the top left.
 
-    box: left, top, right, bottom, within the image. score: the detector's, from 0 to 1. landmarks_52: (5, 2) float64,
-    (x, y) of the left eye, right eye, nose, left and right corner of the mouth, left as seen.
+    box: left, top, right, bottom, within the image. score: how sure the detector is, from 0 to 1. landmarks_52: (5, 2)
+    float64, (x, y) of the left eye, right eye, nose, left and right corner of the mouth; "left" means the left side of
+    the image.
 
     Examples:
         >>> import facemargin as fm
@@ -41,10 +42,11 @@ class Face:
 
 
 def choose_faces(faces: Sequence[Face], choice: Choice, image: RGBImage) -> list[Face]:
-    """The faces that `choice` asks for: all from the largest to the smallest, else one; none of none.
+    """The faces that `choice` selects: a list of one face, or with "all" of all faces from the largest to the smallest.
+    The list is empty if `faces` is empty.
 
-    Raises ConfigError for another choice, and SeveralFacesError where there are several and the choice is "error".
-    """
+    Raises ConfigError for an unknown choice, and SeveralFacesError if there are several faces and the choice is
+    "error"."""
     if choice not in get_args(Choice):
         raise ConfigError(unknown_name("choice of faces", str(choice), list(get_args(Choice))))
     if choice == "error" and len(faces) > 1:

@@ -23,8 +23,8 @@ from facemargin.files.locks import hold
 
 @dataclass(frozen=True)
 class ImageFaces:
-    """The faces found in the image called `name`, of `width` × `height` pixels. `found` is how many there were to
-    choose from, `files` are what was written for them; `problem` says why there is nothing, else it is empty."""
+    """The faces found in the image called `name`, of `width` × `height` pixels. `num_faces` is how many there were
+    to choose from, `files` are what was written for them; `problem` says why there is nothing, else it is empty."""
 
     name: str
     width: int = 0
@@ -32,7 +32,7 @@ class ImageFaces:
     faces: tuple[Face, ...] = ()
     files: tuple[str, ...] = ()
     problem: str = ""
-    found: int = 0
+    num_faces: int = 0
 
     def to_json(self) -> dict[str, Any]:
         faces = [
@@ -40,7 +40,7 @@ class ImageFaces:
             for face in self.faces
         ]
         sizes: dict[str, Any] = {"path": self.name, "width": self.width, "height": self.height}
-        return sizes | {"faces": faces, "found": self.found, "files": list(self.files), "problem": self.problem}
+        return sizes | {"faces": faces, "found": self.num_faces, "files": list(self.files), "problem": self.problem}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "ImageFaces":
@@ -54,8 +54,8 @@ class ImageFaces:
         if len(files) not in (0, len(faces)):
             raise ValueError(f"{counted(len(files), 'file')} for {counted(len(faces), 'face')}")
         width, height = int(content["width"]), int(content["height"])
-        found = int(content.get("found", len(faces)))
-        return cls(str(content["path"]), width, height, tuple(faces), files, str(content["problem"]), found)
+        num_faces = int(content.get("found", len(faces)))
+        return cls(str(content["path"]), width, height, tuple(faces), files, str(content["problem"]), num_faces)
 
 
 class FaceJournal:

@@ -64,7 +64,7 @@ class DetectorByLooks(ABC):
         small = _shrunk(image, min(1.0, self.longest_side / max(height, width)))
         # Pixel centres: the shrunk sides are whole numbers, the factors of both directions are not quite one.
         unit = np.array([width / small.shape[1], height / small.shape[0]])
-        found = []
+        faces = []
         for face in self.look(small):
             landmarks_52 = (face.landmarks_52 + 0.5) * unit - 0.5
             for _ in range(self.most_looks):
@@ -72,8 +72,8 @@ class DetectorByLooks(ABC):
                 if _degrees_between(before_52, landmarks_52) < _SETTLED:
                     break
             corners_22 = (np.reshape(face.box, (2, 2)) + 0.5) * unit - 0.5
-            found.append(Face(_within(corners_22, width, height), face.score, landmarks_52))
-        return found
+            faces.append(Face(_within(corners_22, width, height), face.score, landmarks_52))
+        return faces
 
     def _look_again(self, image: RGBImage, landmarks_52: NDArray[np.float64]) -> NDArray[np.float64]:
         """Better landmarks from another detection, or the same landmarks if the face is not found again."""

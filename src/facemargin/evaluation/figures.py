@@ -1,8 +1,8 @@
-"""The numbers that tables of systems show, each declared once: the terminal, the report, comparisons of heads and
-`facemargin list metrics` go by what is registered here.
+"""The metrics that tables show. Each is declared once, and the declaration is used by the table in the terminal, the
+report, comparisons of heads, and `facemargin list metrics`.
 
-A new one is a function of a system's scores with `register_metric`, in a module of `evaluation/metrics` or of a plugin.
-The declarations below are of the numbers that `summarize` always has.
+To add a metric, decorate a function of a system's scores with `register_metric`, in a module of `evaluation/metrics` or
+of a plugin. The metrics that `summarize` always computes are declared at the end of this file.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ EXACT_THRESHOLDS = "exact thresholds"
 
 @dataclass(frozen=True)
 class Measured:
-    """A value, its bootstrap interval where there is one, and what the terminal writes behind the value.
+    """A value, its bootstrap interval if there is one, and a note that the terminal's table prints after the value.
 
     Examples:
         >>> import facemargin as fm
@@ -44,13 +44,18 @@ def _nothing(summary: "VerificationSummary") -> Measured | None:
 
 @dataclass(frozen=True)
 class Metric:
-    """One number of a system on a set of pairs, by `name` in files.
+    """A number that describes a system on a set of pairs.
 
-    `heading` is what it is called where heads are compared, `row` in the terminal's table, `column` in a report's:
-    where one is empty, it is not in that table. `of` takes it from a summary, None where that has none. A rate is shown
-    in percent in reports and comparisons; anything else in a report with so many `decimals`. `far`: where it stands.
-    `by_quality`: it says what qualities are worth, not systems. `has_range`: it has an interval where people are known,
-    unless all resamples agree.
+    Attributes:
+        name: Its key in files.
+        heading: Its name in comparisons of heads. It is not shown there if this is empty.
+        row: Its name in the table of the terminal, likewise.
+        column: Its name in the tables of a report, likewise.
+        is_rate: Whether reports and comparisons show it in percent. Reports show other numbers with `decimals`.
+        far: The FAR at which it is measured, if it is a TAR.
+        by_quality: Whether it describes the measure of quality instead of the system.
+        has_range: Whether it has an interval if the people are known and the resamples differ.
+        of: Returns the number from a summary, or None if the summary does not have it.
     """
 
     name: str
@@ -66,14 +71,14 @@ class Metric:
     of: "Callable[[VerificationSummary], Measured | None]" = field(default=_nothing, compare=False)
 
     def is_told_by(self, impostors: int) -> bool:
-        """Whether this number of impostor pairs is enough for it: at its FAR, at least one may be accepted."""
+        """Whether there are enough impostor pairs to measure it: at its FAR, at least one may be accepted."""
         return self.far is None or allowed_count(self.far, impostors) > 0
 
 
 @dataclass(frozen=True)
 class Scope:
-    """What decides which numbers there are: the FARs, the fractions discarded, and how the accuracy's thresholds were
-    chosen."""
+    """The conditions that determine which metrics exist: the FARs, the discarded fractions, and how the thresholds of
+    the accuracy were chosen."""
 
     fars: Sequence[float] = DEFAULT_FARS
     limits: Sequence[float] = DEFAULT_LIMITS
@@ -93,7 +98,8 @@ Compute = Callable[[PairScores, Bootstrap | None], Measured | None]
 
 @dataclass(frozen=True)
 class Declaration:
-    """`metrics` are the numbers that tables show, `compute` what `summarize` calls for those that are not its own."""
+    """`metrics` returns the metrics for tables. `compute` is the function that `summarize` calls for a metric from
+    `register_metric`; None for the metrics that it always computes."""
 
     metrics: MakeMetrics
     compute: Compute | None = None
@@ -105,11 +111,11 @@ METRICS: Registry[Declaration] = Registry("metric", "facemargin.evaluation.metri
 def register_metric(
     name: str, heading: str, description: str, higher_is_better: bool = True, is_rate: bool = True, decimals: int = 4
 ) -> Callable[[Compute], Compute]:
-    """Decorator: `heading` is a row of the terminal's table, a column of reports and comparisons, and what the function
-    says of a system's scores stands in it and, by `name`, in the JSON.
+    """Decorator that makes a function of a system's scores a metric: a row of the table in the terminal and a column of
+    reports and comparisons, both called `heading`, and a key `name` in the JSON.
 
-    The function is given the scores and the bootstrap of `summarize`, and returns None where the scores do not say it
-    (without folds or qualities, say). `description` is for `facemargin list metrics`.
+    The function gets the scores and the bootstrap of `summarize`. It returns None if the scores do not allow the metric
+    (for example, if it needs folds or qualities and there are none). `facemargin list metrics` shows the `description`.
 
     Examples:
         >>> import facemargin as fm
@@ -118,8 +124,8 @@ def register_metric(
         ... def median_genuine(pairs, bootstrap):
         ...     return fm.evaluation.Measured(float(np.median(pairs.scores_K[pairs.same_K])))
         ...
-        >>> found = fm.evaluation.PairScores("mine", "toy", np.array([0.9, 0.2]), np.array([True, False]))
-        >>> fm.evaluation.summarize(found, bootstrap=None).others["median_genuine"].value
+        >>> scores = fm.evaluation.PairScores("mine", "toy", np.array([0.9, 0.2]), np.array([True, False]))
+        >>> fm.evaluation.summarize(scores, bootstrap=None).others["median_genuine"].value
         0.9
     """
 
@@ -142,20 +148,20 @@ def register_metric(
 
 
 def compute_others(pair_scores: PairScores, bootstrap: Bootstrap | None) -> dict[str, Measured]:
-    """What the registered functions say of the scores, by name."""
+    """The values of the metrics from `register_metric`, by name."""
     functions = {name: METRICS[name].compute for name in METRICS}
-    found = {name: compute(pair_scores, bootstrap) for name, compute in functions.items() if compute is not None}
-    return {name: measured for name, measured in found.items() if measured is not None}
+    numbers = {name: compute(pair_scores, bootstrap) for name, compute in functions.items() if compute is not None}
+    return {name: measured for name, measured in numbers.items() if measured is not None}
 
 
 def list_metrics(scope: Scope) -> list[Metric]:
-    """Every number that there is, those that say what qualities are worth last."""
+    """Every metric. Those that describe the measure of quality come last."""
     metrics = [metric for declaration in METRICS.values() for metric in declaration.metrics(scope)]
     return sorted(metrics, key=lambda metric: metric.by_quality)
 
 
 def largest_far_first(metrics: Sequence[Metric]) -> list[Metric]:
-    """Those at a FAR after those at none, as reports and comparisons show them."""
+    """The order of reports and comparisons: first the metrics without a FAR, then the others, the largest FAR first."""
     return sorted(metrics, key=lambda metric: (metric.by_quality, 0.0 if metric.far is None else 1 / metric.far))
 
 
@@ -167,17 +173,17 @@ def _declare(name: str, description: str) -> Callable[[MakeMetrics], MakeMetrics
     return decorate
 
 
-@_declare("accuracy", "share of pairs decided rightly, at the threshold that the other folds choose; mean of the folds")
+@_declare("accuracy", "share of pairs decided correctly, with the best threshold of the other folds; mean of the folds")
 def _accuracy(scope: Scope) -> Iterator[Metric]:
     def of(summary: "VerificationSummary") -> Measured | None:
-        found = summary.accuracy
-        return None if found is None else Measured(found.mean, found.interval, f" ± {found.std:.4f}")
+        accuracy = summary.accuracy
+        return None if accuracy is None else Measured(accuracy.mean, accuracy.interval, f" ± {accuracy.std:.4f}")
 
     way = "" if list(scope.accuracy_by) == [EXACT_THRESHOLDS] else f"\n({', '.join(scope.accuracy_by)})"
     yield Metric("accuracy", "Accuracy", row=f"accuracy ± std of folds{way}", column="Accuracy over folds", of=of)
 
 
-@_declare("balanced_accuracy", "mean of the shares of genuine and impostor pairs decided rightly; best threshold")
+@_declare("balanced_accuracy", "mean of the shares of genuine and impostor pairs decided correctly; best threshold")
 def _balanced_accuracy(scope: Scope) -> Iterator[Metric]:
     yield Metric(
         "balanced_accuracy",
@@ -188,7 +194,7 @@ def _balanced_accuracy(scope: Scope) -> Iterator[Metric]:
     )
 
 
-@_declare("tar_at_far", "share of genuine pairs accepted where so many impostor pairs are, at FAR 0.1, 1 and 10%")
+@_declare("tar_at_far", "share of genuine pairs accepted, if 0.1, 1 or 10% of the impostor pairs are accepted")
 def _tar_at_far(scope: Scope) -> Iterator[Metric]:
     for far in scope.fars:
 
@@ -206,7 +212,7 @@ def _tar_at_far(scope: Scope) -> Iterator[Metric]:
         )
 
 
-@_declare("eer", "equal error rate: where as many genuine pairs are rejected as impostor pairs are accepted")
+@_declare("eer", "equal error rate: the FNMR at the threshold at which FNMR and FMR are equal")
 def _eer(scope: Scope) -> Iterator[Metric]:
     yield Metric(
         "eer",
@@ -228,7 +234,7 @@ def _auc(scope: Scope) -> Iterator[Metric]:
     )
 
 
-@_declare("fnmr_discarded", "error versus discard: share of genuine pairs rejected without those of lowest quality")
+@_declare("fnmr_discarded", "error versus discard: share of genuine pairs rejected, without those of lowest quality")
 def _fnmr(scope: Scope) -> Iterator[Metric]:
     def start(summary: "VerificationSummary") -> Measured | None:
         curve = summary.error_versus_discard
@@ -246,8 +252,8 @@ def _fnmr(scope: Scope) -> Iterator[Metric]:
     for limit in scope.limits:
 
         def of(summary: "VerificationSummary", limit: float = limit) -> Measured | None:
-            found = next((one for one in _limits(summary) if one.limit == limit), None)
-            return None if found is None else Measured(found.fnmr, found.fnmr_interval)
+            point = next((point for point in _limits(summary) if point.limit == limit), None)
+            return None if point is None else Measured(point.fnmr, point.fnmr_interval)
 
         yield Metric(
             f"fnmr_{limit:g}_discarded",
@@ -259,10 +265,10 @@ def _fnmr(scope: Scope) -> Iterator[Metric]:
         )
 
 
-@_declare("pauc", "area under error versus discard up to its largest limit, also over that of discarding at random")
+@_declare("pauc", "area under error versus discard up to the largest limit, also relative to discarding at random")
 def _pauc(scope: Scope) -> Iterator[Metric]:
     def last(summary: "VerificationSummary") -> DiscardLimit | None:
-        return max(_limits(summary), key=lambda one: one.limit, default=None)
+        return max(_limits(summary), key=lambda point: point.limit, default=None)
 
     def area(summary: "VerificationSummary") -> Measured | None:
         limit = last(summary)

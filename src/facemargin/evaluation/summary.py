@@ -66,7 +66,9 @@ class VerificationSummary:
         """The figures and curves as nested dicts, lists, numbers and None (for numbers that are not finite)."""
         figures: dict[str, Any] = plain(self)
         others = figures.pop("others")
-        return figures | {name: {"value": one["value"], "interval": one["interval"]} for name, one in others.items()}
+        return figures | {
+            name: {"value": number["value"], "interval": number["interval"]} for name, number in others.items()
+        }
 
     def to_json(self) -> str:
         return json.dumps(self.to_dict(), indent=2, allow_nan=False)
@@ -92,8 +94,8 @@ def summarize(
         >>> import facemargin as fm
         >>> pairs = fm.open_verification("orl:1-4")
         >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:5-6"), size=16)
-        >>> found = fm.evaluation.evaluate_verification(embed, pairs, "pixels")
-        >>> summary = fm.evaluation.summarize(found, bootstrap=None)
+        >>> scores = fm.evaluation.evaluate_verification(embed, pairs, "pixels")
+        >>> summary = fm.evaluation.summarize(scores, bootstrap=None)
         >>> summary.genuine, summary.impostors
         (180, 600)
     """
@@ -146,7 +148,7 @@ def _intervals(summary: VerificationSummary) -> list[Interval | None]:
     """The intervals of the figures that tables show."""
     metrics = [metric for metric in list_metrics(Scope.of([summary])) if metric.row and metric.has_range]
     measured = [metric.of(summary) for metric in metrics]
-    return [one.interval for one in measured if one is not None and not np.isnan(one.value)]
+    return [number.interval for number in measured if number is not None and not np.isnan(number.value)]
 
 
 def _num_people(pair_scores: PairScores) -> int | None:

@@ -12,23 +12,23 @@ NOT_AVAILABLE = "–"
 
 
 def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
-    """One column a system, one row a metric that any of them has: accuracy, best balanced accuracy, TAR at each FAR
-    with the impostors it accepts, EER, AUC, those that were registered, and the FNMR at the start and after discarding
-    up to each limit. Intervals stand below.
+    """One column per system, and one row per metric that at least one of them has: accuracy, best balanced accuracy,
+    TAR at each FAR with the number of accepted impostor pairs, EER, AUC, registered metrics, and the FNMR with nothing
+    discarded and after discarding up to each limit. An interval is printed below its value.
 
     Examples:
         >>> import facemargin as fm
         >>> pairs = fm.open_verification("orl:1-4")
         >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:5-6"), size=16)
-        >>> found = fm.evaluation.evaluate_verification(embed, pairs, "pixels")
-        >>> table = fm.evaluation.summary_table([fm.evaluation.summarize(found, bootstrap=None)])
+        >>> scores = fm.evaluation.evaluate_verification(embed, pairs, "pixels")
+        >>> table = fm.evaluation.summary_table([fm.evaluation.summarize(scores, bootstrap=None)])
         >>> table.columns[1].header.split("\\n")
         ['pixels', 'orl:1-4', '180 + 600 pairs']
     """
     metrics = [metric for metric in list_metrics(Scope.of(summaries)) if metric.row]
     rows = {metric.row: [metric.of(summary) for summary in summaries] for metric in metrics}
     table = Table()
-    has_ranges = any(one is not None and one.interval for measured in rows.values() for one in measured)
+    has_ranges = any(number is not None and number.interval for measured in rows.values() for number in measured)
     ranges = "Ranges are bootstrap intervals by identity. " if has_ranges else ""
     table.caption = f"{ranges}{without_interval(summaries)}".strip() or None
     table.add_column("")
@@ -36,7 +36,7 @@ def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
         pairs = f"{summary.genuine:,} + {summary.impostors:,} pairs"
         table.add_column(f"{summary.system}\n{summary.dataset}\n{pairs}", justify="right")
     for row, measured in rows.items():
-        if any(one is not None for one in measured):
+        if any(number is not None for number in measured):
             table.add_row(row, *map(_cell, measured))
     return table
 

@@ -130,7 +130,8 @@ class FeatureFiles:
 
     def _resume(self, manifest: dict[str, Any]) -> None:
         theirs, ours = (
-            {name: found.get(name) for name in self._description()} for found in (manifest, self._description())
+            {name: description.get(name) for name in self._description()}
+            for description in (manifest, self._description())
         )
         if theirs != ours:
             what = "of other images, another model or other views"
@@ -141,10 +142,10 @@ class FeatureFiles:
             raise DataError(f"{self.folder} contains features {what}: give another folder, or delete it")
         for name, header, width in zip(_NAMES, self._headers, self._widths, strict=True):
             path, expected = self.folder / name, len(header) + manifest["done"] * width
-            found = path.stat().st_size if path.is_file() else 0
-            if found < expected:
+            size = path.stat().st_size if path.is_file() else 0
+            if size < expected:
                 raise DataError(
-                    f"{path} has {found} bytes, expected {expected} or more: delete {self.folder} to start again"
+                    f"{path} has {size} bytes, expected {expected} or more: delete {self.folder} to start again"
                 )
         self.done, self.unreadable = manifest["done"], manifest["unreadable"]
 

@@ -43,13 +43,13 @@ def read_mat(path: Path, *variables: str) -> list[Any]:
     if content[124:128] not in (b"\x00\x01IM", b"\x01\x00MI"):
         raise DataError(f"{path} is not a MATLAB file of version 5 to 7: its header is {content[124:128]!r}")
     try:
-        found = _variables(content[_HEADER_BYTES:], "<" if content[126:128] == b"IM" else ">", set(variables))
+        values_by_name = _variables(content[_HEADER_BYTES:], "<" if content[126:128] == b"IM" else ">", set(variables))
     except (_DamagedError, struct.error, UnicodeDecodeError, zlib.error) as error:
         raise DataError(f"{path} is damaged: {error}") from error
-    absent = [name for name in variables if name not in found]
+    absent = [name for name in variables if name not in values_by_name]
     if absent:
         raise DataError(f"{path} has no variable {absent[0]!r}; expected {', '.join(variables)}")
-    return [found[name] for name in variables]
+    return [values_by_name[name] for name in variables]
 
 
 def names_of(cells: Any, path: Path, variable: str) -> NDArray[Any]:
@@ -89,7 +89,7 @@ class _DamagedError(Exception):
 
 
 def _variables(content: bytes, order: str, wanted: set[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+    values_by_name: dict[str, Any] = {}
     room = _LARGEST_CONTENT
     for kind, data in _elements(content, order):
         if kind == _COMPRESSED:
@@ -101,8 +101,8 @@ def _variables(content: bytes, order: str, wanted: set[str]) -> dict[str, Any]:
         if kind == _MATRIX:
             name, value = _array(data, order, wanted, 0)
             if name in wanted:
-                found[name] = value
-    return found
+                values_by_name[name] = value
+    return values_by_name
 
 
 def _elements(content: bytes, order: str) -> Iterator[tuple[int, bytes]]:
@@ -148,10 +148,10 @@ def _array(data: bytes, order: str, wanted: set[str] | None, depth: int) -> tupl
 
 
 def _part(parts: Iterator[tuple[int, bytes]], kind: int | None = None) -> tuple[int, bytes]:
-    found = next(parts, None)
-    if found is None or (kind is not None and found[0] != kind):
+    part = next(parts, None)
+    if part is None or (kind is not None and part[0] != kind):
         raise _DamagedError("an array ends early")
-    return found
+    return part
 
 
 def _numbers(kind: int, data: bytes, order: str, shape: tuple[int, ...]) -> NDArray[Any]:

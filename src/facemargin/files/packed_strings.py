@@ -23,6 +23,6 @@ class PackedStrings(Sequence[str]):
     def __getitem__(self, index: slice) -> list[str]: ...
     def __getitem__(self, index: int | slice) -> str | list[str]:
         if isinstance(index, slice):
-            return [self[one] for one in range(*index.indices(len(self)))]
+            return [self[position] for position in range(*index.indices(len(self)))]
         start, end = self._ends[range(len(self))[index] :][:2]
         return self._bytes[start:end].decode("utf-8", errors="surrogatepass")

@@ -22,10 +22,10 @@ def is_digits(text: str) -> bool:
 def whole_number(text: str) -> int | None:
     """The number that digits are, also with `.0` behind them as in "3.000000"; None for any other text, and for
     numbers that do not fit into 64 bits."""
-    found = _WHOLE.fullmatch(text)
-    if found is None or len(found[1]) > _LONGEST_WHOLE:
+    match = _WHOLE.fullmatch(text)
+    if match is None or len(match[1]) > _LONGEST_WHOLE:
         return None
-    number = int(found[1])
+    number = int(match[1])
     return number if number <= LARGEST_NUMBER else None
 
 

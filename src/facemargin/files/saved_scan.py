@@ -55,8 +55,8 @@ def _load(place: Path, state: dict[str, int]) -> dict[str, Any] | None:
         return None
     if not isinstance(content, dict) or any(content.get(key) != value for key, value in state.items()):
         return None
-    found = content.get("found")
-    return found if isinstance(found, dict) else None
+    scan = content.get("found")
+    return scan if isinstance(scan, dict) else None
 
 
 def _cache_folder() -> Path:

@@ -72,9 +72,9 @@ def _separator(line: str, is_csv: bool) -> str | None:
     """The comma or the semicolon between the columns of a file with this first line, None where there is none."""
     if "\t" in line:
         return None
-    found = _SEPARATED.search(line)
-    if found:
-        return found[1]
+    match = _SEPARATED.search(line)
+    if match:
+        return match[1]
     if is_csv or not re.search(r"[ \t]", line.strip()):
         return next((separator for separator in ",;" if separator in line), None)
     return None
@@ -92,11 +92,11 @@ def _separated(lines: Sequence[str], separator: str, path: Path) -> Iterator[tup
 
 def _split_at_spaces(line: str) -> list[str]:
     """An image and its label, or a label and its image; either may hold spaces."""
-    if found := _QUOTED.fullmatch(line):
-        return [found[1], found[2]]
-    if found := _IMAGE_FIRST.fullmatch(line):
-        rest = found[2].split()
-        return [found[1], *rest] if all(decimal_number(word) is not None for word in rest) else [found[1], found[2]]
+    if match := _QUOTED.fullmatch(line):
+        return [match[1], match[2]]
+    if match := _IMAGE_FIRST.fullmatch(line):
+        rest = match[2].split()
+        return [match[1], *rest] if all(decimal_number(word) is not None for word in rest) else [match[1], match[2]]
     words = line.split()
     if is_image_column(line) and len(words) > 1:
         numbers = next((place for place, word in enumerate(words) if decimal_number(word) is None), 0)

@@ -18,8 +18,8 @@ def one_form(name: str) -> str:
 def find_file(path: Path) -> Path | None:
     """`path` where there is such a file or folder, else the one whose path differs from it only in Unicode normal form;
     None where there is none, and where there are several."""
-    found = similar_files(path)
-    return found[0] if len(found) == 1 else None
+    similar = similar_files(path)
+    return similar[0] if len(similar) == 1 else None
 
 
 def similar_files(path: Path) -> list[Path]:

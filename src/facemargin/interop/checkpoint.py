@@ -16,7 +16,7 @@ from facemargin.interop.blank import blank_networks
 from facemargin.interop.family import ColorOrder, Family
 from facemargin.interop.layouts import Architecture, Tensors, check_colors
 from facemargin.interop.reading import read_checkpoint_file
-from facemargin.interop.recognize import Found, recognize
+from facemargin.interop.recognize import FoundNetwork, recognize
 
 
 @dataclass(frozen=True)
@@ -44,18 +44,18 @@ def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) 
     """
     content = read_checkpoint_file(path, trust)
     try:
-        found, whose = recognize(content, family)
-        architecture = found.layout.describe(found.tensors)
+        network, whose = recognize(content, family)
+        architecture = network.layout.describe(network.tensors)
         options = {**whose.options, "input_size": architecture.input_size}
-        check_colors(found.tensors, found.layout.markers[0])
-        state = _network_state(found, whose, architecture, options)
-        quality = _quality_state(found.tensors, whose, architecture.embedding_size)
+        check_colors(network.tensors, network.layout.markers[0])
+        state = _network_state(network, whose, architecture, options)
+        quality = _quality_state(network.tensors, whose, architecture.embedding_size)
     except CheckpointError as error:
         raise CheckpointError(f"{path}: {error}") from error
-    notes = found.notes
-    if family is None and found.container not in whose.containers:
+    notes = network.notes
+    if family is None and network.container not in whose.containers:
         notes.append(
-            f"the weights are under {found.place!r}, which does not show their project: they are assumed to be "
+            f"the weights are under {network.place!r}, which does not show their project: they are assumed to be "
             f"{whose.title}'s"
         )
     if whose.doubt and family is None:
@@ -69,28 +69,28 @@ def read_checkpoint(path: Path, family: str | None = None, trust: bool = False) 
             "features.weight is not 1 everywhere, as it is in InsightFace's models: the weights could be "
             "MagFace's, whose networks read BGR and other pixel values (--family magface)"
         )
-    return Checkpoint(whose, architecture, options, order, state, quality, tuple(notes), found.others)
+    return Checkpoint(whose, architecture, options, order, state, quality, tuple(notes), network.others)
 
 
 def _network_state(
-    found: Found, family: Family, architecture: Architecture, options: Mapping[str, Any]
+    network: FoundNetwork, family: Family, architecture: Architecture, options: Mapping[str, Any]
 ) -> dict[str, Tensor]:
     """The tensors of the network as the state of the backbone, with floats as float32. Raises CheckpointError, which
     names tensors that are missing, unexpected or of another shape."""
     with blank_networks():
         expected = create_backbone(architecture.backbone, architecture.embedding_size, **options).state_dict()
-    stored = {key: one for key, one in found.tensors.items() if key not in family.quality_keys}
+    stored = {key: tensor for key, tensor in network.tensors.items() if key not in family.quality_keys}
     counters = {key for key in expected if key.endswith("num_batches_tracked")}  # older files do not have these tensors
     missing = expected.keys() - stored.keys() - counters
     if missing or (extra := stored.keys() - expected.keys()):
         what = f"{some_of(missing)} missing" if missing else f"{some_of(extra)} unexpected"
         raise CheckpointError(
-            f"it looks like {architecture.backbone} ({found.layout.title}), but these tensors do not fit: {what}"
+            f"it looks like {architecture.backbone} ({network.layout.title}), but these tensors do not fit: {what}"
         )
-    for key, one in stored.items():
-        if one.shape != expected[key].shape:
+    for key, tensor in stored.items():
+        if tensor.shape != expected[key].shape:
             raise CheckpointError(
-                f"{key} has shape {one.shape}, {architecture.backbone} expects {tuple(expected[key].shape)}"
+                f"{key} has shape {tensor.shape}, {architecture.backbone} expects {tuple(expected[key].shape)}"
             )
     return {key: _read(stored[key], key) if key in stored else torch.tensor(0) for key in expected}
 
@@ -99,10 +99,10 @@ def _quality_state(tensors: Tensors, family: Family, embedding_size: int) -> dic
     if not family.quality_keys:
         return None
     shapes = {"linear.weight": (1, embedding_size), "linear.bias": (1,)}
-    for key, own in family.quality_keys.items():
-        if tensors[key].shape != shapes[own]:
-            raise CheckpointError(f"{key} has shape {tensors[key].shape}, expected {shapes[own]}")
-    return {own: _read(tensors[key], key) for key, own in family.quality_keys.items()}
+    for key, quality_key in family.quality_keys.items():
+        if tensors[key].shape != shapes[quality_key]:
+            raise CheckpointError(f"{key} has shape {tensors[key].shape}, expected {shapes[quality_key]}")
+    return {quality_key: _read(tensors[key], key) for key, quality_key in family.quality_keys.items()}
 
 
 def _read(stored: StoredTensor, key: str) -> Tensor:

@@ -28,6 +28,6 @@ def declared_order(path: Path) -> tuple[ColorOrder, str]:
         raise CheckpointError(f"{config} cannot be read: {error}") from error
     order = content.get("color_space", "RGB") if isinstance(content, dict) else None
     if order not in ("RGB", "BGR"):
-        found = repr(order)[:80] if isinstance(order, str) else type(order).__name__  # aliases make huge lists
-        raise CheckpointError(f"{config}: color_space is {found}, expected RGB or BGR")
+        shown = repr(order)[:80] if isinstance(order, str) else type(order).__name__  # aliases make huge lists
+        raise CheckpointError(f"{config}: color_space is {shown}, expected RGB or BGR")
     return order, f"{config.name} says {order}"

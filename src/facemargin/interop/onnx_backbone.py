@@ -81,7 +81,7 @@ def read_onnx(path: Path) -> OnnxModel:
         session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
         metadata = session.get_modelmeta().custom_metadata_map
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        repr([(one.name, one.type, one.shape) for one in (*inputs, *outputs)])  # what is no text in it fails here
+        repr([(port.name, port.type, port.shape) for port in (*inputs, *outputs)])  # what is no text in it fails here
     except Exception as error:  # onnxruntime has many types of errors
         raise CheckpointError(f"{path} cannot be read as an ONNX model: {error}") from error
     if metadata.get("format") == "facemargin":
@@ -92,9 +92,9 @@ def read_onnx(path: Path) -> OnnxModel:
     inputs, outputs = session.get_inputs(), session.get_outputs()
     shape = list(inputs[0].shape) if inputs else []
     if len(inputs) != 1 or len(shape) != 4 or shape[1] != IMAGE_CHANNELS or inputs[0].type != "tensor(float)":
-        found = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs)
+        read_by_it = "; ".join(f"{port.name} {port.type} {port.shape}" for port in inputs)
         raise CheckpointError(
-            f"{path} is not a recogniser that facemargin can run: it reads {found}, expected one input of images "
+            f"{path} is not a recogniser that facemargin can run: it reads {read_by_it}, expected one input of images "
             "(B, 3, H, W) as float32"
         )
     height, width = (size if isinstance(size, int) else _USUAL_SIZE for size in shape[2:])
@@ -111,15 +111,15 @@ def _embedding_size(path: Path, session: Any, outputs: Any, size: int) -> int:
         return shape[1]
     try:
         blank = np.zeros((1, IMAGE_CHANNELS, size, size), np.float32)
-        found = session.run(None, {session.get_inputs()[0].name: blank})[0].shape
+        output_shape = session.run(None, {session.get_inputs()[0].name: blank})[0].shape
     except Exception as error:
         raise CheckpointError(f"{path} does not run: {error}") from error
-    if len(found) != 2:
+    if len(output_shape) != 2:
         raise CheckpointError(
-            f"{path} is not a recogniser that facemargin can run: it returns an array of shape {tuple(found)} for "
-            "one image, expected features (B, D)"
+            f"{path} is not a recogniser that facemargin can run: it returns an array of shape {tuple(output_shape)} "
+            "for one image, expected features (B, D)"
         )
-    return int(found[1])
+    return int(output_shape[1])
 
 
 def _normalizes_itself(path: Path) -> bool:

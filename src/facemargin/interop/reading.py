@@ -67,15 +67,15 @@ def _read_safetensors(path: Path) -> dict[str, StoredTensor]:
     try:
         require_small_header(path)
         with safe_open(path, framework="pt") as file:
-            found = {}
+            tensors = {}
             for key in file.keys():  # noqa: SIM118  (not a dict)
                 part = file.get_slice(key)
                 dtype = _SAFETENSORS_TYPES.get(part.get_dtype())
                 if dtype is not None:
-                    found[key] = StoredTensor(
+                    tensors[key] = StoredTensor(
                         tuple(part.get_shape()), dtype, partial(_read_from_safetensors, path, key)
                     )
-            return found
+            return tensors
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path} is damaged: {error}") from error
 

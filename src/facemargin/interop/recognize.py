@@ -20,7 +20,7 @@ _AVERAGE = re.compile(r"(^|[._])(ema|swa|average|averaged)([._]|$)", re.IGNORECA
 
 
 @dataclass(frozen=True)
-class Found:
+class FoundNetwork:
     """A network's tensors in a checkpoint, without their `prefix`, and the names of the `others` in the container.
     `passed_over`: the places of other networks in the file."""
 
@@ -48,39 +48,39 @@ class Found:
         ]
 
 
-def recognize(content: Mapping[Any, Any], told: str | None = None) -> tuple[Found, Family]:
+def recognize(content: Mapping[Any, Any], told: str | None = None) -> tuple[FoundNetwork, Family]:
     """The network in a checkpoint and the family that it is of, `told` or by its container and keys.
 
     Raises CheckpointError, saying what was found and what it could be, where there is no known network, or it could be
     of several families or of none; ConfigError for a family that does not exist.
     """
     family = None if told is None else FAMILIES[told]
-    found = find_network(content)
-    fitting = [one for one in FAMILIES.values() if found.layout.name in one.layouts]
-    names = ", ".join(one.name for one in fitting)
+    network = find_network(content)
+    fitting = [family for family in FAMILIES.values() if network.layout.name in family.layouts]
+    names = ", ".join(family.name for family in fitting)
     if family is not None:
         if family not in fitting:
             raise CheckpointError(
-                f"it holds a network in the layout {found.layout.title}, which {family.title} does not use; "
+                f"it holds a network in the layout {network.layout.title}, which {family.title} does not use; "
                 f"families that do: {names}"
             )
-        if missing := family.quality_keys.keys() - found.tensors.keys():
+        if missing := family.quality_keys.keys() - network.tensors.keys():
             raise CheckpointError(f"{family.title} has a quality layer, but {some_of(missing)} is missing")
-        return found, family
-    likely = [one for one in fitting if _is_likely(one, found)]
+        return network, family
+    likely = [candidate for candidate in fitting if _is_likely(candidate, network)]
     if len(likely) != 1:
         raise CheckpointError(
-            f"it holds a network in the layout {found.layout.title} under {found.place!r}, which could be of "
+            f"it holds a network in the layout {network.layout.title} under {network.place!r}, which could be of "
             f"{names}: their networks read different colours or pixel values, so give the family with family= (on "
             "the command line --family)"
         )
-    return found, likely[0]
+    return network, likely[0]
 
 
-def _is_likely(family: Family, found: Found) -> bool:
-    has_quality = any(one.quality_keys.keys() & found.tensors.keys() for one in FAMILIES.values())
-    container = found.container if found.container in _families_containers() else ""
-    fits = _bare(found.prefix, family) in family.prefixes and container in family.containers
+def _is_likely(family: Family, network: FoundNetwork) -> bool:
+    has_quality = any(candidate.quality_keys.keys() & network.tensors.keys() for candidate in FAMILIES.values())
+    container = network.container if network.container in _families_containers() else ""
+    fits = _bare(network.prefix, family) in family.prefixes and container in family.containers
     return fits and bool(family.quality_keys) == has_quality
 
 
@@ -93,61 +93,61 @@ def _bare(prefix: str, family: Family) -> str:
     return prefix
 
 
-def find_network(content: Mapping[Any, Any]) -> Found:
+def find_network(content: Mapping[Any, Any]) -> FoundNetwork:
     """The network of a known layout in a checkpoint, and where there are several the one that lies where a family's
     does, else the one in a usual place, an average of weights last; CheckpointError where there is none, or it is open
     which."""
-    found = [one for container in _containers(content) for one in _networks_in(content, container)]
-    if not found:
+    networks = [network for container in _containers(content) for network in _networks_in(content, container)]
+    if not networks:
         raise CheckpointError(_unknown(content))
-    ranks = [_rank(one) for one in found]
+    ranks = [_rank(network) for network in networks]
     best = min(ranks)
     if ranks.count(best) > 1:
-        places = " and ".join(sorted(repr(one.place) for one in found))
+        places = " and ".join(sorted(repr(network.place) for network in networks))
         raise CheckpointError(f"it contains several networks, under {places}: save the one that you want alone")
-    chosen = found[ranks.index(best)]
-    return replace(chosen, passed_over=tuple(one.place for one in found if one is not chosen))
+    chosen = networks[ranks.index(best)]
+    return replace(chosen, passed_over=tuple(network.place for network in networks if network is not chosen))
 
 
 def _containers(content: Mapping[Any, Any]) -> list[str]:
     return ["", *(key for key, value in content.items() if isinstance(key, str) and tensors_in(value))]
 
 
-def _networks_in(content: Mapping[Any, Any], container: str) -> list[Found]:
+def _networks_in(content: Mapping[Any, Any], container: str) -> list[FoundNetwork]:
     tensors = tensors_in(content if container == "" else content[container])
-    found = []
+    places = []
     for layout in LAYOUTS:
         first = layout.markers[0]
         prefixes = [key.removesuffix(first) for key in tensors if key == first or key.endswith(f".{first}")]
-        found += [
+        places += [
             (prefix, layout) for prefix in prefixes if all(prefix + marker in tensors for marker in layout.markers)
         ]
-    if len(found) > _MOST_NETWORKS:
-        raise CheckpointError(f"it holds {len(found)} networks, expected one: save the one that you want alone")
+    if len(places) > _MOST_NETWORKS:
+        raise CheckpointError(f"it holds {len(places)} networks, expected one: save the one that you want alone")
     networks = []
-    for prefix, layout in found:
+    for prefix, layout in places:
         # Without a prefix all keys are the network's but those of another one.
-        inner = tuple(other for other, _ in found if other != prefix and other.startswith(prefix))
-        own = [key for key in tensors if key.startswith(prefix) and not (inner and key.startswith(inner))]
-        others = tuple(tensors.keys() - set(own))
+        inner = tuple(other for other, _ in places if other != prefix and other.startswith(prefix))
+        keys = [key for key in tensors if key.startswith(prefix) and not (inner and key.startswith(inner))]
+        others = tuple(tensors.keys() - set(keys))
         networks.append(
-            Found(container, prefix, layout, {key.removeprefix(prefix): tensors[key] for key in own}, others)
+            FoundNetwork(container, prefix, layout, {key.removeprefix(prefix): tensors[key] for key in keys}, others)
         )
     return networks
 
 
-def _rank(found: Found) -> tuple[bool, bool, bool]:
+def _rank(network: FoundNetwork) -> tuple[bool, bool, bool]:
     """A smaller rank means that this is more probably the wanted network."""
     in_a_familys_place = any(
-        found.layout.name in family.layouts
-        and found.prefix.replace(_COMPILED, "") in family.prefixes
-        and found.container in family.containers
+        network.layout.name in family.layouts
+        and network.prefix.replace(_COMPILED, "") in family.prefixes
+        and network.container in family.containers
         for family in FAMILIES.values()
     )
-    in_a_usual_place = found.container in {*_families_containers(), *_USUAL_CONTAINERS} and any(
-        _bare(found.prefix, family) in family.prefixes for family in FAMILIES.values()
+    in_a_usual_place = network.container in {*_families_containers(), *_USUAL_CONTAINERS} and any(
+        _bare(network.prefix, family) in family.prefixes for family in FAMILIES.values()
     )
-    return bool(_AVERAGE.search(f"{found.container}.{found.prefix}")), not in_a_familys_place, not in_a_usual_place
+    return bool(_AVERAGE.search(f"{network.container}.{network.prefix}")), not in_a_familys_place, not in_a_usual_place
 
 
 def _families_containers() -> set[str]:
@@ -158,7 +158,7 @@ def tensors_in(content: object) -> dict[str, StoredTensor]:
     """The tensors of a mapping, by name."""
     if not isinstance(content, Mapping):
         return {}
-    return {key: one for key, one in content.items() if isinstance(key, str) and isinstance(one, StoredTensor)}
+    return {key: value for key, value in content.items() if isinstance(key, str) and isinstance(value, StoredTensor)}
 
 
 def _unknown(content: Mapping[Any, Any]) -> str:

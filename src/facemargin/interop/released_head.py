@@ -83,7 +83,7 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
         )
     centers_cD = _rows(parts, turned, head.class_range)
     state = head.state_dict()
-    known = {_STATISTICS.get(name, name): one for name, one in tensors.items() if name != key}
+    known = {_STATISTICS.get(name, name): tensor for name, tensor in tensors.items() if name != key}
     statistics = {
         name: known[name].read().to(state[name].dtype).reshape(state[name].shape)
         for name in state

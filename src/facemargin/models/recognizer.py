@@ -25,10 +25,10 @@ class RecognizerOutput(NamedTuple):
 
 
 class NoBackbone(Backbone):
-    """Stands in the backbone's place where a face reconstruction is all there is: it recognises nobody."""
+    """The backbone of a model that only has a face reconstruction. It raises ConfigError if it is used."""
 
     def __init__(self, input_size: int) -> None:
-        nn.Module.__init__(self)  # Backbone's refuses features of no length
+        nn.Module.__init__(self)  # Backbone.__init__ refuses an embedding size of 0
         self.embedding_size, self.input_size, self.in_channels = 0, input_size, RECOGNIZER_CHANNELS
 
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
@@ -39,14 +39,14 @@ class NoBackbone(Backbone):
         )
 
     def embed(self, map_BCHW: Tensor) -> Tensor:
-        """Is never reached."""
+        """Never called, because `feature_map` raises ConfigError first."""
         return map_BCHW
 
 
 class Recognizer(nn.Module):
-    """A backbone with the networks that live with it, each of which may be None: `quality`, CR-FIQA's layer, and
-    `reconstructor`, whose canonical face and depth the backbone reads beside the image. The class head is not among
-    them: it ends with training.
+    """A backbone and up to two other networks: `quality` is CR-FIQA's layer or None; `reconstructor` is LH2Face's face
+    reconstruction or None. If there is a reconstructor, the backbone reads its canonical face and depth in addition to
+    the image. The class head is not part of the recogniser, because it is only needed in training.
     """
 
     def __init__(
@@ -61,7 +61,8 @@ class Recognizer(nn.Module):
         self.reconstructor = reconstructor
 
     def forward(self, images_BCHW: Tensor) -> RecognizerOutput:
-        """What the networks say of normalised images in [-1, 1]; ConfigError where there is NoBackbone."""
+        """The outputs of all networks for normalised images in [-1, 1]. Raises ConfigError if the backbone is a
+        NoBackbone."""
         reconstruction = None if self.reconstructor is None else self.reconstructor(images_BCHW)
         features_BD = self.backbone(self.backbone_input(images_BCHW, reconstruction))
         quality_B = None if self.quality is None else self.quality(features_BD)

@@ -17,10 +17,10 @@ def rotation_matrix(view_B6: Tensor) -> Tensor:
     """R = R_z(roll)·R_x(pitch)·R_y(yaw), (B, 3, 3)."""
     cos_B3, sin_B3 = view_B6[:, :3].cos(), view_B6[:, :3].sin()
     (cy, cp, cr), (sy, sp, sr) = cos_B3.unbind(1), sin_B3.unbind(1)
-    zero, one = torch.zeros_like(cy), torch.ones_like(cy)
-    yaw_B33 = torch.stack([cy, zero, -sy, zero, one, zero, sy, zero, cy], dim=1).view(-1, 3, 3)
-    pitch_B33 = torch.stack([one, zero, zero, zero, cp, sp, zero, -sp, cp], dim=1).view(-1, 3, 3)
-    roll_B33 = torch.stack([cr, -sr, zero, sr, cr, zero, zero, zero, one], dim=1).view(-1, 3, 3)
+    zeros, ones = torch.zeros_like(cy), torch.ones_like(cy)
+    yaw_B33 = torch.stack([cy, zeros, -sy, zeros, ones, zeros, sy, zeros, cy], dim=1).view(-1, 3, 3)
+    pitch_B33 = torch.stack([ones, zeros, zeros, zeros, cp, sp, zeros, -sp, cp], dim=1).view(-1, 3, 3)
+    roll_B33 = torch.stack([cr, -sr, zeros, sr, cr, zeros, zeros, zeros, ones], dim=1).view(-1, 3, 3)
     return _product(roll_B33, _product(pitch_B33, yaw_B33))
 
 

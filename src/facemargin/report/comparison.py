@@ -60,9 +60,9 @@ class _Column:
 
 
 def comparison_table(summaries: Sequence[VerificationSummary]) -> Table:
-    """One row a system: accuracy over folds (where a system has folds), best balanced accuracy, EER, AUC, the metrics
-    that were registered, and TAR at each FAR, the largest FAR first. The best value of each column is marked where
-    there are several systems, except at a FAR so low that not one impostor may be accepted: there it says nothing."""
+    """One row per system. The columns are accuracy over folds (if a system has folds), best balanced accuracy, EER,
+    AUC, the registered metrics, and TAR at each FAR, starting with the largest FAR. If there are several systems, the
+    best value of each column is marked, except at a FAR that is too low to accept one impostor pair."""
     return _metrics_table(summaries, [metric for metric in _metrics(summaries) if not metric.by_quality])
 
 
@@ -74,7 +74,7 @@ def discard_table(summaries: Sequence[VerificationSummary]) -> Table:
 
 
 def _metrics(summaries: Sequence[VerificationSummary]) -> list[Metric]:
-    """Those with a column that any of the systems has."""
+    """The metrics that have a column in reports and a value for at least one of the systems."""
     metrics = [metric for metric in largest_far_first(list_metrics(Scope.of(summaries))) if metric.column]
     return [metric for metric in metrics if any(metric.of(summary) is not None for summary in summaries)]
 
@@ -87,7 +87,7 @@ def _metrics_table(summaries: Sequence[VerificationSummary], metrics: Sequence[M
         columns.append(
             _Column(
                 metric.column,
-                [(one.value, one.interval) for one in measured],
+                [(number.value, number.interval) for number in measured],
                 rate if metric.is_rate else f"{{:.{metric.decimals}f}}".format,
                 _best_of(metric, summaries),
             )
@@ -96,8 +96,8 @@ def _metrics_table(summaries: Sequence[VerificationSummary], metrics: Sequence[M
 
 
 def _best_of(metric: Metric, summaries: Sequence[VerificationSummary]) -> Callable[[Sequence[float]], float] | None:
-    """How the best of a column is found; None where nothing is to be marked: systems are not compared by what their
-    qualities are worth, nor at a FAR at which not one impostor may be accepted."""
+    """`max` or `min`, which picks the best value of the metric's column. None if no value is to be marked: for metrics
+    of the quality measure, and at a FAR that is too low to accept one impostor pair."""
     if metric.by_quality or not all(metric.is_told_by(summary.impostors) for summary in summaries):
         return None
     return max if metric.higher_is_better else min

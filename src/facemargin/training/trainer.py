@@ -113,7 +113,7 @@ def report_overlap(images: LabeledImages, sets: Sequence[VerificationSet], conso
     for test_set in sets:
         few = len(images) + len(test_set.images) <= _MOST_IMAGES_COMPARED
         overlap = identity_overlap(images, test_set, compare_images=few)
-        label = "[red]warning:[/]" if overlap.found else "overlap check:"
+        label = "[red]warning:[/]" if overlap.any_shared else "overlap check:"
         console.print(label, escape(str(overlap)), highlight=False)
 
 

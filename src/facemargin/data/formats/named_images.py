@@ -25,18 +25,18 @@ class NamedImages(ImageFiles):
     def __init__(self, locations: Sequence[Path]) -> None:
         if not locations:
             raise DataError("no images are given; expected image files, or folders with images")
-        found: dict[Path, Path] = {}
+        path_by_absolute: dict[Path, Path] = {}
         folders: set[Path] = set()
         for location in (find_file(location) or location for location in locations):
             paths = _images_at(location)
             folders |= {_absolute(location)} if location.is_dir() else {_absolute(path.parent) for path in paths}
             for path in paths:
-                found.setdefault(_absolute(path), path)
+                path_by_absolute.setdefault(_absolute(path), path)
         shared = os.path.commonpath(folders)
         name = str(locations[0]) if len(locations) == 1 else f"{len(locations)} files and folders"
-        self.paths = list(found.values())
+        self.paths = list(path_by_absolute.values())
         super().__init__(Path(), self.paths, name)
-        self.names = [path.relative_to(Path(shared).parent).as_posix() for path in found]
+        self.names = [path.relative_to(Path(shared).parent).as_posix() for path in path_by_absolute]
 
 
 def _absolute(path: Path) -> Path:
@@ -53,11 +53,11 @@ def _images_at(location: Path) -> list[Path]:
     if not location.is_dir():
         return [location]
     passed = PassedOver()
-    found = list(_images_in(location, frozenset(), passed))
+    paths = list(_images_in(location, frozenset(), passed))
     passed.say(str(location))
-    if not found:
+    if not paths:
         raise DataError(f"{location} holds no images; expected files that end in {', '.join(sorted(IMAGE_SUFFIXES))}")
-    return found
+    return paths
 
 
 def _listed(location: Path) -> list[Path]:

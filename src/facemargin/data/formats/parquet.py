@@ -261,11 +261,11 @@ def _identities(
 
 @register_format("parquet", ".parquet files (a folder of them, data/train-*.parquet)", order=40)
 def _open_images(at: Location) -> ParquetImages | None:
-    if "*" in at.text and (found := parquet_paths(at.given)):
-        return ParquetImages(found, at.text)
+    if "*" in at.text and (paths := parquet_paths(at.given)):
+        return ParquetImages(paths, at.text)
     if at.path is None:
         return None
     if at.path.suffix == ".parquet":
         return ParquetImages([at.path], str(at.path))
-    found = parquet_paths(at.path) if at.path.is_dir() else []
-    return ParquetImages(found, str(at.path)) if found else None
+    paths = parquet_paths(at.path) if at.path.is_dir() else []
+    return ParquetImages(paths, str(at.path)) if paths else None

@@ -145,15 +145,15 @@ def _impostor(fold: list[IntArray], needed: int, generator: Generator) -> list[t
     count_P = np.array([len(images) for images in fold], dtype=np.int64)
 
     def capacity(groups: IntArray) -> IntArray:
-        one, other = _from_triangle(groups)
-        return count_P[one] * count_P[other]
+        larger, smaller = _from_triangle(groups)
+        return count_P[larger] * count_P[smaller]
 
     pairs = []
     for group, count in _spread(needed, int(_triangle(len(fold))), capacity, generator):
-        (one,), (other,) = _from_triangle(np.array([group]))
-        chosen = generator.choice(len(fold[one]) * len(fold[other]), count, replace=False)
-        first, second = np.divmod(chosen, len(fold[other]))
-        pairs += list(zip(fold[one][first].tolist(), fold[other][second].tolist(), strict=True))
+        (larger,), (smaller,) = _from_triangle(np.array([group]))
+        chosen = generator.choice(len(fold[larger]) * len(fold[smaller]), count, replace=False)
+        first, second = np.divmod(chosen, len(fold[smaller]))
+        pairs += list(zip(fold[larger][first].tolist(), fold[smaller][second].tolist(), strict=True))
     return pairs
 
 

@@ -136,16 +136,16 @@ def template_rows(ids_S: IntArray, wanted: NDArray[Any], path: Path) -> NDArray[
 def numbered_lines(path: Path, separator: str | None = None) -> Iterator[tuple[int, list[str]]]:
     """Yields (line number, words) of every line that is not empty. Words are separated by white space, or by
     `separator`. Raises DataError, which names the file, if it cannot be read or has no such line."""
-    found = False
+    is_empty = True
     try:
         with path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
             for number, line in enumerate(file, 1):
                 if line.strip():
-                    found = True
+                    is_empty = False
                     yield number, line.rstrip("\r\n").split(separator)
     except OSError as error:
         raise DataError(f"{path} cannot be read: {error.strerror}") from error
-    if not found:
+    if is_empty:
         raise DataError(f"{path} is empty")
 
 

@@ -9,7 +9,7 @@ from facemargin.evaluation.protocols.protocol import PROTOCOLS, GalleryName, Pro
 
 
 def list_protocols() -> list[str]:
-    """Names that `load_protocol` and `facemargin evaluate --protocol` take, sorted.
+    """The sorted names of the protocols, for `load_protocol` and `facemargin evaluate --protocol`.
 
     Examples:
         >>> import facemargin as fm
@@ -20,9 +20,11 @@ def list_protocols() -> list[str]:
 
 
 def load_protocol(name: str, folder: str | Path, rule: Rule = "standard", gallery: GalleryName = "images") -> Protocol:
-    """The protocol `name` as its lists in `folder` say, its galleries as `gallery` says (see `with_gallery`);
-    ConfigError for another name or rule, DataError, naming file
-    and line, for lists that are missing or wrong.
+    """The protocol called `name`, read from the lists in `folder`. `gallery` says how a search treats several images of
+    a person in the gallery (see `with_gallery`).
+
+    Raises ConfigError for an unknown name or rule, and DataError, which names the file and line, for lists that are
+    missing or wrong.
 
     Examples:
         >>> import facemargin as fm
