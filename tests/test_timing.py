@@ -82,3 +82,32 @@ def test_the_clock_is_a_real_one():
     with timed(stopwatch):
         pass
     assert stopwatch.seconds["other"] > 0
+
+
+class TwoStreams:
+    """A device whose kernels take their seconds on the clock when somebody waits for their stream: the backward pass
+    on the current stream, a sum over the processes on one of its own."""
+
+    def __init__(self, work, monkeypatch):
+        self.work, self.backward, self.sums = work, 0, 0
+        monkeypatch.setattr(torch.cuda, "synchronize", self.wait_for_all)
+        current = SimpleNamespace(synchronize=self.wait_for_current)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: current)
+
+    def wait_for_current(self):
+        self.work(self.backward)
+        self.backward = 0
+
+    def wait_for_all(self, device):
+        self.wait_for_current()
+        self.work(self.sums)
+        self.sums = 0
+
+
+def test_a_switch_leaves_the_work_of_other_streams_to_the_next_section(work, monkeypatch):
+    device = TwoStreams(work, monkeypatch)
+    stopwatch = Stopwatch(torch.device("cuda"))
+    with timed(stopwatch), section("backbone"):
+        device.backward, device.sums = 4, 2
+        switch_section("communication")
+    assert stopwatch.seconds == {"backbone": 4, "communication": 2, "other": 0}

@@ -15,7 +15,9 @@ import torch
 class Stopwatch:
     """`seconds` has the seconds spent in each named section, without those of the sections inside it.
 
-    On a GPU every change of section waits for the device, so that kernels count for the section that started them.
+    On a GPU every change of section waits for the device, so that kernels count for the section that started them. A
+    switch waits for the current stream alone: what it separates may have started work on other streams, such as a sum
+    over the processes, which the next section waits for.
     """
 
     def __init__(self, device: torch.device) -> None:
@@ -36,13 +38,18 @@ class Stopwatch:
 
     def switch(self, name: str) -> None:
         """Count for `name` instead of the current section."""
-        self._count()
+        if self._device.type == "cuda":
+            torch.cuda.current_stream(self._device).synchronize()
+        self._count_until_now()
         if self._open:
             self._open[-1] = name
 
     def _count(self) -> None:
         if self._device.type == "cuda":
             torch.cuda.synchronize(self._device)
+        self._count_until_now()
+
+    def _count_until_now(self) -> None:
         now = time.perf_counter()
         if self._open:
             self.seconds[self._open[-1]] = self.seconds.get(self._open[-1], 0.0) + now - self._since

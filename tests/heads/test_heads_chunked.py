@@ -6,6 +6,7 @@ import sys
 import pytest
 import torch
 
+from facemargin.heads import chunked
 from facemargin.heads.chunked import softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.softmax_terms import softmax_terms_eager
 from facemargin.margins import HardNegatives
@@ -47,6 +48,18 @@ def test_shards_equal_the_definition(classes, chunk_classes, kind):
     found = with_gradients(softmax_terms_chunked, values, hard, chunk_classes=chunk_classes)
     for one, other in zip(found, expected, strict=True):
         torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_samples_of_other_shards_go_to_different_rows_and_change_none(monkeypatch):
+    """CUDA adds what goes to one row one after the other, and nearly all samples are of other shards."""
+    x, w, y, scale = inputs(29, b=20)
+    y = torch.where(torch.arange(20) % 5 == 0, torch.arange(20), torch.arange(20) + 1000)
+    local, rows = chunked._own_rows(y, 29)
+    assert local.tolist() == [i % 5 == 0 for i in range(20)] and rows.unique().numel() == 20
+    found = with_gradients(softmax_terms_chunked, (x, w, y, scale), None)
+    monkeypatch.setattr(chunked, "_own_rows", lambda y, classes: (local, y.where(local, 0)))
+    in_one_row = with_gradients(softmax_terms_chunked, (x, w, y, scale), None)
+    assert all(torch.equal(a, b) for a, b in zip(found, in_one_row, strict=True))
 
 
 @pytest.mark.parametrize("kind", HARD)

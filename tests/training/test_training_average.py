@@ -9,6 +9,22 @@ def network():
     return torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
 
 
+def test_all_tensors_at_once_are_averaged_as_one_by_one():
+    one = network()
+    average = WeightAverage(one, decay=0.9)
+    expected = {key: value.clone() for key, value in average.state.items()}
+    for step in range(1, 4):
+        one(torch.randn(4, 3))
+        average.update()
+        for key, value in one.state_dict().items():
+            if value.is_floating_point():
+                expected[key].lerp_(value, 1 - (1 + step) / (10 + step))
+            else:
+                expected[key].copy_(value)
+    for key, value in average.state.items():
+        torch.testing.assert_close(value, expected[key], rtol=0, atol=0)
+
+
 def test_the_average_follows_a_loop():
     one = network()
     average = WeightAverage(one, decay=0.4)
@@ -19,7 +35,7 @@ def test_the_average_follows_a_loop():
             for parameter in one.parameters():
                 parameter.add_(torch.randn_like(parameter))
         one(torch.randn(4, 3))  # running statistics move
-        average.update(one)
+        average.update()
         decays.append(min(0.4, (1 + step) / (10 + step)))
         for key, value in one.state_dict().items():
             if value.is_floating_point():
@@ -38,7 +54,7 @@ def test_the_network_is_left_alone():
     average = WeightAverage(one, decay=0.5)
     for value in average.state.values():
         value.zero_()
-    average.update(one)
+    average.update()
     for key, value in one.state_dict().items():
         torch.testing.assert_close(value, before[key])
 
@@ -48,7 +64,7 @@ def test_a_loaded_average_goes_on_in_its_own_tensors(tmp_path):
     first = WeightAverage(one, decay=0.9)
     for _ in range(5):
         one(torch.randn(4, 3))
-        first.update(one)
+        first.update()
     torch.save(first.state_dict(), tmp_path / "average.pt")
     second = WeightAverage(other.to(memory_format=torch.preserve_format), decay=0.9)
     tensors = dict(second.state)
@@ -58,8 +74,9 @@ def test_a_loaded_average_goes_on_in_its_own_tensors(tmp_path):
         # In place: on a GPU the checkpoint is in main memory and the network is not.
         assert value is tensors[key]
         torch.testing.assert_close(value, first.state[key], rtol=0, atol=0)
-    first.update(one)
-    second.update(one)
+    other.load_state_dict(one.state_dict())
+    first.update()
+    second.update()
     for key, value in second.state.items():
         torch.testing.assert_close(value, first.state[key], rtol=0, atol=0)
 

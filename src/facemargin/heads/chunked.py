@@ -223,9 +223,13 @@ class _Scratch:
 
 
 def _own_rows(y_B: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """Whether each sample's class is one of these classes, (B,), and its row, (B,), which is 0 if it is not."""
+    """Whether each sample's class is one of these classes, (B,), and its row, (B,); if it is not, any row.
+
+    The samples of other shards, nearly all of a large group's, take different rows, because CUDA adds what goes to one
+    row one after the other.
+    """
     local_B = (y_B >= 0) & (y_B < num_classes)
-    return local_B, y_B.where(local_B, 0)
+    return local_B, y_B.where(local_B, torch.arange(len(y_B), device=y_B.device) % num_classes)
 
 
 def _replaced(cosine_KB: Tensor, hard_negatives: HardNegatives, targets_T: Tensor, scratch: _Scratch) -> Tensor:

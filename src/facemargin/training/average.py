@@ -7,7 +7,8 @@ from torch import nn
 
 
 class WeightAverage:
-    """Average ← decay·average + (1−decay)·weights after every step; buffers (batch-norm statistics) likewise.
+    """Average ← decay·average + (1−decay)·weights of `network` after every step; buffers (batch-norm statistics)
+    likewise.
 
     The decay rises as (1+n)/(10+n) over the first n updates, so that early weights are forgotten.
     """
@@ -16,17 +17,25 @@ class WeightAverage:
         self.decay = decay
         self.updates = 0
         self.state = {key: value.detach().clone() for key, value in network.state_dict().items()}
+        # A GPU takes all tensors of a list at once; one by one, starting the kernels takes longer than they do.
+        weights = network.state_dict(keep_vars=True)
+        averaged = [key for key, value in weights.items() if value.is_floating_point()]
+        counts = [key for key in weights if key not in set(averaged)]
+        self._averaged, self._counts = (
+            ([self.state[key] for key in keys], [weights[key] for key in keys]) for keys in (averaged, counts)
+        )
 
     @torch.no_grad()
-    def update(self, network: nn.Module) -> None:
+    def update(self) -> None:
         """Advance by the network's present weights."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        for key, value in network.state_dict().items():
-            if value.is_floating_point():
-                self.state[key].lerp_(value, 1 - decay)
-            else:
-                self.state[key].copy_(value)
+        averages, weights = self._averaged
+        if averages:
+            torch._foreach_lerp_(averages, weights, 1 - decay)
+        copies, counts = self._counts
+        if copies:
+            torch._foreach_copy_(copies, counts)
 
     def state_dict(self) -> dict[str, Any]:
         """The average and how often it was updated; tensors are not copied."""

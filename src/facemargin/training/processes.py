@@ -63,11 +63,14 @@ class Processes:
         """Replace tensors of one shape everywhere by their means over the processes."""
         if self.group is None or not tensors:
             return
-        flat = torch.cat([tensor.detach().flatten().double() for tensor in tensors])
+        tensors = [tensor.detach() for tensor in tensors]
+        sizes = [tensor.numel() for tensor in tensors]
+        flat = torch.empty(sum(sizes), dtype=torch.float64, device=tensors[0].device)
+        parts = [part.view_as(tensor) for part, tensor in zip(flat.split(sizes), tensors, strict=True)]
+        torch._foreach_copy_(parts, tensors)
         all_reduce(flat, group=self.group)
         flat /= self.size
-        for tensor, mean in zip(tensors, flat.split([tensor.numel() for tensor in tensors]), strict=True):
-            tensor.copy_(mean.view_as(tensor))
+        torch._foreach_copy_(tensors, parts)
 
     def gather(self, value: T) -> list[T]:
         """Every process's `value`, any picklable object, in the order of the ranks."""

@@ -77,7 +77,7 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
         processes.average_([b for b in state.recognizer.buffers() if b.is_floating_point()])
         state.step += 1
         if state.average is not None:
-            state.average.update(state.recognizer)
+            state.average.update()
     return StepResult(loss, parts, gradient_norm, sample_means)
 
 
