@@ -28,7 +28,7 @@ from facemargin.heads import triton as head_triton
 from facemargin.heads.chunked import softmax_terms_chunked
 from facemargin.heads.softmax_terms import softmax_terms, softmax_terms_eager
 from facemargin.heads.triton import TILES, softmax_terms_triton
-from facemargin.margins.base import HardNegatives
+from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
 needs_triton = pytest.mark.skipif(sys.platform != "linux", reason="triton is published for Linux only")
 HARD = ["none", "mv-softmax", "curricular", "filtered", "square", "tensors"]
@@ -143,6 +143,42 @@ def check_tiles(family: str, precision: str, kind: str) -> None:
 @pytest.mark.parametrize(("family", "precision"), [key for key in TILES if key[0] != "interpreter"])
 def test_tiles_of_real_devices(interpreted, family, precision):
     interpreted(check_tiles, family, precision, "square")
+
+
+class CuttingLaunch(head_triton._Launch):
+    """What matrix units do to the factors of TF32 products: the 13 last bits are lost."""
+
+    def over_tiles(self, kernel, tiles, grid, x_BD: Tensor, w_CD: Tensor, *arguments, **kinds) -> None:
+        x_BD, w_CD = ((v.detach().view(torch.int32) & -(2**13)).view(torch.float32) for v in (x_BD, w_CD))
+        super().over_tiles(kernel, tiles, grid, x_BD, w_CD, *arguments, **kinds)
+
+
+def check_cut_factors() -> None:
+    """Against float64: as close as rounded factors are, and without the bias of −6e-4 that cut ones have."""
+    launch = CuttingLaunch(*head_triton._Launch.on(torch.device("cpu")))
+    generator = torch.Generator().manual_seed(0)
+    w_CD = torch.randn(200, 512, generator=generator)
+    x_BD = torch.nn.functional.normalize(w_CD[:40] + 0.2 * torch.randn(40, 512, generator=generator))
+    values = (x_BD, w_CD, torch.arange(40) + 50, torch.full((40,), 64.0))  # every sample lies near a wrong centre
+    truth = [values.detach() for values in results(softmax_terms_eager, values, "none", torch.float64)]
+    bias, errors = {}, {}
+    for cut in (False, True):
+        settings = (None, 64, launch._replace(cut=cut))
+
+        def terms(x_BD, w_CD, y_B, scale_B, _hard_negatives, settings=settings):
+            return SoftmaxTerms(*head_triton._Fused.apply(x_BD, w_CD, y_B, scale_B, *settings))
+
+        found = [values.detach().double() for values in results(terms, values, "none", torch.float32)]
+        bias[cut] = float((found[2] - truth[2]).mean())
+        errors[cut] = [float((a - e).norm() / e.norm()) for a, e in zip(found, truth, strict=True)]
+    assert bias[False] < -5e-4 and abs(bias[True]) < 1e-5
+    assert errors[False][2] > 5e-4 and max(errors[True]) < 1e-3, errors
+    assert errors[True][0] < 1e-6, "the target cosine is no product of these"
+
+
+@needs_triton
+def test_factors_that_are_cut_off_have_no_bias(interpreted):
+    interpreted(check_cut_factors)
 
 
 def check_loops(kind: str) -> None:
@@ -328,17 +364,17 @@ def test_every_margin_over_a_triton_head(interpreted, name):
 @needs_triton
 @pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="TRITON_INTERPRET=1 lets it run on the CPU")
 def test_another_device_is_refused():
-    with pytest.raises(ConfigError, match='needs a CUDA device, but the features are on cpu: use "chunked"'):
+    with pytest.raises(ConfigError, match='needs an NVIDIA GPU, but the features are on cpu: use "chunked"'):
         softmax_terms_triton(*inputs(3, 4, 8), None)
 
 
 @pytest.mark.parametrize(
     ("module", "found"),
-    [(None, "it is not installed"), (SimpleNamespace(__version__="3.6.0"), "version 3.6.0 is installed")],
+    [(None, "it is not installed"), (SimpleNamespace(__version__="3.5.1"), "version 3.5.1 is installed")],
 )
 def test_a_missing_or_old_triton_is_named(monkeypatch, module, found):
     monkeypatch.setitem(sys.modules, "triton", module)
-    with pytest.raises(ConfigError, match=f'needs triton 3.7 or later, but {found}: run pip install "triton>=3.7"'):
+    with pytest.raises(ConfigError, match=f'needs triton 3.6 or later, but {found}: run pip install "triton>=3.6"'):
         softmax_terms_triton(*inputs(3, 4, 8), None)
 
 
@@ -364,11 +400,14 @@ head(torch.randn(3, 8), torch.tensor([0, 1, 2])).loss.backward()
         ((7, 5), "none", None),
     ],
 )
+@pytest.mark.parametrize("rounds", [False, True])
 @needs_triton
-def test_tiles_and_precision_follow_the_device_and_torchs_setting(monkeypatch, capability, fp32_precision, expected):
+def test_tiles_and_precision_follow_the_device_and_torchs_setting(
+    monkeypatch, capability, fp32_precision, expected, rounds
+):
     properties = SimpleNamespace(major=capability[0], minor=capability[1], multi_processor_count=7, name="a card")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    monkeypatch.setattr(head_triton, "_kernels", lambda: SimpleNamespace(INTERPRETED=False))
+    monkeypatch.setattr(head_triton, "_kernels", lambda: SimpleNamespace(INTERPRETED=False, ROUNDS_TO_TF32=rounds))
     before = torch.backends.cuda.matmul.fp32_precision
     torch.backends.cuda.matmul.fp32_precision = fp32_precision
     try:
@@ -379,6 +418,7 @@ def test_tiles_and_precision_follow_the_device_and_torchs_setting(monkeypatch, c
             launch = head_triton._Launch.on(torch.device("cuda"))
             assert ((launch.statistics, launch.gradient), launch.precision) == (TILES[expected], expected[1])
             assert launch.programs == 14
+            assert launch.cut == (expected[1] == "tf32" and not rounds)
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
 
@@ -415,10 +455,11 @@ def compile_step(capability: int, family: str, precision: str, hard: bool) -> di
         )
     )
     compiled: dict[str, list] = {}
-    names = ("statistics_kernel", "gradient_kernel", "project_kernel")
+    names = ("statistics_kernel", "gradient_kernel", "project_kernel", "inverse_norms_kernel")
     kernels = SimpleNamespace(**{name: CompileOnly(getattr(triton_kernels, name), compiled) for name in names})
     kernels.TensorDescriptor = triton_kernels.TensorDescriptor
-    launch = head_triton._Launch(kernels, *TILES[family, precision], precision, 264)
+    cut = precision == "tf32" and not triton_kernels.ROUNDS_TO_TF32
+    launch = head_triton._Launch(kernels, *TILES[family, precision], precision, 264, cut)
     x_BD, w_CD, y_B, scale_B = inputs(300, 2000, 512)
     threshold = hard_negatives("square", 300, torch.float32) if hard else None
     leaves = x_BD.requires_grad_(), w_CD.requires_grad_(), scale_B.requires_grad_(hard)
@@ -455,7 +496,7 @@ def compiler(tmp_path_factory):
 @pytest.mark.parametrize("hard", [False, True])
 def test_hopper_kernels_compile_without_spills_to_its_matrix_units_and_bulk_copies(compiler, precision, hard):
     report = compiler(90, "hopper", precision, hard)
-    assert set(report) == {"statistics_kernel", "gradient_kernel", "project_kernel"}
+    assert set(report) == {"statistics_kernel", "gradient_kernel", "project_kernel", "inverse_norms_kernel"}
     for name, found in report.items():
         assert found["stack"] == 0 and found["shared"] <= 227 * 1024, (name, found)
         assert found["atom"] == 0, f"{name} adds in whatever order its programs finish"

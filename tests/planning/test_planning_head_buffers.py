@@ -1,14 +1,12 @@
 """The head's buffers and memory traffic against those of real heads on the CPU."""
 
-import sys
-
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from facemargin.heads import chunked, create_head, triton
-from facemargin.heads.softmax_terms import IMPLEMENTATIONS, shard_terms
+from facemargin.heads import choice, chunked, create_head, triton
+from facemargin.heads.softmax_terms import IMPLEMENTATIONS
 from facemargin.planning import head_buffers as planned
 from facemargin.planning.head_operations import head_operations
 from facemargin.planning.head_shape import HeadShape
@@ -80,7 +78,7 @@ def test_sizes_are_those_of_the_heads():
     assert planned.KEPT_BYTES == chunked._KEPT_BYTES
     assert planned.KEPT_BYTES_RECOMPUTED == chunked._KEPT_BYTES_BOUNDED
     assert (planned.TRITON_ENTRIES, planned.TRITON_CLASSES) == (triton._CHUNK_ENTRIES, triton._LARGEST_CHUNK)
-    assert planned.LARGEST_EAGER_PRODUCT == sys.modules[shard_terms.__module__]._LARGEST_EAGER_PRODUCT
+    assert planned.LARGEST_EAGER_PRODUCT == choice.LARGEST_EAGER_PRODUCT
     assert set(IMPLEMENTATIONS) == set(planned.Implementation.__args__)
 
 

@@ -12,14 +12,12 @@ from torch.autograd.function import once_differentiable
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.full_precision import Function, eager_in_compiled_code, product
+from facemargin.heads.choice import automatic_implementation
 from facemargin.heads.chunked import softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.normalization import nonzero, row_norms, unit_rows
 from facemargin.heads.triton import softmax_terms_triton
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.registry import unknown_name
-
-# Beyond this many cosines (64 MB in float32) "auto" stops keeping whole B×C matrices.
-_LARGEST_EAGER_PRODUCT = 2**24
 
 
 @eager_in_compiled_code
@@ -39,8 +37,8 @@ def softmax_terms(
     two terms are then −inf and pass no gradient.
 
     `implementation`: "eager" is the readable reference, "chunked" never holds more than a chunk of classes at a time,
-    "auto" chooses the one that suits the size and the device. Raises DataError for shapes, types or labels that do not
-    fit.
+    "triton" fuses the computation on a GPU, "auto" chooses the one that suits the size and the device. Raises DataError
+    for shapes, types or labels that do not fit.
 
     Examples:
         >>> import facemargin as fm, torch
@@ -63,7 +61,7 @@ def shard_terms(
     """`softmax_terms` over the centres of one shard. A class outside [0, C) belongs to another shard: all C centres are
     then negatives, and the target cosine is 0 without gradient. C may be 0."""
     if implementation == "auto":
-        implementation = "eager" if len(x_BD) * len(w_CD) <= _LARGEST_EAGER_PRODUCT else "chunked"
+        implementation = automatic_implementation(x_BD, w_CD, scale_B, hard_negatives)
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(unknown_name("implementation", implementation, [*IMPLEMENTATIONS, "auto"]))
     return IMPLEMENTATIONS[implementation](x_BD, w_CD, y_B, scale_B, hard_negatives)

@@ -21,7 +21,6 @@ from torch.nn import functional as F
 
 from facemargin.errors import ConfigError
 from facemargin.full_precision import Function, without_autocast
-from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
 # Entries of G_BK held at a time (64 MB). A chunk of this size is enough work to hide the launches of its kernels.
@@ -62,12 +61,14 @@ def softmax_terms_triton(
 ) -> SoftmaxTerms:
     """As `softmax_terms_eager`, for float32 on CUDA devices from Ampere on, or on the CPU in Triton's interpreter.
 
-    Products are in TF32 if torch's own may be (`torch.set_float32_matmul_precision("high")`): factors are rounded to 11
-    significant bits, sums are float32. Otherwise each product is made of three TF32 products, which is as precise as
-    float32 except for the last bits. The default `chunk_classes` keeps G_BK at 64 MB. If D is not a multiple of 4, x
-    and W are first copied into rows whose length is one.
+    Products are in TF32 if torch's own may be (`torch.set_float32_matmul_precision("high")`): factors have 11
+    significant bits, sums are float32. A cosine is then wrong by up to about 1e-4, at random. Triton 3.7 rounds both
+    factors. The matrix units themselves cut the last bits off, which would shrink every cosine by up to 7e-4; so with
+    triton 3.6, x is rounded before, and what is left of W is divided by its own norm. Otherwise each product is made of
+    three TF32 products, which is as precise as float32 except for the last bits. The default `chunk_classes` keeps G_BK
+    at 64 MB. If D is not a multiple of 4, x and W are first copied into rows whose length is one.
 
-    Raises ConfigError without triton 3.7 or later, for another device, and for float64, which "chunked" computes.
+    Raises ConfigError without triton 3.6 or later, for another device, and for float64, which "chunked" computes.
     """
     launch = _Launch.on(x_BD.device)
     if x_BD.dtype != torch.float32:
@@ -90,15 +91,15 @@ class _Fused(Function):
         chunk_classes: int,
         launch: "_Launch",
     ) -> tuple[Tensor, Tensor, Tensor]:
-        inverse_norm_C = 1 / nonzero(row_norms(w_CD))
+        inverse_norm_C, factor_norm_C = launch.inverse_norms(w_CD)
         own_B = (y_B >= 0) & (y_B < len(w_CD))
         label_B = torch.where(own_B, y_B, -1).int()
         # The kernels take powers of 2. No scale is 0: that of a masked cosine, 0·−inf, is not a number.
         binary_scale_B = (scale_B * math.log2(math.e)).clamp(min=1e-30)
-        constants = (inverse_norm_C, label_B, binary_scale_B, *_tensors(hard_negatives, scale_B))
+        constants = (factor_norm_C, label_B, binary_scale_B, *_tensors(hard_negatives, scale_B))
         kinds = {"HARD": hard_negatives is not None, "WEIGHTED": ctx.needs_input_grad[3]}
-        peak_B, sum_B, hardest_B, mean_B = _negatives(x_BD, w_CD, constants, kinds, launch)
-        ctx.save_for_backward(x_BD, w_CD, scale_B, peak_B, sum_B, mean_B, *constants)
+        peak_B, sum_B, hardest_B, mean_B = _negatives(launch.factor(x_BD), w_CD, constants, kinds, launch)
+        ctx.save_for_backward(x_BD, w_CD, scale_B, peak_B, sum_B, mean_B, inverse_norm_C, *constants)
         ctx.hard, ctx.chunk_classes, ctx.launch = kinds["HARD"], chunk_classes, launch
         ctx.mark_non_differentiable(hardest_B)
         target_cosine_B = torch.zeros_like(scale_B)
@@ -112,7 +113,7 @@ class _Fused(Function):
     @once_differentiable
     @without_autocast
     def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
-        x_BD, w_CD, scale_B, peak_B, sum_B, mean_B, *constants = ctx.saved_tensors
+        x_BD, w_CD, scale_B, peak_B, sum_B, mean_B, inverse_norm_C, *constants = ctx.saved_tensors
         needs_x, needs_w, _, needs_scale = ctx.needs_input_grad[:4]
         launch: _Launch = ctx.launch
         # Not finite for a sample without negatives, but then it is not used.
@@ -120,26 +121,29 @@ class _Fused(Function):
         grad_scale_B = torch.where(sum_B == 0, 0, grad_lse_B * mean_B) if needs_scale else None
         grad_x_BD = torch.zeros_like(x_BD) if needs_x else None
         grad_w_CD = (torch.empty_like if len(x_BD) else torch.zeros_like)(w_CD) if needs_w else None
-        samples = (*constants, peak_B, coefficient_B, grad_target_B.contiguous())
+        samples = (*constants, peak_B, coefficient_B, grad_target_B.contiguous(), inverse_norm_C)
         if needs_x or needs_w:
-            for first, grad_BK in _gradient_chunks(x_BD, w_CD, samples, ctx.hard, ctx.chunk_classes, launch):
+            factor_BD = launch.factor(x_BD)
+            for first, grad_BK in _gradient_chunks(factor_BD, w_CD, samples, ctx.hard, ctx.chunk_classes, launch):
                 chunk = slice(first, first + grad_BK.shape[1])
                 if grad_x_BD is not None:
                     grad_x_BD.addmm_(grad_BK, w_CD[chunk])
                 if grad_w_CD is not None:
                     torch.mm(grad_BK.T, x_BD, out=grad_w_CD[chunk])
-                    launch.project(grad_w_CD[chunk], w_CD[chunk], constants[0][chunk])
+                    launch.project(grad_w_CD[chunk], w_CD[chunk], inverse_norm_C[chunk])
         return grad_x_BD, grad_w_CD, None, grad_scale_B, None, None, None
 
 
 class _Launch(NamedTuple):
-    """The kernels with the settings that depend on the device: tiles, precision of products, number of programs."""
+    """The kernels with the settings that depend on the device: tiles, precision of products, number of programs.
+    `cut`: whether factors lose their last bits unrounded."""
 
     kernels: ModuleType
     statistics: Tiles
     gradient: Tiles
     precision: str
     programs: int
+    cut: bool = False
 
     @classmethod
     def on(cls, device: torch.device) -> "_Launch":
@@ -147,9 +151,9 @@ class _Launch(NamedTuple):
         kernels = _kernels()
         if kernels.INTERPRETED:
             return cls(kernels, *TILES["interpreter", "ieee"], "ieee", programs=6)
-        if device.type != "cuda":
+        if device.type != "cuda" or torch.version.hip is not None:
             raise ConfigError(
-                f'implementation "triton" needs a CUDA device, but the features are on {device}: use "chunked" or '
+                f'implementation "triton" needs an NVIDIA GPU, but the features are on {device}: use "chunked" or '
                 '"auto" (with TRITON_INTERPRET=1 in the environment it runs on the CPU, slowly, to check results)'
             )
         properties = torch.cuda.get_device_properties(device)
@@ -161,7 +165,9 @@ class _Launch(NamedTuple):
         precision = "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "tf32x3"
         # Consumer Blackwell (12.x) has Ampere's matrix instructions and little shared memory.
         family = "hopper" if properties.major in (9, 10) else "ampere"
-        return cls(kernels, *TILES[family, precision], precision, programs=2 * properties.multi_processor_count)
+        programs = 2 * properties.multi_processor_count
+        cut = precision == "tf32" and not kernels.ROUNDS_TO_TF32
+        return cls(kernels, *TILES[family, precision], precision, programs, cut)
 
     def over_tiles(
         self,
@@ -173,9 +179,8 @@ class _Launch(NamedTuple):
         *arguments: Any,
         **kinds: bool,
     ) -> None:
-        """Run a kernel over tiles of cosines. To TF32, x and W are rounded as they are loaded: the matrix units
-        themselves cut the last bits off, which shrinks every cosine."""
-        rounded = self.precision == "tf32"
+        """Run a kernel over tiles of cosines. To TF32, x and W are rounded as they are loaded, where Triton can."""
+        rounded = self.precision == "tf32" and not self.cut
         with torch.cuda.device_of(x_BD):
             kernel[grid](
                 self.descriptor(x_BD, tiles.block_b, tiles.block_d, rounded),
@@ -194,14 +199,33 @@ class _Launch(NamedTuple):
     def descriptor(self, rows_ND: Tensor, block_n: int, block_d: int, rounded: bool = False) -> Any:
         """The rows as a kernel loads or stores them, block by block. One row's stride may be anything to torch."""
         strides = [rows_ND.shape[1], 1]
-        describe = self.kernels.TensorDescriptor
-        return describe(rows_ND, list(rows_ND.shape), strides, [block_n, block_d], round_f32_to_tf32=rounded)
+        rounding = {"round_f32_to_tf32": True} if rounded else {}
+        return self.kernels.TensorDescriptor(rows_ND, list(rows_ND.shape), strides, [block_n, block_d], **rounding)
+
+    def factor(self, x_BD: Tensor) -> Tensor:
+        """The features as a factor of products: rounded to the 11 bits that are left, where bits are cut off."""
+        if not self.cut:
+            return x_BD
+        shifted_BD = x_BD * (2**13 + 1)
+        return shifted_BD - (shifted_BD - x_BD)
+
+    def inverse_norms(self, w_CD: Tensor) -> tuple[Tensor, Tensor]:
+        """1/norm of each centre and of each as a factor of products, (C,) both; 1 for a centre of zeros."""
+        c, d = w_CD.shape
+        inverse_norm_C = w_CD.new_empty(c)
+        factor_norm_C = w_CD.new_empty(c) if self.cut else inverse_norm_C
+        if c:
+            row, block_c = _whole_rows(d)
+            with torch.cuda.device_of(w_CD):
+                self.kernels.inverse_norms_kernel[(math.ceil(c / block_c),)](
+                    w_CD, inverse_norm_C, factor_norm_C, c, D=d, BLOCK_C=block_c, ROW=row, CUT=self.cut
+                )
+        return inverse_norm_C, factor_norm_C
 
     def project(self, grad_KD: Tensor, w_KD: Tensor, inverse_norm_K: Tensor) -> None:
         """Remove from each row of the gradient the part along its centre, in place."""
         k, d = grad_KD.shape
-        row = 2 ** math.ceil(math.log2(d))
-        block_k = max(1, 4096 // row)
+        row, block_k = _whole_rows(d)
         with torch.cuda.device_of(w_KD):
             self.kernels.project_kernel[(math.ceil(k / block_k),)](
                 grad_KD, w_KD, inverse_norm_K, k, D=d, BLOCK_K=block_k, ROW=row
@@ -251,8 +275,14 @@ def _gradient_chunks(
         classes = min(chunk, c - first)
         grid = (math.ceil(b / tiles.block_b), math.ceil(classes / block_c))
         kernel = launch.kernels.gradient_kernel
-        launch.over_tiles(kernel, tiles, grid, x_BD, w_CD, stored, *samples, first, b, c, HARD=hard)
+        launch.over_tiles(kernel, tiles, grid, x_BD, w_CD, stored, *samples, first, b, c, HARD=hard, CUT=launch.cut)
         yield first, workspace_BK[:, :classes]
+
+
+def _whole_rows(d: int) -> tuple[int, int]:
+    """The power of two not below `d`, and how many rows of that length a program takes at a time."""
+    row = 2 ** math.ceil(math.log2(d))
+    return row, max(1, 4096 // row)
 
 
 def _tensors(hard_negatives: HardNegatives | None, scale_B: Tensor) -> tuple[Tensor, Tensor]:
@@ -278,11 +308,11 @@ def _kernels() -> ModuleType:
         state = "it is not installed"
     else:
         state = f"version {triton.__version__} is installed"
-        if tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 7):
+        if tuple(int(part) for part in triton.__version__.split(".")[:2]) >= (3, 6):
             from facemargin.heads import triton_kernels
 
             return triton_kernels
     raise ConfigError(
-        f'implementation "triton" needs triton 3.7 or later, but {state}: run pip install "triton>=3.7" (Linux; '
-        'torch 2.13 for CUDA includes it), or use "chunked" or "auto"'
+        f'implementation "triton" needs triton 3.6 or later, but {state}: run pip install "triton>=3.6" (Linux; '
+        'torch for CUDA includes it), or use "chunked" or "auto"'
     )

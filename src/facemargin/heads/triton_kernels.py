@@ -8,21 +8,33 @@ of the classes, R blocks of samples.
 # Triton reads these signatures itself and accepts no annotations except tl.constexpr.
 # mypy: disable-error-code="no-untyped-def"
 
+from dataclasses import fields
+
 import triton
 import triton.language as tl
 from triton.tools.tensor_descriptor import TensorDescriptor
 
-__all__ = ["INTERPRETED", "TensorDescriptor", "gradient_kernel", "project_kernel", "statistics_kernel"]
+__all__ = [
+    "INTERPRETED",
+    "ROUNDS_TO_TF32",
+    "TensorDescriptor",
+    "gradient_kernel",
+    "inverse_norms_kernel",
+    "project_kernel",
+    "statistics_kernel",
+]
 
 #: whether the kernels run in Triton's interpreter, on the CPU: TRITON_INTERPRET=1 decides it when triton is imported
 INTERPRETED = bool(triton.knobs.runtime.interpret)
+#: whether descriptors can round what they load to TF32: from triton 3.7 on
+ROUNDS_TO_TF32 = "round_f32_to_tf32" in {field.name for field in fields(TensorDescriptor)}
 
 
 @triton.jit
 def _cosines(
     x_BD,
     w_CD,
-    inverse_norm,
+    factor_norm,
     first_row,
     first_class,
     D: tl.constexpr,
@@ -31,20 +43,21 @@ def _cosines(
     BLOCK_D: tl.constexpr,
     PRECISION: tl.constexpr,
 ):
-    """One tile of cosines; descriptors load zeros past the end of B, C and D."""
+    """One tile of cosines; descriptors load zeros past the end of B, C and D. `factor_norm` is 1/norm of the centres as
+    the product sees them."""
     product = tl.zeros((BLOCK_B, BLOCK_C), dtype=tl.float32)
     for d in tl.range(0, D, BLOCK_D):
         x = x_BD.load([first_row, d])
         w = w_CD.load([first_class, d])
         product = tl.dot(x, w.T, product, input_precision=PRECISION)
-    return product * inverse_norm[None, :]
+    return product * factor_norm[None, :]
 
 
 @triton.jit(do_not_specialize=["B", "C", "blocks_per_split"])
 def statistics_kernel(
     x_BD,
     w_CD,
-    inverse_norm_C,
+    factor_norm_C,
     label_B,
     scale_B,
     threshold_B,
@@ -85,8 +98,8 @@ def statistics_kernel(
     first_block = split * blocks_per_split
     for block in tl.range(first_block, min(first_block + blocks_per_split, tl.cdiv(C, BLOCK_C))):
         classes = block * BLOCK_C + tl.arange(0, BLOCK_C)
-        inverse_norm = tl.load(inverse_norm_C + classes, mask=classes < C, other=0.0)
-        cosine = _cosines(x_BD, w_CD, inverse_norm, first_row, block * BLOCK_C, D, BLOCK_B, BLOCK_C, BLOCK_D, PRECISION)
+        factor_norm = tl.load(factor_norm_C + classes, mask=classes < C, other=0.0)
+        cosine = _cosines(x_BD, w_CD, factor_norm, first_row, block * BLOCK_C, D, BLOCK_B, BLOCK_C, BLOCK_D, PRECISION)
         negative = (classes[None, :] != label[:, None]) & (classes[None, :] < C)
         cosine = tl.where(negative, cosine, float("-inf"))
         if HARD:
@@ -116,7 +129,7 @@ def gradient_kernel(
     x_BD,
     w_CD,
     grad_BK,
-    inverse_norm_C,
+    factor_norm_C,
     label_B,
     scale_B,
     threshold_B,
@@ -124,11 +137,13 @@ def gradient_kernel(
     peak_B,
     coefficient_B,
     grad_target_B,
+    inverse_norm_C,
     first_class,
     B,
     C,
     D: tl.constexpr,
     HARD: tl.constexpr,
+    CUT: tl.constexpr,
     BLOCK_B: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
@@ -136,16 +151,17 @@ def gradient_kernel(
 ):
     """The gradient with respect to x·w for one tile of a chunk of classes. Grid (R, blocks of classes in the chunk).
 
-    `coefficient_B` is the gradient of the log-sum-exp × scale / Σ 2^(scale·(cosine − peak)).
+    `coefficient_B` is the gradient of the log-sum-exp × scale / Σ 2^(scale·(cosine − peak)). `inverse_norm_C` is 1/norm
+    of the centres themselves, read if `CUT` says that factors are less than that.
     """
     first_row = tl.program_id(0) * BLOCK_B
     first_column = tl.program_id(1) * BLOCK_C
     rows = first_row + tl.arange(0, BLOCK_B)
     inside = rows < B
     classes = first_class + first_column + tl.arange(0, BLOCK_C)
-    inverse_norm = tl.load(inverse_norm_C + classes, mask=classes < C, other=0.0)
+    factor_norm = tl.load(factor_norm_C + classes, mask=classes < C, other=0.0)
     cosine = _cosines(
-        x_BD, w_CD, inverse_norm, first_row, first_class + first_column, D, BLOCK_B, BLOCK_C, BLOCK_D, PRECISION
+        x_BD, w_CD, factor_norm, first_row, first_class + first_column, D, BLOCK_B, BLOCK_C, BLOCK_D, PRECISION
     )
     label = tl.load(label_B + rows, mask=inside, other=-1)
     scale = tl.load(scale_B + rows, mask=inside, other=1.0)
@@ -162,7 +178,34 @@ def gradient_kernel(
     else:
         grad = coefficient[:, None] * tl.exp2((cosine - peak[:, None]) * scale[:, None])
     grad = tl.where(classes[None, :] == label[:, None], grad_target[:, None], grad)
-    grad_BK.store([first_row, first_column], grad * inverse_norm[None, :])
+    if CUT:
+        factor_norm = tl.load(inverse_norm_C + classes, mask=classes < C, other=0.0)
+    grad_BK.store([first_row, first_column], grad * factor_norm[None, :])
+
+
+@triton.jit(do_not_specialize=["C"])
+def inverse_norms_kernel(
+    w_CD,
+    inverse_norm_C,
+    factor_norm_C,
+    C,
+    D: tl.constexpr,
+    BLOCK_C: tl.constexpr,
+    ROW: tl.constexpr,
+    CUT: tl.constexpr,
+):
+    """1/norm of every centre, 1 for a centre of zeros. `CUT`: also that of what is left of it when the 13 last bits of
+    its values are cut off (factor_norm_C). `ROW` is the power of two not below D. Grid (blocks of C)."""
+    rows = tl.program_id(0) * BLOCK_C + tl.arange(0, BLOCK_C)
+    columns = tl.arange(0, ROW)
+    inside = (rows < C)[:, None] & (columns < D)[None, :]
+    w = tl.load(w_CD + rows.to(tl.int64)[:, None] * D + columns[None, :], mask=inside, other=0.0)
+    norm = tl.sqrt(tl.sum(w * w, 1))
+    tl.store(inverse_norm_C + rows, 1 / tl.where(norm == 0, 1.0, norm), mask=rows < C)
+    if CUT:
+        w = (w.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
+        norm = tl.sqrt(tl.sum(w * w, 1))
+        tl.store(factor_norm_C + rows, 1 / tl.where(norm == 0, 1.0, norm), mask=rows < C)
 
 
 @triton.jit(do_not_specialize=["K"])

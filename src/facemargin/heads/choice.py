@@ -1,0 +1,86 @@
+"""Which implementation of `softmax_terms` "auto" is, by the size of the product, the type and the device.
+
+Shapes: B samples, C classes, D feature values.
+"""
+
+import logging
+from functools import cache
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from facemargin.errors import ConfigError
+from facemargin.heads.chunked import softmax_terms_chunked
+from facemargin.heads.triton import softmax_terms_triton
+from facemargin.margins.base import HardNegatives
+
+logger = logging.getLogger(__name__)
+
+# Beyond this many cosines (64 MB in float32) "auto" stops keeping whole B×C matrices.
+LARGEST_EAGER_PRODUCT = 2**24
+# Of the values of a trial, the difference from float64 relative to their norm: that of TF32 products is about 1e-3.
+_TRIAL_ERROR = 1e-2
+
+
+def automatic_implementation(
+    x_BD: Tensor, w_CD: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None = None
+) -> str:
+    """ "eager" up to 2²⁴ cosines; above, "triton" in float32 on NVIDIA GPUs of compute capability 8.0 or later, if D is
+    a multiple of 4, and "chunked" otherwise.
+
+    Before "triton" is first used, a small batch goes through it. If that fails, a warning gives the reason, once, and
+    "chunked" takes its place.
+    """
+    if len(x_BD) * len(w_CD) <= LARGEST_EAGER_PRODUCT:
+        return "eager"
+    device, size = x_BD.device, x_BD.shape[1]
+    if device.type != "cuda" or torch.version.hip is not None or x_BD.dtype != torch.float32 or size % 4:
+        return "chunked"
+    if torch.cuda.get_device_capability(device) < (8, 0):
+        return "chunked"
+    precision = torch.backends.cuda.matmul.fp32_precision
+    problem = _problem_of_triton(device, size, hard_negatives is not None, scale_B.requires_grad, precision)
+    if problem is None:
+        return "triton"
+    _warn_once(f'the head computes with "chunked" on {device}, which is slower than "triton": {problem}')
+    return "chunked"
+
+
+@cache
+def _problem_of_triton(device: torch.device, size: int, hard: bool, scaled: bool, _precision: str) -> str | None:
+    """What a trial with the kernels that a batch of this kind needs has found: None if they are right."""
+    try:
+        found, truth = (_trial(device, size, hard, scaled, fused) for fused in (True, False))
+    except ConfigError as error:
+        return str(error)
+    except Exception as error:  # compilers and drivers raise whatever they like
+        first_line = (str(error).strip() or "no message").splitlines()[0]
+        return f"a trial of triton failed with {type(error).__name__}: {first_line}"
+    for name, ours, exact in zip(("log-sum-exp", "gradient of x", "gradient of W"), found, truth, strict=True):
+        difference = float((ours.double() - exact).norm() / exact.norm())
+        if not difference <= _TRIAL_ERROR:
+            return f"in a trial of triton the {name} differed by {difference:.0%} from that in float64"
+    return None
+
+
+@torch.inference_mode(False)
+@torch.enable_grad()
+def _trial(device: torch.device, size: int, hard: bool, scaled: bool, fused: bool) -> list[Tensor]:
+    """The log-sum-exp of 300 samples over 700 classes, drawn with a seed of their own, and its gradients."""
+    generator = torch.Generator().manual_seed(0)
+    x_BD, w_CD = (torch.randn(rows, size, generator=generator) for rows in (300, 700))
+    y_B = torch.randint(0, 700, (300,), generator=generator).to(device)
+    dtype = torch.float32 if fused else torch.float64
+    x_BD, w_CD = (rows.to(device, dtype).requires_grad_() for rows in (F.normalize(x_BD), w_CD))
+    scale_B = torch.full((300,), 16.0, device=device, dtype=dtype, requires_grad=scaled)
+    hard_negatives = HardNegatives(torch.full_like(scale_B, 0.1).detach(), 0.5, 0.9, 0.05) if hard else None
+    terms_of = softmax_terms_triton if fused else softmax_terms_chunked
+    terms = terms_of(x_BD, w_CD, y_B, scale_B, hard_negatives)
+    total = terms.negative_lse_B.sum() - terms.target_cosine_B.sum()
+    return [terms.negative_lse_B.detach(), *torch.autograd.grad(total, (x_BD, w_CD))]
+
+
+@cache
+def _warn_once(message: str) -> None:
+    logger.warning(message)

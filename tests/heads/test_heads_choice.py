@@ -1,0 +1,92 @@
+"""What "auto" chooses, on devices that are not here: a CUDA device is a name and a capability to it until a trial."""
+
+import logging
+from types import SimpleNamespace
+
+import pytest
+import torch
+
+from facemargin.errors import ConfigError
+from facemargin.heads import choice
+from facemargin.heads.choice import LARGEST_EAGER_PRODUCT, automatic_implementation
+from facemargin.heads.chunked import softmax_terms_chunked
+from facemargin.margins.base import HardNegatives
+
+
+@pytest.fixture(autouse=True)
+def a_gpu(monkeypatch):
+    """A device of compute capability 9.0; its trials run on the CPU, with "chunked" in triton's place."""
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    trial = choice._trial
+    monkeypatch.setattr(choice, "_trial", lambda device, *kind: trial(torch.device("cpu"), *kind))
+    monkeypatch.setattr(choice, "softmax_terms_triton", softmax_terms_chunked)
+    for cached in (choice._problem_of_triton, choice._warn_once):
+        cached.cache_clear()
+    yield
+    for cached in (choice._problem_of_triton, choice._warn_once):
+        cached.cache_clear()
+
+
+def chosen(b=1024, c=20_000, d=512, device="cuda", dtype=torch.float32, scaled=False, hard=False):
+    """What is chosen for tensors of a shape and device that need no memory."""
+
+    class Rows(SimpleNamespace):
+        def __len__(self):
+            return self.shape[0]
+
+    kind = {"device": torch.device(device), "dtype": dtype, "requires_grad": scaled}
+    x, w, scale = (Rows(shape=shape, **kind) for shape in ((b, d), (c, d), (b,)))
+    return automatic_implementation(x, w, scale, HardNegatives(None, 0, 0, 0) if hard else None)
+
+
+@pytest.mark.parametrize("hard", [False, True])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_large_product_in_float32_on_a_gpu_is_tritons(caplog, hard, scaled):
+    assert chosen(hard=hard, scaled=scaled) == "triton"
+    assert not caplog.records
+
+
+def test_others_stay_as_they_were(monkeypatch):
+    assert chosen(c=LARGEST_EAGER_PRODUCT // 1024) == "eager"
+    assert chosen(c=LARGEST_EAGER_PRODUCT // 1024 + 1) == "triton"
+    assert chosen(device="cpu") == chosen(dtype=torch.float64) == chosen(d=510) == "chunked"
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (7, 5))
+    assert chosen() == "chunked"
+
+
+def fails(*arguments):
+    raise RuntimeError("PassManager::run failed\nand many lines more")
+
+
+def is_missing(*arguments):
+    raise ConfigError('implementation "triton" needs triton 3.6 or later, but it is not installed')
+
+
+def is_wrong(x_BD, w_CD, *others):
+    """The gradient of W too large by a thirtieth."""
+    return softmax_terms_chunked(x_BD, w_CD.detach() + (w_CD - w_CD.detach()) * 1.03, *others)
+
+
+@pytest.mark.parametrize(
+    ("terms_of", "reason"),
+    [
+        (fails, "a trial of triton failed with RuntimeError: PassManager::run failed"),
+        (is_missing, 'implementation "triton" needs triton 3.6 or later, but it is not installed'),
+        (is_wrong, "in a trial of triton the gradient of W differed by 3% from that in float64"),
+    ],
+)
+def test_what_fails_a_trial_is_named_once_and_replaced(monkeypatch, caplog, terms_of, reason):
+    monkeypatch.setattr(choice, "softmax_terms_triton", terms_of)
+    with caplog.at_level(logging.WARNING):
+        assert [chosen(), chosen(), chosen(hard=True), chosen(b=2048, scaled=True)] == ["chunked"] * 4
+    found = [record.message for record in caplog.records]
+    assert found == [f'the head computes with "chunked" on cuda, which is slower than "triton": {reason}']
+
+
+def test_a_trial_draws_nothing_from_torchs_generator():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    with torch.inference_mode():
+        assert chosen() == "triton"
+    assert torch.equal(torch.rand(3), expected)
