@@ -60,10 +60,14 @@ def test_from_photographs_to_decisions(command, trained_run, tmp_path):
     code, _, _ = command(
         "calibrate", trained_run, "--images", photos, "--detect", "--output", tmp_path / "detected.json"
     )
-    assert code == 0 and fm.Calibration.load(tmp_path / "detected.json").detector == "centerface"
+    detected = fm.Calibration.load(tmp_path / "detected.json")
+    assert code == 0 and detected.detector == "centerface"
+    assert detected.detector_settings == {"min_score": 0.5, "longest_side": 1280}
     two = photos / one["path1"], photos / one["path2"], "--fmr", "0.2", "--detect"
     _, _, err = command("verify", trained_run, *two, "--calibration", tmp_path / "detected.json")
     assert "found" not in err
-    replace(fm.Calibration.load(tmp_path / "detected.json"), detector="toy").save(tmp_path / "toy.json")
+    _, _, err = command("verify", trained_run, *two[:-1], "--calibration", tmp_path / "detected.json")
+    assert "faces that centerface found in photographs, but these images are used as they are" in err
+    replace(detected, detector="toy").save(tmp_path / "toy.json")
     _, _, err = command("verify", trained_run, *two, "--calibration", tmp_path / "toy.json")
     assert "warning: the thresholds were measured on faces that toy found, but centerface finds these" in err

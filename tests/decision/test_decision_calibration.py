@@ -5,6 +5,7 @@ import pytest
 
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.fingerprint import fingerprint
+from facemargin.detection import create_detector
 from facemargin.errors import ConfigError, DataError, OutputError
 from tests.models.tiny_models import tiny_model
 
@@ -50,6 +51,7 @@ def test_a_rate_on_few_impostors_is_doubted(calibration):
 
 
 def test_it_survives_the_disk(calibration, tmp_path):
+    calibration = replace(calibration, detector="toy", detector_settings={"min_score": 0.5, "longest_side": 1280})
     calibration.save(tmp_path / "new" / "c.json")
     assert Calibration.load(tmp_path / "new" / "c.json") == calibration
     assert json.loads((tmp_path / "new" / "c.json").read_text())["impostors"] == 2000
@@ -87,6 +89,9 @@ def test_damaged_files_are_named(calibration, tmp_path):
         json.dumps({**whole, "impostors": "many"}),
         json.dumps({**whole, "fingerprint": ["x"]}),
         json.dumps({**whole, "surprise": 1}),
+        json.dumps({**whole, "detector": ["toy"]}),
+        json.dumps({**whole, "detector_settings": "min_score"}),
+        json.dumps({**whole, "detector_settings": {"min_score": [0.5]}}),
     ]
     for content in damaged:
         path.write_text(content)
@@ -101,8 +106,54 @@ def test_damaged_files_are_named(calibration, tmp_path):
             Calibration.load(missing)
 
 
-def test_faces_that_another_detector_may_have_cut_out_are_doubted(calibration):
-    unknown, known = replace(calibration, detector=None), replace(calibration, detector="yunet")
-    assert unknown.doubt_detector(None) == unknown.doubt_detector("centerface") == known.doubt_detector("yunet") == ""
-    assert "does not say which detector cut out its faces; if it was not yunet" in unknown.doubt_detector("yunet")
-    assert "faces that yunet found, but centerface finds" in known.doubt_detector("centerface")
+class Toy:
+    """A detector that finds nothing."""
+
+    def __init__(self, **attributes):
+        vars(self).update(attributes)
+
+    def detect(self, image):
+        return []
+
+
+def test_faces_of_another_detector_are_doubted(calibration):
+    toy = Toy(name="toy", settings={"min_score": 0.5, "looks": 2})
+    unknown = calibration
+    known = replace(calibration, detector="toy", detector_settings={"min_score": 0.5, "looks": 2})
+    assert unknown.doubt_detector(None) == unknown.doubt_detector("centerface") == known.doubt_detector(toy) == ""
+    assert "does not say which detector found its faces; if it was not toy" in unknown.doubt_detector(toy)
+    assert "faces that toy found, but centerface finds" in known.doubt_detector("centerface")
+    assert "faces that toy found in photographs, but these images are used as they are" in known.doubt_detector(None)
+
+
+def test_other_settings_of_the_detector_are_doubted(calibration):
+    known = replace(calibration, detector="toy", detector_settings={"min_score": 0.5, "looks": 2})
+    other = Toy(name="toy", settings={"min_score": 0.9, "looks": 2, "side": 64})
+    assert "with the settings min_score 0.5, but it finds these faces with min_score 0.9, side 64" in (
+        known.doubt_detector(other)
+    )
+    sure = create_detector("centerface", min_score=0.9)
+    assert "if it was not centerface with the same settings" in calibration.doubt_detector(sure)
+
+
+def test_a_detector_or_file_that_does_not_say_its_settings_is_doubted(calibration):
+    before = replace(calibration, detector="toy")  # as files were written before they had settings
+    assert "does not say with which settings toy found its faces" in before.doubt_detector(Toy(name="toy", settings={}))
+    known = replace(before, detector_settings={})
+    assert known.doubt_detector(Toy(name="toy", settings={})) == ""
+    for settings in ({}, {"settings": None}, {"settings": {"layers": [1]}}):
+        assert "toy does not say with which settings" in known.doubt_detector(Toy(name="toy", **settings))
+
+
+def test_a_detector_without_a_name_is_doubted(calibration):
+    known = replace(calibration, detector="toy", detector_settings={})
+    assert "faces that toy found, but Toy finds" in known.doubt_detector(Toy())
+    assert "if it was not Toy" in calibration.doubt_detector(Toy(settings={}))
+    assert "Toy does not say with which settings" in replace(known, detector="Toy").doubt_detector(Toy(name=3))
+
+
+def test_a_file_from_before_detectors_were_stored_is_read(calibration, tmp_path):
+    content = json.loads(calibration.to_json())
+    del content["detector"], content["detector_settings"]
+    (tmp_path / "c.json").write_text(json.dumps(content))
+    assert Calibration.load(tmp_path / "c.json") == calibration

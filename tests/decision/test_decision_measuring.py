@@ -154,3 +154,17 @@ def test_a_model_is_calibrated_on_faces():
     for point in calibration.thresholds:
         assert np.mean(cosine[~pairs.same_K] >= point.threshold - 1e-6) <= point.target_fmr + 2 / 600
     calibration.require_model(model)
+
+
+def test_the_detector_of_the_pairs_is_stored():
+    model, pairs = tiny_model(), embedded_verification_set(range(1, 3))
+    sure = fm.detection.create_detector("centerface", min_score=0.9)
+    for detector, name, settings in (
+        (None, None, None),
+        ("centerface", "centerface", {"min_score": 0.5, "longest_side": 1280}),
+        (sure, "centerface", {"min_score": 0.9, "longest_side": 1280}),
+    ):
+        calibration = fm.calibrate(model, pairs, detector=detector)
+        assert (calibration.detector, calibration.detector_settings) == (name, settings)
+    with pytest.raises(ConfigError, match="unknown detector 'centreface'; did you mean 'centerface'"):
+        fm.calibrate(model, pairs, detector="centreface")

@@ -100,7 +100,7 @@ def test_refusals(model, faces):
 
 
 def test_faces_of_another_detector_than_the_thresholds_are_doubted(model, faces, caplog):
-    calibration = replace(calibration_of(model, POINT), detector="toy")
+    calibration = replace(calibration_of(model, POINT), detector="toy", detector_settings={})
     photograph = orl_photograph(0)
 
     class Toy:
@@ -109,8 +109,9 @@ def test_faces_of_another_detector_than_the_thresholds_are_doubted(model, faces,
         def detect(self, image):
             return fm.detect(image)
 
-    fm.verify(model, faces[0], faces[1], calibration, fmr=0.01)
     fm.verify(model, photograph, photograph, calibration, fmr=0.01, detector=Toy())
     assert caplog.text == ""
+    fm.verify(model, faces[0], faces[1], calibration, fmr=0.01)
+    assert "faces that toy found in photographs, but these images are used as they are" in caplog.text
     fm.verify(model, photograph, photograph, calibration, fmr=0.01, detector="centerface")
     assert "measured on faces that toy found, but centerface finds these faces" in caplog.text

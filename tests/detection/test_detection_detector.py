@@ -33,6 +33,7 @@ def test_detectors_by_name():
         "detector": "yunet",
         "min_score": 0.7,
         "longest_side": 1280,
+        "most_looks": 5,
     }
 
 

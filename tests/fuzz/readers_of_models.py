@@ -6,6 +6,7 @@ import json
 from collections import OrderedDict
 from dataclasses import asdict
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import onnx
@@ -175,12 +176,22 @@ def write_recipe(folder: Path) -> None:
 
 def write_calibration(folder: Path) -> None:
     points = tuple(Threshold(fmr, 0.3, fmr, (0.001, 0.1), 20, 0.1, 3.0, 0.02) for fmr in (0.1, 0.01))
-    Calibration("lfw", 2000, 1000, "norm", "flip", "percentile 1", _fingerprint(), points).save(folder / "c.json")
+    found_by = "toy", {"min_score": 0.5, "longest_side": 1280}
+    calibration = Calibration("lfw", 2000, 1000, "norm", "flip", "percentile 1", _fingerprint(), points, *found_by)
+    calibration.save(folder / "c.json")
 
 
 @functools.cache
 def _fingerprint() -> list[float]:
     return fingerprint(tiny_model())
+
+
+class SomeDetector:
+    name = "toy"
+    settings: ClassVar = {"min_score": 0.5}
+
+    def detect(self, image: object) -> list[fm.Face]:
+        return []
 
 
 def read_calibration(path: Path) -> None:
@@ -189,6 +200,7 @@ def read_calibration(path: Path) -> None:
         try:
             point = calibration.at(fmr)
             calibration.doubt(fmr)
+            assert all(isinstance(calibration.doubt_detector(detector), str) for detector in (None, SomeDetector()))
         except fm.errors.ConfigError:
             continue
         assert point.threshold <= 0.5 or point.threshold > 0

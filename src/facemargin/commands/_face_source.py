@@ -32,7 +32,7 @@ class FaceSource(ImageSource):
         self.name = source.name
         self._detected = DetectedFaces(source, detector, on_several) if detect else None
         self._source = source if self._detected is None else self._detected
-        self.detector_name = detector if detect else None
+        self.detector = None if self._detected is None else self._detected.detector
         self._on_several = on_several
         self._num_read = 0
         self._sizes: dict[int, tuple[int, int]] = {}

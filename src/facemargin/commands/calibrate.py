@@ -97,7 +97,7 @@ def _of_pairs(args: Arguments) -> Calibration:
             args.max_fnmr,
             args.views,
             progress,
-            detector=source.detector_name,
+            detector=source.detector,
         )
     source.warn()
     return calibration
@@ -143,7 +143,7 @@ def _of_images(args: Arguments) -> Calibration:
         args.max_fnmr,
         args.views,
         embeddings=embedded.embeddings,
-        detector=source.detector_name,
+        detector=source.detector,
     )
 
 

@@ -11,7 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from facemargin.decision.fingerprint import fingerprint, is_same_model
-from facemargin.detection.detector import DEFAULT_DETECTOR
+from facemargin.detection.detector import (
+    DEFAULT_DETECTOR,
+    Detector,
+    Setting,
+    differing_settings,
+    identify_detector,
+)
 from facemargin.errors import ConfigError, DataError
 from facemargin.files.atomic import write_text_atomically
 from facemargin.models.model import Model
@@ -50,8 +56,9 @@ class Calibration:
 
     pairs, impostors, genuine: the name of the calibration pairs and their numbers. views: the views of every image.
     quality: how the model measures quality. floor_rule: how the quality floors were chosen. fingerprint: identifies the
-    model. detector: the name of the detector that found the calibration faces in photographs; None if the images were
-    taken as they are, or if it is not known.
+    model. detector, detector_settings: the name and settings of the detector that found the calibration faces in
+    photographs. The name is None if the images were used as they are, or if the file does not say. The settings are
+    None if they are not known.
 
     Examples:
         >>> import facemargin as fm
@@ -72,6 +79,7 @@ class Calibration:
     fingerprint: list[float]
     thresholds: tuple[Threshold, ...]
     detector: str | None = None
+    detector_settings: dict[str, Setting] | None = None
 
     def at(self, fmr: float) -> Threshold:
         """The threshold measured for `fmr`, or for the next lower measured rate, which is stricter.
@@ -104,19 +112,45 @@ class Calibration:
             f"recommended. The true rate is probably between {low:.2g} and {high:.2g}"
         )
 
-    def doubt_detector(self, detector: str | None) -> str:
-        """A warning if faces that another detector finds are decided on, or if they may be: images that were aligned
-        before are taken for those of the default detector. Empty otherwise."""
-        if detector is None or detector == (self.detector or DEFAULT_DETECTOR):
-            return ""
+    def doubt_detector(self, detector: Detector | str | None) -> str:
+        """A warning if the faces to decide on were not, or perhaps not, found in the same way as the faces of the
+        calibration: by another detector, with other settings, or without a detector (None). Empty otherwise.
+
+        A calibration without a detector is taken to have faces that the default detector would find.
+        """
+        if detector is None:
+            return "" if self.detector is None else _doubt_without_detector(self.detector)
+        name, settings = identify_detector(detector)
         if self.detector is None:
+            if name == DEFAULT_DETECTOR and settings == identify_detector(DEFAULT_DETECTOR)[1]:
+                return ""
             return (
-                f"the calibration does not say which detector cut out its faces; if it was not {detector}, error rates "
-                f"may differ: calibrate with --detect --detector {detector}"
+                f"the calibration does not say which detector found its faces; if it was not {name} with the same "
+                "settings, the error rates may differ: calibrate with this detector"
             )
+        if name != self.detector:
+            return (
+                f"the thresholds were measured on faces that {self.detector} found, but {name} finds these faces and "
+                "crops them differently, so the error rates may differ: use the same detector, or calibrate with this "
+                "one"
+            )
+        if self.detector_settings is None:
+            return (
+                f"the calibration does not say with which settings {name} found its faces; with other settings, the "
+                "error rates may differ: calibrate again"
+            )
+        if settings is None:
+            return (
+                f"the detector {name} does not say with which settings it finds faces (its attribute `settings`); with "
+                "other settings than those of the calibration, the error rates may differ"
+            )
+        if settings == self.detector_settings:
+            return ""
         return (
-            f"the thresholds were measured on faces that {self.detector} found, but {detector} finds these faces and "
-            "cuts them out differently, so the error rates may differ: use the same detector, or calibrate with it"
+            f"the thresholds were measured on faces that {name} found with the settings "
+            f"{differing_settings(self.detector_settings, settings)}, but it finds these faces with "
+            f"{differing_settings(settings, self.detector_settings)}, so the error rates may differ: use the same "
+            "settings, or calibrate with these"
         )
 
     def require_model(self, model: Model) -> None:
@@ -149,6 +183,14 @@ class Calibration:
         return json.dumps({"format": FORMAT, **asdict(self)}, indent=1) + "\n"
 
 
+def _doubt_without_detector(detector: str) -> str:
+    return (
+        f"the thresholds were measured on faces that {detector} found in photographs, but these images are used as "
+        f"they are; unless {detector} aligned them, the error rates may differ: use the same detector (--detect), or "
+        "calibrate on images that were aligned like these"
+    )
+
+
 def _from_json(content: dict[str, Any]) -> Calibration:
     if content.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT!r}")
@@ -170,4 +212,9 @@ def _from_json(content: dict[str, Any]) -> Calibration:
         raise ValueError("the fingerprint is not a list of numbers")
     if not isinstance(calibration.detector, str | None):
         raise ValueError(f"detector is {calibration.detector!r}")
+    settings = calibration.detector_settings
+    if settings is not None and not (
+        isinstance(settings, dict) and all(isinstance(value, Setting) for value in settings.values())
+    ):
+        raise ValueError(f"detector_settings are {settings!r}")
     return calibration

@@ -10,6 +10,7 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.fingerprint import fingerprint
+from facemargin.detection.detector import Detector, identify_detector
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, pair_intervals
@@ -34,13 +35,14 @@ def calibrate(
     views: Views | None = None,
     progress: Progress | None = None,
     embeddings: Embeddings | None = None,
-    detector: str | None = None,
+    detector: Detector | str | None = None,
 ) -> Calibration:
     """The thresholds of `model` for FMRs of 0.5, 0.2, 0.1, … down to the lowest that the impostor pairs can measure
     (one accepted), each with the quality below which the model should not decide; see `quality_floor`.
 
-    `embeddings` are those of the images of `pairs`, if they are computed already. `detector` is the name of the
-    detector that found the faces of `pairs`; with it, decisions on faces that another one finds come with a warning.
+    `embeddings` are those of the images of `pairs`, if they are computed already. `detector` is the detector that found
+    the faces of `pairs`, as an object or by its name. The calibration stores its name and settings, and decisions on
+    faces that were found in another way come with a warning.
 
     Raises DataError if the pairs are all genuine or all impostor, and ConfigError for a percentile or rate out of
     range.
@@ -57,6 +59,7 @@ def calibrate(
     def embed(images: ImageSource) -> Embeddings:
         return model.embed(images, views=used, progress=progress) if embeddings is None else embeddings
 
+    name, settings = (None, None) if detector is None else identify_detector(detector)
     scores = evaluate_verification(embed, pairs, "facemargin")
     thresholds = measure_thresholds(scores, floor_percentile, max_fnmr)
     same_K = scores.same_K
@@ -69,7 +72,8 @@ def calibrate(
         floor_rule=f"percentile {floor_percentile:g}" if max_fnmr is None else f"FNMR {max_fnmr:g}",
         fingerprint=fingerprint(model, used),
         thresholds=thresholds,
-        detector=detector,
+        detector=name,
+        detector_settings=settings,
     )
 
 

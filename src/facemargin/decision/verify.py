@@ -43,11 +43,13 @@ def verify(
     detector: Detector | str | None = None,
     faces: Choice = "largest",
 ) -> Verification:
-    """Compare two aligned faces, or with a `detector` (as `detect` takes: a name or an object) those of two photographs
-    that `faces` says (see `align`); (H, W, 3) uint8 RGB, or paths, or pictures of PIL.
+    """Compare two aligned faces, or with a `detector` the faces in two photographs. The images are paths, PIL images or
+    (H, W, 3) uint8 RGB. `detector` is a name or an object, as for `detect`; `faces` says which face of a photograph is
+    used, as for `align`.
 
     Raises ConfigError if the calibration belongs to another model or cannot measure the `fmr`, and NoFaceError if a
-    photograph has no face. Logs a warning if the calibration was measured on faces that another detector found.
+    photograph has no face. Logs a warning if the faces of the calibration were found by another detector, with other
+    settings, or by a detector although none is given here.
 
     Examples:
         >>> import facemargin as fm
@@ -64,8 +66,7 @@ def verify(
     if calibration is not None:
         threshold = calibration.at(fmr)
         calibration.require_model(model)
-        detector_name = detector if isinstance(detector, str) else getattr(detector, "name", None)
-        if doubt := calibration.doubt_detector(detector_name):
+        if doubt := calibration.doubt_detector(detector):
             logger.warning(doubt)
     both = [image if detector is None else align(image, faces, detector=detector) for image in (a, b)]
     embeddings = model.embed(both, views=None if calibration is None else calibration.views)

@@ -1,4 +1,4 @@
-"""Who finds faces: the protocol, and detectors by name."""
+"""The protocol of a face detector, and the detectors by name."""
 
 import inspect
 from collections.abc import Callable, Mapping
@@ -14,19 +14,19 @@ Setting = str | int | float
 
 
 class Detector(Protocol):
-    """Finds faces. What is found on disk (journals, extracted features) depends on `name` and `settings`: the same two
-    must find the same faces."""
+    """Finds faces. Journals, stored features and calibrations contain `name` and `settings`, so that results of
+    different detectors are not mixed: with the same name and settings, a detector must find the same faces."""
 
     @property
     def name(self) -> str:
-        """The name that it is registered under."""
+        """The name under which it is registered."""
 
     @property
     def settings(self) -> Mapping[str, Setting]:
-        """What it was built with, defaults included."""
+        """The arguments with which it was created, including defaults."""
 
     def detect(self, image: RGBImage) -> list[Face]:
-        """The faces in a (H, W, 3) uint8 RGB image, the surest first; an empty list where there are none."""
+        """The faces in a (H, W, 3) uint8 RGB image, from the highest score to the lowest."""
 
 
 MakeDetector = TypeVar("MakeDetector", bound=Callable[..., Detector])
@@ -39,9 +39,9 @@ DEFAULT_DETECTOR = "centerface"
 
 
 def register_detector(*names: str, description: str = "") -> Callable[[MakeDetector], MakeDetector]:
-    """Decorator that files a detector's class under `names` for `create_detector`, `detect` and --detector. Its
-    arguments, each with a default, are its settings: the verbs know `min_score` and `longest_side`. `description` is
-    for `facemargin list detectors`."""
+    """Decorator that registers the class of a detector under `names`, for `create_detector`, `detect` and --detector.
+    The arguments of the class, each with a default, are the settings; commands have options for `min_score` and
+    `longest_side`. `facemargin list detectors` shows the `description`."""
 
     def decorate(make: MakeDetector) -> MakeDetector:
         DETECTORS.register(*names, description=description)(make)
@@ -51,15 +51,15 @@ def register_detector(*names: str, description: str = "") -> Callable[[MakeDetec
 
 
 def list_detectors(pattern: str = "*") -> list[str]:
-    """Names that `detect`'s detector and --detector accept, sorted; `pattern` is shell-style."""
+    """The sorted names of the detectors that match a shell-style `pattern`, for `detect` and --detector."""
     return DETECTORS.names(pattern)
 
 
 def create_detector(name: str = DEFAULT_DETECTOR, **settings: Setting) -> Detector:
-    """The detector registered as `name`, with its own defaults for what `settings` leave out.
+    """The detector registered as `name`. Settings that are not given have the detector's defaults.
 
-    Raises ConfigError for an unknown name or setting (naming the nearest), for a value out of range, and, with the
-    command that installs it, where a network is missing.
+    Raises ConfigError for an unknown name or setting (the message suggests the nearest), for a value out of range, and
+    for a network that is not installed (the message has the command that installs it).
     """
     make = DETECTORS[name]
     known = list(inspect.signature(make).parameters)
@@ -70,13 +70,33 @@ def create_detector(name: str = DEFAULT_DETECTOR, **settings: Setting) -> Detect
 
 
 def detector_settings(detector: Detector) -> dict[str, Setting]:
-    """What a detector is, for what depends on the faces that it finds."""
+    """The name and settings of a detector, for files that depend on the faces that it finds."""
     return {"detector": detector.name, **detector.settings}
 
 
+def identify_detector(detector: Detector | str) -> tuple[str, dict[str, Setting] | None]:
+    """The name of a detector and its settings. An object without a name is called after its class. The settings are
+    None if the object does not have `settings` that can be stored."""
+    if isinstance(detector, str):
+        detector = require_detector(detector)
+    name = getattr(detector, "name", None)
+    if not isinstance(name, str):
+        name = type(detector).__name__
+    settings = getattr(detector, "settings", None)
+    if not isinstance(settings, Mapping) or not all(isinstance(value, Setting) for value in settings.values()):
+        return name, None
+    return name, {str(setting): value for setting, value in settings.items()}
+
+
+def differing_settings(settings: Mapping[str, Setting], others: Mapping[str, Setting]) -> str:
+    """The settings that `others` does not have or has with another value, for messages: "min_score 0.5"."""
+    different = [(name, value) for name, value in settings.items() if name not in others or others[name] != value]
+    return ", ".join(f"{name} {value}" for name, value in different) or "none"
+
+
 def require_detector(detector: Detector | str) -> Detector:
-    """`detector` itself, or the one of that name with its defaults, whose network is read once. Raises ConfigError for
-    anything else."""
+    """`detector` itself, or for a name the detector with this name and default settings, which is created only once.
+    Raises ConfigError if `detector` is neither."""
     if isinstance(detector, str):
         return _with_defaults(detector)
     if not callable(getattr(detector, "detect", None)):

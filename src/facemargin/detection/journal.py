@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from facemargin.counting import counted
-from facemargin.detection.detector import Setting
+from facemargin.detection.detector import Setting, differing_settings
 from facemargin.detection.face import Face
 from facemargin.errors import DataError, OutputError
 from facemargin.files.locks import hold
@@ -159,11 +159,8 @@ def _line(content: dict[str, Any]) -> bytes:
 
 
 def _shown(settings: Any, others: Any) -> str:
-    """The settings that the others have not, or have otherwise."""
-    if not isinstance(settings, dict):
-        return "none"
-    known = others if isinstance(others, dict) else {}
-    return ", ".join(f"{n} {value}" for n, value in settings.items() if n not in known or known[n] != value) or "none"
+    """The settings that the others do not have. The first line of a damaged file may be any JSON."""
+    return differing_settings(*(line if isinstance(line, dict) else {} for line in (settings, others)))
 
 
 def _rounded(values: Any) -> Any:

@@ -30,27 +30,30 @@ _SETTLED = 1.5
 class DetectorByLooks(ABC):
     """A detector of one network, whose `look` is called for the photograph and for every face found in it.
 
-    Images whose longer side exceeds `longest_side` are shrunk to it first. Faces below `min_score` are left out. Raises
-    ConfigError for settings out of range.
+    Images whose longer side exceeds `longest_side` are shrunk to it first. Faces below `min_score` are left out. Every
+    face is detected again at most `most_looks` times: a network that underestimates how far a face is turned needs
+    several looks, which end when one of them turns the landmarks by less than 1.5°. Raises ConfigError for settings out
+    of range.
     """
 
     name: str
-    most_looks = 1
-    """How often a face is looked at again, at most. A network that underestimates how far a face is turned needs
-    several looks; they end when one turns the landmarks by less than 1.5°."""
 
-    def __init__(self, min_score: float, longest_side: int) -> None:
+    def __init__(self, min_score: float, longest_side: int, most_looks: int = 1) -> None:
         if not 0 < min_score < 1:
             raise ConfigError(f"the detector's min_score is {min_score}, expected a number between 0 and 1")
         if longest_side not in _SIDES:
             raise ConfigError(
                 f"the detector's longest_side is {longest_side}, expected {_SIDES[0]} to {_SIDES[-1]} pixels"
             )
-        self.min_score, self.longest_side = min_score, longest_side
+        if type(most_looks) is not int or most_looks < 0:
+            raise ConfigError(f"the detector's most_looks is {most_looks}, expected a whole number from 0 on")
+        self.min_score, self.longest_side, self.most_looks = min_score, longest_side, most_looks
 
     @property
     def settings(self) -> dict[str, Setting]:
-        return {"min_score": self.min_score, "longest_side": self.longest_side}
+        settings: dict[str, Setting] = {"min_score": self.min_score, "longest_side": self.longest_side}
+        # Older journals and features, which are continued only with equal settings, do not have a single look.
+        return settings if self.most_looks == 1 else settings | {"most_looks": self.most_looks}
 
     @abstractmethod
     def look(self, image: RGBImage) -> list[Face]:

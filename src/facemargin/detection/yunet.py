@@ -35,14 +35,13 @@ _LARGE_SIDE, _SHRINK = 640, 4
 
 @register_detector("yunet", description="YuNet (Wu, Peng, Yu, 2023), by OpenCV; finds faces of all sizes, quickly")
 class YuNet(DetectorByLooks):
-    """The detector. Raises ConfigError for settings out of range and, saying what to install, where the network is
-    missing, another file than the one that was measured, or of a kind that this OpenCV cannot read."""
+    """The detector. Raises ConfigError for settings out of range, and for a network that is not installed (the message
+    has the command that installs it), is another file than the measured one, or cannot be read by this OpenCV."""
 
     name = "yunet"
-    most_looks = 5  # one look sees about half of a turn
 
-    def __init__(self, min_score: float = 0.6, longest_side: int = 1280) -> None:
-        super().__init__(min_score, longest_side)
+    def __init__(self, min_score: float = 0.6, longest_side: int = 1280, most_looks: int = 5) -> None:
+        super().__init__(min_score, longest_side, most_looks)  # one look sees about half of a turn
         self._network = _network(min_score)
         self._lock = Lock()  # the network holds the size of its image
 
