@@ -36,9 +36,12 @@ def test_a_wrapped_network_is_calibrated_evaluated_and_exported(tmp_path):
 
 
 def test_a_wrapped_network_is_not_saved_as_what_cannot_be_loaded(tmp_path):
-    model = fm.wrap(network(), input_size=16)
-    with pytest.raises(fm.ConfigError, match=r"cannot build the network 'Sequential' by its name"):
-        fm.models.save_model(tmp_path / "model.safetensors", model.recognizer.state_dict(), model.info)
+    namesake = type("small_resnet", (torch.nn.Sequential,), {})(*network())
+    for module in (network(), namesake, fm.create_backbone("small_resnet", input_size=16)):
+        model, name = fm.wrap(module, input_size=16), type(module).__name__
+        with pytest.raises(fm.ConfigError, match=f"cannot build the network 'wrapped {name}' by its name"):
+            fm.models.save_model(tmp_path / "model.safetensors", model.recognizer.state_dict(), model.info)
+        assert repr(model).startswith(f"<facemargin.Model wrapped {name}: ")
     assert not list(tmp_path.iterdir())
 
 

@@ -8,11 +8,10 @@ from typing import Any, get_args
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from facemargin.backbones import list_backbones
 from facemargin.errors import CheckpointError, ConfigError
-from facemargin.files.safetensors import require_small_header
+from facemargin.files.safetensors import require_small_header, write_safetensors
 from facemargin.models.views import Views
 from facemargin.quality import QualityName
 from facemargin.version import __version__
@@ -72,8 +71,12 @@ def file_metadata(info: ModelInfo) -> dict[str, str]:
 
 
 def save_model(path: Path, state: dict[str, torch.Tensor], info: ModelInfo) -> None:
-    """Write weights and metadata to `path` (not atomically: the caller renames the file). Raises OSError if that
-    fails, and ConfigError for a network that is not registered, because `load` could not build it again."""
+    """Write weights and metadata to `path` (not atomically: the caller renames the file). Equal weights and metadata
+    give equal files, byte for byte.
+
+    Raises OSError if writing fails, and ConfigError if the network is not registered, because `load` could not build it
+    again.
+    """
     if info.backbone is not None and info.backbone not in list_backbones():
         raise ConfigError(
             f"facemargin cannot build the network {info.backbone!r} by its name, so its file could not be loaded: "
@@ -82,7 +85,7 @@ def save_model(path: Path, state: dict[str, torch.Tensor], info: ModelInfo) -> N
     metadata = file_metadata(info)
     tensors = {key: value.detach().cpu().contiguous().clone() for key, value in state.items()}
     try:
-        save_file(tensors, path, metadata=metadata)
+        write_safetensors(path, tensors, metadata)
     except SafetensorError as error:  # safetensors raises its own type of error, also for a full disk
         raise OSError(str(error)) from error
 

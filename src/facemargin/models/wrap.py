@@ -66,7 +66,7 @@ def wrap(
         raise ConfigError(f"std is {std}, expected a positive number")
     size = _embedding_size(module.eval(), input_size)
     info = ModelInfo(
-        backbone=type(module).__name__,
+        backbone=f"wrapped {type(module).__name__}",  # never the name of a network that facemargin can build
         options={},
         embedding_size=size,
         input_size=input_size,
