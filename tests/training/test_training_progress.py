@@ -76,3 +76,23 @@ def test_a_finished_run_has_nothing_to_show():
     with training_progress(console, first_step=8, last_step=8, steps_per_epoch=4) as progress:
         assert progress.images_per_second == 0
     assert console.file.getvalue() == ""
+
+
+def test_compiling_is_said_and_its_step_does_not_count_for_the_rate(clock):
+    console = plain_console()
+    with training_progress(console, 0, 10, 5, compiling=True) as progress:
+        assert "first steps are slow" in console.file.getvalue()
+        clock.seconds += 90
+        progress.advance(1, 6, 1.0)
+        assert progress.images_per_second == pytest.approx(6 / 90)  # all there is so far
+        clock.seconds += 2
+        progress.advance(2, 6, 1.0)
+        assert progress.images_per_second == pytest.approx(3)
+    assert "step 1/10  epoch 1/2  loss 1.000  0 images/s  810 s left" in console.file.getvalue()
+
+
+def test_a_bar_says_that_the_networks_are_being_compiled():
+    console = Console(file=io.StringIO(), force_terminal=True, width=120)
+    with training_progress(console, 0, 8, 4, compiling=True) as progress:
+        progress.bar.refresh()
+    assert "the first steps are slow" in console.file.getvalue()

@@ -231,8 +231,12 @@ class Recipe:
     is that of the weights."""
     channels_last: bool = True
     """Keep the colours last in memory, which is faster on most processors."""
-    compile: bool = False
-    """Compile the network by torch.compile."""
+    compile: Literal["auto", True, False] = "auto"
+    """Compile the networks by torch.compile, which makes the first steps slow and the others faster; "auto" does so
+    where it was measured to pay."""
+    deterministic: bool = False
+    """On a GPU, take the algorithms that give the same weights to the last bit whenever the run is repeated, which are
+    slower. On a CPU this changes nothing: there they always are the same."""
     gradient_clip: float = 0.0
     """The largest norm of the gradient, 0 for no limit."""
     ema_decay: float = 0.0

@@ -16,7 +16,8 @@ from torch.distributed.rendezvous import rendezvous
 from facemargin.errors import ConfigError, FacemarginError
 from facemargin.heads.collectives import Group, all_reduce
 from facemargin.timing import section, switch_section
-from facemargin.training.device import training_device
+from facemargin.training.config import Recipe
+from facemargin.training.device import device_settings, fix_workspace, training_device
 
 T = TypeVar("T")
 
@@ -158,6 +159,17 @@ def restarted(processes: Processes) -> bool:
 
 def _restarts() -> int:
     return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
+
+
+@contextlib.contextmanager
+def processes_of(recipe: Recipe) -> Iterator[Processes]:
+    """The processes that train a recipe, with its number of threads, and its device set up to train."""
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
+    if recipe.deterministic and training_device(recipe.device).type == "cuda":
+        fix_workspace()  # before the processes start CUDA
+    with run_processes(recipe.device) as processes, device_settings(processes.device, recipe.deterministic):
+        yield processes
 
 
 @contextlib.contextmanager

@@ -13,7 +13,7 @@ from facemargin.errors import ConfigError
 from facemargin.timing import Stopwatch, section, timed
 from facemargin.training.batches import TrainingBatches
 from facemargin.training.config import Recipe
-from facemargin.training.processes import run_processes
+from facemargin.training.processes import processes_of
 from facemargin.training.state import TrainingState
 from facemargin.training.step import training_step
 from facemargin.training.training_images import open_training_images
@@ -56,11 +56,7 @@ def profile_training(recipe: Recipe, steps: int = 20) -> TrainingProfile | None:
     """
     if steps < 1:
         raise ConfigError(f"a profile of {counted(steps, 'step')}: expected at least 1")
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    with run_processes(recipe.device) as processes:
-        if processes.device.type == "cuda":
-            torch.set_float32_matmul_precision("high")  # as in training
+    with processes_of(recipe) as processes:
         images = processes.together(lambda: open_training_images(recipe))
         if recipe.data.synthetic_identities:
             images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)

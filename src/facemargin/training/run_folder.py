@@ -19,6 +19,7 @@ from facemargin.heads.sharding import shard_range
 from facemargin.models.info import save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.config import CheckpointConfig, DataConfig, LoggingConfig, Recipe
+from facemargin.training.device import repeatability, training_device
 from facemargin.training.environment import environment
 from facemargin.training.head_file import write_head
 from facemargin.training.processes import ONE_PROCESS, Processes
@@ -101,8 +102,11 @@ class RunFolder:
             )
 
     def write_environment(self, more: dict[str, str | int | float]) -> None:
-        """Write environment.json, with `more` beside what the machine says."""
-        write_text_atomically(self.environment, json.dumps(environment() | more, indent=2))
+        """Write environment.json, with `more` beside what the machine says, and the recipe in the folder of its
+        device."""
+        recipe = self.followed_recipe()
+        of_device = repeatability(training_device(recipe.device), recipe.deterministic)
+        write_text_atomically(self.environment, json.dumps(environment() | of_device | more, indent=2))
 
     def export(self, state: TrainingState) -> None:
         """Write the recogniser, and the head that it was trained with, if there is one, each as one file. All processes

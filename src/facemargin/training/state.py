@@ -6,11 +6,13 @@ import torch
 from torch import Tensor, nn
 
 from facemargin.counting import counted
+from facemargin.data.sampler import process_slice
 from facemargin.errors import CheckpointError
 from facemargin.heads import Head
 from facemargin.models.recognizer import Recognizer, create_recognizer
 from facemargin.training.average import WeightAverage
 from facemargin.training.class_rows import join_rows, split_rows
+from facemargin.training.compilation import compile_network, compiles
 from facemargin.training.config import Recipe
 from facemargin.training.gradients import LossScale
 from facemargin.training.no_head import NoHead
@@ -54,9 +56,15 @@ class TrainingState:
         # bf16 has float32's exponents; only fp16 gradients underflow.
         self.scaler = LossScale(enabled=self.autocast_type == torch.float16)
         self.average = WeightAverage(self.recognizer, recipe.ema_decay) if recipe.ema_decay else None
-        if recipe.compile:
+        first, last = process_slice(
+            recipe.batch_size // recipe.accumulation_steps, self.processes.rank, self.processes.size
+        )
+        #: the images of this process in a pass, where none is corrupt
+        self.pass_size = last - first
+        self.compiled = compiles(recipe, self.device)
+        if self.compiled:
             for network in self.recognizer.children():
-                network.compile()
+                compile_network(network, self.pass_size)
         self.replica = self.processes.replicate(trained)
 
     def modules(self) -> list[nn.Module]:

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from facemargin.data.augmentation.batched import augment_batch
 from facemargin.data.images.pixels import normalize
-from facemargin.data.sampler import process_slice
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError
 from facemargin.timing import section
@@ -84,10 +83,8 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
 def pass_rows(state: TrainingState, batch: TrainingBatch) -> list[slice]:
     """The rows of the batch that make each pass: passes are cut before corrupt images are left out, so that their
     samples, and with them the running statistics, do not depend on the number of processes."""
-    recipe, processes = state.recipe, state.processes
-    first, last = process_slice(recipe.batch_size // recipe.accumulation_steps, processes.rank, processes.size)
     positions = range(len(batch)) if batch.positions_B is None else batch.positions_B.tolist()
-    cuts = [bisect_left(positions, number * (last - first)) for number in range(1, recipe.accumulation_steps)]
+    cuts = [bisect_left(positions, number * state.pass_size) for number in range(1, state.recipe.accumulation_steps)]
     return [slice(*ends) for ends in pairwise([0, *cuts, len(batch)])]
 
 

@@ -24,7 +24,7 @@ from facemargin.training.data_fingerprint import DataFingerprint
 from facemargin.training.initial import load_initial
 from facemargin.training.interrupt import Interruption, interruptible
 from facemargin.training.metrics_log import MetricsLog
-from facemargin.training.processes import Processes, restarted, run_processes
+from facemargin.training.processes import Processes, processes_of, restarted
 from facemargin.training.progress import TrainingProgress, training_progress
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.schedule import learning_rate_factor
@@ -56,12 +56,8 @@ def train(recipe: Recipe, output: Path | str, resume: bool = False, console: Con
         >>> fm.load(run).embed(fm.open_images("orl:1")).vectors.shape
         (10, 256)
     """
-    if recipe.threads:
-        torch.set_num_threads(recipe.threads)
-    with run_processes(recipe.device) as processes:
+    with processes_of(recipe) as processes:
         console = (console or Console()) if processes.is_main else Console(quiet=True)
-        if processes.device.type == "cuda":
-            torch.set_float32_matmul_precision("high")  # TF32, several times as fast
         return _train(recipe, Path(output), resume or restarted(processes), console, processes)
 
 
@@ -147,7 +143,9 @@ class _Run:
         first = self.state.step
         with (
             interruptible(once=self.processes.group is None) as interruption,
-            training_progress(self.console, first, self.last_step, self.steps_per_epoch) as progress,
+            training_progress(
+                self.console, first, self.last_step, self.steps_per_epoch, self.state.compiled
+            ) as progress,
         ):
             for batch in self.batches.loader():
                 stop = self._step(batch, progress, interruption)
