@@ -45,7 +45,7 @@ def compile_network(network: nn.Module, rows: int) -> None:
                 with _backward_compiled_with_forward():
                     return compiled(*arguments)
             except torch._dynamo.exc.TorchDynamoException as error:
-                logger.warning("%s is not compiled, which is slower: %s", type(network).__name__, _first_line(error))
+                logger.warning("%s is not compiled, which is slower: %s", type(network).__name__, _reason(error))
                 network._compiled_call_impl = None
         return network._call_impl(*arguments)
 
@@ -61,6 +61,8 @@ def _backward_compiled_with_forward() -> contextlib.AbstractContextManager[Any]:
     return settings.patch({name: True}) if hasattr(settings, name) else contextlib.nullcontext()
 
 
-def _first_line(error: Exception) -> str:
+def _reason(error: Exception) -> str:
     """What went wrong, of a text that continues with a trace and advice."""
-    return next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    cause = getattr(error, "inner_exception", error)
+    first_line = next((line.strip() for line in str(cause).splitlines() if line.strip()), "")
+    return f"{type(cause).__name__}: {first_line}"
