@@ -32,7 +32,9 @@ def heads_of(job, cost=COST, machine=PERFECT, **options):
 def total_of(job, kind):
     """The memory of one head of the job, without a plan around it."""
     shape = head_shape(job, kind)
-    return step_memory(job, kind, shape, COST, margin_facts("funface"), chosen_implementation("auto", shape)).total
+    return step_memory(
+        job, kind, shape, COST, margin_facts("funface"), chosen_implementation("auto", shape, PERFECT.hardware)
+    ).total
 
 
 def test_times_add_up_as_by_hand():
@@ -50,7 +52,7 @@ def test_times_add_up_as_by_hand():
     # SGD reads three and writes two values of every weight, and of 62,500 centres.
     assert time.optimizer == pytest.approx(5 * 4 * (50e6 + 62_500 * 512) / 1000e9)
     facts, shape = margin_facts("funface"), head_shape(job, "class-parallel")
-    assert time.head == pytest.approx(PERFECT.seconds(head_operations(shape, facts, "chunked")))
+    assert time.head == pytest.approx(PERFECT.seconds(head_operations(shape, facts, "triton")))
     assert time.total == pytest.approx(
         time.backbone_forward + time.gradient_exchange + time.head + time.head_exchange + time.optimizer
     )
@@ -111,13 +113,20 @@ def test_the_reserve_is_taken_from_the_memory():
         make_plan(job, COST, PERFECT, reserve=1)
 
 
-def test_auto_goes_by_the_size_of_the_product():
-    implementations = []
-    for classes in (LARGEST_EAGER_PRODUCT // 256, LARGEST_EAGER_PRODUCT // 256 + 1):
-        shape = head_shape(Job(classes=classes, gpus=1, batch=256), "class-parallel")
-        implementations.append(chosen_implementation("auto", shape))
-        assert chosen_implementation("triton", shape) == "triton"
-    assert implementations == ["eager", "chunked"]
+@pytest.mark.parametrize(
+    ("gpu", "large"),
+    [("h100", "triton"), ("l4", "triton"), ("v100", "chunked"), ("custom", "triton"), ("cpu", "chunked")],
+)
+def test_auto_goes_by_the_size_of_the_product_and_the_hardware(gpu, large):
+    hardware = find_hardware(gpu, tflops=1, memory=1, bandwidth=1)
+    for classes, size, expected in (
+        (LARGEST_EAGER_PRODUCT // 256, 512, "eager"),
+        (LARGEST_EAGER_PRODUCT // 256 + 1, 512, large),
+        (LARGEST_EAGER_PRODUCT // 256 + 1, 510, "chunked"),
+    ):
+        shape = head_shape(Job(classes=classes, gpus=1, batch=256, embedding_size=size), "class-parallel")
+        assert chosen_implementation("auto", shape, hardware) == expected
+        assert chosen_implementation("recomputed", shape, hardware) == "recomputed"
 
 
 @pytest.mark.parametrize(

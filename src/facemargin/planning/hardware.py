@@ -25,7 +25,8 @@ class Hardware:
     for a GPU without TF32); flops_float32: in float32. memory: bytes; bandwidth: of that memory. link: the rate at
     which a GPU sends to others of its node, in one direction. network: the rate at which a whole node sends to others,
     in one direction. bf16: whether it computes in bf16 (for "cpu": whether this machine's processor does). device:
-    torch's name for this kind of device.
+    torch's name for this kind of device. fused_head: whether the head's "auto" is "triton" for large products: on
+    NVIDIA GPUs from compute capability 8.0 on, which are those that compute in bf16.
     """
 
     name: str
@@ -38,6 +39,10 @@ class Hardware:
     network: float
     bf16: bool = True
     device: Device = "cuda"
+
+    @property
+    def fused_head(self) -> bool:
+        return self.device == "cuda" and self.bf16
 
     def precision(self, wanted: Precision) -> Precision:
         """The backbone's precision: "auto" is bf16 on hardware that computes in bf16 and float32 on other hardware, as

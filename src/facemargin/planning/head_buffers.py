@@ -7,7 +7,7 @@ Shapes: B samples, C centres of a step, D feature values, K centres of a chunk.
 from dataclasses import dataclass
 from typing import Literal
 
-from facemargin.planning.hardware import Device
+from facemargin.planning.hardware import Device, Hardware
 from facemargin.planning.head_shape import HeadShape
 from facemargin.planning.job import MarginFacts
 
@@ -41,11 +41,15 @@ class Chunks:
     kept: int
 
 
-def chosen_implementation(wanted: Implementation | Literal["auto"], shape: HeadShape) -> Implementation:
-    """The implementation that "auto" chooses for this shape, or else the `wanted` one."""
+def chosen_implementation(
+    wanted: Implementation | Literal["auto"], shape: HeadShape, hardware: Hardware
+) -> Implementation:
+    """The implementation that "auto" chooses for this shape on this hardware, or else the `wanted` one."""
     if wanted != "auto":
         return wanted
-    return "eager" if shape.cosines <= LARGEST_EAGER_PRODUCT else "chunked"
+    if shape.cosines <= LARGEST_EAGER_PRODUCT:
+        return "eager"
+    return "triton" if hardware.fused_head and shape.embedding_size % 4 == 0 else "chunked"
 
 
 def chunks_of(shape: HeadShape, implementation: Implementation, device: Device = "cuda") -> Chunks:
