@@ -1,5 +1,6 @@
 """Draws applied to batches: as OpenCV applies them to each image, whatever the batch, on every device at hand."""
 
+import itertools
 from dataclasses import replace
 from functools import cache
 
@@ -7,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from facemargin.data.augmentation import photometric
+from facemargin.data.augmentation import batched_geometric, photometric
 from facemargin.data.augmentation.augment import augment, draw_augmentation
 from facemargin.data.augmentation.batched import augment_batch
 from facemargin.data.augmentation.config import PROBABILITIES, AugmentationConfig
@@ -211,3 +212,18 @@ def test_images_of_another_type_shape_or_number_are_refused():
         augment_batch(images.permute(0, 2, 3, 1), draws)
     with pytest.raises(ConfigError, match="2 images and 1 draw"):
         augment_batch(images, draws[:1])
+
+
+def test_the_nearest_pixel_is_that_of_a_loop_in_float64():
+    """Half a pixel goes to the even one; beyond the edges it is black. Positions are the same on every device, bit for
+    bit, and what is nearest to them is too."""
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(1, 256, (3, 3, 5, 7), dtype=torch.uint8, generator=generator)
+    x, y = (torch.rand(3, 5, 7, generator=generator) * (size + 3) - 2 for size in (7, 5))
+    x[0, 0, :4], y[0, 0, :4] = torch.tensor([-0.5, 0.5, 1.5, 6.5]), torch.tensor([0.5, 4.5, -0.5001, 2.5])
+    moved = batched_geometric._nearest(images, x, y)
+    for image, row, column in itertools.product(range(3), range(5), range(7)):
+        source_y, source_x = (round(float(values[image, row, column])) for values in (y, x))
+        inside = 0 <= source_y < 5 and 0 <= source_x < 7
+        expected = images[image, :, source_y, source_x] if inside else torch.zeros(3, dtype=torch.uint8)
+        assert torch.equal(moved[image, :, row, column], expected)

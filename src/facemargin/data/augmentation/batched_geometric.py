@@ -35,16 +35,35 @@ def affine(images_GCHW: Tensor, draws: Sequence[Affine]) -> Tensor:
     reach = [[0, width - 1, 0, height - 1] if draw.border == "repeat" else [-1, width, -1, height] for draw in draws]
     left, right, top, bottom = on_device(reach, torch.float32, device)[:, :, None, None].unbind(1)
     x_GHW, y_GHW = x_GHW.clamp(left, right), y_GHW.clamp(top, bottom)
-    grid_GHW2 = torch.stack([(2 * x_GHW + 1) / width - 1, (2 * y_GHW + 1) / height - 1], dim=3)
     moved_GCHW = torch.empty_like(images_GCHW)
-    for mode in ("bilinear", "nearest"):
+    for mode, sample in (("bilinear", _between), ("nearest", _nearest)):
         chosen = [position for position, draw in enumerate(draws) if draw.interpolation == mode]
         if chosen:
             positions_P = on_device(chosen, torch.int64, device)
-            images_PCHW, grid_PHW2 = images_GCHW[positions_P].float(), grid_GHW2[positions_P]
-            moved_PCHW = F.grid_sample(images_PCHW, grid_PHW2, mode=mode, align_corners=False)
-            moved_GCHW[positions_P] = to_gray_values(moved_PCHW)
+            moved_GCHW[positions_P] = sample(images_GCHW[positions_P], x_GHW[positions_P], y_GHW[positions_P])
     return moved_GCHW
+
+
+def _between(images_PCHW: Tensor, x_PHW: Tensor, y_PHW: Tensor) -> Tensor:
+    """The images at these positions, interpolated from four pixels each; black beyond the edges."""
+    height, width = images_PCHW.shape[2:]
+    grid_PHW2 = torch.stack([(2 * x_PHW + 1) / width - 1, (2 * y_PHW + 1) / height - 1], dim=3)
+    return to_gray_values(F.grid_sample(images_PCHW.float(), grid_PHW2, mode="bilinear", align_corners=False))
+
+
+def _nearest(images_PCHW: Tensor, x_PHW: Tensor, y_PHW: Tensor) -> Tensor:
+    """The images' pixels nearest to these positions; black beyond the edges.
+
+    Not by `grid_sample`: it takes positions divided by the size of the image and multiplies them again. Where two
+    pixels are nearly as near, the rounding of that decides, and devices round it differently.
+    """
+    height, width = images_PCHW.shape[2:]
+    column_PHW, row_PHW = x_PHW.round().long(), y_PHW.round().long()
+    inside_PHW = (column_PHW >= 0) & (column_PHW < width) & (row_PHW >= 0) & (row_PHW < height)
+    pixel_PHW = row_PHW.clamp(0, height - 1) * width + column_PHW.clamp(0, width - 1)
+    pixels_PCN = images_PCHW.flatten(2)
+    taken_PCN = pixels_PCN.gather(2, pixel_PHW.flatten(1)[:, None].expand_as(pixels_PCN))
+    return taken_PCN.view_as(images_PCHW) * inside_PHW[:, None]
 
 
 def erasing(images_GCHW: Tensor, draws: Sequence[Erasing]) -> Tensor:
