@@ -113,6 +113,9 @@ def test_embeddings_of_another_tool(command, tmp_path):
     assert written(tmp_path, "survface", "theirs")["system"] == "theirs"
     code, _, err = command(*arguments, "--views", "one", "--output", tmp_path)
     assert code == 2 and "contains embeddings instead of a model, so --views does not apply" in err
+    for option, value in (("--device", "cpu"), ("--precision", "bf16")):
+        code, _, err = command(*arguments, option, value, "--output", tmp_path)
+        assert code == 2 and f"contains embeddings instead of a model, so {option} does not apply" in err
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,14 @@ def convolution_type(precision: Precision, device: torch.device) -> torch.dtype:
     return torch.float32
 
 
+def precision_on(device: torch.device, precision: Precision | None) -> Literal["float32", "bf16"]:
+    """The precision on a device. None is bf16 on a GPU that has instructions for it, and float32 on the CPU. Raises
+    ConfigError for an unknown one."""
+    if precision is None:
+        precision = "auto" if device.type == "cuda" else "float32"
+    return "bf16" if convolution_type(precision, device) is torch.bfloat16 else "float32"
+
+
 def computes_bf16(device: torch.device) -> bool:
     """Whether the device has instructions for products of bfloat16."""
     if device.type == "cuda":

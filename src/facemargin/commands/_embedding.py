@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
+from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
@@ -16,7 +17,6 @@ from facemargin.data.formats.named_images import NamedImages
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 from facemargin.evaluation.embeddings import Embeddings
-from facemargin.models.load import load
 from facemargin.models.readable import embed_readable
 from facemargin.models.views import Views
 from facemargin.quality import QualityName
@@ -25,7 +25,7 @@ MEASURES: dict[QualityName, str] = {"norm": "feature norm", "crfiqa": "CR-FIQA's
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbeddingArguments:
+class EmbeddingArguments(ComputingArguments):
     """The arguments of the commands that embed images."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
@@ -62,7 +62,7 @@ def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
     """Embed the readable images. Progress is shown on stderr if it is a terminal."""
     check_arguments(args)
     images = NamedImages(args.images)
-    model = load(args.model)
+    model = load_on_device(args.model, args)
     source = faces_of(args, images)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         result = embed_readable(model, source, args.batch_size, args.views, progress)

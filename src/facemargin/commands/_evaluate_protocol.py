@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
+from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._origin import model_origin
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
@@ -32,7 +33,7 @@ from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.features.store import extract_features, features_key
 from facemargin.files.atomic import write_text_atomically
 from facemargin.files.unicode_names import find_file
-from facemargin.models.load import load, locate
+from facemargin.models.load import locate
 from facemargin.models.views import Views
 from facemargin.report import write_run_report
 
@@ -42,7 +43,7 @@ _SHOWN = 5
 
 
 @dataclass(frozen=True)
-class ProtocolArguments:
+class ProtocolArguments(ComputingArguments):
     """The arguments of `evaluate` that apply to protocols. `cache` is the folder of all feature stores."""
 
     model: Path
@@ -141,7 +142,7 @@ def _embed(args: ProtocolArguments, protocol: Protocol, place: Path, console: Co
             features_ND, np.ones(len(features_ND), dtype=bool), [], args.model.stem, "as in the file", origin
         )
     warn_of_squashed(protocol.images)
-    model = load(args.model)
+    model = load_on_device(args.model, args)
     origin = model_origin(args.model, model, file_key(args.model))
     _require_place(args, protocol, place, "facemargin", origin)
     views = args.views or _views(args, protocol) or model.info.views

@@ -9,6 +9,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._origin import say_replaced
@@ -22,7 +23,6 @@ from facemargin.decision.calibration import ENOUGH, Calibration
 from facemargin.decision.measuring import calibrate
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError, DataError
-from facemargin.models.load import load
 from facemargin.models.readable import embed_readable
 from facemargin.models.views import Views
 from facemargin.tables import Table
@@ -31,7 +31,7 @@ _MOST_PAIRS = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(ComputingArguments):
     """Measure the thresholds of a model on verification pairs, and the quality below which it should not decide. Use
     pairs from the cameras and people of your application, aligned in the same way."""
 
@@ -88,7 +88,7 @@ def _of_pairs(args: Arguments) -> Calibration:
     pairs = open_verification(args.pairs)
     source = FaceSource(pairs.images, args.detect, args.on_several, args.detector)
     pairs = replace(pairs, images=source)
-    model = load(args.model)
+    model = load_on_device(args.model, args)
     with embedding_progress(Console(stderr=True), pairs.name) as progress:
         calibration = calibrate(
             model,
@@ -107,7 +107,7 @@ def _of_images(args: Arguments) -> Calibration:
     """Images that cannot be read are named and left out."""
     assert args.images is not None
     images = open_images(args.images)
-    model = load(args.model)
+    model = load_on_device(args.model, args)
     source = FaceSource(images, args.detect, args.on_several, args.detector)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         embedded = embed_readable(model, source, views=args.views, progress=progress)

@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
@@ -24,7 +25,6 @@ from facemargin.evaluation import evaluate_verification
 from facemargin.interop.family import FamilyName
 from facemargin.interop.input_check import InputCheck, compare_inputs
 from facemargin.models.info import ModelInfo
-from facemargin.models.load import load
 from facemargin.models.model import Model
 from facemargin.tables import Table
 
@@ -33,7 +33,7 @@ _LEVEL = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(ComputingArguments):
     """Score a model on pairs with its declared colour order and with the other one, and with the usual normalisations.
     Warns if another input is better by more than chance."""
 
@@ -54,11 +54,11 @@ def main(arguments: Sequence[str]) -> int:
     if args.limit < 0:
         raise ConfigError(f"--limit is {args.limit}, expected a number of pairs, or 0 for all")
     console = Console()
-    model = load(args.model, family=args.family, trust=args.trust)
+    model = load_on_device(args.model, args, args.family, args.trust)
     pairs = balanced_part(open_verification(args.pairs), args.limit)
     scores: dict[str, np.ndarray] = {}
     for name, info in _variants(model.info).items():
-        variant = Model(model.recognizer, info, model.device)
+        variant = Model(model.recognizer, info, model.device, model.precision)
         with embedding_progress(console, f"{pairs.name} as {name}") as progress:
             embed = lambda images, v=variant, p=progress: v.embed(images, views="one", progress=p)  # noqa: E731
             scores[name] = evaluate_verification(embed, pairs, name).scores_K

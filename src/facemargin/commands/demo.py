@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     if not train(recipe, args.output, console=console):
         return _INTERRUPTED
     trained = time.monotonic()
-    summaries = evaluate_demo(args.output, train_people, test_people)
+    summaries = evaluate_demo(args.output, train_people, test_people, recipe.device)
     if args.split == "test":
         _log_look(args.output.parent / "test_looks.csv", recipe, summaries[0][0])
     RunFolder(args.output).write_environment(
@@ -70,7 +70,9 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def evaluate_demo(folder: Path, train_people: range, test_people: range) -> list[list[VerificationSummary]]:
+def evaluate_demo(
+    folder: Path, train_people: range, test_people: range, device: str = "auto"
+) -> list[list[VerificationSummary]]:
     """Score the model of the run and the baselines on the test people, clean and degraded. Returns one list of
     summaries per set.
 
@@ -78,7 +80,7 @@ def evaluate_demo(folder: Path, train_people: range, test_people: range) -> list
     """
     frames, squares = (EmbeddedFaces(train_people, square=square) for square in (False, True))
     systems: dict[str, Embed] = {
-        "facemargin": load(folder).embed,
+        "facemargin": load(folder, device).embed,
         "raw pixels": on_squares(fit_pixel_embed(squares)),
         "raw pixels (whole frame)": fit_pixel_embed(frames),
         "PCA": on_squares(fit_pca_embed(squares, PCA_COMPONENTS)),

@@ -9,6 +9,7 @@ import numpy as np
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._device import load_on_device
 from facemargin.commands._embedding import (
     MEASURES,
     EmbeddedImages,
@@ -29,7 +30,7 @@ from facemargin.errors import ConfigError
 from facemargin.features.pooling import pool_by_quality
 from facemargin.features.store import extract_features, features_key
 from facemargin.files.atomic import write_atomically
-from facemargin.models.load import load, locate
+from facemargin.models.load import locate
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +73,7 @@ def _embed_to_folder(args: Arguments) -> int:
         )
     check_arguments(args)
     images = NamedImages(args.images)
-    model = load(args.model)
+    model = load_on_device(args.model, args)
     source = faces_of(args, images)
     key = str(detector_settings(require_detector(args.detector))) if args.detect else ""
     key += "" if args.on_several == "largest" else args.on_several

@@ -10,6 +10,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol, file_key
 from facemargin.commands._measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
 from facemargin.commands._origin import model_origin
@@ -28,7 +29,6 @@ from facemargin.evaluation.origin import Origin, file_origin, images_origin, not
 from facemargin.evaluation.protocols.presets import PresetName
 from facemargin.evaluation.protocols.protocol import GalleryName, ProtocolName, Rule
 from facemargin.features.embeddings_file import EmbeddingsFile
-from facemargin.models.load import load
 from facemargin.models.model import Model, Progress
 from facemargin.models.recognizer import NoBackbone
 from facemargin.models.views import Views
@@ -42,7 +42,7 @@ EmbedOf = Callable[[VerificationSet, Progress], MeasuredEmbed]
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(ComputingArguments):
     """Score a model on verification sets. Prints a table and writes scores, JSON and an HTML report."""
 
     model: tyro.conf.Positional[Path]
@@ -95,6 +95,8 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "evaluate", arguments)
     if not args.data:
         raise ConfigError("--data is empty: give at least one verification set, such as --data orl:31-40")
+    if args.model.suffix == ".npz":
+        args.require_defaults(args.model)
     console = Console()
     output = args.output or (args.model if args.model.is_dir() else Path("evaluations") / args.model.stem)
     if args.protocol is not None:
@@ -154,6 +156,8 @@ def _protocol_arguments(args: Arguments, protocol: ProtocolName, output: Path) -
         unreadable=args.unreadable or "refuse",
         cache=args.cache or output / "features",
         batch_size=64 if args.batch_size is None else args.batch_size,
+        device=args.device,
+        precision=args.precision,
     )
 
 
@@ -202,7 +206,7 @@ def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, O
     if args.model.suffix == ".npz":
         stored = EmbeddingsFile(args.model).embed
         return args.model.stem, partial(_embed_of, args, None, stored), None, file_origin(args.model)
-    model = load(args.model)
+    model = load_on_device(args.model, args)
     origin = model_origin(args.model, model, file_key(args.model))
     recognizes = not isinstance(model.recognizer.backbone, NoBackbone)
     if not recognizes and (args.quality or args.views is not None):

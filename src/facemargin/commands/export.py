@@ -49,7 +49,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     say_replaced(args.output)
     parity = export_onnx(
-        load(args.model),
+        load(args.model, "cpu"),
         args.output,
         preprocess=args.preprocess,
         views=args.views,

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.text import Text
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._device import DeviceArguments, load_on_device
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
@@ -22,7 +23,6 @@ from facemargin.data.images.pixels import normalize, resize_square, to_tensor
 from facemargin.data.source import RGBImage
 from facemargin.errors import DataError, ImageError
 from facemargin.files.atomic import write_atomically
-from facemargin.models.load import load
 from facemargin.models.model import Model, Progress
 from facemargin.reconstruction import Reconstruction
 from facemargin.report import ReconstructionPictures, reconstruction_pictures
@@ -34,7 +34,7 @@ ARRAYS_FILE = "reconstructions.npz"
 
 
 @dataclass(frozen=True)
-class Arguments:
+class Arguments(DeviceArguments):
     """Reconstruct depth, albedo, light and view of faces. Writes a strip of pictures for each image, and a file of
     arrays."""
 
@@ -59,7 +59,7 @@ class _Reconstructed:
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "reconstruct", arguments)
     images = NamedImages(args.images)
-    model = load(args.model)
+    model = load_on_device(args.model, args)
     with embedding_progress(Console(stderr=True), images.name, "reconstructing") as progress:
         reconstructed = _reconstruct(model, images, progress)
     for name, pictures in zip(reconstructed.names, reconstructed.pictures, strict=True):

@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_files import write_csv
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
@@ -26,7 +27,6 @@ from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.verify import Decision, Verification, decide, verify
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
-from facemargin.models.load import load
 from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
 
@@ -36,7 +36,7 @@ _COLUMNS = ["path1", "path2", "score", "quality1", "quality2", "decision", "prob
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(ComputingArguments):
     """Compare two faces: print the score, the qualities and, with a calibration, a decision. The exit code is 0 for
     "same" (and without a calibration), 1 for "different", 3 for "too poor to decide", 2 for errors. With --pairs it is
     0."""
@@ -67,7 +67,7 @@ class Arguments:
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "verify", arguments)
     _check(args)
-    model = load(args.model)
+    model = load_on_device(args.model, args)
     calibration = None if args.calibration is None else Calibration.load(args.calibration)
     threshold = None
     if calibration is not None:

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from rich.console import Console
 
 from facemargin.comparison.result import HeadRun, metric_values
@@ -24,7 +23,6 @@ from facemargin.margins import margin_class
 from facemargin.models.load import load
 from facemargin.quality.degradation import degraded_twin
 from facemargin.training.config import HeadConfig, Recipe
-from facemargin.training.device import training_device
 from facemargin.training.recipe import recipe_from_mapping
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.trainer import train
@@ -98,7 +96,7 @@ def train_and_score(run: ComparisonRun, console: Console) -> bool:
             folder.write_environment({SECONDS_OF_TRAINING: round(time.monotonic() - started, 1)})
     for test_set in with_twins([open_verification(name) for name in run.data]):
         if stored_scores(run.folder, test_set) is None:
-            _score(run.folder, test_set, training_device(recipe.device))
+            _score(run.folder, test_set, recipe.device)
             console.print(f"scored on {test_set.name}", highlight=False, markup=False)
     return True
 
@@ -134,7 +132,7 @@ def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSe
     )
 
 
-def _score(folder: Path, test_set: VerificationSet, device: torch.device) -> None:
+def _score(folder: Path, test_set: VerificationSet, device: str) -> None:
     started = time.monotonic()
     summary = summarize(evaluate_verification(load(folder, device).embed, test_set, "facemargin"), bootstrap=None)
     values = {name: value if math.isfinite(value) else None for name, value in metric_values(summary).items()}

@@ -28,20 +28,23 @@ logger = logging.getLogger(__name__)
 
 def load(
     path: str | Path,
-    device: str | torch.device = "cpu",
+    device: str | torch.device = "auto",
     *,
     family: str | None = None,
     trust: bool = False,
     color_order: Literal["RGB", "BGR"] | None = None,
-    precision: Precision = "float32",
+    precision: Precision | None = None,
 ) -> Model:
     """The recogniser in a model file of facemargin, a run folder (its `model.safetensors`), another project's file
     (.ckpt, .pth, .pt, .safetensors, .onnx), a folder with such a file, or a repository "hf:owner/name".
 
+    device: "auto" is a GPU where there is one, else the CPU; an ONNX model stays on the CPU. precision: of the
+    convolutions when embedding; by default bf16 on a GPU that has it, float32 on the CPU, see `Model`.
+
     family: the project of the checkpoint ("adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"), if it
     cannot be recognised from the file; it never can for an ONNX file. trust: allow a pickle to run its code, which is
     refused otherwise. color_order: the colour order that the network reads, if you know it better than the file or its
-    family. precision: of the convolutions when embedding, see `Model`.
+    family.
 
     Raises CheckpointError, which names the file, if it is missing, damaged, not recognised or does not fit its own
     description, and ConfigError for options that do not apply to it. Assumptions are logged as warnings.

@@ -3,8 +3,10 @@
 Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding size.
 """
 
+import logging
 from collections.abc import Callable, Iterable
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import torch
@@ -12,13 +14,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from facemargin.backbones import Backbone
-from facemargin.backbones.precision import Precision
+from facemargin.backbones.precision import Precision, precision_on
 from facemargin.counting import counted
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
-from facemargin.models.device import device_called
+from facemargin.interop.onnx_backbone import OnnxBackbone
+from facemargin.models.device import device_called, device_text
 from facemargin.models.fast import FastRecognizer
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import network_input, read_pixels
@@ -28,6 +31,8 @@ from facemargin.models.views import Views, image_views
 from facemargin.reconstruction import Reconstruction
 
 Progress = Callable[[int, int], None]
+
+logger = logging.getLogger(__name__)
 
 
 class Model:
@@ -47,16 +52,16 @@ class Model:
         recognizer: Recognizer,
         info: ModelInfo,
         device: str | torch.device = "cpu",
-        precision: Precision = "float32",
+        precision: Precision | None = None,
     ) -> None:
-        """`precision` is that of the convolutions when embedding. bf16 is several times as fast if the processor has
-        instructions for it, and changes the vectors a little (docs/export.md). "auto" uses it only on such processors.
+        """`precision` is that of the convolutions when embedding. bf16 is several times as fast if the device has
+        instructions for it, and changes the vectors a little (docs/export.md). "auto" uses it on every such device,
+        None only on GPUs. The attribute `precision` says which one was chosen.
         """
         self.info = info
-        self.device = device_called(device)
-        self.recognizer = recognizer.to(self.device).eval()
-        self.precision: Precision = precision
-        self._fast = FastRecognizer(self.recognizer, precision)
+        self.recognizer = recognizer
+        self._asked_precision = precision
+        self.to(device)
 
     def __repr__(self) -> str:
         info = self.info
@@ -71,12 +76,22 @@ class Model:
         return self.recognizer.backbone
 
     def to(self, device: str | torch.device) -> "Model":
-        """Move the networks to a device, such as "cuda"; returns the model itself. Raises ConfigError for a device that
-        is not here."""
+        """Move the networks to a device, such as "cuda", or "auto" for a GPU where there is one; returns the model
+        itself. Raises ConfigError for a device that is not here. An ONNX model stays on the CPU, with a warning."""
         self.device = device_called(device)
-        self.recognizer.to(self.device)
+        asked = self._asked_precision
+        if isinstance(self.recognizer.backbone, OnnxBackbone):
+            if self.device.type != "cpu":
+                logger.warning("an ONNX model is computed by onnxruntime on the CPU, not on %s", self.device)
+            self.device, asked = torch.device("cpu"), "float32"
+        self.precision: Literal["float32", "bf16"] = precision_on(self.device, asked)
+        self.recognizer.to(self.device).eval()
         self._fast = FastRecognizer(self.recognizer, self.precision)
         return self
+
+    def where(self) -> str:
+        """Where and in which precision the model embeds, for people to read: "cuda:0 (NVIDIA H100 80GB HBM3), bf16"."""
+        return f"{device_text(self.device)}, {self.precision}"
 
     @torch.inference_mode()
     def embed(

@@ -75,7 +75,7 @@ def wrap(
         mean=mean,
         std=std,
     )
-    return Model(Recognizer(WrappedBackbone(module, size, input_size)), info, device)
+    return Model(Recognizer(WrappedBackbone(module, size, input_size)), info, device, precision="float32")
 
 
 def _embedding_size(module: nn.Module, input_size: int) -> int:

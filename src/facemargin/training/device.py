@@ -8,18 +8,10 @@ from typing import Any, cast
 import torch
 
 from facemargin.errors import ConfigError
-from facemargin.models.device import device_called
 
 # What NVIDIA says cuBLAS needs to compute the same again.
 _WORKSPACE, _WORKSPACES = "CUBLAS_WORKSPACE_CONFIG", (":4096:8", ":16:8")
 _SAME = "the same to the last bit"
-
-
-def training_device(name: str) -> torch.device:
-    """The device called `name`; "auto" is CUDA where there is one, else the CPU. ConfigError for one not here."""
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    return device_called(name, "auto, cpu or cuda")
 
 
 def fix_workspace() -> None:

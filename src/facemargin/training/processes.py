@@ -15,9 +15,10 @@ from torch.distributed.rendezvous import rendezvous
 
 from facemargin.errors import ConfigError, FacemarginError
 from facemargin.heads.collectives import Group, all_reduce
+from facemargin.models.device import device_called
 from facemargin.timing import section, switch_section
 from facemargin.training.config import Recipe
-from facemargin.training.device import device_settings, fix_workspace, training_device
+from facemargin.training.device import device_settings, fix_workspace
 
 T = TypeVar("T")
 
@@ -166,7 +167,7 @@ def processes_of(recipe: Recipe) -> Iterator[Processes]:
     """The processes that train a recipe, with its number of threads, and its device set up to train."""
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    if recipe.deterministic and training_device(recipe.device).type == "cuda":
+    if recipe.deterministic and device_called(recipe.device).type == "cuda":
         fix_workspace()  # before the processes start CUDA
     with run_processes(recipe.device) as processes, device_settings(processes.device, recipe.deterministic):
         yield processes
@@ -176,12 +177,12 @@ def processes_of(recipe: Recipe) -> Iterator[Processes]:
 def run_processes(device_name: str) -> Iterator[Processes]:
     """The processes that torchrun started, or this one alone. ConfigError for a device that is not here."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1 or "RANK" not in os.environ:
-        yield Processes(training_device(device_name))
+        yield Processes(device_called(device_name))
         return
     local_rank = int(os.environ.get("LOCAL_RANK", "0"))
-    device = training_device(device_name)
+    device = device_called(device_name)
     if device.type == "cuda":
-        device = training_device(f"cuda:{local_rank}")
+        device = device_called(f"cuda:{local_rank}")
         torch.cuda.set_device(device)
     backend = "nccl" if device.type == "cuda" else "gloo"
     store, rank, size = next(iter(rendezvous("env://")))

@@ -16,10 +16,11 @@ from facemargin.files.atomic import remove_partial_files, write_atomically, writ
 from facemargin.files.yaml import read_yaml, to_yaml
 from facemargin.heads import Head
 from facemargin.heads.sharding import shard_range
+from facemargin.models.device import device_called
 from facemargin.models.info import save_model
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.config import CheckpointConfig, DataConfig, LoggingConfig, Recipe
-from facemargin.training.device import repeatability, training_device
+from facemargin.training.device import repeatability
 from facemargin.training.environment import environment
 from facemargin.training.head_file import write_head
 from facemargin.training.processes import ONE_PROCESS, Processes
@@ -105,7 +106,7 @@ class RunFolder:
         """Write environment.json, with `more` beside what the machine says, and the recipe in the folder of its
         device."""
         recipe = self.followed_recipe()
-        of_device = repeatability(training_device(recipe.device), recipe.deterministic)
+        of_device = repeatability(device_called(recipe.device), recipe.deterministic)
         write_text_atomically(self.environment, json.dumps(environment() | of_device | more, indent=2))
 
     def export(self, state: TrainingState) -> None:

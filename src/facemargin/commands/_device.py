@@ -1,0 +1,48 @@
+"""The options of the device that computes, for every verb that runs a model."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from facemargin.backbones.precision import Precision
+from facemargin.commands._say import say
+from facemargin.errors import ConfigError
+from facemargin.interop.family import FamilyName
+from facemargin.models.load import load
+from facemargin.models.model import Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceArguments:
+    """Where a verb computes."""
+
+    device: str = "auto"
+    """The device that computes: auto (a GPU where there is one, else the CPU), cpu, cuda, or cuda:1 for the second
+    GPU."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ComputingArguments(DeviceArguments):
+    """Where and how exactly a verb embeds."""
+
+    precision: Precision | None = None
+    """The precision of the convolutions: float32, bf16, or auto, which is bf16 wherever the device has instructions
+    for it. By default a GPU that has them computes in bf16, and the CPU in float32."""
+
+    def require_defaults(self, model: Path) -> None:
+        """Raises ConfigError for options that would have no effect on a file of embeddings."""
+        for name, given in (("device", self.device != "auto"), ("precision", self.precision is not None)):
+            if given:
+                raise ConfigError(
+                    f"{model} contains embeddings instead of a model, so --{name} does not apply: remove --{name}"
+                )
+
+
+def load_on_device(
+    model: str | Path, args: DeviceArguments, family: FamilyName | None = None, trust: bool = False
+) -> Model:
+    """`load`, on the chosen device. Says on stderr where the model computes, except on the CPU in float32."""
+    precision = args.precision if isinstance(args, ComputingArguments) else None
+    loaded = load(model, args.device, family=family, trust=trust, precision=precision)
+    if loaded.where() != "cpu, float32":
+        say(f"{model} computes on {loaded.where()}", stderr=True)
+    return loaded
