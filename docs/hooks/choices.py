@@ -2,14 +2,14 @@
 
 from mkdocs.structure.files import File
 
-from facemargin.commands._catalogue import read_catalogue
+from facemargin.commands._catalogue import DESCRIBED_KINDS, read_catalogue
 from facemargin.commands._verbs import list_verbs
 
 PLACE = "reference/choices.md"
 _INTRODUCTION = """# What there is to choose from
 
-Everything that has a name, as `facemargin list` shows it. [Adding your own](../extending.md) says how more get there.
-[Fields of a recipe](recipe_fields.md) has what can be set.
+Everything that has a name, as `facemargin list` shows it. See also [adding your own](../extending.md) and the
+[fields of a recipe](recipe_fields.md).
 """
 
 
@@ -26,12 +26,9 @@ def page_text() -> str:
     parts += ["## Backbones", _table(("backbone", "input", "parameters"), backbones)]
     formats = [(name, words, writers.get(name, "–")) for name, words in catalogue["formats"].items()]
     parts += ["## Formats of training sets", _table(("format", "what is read", "what `convert` writes"), formats)]
-    pair_formats = catalogue["pair_formats"].items()
-    parts += ["## Formats of verification sets", _table(("format", "what is read"), pair_formats)]
-    parts += ["## Protocols", _table(("protocol", "what it is"), catalogue["protocols"].items())]
-    parts += ["## Metrics", _table(("metric", "what it is"), catalogue["metrics"].items())]
-    parts += ["## Families of checkpoints", _table(("family", "whose it is"), catalogue["families"].items())]
-    parts += ["## Face detectors", _table(("detector", "what it is"), catalogue["detectors"].items())]
+    for kind, (_, heading, title) in DESCRIBED_KINDS.items():
+        if kind not in ("formats", "writers"):  # above, in one table
+            parts += [f"## {title.capitalize()}", _table((heading, "what it is"), catalogue[kind].items())]
     parts += ["## Verbs", _table(("verb", "what it does"), list_verbs().items())]
     return "\n\n".join(parts) + "\n"
 

@@ -1,7 +1,9 @@
 import pytest
 
+from facemargin import plugins
 from facemargin.backbones import list_backbones
 from facemargin.commands._catalogue import read_catalogue
+from facemargin.commands.list import KINDS
 from facemargin.data.formats.data_format import FORMATS
 from facemargin.data.pairs.pair_format import PAIR_FORMATS
 from facemargin.detection import list_detectors
@@ -22,6 +24,12 @@ NAMES = {
     "families": FAMILIES.names(),
     "detectors": list_detectors(),
 }
+
+
+def test_everything_that_plugins_add_is_listed():
+    elsewhere = {"verbs", "writers"}  # in --help, and beside the formats
+    assert set(plugins.KINDS) - elsewhere < set(NAMES) and set(NAMES) - set(plugins.KINDS) == {"recipes"}
+    assert ("all", *NAMES) == KINDS
 
 
 def names_shown(out):

@@ -72,3 +72,25 @@ def test_folds_are_consecutive_blocks_of_nearly_equal_size(num_pairs):
     sizes = np.bincount(folds, minlength=10)
     assert len(folds) == num_pairs and len(sizes) == 10
     assert (np.diff(folds) >= 0).all() and sizes.max() - sizes.min() <= 1 and (np.diff(sizes) <= 0).all()
+
+
+def test_images_are_indexed_and_iterated_like_a_list():
+    images = labeled()
+    assert [np.array_equal(images[index], images.read(index)) for index in (0, np.int64(3), 5)] == [True] * 3
+    assert np.array_equal(images[-1], images.read(5)) and np.array_equal(images[-6], images.read(0))
+    for index in (6, -7):
+        with pytest.raises(IndexError, match=f"arrays has 6 images, so there is no image {index}"):
+            images[index]
+    with pytest.raises(TypeError, match="images are read one at a time"):
+        images[:2]
+    assert len(list(images)) == 6
+    assert all(np.array_equal(image, images.read(index)) for index, image in enumerate(images))
+
+
+def test_an_image_that_cannot_be_read_does_not_end_the_loop():
+    class Broken(ArrayImages):
+        def read(self, index):
+            return [][index]
+
+    with pytest.raises(IndexError, match="list index out of range"):
+        list(Broken(IMAGES))

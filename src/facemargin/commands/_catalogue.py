@@ -11,7 +11,7 @@ from dataclasses import fields
 from functools import cache
 from importlib import import_module, resources
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict, cast
 
 from facemargin.commands._verbs import VERBS, arguments_class, list_verbs
 from facemargin.errors import ConfigError
@@ -28,16 +28,30 @@ Options = dict[str, list[str] | None]
 StoredOptions = dict[str, list[str] | str | None]
 """As they are in the file: a text is the kind of which the option takes a name, such as "protocols"."""
 
-_REGISTRIES = {
-    "detectors": "facemargin.detection.detector:DETECTORS",
-    "families": "facemargin.interop.family:FAMILIES",
-    "formats": "facemargin.data.formats.data_format:FORMATS",
-    "pair_formats": "facemargin.data.pairs.pair_format:PAIR_FORMATS",
-    "writers": "facemargin.data.writers.base:WRITERS",
-    "metrics": "facemargin.evaluation.figures:METRICS",
-    "protocols": "facemargin.evaluation.protocols.protocol:PROTOCOLS",
+
+class DescribedKind(NamedTuple):
+    """`registry`: module and name of the registry whose entries have a name and a description. `entry` and `title` are
+    the headings of the names and of the whole table in lists."""
+
+    registry: str
+    entry: str
+    title: str
+
+
+DESCRIBED_KINDS = {
+    "protocols": DescribedKind(
+        "facemargin.evaluation.protocols.protocol:PROTOCOLS", "protocol", "evaluation protocols"
+    ),
+    "metrics": DescribedKind("facemargin.evaluation.figures:METRICS", "metric", "metrics of a system on pairs"),
+    "formats": DescribedKind("facemargin.data.formats.data_format:FORMATS", "format", "formats of training sets"),
+    "writers": DescribedKind("facemargin.data.writers.base:WRITERS", "format", "what convert writes"),
+    "pair_formats": DescribedKind(
+        "facemargin.data.pairs.pair_format:PAIR_FORMATS", "format", "formats of verification sets"
+    ),
+    "families": DescribedKind("facemargin.interop.family:FAMILIES", "family", "families of checkpoints"),
+    "detectors": DescribedKind("facemargin.detection.detector:DETECTORS", "detector", "face detectors"),
 }
-"""Where the kinds are that have a name and words each."""
+"""In the order of `facemargin list`."""
 
 
 class MarginEntry(TypedDict):
@@ -106,14 +120,14 @@ def make_catalogue() -> dict[str, Any]:
     recipe |= {"--head.name": "margins", "--backbone.name": "backbones"}
     return {
         **parts,
-        **{kind: _described(kind) for kind in _REGISTRIES},
+        **{kind: _described(kind) for kind in sorted(DESCRIBED_KINDS)},
         "verbs": {verb: _options_of_verb(verb) for verb in sorted(VERBS)},
         "recipe": recipe,
     }
 
 
 def _described(kind: str) -> dict[str, str]:
-    module, _, name = _REGISTRIES[kind].partition(":")
+    module, _, name = DESCRIBED_KINDS[kind].registry.partition(":")
     registry: Registry[Any] = getattr(import_module(module), name)
     return {name: registry.description(name) for name in registry.names()}
 

@@ -1,39 +1,16 @@
 """`facemargin list`: margins, backbones, recipes, and everything else that has a name."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, get_args
+from functools import partial
+from typing import TYPE_CHECKING, Literal
 
 from rich.console import Console
 from rich.table import Column, Table
 
 from facemargin.commands._arguments import parse
-from facemargin.commands._catalogue import read_catalogue
+from facemargin.commands._catalogue import DESCRIBED_KINDS, read_catalogue
 from facemargin.training.recipe_files import list_recipes, summarize_recipe
-
-Kind = Literal[
-    "all", "margins", "backbones", "recipes", "protocols", "metrics", "formats", "pair_formats", "families", "detectors"
-]
-KINDS = get_args(Kind)
-
-
-@dataclass(frozen=True)
-class Arguments:
-    """List the margins, backbones, recipes and protocols."""
-
-    kind: Kind = "all"
-    """The kind to list."""
-
-
-def main(arguments: Sequence[str]) -> int:
-    # "facemargin list margins" reads better than "--kind margins"; both work.
-    words = ["--kind", *arguments] if arguments and not arguments[0].startswith("-") else list(arguments)
-    kind = parse(Arguments, "list", words).kind
-    console = Console()
-    for name, table in _TABLES.items():
-        if kind in ("all", name):
-            console.print(table())
-    return 0
 
 
 def _margins() -> Table:
@@ -69,17 +46,9 @@ def _recipes() -> Table:
     return table
 
 
-def _protocols() -> Table:
-    return _described("protocol", "evaluation protocols", read_catalogue()["protocols"])
-
-
-def _metrics() -> Table:
-    return _described("metric", "metrics of a system on pairs", read_catalogue()["metrics"])
-
-
 def _formats() -> Table:
     table = Table(
-        Column("format", no_wrap=True), "what is read", "what convert writes", title="formats of training sets"
+        Column("format", no_wrap=True), "what is read", "what convert writes", title=DESCRIBED_KINDS["formats"].title
     )
     writers = read_catalogue()["writers"]
     for name, description in read_catalogue()["formats"].items():
@@ -87,33 +56,40 @@ def _formats() -> Table:
     return table
 
 
-def _pair_formats() -> Table:
-    return _described("format", "formats of verification sets", read_catalogue()["pair_formats"])
-
-
-def _families() -> Table:
-    return _described("family", "families of checkpoints", read_catalogue()["families"])
-
-
-def _detectors() -> Table:
-    return _described("detector", "face detectors", read_catalogue()["detectors"])
-
-
-def _described(heading: str, title: str, entries: Mapping[str, str]) -> Table:
+def _described(kind: str) -> Table:
+    heading, title = DESCRIBED_KINDS[kind][1:]
     table = Table(Column(heading, no_wrap=True), "what it is", title=title)
-    for name, description in entries.items():
+    for name, description in read_catalogue()[kind].items():  # type: ignore[literal-required]
         table.add_row(name, description)
     return table
 
 
-_TABLES = {
-    "margins": _margins,
-    "backbones": _backbones,
-    "recipes": _recipes,
-    "protocols": _protocols,
-    "metrics": _metrics,
-    "formats": _formats,
-    "pair_formats": _pair_formats,
-    "families": _families,
-    "detectors": _detectors,
-}
+_TABLES: dict[str, Callable[[], Table]] = {"margins": _margins, "backbones": _backbones, "recipes": _recipes}
+_TABLES |= {kind: partial(_described, kind) for kind in DESCRIBED_KINDS if kind != "writers"}
+_TABLES["formats"] = _formats  # with what is written in them
+
+KINDS = ("all", *_TABLES)
+
+if TYPE_CHECKING:
+    Kind = str
+else:
+    Kind = Literal[KINDS]
+
+
+@dataclass(frozen=True)
+class Arguments:
+    """List the margins, backbones, recipes, protocols, metrics, formats, families of checkpoints and detectors."""
+
+    kind: Kind = "all"
+    """The kind to list."""
+
+
+def main(arguments: Sequence[str]) -> int:
+    # "facemargin list margins" reads better than "--kind margins"; both work.
+    words = ["--kind", *arguments] if arguments and not arguments[0].startswith("-") else list(arguments)
+    kind = parse(Arguments, "list", words).kind
+    console = Console()
+    for name, table in _TABLES.items():
+        if kind in ("all", name):
+            console.print(table())
+    return 0

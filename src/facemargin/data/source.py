@@ -3,8 +3,9 @@
 Shapes: N images, H × W pixels.
 """
 
+import operator
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import cv2
@@ -20,9 +21,9 @@ RGBImage = NDArray[Any]
 
 
 class ImageSource(ABC):
-    """A sequence of images that are read one at a time, on demand, from any number of worker processes.
+    """Images that are read one at a time, on demand, from any number of worker processes.
 
-    `name` is the name of the source in messages.
+    `source[3]` and `for image in source` read images, too. `name` is the name of the source in messages.
     """
 
     name: str
@@ -35,6 +36,19 @@ class ImageSource(ABC):
     def read(self, index: int) -> RGBImage:
         """Image `index` in 0..N-1 as (H, W, 3) uint8 RGB. Raises CorruptImageError, which names the file or record, if
         it cannot be read."""
+
+    def __getitem__(self, index: int) -> RGBImage:
+        """Image `index`, as from `read`; negative numbers count from the end. Raises IndexError if there is no such
+        image, and TypeError for a slice."""
+        if isinstance(index, slice):
+            raise TypeError(f"{self.name}: images are read one at a time; for several, use [images[i] for i in ...]")
+        number = operator.index(index)
+        if not -len(self) <= number < len(self):
+            raise IndexError(f"{self.name} has {counted(len(self), 'image')}, so there is no image {number}")
+        return self.read(number % len(self))
+
+    def __iter__(self) -> Iterator[RGBImage]:
+        return map(self.read, range(len(self)))
 
     def read_encoded(self, index: int) -> bytes:
         """The stored bytes of image `index`, which may be corrupt. For an image that is not stored as a file, these are

@@ -50,7 +50,7 @@ class Threshold:
     too_poor: float
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Calibration:
     """The thresholds of a model, from the highest FMR to the lowest that the pairs can measure.
 
@@ -68,6 +68,8 @@ class Calibration:
         (180, 600)
         >>> calibration.at(fmr=0.1).target_fmr
         0.1
+        >>> calibration
+        Calibration(180 genuine and 600 impostor pairs of 'orl:1-4', FMR 0.5 to 0.002)
     """
 
     pairs: str
@@ -80,6 +82,12 @@ class Calibration:
     thresholds: tuple[Threshold, ...]
     detector: str | None = None
     detector_settings: dict[str, Setting] | None = None
+
+    def __repr__(self) -> str:
+        pairs = f"{self.genuine:,} genuine and {self.impostors:,} impostor pairs of {self.pairs!r}"
+        rates = " to ".join(f"{point.target_fmr:g}" for point in (self.thresholds[0], self.thresholds[-1]))
+        found_by = f", faces found by {self.detector}" if self.detector else ""
+        return f"Calibration({pairs}, FMR {rates}{found_by})"
 
     def at(self, fmr: float) -> Threshold:
         """The threshold measured for `fmr`, or for the next lower measured rate, which is stricter.

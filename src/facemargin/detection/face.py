@@ -16,7 +16,7 @@ Choice = Literal["largest", "central", "all", "error"]
 image, or all. "error" refuses an image with several faces."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Face:
     """A face in pixels of its image, where (0, 0) is the centre of the pixel at the top left.
 
@@ -29,11 +29,17 @@ class Face:
         >>> (face,) = fm.detect(fm.open_images("orl").read(0))
         >>> face.landmarks_52.shape, face.score > 0.5
         ((5, 2), True)
+        >>> face
+        Face(box ..., score 0...)
     """
 
     box: tuple[float, float, float, float]
     score: float
     landmarks_52: NDArray[np.float64]
+
+    def __repr__(self) -> str:
+        left, top, right, bottom = self.box
+        return f"Face(box {left:.0f}, {top:.0f} to {right:.0f}, {bottom:.0f}, score {self.score:.2f})"
 
     @property
     def area(self) -> float:

@@ -33,7 +33,7 @@ INSIGHTFACE_GRID = "InsightFace's grid"
 MAGFACE_SCRIPT = "MagFace's script: features less their mean, angles"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerificationSummary:
     """The figures of one `PairScores`: accuracy if it has folds, error versus discard if it has qualities, and
     bootstrap intervals if it has identities. `people` is the number of identities. `accuracy_by` says how the
@@ -47,6 +47,8 @@ class VerificationSummary:
         ...     bootstrap=None)
         >>> summary.genuine, summary.impostors, summary.roc.auc > 0.7
         (180, 600, True)
+        >>> summary
+        VerificationSummary('pixels' on 'orl:1-4': 180 genuine and 600 impostor pairs, AUC 0.8944, EER 0.1867)
     """
 
     system: str
@@ -61,6 +63,11 @@ class VerificationSummary:
     people: int | None = None
     accuracy_by: str = EXACT_THRESHOLDS
     others: Mapping[str, Measured] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        pairs = f"{self.genuine:,} genuine and {self.impostors:,} impostor pairs"
+        figures = f"AUC {self.roc.auc:.4g}, EER {self.roc.eer:.4g}"
+        return f"VerificationSummary({self.system!r} on {self.dataset!r}: {pairs}, {figures})"
 
     def to_dict(self) -> dict[str, Any]:
         """The figures and curves as nested dicts, lists, numbers and None (for numbers that are not finite)."""

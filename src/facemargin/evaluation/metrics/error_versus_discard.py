@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facemargin.counting import counted
 from facemargin.errors import ConfigError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
 from facemargin.evaluation.metrics.inputs import as_rate, as_rates
@@ -49,7 +50,7 @@ class DiscardLimit:
     relative_to_ideal_interval: Interval | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class ErrorVersusDiscard:
     """fnmr_T[t] is the FNMR of the remaining genuine pairs after the fraction discarded_T[t] of them is discarded. It
     is valid up to the next point, the last one up to `end`. From `end` on there are no impostor pairs left to choose a
@@ -63,6 +64,8 @@ class ErrorVersusDiscard:
         >>> curve = fm.evaluation.error_versus_discard(scores, same, quality_a, quality_b, fmr=0.01)
         >>> curve.discarded_T.round(2).tolist(), curve.fnmr_T.round(2).tolist()
         ([0.0, 0.33, 0.67], [0.33, 0.0, 0.0])
+        >>> curve
+        ErrorVersusDiscard(3 points, FNMR 0.3333 with nothing discarded, at FMR 0 and threshold 0.8)
     """
 
     discarded_T: FloatArray
@@ -71,6 +74,11 @@ class ErrorVersusDiscard:
     fmr: float
     limits: tuple[DiscardLimit, ...]
     end: float = 1.0
+
+    def __repr__(self) -> str:
+        start = f"FNMR {self.fnmr_T[0]:.4g} with nothing discarded"
+        at = f"at FMR {self.fmr:.4g} and threshold {self.threshold:.4g}"
+        return f"ErrorVersusDiscard({counted(len(self.fnmr_T), 'point')}, {start}, {at})"
 
 
 def error_versus_discard(

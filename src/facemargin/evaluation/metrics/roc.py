@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facemargin.counting import counted
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval, pair_intervals
 from facemargin.evaluation.metrics.pairs import FloatArray, IntArray, check_pairs
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs
@@ -12,7 +13,7 @@ from facemargin.evaluation.metrics.sorted_scores import SortedPairs
 _ROUNDING = 1e-15
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class RocCurve:
     """The corners of the ROC from (0, 0) to (1, 1): accepting scores ≥ threshold_T[t] gives far_T[t] and tar_T[t].
 
@@ -25,6 +26,8 @@ class RocCurve:
         >>> curve = fm.evaluation.roc_curve(scores, same)
         >>> round(curve.auc, 3), round(curve.eer, 3)
         (0.889, 0.333)
+        >>> curve
+        RocCurve(6 points, AUC 0.8889, EER 0.3333)
     """
 
     far_T: FloatArray
@@ -34,6 +37,9 @@ class RocCurve:
     auc: float
     eer_interval: Interval | None = None
     auc_interval: Interval | None = None
+
+    def __repr__(self) -> str:
+        return f"RocCurve({counted(len(self.far_T), 'point')}, AUC {self.auc:.4g}, EER {self.eer:.4g})"
 
 
 def roc_curve(

@@ -20,7 +20,7 @@ from facemargin.evaluation.metrics.tensors import as_tensor
 IMAGES_A_BLOCK = 2**13
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Templates:
     """`ids` (S,) ascending and `vectors` (S, D) of unit length, float32 where the features are, else float64.
 
@@ -29,10 +29,15 @@ class Templates:
         >>> found = fm.evaluation.pool_templates([[2.0, 0], [0, 1], [1, 0]], ["a", "b", "b"], [1, 2, 3])
         >>> found.ids.tolist(), found.vectors.round(2).tolist()
         (['a', 'b'], [[1.0, 0.0], [0.71, 0.71]])
+        >>> found
+        Templates(2 templates of 2 values)
     """
 
     ids: NDArray[Any]
     vectors: NDArray[Any]
+
+    def __repr__(self) -> str:
+        return f"Templates({counted(len(self.ids), 'template')} of {counted(self.vectors.shape[-1], 'value')})"
 
 
 def pool_templates(

@@ -31,6 +31,8 @@ def load_protocol(name: str, folder: str | Path, rule: Rule = "standard", galler
         >>> protocol = fm.evaluation.load_protocol("pairs", "orl:1-4")
         >>> protocol.name, len(protocol.images)
         ('pairs', 40)
+        >>> protocol
+        Protocol('pairs': 40 images; PairExperiment('orl:1-4': 780 pairs, 180 of them genuine))
     """
     if rule not in get_args(Rule):
         raise ConfigError(f"unknown rule {rule!r} for thresholds; known: {', '.join(get_args(Rule))}")

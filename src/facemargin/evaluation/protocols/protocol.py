@@ -12,6 +12,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.counting import counted
 from facemargin.data.source import ImageSource
 from facemargin.evaluation.metrics.identification import OpenSetRule
 from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
@@ -40,7 +41,7 @@ class TemplateLists:
     detector_E: NDArray[np.float32] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class PairExperiment:
     """Verification: pairs of units `first_K` and `second_K`, which are genuine if `same_K`, at the FARs that the
     protocol reports."""
@@ -51,8 +52,12 @@ class PairExperiment:
     same_K: BoolArray
     fars: tuple[float, ...]
 
+    def __repr__(self) -> str:
+        pairs = f"{counted(len(self.same_K), 'pair')}, {int(self.same_K.sum()):,} of them genuine"
+        return f"PairExperiment({self.name!r}: {pairs})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class SearchExperiment:
     """Identification: units `probe_P` are searched among the units `gallery_G`; equal ids are mates. See
     `identification` for the rule and for `open_set_rank`. If `gallery` is "best", the candidates are people, otherwise
@@ -69,8 +74,12 @@ class SearchExperiment:
     open_set_rank: int = 1
     gallery: GalleryName = "images"
 
+    def __repr__(self) -> str:
+        searches = f"{counted(len(self.probe_P), 'search', 'searches')} in a gallery of {len(self.gallery_G):,}"
+        return f"SearchExperiment({self.name!r}: {searches})"
 
-@dataclass(frozen=True)
+
+@dataclass(frozen=True, repr=False)
 class Protocol:
     """Defines the images to embed and which of them are compared.
 
@@ -84,6 +93,10 @@ class Protocol:
     templates: TemplateLists | None = None
     image_key: str = ""
     notes: tuple[str, ...] = ()
+
+    def __repr__(self) -> str:
+        experiments = ", ".join(map(repr, self.experiments))
+        return f"Protocol({self.name!r}: {counted(len(self.images), 'image')}; {experiments})"
 
 
 LoadProtocol = Callable[[Path, Rule], Protocol]

@@ -8,7 +8,7 @@ from facemargin.evaluation.metrics.tar_at_far import TarAtFar
 from facemargin.evaluation.protocols.protocol import GalleryName, Rule
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class VerificationResult:
     """The result of one `PairExperiment`: TAR at its FARs, each with the number of impostors, EER and AUC, and the ROC
     curve at FARs evenly spaced on a log axis (the largest TAR with FAR ≤ far_T)."""
@@ -21,6 +21,10 @@ class VerificationResult:
     auc: float
     far_T: FloatArray
     tar_T: FloatArray
+
+    def __repr__(self) -> str:
+        pairs = f"{self.genuine:,} genuine and {self.impostors:,} impostor pairs"
+        return f"VerificationResult({self.name!r}: {pairs}, AUC {self.auc:.4g}, EER {self.eer:.4g})"
 
 
 @dataclass(frozen=True)
