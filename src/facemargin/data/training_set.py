@@ -55,6 +55,27 @@ class TrainingBatch:
             positions_B=None if self.positions_B is None else self.positions_B.pin_memory(),
         )
 
+    def share_memory(self) -> "TrainingBatch":
+        """The batch, its tensors now in memory that can be handed to another process. (Else torch moves them there
+        after a worker has returned them, and nobody hears of an error: the training would wait forever.)"""
+        for tensor in (self.images_BCHW, self.labels_B, self.indices_B, self.positions_B):
+            if tensor is not None:
+                tensor.share_memory_()
+        return self
+
+
+def _in_worker() -> bool:
+    return torch.utils.data.get_worker_info() is not None
+
+
+def _new_images(number: int, size: int) -> Tensor:
+    """Uninitialised uint8 (number, size, size, 3); in a worker already in the memory in which it hands them over."""
+    shape = (number, size, size, 3)
+    if not (_in_worker() and number):
+        return torch.empty(shape, dtype=torch.uint8)
+    storage = torch.UntypedStorage._new_shared(number * size * size * 3)
+    return torch.empty(0, dtype=torch.uint8).set_(storage).view(shape)
+
 
 class TrainingSet(Dataset[TrainingBatch]):
     """Augmented `image_size` × `image_size` images of `images`, for DataLoader(batch_size=None, sampler=…): an item is
@@ -91,7 +112,7 @@ class TrainingSet(Dataset[TrainingBatch]):
 
     def __getitem__(self, samples: Sequence[tuple[int, int]]) -> TrainingBatch:
         size = self.image_size
-        images_BHWC = torch.empty(len(samples), size, size, 3, dtype=torch.uint8)
+        images_BHWC = _new_images(len(samples), size)
         pixels_BHWC = images_BHWC.numpy()
         positions: list[int] = []
         corrupt: list[str] = []
@@ -103,7 +124,7 @@ class TrainingSet(Dataset[TrainingBatch]):
                 corrupt.append(str(error))
         indices_B = np.array([samples[position][1] for position in positions], dtype=np.int64)
         draws = self._augment(pixels_BHWC, [samples[position] for position in positions])
-        return TrainingBatch(
+        batch = TrainingBatch(
             images_BCHW=images_BHWC[: len(positions)].permute(0, 3, 1, 2),
             labels_B=torch.from_numpy(np.asarray(self.images.labels[indices_B], dtype=np.int64)),
             indices_B=torch.from_numpy(indices_B),
@@ -111,6 +132,7 @@ class TrainingSet(Dataset[TrainingBatch]):
             positions_B=torch.tensor(positions, dtype=torch.int64),
             draws=draws,
         )
+        return batch.share_memory() if _in_worker() else batch
 
     def _augment(
         self, pixels_BHWC: NDArray[np.uint8], samples: Sequence[tuple[int, int]]

@@ -7,9 +7,11 @@ from facemargin.data.source import LabeledImages
 from facemargin.data.training_set import TrainingBatch, TrainingSet, single_threaded_opencv
 from facemargin.training.interrupt import ignore_interrupts
 from facemargin.training.recipe import model_info
+from facemargin.training.shared_memory import what_fits
 from facemargin.training.state import TrainingState
 
-# Batches that each worker has ready or in the making: a slow disk's hiccups do not reach the device.
+# Batches that each worker has ready or in the making, if shared memory has room for them: a slow disk's hiccups do not
+# reach the device.
 _PREFETCH = 4
 
 
@@ -44,7 +46,12 @@ class TrainingBatches:
             blocks=images.blocks,
         )
         self.steps_per_epoch = self.sampler.steps_per_epoch
-        self._workers, self._pins = recipe.data.workers, state.device.type == "cuda"
+        size = self.training_set.image_size
+        largest = -(-recipe.batch_size // state.processes.size) + recipe.accumulation_steps
+        self._workers, self._prefetch = what_fits(
+            recipe.data.workers, _PREFETCH, largest * size * size * 3, say=state.processes.is_main
+        )
+        self._pins = state.device.type == "cuda"
 
     def loader(self) -> "DataLoader[TrainingBatch]":
         """Iterates over the batches."""
@@ -56,7 +63,7 @@ class TrainingBatches:
             num_workers=workers,
             worker_init_fn=_start_worker if workers else None,
             pin_memory=self._pins,
-            prefetch_factor=_PREFETCH if workers else None,
+            prefetch_factor=self._prefetch if workers else None,
         )
 
 

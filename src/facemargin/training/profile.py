@@ -2,18 +2,20 @@
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
 
 import torch
 
 from facemargin.counting import counted
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
-from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import ConfigError
 from facemargin.timing import Stopwatch, section, timed
 from facemargin.training.batches import TrainingBatches
 from facemargin.training.config import Recipe
+from facemargin.training.prepared import PreparedBatch, prepared_ahead
 from facemargin.training.processes import processes_of
+from facemargin.training.shared_memory import worker_deaths_explained
 from facemargin.training.state import TrainingState
 from facemargin.training.step import training_step
 from facemargin.training.training_images import open_training_images
@@ -63,12 +65,13 @@ def profile_training(recipe: Recipe, steps: int = 20) -> TrainingProfile | None:
         all_steps = _WARM_UP_STEPS + 2 * steps
         recipe = replace(recipe, epochs=max(recipe.epochs, all_steps))  # of a step each, at least
         state = TrainingState(recipe, images.num_identities, processes)
-        batches = iter(TrainingBatches(images, state).loader())
-        profile = _measure(state, batches, steps)
+        batches = prepared_ahead(state, TrainingBatches(images, state).loader())
+        with worker_deaths_explained(), closing(batches):
+            profile = _measure(state, batches, steps)
         return profile if processes.is_main else None
 
 
-def _measure(state: TrainingState, batches: Iterator[TrainingBatch], steps: int) -> TrainingProfile:
+def _measure(state: TrainingState, batches: Iterator[PreparedBatch], steps: int) -> TrainingProfile:
     device = state.device
     _take(state, batches, _WARM_UP_STEPS)
     if device.type == "cuda":
@@ -87,7 +90,7 @@ def _measure(state: TrainingState, batches: Iterator[TrainingBatch], steps: int)
     return TrainingProfile(steps, images / steps, elapsed / steps, seconds, peak)
 
 
-def _take(state: TrainingState, batches: Iterator[TrainingBatch], steps: int) -> float:
+def _take(state: TrainingState, batches: Iterator[PreparedBatch], steps: int) -> float:
     """Take steps; how many images all processes saw."""
     seen = 0
     for _ in range(steps):

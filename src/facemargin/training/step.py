@@ -10,13 +10,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from facemargin.data.augmentation.batched import augment_batch
-from facemargin.data.images.pixels import normalize
 from facemargin.data.training_set import TrainingBatch
 from facemargin.errors import NonFiniteLossError
 from facemargin.timing import section
 from facemargin.training.gradients import clip_, global_gradient_norm
 from facemargin.training.loss_terms import PassLoss, StepSamples, pass_loss
+from facemargin.training.prepared import PreparedBatch, prepare
 from facemargin.training.processes import Processes
 from facemargin.training.state import TrainingState
 
@@ -35,7 +34,7 @@ class StepResult:
     sample_means: dict[str, float]
 
 
-def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: float) -> StepResult:
+def training_step(state: TrainingState, batch: TrainingBatch | PreparedBatch, learning_rate: float) -> StepResult:
     """Forward, backward and update on one batch, this process's part of it, in the recipe's accumulation passes.
 
     The loss is the mean over the labelled samples of the step, a reconstruction's the mean over all its images. Dropout
@@ -49,9 +48,9 @@ def training_step(state: TrainingState, batch: TrainingBatch, learning_rate: flo
     for group in state.optimizer.param_groups:
         group["lr"] = learning_rate
     state.optimizer.zero_grad(set_to_none=True)
-    with section("transfer"):
-        images_BCHW = _network_input(state, batch)
-        labels_B = batch.labels_B.to(state.device, non_blocking=True)
+    prepared = batch if isinstance(batch, PreparedBatch) else prepare(state, batch)
+    prepared.wait()
+    batch, images_BCHW, labels_B = prepared.batch, prepared.images_BCHW, prepared.labels_B
     state.head.begin_step(labels_B)
     images, labeled = processes.sum([len(batch), int((batch.labels_B >= 0).sum())])
     samples = StepSamples(max(int(images), 1), max(int(labeled), 1))
@@ -86,17 +85,6 @@ def pass_rows(state: TrainingState, batch: TrainingBatch) -> list[slice]:
     positions = range(len(batch)) if batch.positions_B is None else batch.positions_B.tolist()
     cuts = [bisect_left(positions, number * state.pass_size) for number in range(1, state.recipe.accumulation_steps)]
     return [slice(*ends) for ends in pairwise([0, *cuts, len(batch)])]
-
-
-def _network_input(state: TrainingState, batch: TrainingBatch) -> Tensor:
-    images_BCHW = batch.images_BCHW.to(state.device, non_blocking=True)
-    if batch.draws is not None:
-        images_BCHW = augment_batch(images_BCHW, batch.draws)
-    images_BCHW = normalize(images_BCHW)
-    if state.recipe.precision == "float64":
-        images_BCHW = images_BCHW.double()
-    channels_last = state.recipe.channels_last
-    return images_BCHW.contiguous(memory_format=torch.channels_last if channels_last else torch.contiguous_format)
 
 
 @contextlib.contextmanager

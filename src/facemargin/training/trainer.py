@@ -1,6 +1,7 @@
 """Training from the first step to the last: what `facemargin train` does."""
 
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from facemargin.data.overlap import identity_overlap
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabeledImages
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
-from facemargin.data.training_set import CorruptImageLog, TrainingBatch
+from facemargin.data.training_set import CorruptImageLog
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training.batches import TrainingBatches
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint
@@ -24,10 +25,12 @@ from facemargin.training.data_fingerprint import DataFingerprint
 from facemargin.training.initial import load_initial
 from facemargin.training.interrupt import Interruption, interruptible
 from facemargin.training.metrics_log import MetricsLog
+from facemargin.training.prepared import PreparedBatch, prepared_ahead
 from facemargin.training.processes import Processes, processes_of, restarted
 from facemargin.training.progress import TrainingProgress, training_progress
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.schedule import learning_rate_factor
+from facemargin.training.shared_memory import worker_deaths_explained
 from facemargin.training.state import TrainingState
 from facemargin.training.step import StepResult, training_step
 from facemargin.training.tensorboard import TensorBoardLog
@@ -142,12 +145,14 @@ class _Run:
         """The steps that are left; see `train`."""
         first = self.state.step
         with (
+            worker_deaths_explained(),
+            closing(prepared_ahead(self.state, self.batches.loader())) as batches,
             interruptible(once=self.processes.group is None) as interruption,
             training_progress(
                 self.console, first, self.last_step, self.steps_per_epoch, self.state.compiled
             ) as progress,
         ):
-            for batch in self.batches.loader():
+            for batch in batches:
                 stop = self._step(batch, progress, interruption)
                 if self._is_checkpoint_step() or stop:
                     self._checkpoint()
@@ -158,8 +163,9 @@ class _Run:
         self._say_finished(progress, first)
         return True
 
-    def _step(self, batch: TrainingBatch, progress: TrainingProgress, interruption: Interruption) -> bool:
+    def _step(self, prepared: PreparedBatch, progress: TrainingProgress, interruption: Interruption) -> bool:
         """One step; whether to stop: because a signal came, of several processes to one of them before the step."""
+        batch = prepared.batch
         agreed = self.processes.sum([len(batch), len(batch.corrupt), interruption.requested])
         images, corrupt, stop = (int(number) for number in agreed)
         if corrupt:
@@ -170,13 +176,13 @@ class _Run:
             self.console.print(f"step {self.state.step + 1} is left out: {images} readable images", highlight=False)
             self.state.step += 1
         else:
-            self._optimize(batch, images, progress)
+            self._optimize(prepared, images, progress)
         every = self.recipe.validation.every_epochs * self.steps_per_epoch
         if self.sets and (self.state.step == self.last_step or (every and self.state.step % every == 0)):
             self.processes.on_main(self._validate)
         return stop > 0 or (self.processes.group is None and interruption.requested)
 
-    def _optimize(self, batch: TrainingBatch, images: int, progress: TrainingProgress) -> None:
+    def _optimize(self, batch: PreparedBatch, images: int, progress: TrainingProgress) -> None:
         state = self.state
         factor = learning_rate_factor(self.recipe.schedule, state.step, self.steps_per_epoch, self.recipe.epochs)
         learning_rate = self.recipe.optimizer.learning_rate * factor
