@@ -264,6 +264,7 @@ def test_interrupting_writes_checkpoints_and_a_dead_process_does_not_stop_the_ot
         (["{recipe}", "--heads", "funface", "--scale", "-1"], "scale is -1.0"),
         (["{recipe}", "--heads", "funface"], "no test set"),
         (["{recipe}", "--heads", "funface", "--data", "nowhere"], "nowhere does not exist"),
+        (["{recipe}", "--heads", "funface", "--data", "nowhere", "--backbone.dropout", "3"], "dropout probability"),
         (
             ["{recipe}", "--heads", "funface", "--data", "orl:5-6", "orl:5-6"],
             "several test sets are called orl-5-6",

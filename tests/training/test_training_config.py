@@ -16,6 +16,7 @@ from tests.training.training_objects import tiny_recipe
         ({"checkpoint": {"every_steps": -1}}, "checkpoint.every_steps is -1"),
         ({"logging": {"every_steps": 0}}, "logging.every_steps is 0"),
         ({"data": {"workers": -1}}, "data.workers is -1"),
+        ({"data": {"limit": -1}}, "data.limit is -1, expected at least 0"),
         ({"optimizer": {"learning_rate": -0.1}}, "optimizer.learning_rate is -0.1"),
         ({"optimizer": {"learning_rate": "nan"}}, "optimizer.learning_rate is nan"),
         ({"optimizer": {"momentum": -0.1}}, "optimizer.momentum is -0.1"),

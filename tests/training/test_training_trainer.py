@@ -6,6 +6,7 @@ import torch
 from facemargin.errors import ConfigError, NonFiniteLossError
 from facemargin.training import trainer
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
+from facemargin.training.profile import profile_training
 from facemargin.training.step import training_step
 from tests.training.orl_runs import DATA, run
 from tests.training.run_process import rows, write_faces
@@ -125,6 +126,23 @@ def test_a_mistake_leaves_a_folder_that_the_mended_recipe_can_use(tmp_path, monk
     with pytest.raises(ConfigError, match=message):
         run(tiny_recipe(**{**base, **changes}), tmp_path / "run")
     assert "trained 5 steps" in run(tiny_recipe(**base), tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"backbone": {"dropout": 3}}, "backbone small_resnet: dropout probability has to be between 0 and 1"),
+        ({"head": {"implementation": "chunkd"}}, "unknown implementation 'chunkd'; did you mean 'chunked'"),
+        ({"head": {"sample_rate": 3}}, "sample_rate is 3"),
+    ],
+)
+def test_a_wrong_field_is_said_before_missing_data(tmp_path, changes, message):
+    recipe = tiny_recipe(data={"train": "nowhere"}, validation={"data": ["nowhere"]}, **changes)
+    with pytest.raises(ConfigError, match=message):
+        run(recipe, tmp_path / "run")
+    with pytest.raises(ConfigError, match=message):
+        profile_training(recipe)
+    assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without a GPU")

@@ -27,6 +27,7 @@ from facemargin.report.compare_figure import comparison_figure
 from facemargin.report.compare_table import comparison_markdown, legend, metric_table, notes, terminal_table
 from facemargin.report.svg import figure_svg
 from facemargin.training.config import Recipe
+from facemargin.training.recipe import check_networks
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.trainer import report_overlap
 from facemargin.training.training_images import open_training_images
@@ -69,6 +70,7 @@ def main(arguments: Sequence[str]) -> int:
         recipe_name, overrides, parse_heads(args.heads), args.seeds, args.scale, args.data, args.output, threads
     )
     recipes = [run.load_recipe() for run in runs]
+    check_networks(recipes[0])  # the runs differ in the head's settings, which are checked already, and the seed
     sets = _open_sets(runs[0].data)
     _check_folders(runs, recipes)
     if not args.overwrite:

@@ -5,10 +5,9 @@ recipe.py), so that `head.margin` or `backbone.width` are checked like every oth
 """
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from itertools import pairwise
-from operator import attrgetter
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
 import tyro
 
@@ -25,26 +24,12 @@ SMALLEST_PASS = 2
 
 NoDecay = Literal["norms", "one_dimensional", "nothing"]
 
-_SMALLEST_VALUES = {
-    "epochs": 1,
-    "batch_size": SMALLEST_PASS,
-    "accumulation_steps": 1,
-    "checkpoint.keep": 1,
-    "checkpoint.every_steps": 0,
-    "logging.every_steps": 1,
-    "data.workers": 0,
-    "data.limit": 0,
-    "optimizer.learning_rate": 0,
-    "optimizer.momentum": 0,
-    "optimizer.weight_decay": 0,
-    "schedule.warmup_epochs": 0,
-    "gradient_clip": 0,
-    "quality.weight": 0,
-    "quality.beta": 0,
-    "validation.every_epochs": 0,
-    "threads": 0,
-    "seed": 0,
-}
+
+@dataclass(frozen=True)
+class AtLeast:
+    """In Annotated[int, AtLeast(1)]: the smallest value of the field."""
+
+    smallest: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,9 +81,9 @@ class QualityConfig:
     name: QualityName = "norm"
     """What the model takes for an image's quality: "norm", its feature's norm, or "crfiqa", a layer that learns to
     predict the certainty ratio beside any margin. The other fields are that layer's."""
-    weight: float = 10.0
+    weight: Annotated[float, AtLeast(0)] = 10.0
     """λ, the weight of the layer's smooth L1 loss."""
-    beta: float = 0.5
+    beta: Annotated[float, AtLeast(0)] = 0.5
     """β, where its smooth L1 loss turns from a square into a line."""
     target: RatioDefinition = "paper"
     """Which certainty ratio it learns, the paper's or the code's; with few classes the code's is wild, which is why it
@@ -121,10 +106,10 @@ class DataConfig:
 
     train: str = ""
     """A training set, by path or name ("orl:1-30")."""
-    limit: Annotated[int, tyro.conf.arg(aliases=("--limit",))] = 0
+    limit: Annotated[int, tyro.conf.arg(aliases=("--limit",)), AtLeast(0)] = 0
     """For a smoke test, train on at most so many images (not steps): all of the first people, as far as they fit; 0 for
     all."""
-    workers: int = 2
+    workers: Annotated[int, AtLeast(0)] = 2
     """Processes that read and augment, 0 for none."""
     synthetic_identities: tuple[SyntheticIdentity, ...] = ()
     """Add every face changed, as another person, for small sets: "mirrored", "negative", "upside_down"."""
@@ -141,11 +126,11 @@ class OptimizerConfig:
 
     name: Literal["sgd", "adamw"] = "sgd"
     """"sgd" (with momentum) or "adamw"."""
-    learning_rate: float = 0.1
+    learning_rate: Annotated[float, AtLeast(0)] = 0.1
     """The learning rate that the schedule starts from."""
-    momentum: float = 0.9
+    momentum: Annotated[float, AtLeast(0)] = 0.9
     """SGD's momentum; AdamW has none."""
-    weight_decay: float = 5e-4
+    weight_decay: Annotated[float, AtLeast(0)] = 5e-4
     """The weight decay."""
     no_decay: NoDecay = "one_dimensional"
     """What weight decay spares: "norms" (batch norms' weights and biases), "one_dimensional" (these, PReLUs and all
@@ -159,7 +144,7 @@ class ScheduleConfig:
     name: Literal["step", "polynomial", "cosine"] = "step"
     """"step": times gamma at each of the milestones; "polynomial": (1 − progress)^power; "cosine": half a cosine; the
     last two fall to `final` times the learning rate at the end."""
-    warmup_epochs: float = 0.0
+    warmup_epochs: Annotated[float, AtLeast(0)] = 0.0
     """Epochs in which the learning rate rises from 0, in a line; 0 for none."""
     milestones: tuple[float, ...] = (12.0, 20.0, 24.0)
     """For "step", the epochs at which it falls."""
@@ -177,7 +162,7 @@ class ValidationConfig:
 
     data: tuple[str, ...] = ()
     """Verification sets, by path or name."""
-    every_epochs: int = 1
+    every_epochs: Annotated[int, AtLeast(0)] = 1
     """How many epochs apart they are scored, and at the end; 0 only at the end."""
     views: Literal["one", "flip", "multi"] = "flip"
     """Which versions of each image are averaged: "one", "flip" (with its mirror) or "multi" (14); the saved model uses
@@ -188,9 +173,9 @@ class ValidationConfig:
 class CheckpointConfig:
     """What a run can be continued from."""
 
-    every_steps: int = 0
+    every_steps: Annotated[int, AtLeast(0)] = 0
     """Optimizer steps between checkpoints, 0 for one an epoch."""
-    keep: int = 2
+    keep: Annotated[int, AtLeast(1)] = 2
     """How many of the newest checkpoints stay."""
 
 
@@ -198,7 +183,7 @@ class CheckpointConfig:
 class LoggingConfig:
     """What is written down while training."""
 
-    every_steps: int = 50
+    every_steps: Annotated[int, AtLeast(1)] = 50
     """Optimizer steps between rows of metrics.csv."""
     tensorboard: bool = False
     """Also write TensorBoard events."""
@@ -220,11 +205,11 @@ class Recipe:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
-    epochs: int = 24
+    epochs: Annotated[int, AtLeast(1)] = 24
     """How often the whole training set is seen."""
-    batch_size: int = 512
+    batch_size: Annotated[int, AtLeast(SMALLEST_PASS)] = 512
     """Images per optimizer step, of all processes together."""
-    accumulation_steps: int = 1
+    accumulation_steps: Annotated[int, AtLeast(1)] = 1
     """Equal passes into which a step's images are split, to save memory."""
     precision: Literal["auto", "float64", "float32", "bf16", "fp16"] = "auto"
     """The autocast type; "auto" is bf16 where the processor computes in it and float32 elsewhere; float64, for checks,
@@ -237,25 +222,22 @@ class Recipe:
     deterministic: bool = False
     """On a GPU, take the algorithms that give the same weights to the last bit whenever the run is repeated, which are
     slower. On a CPU this changes nothing: there they always are the same."""
-    gradient_clip: float = 0.0
+    gradient_clip: Annotated[float, AtLeast(0)] = 0.0
     """The largest norm of the gradient, 0 for no limit."""
     ema_decay: float = 0.0
     """The model that is saved and evaluated is a running average of the weights with this decay per step; 0 for the
     weights themselves."""
-    threads: int = 0
+    threads: Annotated[int, AtLeast(0)] = 0
     """CPU threads, 0 for the machine's own choice."""
     device: str = "auto"
     """"cpu", "cuda", "cuda:1"; "auto" is a GPU where there is one."""
-    seed: int = 0
+    seed: Annotated[int, AtLeast(0)] = 0
     """What all random draws follow from."""
     description: str = ""
     """What the recipe is, in words."""
 
     def __post_init__(self) -> None:
-        for name, smallest in _SMALLEST_VALUES.items():
-            value = attrgetter(name)(self)
-            if not value >= smallest:
-                raise ConfigError(f"{name} is {value}, expected at least {smallest}")
+        _check_smallest(self)
         milestones = self.schedule.milestones
         if min(milestones, default=0) < 0 or not all(before < after for before, after in pairwise((-1, *milestones))):
             raise ConfigError(f"schedule.milestones is {milestones}, expected epochs from 0 on, ascending")
@@ -295,3 +277,15 @@ class Recipe:
         for name in ("weights", "head"):
             if value := getattr(self.initial, name):
                 raise ConfigError(f"initial.{name} is {value}, {alone}")
+
+
+def _check_smallest(config: Any, prefix: str = "") -> None:
+    """Raise ConfigError, which names the field, for a value below its `AtLeast`, in `config` and in its parts."""
+    hints = get_type_hints(type(config), include_extras=True)
+    for item in fields(config):
+        value = getattr(config, item.name)
+        if is_dataclass(value):
+            _check_smallest(value, f"{prefix}{item.name}.")
+        for bound in getattr(hints[item.name], "__metadata__", ()):
+            if isinstance(bound, AtLeast) and not value >= bound.smallest:
+                raise ConfigError(f"{prefix}{item.name} is {value}, expected at least {bound.smallest}")

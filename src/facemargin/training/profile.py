@@ -15,6 +15,7 @@ from facemargin.training.batches import TrainingBatches
 from facemargin.training.config import Recipe
 from facemargin.training.prepared import PreparedBatch, prepared_ahead
 from facemargin.training.processes import processes_of
+from facemargin.training.recipe import check_networks
 from facemargin.training.shared_memory import worker_deaths_explained
 from facemargin.training.state import TrainingState
 from facemargin.training.step import training_step
@@ -59,6 +60,7 @@ def profile_training(recipe: Recipe, steps: int = 20) -> TrainingProfile | None:
     if steps < 1:
         raise ConfigError(f"a profile of {counted(steps, 'step')}: expected at least 1")
     with processes_of(recipe) as processes:
+        check_networks(recipe)
         images = processes.together(lambda: open_training_images(recipe))
         if recipe.data.synthetic_identities:
             images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)

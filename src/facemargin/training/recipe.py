@@ -14,14 +14,18 @@ from facemargin.errors import ConfigError
 from facemargin.files.yaml import from_mapping, read_yaml, to_yaml
 from facemargin.heads import Head, RowSGD, create_head
 from facemargin.heads.collectives import Group
+from facemargin.interop.blank import blank_networks
 from facemargin.margins import margin_class
 from facemargin.models.info import ModelInfo
+from facemargin.models.recognizer import create_recognizer
 from facemargin.reconstruction import ReconstructionConfig
 from facemargin.registry import unknown_name
 from facemargin.training.config import BackboneConfig, HeadConfig, Recipe
 from facemargin.training.explained import as_class, explained, field_help
 from facemargin.training.options import check_options, options_of
 from facemargin.training.recipe_files import recipe_path
+
+_SOME_CLASSES = 100
 
 
 def load_recipe(name_or_path: str | Path, overrides: Sequence[str] = (), **fields: Any) -> Recipe:
@@ -122,6 +126,15 @@ def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) ->
         seed=recipe.seed,
         **settings,
     )
+
+
+def check_networks(recipe: Recipe) -> None:
+    """Raise ConfigError if the networks or the head of the recipe cannot be built. The networks take no memory, and
+    nothing is read, so that a wrong field is said before data are opened."""
+    with blank_networks():
+        create_recognizer(model_info(recipe))
+    if recipe.reconstruction.mode != "alone":
+        build_head(recipe, num_classes=_SOME_CLASSES)
 
 
 def model_info(recipe: Recipe) -> ModelInfo:

@@ -28,6 +28,7 @@ from facemargin.training.metrics_log import MetricsLog
 from facemargin.training.prepared import PreparedBatch, prepared_ahead
 from facemargin.training.processes import Processes, processes_of, restarted
 from facemargin.training.progress import TrainingProgress, training_progress
+from facemargin.training.recipe import check_networks
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.schedule import learning_rate_factor
 from facemargin.training.shared_memory import worker_deaths_explained
@@ -65,6 +66,7 @@ def train(recipe: Recipe, output: Path | str, resume: bool = False, console: Con
 
 
 def _train(recipe: Recipe, output: Path, resume: bool, console: Console, processes: Processes) -> bool:
+    check_networks(recipe)
     images = processes.together(lambda: open_training_images(recipe, console))
     _check_processes(recipe, images, processes)
     # One process scores the test sets.
