@@ -30,18 +30,17 @@ def traced(monkeypatch):
     return sizes
 
 
-def test_what_the_field_means(monkeypatch):
+def test_what_the_field_means():
     for value in (True, False):
-        assert compiles(tiny_recipe(compile=value), CPU) is compiles(tiny_recipe(compile=value), CUDA) is value
+        assert compiles(tiny_recipe(compile=value), CPU, 1) is compiles(tiny_recipe(compile=value), CUDA, 1) is value
     automatic = tiny_recipe()
-    assert automatic.compile == "auto" and not compiles(automatic, CPU)
-    for pays in (True, False):
-        monkeypatch.setattr(compilation, "_PAYS_ON_CUDA", pays)
-        assert compiles(automatic, CUDA) is pays and not compiles(automatic, CPU)
-        assert not compiles(tiny_recipe(deterministic=True), CUDA)
+    assert automatic.compile == "auto"
+    for images, pays in ((1_999_999, False), (2_000_000, True)):
+        assert compiles(automatic, CUDA, images) is pays and not compiles(automatic, CPU, images)
+        assert not compiles(tiny_recipe(deterministic=True), CUDA, images)
     with pytest.raises(ConfigError, match="compile is true and deterministic is true"):
-        compiles(tiny_recipe(compile=True, deterministic=True), CUDA)
-    assert compiles(tiny_recipe(compile=True, deterministic=True), CPU)
+        compiles(tiny_recipe(compile=True, deterministic=True), CUDA, 1)
+    assert compiles(tiny_recipe(compile=True, deterministic=True), CPU, 1)
     with pytest.raises(ConfigError, match="compile is 'always', expected one of 'auto', True, False"):
         tiny_recipe(compile="always")
 

@@ -217,8 +217,8 @@ class Recipe:
     channels_last: bool = True
     """Keep the colours last in memory, which is faster on most processors."""
     compile: Literal["auto", True, False] = "auto"
-    """Compile the networks by torch.compile, which makes the first steps slow and the others faster; "auto" does so
-    where it was measured to pay."""
+    """Compile the networks by torch.compile, which makes the first steps slow and the others faster; "auto" does so on
+    a GPU that is to train on two million images or more."""
     deterministic: bool = False
     """On a GPU, take the algorithms that give the same weights to the last bit whenever the run is repeated, which are
     slower. On a CPU this changes nothing: there they always are the same."""

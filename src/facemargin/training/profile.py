@@ -65,8 +65,9 @@ def profile_training(recipe: Recipe, steps: int = 20) -> TrainingProfile | None:
         if recipe.data.synthetic_identities:
             images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)
         all_steps = _WARM_UP_STEPS + 2 * steps
+        seen = recipe.epochs * len(images) // processes.size  # by the training that is profiled
         recipe = replace(recipe, epochs=max(recipe.epochs, all_steps))  # of a step each, at least
-        state = TrainingState(recipe, images.num_identities, processes)
+        state = TrainingState(recipe, images.num_identities, processes, seen)
         batches = prepared_ahead(state, TrainingBatches(images, state).loader())
         with worker_deaths_explained(), closing(batches):
             profile = _measure(state, batches, steps)

@@ -25,12 +25,13 @@ from facemargin.training.recipe import build_head, model_info
 class TrainingState:
     """Recogniser, head, optimizer, loss scale and weight average, and the number of steps done.
 
-    Initial weights depend on the recipe's seed alone. With several processes the head holds this one's classes, and
+    Initial weights depend on the recipe's seed alone; whether the networks are compiled, on the number of `images` that
+    this process is going to train on, too. With several processes the head holds this one's classes, and
     `replica` is what the networks are called through, so that their gradients are summed; all the rest is the same in
     each of them. Where a face reconstruction is trained alone, the head does nothing, and `replica` reconstructs.
     """
 
-    def __init__(self, recipe: Recipe, num_classes: int, processes: Processes | torch.device) -> None:
+    def __init__(self, recipe: Recipe, num_classes: int, processes: Processes | torch.device, images: int = 0) -> None:
         self.recipe = recipe
         self.processes = processes if isinstance(processes, Processes) else Processes(processes)
         self.device = self.processes.device
@@ -61,7 +62,7 @@ class TrainingState:
         )
         #: the images of this process in a pass, where none is corrupt
         self.pass_size = last - first
-        self.compiled = compiles(recipe, self.device)
+        self.compiled = compiles(recipe, self.device, images)
         if self.compiled:
             for network in self.recognizer.children():
                 compile_network(network, self.pass_size)

@@ -82,7 +82,7 @@ def _train(recipe: Recipe, output: Path, resume: bool, console: Console, process
         report_overlap(images, sets, console)
     if recipe.data.synthetic_identities:
         images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)
-    state = TrainingState(recipe, images.num_identities, processes)
+    state = TrainingState(recipe, images.num_identities, processes, recipe.epochs * len(images) // processes.size)
     state.training_set = fingerprint.to_dict()
     if saved is not None:
         state.load_state_dict(saved)
