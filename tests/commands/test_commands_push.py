@@ -35,8 +35,9 @@ def test_a_dry_run_writes_what_would_be_uploaded(command, evaluated, tmp_path):
     summary = json.loads((evaluated / "evaluation" / "orl-31-34" / "facemargin.json").read_text())
     (result,) = front["model-index"][0]["results"]
     assert result["dataset"]["name"] == "orl:31-34"
-    figures = {one["type"]: one["value"] for one in result["metrics"]}
-    assert figures["balanced_accuracy"] == summary["balanced_accuracy"]["value"]
+    figures = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    expected = {"balanced_accuracy": summary["balanced_accuracy"]["value"]}
+    assert figures == expected | {"eer": summary["roc"]["eer"], "auc": summary["roc"]["auc"]}
     assert 'fm.load("hf:me/tiny")' in body and "16 × 16 pixels, RGB, (pixel − 127.5) / 127.5" in body
     assert "| orl:31-34 |" in body
     images = np.random.default_rng(0).integers(0, 256, (2, 16, 16, 3), dtype=np.uint8)
@@ -95,11 +96,15 @@ def test_the_card_of_anothers_weights_keeps_their_licence():
         backbone="ir_18", options={}, embedding_size=512, input_size=112, loss="adaface", color_order="BGR",
         quality="crfiqa", family="adaface", licence="MIT, but: mind the data",
     )  # fmt: skip
-    result = Result("lfw", 6000, None, 0.99, None)
+    result = Result("lfw", 6000, {"accuracy": None, "balanced_accuracy": 0.99, "auc": 0.998})
     front, body = metadata(model_card("me/it", info, [result], None))
     assert front["license"] == "other" and "MIT, but: mind the data" in body
     assert "112 × 112 pixels, BGR" in body and "CR-FIQA" in body
-    assert "| lfw | 6,000 | – | 99.00% | – |" in body
+    assert (
+        "| set | pairs | Accuracy over folds | Best balanced accuracy | EER | AUC |\n|---|---|---|---|---|---|\n"
+        in body
+    )
+    assert "| lfw | 6,000 | – | 99.00% | – | 0.9980 |" in body
 
 
 def test_evaluations_that_cannot_be_read_are_left_out(tmp_path):

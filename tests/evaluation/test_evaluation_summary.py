@@ -16,6 +16,7 @@ from facemargin.evaluation import (
     tar_at_far,
     verification_accuracy,
 )
+from facemargin.evaluation.figures import DEFAULT_FARS, Scope, list_metrics
 
 FEW = Bootstrap(resamples=10)
 
@@ -48,6 +49,19 @@ def test_a_summary_holds_what_each_metric_says():
     assert summary.tar_at_far == tar_at_far(scores, same, (0.05, 0.2), **people)
     assert summary.roc.eer_interval == roc_curve(scores, same, **people).eer_interval
     assert summary.error_versus_discard.limits == error_versus_discard(scores, same, *quality, **people).limits
+
+
+def test_metrics_stand_in_the_json_where_they_say():
+    summary = summarize(pair_scores(), bootstrap=None)
+    whole = {metric.name: metric for metric in list_metrics(Scope.of([summary])) if not metric.by_quality}
+    assert {name for name, metric in whole.items() if not metric.json_keys} == {
+        f"tar_at_far_{far:g}" for far in DEFAULT_FARS
+    }
+    for metric in whole.values():
+        content = summary.to_dict()
+        for key in metric.json_keys:
+            content = content[key]
+        assert not metric.json_keys or content == metric.of(summary).value
 
 
 def test_options_reach_the_metrics():

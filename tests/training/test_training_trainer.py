@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from facemargin.errors import ConfigError, NonFiniteLossError
+from facemargin.evaluation.figures import DEFAULT_FARS
 from facemargin.training import trainer
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.profile import profile_training
@@ -35,7 +36,11 @@ def test_by_default_an_epoch_ends_with_a_checkpoint_and_validation_waits_for_the
     recipe = tiny_recipe(data=DATA, epochs=3, validation={"data": ["orl:31-32"], "every_epochs": 0})
     run(recipe, tmp_path / "run")
     assert list(checkpoint_steps(tmp_path / "run" / "checkpoints")) == [10, 15]
-    assert [row["step"] for row in rows(tmp_path / "run" / "validation.csv")] == ["15"]
+    (row,) = rows(tmp_path / "run" / "validation.csv")
+    assert row["step"] == "15"
+    rates = {"accuracy", "balanced_accuracy", "equal_error_rate", *(f"tar_at_far_{far:g}" for far in DEFAULT_FARS)}
+    assert row.keys() == {"step", "epoch", "dataset", *rates} and row["accuracy"] == ""
+    assert all(0 <= float(row[name]) <= 1 for name in rates - {"accuracy"})
 
 
 def test_the_parts_of_a_loss_are_logged_where_there_are_several(tmp_path):

@@ -1,25 +1,25 @@
 """The model card for the Hugging Face Hub: a description of the model, how to load and use it, and its results."""
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from facemargin.evaluation.figures import Metric, Scope, list_metrics
 from facemargin.models.info import ModelInfo
 from facemargin.version import __version__
 
 
 @dataclass(frozen=True)
 class Result:
-    """The figures of one evaluation, in [0, 1]; None for a figure that the set does not have."""
+    """The figures of one evaluation by the names of `_metrics`; None for a figure that the set does not have."""
 
     dataset: str
     pairs: int
-    accuracy: float | None
-    balanced_accuracy: float | None
-    equal_error_rate: float | None
+    figures: Mapping[str, float | None]
 
 
 def read_results(run: Path) -> list[Result]:
@@ -29,18 +29,23 @@ def read_results(run: Path) -> list[Result]:
     for path in sorted(run.glob("evaluation/*/facemargin.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            results.append(
-                Result(
-                    dataset=str(content["dataset"]),
-                    pairs=int(content["genuine"]) + int(content["impostors"]),
-                    accuracy=_figure(content["accuracy"], "mean"),
-                    balanced_accuracy=_figure(content["balanced_accuracy"], "value"),
-                    equal_error_rate=_figure(content["roc"], "eer"),
-                )
-            )
+            pairs = int(content["genuine"]) + int(content["impostors"])
+            figures = {metric.name: _figure(content, metric.json_keys) for metric in _metrics()}
+            results.append(Result(str(content["dataset"]), pairs, figures))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return results
+
+
+def _metrics() -> list[Metric]:
+    """The metrics of the card: those of a whole system that a report has a column for."""
+    return [metric for metric in list_metrics(Scope()) if metric.json_keys and metric.column and not metric.by_quality]
+
+
+def _figure(content: Any, keys: Sequence[str]) -> float | None:
+    for key in keys:
+        content = content.get(key) if isinstance(content, dict) else None
+    return float(content) if isinstance(content, int | float) else None
 
 
 def model_card(repository: str, info: ModelInfo, results: list[Result], licence: str | None) -> str:
@@ -84,27 +89,27 @@ def model_card(repository: str, info: ModelInfo, results: list[Result], licence:
         info.licence or (f"{licence}." if licence else "The author states no licence."),
     ]
     if results:
-        lines += ["", "## Evaluation", "", "| set | pairs | accuracy | best balanced accuracy | equal error rate |"]
-        lines += ["|---|---|---|---|---|", *map(_row, results)]
+        headings = ["set", "pairs", *(metric.column for metric in _metrics())]
+        lines += ["", "## Evaluation", "", f"| {' | '.join(headings)} |", f"|{'---|' * len(headings)}"]
+        lines += map(_row, results)
     lines += ["", f"Written by facemargin {__version__}.", ""]
     return "\n".join(lines)
 
 
 def _index_entry(result: Result) -> dict[str, Any]:
-    figures = {"accuracy": result.accuracy, "balanced_accuracy": result.balanced_accuracy}
     return {
         "task": {"type": "face-verification"},
         "dataset": {"name": result.dataset, "type": result.dataset},
-        "metrics": [{"type": name, "value": value} for name, value in figures.items() if value is not None],
+        "metrics": [{"type": name, "value": value} for name, value in result.figures.items() if value is not None],
     }
 
 
 def _row(result: Result) -> str:
-    figures = (result.accuracy, result.balanced_accuracy, result.equal_error_rate)
-    cells = " | ".join("–" if figure is None else f"{figure:.2%}" for figure in figures)
+    cells = " | ".join(_cell(metric, result.figures.get(metric.name)) for metric in _metrics())
     return f"| {result.dataset} | {result.pairs:,} | {cells} |"
 
 
-def _figure(content: Any, name: str) -> float | None:
-    value = content.get(name) if isinstance(content, dict) else None
-    return float(value) if isinstance(value, int | float) else None
+def _cell(metric: Metric, figure: float | None) -> str:
+    if figure is None:
+        return "–"
+    return f"{figure:.2%}" if metric.is_rate else f"{figure:.{metric.decimals}f}"

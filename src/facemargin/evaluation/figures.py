@@ -55,6 +55,7 @@ class Metric:
         far: The FAR at which it is measured, if it is a TAR.
         by_quality: Whether it describes the measure of quality instead of the system.
         has_range: Whether it has an interval if the people are known and the resamples differ.
+        json_keys: The keys in the JSON of a summary that lead to it; empty if it is in a list there.
         of: Returns the number from a summary, or None if the summary does not have it.
     """
 
@@ -68,6 +69,7 @@ class Metric:
     decimals: int = 4
     by_quality: bool = False
     has_range: bool = True
+    json_keys: tuple[str, ...] = ()
     of: "Callable[[VerificationSummary], Measured | None]" = field(default=_nothing, compare=False)
 
     def is_told_by(self, impostors: int) -> bool:
@@ -139,6 +141,7 @@ def register_metric(
             column=heading,
             decimals=decimals,
             has_range=False,
+            json_keys=(name, "value"),
             of=lambda summary: summary.others.get(name),
         )
         METRICS.register(name, description=description)(Declaration(lambda scope: [metric], compute))
@@ -180,7 +183,14 @@ def _accuracy(scope: Scope) -> Iterator[Metric]:
         return None if accuracy is None else Measured(accuracy.mean, accuracy.interval, f" ± {accuracy.std:.4f}")
 
     way = "" if list(scope.accuracy_by) == [EXACT_THRESHOLDS] else f"\n({', '.join(scope.accuracy_by)})"
-    yield Metric("accuracy", "Accuracy", row=f"accuracy ± std of folds{way}", column="Accuracy over folds", of=of)
+    yield Metric(
+        "accuracy",
+        "Accuracy",
+        row=f"accuracy ± std of folds{way}",
+        column="Accuracy over folds",
+        json_keys=("accuracy", "mean"),
+        of=of,
+    )
 
 
 @_declare("balanced_accuracy", "mean of the shares of genuine and impostor pairs decided correctly; best threshold")
@@ -190,6 +200,7 @@ def _balanced_accuracy(scope: Scope) -> Iterator[Metric]:
         "Balanced accuracy",
         row="best balanced accuracy",
         column="Best balanced accuracy",
+        json_keys=("balanced_accuracy", "value"),
         of=lambda summary: Measured(summary.balanced_accuracy.value, summary.balanced_accuracy.interval),
     )
 
@@ -219,6 +230,7 @@ def _eer(scope: Scope) -> Iterator[Metric]:
         higher_is_better=False,
         row="EER",
         column="EER",
+        json_keys=("roc", "eer"),
         of=lambda summary: Measured(summary.roc.eer, summary.roc.eer_interval),
     )
 
@@ -230,6 +242,7 @@ def _auc(scope: Scope) -> Iterator[Metric]:
         is_rate=False,
         row="AUC",
         column="AUC",
+        json_keys=("roc", "auc"),
         of=lambda summary: Measured(summary.roc.auc, summary.roc.auc_interval),
     )
 

@@ -4,10 +4,14 @@ from collections.abc import Sequence
 
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.evaluation import VerificationSummary, evaluate_verification, summarize
+from facemargin.evaluation.figures import Scope, list_metrics
 from facemargin.models.model import Model
 from facemargin.models.recognizer import create_recognizer
 from facemargin.training.recipe import model_info
 from facemargin.training.state import TrainingState
+
+_COLUMNS = {"eer": "equal_error_rate"}
+"""Metrics with another name in validation.csv, as in the files of earlier runs, which a resumed run continues."""
 
 
 def model_so_far(state: TrainingState) -> Model:
@@ -24,13 +28,11 @@ def validate(model: Model, sets: Sequence[VerificationSet]) -> list[Verification
 
 
 def validation_row(step: int, epoch: int, summary: VerificationSummary) -> dict[str, object]:
-    """A row of validation.csv. `accuracy` is the k-fold mean where the set has folds, else empty."""
-    return {
-        "step": step,
-        "epoch": epoch,
-        "dataset": summary.dataset,
-        "accuracy": "" if summary.accuracy is None else summary.accuracy.mean,
-        "balanced_accuracy": summary.balanced_accuracy.value,
-        "equal_error_rate": summary.roc.eer,
-        **{f"tar_at_far_{point.target_far:g}": point.tar for point in summary.tar_at_far.points},
-    }
+    """A row of validation.csv: every rate that describes the system. A rate that the set does not have, such as the
+    accuracy of a set without folds, is empty."""
+    row: dict[str, object] = {"step": step, "epoch": epoch, "dataset": summary.dataset}
+    for metric in list_metrics(Scope.of([summary])):
+        if metric.is_rate and not metric.by_quality:
+            number = metric.of(summary)
+            row[_COLUMNS.get(metric.name, metric.name)] = "" if number is None else number.value
+    return row
