@@ -3,15 +3,17 @@
 import itertools
 from dataclasses import replace
 from functools import cache
+from typing import get_args
 
 import numpy as np
 import pytest
 import torch
 
-from facemargin.data.augmentation import batched_geometric, photometric
+from facemargin.data.augmentation import batched_geometric, batched_resampling, photometric
 from facemargin.data.augmentation.augment import augment, draw_augmentation
 from facemargin.data.augmentation.batched import augment_batch
-from facemargin.data.augmentation.config import PROBABILITIES, AugmentationConfig
+from facemargin.data.augmentation.batched_resampling import resize_taps
+from facemargin.data.augmentation.config import PROBABILITIES, AugmentationConfig, Interpolation
 from facemargin.data.augmentation.draws import AugmentationDraws, Erasing, Rectangle
 from facemargin.data.augmentation.seeded_noise import standard_normal, uniform_gray
 from facemargin.data.formats.orl import EmbeddedFaces
@@ -227,3 +229,19 @@ def test_the_nearest_pixel_is_that_of_a_loop_in_float64():
         inside = 0 <= source_y < 5 and 0 <= source_x < 7
         expected = images[image, :, source_y, source_x] if inside else torch.zeros(3, dtype=torch.uint8)
         assert torch.equal(moved[image, :, row, column], expected)
+
+
+@pytest.mark.parametrize("interpolation", get_args(Interpolation))
+def test_lines_summed_at_once_are_those_summed_tap_by_tap(interpolation):
+    """A GPU sums them at once, which can be done on the CPU, too."""
+    sizes = [(40, 7), (40, 23), (40, 40)]
+    taps = [resize_taps(size, new_size, interpolation) for size, new_size in sizes]
+    all_lines = torch.rand(3 * 40, 15) * 255
+    found, expected = (
+        sums(all_lines, taps, num_lines=40, new_lines=40)
+        for sums in (batched_resampling._sums_at_once, batched_resampling._sums_tap_by_tap)
+    )
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-3)
+    assert not found[7:40].any() and found[:7].any() and found[40:63].any()
+    alone = batched_resampling._sums_at_once(all_lines[40:80], taps[1:2], num_lines=40, new_lines=23)
+    assert torch.equal(alone, found[40:63])

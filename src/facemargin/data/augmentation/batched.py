@@ -57,6 +57,12 @@ def augment_batch(images_BCHW: Tensor, draws: Sequence[AugmentationDraws]) -> Te
 def _rounds(draws: Sequence[AugmentationDraws]) -> Iterator[tuple[str, dict[int, Any]]]:
     """Yields one augmentation after the other, each with the positions of the images to which it is applied and their
     draws."""
+    if len({sample_draws.order for sample_draws in draws}) == 1:
+        for name in draws[0].order:
+            happening = {position: draw for position, one in enumerate(draws) if (draw := getattr(one, name))}
+            if happening:
+                yield name, happening
+        return
     for names in zip_longest(*(sample_draws.order for sample_draws in draws)):
         for name in dict.fromkeys(names):
             at_its_turn = (position for position, its_name in enumerate(names) if its_name == name is not None)
