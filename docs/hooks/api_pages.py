@@ -12,7 +12,19 @@ PAGES = {
     "models": (
         "Models and decisions",
         "From images to vectors, and from two images to a decision.",
-        ("load", "wrap", "Model", "detect", "align", "Face", "calibrate", "Calibration", "verify", "export_onnx"),
+        (
+            "load",
+            "list_models",
+            "wrap",
+            "Model",
+            "detect",
+            "align",
+            "Face",
+            "calibrate",
+            "Calibration",
+            "verify",
+            "export_onnx",
+        ),
     ),
     "data": (
         "Data and training",

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     )
     from facemargin.export import export_onnx
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
-    from facemargin.interop import load_head
+    from facemargin.interop import list_models, load_head
     from facemargin.margins import list_margins
     from facemargin.models import Model, load, wrap
     from facemargin.training.recipe import load_recipe
@@ -82,6 +82,7 @@ __all__ = [
     "interop",
     "list_backbones",
     "list_margins",
+    "list_models",
     "load",
     "load_head",
     "load_recipe",
@@ -116,7 +117,7 @@ _HOMES = {
         "SeveralFacesError",
     ),
     "export": ("export_onnx",),
-    "interop": ("load_head",),
+    "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),
     "models": ("Model", "load", "wrap"),
     "training.recipe": ("load_recipe",),

@@ -20,6 +20,7 @@ KINDS = (
     "formats",
     "margins",
     "metrics",
+    "models",
     "pair_formats",
     "protocols",
     "verbs",

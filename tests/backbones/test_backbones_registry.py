@@ -17,7 +17,8 @@ from facemargin.errors import ConfigError
 def test_every_promised_name_is_listed_in_order():
     depths = (18, 34, 50, 100, 101, 152, 200)
     promised = [f"{family}_{depth}" for family in ("ir", "ir_se") for depth in depths]
-    promised += [f"iresnet{depth}" for depth in (18, 34, 50, 100, 200)] + ["mobilefacenet", "small_resnet"]
+    promised += [f"iresnet{depth}" for depth in (18, 34, 50, 100, 200)]
+    promised += ["mobilefacenet", "mobilenet_v1", "small_resnet"]
     assert list_backbones() == sorted(promised)
 
 

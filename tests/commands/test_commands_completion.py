@@ -17,6 +17,8 @@ TYPED = [
     ("facemargin ", set(VERBS), {"funface_ms1mv3"}),
     ("facemargin train ", set(list_recipes()), {"train"}),
     ("facemargin compare fun", {"funface_ms1mv3", "funface_ms1mv2"}, {"adaface_ms1mv2"}),
+    ("facemargin models ", {"get", "sface"}, {"verify"}),
+    ("facemargin verify sf", {"sface"}, {"get"}),
     ("facemargin list b", {"backbones"}, {"margins"}),
     ("facemargin embed x --v", {"--views"}, {"--output"}),
     ("facemargin embed x --views ", {"one", "flip", "multi"}, {"None"}),

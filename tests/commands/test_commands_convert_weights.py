@@ -6,6 +6,7 @@ import torch
 
 import facemargin as fm
 from facemargin.backbones import create_backbone
+from tests.interop.test_interop_onnx import write_network
 
 SIZE = 16
 
@@ -66,7 +67,8 @@ def test_magfaces_conventions_and_what_is_left_out_are_printed(command, tmp_path
     ],
 )
 def test_bad_input_is_one_line_and_leaves_what_was_there(command, checkpoint, tmp_path, arguments, message):
-    (tmp_path / "x.onnx").write_bytes(b"")
+    write_network(tmp_path / "x.onnx")
+    (tmp_path / "empty.onnx").write_bytes(b"")
     (tmp_path / "text.pth").write_text("text")
     (tmp_path / "own.safetensors").write_text("earlier")
     filled = [one.format(checkpoint=checkpoint, folder=tmp_path) for one in arguments]

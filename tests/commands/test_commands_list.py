@@ -9,7 +9,7 @@ from facemargin.data.pairs.pair_format import PAIR_FORMATS
 from facemargin.detection import list_detectors
 from facemargin.evaluation.figures import METRICS
 from facemargin.evaluation.protocols.known import list_protocols
-from facemargin.interop import FAMILIES
+from facemargin.interop import FAMILIES, RELEASED
 from facemargin.margins import list_margins
 from facemargin.training.recipe_files import list_recipes
 
@@ -22,6 +22,7 @@ NAMES = {
     "formats": FORMATS.names(),
     "pair_formats": PAIR_FORMATS.names(),
     "families": FAMILIES.names(),
+    "models": RELEASED.names(),
     "detectors": list_detectors(),
 }
 

@@ -24,6 +24,7 @@ NAMES = {
     "pair_formats": ("toy-twins", "a folder with twins.toy"),
     "protocols": ("toy-pairs", "verification of the pairs in a folder's toys.txt"),
     "families": ("toynet", "ToyNet's weights are free for everyone"),
+    "models": ("toynet-small", "ToyNet, trained on toys"),
     "detectors": ("whole", "treats every picture as one face that fills it"),
     "verbs": ("count-people", "say how many people are in a training set"),
     "metrics": ("d_prime", "how far apart genuine and impostor scores lie"),
@@ -33,6 +34,7 @@ NAMES = {
 MISTYPED = {
     "convert x y --to toi": "--to is toi; did you mean toy?",
     "evaluate x --data y --protocol toy-pair": "--protocol is toy-pair; did you mean toy-pairs?",
+    "models toynet-smal": "unknown released model 'toynet-smal'; did you mean 'toynet-small'?",
     "check-model x --family toynett": "--family is toynett; did you mean toynet?",
     "detect x --detector whol": "--detector is whol; did you mean whole?",
     "count-peple": "unknown command 'count-peple'; did you mean 'count-people'?",
@@ -95,6 +97,7 @@ def answers(toys, pairs):
             "empty pairs": ["evaluate", npz, "--data", toys.folder / "no_twins", "--output", "no_twins"],
             "protocol": ["evaluate", npz, "--protocol", "toy-pairs", "--data", pairs, "--output", "by_protocol"],
             "detector": ["detect", pairs, "--detector", "whole", "--output", "found.json"],
+            "model": ["models", "toynet-small"],
             "family": ["convert-weights", "toynet.pth", "toynet.safetensors"],
         }
     )
@@ -218,6 +221,11 @@ def test_a_checkpoint_of_the_family_is_recognized(answers):
     code, out, _ = answers["family"]
     shown = one_line(out)
     assert code == 0 and "family ToyNet" in shown and "colour order BGR" in shown and "free for everyone" in shown
+
+
+def test_the_released_model_is_described(answers):
+    code, out, _ = answers["model"]
+    assert code == 0 and "licence free for everyone commercial use allowed" in one_line(out)
 
 
 def test_the_loss_trains_the_network_and_is_compared_by_the_metric(toys):

@@ -74,6 +74,7 @@ def test_the_reference_of_names_has_every_name():
         "protocols",
         "metrics",
         "families",
+        "models",
         "detectors",
         "verbs",
     )

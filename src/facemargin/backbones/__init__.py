@@ -6,6 +6,7 @@ from facemargin.backbones.info import BackboneInfo, describe_backbone
 from facemargin.backbones.ir import IR
 from facemargin.backbones.iresnet import IResNet
 from facemargin.backbones.mobilefacenet import MobileFaceNet
+from facemargin.backbones.mobilenet import MobileNet
 from facemargin.backbones.registry import (
     backbone_options,
     backbone_parameters,
@@ -21,6 +22,7 @@ __all__ = [
     "BackboneInfo",
     "IResNet",
     "MobileFaceNet",
+    "MobileNet",
     "SmallResNet",
     "backbone_options",
     "backbone_parameters",

@@ -49,6 +49,7 @@ DESCRIBED_KINDS = {
         "facemargin.data.pairs.pair_format:PAIR_FORMATS", "format", "formats of verification sets"
     ),
     "families": DescribedKind("facemargin.interop.family:FAMILIES", "family", "families of checkpoints"),
+    "models": DescribedKind("facemargin.interop.released:RELEASED", "model", "released models"),
     "detectors": DescribedKind("facemargin.detection.detector:DETECTORS", "detector", "face detectors"),
 }
 """In the order of `facemargin list`."""
@@ -82,6 +83,7 @@ class Catalogue(TypedDict):
     pair_formats: dict[str, str]
     writers: dict[str, str]
     metrics: dict[str, str]
+    models: dict[str, str]
     protocols: dict[str, str]
     verbs: dict[str, Options]
     recipe: Options

@@ -19,6 +19,7 @@ VERBS = {
     "verify": "decide whether two images show the same person, or are too poor to decide",
     "convert": "write a training set in another format: facemargin convert SRC DST --to webdataset",
     "data": "describe a training set: identities, sizes, corrupt and duplicate images",
+    "models": "list the released models that can be loaded by name, and fetch them",
     "convert-weights": "convert another project's checkpoint to facemargin's own model file",
     "check-model": "test whether a model gets the colours and pixel values that it expects",
     "push": "write a model card and upload a model to the Hugging Face Hub",

@@ -21,6 +21,19 @@ from facemargin.training.recipe_files import list_recipes, summarize_recipe
 # first argument.
 _TAKING_FIELDS = ("train", "compare", "demo")
 
+# Commands whose first argument is a model: the names of released ones are offered beside files.
+_TAKING_A_MODEL = (
+    "calibrate",
+    "check-model",
+    "convert-weights",
+    "embed",
+    "evaluate",
+    "export",
+    "push",
+    "quality",
+    "verify",
+)
+
 
 @dataclass(frozen=True)
 class Arguments:
@@ -44,6 +57,8 @@ def _first_words() -> dict[str, list[str]]:
         "compare": list_recipes(),
         "list": list(KINDS),
         "data": ["inspect"],
+        "models": ["get", *read_catalogue()["models"]],
+        **{verb: list(read_catalogue()["models"]) for verb in _TAKING_A_MODEL},
         "completion": list(_SCRIPTS),
     }
 

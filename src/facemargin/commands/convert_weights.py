@@ -1,7 +1,7 @@
 """`facemargin convert-weights SRC DST.safetensors`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -15,8 +15,10 @@ from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.interop import read_checkpoint
 from facemargin.interop.family import FAMILIES, FamilyName
+from facemargin.interop.released import released_as
 from facemargin.models.info import ModelInfo, save_model
-from facemargin.models.load import checkpoint_recognizer, is_own_file, locate
+from facemargin.models.load import checkpoint_recognizer, is_own_file, locate, read_recognizer
+from facemargin.models.recognizer import Recognizer
 from facemargin.tables import Table
 
 
@@ -25,7 +27,8 @@ class Arguments:
     """Convert another project's checkpoint to facemargin's own model file, which describes its input."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
-    """A .ckpt, .pth, .pt or .safetensors file, a folder with such a file, or hf:owner/name."""
+    """A .ckpt, .pth, .pt, .safetensors or .onnx file, a folder with such a file, hf:owner/name, or the name of a
+    released model (facemargin models)."""
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
     """The .safetensors file to write. An existing file is replaced."""
     family: FamilyName | None = None
@@ -41,20 +44,13 @@ def main(arguments: Sequence[str]) -> int:
     if args.target.suffix != ".safetensors":
         raise ConfigError(f"the output file is {args.target}, expected a name that ends in .safetensors")
     source = locate(args.source)
-    if source.suffix == ".onnx":
-        raise ConfigError(
-            f"{source} is an ONNX graph, whose weights are part of its operations, so it cannot be converted: "
-            "give it directly as MODEL to any command"
-        )
     if is_own_file(source):
         raise ConfigError(f"{source} is facemargin's own file already: no conversion is needed")
+    if source.suffix == ".onnx":
+        return _convert_graph(args, source)
     checkpoint = read_checkpoint(source, args.family, args.trust)
     recognizer, info = checkpoint_recognizer(checkpoint)
-    if args.color_order is not None:
-        info = ModelInfo(**{**vars(info), "color_order": args.color_order})
-    say_replaced(args.target)
-    write_atomically(args.target, lambda path: save_model(path, recognizer.state_dict(), info))
-    Console().print(_table(info, FAMILIES[checkpoint.family.name].title))
+    info = _write(args, recognizer, info, FAMILIES[checkpoint.family.name].title)
     for note in checkpoint.notes:
         say(note, label="note")
     if checkpoint.left_out:
@@ -66,6 +62,33 @@ def main(arguments: Sequence[str]) -> int:
         say(f"licence: {info.licence}")
     say(f"written: {args.target}")
     return 0
+
+
+def _convert_graph(args: Arguments, source: Path) -> int:
+    """An ONNX graph that facemargin has rebuilt as one of its networks."""
+    recognizer, info, notes = read_recognizer(source, args.family)
+    if info.backbone == "onnx":
+        raise ConfigError(
+            f"{source} is an ONNX graph, whose weights are part of its operations, so it cannot be converted: "
+            "give it directly as MODEL to any command"
+        )
+    released = released_as(source)
+    info = _write(args, recognizer, info, released.title if released else info.family or "unknown")
+    for note in notes:
+        say(note, label="note")
+    say(f"licence: {info.licence or 'unknown'}")
+    say(f"written: {args.target}")
+    return 0
+
+
+def _write(args: Arguments, recognizer: Recognizer, info: ModelInfo, family: str) -> ModelInfo:
+    """Write the model, print its description, and return it."""
+    if args.color_order is not None:
+        info = replace(info, color_order=args.color_order)
+    say_replaced(args.target)
+    write_atomically(args.target, lambda path: save_model(path, recognizer.state_dict(), info))
+    Console().print(_table(info, family))
+    return info
 
 
 def _table(info: ModelInfo, family: str) -> Table:

@@ -46,7 +46,8 @@ class Arguments(ComputingArguments):
     """Score a model on verification sets. Prints a table and writes scores, JSON and an HTML report."""
 
     model: tyro.conf.Positional[Path]
-    """A run folder, a model file, or an .npz of embeddings (arrays paths and embeddings)."""
+    """A run folder, a model file, the name of a released model (facemargin models), or an .npz of embeddings (arrays
+    paths and embeddings)."""
     data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SET …")]
     """Verification sets: names such as lfw or cfp_fp, a .bin, a folder with pairs.txt and images/, shards, and others
     (docs/verification_sets.md), or embedded faces such as orl:31-40."""

@@ -24,7 +24,8 @@ class Arguments:
     faces."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A model: a run folder, a model file, another project's checkpoint, or hf:owner/name."""
+    """A run folder, a model file, also of another project, the name of a released model (facemargin models), or
+    hf:owner/name."""
     output: Path
     """The .onnx file to write. An existing file is replaced."""
     preprocess: bool = False

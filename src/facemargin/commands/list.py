@@ -78,7 +78,8 @@ else:
 
 @dataclass(frozen=True)
 class Arguments:
-    """List the margins, backbones, recipes, protocols, metrics, formats, families of checkpoints and detectors."""
+    """List the margins, backbones, recipes, protocols, metrics, formats, families of checkpoints, released
+    models and detectors."""
 
     kind: Kind = "all"
     """The kind to list."""

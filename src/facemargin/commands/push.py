@@ -23,7 +23,8 @@ class Arguments:
     """Upload a model with a card that says how to load and use it. Only these two files are uploaded."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A run folder, whose evaluations are included in the card, or any other model."""
+    """A run folder, whose evaluations are included in the card, a model file or the name of a released model
+    (facemargin models)."""
     repository: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="owner/name")]
     """The repository on the Hub. It is created if it does not exist."""
     licence: str | None = None

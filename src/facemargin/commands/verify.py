@@ -42,7 +42,7 @@ class Arguments(ComputingArguments):
     0."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """A run folder or a model file."""
+    """A run folder, a model file or the name of a released model (facemargin models)."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="A B")] = ()
     """Two images: aligned faces, or photographs with --detect."""
     pairs: Path | None = None

@@ -22,6 +22,7 @@ from facemargin.detection.looks import DetectorByLooks
 from facemargin.detection.suppression import suppress_overlaps
 from facemargin.errors import ConfigError
 from facemargin.files.installed import installed_file
+from facemargin.interop.onnx_session import open_session
 
 _OUTPUTS = ("537", "538", "539", "540")
 _STRIDE = 4
@@ -87,7 +88,7 @@ def _session() -> Any:
     path = _network_file()
     try:
         import onnx
-        import onnxruntime
+        import onnxruntime  # noqa: F401
     except ImportError as error:
         raise _missing(error) from error
     graph = onnx.load(path)
@@ -95,9 +96,7 @@ def _session() -> Any:
         dimensions = value.type.tensor_type.shape.dim
         for axis, name in ((0, "batch"), (2, "height"), (3, "width")):
             dimensions[axis].dim_param = name if value is graph.graph.input[0] else f"{name}_{_STRIDE}"
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3  # errors; the file's unused numbers are worth a dozen warnings
-    return onnxruntime.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return open_session(graph.SerializeToString(), str(path))
 
 
 def _network_file() -> Path:

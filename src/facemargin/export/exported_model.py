@@ -17,6 +17,7 @@ from facemargin.errors import CheckpointError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.export.onnx_graph import OUTPUTS
 from facemargin.extras import require_extra
+from facemargin.interop.onnx_session import open_session
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import network_input, read_pixels
 from facemargin.models.read_ahead import batches_of
@@ -30,17 +31,8 @@ class ExportedModel:
         """`file` is the content of the file, or its name. Raises CheckpointError if facemargin has not written it, and
         ConfigError if onnxruntime is not installed."""
         require_extra("export", "onnxruntime", what="running an exported model")
-        import onnxruntime  # slow to import
-
         name = str(content) if isinstance(content, Path) else "the exported model"
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = torch.get_num_threads()
-        options.log_severity_level = 4
-        source = str(content) if isinstance(content, Path) else content
-        try:
-            self._session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime has a dozen types of its own
-            raise CheckpointError(f"{name} cannot be read as an ONNX model: {error}") from error
+        self._session = open_session(str(content) if isinstance(content, Path) else content, name)
         try:
             self.metadata: dict[str, str] = self._session.get_modelmeta().custom_metadata_map
         except UnicodeDecodeError as error:

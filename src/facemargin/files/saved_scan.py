@@ -7,13 +7,13 @@ user's cache folder. It is valid for the file's size and time of change; otherwi
 import hashlib
 import json
 import logging
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from facemargin.errors import OutputError
 from facemargin.files.atomic import write_text_atomically
+from facemargin.files.cache import cache_folder
 
 _FORMAT = 2
 SUFFIX = ".index.json"
@@ -31,7 +31,7 @@ def saved_scan(
     """
     status = path.stat()
     state = {"format": _FORMAT, "size": status.st_size, "mtime_ns": status.st_mtime_ns}
-    places = (path.with_name(path.name + SUFFIX), _cache_folder() / f"{_digest(path)}{SUFFIX}")
+    places = (path.with_name(path.name + SUFFIX), cache_folder() / f"{_digest(path)}{SUFFIX}")
     for place in places:
         result = _load(place, state)
         if result is not None and is_valid(result):
@@ -57,11 +57,6 @@ def _load(place: Path, state: dict[str, int]) -> dict[str, Any] | None:
         return None
     scan = content.get("found")
     return scan if isinstance(scan, dict) else None
-
-
-def _cache_folder() -> Path:
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path("~/.cache").expanduser()) / "facemargin"
 
 
 def _digest(path: Path) -> str:

@@ -1,5 +1,6 @@
 """Model repositories on the Hugging Face Hub and their copies on disk: finds the file with the weights."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -11,6 +12,8 @@ PREFIX = "hf:"
 _PREFERRED = ("model.safetensors", "pretrained_model/model.pt")
 _SUFFIXES = (".safetensors", ".ckpt", ".pth", ".pt", ".onnx")
 _PATIENCE = 20.0  # seconds
+_MAIN = "main"
+_COMMIT = re.compile("[0-9a-f]{40}")
 _BESIDE = ("pretrained_model/model.yaml", "model.yaml")
 
 
@@ -24,31 +27,29 @@ def weights_file(folder: Path) -> Path | None:
 
 
 def download(location: str) -> Path:
-    """The weights' file of "hf:owner/name", or of "hf:owner/name/path/to/file", in huggingface-hub's cache.
+    """The weights' file of "hf:owner/name", or of "hf:owner/name/path/to/file", in huggingface-hub's cache; with
+    "hf:owner/name@revision" of that branch, tag or commit, else of the branch main.
 
     Downloads that file and, where it has one, the model.yaml beside it; without a connection what is in the cache is
     taken. Raises CheckpointError, naming the repository, where it does not exist, is private or gated, cannot be
     reached, or does not say which file is the one.
     """
-    parts = location.removeprefix(PREFIX).split("/")
-    if len(parts) < 2 or not all(parts):
-        raise CheckpointError(f"{location!r} is not a repository: expected hf:owner/name or hf:owner/name/path/to/file")
-    repository, wanted = "/".join(parts[:2]), "/".join(parts[2:])
+    repository, revision, wanted = _parts(location)
     from huggingface_hub import HfApi, snapshot_download
     from huggingface_hub.errors import OfflineModeIsEnabled
 
     try:
         # not list_repo_files, which tries again for half a minute where there is no connection
-        info = _ask(repository, lambda: HfApi().model_info(repository, timeout=_PATIENCE))
+        info = _ask(repository, lambda: HfApi().model_info(repository, revision=revision, timeout=_PATIENCE))
         names = [sibling.rfilename for sibling in info.siblings or []]
         name = wanted or _choose(names, location)
         if name is None or name not in names:
             raise CheckpointError(f"{location} holds no {wanted or 'weights'}; its files: {', '.join(names) or 'none'}")
         chosen = [name, *(beside for beside in _BESIDE if beside in names)]
-        folder = _ask(repository, lambda: snapshot_download(repository, allow_patterns=chosen))
+        folder = _ask(repository, lambda: snapshot_download(repository, revision=revision, allow_patterns=chosen))
         return Path(folder) / name
     except (OfflineModeIsEnabled, _UnreachableError) as error:
-        folder = _cached(repository)
+        folder = _cached(repository, revision)
         weights = None
         if folder is not None:
             weights = folder / wanted if wanted else weights_file(folder)
@@ -60,15 +61,57 @@ def download(location: str) -> Path:
         return weights
 
 
-def _cached(repository: str) -> Path | None:
-    """The folder of its newest commit in huggingface-hub's cache."""
+def _parts(location: str) -> tuple[str, str, str]:
+    """Repository, revision and path, "" for none, of "hf:owner/name@revision/path"."""
+    owner, _, rest = location.removeprefix(PREFIX).partition("/")
+    named, slash, wanted = rest.partition("/")
+    name, at, revision = named.partition("@")
+    empty_parts = (at and not revision) or (slash and not all(wanted.split("/")))
+    if not owner or not name or empty_parts:
+        raise CheckpointError(
+            f"{location!r} is not a repository: expected hf:owner/name or hf:owner/name/path/to/file, or one of these "
+            "with @ and a branch, tag or commit behind the name"
+        )
+    return f"{owner}/{name}", revision or _MAIN, wanted
+
+
+def download_revision(repository: str, revision: str, name: str) -> Path:
+    """The file `name` of a repository's commit, in huggingface-hub's cache; CheckpointError, saying why, where it
+    cannot be had."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled
+
+    def fetch() -> str:
+        try:
+            return hf_hub_download(repository, name, revision=revision, etag_timeout=_PATIENCE)
+        except LocalEntryNotFoundError as error:
+            raise _UnreachableError("there is no connection") from error
+        except EntryNotFoundError as error:
+            raise CheckpointError(f"hf:{repository} holds no {name}") from error
+
+    try:
+        return Path(_ask(repository, fetch))
+    except (OfflineModeIsEnabled, _UnreachableError) as error:
+        raise CheckpointError(f"hf:{repository} cannot be reached ({error})") from error
+
+
+def cached_revision(repository: str, revision: str, name: str) -> Path | None:
+    """The file `name` of a repository's commit in huggingface-hub's cache, or None; nothing is asked for."""
+    folder = _cached(repository, revision)
+    return None if folder is None or not (folder / name).is_file() else folder / name
+
+
+def _cached(repository: str, revision: str) -> Path | None:
+    """The folder of a revision in huggingface-hub's cache: of the commit that it was when it was last asked for."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     folder = Path(HF_HUB_CACHE) / f"models--{repository.replace('/', '--')}"
     try:
-        commit = (folder / "refs" / "main").read_text(encoding="utf-8").strip()
+        commit = (folder / "refs" / revision).read_text(encoding="utf-8").strip()
     except (OSError, ValueError):
-        return None
+        if not _COMMIT.fullmatch(revision):
+            return None
+        commit = revision
     return folder / "snapshots" / commit
 
 
@@ -87,7 +130,7 @@ def _ask(repository: str, request: Callable[[], Any]) -> Any:
 
     try:
         return request()
-    except OfflineModeIsEnabled:
+    except (OfflineModeIsEnabled, CheckpointError, _UnreachableError):
         raise
     except GatedRepoError as error:
         raise CheckpointError(

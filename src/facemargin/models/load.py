@@ -3,20 +3,24 @@
 import json
 import logging
 from dataclasses import replace
+from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors import SafetensorError, safe_open
 
+from facemargin.backbones.mobilenet import MobileNet
 from facemargin.backbones.precision import Precision
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.files.safetensors import require_small_header
 from facemargin.interop import hub
 from facemargin.interop.blank import blank_networks
 from facemargin.interop.checkpoint import Checkpoint, read_checkpoint
-from facemargin.interop.family import FAMILIES
-from facemargin.interop.onnx_backbone import read_onnx
+from facemargin.interop.family import FAMILIES, ColorOrder
+from facemargin.interop.onnx_backbone import OnnxBackbone, OnnxNetwork, read_onnx
+from facemargin.interop.onnx_signature import Layout
+from facemargin.interop.released import RELEASED, released_as, released_file
+from facemargin.models.given_input import GivenInput
 from facemargin.models.info import ModelInfo, read_model
 from facemargin.models.model import Model
 from facemargin.models.recognizer import Recognizer, create_recognizer
@@ -32,19 +36,24 @@ def load(
     *,
     family: str | None = None,
     trust: bool = False,
-    color_order: Literal["RGB", "BGR"] | None = None,
+    color_order: ColorOrder | None = None,
+    mean: float | None = None,
+    std: float | None = None,
+    layout: Layout | None = None,
     precision: Precision | None = None,
 ) -> Model:
     """The recogniser in a model file of facemargin, a run folder (its `model.safetensors`), another project's file
-    (.ckpt, .pth, .pt, .safetensors, .onnx), a folder with such a file, or a repository "hf:owner/name".
+    (.ckpt, .pth, .pt, .safetensors, .onnx), a folder with such a file, a repository "hf:owner/name" or
+    "hf:owner/name@revision", or a released model by its name ("sface"; `list_models`).
 
     device: "auto" is a GPU where there is one, else the CPU; an ONNX model stays on the CPU. precision: of the
     convolutions when embedding; by default bf16 on a GPU that has it, float32 on the CPU, see `Model`.
 
     family: the project of the checkpoint ("adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"), if it
     cannot be recognised from the file; it never can for an ONNX file. trust: allow a pickle to run its code, which is
-    refused otherwise. color_order: the colour order that the network reads, if you know it better than the file or its
-    family.
+    refused otherwise. color_order, and mean and std: the network reads (pixel − mean)/std of pixels 0…255 in this order
+    of colours, if you know it better than the file or its family. layout: "NCHW" or "NHWC", where the order of an ONNX
+    file's input is not declared.
 
     Raises CheckpointError, which names the file, if it is missing, damaged, not recognised or does not fit its own
     description, and ConfigError for options that do not apply to it. Assumptions are logged as warnings.
@@ -59,30 +68,36 @@ def load(
         >>> fm.load(run)  # doctest: +ELLIPSIS
         <facemargin.Model ...>
     """
-    recognizer, info, notes = read_recognizer(path, family, trust)
+    given = GivenInput(color_order=color_order, mean=mean, std=std, layout=layout)
+    recognizer, info, notes = read_recognizer(path, family, trust, given)
     for note in notes:
         logger.warning("%s: %s", path, note)
-    if color_order is not None:
-        info = replace(info, color_order=color_order)
     return Model(recognizer, info, device, precision)
 
 
 def read_recognizer(
-    path: str | Path, family: str | None = None, trust: bool = False
+    path: str | Path, family: str | None = None, trust: bool = False, given: GivenInput | None = None
 ) -> tuple[Recognizer, ModelInfo, list[str]]:
     """As `load`, but returns the networks, their description, and the notes on assumptions and licences."""
     file = locate(path)
+    given = given or GivenInput()
+    if family is None and str(path) in RELEASED and not Path(path).exists():
+        family = RELEASED[str(path)].family
     if file.suffix == ".onnx":
-        return _onnx_recognizer(file, family)
+        return _onnx_recognizer(file, family, given)
+    if given.layout is not None:
+        raise ConfigError(f"{file} is no ONNX file, and facemargin knows the order of its input: remove layout")
     if is_own_file(file):
         if family is not None:
             raise ConfigError(f"{file} is facemargin's own file, which describes its input itself: remove family")
-        return *_own_recognizer(file), []
+        recognizer, info = _own_recognizer(file)
+        return recognizer, given.applied(info), []
     checkpoint = read_checkpoint(file, family, trust)
     notes = list(checkpoint.notes)
     if checkpoint.family.non_commercial:
         notes.append(f"note the licence: {checkpoint.family.licence}")
-    return *checkpoint_recognizer(checkpoint), notes
+    recognizer, info = checkpoint_recognizer(checkpoint)
+    return recognizer, given.applied(info), notes
 
 
 def locate(path: str | Path) -> Path:
@@ -92,12 +107,38 @@ def locate(path: str | Path) -> Path:
     if str(path).startswith(hub.PREFIX):
         return hub.download(str(path))
     file = Path(path)
+    if is_released(path):
+        return released_file(str(path), logger.warning)
     if file.is_dir():
         is_run = (file / "recipe.yaml").is_file()  # the other tensors in a run folder are not models
         file = (None if is_run else hub.weights_file(file)) or file / "model.safetensors"
     if not file.is_file():
-        raise CheckpointError(f"there is no model file {file}; a run folder has one after the training has ended")
+        raise CheckpointError(_missing(path, file))
     return file
+
+
+def _missing(path: str | Path, file: Path) -> str:
+    name = str(path)
+    if file != Path(path) or Path(name).name != name or Path(name).suffix:
+        return f"there is no model file {file}; a run folder has one after the training has ended"
+    nearest = get_close_matches(name.lower(), RELEASED.names(), n=1)
+    hint = f"did you mean {nearest[0]!r}?" if nearest else "facemargin models lists them"
+    return f"there is no model file or run folder {name}, and no released model has this name; {hint}"
+
+
+def is_released(path: str | Path) -> bool:
+    """Whether `path` is the name of a released model. A file or folder that has such a name is what is meant, and a
+    warning says so."""
+    if str(path) not in RELEASED:
+        return False
+    if Path(path).exists():
+        logger.warning(
+            "%s is the name of a released model, but also of a file or folder here, which is taken; the released model "
+            "can be loaded from another folder",
+            path,
+        )
+        return False
+    return True
 
 
 def is_own_file(file: Path) -> bool:
@@ -152,34 +193,53 @@ def _own_recognizer(file: Path) -> tuple[Recognizer, ModelInfo]:
     return recognizer, info
 
 
-def _onnx_recognizer(file: Path, family: str | None) -> tuple[Recognizer, ModelInfo, list[str]]:
+def _onnx_recognizer(file: Path, family: str | None, given: GivenInput) -> tuple[Recognizer, ModelInfo, list[str]]:
     told = None if family is None else FAMILIES[family]
     convention = told or FAMILIES["insightface"]
-    onnx_network = read_onnx(file)
+    released = released_as(file) if told is None else None
+    network = read_onnx(file, given.layout)
+    backbone = network.backbone
     info = ModelInfo(
-        backbone="onnx",
-        options={},
-        embedding_size=onnx_network.backbone.embedding_size,
-        input_size=onnx_network.backbone.input_size,
+        backbone="mobilenet_v1" if isinstance(backbone, MobileNet) else "onnx",
+        options=network.options,
+        embedding_size=backbone.embedding_size,
+        input_size=backbone.input_size,
         loss=told.loss if told else "unknown",
-        color_order=convention.color_order,
-        mean=0.0 if onnx_network.normalizes else convention.mean,
-        std=1.0 if onnx_network.normalizes else convention.std,
-        family=told.name if told else "",
-        licence=told.licence if told else "",
+        color_order=(released and released.color_order) or convention.color_order,
+        mean=convention.mean if network.mean is None else network.mean,
+        std=convention.std if network.std is None else network.std,
+        family=released.name if released else told.name if told else "",
+        licence=released.licence if released else told.licence if told else "",
     )
-    if told:
-        notes = [f"note the licence: {told.licence}"] if told.non_commercial else []
-    else:
-        reads = (
-            ("raw pixels 0…255, because its graph begins with a subtraction and a multiplication")
-            if onnx_network.normalizes
-            else "(v − 127.5)/127.5"
+    notes = list(network.notes)
+    if released:
+        notes += [] if released.commercial_use == "yes" else [f"note the licence: {released.licence}"]
+    elif told:
+        notes += [f"note the licence: {told.licence}"] if told.non_commercial else []
+    elif assumed := _assumed(info, network, given):
+        notes.append(
+            f"an ONNX file does not say from which project it is or what its network reads: {' and '.join(assumed)} "
+            f"{'are' if len(assumed) > 1 else 'is'} assumed, as for InsightFace's models. Give what you know with "
+            "color_order=, mean= and std=, or a project's convention with family= (on the command line --color, "
+            "--mean, --std, --family); facemargin check-model measures whether it is right"
         )
-        notes = [
-            f"an ONNX file does not say from which project it is or what its network reads: {info.color_order} "
-            f"and {reads} are assumed, as for InsightFace's models. Give its convention with family= (on the "
-            "command line --family), or only the colours with color_order=; facemargin check-model measures "
-            "whether they are right"
-        ]
-    return Recognizer(onnx_network.backbone), info, notes
+    return Recognizer(backbone), _as_given(info, network, given), notes
+
+
+def _assumed(info: ModelInfo, network: OnnxNetwork, given: GivenInput) -> list[str]:
+    """What nobody has said of the input, in words."""
+    assumed = [] if given.color_order else [info.color_order]
+    if given.mean is not None:
+        return assumed
+    if network.mean is not None:
+        return [*assumed, "raw pixels 0…255, because its graph begins with a subtraction and a multiplication"]
+    return [*assumed, "(v − 127.5)/127.5"]
+
+
+def _as_given(info: ModelInfo, network: OnnxNetwork, given: GivenInput) -> ModelInfo:
+    """`given.applied(info)`; where the graph's own (u − mean)/std has been taken out of the network, it follows on what
+    is given."""
+    if given.mean is None or given.std is None or isinstance(network.backbone, OnnxBackbone):
+        return given.applied(info)
+    mean, std = given.mean + given.std * info.mean, given.std * info.std
+    return replace(given, mean=mean, std=std).applied(info)
