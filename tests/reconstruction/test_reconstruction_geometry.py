@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 
 from facemargin.reconstruction import PinholeCamera, lambertian, reproject, shade, surface_normals
+from facemargin.reconstruction.reprojection import _sampled_in_order, sample
 from facemargin.reconstruction.view import rigid_motion
 
 CAMERA = PinholeCamera(10.0)
@@ -178,3 +179,20 @@ def test_gradients_stay_finite_where_rays_graze_the_surface():
     reproject(smooth(8, 3).float(), depth_BHW, view_B6, CAMERA).image_BCHW.square().sum().backward()
     assert depth_BHW.grad.isfinite().all() and view_B6.grad.isfinite().all()
     assert depth_BHW.grad.abs().max() > 0 and view_B6.grad.abs().min() > 0
+
+
+@pytest.mark.parametrize(("height", "width"), [(5, 7), (1, 4), (3, 1)])
+def test_samples_in_order_are_those_of_grid_sample(height, width):
+    """What a GPU takes for deterministic: true, which can be done on the CPU, too."""
+    generator = torch.Generator().manual_seed(0)
+    image = torch.randn(2, 3, height, width, generator=generator, dtype=torch.float64)
+    pixels = torch.rand(2, 6, 4, 2, generator=generator, dtype=torch.float64) * 3 - 1.5  # a third are outside
+    weights = torch.randn(2, 3, 6, 4, generator=generator, dtype=torch.float64)
+    results = []
+    for function in (sample, _sampled_in_order):
+        inputs = [one.clone().requires_grad_() for one in (image, pixels)]
+        values = function(*inputs)
+        (values * weights).sum().backward()
+        results.append([values.detach(), *(one.grad for one in inputs)])
+    for one, other in zip(*results, strict=True):
+        torch.testing.assert_close(one, other, rtol=1e-12, atol=1e-12)

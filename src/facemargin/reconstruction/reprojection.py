@@ -81,7 +81,29 @@ def reproject(image_BCHW: Tensor, depth_BHW: Tensor, view_B6: Tensor, camera: Pi
 
 def sample(map_BCHW: Tensor, pixels_BHW2: Tensor) -> Tensor:
     """Bilinear values (B, C, H, W) at pixel coordinates. Outside the picture, the values of its edge are used."""
+    if map_BCHW.is_cuda and torch.are_deterministic_algorithms_enabled():
+        return _sampled_in_order(map_BCHW, pixels_BHW2)
     return F.grid_sample(map_BCHW, pixels_BHW2, mode="bilinear", padding_mode="border", align_corners=False)
+
+
+def _sampled_in_order(map_BCHW: Tensor, pixels_BHW2: Tensor) -> Tensor:
+    """As `sample`, but with a gradient that CUDA can sum in a fixed order; that of its `grid_sample` it cannot."""
+    batch, channels, height, width = map_BCHW.shape
+    values_BCN = map_BCHW.flatten(2)
+    x_BHW, y_BHW = (
+        (((pixels_BHW2[..., axis] + 1) * size - 1) / 2).clamp(0, size - 1) for axis, size in ((0, width), (1, height))
+    )
+    left_BHW, top_BHW = x_BHW.detach().floor(), y_BHW.detach().floor()
+    right_BHW, bottom_BHW = (left_BHW + 1).clamp(max=width - 1), (top_BHW + 1).clamp(max=height - 1)
+
+    def at(column_BHW: Tensor, row_BHW: Tensor) -> Tensor:
+        place_B1N = (row_BHW.long() * width + column_BHW.long()).view(batch, 1, -1)
+        return values_BCN.gather(2, place_B1N.expand(-1, channels, -1)).view(batch, channels, *column_BHW.shape[1:])
+
+    to_right_B1HW, down_B1HW = (x_BHW - left_BHW)[:, None], (y_BHW - top_BHW)[:, None]
+    upper_BCHW = torch.lerp(at(left_BHW, top_BHW), at(right_BHW, top_BHW), to_right_B1HW)
+    lower_BCHW = torch.lerp(at(left_BHW, bottom_BHW), at(right_BHW, bottom_BHW), to_right_B1HW)
+    return torch.lerp(upper_BCHW, lower_BCHW, down_B1HW)
 
 
 @torch.no_grad()
