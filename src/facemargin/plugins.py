@@ -1,9 +1,10 @@
-"""What other installed packages add: modules that they name as entry points of the group GROUP, by kind.
+"""Plugins: modules of other installed packages, which are entry points of the group GROUP. The name of an entry point
+is the kind of thing that the module adds.
 
     [project.entry-points."facemargin.plugins"]
     margins = "my_package.margins"
 
-A module registers what it adds when it is imported, and is imported when names of its kind are first looked up.
+A module registers what it adds when it is imported. It is imported when a name of its kind is first looked up.
 """
 
 import difflib
@@ -26,7 +27,7 @@ KINDS = (
     "verbs",
     "writers",
 )
-"""What can be added."""
+"""The kinds of things that a plugin can add."""
 
 logger = logging.getLogger(__name__)
 
@@ -36,10 +37,10 @@ def has_plugins(kind: str) -> bool:
     return any(entry.name == kind for entry in _plugin_entries())
 
 
-@cache  # what a module that cannot be imported lacks is said once
+@cache  # so that the warning about a module that cannot be imported appears once
 def import_plugins(kind: str) -> None:
-    """Import the modules that installed packages name for `kind`. One that cannot be imported is named in a warning:
-    what it would have added is missing, everything else works."""
+    """Import the modules of plugins for `kind`. A module that cannot be imported is named in a warning. What it would
+    have added is missing then; everything else works."""
     for entry in _plugin_entries():
         if entry.name == kind:
             try:
@@ -53,14 +54,14 @@ def import_plugins(kind: str) -> None:
 
 @cache
 def _plugin_entries() -> tuple[EntryPoint, ...]:
-    """The entry points of all packages, in the order of the packages' names; a warning for one of no known kind."""
+    """The entry points of all packages, sorted by package. An entry point of an unknown kind is named in a warning."""
     entries = sorted(entry_points(group=GROUP), key=lambda entry: (_package(entry), entry.name, entry.value))
     for entry in entries:
         if entry.name not in KINDS:
             near = difflib.get_close_matches(entry.name, KINDS, n=1)
             hint = f"did it mean {near[0]!r}?" if near else f"known: {', '.join(KINDS)}"
             logger.warning(
-                "the package %s adds %r to facemargin by %s, which is no kind of thing that can be added; %s",
+                "the package %s adds %r to facemargin by %s, which is not a kind of plugin; %s",
                 _package(entry), entry.name, entry.value, hint,
             )  # fmt: skip
     return tuple(dict.fromkeys(entries))

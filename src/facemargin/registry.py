@@ -1,4 +1,4 @@
-"""Names and what they stand for: margins, networks, formats, … of this package and of installed ones."""
+"""Registries: margins, networks, formats and others by name, from this package and from installed plugins."""
 
 import difflib
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +15,11 @@ T = TypeVar("T")
 
 
 class Registry(Generic[T]):
-    """Maps names to classes, functions or settings, each with words for `facemargin list`.
+    """Maps names to classes, functions or settings, each with a description for `facemargin list`.
 
-    `kind` ("margin", "backbone") is what messages call an entry, `plural` what plugins and `facemargin list` call all
-    of them. Before names are first looked up, the module `home`, or where that is a package its modules, and those of
-    plugins are imported.
+    `kind` ("margin", "backbone") is the word for an entry in messages; `plural` is the word for all of them in the
+    entry points of plugins and in `facemargin list`. When a name is first looked up, the module `home` (if it is a
+    package, all its modules) and the modules of plugins are imported, so that they can register their entries.
     """
 
     def __init__(self, kind: str, home: str = "", plural: str = "") -> None:
@@ -31,7 +31,7 @@ class Registry(Generic[T]):
         self._is_complete = False
 
     def register(self, *names: str, description: str = "") -> Callable[[T], T]:
-        """Decorator that files the decorated object under each of `names`; a name taken twice is an error."""
+        """Decorator that registers an object under each of `names`. Raises ValueError for a name that is taken."""
 
         def decorate(entry: T) -> T:
             for name in names:
@@ -63,11 +63,11 @@ class Registry(Generic[T]):
         return sorted(name for name in self._complete() if fnmatch(name, pattern))
 
     def values(self) -> list[T]:
-        """What is registered, in the order in which it was."""
+        """The registered objects, in the order of their registration."""
         return list(self._complete().values())
 
     def description(self, name: str) -> str:
-        """The words that `name` was registered with."""
+        """The description with which `name` was registered."""
         self._complete()
         return self._descriptions[name]
 
@@ -82,7 +82,8 @@ class Registry(Generic[T]):
 
 @dataclass(frozen=True)
 class NameOf:
-    """In Annotated[str, NameOf(registry)]: one of its names. The command line offers them, and checks them."""
+    """Annotated[str, NameOf(registry)] is the type of a field that contains one of the registry's names. The command
+    line shows the names in the help and checks the value."""
 
     registry: Registry[Any]
 

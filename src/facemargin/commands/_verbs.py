@@ -1,4 +1,4 @@
-"""The verbs of the command line: of this package, and what plugins add."""
+"""The verbs of the command line, from this package and from plugins."""
 
 from collections.abc import Callable, Sequence
 from importlib import import_module
@@ -35,14 +35,15 @@ VERBS = {
 }
 
 RunVerb = Callable[[Any], int]
-"""Takes the arguments, an instance of the dataclass that its parameter is annotated with; returns the exit code."""
+"""A function whose parameter is annotated with a dataclass. It gets an instance of it, the arguments, and returns the
+exit code."""
 
 _ADDED: Registry[RunVerb] = Registry("command", plural="verbs")
 
 
 def register_verb(name: str, description: str) -> Callable[[RunVerb], RunVerb]:
-    """Decorator that makes a function a verb: `facemargin NAME …`. The fields of the dataclass that its one parameter
-    is annotated with become its options, their docstrings the help, and what it returns the exit code."""
+    """Decorator that makes a function a verb, `facemargin NAME …`. The function has one parameter, annotated with a
+    dataclass: its fields are the options, and their docstrings are the help. It returns the exit code."""
     if name in VERBS:
         raise ValueError(f"command {name!r} is facemargin's own")
     return _ADDED.register(name, description=description)
@@ -65,8 +66,8 @@ def arguments_class(verb: str) -> type[Any]:
 
 
 def run_verb(verb: str, arguments: Sequence[str]) -> int:
-    """Run a verb; returns the exit code. Imports what it needs, and nothing before: `facemargin list` should not wait
-    for what only training needs."""
+    """Run a verb and return its exit code. Only the modules that the verb needs are imported, so that `facemargin list`
+    does not wait for those of training."""
     if verb in VERBS:
         code: int = import_module(_module_of(verb)).main(arguments)
         return code

@@ -36,9 +36,9 @@ _MAX_PLACES = 1000
 
 @register_detector("centerface", description="CenterFace (Xu et al., 2019), the default")
 class CenterFace(DetectorByLooks):
-    """The detector. The network's memory is about 400 bytes a pixel; where a photograph is shrunk to `longest_side`,
-    faces that are then smaller than about 20 pixels are lost. Raises ConfigError for settings out of range and, saying
-    what to install, where the network is missing.
+    """The detector. The network needs about 400 bytes of memory per pixel. Faces that are smaller than about 20 pixels,
+    after a photograph was shrunk to `longest_side`, are lost. Raises ConfigError for settings out of range, and for a
+    network that is not installed (the message has the command that installs it).
     """
 
     name = "centerface"
@@ -63,7 +63,8 @@ def decode_faces(
     landmarks_10hw: NDArray[np.float32],
     min_score: float,
 ) -> list[Face]:
-    """The faces in the network's answer, in pixels of its input, one per face, the surest first."""
+    """The faces in the network's output, in pixels of its input, each face once, from the highest score to the
+    lowest."""
     rows_N, columns_N = np.nonzero(score_hw >= min_score)
     surest = np.argsort(-score_hw[rows_N, columns_N], kind="stable")[:_MAX_PLACES]
     rows_N, columns_N = rows_N[surest], columns_N[surest]
@@ -84,7 +85,7 @@ def decode_faces(
 
 
 def _session() -> Any:
-    """The network in onnxruntime, made to read images of any size: its file says 10 × 3 × 32 × 32."""
+    """The network in onnxruntime, changed to read images of any size: in its file, the input is 10 × 3 × 32 × 32."""
     path = _network_file()
     try:
         import onnx

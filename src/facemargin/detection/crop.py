@@ -15,8 +15,9 @@ _MARGIN = 2
 
 
 def crop_face(image: RGBImage, landmarks_52: NDArray[np.float64], size: int = TEMPLATE_SIDE) -> RGBImage:
-    """`align_face`, but where a face shrinks to half its size or less, its pixels are averaged over areas first:
-    bilinear interpolation alone would skip most of them. Raises DataError for landmarks that are not five points."""
+    """Like `align_face`, but the pixels of a face that shrinks to half its size or less are averaged over areas first,
+    because bilinear interpolation alone would skip most of them. Raises DataError for landmarks that are not five
+    points."""
     return warp_square(image, similarity_transform(landmarks_52, TEMPLATE_52 * (size / TEMPLATE_SIDE)), size)
 
 
@@ -40,7 +41,7 @@ def warp_square(image: RGBImage, matrix_23: NDArray[Any], size: int) -> RGBImage
 
 
 def _source_region(image: RGBImage, matrix_23: NDArray[Any], size: int) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of what the square shows of the image; empty where it shows none."""
+    """Left, top, right, bottom of the part of the image that the square shows; empty if it shows none of it."""
     inverse_23 = cv2.invertAffineTransform(matrix_23)
     corners = np.array([[0, 0], [size, 0], [0, size], [size, size]]) - 0.5
     source = corners @ inverse_23[:, :2].T + inverse_23[:, 2]

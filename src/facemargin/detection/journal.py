@@ -23,8 +23,9 @@ from facemargin.files.locks import hold
 
 @dataclass(frozen=True)
 class ImageFaces:
-    """The faces found in the image called `name`, of `width` × `height` pixels. `num_faces` is how many there were
-    to choose from, `files` are what was written for them; `problem` says why there is nothing, else it is empty."""
+    """The chosen `faces` of the image called `name`, which has `width` × `height` pixels, and the `files` that were
+    written for them. `num_faces` is the number of faces before the choice. `problem` says why there are no faces; it is
+    empty if there are some."""
 
     name: str
     width: int = 0
@@ -44,7 +45,7 @@ class ImageFaces:
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> "ImageFaces":
-        """Raises KeyError, TypeError or ValueError for what `to_json` did not write."""
+        """The inverse of `to_json`. Raises KeyError, TypeError or ValueError for any other content."""
         faces = []
         for face in content["faces"]:
             left, top, right, bottom = map(float, face["box"])
@@ -59,10 +60,11 @@ class ImageFaces:
 
 
 class FaceJournal:
-    """The journal in the file `path`, begun where there is none; of an image that was added twice, the last counts.
+    """The journal in the file `path`, which is created if it does not exist. If an image was added twice, its last
+    entry is used.
 
-    Raises DataError where the file is of work with other settings, is no journal, or another process is writing to it,
-    and OutputError where it cannot be written.
+    Raises DataError if the file was written with other settings, if it is not a journal, or if another process is
+    writing to it, and OutputError if it cannot be written.
     """
 
     def __init__(self, path: Path, settings: Mapping[str, Setting]) -> None:
@@ -97,11 +99,11 @@ class FaceJournal:
         return len(self._places)
 
     def names(self) -> list[str]:
-        """Of the images that something was noted of."""
+        """The names of the images that have an entry."""
         return list(self._places)
 
     def get(self, name: str) -> ImageFaces | None:
-        """What was noted of an image; None if nothing was."""
+        """The entry of an image; None if there is none."""
         place = self._places.get(name)
         if place is None:
             return None
@@ -109,8 +111,8 @@ class FaceJournal:
         return ImageFaces.from_json(json.loads(self._file.readline()))
 
     def add(self, record: ImageFaces) -> None:
-        """Note it, and hand it to the operating system: a kill of this process loses nothing of it. Raises
-        OutputError where it cannot be written; what was noted before stays."""
+        """Add an entry and pass it to the operating system, so that it is not lost if this process is killed. Raises
+        OutputError if it cannot be written; earlier entries stay."""
         try:
             place = self._file.seek(0, 2)
             self._file.write(_line(record.to_json()))
@@ -123,11 +125,11 @@ class FaceJournal:
         self._places[record.name] = place
 
     def records(self, names: list[str]) -> Iterator[ImageFaces]:
-        """What was noted of `names`, in their order; those of which nothing was are left out."""
+        """The entries of `names`, in this order. Names without an entry are left out."""
         return (record for name in names if (record := self.get(name)) is not None)
 
     def _read_places(self, settings: dict[str, Setting]) -> dict[str, int]:
-        """Where the line of every image begins. What follows the last whole line is cut off."""
+        """The position of each image's line in the file. An incomplete last line is removed."""
         self._file.seek(0)
         first = self._file.readline()
         if not first.endswith(b"\n"):

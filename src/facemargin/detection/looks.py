@@ -1,5 +1,5 @@
-"""Detection in several looks: the whole photograph once, then every face again, turned upright and at one size, so
-that its landmarks depend little on how it was turned.
+"""Detection in several looks: first the whole photograph, then every face again, turned upright and scaled to a fixed
+size, so that its landmarks depend little on how it was turned.
 
 Shapes: H × W pixels of the image.
 """
@@ -57,10 +57,12 @@ class DetectorByLooks(ABC):
 
     @abstractmethod
     def look(self, image: RGBImage) -> list[Face]:
-        """The faces that the network finds in an image of any size, the surest first, in its pixels."""
+        """The faces that the network finds in an image of any size, in pixels of the image, from the highest score to
+        the lowest."""
 
     def detect(self, image: RGBImage) -> list[Face]:
-        """The faces in a (H, W, 3) uint8 RGB image, the surest first. Raises DataError for anything else."""
+        """The faces in a (H, W, 3) uint8 RGB image, from the highest score to the lowest. Raises DataError for anything
+        else."""
         if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3 or not image.size:
             raise DataError(f"the image is {image.dtype} of shape {image.shape}; expected uint8 (H, W, 3), RGB")
         height, width = image.shape[:2]

@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 def suppress_overlaps(
     boxes_N4: NDArray[np.float64], scores_N: NDArray[np.float64], max_overlap: float
 ) -> NDArray[np.int64]:
-    """The boxes to keep, the surest first: greedily, those whose intersection over union with every surer one that is
-    kept is below `max_overlap`."""
+    """The indices of the boxes to keep, from the highest score to the lowest. A box is kept if its intersection over
+    union with every kept box of a higher score is below `max_overlap`."""
     area_N = np.prod(np.maximum(boxes_N4[:, 2:] - boxes_N4[:, :2], 0), axis=1)
     left = np.argsort(-scores_N, kind="stable")
     kept = []

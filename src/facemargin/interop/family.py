@@ -45,6 +45,6 @@ FamilyName = Annotated[str, NameOf(FAMILIES)]
 
 
 def register_family(family: Family) -> None:
-    """File a family under its name, for `load`'s family=, --family and for being recognised by its files."""
+    """Register a family under its name: for `load(…, family=…)` and --family, and so that its files are recognised."""
     reads = family.color_order if family.declared_order is None else "what a file beside it says"
     FAMILIES.register(family.name, description=f"{family.title}, reads {reads}; {family.licence}")(family)

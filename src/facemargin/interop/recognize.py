@@ -11,7 +11,7 @@ from facemargin.files.stored_tensor import StoredTensor
 from facemargin.interop.family import FAMILIES, Family
 from facemargin.interop.layouts import LAYOUTS, Layout, Tensors
 
-# What wraps a network without saying whose it is: torch.compile, distributed training, and names that everybody gives.
+# Prefixes that say nothing about the project: of torch.compile, distributed training, and names that many projects use.
 _COMPILED = "_orig_mod."
 _WRAPPERS = ("module.", "backbone.", "network.")
 _USUAL_CONTAINERS = ("model", "net", "network", "backbone", "model_state_dict", "weights", "params")
@@ -49,10 +49,11 @@ class FoundNetwork:
 
 
 def recognize(content: Mapping[Any, Any], told: str | None = None) -> tuple[FoundNetwork, Family]:
-    """The network in a checkpoint and the family that it is of, `told` or by its container and keys.
+    """The network in a checkpoint and its family, which is the one called `told` or is recognised from the container
+    and the keys.
 
-    Raises CheckpointError, saying what was found and what it could be, where there is no known network, or it could be
-    of several families or of none; ConfigError for a family that does not exist.
+    Raises CheckpointError if there is no known network, or if it could belong to several families or to none (the
+    message says what was found and what it could be), and ConfigError for an unknown family.
     """
     family = None if told is None else FAMILIES[told]
     network = find_network(content)
@@ -94,9 +95,12 @@ def _bare(prefix: str, family: Family) -> str:
 
 
 def find_network(content: Mapping[Any, Any]) -> FoundNetwork:
-    """The network of a known layout in a checkpoint, and where there are several the one that lies where a family's
-    does, else the one in a usual place, an average of weights last; CheckpointError where there is none, or it is open
-    which."""
+    """The network of a known layout in a checkpoint.
+
+    If there are several, the one in the place where a family has it is chosen, otherwise the one in a usual place. An
+    average of weights is only chosen if there is nothing else. Raises CheckpointError if there is no network or if
+    several are equally probable.
+    """
     networks = [network for container in _containers(content) for network in _networks_in(content, container)]
     if not networks:
         raise CheckpointError(_unknown(content))

@@ -1,4 +1,4 @@
-"""What a format of data sets is: a name, words, and a function that opens what is in it."""
+"""The formats of training sets: each has a name, a description and a function that opens it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,9 +10,9 @@ from facemargin.registry import Registry
 
 @dataclass(frozen=True)
 class Location:
-    """Where a data set is. `given` is as the user named it, which need not be a path ("orl:1-30", "data/*.parquet").
-    `path` is the file or folder that is there, however its name is written in Unicode, None where nothing is. `root`:
-    what the paths in an image list are relative to."""
+    """The location of a data set. `given` is what the user wrote, which is not always a path ("orl:1-30",
+    "data/*.parquet"). `path` is the file or folder with this name, in any Unicode normal form; None if there is none.
+    The paths in an image list are relative to `root`."""
 
     given: str | Path
     path: Path | None
@@ -24,13 +24,13 @@ class Location:
 
 
 OpenImages = Callable[[Location], LabeledImages | None]
-"""Opens a data set of the format; None where what is at the location is not of it. Raises DataError for what is of it,
-but damaged."""
+"""A function that opens a data set of a format. It returns None if the location has another format, and raises
+DataError if the data set is damaged."""
 
 
 @dataclass(frozen=True)
 class DataFormat:
-    """`order`: formats are asked in this order, and the first that is not refused opens."""
+    """`open` is called for the formats in ascending `order`, until one of them does not return None."""
 
     open: OpenImages
     order: int
@@ -40,11 +40,12 @@ FORMATS: Registry[DataFormat] = Registry("data format", "facemargin.data.formats
 
 
 def register_format(name: str, description: str, order: int = 50) -> Callable[[OpenImages], OpenImages]:
-    """Decorator that files the function that opens a format for `open_images`, with words that say what it looks like.
+    """Decorator that registers the function that opens a format, for `open_images`. `description` says how a data set
+    of the format looks on disk.
 
-    `order` says who is asked first where two formats could be meant: 0 for names that are no paths, 10–20 for those
-    that a file of a fixed name tells, 30–40 for those that suffixes tell, 90 for folders of images, which any folder
-    could be.
+    If a location could have several formats, the one with the smallest `order` is used: 0 for names that are not paths,
+    10 to 20 for formats with a file of a fixed name, 30 to 40 for formats with a suffix of their own, 90 for folders of
+    images, because any folder could be one.
     """
 
     def decorate(open_images: OpenImages) -> OpenImages:

@@ -1,4 +1,4 @@
-"""What a format of verification sets is: a name, words, and a function that opens what is in it."""
+"""The formats of verification sets: each has a name, a description and a function that opens it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,13 +8,13 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.registry import Registry
 
 OpenPairs = Callable[[Location], VerificationSet | None]
-"""Opens a verification set of the format; None where what is at the location is not of it. Raises DataError for what is
-of it, but damaged."""
+"""A function that opens a verification set of a format. It returns None if the location has another format, and raises
+DataError if the set is damaged."""
 
 
 @dataclass(frozen=True)
 class PairFormat:
-    """`order`: formats are asked in this order, and the first that does not return None opens."""
+    """`open` is called for the formats in ascending `order`, until one of them does not return None."""
 
     open: OpenPairs
     order: int
@@ -24,11 +24,12 @@ PAIR_FORMATS: Registry[PairFormat] = Registry("format of pairs", "facemargin.dat
 
 
 def register_pair_format(name: str, description: str, order: int = 50) -> Callable[[OpenPairs], OpenPairs]:
-    """Decorator that files the function that opens a format for `open_verification`, with words that say what it looks
-    like.
+    """Decorator that registers the function that opens a format, for `open_verification`. `description` says how a set
+    of the format looks on disk.
 
-    `order` decides where several formats could be meant: 0 for names that are no paths, 10 to 20 for files of one name
-    or suffix, 30 to 40 for shards and lists, which may lie beside others in a folder.
+    If a location could have several formats, the one with the smallest `order` is used: 0 for names that are not paths,
+    10 to 20 for formats with a file of a fixed name or suffix, 30 to 40 for shards and lists, which can be in a folder
+    with files of other formats.
     """
 
     def decorate(open_pairs: OpenPairs) -> OpenPairs:

@@ -109,6 +109,6 @@ ProtocolName = Annotated[str, NameOf(PROTOCOLS)]
 
 
 def register_protocol(name: str, description: str) -> Callable[[LoadProtocol], LoadProtocol]:
-    """Decorator that files the function that reads a protocol's lists for `load_protocol` and `facemargin evaluate
-    --protocol`, with the words that `facemargin list protocols` has for it."""
+    """Decorator that registers the function that reads the lists of a protocol, for `load_protocol` and `facemargin
+    evaluate --protocol`. `facemargin list protocols` shows the `description`."""
     return PROTOCOLS.register(name, description=description)
