@@ -38,7 +38,8 @@ class TrainingProgress:
         """Show that `step` steps are done, the last one on `images` images."""
         self._images += images
         if self._compiling:
-            self._compiling, self._warm_up = False, (self._images, time.monotonic())
+            self._compiling, self._last_line = False, time.monotonic()  # its time says nothing about the others
+            self._warm_up = self._images, self._last_line
         epoch = (step - 1) // self.steps_per_epoch + 1
         text = f"epoch {epoch}/{self.last_step // self.steps_per_epoch}  loss {loss:.3f}  {self._rate()}"
         if self.bar is not None:
