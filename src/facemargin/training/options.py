@@ -1,4 +1,4 @@
-"""The options that a dataclass makes on the command line: for completion, and for hints where one is mistyped."""
+"""The options of a dataclass on the command line, for the completion and for hints about mistyped options."""
 
 import difflib
 from collections.abc import Iterable, Iterator, Sequence
@@ -14,8 +14,8 @@ from facemargin.registry import NameOf, Registry
 
 @dataclass(frozen=True)
 class Option:
-    """`names`: "--output", and its aliases. `values`: what it may be, where that is a list; `kind`: of what they are
-    the names ("protocols"), where they are a registry's. `flag`: it takes none."""
+    """An option of the command line: `names` are "--output" and its aliases. `values` are the possible values, if they
+    can be listed; if they are the names of a registry, `kind` is its plural ("protocols"). A `flag` has no value."""
 
     names: tuple[str, ...]
     values: tuple[str, ...] = ()
@@ -24,8 +24,8 @@ class Option:
 
 
 def options_of(cls: type[Any], flags: bool, prefix: str = "--") -> Iterator[Option]:
-    """Every option of the dataclass and of those in it. `flags`: a field that is True or False is written alone
-    ("--detect"), as the verbs' own are, and not with its value ("--compile True"), as a recipe's are."""
+    """Every option of the dataclass and of the dataclasses in it. With `flags`, a field that is True or False is
+    written without a value ("--detect"), as for verbs; otherwise with its value ("--compile True"), as for recipes."""
     hints = get_type_hints(cls, include_extras=True)
     for item in fields(cls):
         hint, extras = _without_extras(hints[item.name])
@@ -44,7 +44,7 @@ def options_of(cls: type[Any], flags: bool, prefix: str = "--") -> Iterator[Opti
             yield Option((*aliases, f"{prefix}{name}"), _values(hints[item.name]), kind=kind)
 
 
-# What others call it.
+# Names that other programs use for the same option.
 _SYNONYMS = {
     "lr": "learning-rate",
     "wd": "weight-decay",
@@ -63,8 +63,8 @@ _SYNONYMS = {
 
 
 def check_options(arguments: Sequence[str], options: Iterable[Option], more: str) -> None:
-    """Raise ConfigError, naming the nearest, for an option that there is not, and for a value that an option may not
-    have. `more` says where all are listed."""
+    """Raise ConfigError for an unknown option and for a value that an option cannot have. The message suggests the
+    nearest, or else says `more`, which is where all options are listed."""
     known = {name: option for option in options for name in option.names}
     for position, argument in enumerate(arguments):
         name, equals, value = argument.partition("=")
@@ -83,10 +83,10 @@ def check_options(arguments: Sequence[str], options: Iterable[Option], more: str
             raise ConfigError(f"{name} is {value}; {hint}It may be {', '.join(values)}".replace("; It", "; it"))
 
 
-def check_own_options(arguments: Sequence[str], own: Iterable[Option], others: Iterable[str]) -> None:
-    """Raise ConfigError for an option that is neither of `own` nor of `others`, which somebody else checks, where the
-    nearest is one of `own`: it was meant, and mistyped."""
-    names = [name for option in own for name in option.names]
+def check_own_options(arguments: Sequence[str], options: Iterable[Option], others: Iterable[str]) -> None:
+    """Raise ConfigError for an argument that is probably a mistyped one of `options`: it is neither an option nor one
+    of the names `others`, which are checked elsewhere, and the nearest known name is one of `options`."""
+    names = [name for option in options for name in option.names]
     known = [*names, *others]
     for argument in arguments:
         name = _dashed(argument.partition("=")[0])
@@ -99,7 +99,8 @@ def _is_option(name: str) -> bool:
 
 
 def _nearest(name: str, known: list[str]) -> str:
-    """The option that was meant, "" where none is near: the same word in another part, or one spelt alike."""
+    """The option that was probably meant: one with the same word in another part of the recipe, or with a similar
+    spelling. Empty if there is none."""
     word = name.removeprefix("--")
     for end in (word, _SYNONYMS.get(word, word)):
         same = [option for option in known if option.removeprefix("--") == end or option.endswith(f".{end}")]
@@ -119,15 +120,15 @@ def _without_extras(hint: Any) -> tuple[Any, tuple[Any, ...]]:
 
 
 def registry_of(extras: Iterable[Any]) -> Registry[Any] | None:
-    """The registry whose names an annotated text may be; None where it may be any."""
+    """The registry whose names are the possible values of an annotated text; None if any text is possible."""
     return next((extra.registry for extra in extras if isinstance(extra, NameOf)), None)
 
 
 def _registry_in(hint: Any) -> Registry[Any] | None:
-    """As `registry_of`, of a hint that may be of a union."""
+    """Like `registry_of`, for a type that may be a union."""
     inner, extras = _without_extras(hint)
     inside = map(_registry_in, get_args(inner) if get_origin(inner) in (Union, UnionType) else ())
-    return registry_of(extras) or next((one for one in inside if one is not None), None)
+    return registry_of(extras) or next((registry for registry in inside if registry is not None), None)
 
 
 def _values(hint: Any) -> tuple[str, ...]:

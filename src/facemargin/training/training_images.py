@@ -59,10 +59,10 @@ def limited_indices(labels_N: NDArray[np.int64], limit: int) -> NDArray[np.int64
         return np.sort(order_N[:limit])
     if fitting > first[1]:
         return np.sort(order_N[: ends[fitting - 1]])
-    one, other = (order_N[ends[label] - counts[label] : ends[label]] for label in first)
+    first_person, second_person = (order_N[ends[label] - counts[label] : ends[label]] for label in first)
     half = limit // 2
-    taken = min(len(one), max(half, limit - len(other)))
-    return np.sort(np.concatenate([one[:taken], other[: limit - taken]]))
+    taken = min(len(first_person), max(half, limit - len(second_person)))
+    return np.sort(np.concatenate([first_person[:taken], second_person[: limit - taken]]))
 
 
 def _check_people(images: LabeledImages, recipe: Recipe) -> None:
