@@ -93,7 +93,7 @@ OPTIONS = [
         (["--xyzzy", "3"], "unknown option --xyzzy; all are there"),
         (["--optimizer.name", "sdg"], r"--optimizer\.name is sdg; did you mean sgd\? It may be sgd, adamw"),
         (["--precision=half"], "--precision is half; it may be auto, float64"),
-        (["--compile", "yes"], "--compile is yes; it may be True, False"),
+        (["--compile", "yes"], "--compile is yes; it may be auto, True, False"),
     ],
 )
 def test_what_is_mistyped_names_what_was_meant(arguments, message):
