@@ -1,13 +1,16 @@
 """A network that sees red alone, on pictures whose red says who it is and whose blue is noise."""
 
+import math
+
 import cv2
 import numpy as np
 import pytest
 import torch
 
-from facemargin.commands.check_model import balanced_part
+from facemargin.commands.check_model import balanced_part, verdict
 from facemargin.data.pairs.insightface_bin import load_bin
 from facemargin.errors import DataError
+from facemargin.interop.input_check import InputCheck, sign_test
 from facemargin.models.info import ModelInfo, save_model
 from facemargin.models.recognizer import create_recognizer
 
@@ -55,6 +58,8 @@ def test_the_right_order_is_confirmed(command, pairs, tmp_path):
     assert (code, err) == (0, "") and "warning" not in out
     assert "RGB, (v − 127.5)/127.5 (declared)" in out and "BGR, (v − 127.5)/127.5" in out and "worse (p =" in out
     assert "RGB, (v − 0)/255" in out and "160 pairs" in out
+    assert "colours: RGB, surely: with BGR the model recognises worse\n" in out
+    assert "pixels: 160 pairs cannot tell (v − 127.5)/127.5 from (v − 0)/255 and (v − 0)/1; use at least " in out
 
 
 def test_the_wrong_order_is_warned_of(command, pairs, tmp_path):
@@ -63,6 +68,56 @@ def test_the_wrong_order_is_warned_of(command, pairs, tmp_path):
     assert code == 0
     assert "warning: the model declares BGR, (v − 127.5)/127.5, but RGB, (v − 127.5)/127.5 recognises better" in out
     assert out.count("warning") == 1
+    assert "colours: RGB, surely: with BGR, as declared, the model recognises worse\n" in out
+
+
+def test_another_input_can_be_tried(command, pairs, tmp_path):
+    path = write_model(tmp_path / "m.safetensors", color_order="BGR")
+    code, out, _ = command("check-model", path, "--pairs", pairs, "--color", "RGB", "--mean", "0", "--std", "255")
+    assert code == 0 and "RGB, (v − 0)/255 (declared)" in out and "colours: RGB, surely" in out
+
+
+def check(only_declared, only_other, pairs):
+    other = 0.5 + (only_other - only_declared) / pairs
+    return InputCheck(0.5, other, sign_test(only_declared, only_other), only_declared, only_other, pairs)
+
+
+@pytest.mark.parametrize(
+    ("checks", "words"),
+    [
+        ([check(20, 1, 100)], "RGB, surely: with a the model recognises worse"),
+        ([check(20, 1, 100), check(9, 0, 100)], "RGB, surely: with a and b the model recognises worse"),
+        ([check(1, 20, 100)], "a, surely: with RGB, as declared, the model recognises worse"),
+        ([check(1, 20, 100), check(0, 30, 100)], "b, surely: with RGB, as declared, the model recognises worse"),
+        ([check(0, 0, 60)], "60 pairs cannot tell RGB from a; use at least 160"),
+        ([check(20, 1, 60), check(0, 0, 60)], "60 pairs cannot tell RGB from b; use at least 160"),
+        ([check(2, 1, 60)], "60 pairs cannot tell RGB from a; use at least 80"),
+        ([check(50, 50, 500)], "500 pairs cannot tell RGB from a: to this model it makes hardly a difference"),
+    ],
+)
+def test_the_verdict_is_in_words(checks, words):
+    assert verdict("RGB", ["a", "b"][: len(checks)], checks) == words
+
+
+@pytest.mark.parametrize(("declared", "other"), [(8, 3), (12, 5), (30, 18)])
+def test_so_many_pairs_can_tell_and_one_step_fewer_cannot(declared, other):
+    """With as many more pairs that are divided alike, the test of the coin is decided, by counting all its tosses."""
+    pairs = 200
+    needed = check(declared, other, pairs).pairs_needed()
+
+    def chance(different):
+        heads = -(-declared * different // (declared + other))
+        tails = sum(math.comb(different, i) for i in range(different - heads + 1)) / 2**different
+        return 2 * tails
+
+    different = next(n for n in range(8, 10_000) if chance(n) < 0.01)
+    assert needed == -(-different * pairs // (declared + other))
+
+
+def test_the_size_of_the_set_is_that_of_the_message(command, pairs, tmp_path):
+    path = write_model(tmp_path / "m.safetensors")
+    out = command("check-model", path, "--pairs", pairs, "--limit", "8")[1]
+    assert "colours: 8 pairs cannot tell RGB from BGR; use at least " in out
 
 
 def test_grey_pictures_cannot_tell(command, tmp_path):

@@ -39,7 +39,7 @@ def test_what_was_recognised_is_printed_and_the_file_is_ours(command, checkpoint
 
 def test_options_are_kept(command, checkpoint, tmp_path):
     target = tmp_path / "own.safetensors"
-    code, out, _ = command("convert-weights", checkpoint, target, "--color-order", "BGR", "--family", "insightface")
+    code, out, _ = command("convert-weights", checkpoint, target, "--color", "BGR", "--family", "insightface")
     assert code == 0 and "BGR" in out and fm.load(target).info.color_order == "BGR"
 
 

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from facemargin.backbones.precision import Precision
+from facemargin.commands._model_input import InputArguments
 from facemargin.commands._say import say
 from facemargin.errors import ConfigError
-from facemargin.interop.family import FamilyName
 from facemargin.models.load import load
 from facemargin.models.model import Model
 
@@ -21,7 +21,7 @@ class DeviceArguments:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ComputingArguments(DeviceArguments):
+class ComputingArguments(DeviceArguments, InputArguments):
     """Where and how exactly a verb embeds."""
 
     precision: Precision | None = None
@@ -30,19 +30,21 @@ class ComputingArguments(DeviceArguments):
 
     def require_defaults(self, model: Path) -> None:
         """Raises ConfigError for options that would have no effect on a file of embeddings."""
-        for name, given in (("device", self.device != "auto"), ("precision", self.precision is not None)):
-            if given:
-                raise ConfigError(
-                    f"{model} contains embeddings instead of a model, so --{name} does not apply: remove --{name}"
-                )
+        given = [("--device", self.device != "auto"), ("--precision", self.precision is not None)]
+        for name in [*(name for name, is_given in given if is_given), *self.options_given()]:
+            raise ConfigError(
+                f"{model} contains embeddings instead of a model, so {name} does not apply: remove {name}"
+            )
 
 
-def load_on_device(
-    model: str | Path, args: DeviceArguments, family: FamilyName | None = None, trust: bool = False
-) -> Model:
-    """`load`, on the chosen device. Says on stderr where the model computes, except on the CPU in float32."""
-    precision = args.precision if isinstance(args, ComputingArguments) else None
-    loaded = load(model, args.device, family=family, trust=trust, precision=precision)
+def load_on_device(model: str | Path, args: DeviceArguments, trust: bool = False) -> Model:
+    """`load`, on the chosen device and with the input that was given. Says on stderr where the model computes, except
+    on the CPU in float32."""
+    if isinstance(args, ComputingArguments):
+        given = vars(args.given_input())
+        loaded = load(model, args.device, family=args.family, trust=trust, precision=args.precision, **given)
+    else:
+        loaded = load(model, args.device, trust=trust)
     if loaded.where() != "cpu, float32":
         say(f"{model} computes on {loaded.where()}", stderr=True)
     return loaded

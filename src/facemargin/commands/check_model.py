@@ -6,7 +6,7 @@ Shapes: K pairs.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import tyro
@@ -22,14 +22,12 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import evaluate_verification
-from facemargin.interop.family import FamilyName
 from facemargin.interop.input_check import InputCheck, compare_inputs
 from facemargin.models.info import ModelInfo
 from facemargin.models.model import Model
 from facemargin.tables import Table
 
 _NORMALIZATIONS = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))
-_LEVEL = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +41,6 @@ class Arguments(ComputingArguments):
     """A verification set in colour, by path or name."""
     limit: int = 2000
     """The number of pairs to use, half of them genuine, spread over the set. 0 uses all."""
-    family: FamilyName | None = None
-    """The project of the checkpoint, if it cannot be recognised from the file."""
     trust: bool = False
     """Allow a pickle to run its code. Only for files of people you trust."""
 
@@ -54,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
     if args.limit < 0:
         raise ConfigError(f"--limit is {args.limit}, expected a number of pairs, or 0 for all")
     console = Console()
-    model = load_on_device(args.model, args, args.family, args.trust)
+    model = load_on_device(args.model, args, args.trust)
     pairs = balanced_part(open_verification(args.pairs), args.limit)
     scores: dict[str, np.ndarray] = {}
     for name, info in _variants(model.info).items():
@@ -66,17 +62,36 @@ def main(arguments: Sequence[str]) -> int:
     checks = [compare_inputs(scores[declared], scores[name], pairs.same_K) for name in others]
     console.print(_table(declared, others, checks, len(pairs)))
     for name, check in zip(others, checks, strict=True):
-        if check.probability_of_chance < _LEVEL and check.other > check.declared:
+        if check.better == "other":
             say(
                 f"the model declares {declared}, but {name} recognises better: {check.other:.2%} "
                 f"against {check.declared:.2%} of {counted(len(pairs), 'pair')} (chance: p = "
-                f"{check.probability_of_chance:.1g}). Load it with color_order=, or convert it with --color-order or "
-                "another --family",
+                f"{check.probability_of_chance:.1g}). Give the right input with --color, --mean and --std, or another "
+                "--family",
                 label="warning",
             )
     if np.array_equal(scores[declared], scores[others[0]]):
         console.print("the pictures are grey, so the colour order cannot be tested: use a set with colour pictures")
+    else:
+        say("colours: " + verdict(model.info.color_order, [_other_order(model.info)], checks[:1]))
+    pixels, *other_pixels = [name.split(", ")[1] for name in (declared, *others[1:])]
+    say("pixels: " + verdict(pixels, other_pixels, checks[1:]))
     return 0
+
+
+def verdict(declared: str, others: Sequence[str], checks: Sequence[InputCheck]) -> str:
+    """In words: which is right of what is `declared` and the `others`, by the check against each."""
+    better = [(check.other, name) for name, check in zip(others, checks, strict=True) if check.better == "other"]
+    if better:
+        return f"{max(better)[1]}, surely: with {declared}, as declared, the model recognises worse"
+    unclear = {name: check.pairs_needed() for name, check in zip(others, checks, strict=True) if not check.better}
+    if not unclear:
+        return f"{declared}, surely: with {' and '.join(others)} the model recognises worse"
+    cannot = f"{counted(checks[0].pairs, 'pair')} cannot tell {declared} from {' and '.join(unclear)}"
+    known = [needed for needed in unclear.values() if needed is not None]
+    if len(known) < len(unclear):
+        return f"{cannot}: to this model it makes hardly a difference"
+    return f"{cannot}; use at least {max(known):,}"
 
 
 def balanced_part(pairs: VerificationSet, limit: int) -> VerificationSet:
@@ -98,11 +113,14 @@ def balanced_part(pairs: VerificationSet, limit: int) -> VerificationSet:
     )
 
 
+def _other_order(info: ModelInfo) -> str:
+    return "BGR" if info.color_order == "RGB" else "RGB"
+
+
 def _variants(info: ModelInfo) -> dict[str, ModelInfo]:
     """The possible inputs of the model: as declared, with the other colour order, and with each of the other
     normalisations."""
-    other: Literal["RGB", "BGR"] = "BGR" if info.color_order == "RGB" else "RGB"
-    variants = [info, replace(info, color_order=other)]
+    variants = [info, replace(info, color_order=_other_order(info))]
     variants += [replace(info, mean=m, std=s) for m, s in _NORMALIZATIONS if (m, s) != (info.mean, info.std)]
     return {f"{variant.color_order}, (v − {variant.mean:g})/{variant.std:g}": variant for variant in variants}
 
@@ -113,8 +131,6 @@ def _table(declared: str, others: Sequence[str], checks: Sequence[InputCheck], c
     )
     table.add_row(f"{declared} (declared)", f"{checks[0].declared:.2%}", "")
     for name, check in zip(others, checks, strict=True):
-        verdict = "alike within chance"
-        if check.probability_of_chance < _LEVEL:
-            verdict = "better" if check.other > check.declared else "worse"
-        table.add_row(name, f"{check.other:.2%}", f"{verdict} (p = {check.probability_of_chance:.2g})")
+        against = {"": "alike within chance", "other": "better", "declared": "worse"}[check.better]
+        table.add_row(name, f"{check.other:.2%}", f"{against} (p = {check.probability_of_chance:.2g})")
     return table

@@ -1,20 +1,21 @@
 """`facemargin convert-weights SRC DST.safetensors`."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._model_input import InputArguments
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._say import say
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.interop import read_checkpoint
-from facemargin.interop.family import FAMILIES, FamilyName
+from facemargin.interop.family import FAMILIES
 from facemargin.interop.released import released_as
 from facemargin.models.info import ModelInfo, save_model
 from facemargin.models.load import checkpoint_recognizer, is_own_file, locate, read_recognizer
@@ -23,7 +24,7 @@ from facemargin.tables import Table
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(InputArguments):
     """Convert another project's checkpoint to facemargin's own model file, which describes its input."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
@@ -31,10 +32,6 @@ class Arguments:
     released model (facemargin models)."""
     target: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="DST")]
     """The .safetensors file to write. An existing file is replaced."""
-    family: FamilyName | None = None
-    """The project of the checkpoint, if it cannot be recognised from the file."""
-    color_order: Literal["RGB", "BGR"] | None = None
-    """The colour order that the network reads, if it differs from that of its family."""
     trust: bool = False
     """Allow a pickle to run its code, which can do anything. Only for files of people you trust."""
 
@@ -50,7 +47,8 @@ def main(arguments: Sequence[str]) -> int:
         return _convert_graph(args, source)
     checkpoint = read_checkpoint(source, args.family, args.trust)
     recognizer, info = checkpoint_recognizer(checkpoint)
-    info = _write(args, recognizer, info, FAMILIES[checkpoint.family.name].title)
+    info = args.given_input().applied(info)
+    _write(args, recognizer, info, FAMILIES[checkpoint.family.name].title)
     for note in checkpoint.notes:
         say(note, label="note")
     if checkpoint.left_out:
@@ -66,14 +64,14 @@ def main(arguments: Sequence[str]) -> int:
 
 def _convert_graph(args: Arguments, source: Path) -> int:
     """An ONNX graph that facemargin has rebuilt as one of its networks."""
-    recognizer, info, notes = read_recognizer(source, args.family)
+    recognizer, info, notes = read_recognizer(source, args.family, given=args.given_input())
     if info.backbone == "onnx":
         raise ConfigError(
             f"{source} is an ONNX graph, whose weights are part of its operations, so it cannot be converted: "
             "give it directly as MODEL to any command"
         )
     released = released_as(source)
-    info = _write(args, recognizer, info, released.title if released else info.family or "unknown")
+    _write(args, recognizer, info, released.title if released else info.family or "unknown")
     for note in notes:
         say(note, label="note")
     say(f"licence: {info.licence or 'unknown'}")
@@ -81,14 +79,11 @@ def _convert_graph(args: Arguments, source: Path) -> int:
     return 0
 
 
-def _write(args: Arguments, recognizer: Recognizer, info: ModelInfo, family: str) -> ModelInfo:
-    """Write the model, print its description, and return it."""
-    if args.color_order is not None:
-        info = replace(info, color_order=args.color_order)
+def _write(args: Arguments, recognizer: Recognizer, info: ModelInfo, family: str) -> None:
+    """Write the model, and print its description."""
     say_replaced(args.target)
     write_atomically(args.target, lambda path: save_model(path, recognizer.state_dict(), info))
     Console().print(_table(info, family))
-    return info
 
 
 def _table(info: ModelInfo, family: str) -> Table:

@@ -8,6 +8,7 @@ from typing import Annotated
 import tyro
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._model_input import InputArguments
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._say import say
 from facemargin.data.formats.named_images import NamedImages
@@ -19,7 +20,7 @@ from facemargin.models.load import load
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(InputArguments):
     """Write a model as an ONNX file, which onnxruntime can run without facemargin, and compare the two on real
     faces."""
 
@@ -50,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     say_replaced(args.output)
     parity = export_onnx(
-        load(args.model, "cpu"),
+        load(args.model, "cpu", family=args.family, **vars(args.given_input())),
         args.output,
         preprocess=args.preprocess,
         views=args.views,

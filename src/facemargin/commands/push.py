@@ -10,16 +10,17 @@ import tyro
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._model_card import model_card, read_results
+from facemargin.commands._model_input import InputArguments
 from facemargin.commands._say import say
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically, write_text_atomically
-from facemargin.interop.family import FAMILIES, FamilyName
+from facemargin.interop.family import FAMILIES
 from facemargin.models.info import save_model
 from facemargin.models.load import read_recognizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class Arguments(InputArguments):
     """Upload a model with a card that says how to load and use it. Only these two files are uploaded."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
@@ -33,8 +34,6 @@ class Arguments:
     """Create a private repository."""
     dry_run: Path | None = None
     """Write the files to this folder and upload nothing."""
-    family: FamilyName | None = None
-    """The project of the checkpoint, if it cannot be recognised from the file."""
     trust: bool = False
     """Allow a pickle to run its code. Only for files of people you trust."""
 
@@ -46,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"{args.repository!r} is not the name of a repository: expected owner/name")
     if args.dry_run is None:
         require_token()
-    recognizer, info, notes = read_recognizer(args.model, args.family, args.trust)
+    recognizer, info, notes = read_recognizer(args.model, args.family, args.trust, args.given_input())
     if info.backbone == "onnx":
         raise ConfigError(f"{args.model} is an ONNX graph, not facemargin's weights: upload the file as it is")
     for note in notes:

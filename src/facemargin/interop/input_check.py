@@ -12,14 +12,49 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+LEVEL = 0.01
+"""The probability of chance below which one way is better than the other."""
+
+_FEWEST = 8
+"""So many heads of as many tosses are rarer than LEVEL."""
+_MOST_PAIRS = 100_000
+
 
 @dataclass(frozen=True)
 class InputCheck:
-    """The two ways' accuracies, and the probability that chance makes them differ as much."""
+    """The two ways' accuracies, and the probability that chance makes them differ as much. only_declared, only_other:
+    the pairs that one way alone decides rightly, of `pairs`."""
 
     declared: float
     other: float
     probability_of_chance: float
+    only_declared: int
+    only_other: int
+    pairs: int
+
+    @property
+    def better(self) -> str:
+        """ "declared", "other", or "" where these pairs cannot tell."""
+        if self.probability_of_chance >= LEVEL:
+            return ""
+        return "declared" if self.declared > self.other else "other"
+
+    def pairs_needed(self) -> int | None:
+        """At least so many pairs of this kind can tell; None where more than 100,000 would be needed.
+
+        Of few that decide differently, three more are assumed (the 95 % limit where there is none), all for the same
+        side; from eight on, they are divided as in these pairs.
+        """
+        different, larger = self.only_declared + self.only_other, max(self.only_declared, self.only_other)
+        few = different < _FEWEST
+        rate, share = (different + 3 if few else different) / self.pairs, 1.0 if few else larger / different
+        for needed in range(_FEWEST, _MOST_PAIRS):
+            if needed / rate > _MOST_PAIRS:
+                return None
+            side = math.ceil(share * needed)
+            if sign_test(side, needed - side) < LEVEL:
+                return max(math.ceil(needed / rate), self.pairs + 1)
+        return None
 
 
 def compare_inputs(
@@ -30,7 +65,10 @@ def compare_inputs(
     right_K, other_right_K = decisions(declared_K, same_K) == same_K, decisions(other_K, same_K) == same_K
     only_declared = int(np.count_nonzero(right_K & ~other_right_K))
     only_other = int(np.count_nonzero(other_right_K & ~right_K))
-    return InputCheck(float(right_K.mean()), float(other_right_K.mean()), sign_test(only_declared, only_other))
+    chance = sign_test(only_declared, only_other)
+    return InputCheck(
+        float(right_K.mean()), float(other_right_K.mean()), chance, only_declared, only_other, len(same_K)
+    )
 
 
 def decisions(scores_K: NDArray[np.float64], same_K: NDArray[np.bool_]) -> NDArray[np.bool_]:
