@@ -45,32 +45,38 @@ def free(tmp_path, monkeypatch):
 )
 def test_fewer_batches_then_fewer_workers_where_there_is_little_room(free, caplog, megabytes, expected):
     free(megabytes)
-    assert what_fits(8, 4, 20 * MB) == expected
+    assert what_fits(8, 4, 3, 20 * MB) == expected
     assert len(caplog.records) == (expected != (8, 4))
 
 
 def test_the_warning_says_what_is_done_and_what_would_do(free, caplog):
     free(64)
-    what_fits(8, 4, 19_300_000)
+    what_fits(8, 4, 3, 19_300_000)
     assert caplog.messages[-1].startswith(f"{shared_memory.SHARED_MEMORY} has 64 MB free, too little for 8 workers")
     assert "this process reads the images itself. Give it 844 MB, with docker run --shm-size=805m" in caplog.messages[0]
     free(300)
-    what_fits(8, 4, 19_300_000)
+    what_fits(8, 4, 3, 19_300_000)
     assert "8 of them with 1 batch ahead each do. Give it" in caplog.messages[-1]
-    what_fits(8, 4, 19_300_000, say=False)
+    what_fits(8, 4, 3, 19_300_000, say=False)
     assert len(caplog.records) == 2
 
 
 def test_processes_of_one_machine_share_it(free, monkeypatch):
     free(875)
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
-    assert what_fits(8, 4, 5 * MB) == (8, 4)
-    assert what_fits(8, 4, 20 * MB) == (5, 1)
+    assert what_fits(8, 4, 3, 5 * MB) == (8, 4)
+    assert what_fits(8, 4, 3, 20 * MB) == (5, 1)
+
+
+def test_a_gpu_holds_fewer_batches(free):
+    free(64)  # what Docker gives
+    assert what_fits(8, 4, 1, 19_300_000) == (1, 1)
+    assert what_fits(8, 4, 3, 19_300_000) == (0, 4)
 
 
 def test_nothing_is_asked_where_there_is_none(tmp_path, monkeypatch):
     monkeypatch.setattr(shared_memory, "SHARED_MEMORY", tmp_path / "none")
-    assert what_fits(8, 4, 2**60) == (8, 4) and what_fits(0, 4, 2**60) == (0, 4)
+    assert what_fits(8, 4, 3, 2**60) == (8, 4) and what_fits(0, 4, 3, 2**60) == (0, 4)
 
 
 class WithTrouble(ArrayImages):

@@ -48,10 +48,11 @@ class TrainingBatches:
         self.steps_per_epoch = self.sampler.steps_per_epoch
         size = self.training_set.image_size
         largest = -(-recipe.batch_size // state.processes.size) + recipe.accumulation_steps
-        self._workers, self._prefetch = what_fits(
-            recipe.data.workers, _PREFETCH, largest * size * size * 3, say=state.processes.is_main
-        )
         self._pins = state.device.type == "cuda"
+        in_use = 1 if self._pins else 3  # what is copied to page-locked memory leaves the shared memory
+        self._workers, self._prefetch = what_fits(
+            recipe.data.workers, _PREFETCH, in_use, largest * size * size * 3, say=state.processes.is_main
+        )
 
     def loader(self) -> "DataLoader[TrainingBatch]":
         """Iterates over the batches."""

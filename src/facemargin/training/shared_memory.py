@@ -12,26 +12,25 @@ from facemargin.errors import ConfigError
 
 SHARED_MEMORY = Path("/dev/shm")
 
-# Batches beside those that workers have ready: one in the hands of each of the loader, the step and the one after it.
-_IN_USE = 3
 # NCCL and other programs use it, too.
 _USED_AT_MOST = 0.8
 
 logger = logging.getLogger(__name__)
 
 
-def what_fits(workers: int, prefetch: int, batch_bytes: int, say: bool = True) -> tuple[int, int]:
-    """How many workers, and batches ahead for each of them, shared memory has room for: at most `workers` and
-    `prefetch`. A warning says so (if `say`) where that is less. Batches are the same whoever makes them."""
+def what_fits(workers: int, prefetch: int, in_use: int, batch_bytes: int, say: bool = True) -> tuple[int, int]:
+    """How many workers, and batches ahead for each of them, shared memory has room for, beside `in_use` batches in the
+    hands of who asked for them: at most `workers` and `prefetch`. A warning says so (if `say`) where that is less.
+    Batches are the same whoever makes them."""
     if not workers or not SHARED_MEMORY.is_dir():
         return workers, prefetch
     processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     free = shutil.disk_usage(SHARED_MEMORY).free
-    room = int(free * _USED_AT_MOST / processes) // batch_bytes - _IN_USE  # in batches
+    room = int(free * _USED_AT_MOST / processes) // batch_bytes - in_use  # in batches
     fitting_workers = min(workers, max(room, 0))
     fitting_prefetch = min(prefetch, room // fitting_workers) if fitting_workers else prefetch
     if say and (fitting_workers, fitting_prefetch) != (workers, prefetch):
-        wanted = (workers * prefetch + _IN_USE) * batch_bytes * processes / _USED_AT_MOST
+        wanted = (workers * prefetch + in_use) * batch_bytes * processes / _USED_AT_MOST
         made = (
             f"{fitting_workers} of them with {counted(fitting_prefetch, 'batch', 'batches')} ahead each do"
             if fitting_workers
