@@ -16,8 +16,8 @@ PACKAGE = Path(facemargin.__file__).parent
 ROOMS = [
     "cli", "commands", "recipes", "report", "comparison", "training", "decision", "export",
     "features", "detection", "models", "reconstruction", "interop", "planning", "evaluation", "heads", "margins",
-    "quality", "backbones", "data", "files", "randomness", "full_precision", "registry", "plugins", "timing", "extras",
-    "errors", "counting", "tables", "version",
+    "quality", "backbones", "data", "files", "randomness", "full_precision", "transfer", "registry", "plugins",
+    "timing", "extras", "errors", "counting", "tables", "version",
 ]  # fmt: skip
 # The two faces of the package, which bring the rooms together; no room may import them.
 ENTRANCES = {"", "__main__"}

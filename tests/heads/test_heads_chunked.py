@@ -54,7 +54,7 @@ def test_samples_of_other_shards_go_to_different_rows_and_change_none(monkeypatc
     """CUDA adds what goes to one row one after the other, and nearly all samples are of other shards."""
     x, w, y, scale = inputs(29, b=20)
     y = torch.where(torch.arange(20) % 5 == 0, torch.arange(20), torch.arange(20) + 1000)
-    local, rows = chunked._own_rows(y, 29)
+    local, rows = chunked.own_rows(y, 29)
     assert local.tolist() == [i % 5 == 0 for i in range(20)] and rows.unique().numel() == 20
     found = with_gradients(softmax_terms_chunked, (x, w, y, scale), None)
     monkeypatch.setattr(chunked, "_own_rows", lambda y, classes: (local, y.where(local, 0)))

@@ -16,6 +16,7 @@ from facemargin.full_precision import Function, without_autocast
 from facemargin.heads.buffers import reused_buffer
 from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
+from facemargin.transfer import on_device
 
 # Number of cosines in one chunk. On the CPU they take 2 MB in float32 and so stay in the cache. On CUDA they take 256
 # MB, because a chunk of any size costs about twenty kernel launches.
@@ -75,7 +76,8 @@ class _Chunked(Function):
         kept = min(kept_bytes // max(x_BD.element_size() * len(x_BD), 1) // chunk_classes * chunk_classes, len(w_CD))
         kept_CB = reused_buffer(w_CD, "cosines").empty((kept, len(x_BD)), x_BD)
         inverse_norm_C = nonzero(row_norms(w_CD)).reciprocal_()
-        targets = _targets(y_B, len(w_CD), chunk_classes)
+        targets = _targets(y_B, len(w_CD), chunk_classes, x_BD.device)
+        y_B = on_device(y_B, None, x_BD.device)
         scratch = _Scratch(x_BD, min(chunk_classes, len(w_CD)))
         # N chunks. Without classes there is still one row, whose values mean "no negatives".
         hardest_NB = x_BD.new_full((max(len(targets), 1), len(x_BD)), _absent(x_BD))
@@ -99,7 +101,7 @@ class _Chunked(Function):
         hardest_B.masked_fill_(hardest_B == _absent(x_BD), -torch.inf)
         target_cosine_B = torch.zeros_like(hardest_B)
         if len(w_CD):
-            local_B, row_B = _own_rows(y_B, len(w_CD))
+            local_B, row_B = own_rows(y_B, len(w_CD))
             target_cosine_B = ((x_BD * w_CD[row_B]).sum(1) * inverse_norm_C[row_B]).where(local_B, 0)
         ctx.save_for_backward(x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B)
         ctx.kept_CB, ctx.targets, ctx.hard_negatives = kept_CB, targets, hard_negatives
@@ -146,7 +148,7 @@ class _Chunked(Function):
             grad_w_KD.addmm_(probability_KB, weighted_x_BD)
         grad_x_BD.mul_(factor_B[:, None])
         if len(w_CD):
-            local_B, row_B = _own_rows(y_B, len(w_CD))
+            local_B, row_B = own_rows(y_B, len(w_CD))
             inverse_norm_B = inverse_norm_C[row_B]
             slope_B1 = (grad_target_B.where(local_B, 0) * inverse_norm_B)[:, None]
             w_BD = w_CD[row_B]
@@ -186,12 +188,13 @@ def _chunks(
         yield _Chunk(w_KD, inverse_norm_K1, minus_square_K1, kept_KB, targets_T)
 
 
-def _targets(y_B: Tensor, num_classes: int, chunk_classes: int) -> list[Tensor]:
-    """For every chunk, the positions of the samples' own classes in its flattened (K, B) matrix."""
+def _targets(y_B: Tensor, num_classes: int, chunk_classes: int, device: torch.device) -> list[Tensor]:
+    """For every chunk, the positions of the samples' own classes in its flattened (K, B) matrix, on `device`."""
+    y_B = y_B.cpu()  # where the chunks' shares are known without waiting
     firsts = list(range(0, num_classes, chunk_classes))
-    places_B = (y_B * len(y_B) + torch.arange(len(y_B), device=y_B.device)).sort().values
-    starts = torch.tensor([*firsts, num_classes], device=y_B.device) * len(y_B)
-    bounds = torch.searchsorted(places_B, starts).tolist()
+    places_B = (y_B * len(y_B) + torch.arange(len(y_B))).sort().values
+    bounds = torch.searchsorted(places_B, torch.tensor([*firsts, num_classes]) * len(y_B)).tolist()
+    places_B = on_device(places_B, None, device)
     return [
         places_B[lower:upper] - first * len(y_B)
         for first, lower, upper in zip(firsts, bounds, bounds[1:], strict=False)
@@ -222,7 +225,7 @@ class _Scratch:
         return self._tensors[name][:classes]
 
 
-def _own_rows(y_B: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
+def own_rows(y_B: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
     """Whether each sample's class is one of these classes, (B,), and its row, (B,); if it is not, any row.
 
     The samples of other shards, nearly all of a large group's, take different rows, because CUDA adds what goes to one

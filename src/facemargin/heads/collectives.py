@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from facemargin.errors import ConfigError
 from facemargin.full_precision import Function
 from facemargin.timing import section
 
@@ -44,6 +45,28 @@ def all_reduce(values: Tensor, group: Group) -> None:
     dist.all_reduce(values, group=group)
 
 
+def host_device(device: torch.device, group: dist.ProcessGroup) -> torch.device:
+    """Where the processes, which compute on `device`, exchange what the host has to know: on the CPU if the group has a
+    backend for it, so that nothing waits for the device, else on `device`."""
+    return torch.device("cpu") if "cpu" in _exchanged(group) else device
+
+
+def check_exchanges(device: torch.device, group: Group) -> None:
+    """Raise ConfigError unless the processes of `group` can exchange tensors on `device`."""
+    if group is None or not (exchanged := _exchanged(group)) or device.type in exchanged:
+        return
+    raise ConfigError(
+        f"the process group exchanges tensors on {' and '.join(exchanged)} only, but the head is on {device}: move "
+        "head and features there, or create the group with a backend for both, as in "
+        'torch.distributed.init_process_group("cpu:gloo,cuda:nccl")'
+    )
+
+
+def _exchanged(group: dist.ProcessGroup) -> list[str]:
+    """The types of devices that a group has a backend for."""
+    return sorted({device.type for device in group._device_types})
+
+
 @dataclass(frozen=True)
 class RowsOfProcesses:
     """How many rows of the global batch each process of `group` holds. The rows are in the order of the ranks."""
@@ -51,15 +74,18 @@ class RowsOfProcesses:
     group: Group
     counts: tuple[int, ...]
     rank: int
+    #: where what the host has to know is exchanged
+    device: torch.device
 
     @classmethod
     def of(cls, rows: int, device: torch.device, group: Group) -> "RowsOfProcesses":
-        """Ask every process for its number of rows."""
+        """Ask every process for its number of rows; the samples are on `device`."""
         if group is None:
-            return cls(None, (rows,), 0)
+            return cls(None, (rows,), 0, torch.device("cpu"))
+        device = host_device(device, group)
         counts_P = torch.empty(group.size(), dtype=torch.int64, device=device)
         all_gather(counts_P, torch.tensor([rows], device=device), group=group)
-        return cls(group, tuple(counts_P.tolist()), group.rank())
+        return cls(group, tuple(counts_P.tolist()), group.rank(), device)
 
     @property
     def local(self) -> slice:
@@ -79,6 +105,10 @@ class RowsOfProcesses:
         gathered = local.new_empty(len(self.counts) * longest, *local.shape[1:])
         all_gather(gathered, padded, group=self.group)
         return torch.cat([part[:count] for part, count in zip(gathered.split(longest), self.counts, strict=True)])
+
+    def gather_on_host(self, local: Tensor) -> Tensor:
+        """As `gather`, for a tensor on the CPU."""
+        return self.gather(local.to(self.device)).cpu()
 
     def sum_scatter(self, partial: Tensor) -> Tensor:
         """This process's rows of the sum over the processes' `partial` (B, …), without gradient."""

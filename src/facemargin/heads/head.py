@@ -18,6 +18,7 @@ from facemargin.full_precision import eager_in_compiled_code
 from facemargin.heads.collectives import (
     Group,
     RowsOfProcesses,
+    check_exchanges,
     copy_for_products,
     gather_for_margin,
     gather_for_products,
@@ -33,8 +34,11 @@ from facemargin.heads.softmax_terms import IMPLEMENTATIONS, own_target_cosines, 
 from facemargin.margins.base import Margin, SoftmaxTerms
 from facemargin.margins.certainty_ratio import certainty_ratio
 from facemargin.registry import unknown_name
+from facemargin.transfer import on_device
 
 logger = logging.getLogger(__name__)
+
+_HOST = torch.device("cpu")
 
 
 @dataclass(frozen=True)
@@ -147,9 +151,13 @@ class Head(nn.Module):
         a list. The label −1 means unlabelled: such a sample does not count in the loss, its denominator or any
         statistics. Every process passes its own rows; their number may differ. Raises DataError for shapes, types or
         labels that do not fit. A feature that is not finite makes the loss NaN. In a compiled model, the head is a
-        graph break."""
+        graph break.
+
+        With the features on a GPU, pass the labels as they are on the host: all that depends on their values is then
+        prepared there, and nothing waits for the GPU. Labels on the GPU are fetched first."""
         features_bD = as_features(features, self.weight)
-        labels_b = as_labels(labels, features_bD.device)
+        check_exchanges(features_bD.device, self.options.process_group)
+        labels_b = as_labels(labels, _HOST)
         if len(labels_b) != len(features_bD):
             raise DataError(f"labels have shape {tuple(labels_b.shape)}, expected ({len(features_bD)},)")
         with torch.autocast(features_bD.device.type, enabled=False):
@@ -158,22 +166,25 @@ class Head(nn.Module):
     def _forward(self, features_bD: Tensor, labels_b: Tensor) -> HeadOutput:
         group = self.options.process_group
         own_norm_b = row_norms(features_bD)
-        rows = RowsOfProcesses.of(len(labels_b), labels_b.device, group)
+        rows = RowsOfProcesses.of(len(labels_b), features_bD.device, group)
         labels_B = self._gather_labels(labels_b, rows)
         x_BD = gather_for_products(features_bD / nonzero(own_norm_b)[:, None], rows)
         norm_B = gather_for_margin(own_norm_b, rows)
         labeled_B = labels_B >= 0
-        whole = bool(labeled_B.all())
-        x_BD, norm_B, y_B = (v if whole else v[labeled_B] for v in (x_BD, norm_B, labels_B))
-        terms, target_logit_B, centers_BD = self._terms(x_BD, norm_B, y_B)
+        # The positions of the labelled samples; None if all are.
+        index_B = None if labeled_B.all() else on_device(labeled_B.nonzero().squeeze(1), None, x_BD.device)
+        x_BD, norm_B = (v if index_B is None else v.index_select(0, index_B) for v in (x_BD, norm_B))
+        host_y_B = labels_B[labeled_B]
+        y_B = host_y_B if self.margin.takes_labels_on_host else on_device(host_y_B, None, x_BD.device)
+        terms, target_logit_B, centers_BD = self._terms(x_BD, norm_B, y_B, host_y_B)
         # Cross-entropy: log(exp(target) + Σ exp(negatives)) − target. Not torch's softplus, which is linear above 20.
         losses_B = torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
         parts = {"softmax": losses_B.sum() / max(len(losses_B), 1)}
         parts |= self.margin.extra_losses(terms, norm_B, y_B, centers_BD)
 
         def local_rows(values: Tensor, fill: float = float("nan")) -> Tensor:
-            if not whole:
-                values = values.new_full((len(labels_B),), fill).masked_scatter(labeled_B, values)
+            if index_B is not None:
+                values = values.new_full((len(labels_B),), fill).index_copy(0, index_B, values)
             return values[rows.local]
 
         return HeadOutput(
@@ -188,17 +199,21 @@ class Head(nn.Module):
             num_labeled=len(losses_B),
         )
 
-    def _terms(self, x_BD: Tensor, norm_B: Tensor, y_B: Tensor) -> tuple[SoftmaxTerms, Tensor, Tensor | None]:
-        """The terms of all labelled samples, their target logits, and their centres where the margin needs them."""
+    def _terms(
+        self, x_BD: Tensor, norm_B: Tensor, y_B: Tensor, host_y_B: Tensor
+    ) -> tuple[SoftmaxTerms, Tensor, Tensor | None]:
+        """The terms of all labelled samples, their target logits, and their centres where the margin needs them.
+        `y_B` are the labels that the margin takes, `host_y_B` the same on the CPU."""
         group, margin = self.options.process_group, self.margin
-        w_CD, local_y_B = self._centers(y_B)
+        w_CD, local_y_B = self._centers(host_y_B)
+        row_B = on_device(local_y_B, None, x_BD.device)
         w_CD = w_CD.to(x_BD.dtype)
         scale_B = margin.scale(norm_B)
         target_cosine_B = torch.full_like(norm_B, float("nan"), requires_grad=False)
         if margin.uses_target_cosines:
             # The dot product of each sample with its own centre alone, because the margin must know which negatives are
             # hard before the product with all centres.
-            target_cosine_B = sum_own_targets(own_target_cosines(x_BD.detach(), w_CD.detach(), local_y_B), group)
+            target_cosine_B = sum_own_targets(own_target_cosines(x_BD.detach(), w_CD.detach(), row_B), group)
         if self.training:
             margin.observe_targets(target_cosine_B)
         hard_negatives = margin.negatives(target_cosine_B)
@@ -206,20 +221,22 @@ class Head(nn.Module):
         terms = shard_terms(x_BD, w_CD, local_y_B, products_scale_B, hard_negatives, self.options.implementation)
         if self.options.exact_hardest_negative and self.training:
             weight_CD = self.weight.detach().to(x_BD.dtype)
-            hardest_B = hardest_negatives(x_BD.detach(), weight_CD, y_B - self.class_range[0])
+            shard_y_B = on_device(host_y_B - self.class_range[0], None, x_BD.device)
+            hardest_B = hardest_negatives(x_BD.detach(), weight_CD, shard_y_B)
             terms = terms._replace(hardest_negative_B=hardest_B)
         terms = combine_terms(terms, group)
         if self.training:
             margin.observe(terms, norm_B)
-        centers_BD = target_centers(w_CD, local_y_B, group) if margin.needs_centers else None
+        centers_BD = target_centers(w_CD, row_B, group) if margin.needs_centers else None
         return terms, margin.target_logit(terms, norm_B, y_B), centers_BD
 
-    def _centers(self, y_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The centres of this step, and each sample's row in them. The row of a class of another shard is out of
-        range."""
-        local_y_B = y_B - self.class_range[0]
+    def _centers(self, host_y_B: Tensor) -> tuple[Tensor, Tensor]:
+        """The centres of this step, and each sample's row in them: on the CPU, where it is known, and on the device
+        with sampled classes. The row of a class of another shard is out of range."""
+        local_y_B = host_y_B - self.class_range[0]
         if not (self.samples_classes and self.training):
             return self.weight, local_y_B
+        local_y_B = on_device(local_y_B, None, self.weight.device)
         if self.sampled is None:
             self._sample(local_y_B)
         assert self.sampled is not None
@@ -231,10 +248,11 @@ class Head(nn.Module):
         pass does not need this call, because the forward pass makes it. If no classes are sampled, it does nothing."""
         if not self.samples_classes:
             return
-        labels_b = as_labels(labels, self.weight.device)
-        rows = RowsOfProcesses.of(len(labels_b), labels_b.device, self.options.process_group)
-        labels_B = self._gather_labels(labels_b, rows)
-        self._sample(labels_B[labels_B >= 0] - self.class_range[0])
+        device = self.weight.device
+        check_exchanges(device, self.options.process_group)
+        labels_b = as_labels(labels, _HOST)
+        labels_B = self._gather_labels(labels_b, RowsOfProcesses.of(len(labels_b), device, self.options.process_group))
+        self._sample(on_device(labels_B[labels_B >= 0] - self.class_range[0], None, device))
 
     def _sample(self, local_y_B: Tensor) -> None:
         group = self.options.process_group
@@ -270,7 +288,8 @@ class Head(nn.Module):
         return [] if self.sampled is None else [self.sampled.rows_SD]
 
     def _gather_labels(self, labels_b: Tensor, rows: RowsOfProcesses) -> Tensor:
-        labels_B = rows.gather(labels_b)
+        """The labels of all processes, on the CPU. Raises DataError for one out of range."""
+        labels_B = rows.gather_on_host(labels_b)
         if len(labels_B):
             lowest, highest = (int(value) for value in labels_B.aminmax())
             if lowest < -1 or highest >= self.num_classes:

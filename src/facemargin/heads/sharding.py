@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from facemargin.full_precision import Function
+from facemargin.heads.chunked import own_rows
 from facemargin.heads.collectives import Group, all_gather, sum_for_margin
 from facemargin.heads.normalization import unit_rows
 from facemargin.margins.base import SoftmaxTerms
@@ -43,9 +44,10 @@ def sum_own_targets(target_cosine_B: Tensor, group: Group) -> Tensor:
 def target_centers(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
     """Unit centres of the samples' own classes, (B, D). The gradient goes to the shard that holds the centre. `y_B`
     counts from the first class of this shard; a number out of range is a class of another shard."""
-    own_B = (y_B >= 0) & (y_B < len(w_CD))
-    centers_BD = w_CD.new_zeros(len(y_B), w_CD.shape[1])
-    return sum_for_margin(centers_BD.index_put((own_B,), unit_rows(w_CD[y_B[own_B]])), group)
+    if len(w_CD) == 0:
+        return sum_for_margin(w_CD.new_zeros(len(y_B), w_CD.shape[1]), group)
+    own_B, row_B = own_rows(y_B, len(w_CD))
+    return sum_for_margin(unit_rows(w_CD[row_B]).where(own_B[:, None], 0), group)
 
 
 class _Combine(Function):

@@ -13,11 +13,12 @@ from torch.autograd.function import once_differentiable
 from facemargin.errors import ConfigError, DataError
 from facemargin.full_precision import Function, eager_in_compiled_code, product
 from facemargin.heads.choice import automatic_implementation
-from facemargin.heads.chunked import softmax_terms_chunked, softmax_terms_recomputed
+from facemargin.heads.chunked import own_rows, softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.normalization import nonzero, row_norms, unit_rows
 from facemargin.heads.triton import softmax_terms_triton
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.registry import unknown_name
+from facemargin.transfer import on_device
 
 
 @eager_in_compiled_code
@@ -32,13 +33,14 @@ def softmax_terms(
     """Target cosine, log-sum-exp of the scaled negatives and hardest negative cosine of every sample.
 
     `x_BD` unit vectors, `w_CD` centres as stored (normalised inside), `y_B` int64 classes in [0, C), `scale_B` the
-    factor on each sample's cosines. Gradients flow into `x_BD`, `w_CD` and `scale_B`. They can be computed once: a
+    factor on each sample's cosines. All are on one device; `y_B` may also be on the CPU, and nothing then waits for a
+    GPU. Gradients flow into `x_BD`, `w_CD` and `scale_B`. They can be computed once: a
     second backward pass through the same result raises RuntimeError. With one class there are no negatives; the last
     two terms are then −inf and pass no gradient.
 
     `implementation`: "eager" is the readable reference, "chunked" never holds more than a chunk of classes at a time,
     "triton" fuses the computation on a GPU, "auto" chooses the one that suits the size and the device. Raises DataError
-    for shapes, types or labels that do not fit.
+    for shapes, types, devices or labels that do not fit.
 
     Examples:
         >>> import facemargin as fm, torch
@@ -59,7 +61,8 @@ def shard_terms(
     implementation: str,
 ) -> SoftmaxTerms:
     """`softmax_terms` over the centres of one shard. A class outside [0, C) belongs to another shard: all C centres are
-    then negatives, and the target cosine is 0 without gradient. C may be 0."""
+    then negatives, and the target cosine is 0 without gradient. C may be 0. For `y_B` on the CPU, every implementation
+    starts without waiting for the device."""
     if implementation == "auto":
         implementation = automatic_implementation(x_BD, w_CD, scale_B, hard_negatives)
     if implementation not in IMPLEMENTATIONS:
@@ -69,15 +72,18 @@ def shard_terms(
 
 def own_target_cosines(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
     """Only the target cosines, (B,), as dot products of rows; 0 for classes of another shard."""
-    own_B = (y_B >= 0) & (y_B < len(w_CD))
-    w_bD = w_CD[y_B[own_B]]
-    return x_BD.new_zeros(len(x_BD)).masked_scatter(own_B, (x_BD[own_B] * w_bD).sum(1) / nonzero(row_norms(w_bD)))
+    if len(w_CD) == 0:
+        return x_BD.new_zeros(len(x_BD))
+    own_B, row_B = own_rows(y_B, len(w_CD))
+    w_BD = w_CD[row_B]
+    return ((x_BD * w_BD).sum(1) / nonzero(row_norms(w_BD))).where(own_B, 0)
 
 
 def softmax_terms_eager(
     x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
 ) -> SoftmaxTerms:
     """`shard_terms` written as the terms are defined, with whole B×C matrices. Autograd computes the gradients."""
+    y_B = on_device(y_B, None, x_BD.device)
     x_BD, w_CD, scale_B = (_Once.apply(values) for values in (x_BD, w_CD, scale_B))
     cosine_BC = product(x_BD, unit_rows(w_CD))
     is_target_BC = y_B[:, None] == torch.arange(w_CD.shape[0], device=y_B.device)
@@ -133,6 +139,11 @@ def _check_inputs(x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor) -> N
     if not x_BD.dtype == w_CD.dtype == scale_B.dtype or x_BD.dtype not in (torch.float32, torch.float64):
         raise DataError(
             f"features {x_BD.dtype}, centres {w_CD.dtype} and scale {scale_B.dtype}: expected all float32 or float64"
+        )
+    if not x_BD.device == w_CD.device == scale_B.device or y_B.device not in (x_BD.device, torch.device("cpu")):
+        raise DataError(
+            f"features are on {x_BD.device}, centres on {w_CD.device}, scale on {scale_B.device} and labels on "
+            f"{y_B.device}: expected all on one device; the labels may be on the CPU instead"
         )
     if len(y_B):
         lowest, highest = (int(value) for value in y_B.aminmax())

@@ -22,6 +22,7 @@ from torch.nn import functional as F
 from facemargin.errors import ConfigError
 from facemargin.full_precision import Function, without_autocast
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
+from facemargin.transfer import on_device
 
 # Entries of G_BK held at a time (64 MB). A chunk of this size is enough work to hide the launches of its kernels.
 _CHUNK_ENTRIES = 2**24
@@ -73,7 +74,7 @@ def softmax_terms_triton(
     launch = _Launch.on(x_BD.device)
     if x_BD.dtype != torch.float32:
         raise ConfigError(f'implementation "triton" computes in float32, got {x_BD.dtype}: use "chunked" or "eager"')
-    x_BD, w_CD = _loadable(x_BD), _loadable(w_CD)
+    x_BD, w_CD, y_B = _loadable(x_BD), _loadable(w_CD), on_device(y_B, None, x_BD.device)
     chunk_classes = chunk_classes or min(_CHUNK_ENTRIES // max(len(x_BD), 1), _LARGEST_CHUNK)
     return SoftmaxTerms(*_Fused.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, chunk_classes, launch))
 
@@ -290,7 +291,8 @@ def _tensors(hard_negatives: HardNegatives | None, scale_B: Tensor) -> tuple[Ten
     if hard_negatives is None:
         return scale_B, scale_B
     threshold_B, *quadratic = hard_negatives
-    return threshold_B.to(scale_B).contiguous(), torch.stack([torch.as_tensor(v).to(scale_B) for v in quadratic])
+    values = [v.to(scale_B) if isinstance(v, Tensor) else scale_B.new_full((), v) for v in quadratic]
+    return threshold_B.to(scale_B).contiguous(), torch.stack(values)
 
 
 def _loadable(rows_ND: Tensor) -> Tensor:

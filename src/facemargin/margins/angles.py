@@ -28,7 +28,8 @@ def add_angle_continued(cosine_B: Tensor, angle_B: Tensor | float) -> Tensor:
 
     Past π the cosine would rise again and reward a larger θ; ArcFace's first code continues it like this.
     """
-    angle_B = torch.as_tensor(angle_B, dtype=cosine_B.dtype, device=cosine_B.device)
+    if not isinstance(angle_B, Tensor):
+        angle_B = cosine_B.new_full((), angle_B)
     continued_B = cosine_B - angle_B * angle_B.sin()
     return torch.where(cosine_B > (math.pi - angle_B).cos(), add_angle(cosine_B, angle_B), continued_B)
 

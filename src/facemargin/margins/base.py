@@ -67,6 +67,9 @@ class Margin(nn.Module):
     center_initialization: ClassVar[str] = "normal"
     #: whether `extra_losses` needs the centres of the samples' own classes
     needs_centers: ClassVar[bool] = False
+    #: whether `target_logit` and `extra_losses` take the labels on the CPU instead of where the cosines are: what
+    #: depends on their values, such as how many classes there are, then waits for no device
+    takes_labels_on_host: ClassVar[bool] = False
     #: random draws are a function of (seed, step); the head sets it
     seed: int = 0
 

@@ -1,7 +1,7 @@
 """ElasticFace (Boutros et al., CVPRW 2022, arXiv 2109.09416): a margin drawn for every sample. Shapes: B samples."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal, Self
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ from facemargin.errors import ConfigError
 from facemargin.margins.angles import add_angle
 from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
 from facemargin.randomness import Purpose, sample_generator
+from facemargin.transfer import on_device
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +46,12 @@ class _ElasticFace(ConstantScaleMargin):
         super().__init__(config)
         self.register_buffer("step", torch.tensor(0))
 
+    def _apply(self, *arguments: Any, **options: Any) -> Self:
+        step = self.step
+        super()._apply(*arguments, **options)  # type: ignore[no-untyped-call]  # torch has no types for it
+        self.step = step  # stays on the CPU, where the margins are drawn: reading it there waits for no device
+        return self
+
     def observe(self, terms: SoftmaxTerms, norm_B: Tensor) -> None:
         self.step += 1
 
@@ -55,7 +62,7 @@ class _ElasticFace(ConstantScaleMargin):
             return torch.full_like(cosine_B, self.config.margin)
         generator = sample_generator(self.seed, 0, int(self.step), Purpose.MARGIN)
         draws = generator.normal(self.config.margin, self.config.sigma, len(cosine_B))
-        draws_B = torch.from_numpy(draws).to(cosine_B)
+        draws_B = on_device(draws, cosine_B.dtype, cosine_B.device)
         if self.config.order == "random":
             return draws_B
         ascending_B = draws_B.sort().values

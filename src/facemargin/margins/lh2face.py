@@ -14,6 +14,7 @@ from facemargin.full_precision import product
 from facemargin.margins.base import Margin, MarginConfig, SoftmaxTerms, register_margin
 from facemargin.margins.statistics import RunningStatistics, check_rate
 from facemargin.margins.vmf import log_vmf_normalizer
+from facemargin.transfer import on_device
 
 # A smaller mean norm counts as 1. The density is almost uniform there, and some terms are divided by the mean norm.
 _SMALLEST_MEAN_NORM = 1.0
@@ -66,6 +67,7 @@ class LH2Face(Margin):
     Config = LH2FaceConfig
     config: LH2FaceConfig
     needs_centers = True
+    takes_labels_on_host = True
 
     def __init__(self, config: LH2FaceConfig) -> None:
         super().__init__(config)
@@ -129,12 +131,14 @@ def proxy_proxy_loss(centers_BD: Tensor, labels_B: Tensor, mean_norm: Tensor) ->
     A soft maximum of the cosine to the other classes of the batch. With μ_a, the inverse temperature of the softmax,
     two centres repel each other as strongly as a sample of one class repels the other centre. Taking the mean instead
     of the sum changes no gradient and makes the value independent of the number of classes in a batch.
+
+    With the labels on the CPU, nothing waits for the device of the centres.
     """
     classes_P, class_B = labels_B.unique(return_inverse=True)
     others = len(classes_P) - 1
     if others < 1:
         return centers_BD.new_zeros(())
     row_P = class_B.new_empty(len(classes_P)).scatter_(0, class_B, torch.arange(len(class_B), device=class_B.device))
-    centers_PD = centers_BD[row_P]
+    centers_PD = centers_BD[on_device(row_P, None, centers_BD.device)]
     logits_PP = product(mean_norm * centers_PD, centers_PD).fill_diagonal_(-torch.inf)
     return ((logits_PP.logsumexp(1) - math.log(others)) / mean_norm).mean()

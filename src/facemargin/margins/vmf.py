@@ -17,6 +17,7 @@ from numpy.polynomial import Polynomial
 from torch import Tensor
 
 from facemargin.full_precision import Function
+from facemargin.transfer import on_device
 
 # From this order on, this number of terms leaves an error below float64's rounding.
 _SMALLEST_ORDER = 32
@@ -74,7 +75,7 @@ def _debye(order: float, kappa: Tensor) -> tuple[Tensor, Tensor]:
 
     With w = √(N² + κ²) and p = N/w: log(I_N/κ^N) = w − N·log(N + w) − ½·log(2πw) + Σ_k D_k(p)/N^k.
     """
-    slopes, powers = (torch.tensor(values, dtype=kappa.dtype, device=kappa.device) for values in _debye_slopes())
+    slopes, powers = (on_device(values, kappa.dtype, kappa.device) for values in _debye_slopes())
     w = torch.sqrt(order**2 + kappa.square())
     # D_k and its slope hold the powers k, k+2, … of p, so that D_k(p)/N^k is w^−k times a polynomial in p².
     even_powers = ((order / w) ** 2)[..., None] ** torch.arange(_TERMS + 1, device=kappa.device)

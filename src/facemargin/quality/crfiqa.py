@@ -72,6 +72,8 @@ def quality_loss(
     prediction is at most λ/B, however large the ratio.
     """
     known_B = hardest_negative_B.isfinite()
-    target_B = certainty_ratio_target(target_cosine_B[known_B], hardest_negative_B[known_B], definition)
-    losses_B = F.smooth_l1_loss(prediction_B[known_B], target_B, reduction="none", beta=beta)
-    return weight * losses_B.sum() / max(len(losses_B), 1)
+    target_B = certainty_ratio_target(target_cosine_B, hardest_negative_B, definition)
+    # The others are replaced rather than left out: how many there are, only the device knows.
+    prediction_B, target_B = (values_B.where(known_B, 0) for values_B in (prediction_B, target_B))
+    losses_B = F.smooth_l1_loss(prediction_B, target_B, reduction="none", beta=beta)
+    return weight * losses_B.sum() / known_B.sum().clamp_min(1)

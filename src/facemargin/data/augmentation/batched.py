@@ -17,8 +17,8 @@ from torch import Tensor
 from facemargin.counting import counted
 from facemargin.data.augmentation import batched_geometric, batched_photometric, batched_resampling
 from facemargin.data.augmentation.draws import AugmentationDraws
-from facemargin.data.augmentation.transfer import on_device
 from facemargin.errors import ConfigError
+from facemargin.transfer import on_device
 
 _APPLY: dict[str, Callable[[Tensor, list[Any]], Tensor]] = {
     "flip": batched_geometric.flip,

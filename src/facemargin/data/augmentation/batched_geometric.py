@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from facemargin.data.augmentation.batched_photometric import to_gray_values
 from facemargin.data.augmentation.draws import Affine, Erasing, Rectangle
-from facemargin.data.augmentation.transfer import on_device
+from facemargin.transfer import on_device
 
 
 def flip(images_GCHW: Tensor, happens: Sequence[bool]) -> Tensor:

@@ -12,7 +12,7 @@ from torch import Tensor
 from facemargin.data.augmentation.draws import ColorJitter, Noise
 from facemargin.data.augmentation.photometric import CONTRAST, HUE, MID_GRAY, SATURATION
 from facemargin.data.augmentation.seeded_noise import standard_normal, uniform_gray
-from facemargin.data.augmentation.transfer import on_device
+from facemargin.transfer import on_device
 
 # The weights 0.299, 0.587 and 0.114 of BT.601 as multiples of 1/32,768, so that float32 represents the sums exactly.
 _LUMA = (9798.0, 19235.0, 3735.0)

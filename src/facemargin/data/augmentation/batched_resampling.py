@@ -17,8 +17,8 @@ from torch.nn import functional
 from facemargin.data.augmentation.batched_photometric import to_gray_values
 from facemargin.data.augmentation.config import Interpolation
 from facemargin.data.augmentation.draws import LowResolution
-from facemargin.data.augmentation.transfer import on_device
 from facemargin.data.images.interpolation import resize_weights
+from facemargin.transfer import on_device
 
 Taps = tuple[NDArray[np.int64], NDArray[np.float32]]
 """Source lines (S, K) and their weights (S, K)."""
