@@ -83,6 +83,8 @@ class _Kernels(TorchDispatchMode):
             if name in _NEEDS_VALUES or masks:
                 self.waits.add(name)
                 raise WaitsForDeviceError(self.waits.found[-1])
+        if name.startswith("aten::_fused_") and any(map(_on_device, tensors)):
+            return None  # an optimizer's: there are none for that device
         if name in _COPIES:
             source = args[0] if name == "aten::_to_copy" else args[1]
             target = torch.device(kwargs.get("device") or args[0].device)

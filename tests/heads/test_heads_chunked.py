@@ -57,7 +57,7 @@ def test_samples_of_other_shards_go_to_different_rows_and_change_none(monkeypatc
     local, rows = chunked.own_rows(y, 29)
     assert local.tolist() == [i % 5 == 0 for i in range(20)] and rows.unique().numel() == 20
     found = with_gradients(softmax_terms_chunked, (x, w, y, scale), None)
-    monkeypatch.setattr(chunked, "_own_rows", lambda y, classes: (local, y.where(local, 0)))
+    monkeypatch.setattr(chunked, "own_rows", lambda y, classes: (local, y.where(local, 0)))
     in_one_row = with_gradients(softmax_terms_chunked, (x, w, y, scale), None)
     assert all(torch.equal(a, b) for a, b in zip(found, in_one_row, strict=True))
 

@@ -3,7 +3,7 @@
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 
 class WeightAverage:
@@ -26,12 +26,20 @@ class WeightAverage:
         )
 
     @torch.no_grad()
-    def update(self) -> None:
-        """Advance by the network's present weights."""
+    def update(self, taken: Tensor | bool = True) -> None:
+        """Advance by the network's present weights, unless the step was not `taken`. A scalar on a GPU decides there,
+        without a wait."""
         self.updates += 1
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages, weights = self._averaged
-        if averages:
+        if isinstance(taken, Tensor) and taken.device.type != "cpu":
+            if averages:
+                steps = torch._foreach_sub(weights, averages)
+                torch._foreach_mul_(steps, (1 - decay) * taken)
+                torch._foreach_add_(averages, steps)
+        elif not taken:
+            return
+        elif averages:
             torch._foreach_lerp_(averages, weights, 1 - decay)
         copies, counts = self._counts
         if copies:

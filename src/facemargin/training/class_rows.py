@@ -46,6 +46,8 @@ def join_rows(head: Head | NoHead, optimizer: torch.optim.Optimizer, saved: dict
             moments = {**optimizer_state["state"].get(index, {}), **moments_CD}
             optimizer_state = {**optimizer_state, "state": {**optimizer_state["state"], index: moments}}
     optimizer.load_state_dict(optimizer_state)
+    for group in optimizer.param_groups:
+        group["fused"] = optimizer.defaults["fused"]  # as this device wants it, not the one that the checkpoint is from
 
 
 def _split_moments(optimizer_state: dict[str, Any], index: int) -> tuple[dict[str, Any], dict[str, Tensor]]:

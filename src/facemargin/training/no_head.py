@@ -8,6 +8,7 @@ class NoHead(nn.Module):
 
     num_classes = 0
     class_range = (0, 0)
+    samples_classes = False
 
     def begin_step(self, labels: Tensor) -> None:
         """Does nothing."""

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from facemargin.training.config import OptimizerConfig
 
@@ -36,3 +36,26 @@ def create_optimizer(config: OptimizerConfig, modules: Iterable[nn.Module]) -> t
     if config.name == "sgd":
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=config.momentum, fused=fused)
     return torch.optim.AdamW(groups, lr=config.learning_rate, fused=fused)
+
+
+def step_if(taken: Tensor, optimizer: torch.optim.Optimizer) -> None:
+    """Take a step of the optimizer if `taken`, a boolean scalar. A fused optimizer decides it on its device; for
+    another the host does, and waits."""
+    if not all(group.get("fused") for group in optimizer.param_groups):
+        if taken:
+            optimizer.step()
+        return
+    _start_momentum(optimizer)
+    # torch's name for "leave everything as it is", which is 1 or 0
+    optimizer.found_inf = taken.logical_not().float()  # type: ignore[attr-defined]
+    optimizer.step()
+
+
+def _start_momentum(optimizer: torch.optim.Optimizer) -> None:
+    """Give every weight its momentum, 0. SGD would make it in the first step from memory as it finds it, and leave it
+    so if that step is not taken."""
+    for group in optimizer.param_groups:
+        for parameter in group["params"] if group.get("momentum") else []:
+            state = optimizer.state[parameter]
+            if state.get("momentum_buffer") is None:
+                state["momentum_buffer"] = torch.zeros_like(parameter, requires_grad=False)

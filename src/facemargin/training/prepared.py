@@ -20,25 +20,23 @@ from facemargin.training.state import TrainingState
 
 @dataclass(frozen=True)
 class PreparedBatch:
-    """`batch`, as it was read, with its images as the network's input, and its labels, both on the device. Where they
-    are made on a stream of their own, `wait` comes before their first use."""
+    """`batch`, as it was read, with its labels, and its images as the network's input, on the device. Where these are
+    made on a stream of their own, `wait` comes before their first use."""
 
     batch: TrainingBatch
     images_BCHW: Tensor
-    labels_B: Tensor
     ready: torch.cuda.Event | None = None
 
     def __len__(self) -> int:
         return len(self.batch)
 
     def wait(self) -> None:
-        """Let the current stream wait for the tensors; the host goes on."""
+        """Let the current stream wait for the images; the host goes on."""
         if self.ready is None:
             return
         stream = torch.cuda.current_stream(self.images_BCHW.device)
         stream.wait_event(self.ready)
-        for tensor in (self.images_BCHW, self.labels_B):
-            tensor.record_stream(stream)  # else its memory would be used again before this stream has read it
+        self.images_BCHW.record_stream(stream)  # else its memory would be used again before this stream has read it
 
 
 def prepare(state: TrainingState, batch: TrainingBatch, stream: torch.cuda.Stream | None = None) -> PreparedBatch:
@@ -46,9 +44,8 @@ def prepare(state: TrainingState, batch: TrainingBatch, stream: torch.cuda.Strea
     beside what the device is computing."""
     with section("transfer"), contextlib.nullcontext() if stream is None else torch.cuda.stream(stream):
         images_BCHW = _network_input(state, batch)
-        labels_B = batch.labels_B.to(state.device, non_blocking=True)
         ready = None if stream is None else stream.record_event()
-    return PreparedBatch(batch, images_BCHW, labels_B, ready)
+    return PreparedBatch(batch, images_BCHW, ready)
 
 
 def prepared_ahead(state: TrainingState, batches: Iterable[TrainingBatch]) -> Generator[PreparedBatch, None, None]:

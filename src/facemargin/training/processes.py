@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.distributed.rendezvous import rendezvous
 
 from facemargin.errors import ConfigError, FacemarginError
-from facemargin.heads.collectives import Group, all_reduce
+from facemargin.heads.collectives import Group, all_reduce, host_device
 from facemargin.models.device import device_called
 from facemargin.timing import section, switch_section
 from facemargin.training.config import Recipe
@@ -57,9 +57,14 @@ class Processes:
         """The sums of `values` over the processes; NaN and infinity pass through."""
         if self.group is None:
             return values
-        total = torch.tensor(values, dtype=torch.float64, device=self.device)
+        total = torch.tensor(values, dtype=torch.float64, device=host_device(self.device, self.group))
         all_reduce(total, group=self.group)
         return total.tolist()
+
+    def sum_(self, values: Tensor) -> None:
+        """Replace `values`, on the device, by their sums over the processes."""
+        if self.group is not None:
+            all_reduce(values, group=self.group)
 
     def average_(self, tensors: list[Tensor]) -> None:
         """Replace tensors of one shape everywhere by their means over the processes."""
@@ -184,7 +189,8 @@ def run_processes(device_name: str) -> Iterator[Processes]:
     if device.type == "cuda":
         device = device_called(f"cuda:{local_rank}")
         torch.cuda.set_device(device)
-    backend = "nccl" if device.type == "cuda" else "gloo"
+    # gloo exchanges what the host has to know, so that it waits for the other hosts, but not for the devices.
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     store, rank, size = next(iter(rendezvous("env://")))
     if os.environ.get("LOCAL_WORLD_SIZE") == str(size):
         # torchrun keeps its store over a restart, and with it the addresses of the processes that are gone. (Of several

@@ -19,6 +19,7 @@ from facemargin.training.recipe import check_networks
 from facemargin.training.shared_memory import worker_deaths_explained
 from facemargin.training.state import TrainingState
 from facemargin.training.step import training_step
+from facemargin.training.step_result import StepResult
 from facemargin.training.training_images import open_training_images
 
 PARTS = {
@@ -96,9 +97,15 @@ def _measure(state: TrainingState, batches: Iterator[PreparedBatch], steps: int)
 def _take(state: TrainingState, batches: Iterator[PreparedBatch], steps: int) -> float:
     """Take steps; how many images all processes saw."""
     seen = 0
+    before: StepResult | None = None
     for _ in range(steps):
         with section("data"):
             batch = next(batches)
-        training_step(state, batch, state.recipe.optimizer.learning_rate)
+        result = training_step(state, batch, state.recipe.optimizer.learning_rate)
+        if before is not None:
+            before.check()  # one step late, as in training
+        before = result
         seen += len(batch)
+    if before is not None:
+        before.check()
     return state.processes.sum([seen])[0]

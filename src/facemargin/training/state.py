@@ -55,7 +55,11 @@ class TrainingState:
         self.optimizer = create_optimizer(recipe.optimizer, self.modules())
         self.autocast_type = autocast_type(recipe.precision, self.device)
         # bf16 has float32's exponents; only fp16 gradients underflow.
-        self.scaler = LossScale(enabled=self.autocast_type == torch.float16)
+        self.scaler = LossScale(enabled=self.autocast_type == torch.float16, device=self.device)
+        #: whether a step's result is read after the next one is queued, so that the device never waits for the host
+        self.late = self.device.type == "cuda"
+        #: late results: whether all losses and gradients so far were finite, which the device knows first
+        self.sound = torch.ones((), dtype=torch.bool, device=self.device)
         self.average = WeightAverage(self.recognizer, recipe.ema_decay) if recipe.ema_decay else None
         first, last = process_slice(
             recipe.batch_size // recipe.accumulation_steps, self.processes.rank, self.processes.size

@@ -1,7 +1,7 @@
 """Training from the first step to the last: what `facemargin train` does."""
 
-from collections.abc import Sequence
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +33,8 @@ from facemargin.training.run_folder import RunFolder
 from facemargin.training.schedule import learning_rate_factor
 from facemargin.training.shared_memory import worker_deaths_explained
 from facemargin.training.state import TrainingState
-from facemargin.training.step import StepResult, training_step
+from facemargin.training.step import training_step
+from facemargin.training.step_result import StepResult
 from facemargin.training.tensorboard import TensorBoardLog
 from facemargin.training.training_images import open_training_images
 from facemargin.training.validation import model_so_far, validate, validation_row
@@ -142,6 +143,8 @@ class _Run:
         self.tensorboard = TensorBoardLog(folder.path, state.step) if main and recipe.logging.tensorboard else None
         self.corrupt = CorruptImageLog()
         self.not_logged: tuple[StepResult, float] | None = None
+        #: a step whose result has not been read yet, its learning rate and number of images
+        self.unread: tuple[StepResult, float, int] | None = None
 
     def run(self) -> bool:
         """The steps that are left; see `train`."""
@@ -157,10 +160,12 @@ class _Run:
             for batch in batches:
                 stop = self._step(batch, progress, interruption)
                 if self._is_checkpoint_step() or stop:
+                    self._read_result(progress)
                     self._checkpoint()
                 if stop and self.state.step < self.last_step:
                     self._say_interrupted()
                     return False
+            self._read_result(progress)
         self.folder.export(self.state)
         self._say_finished(progress, first)
         return True
@@ -181,6 +186,7 @@ class _Run:
             self._optimize(prepared, images, progress)
         every = self.recipe.validation.every_epochs * self.steps_per_epoch
         if self.sets and (self.state.step == self.last_step or (every and self.state.step % every == 0)):
+            self._read_result(progress)
             self.processes.on_main(self._validate)
         return stop > 0 or (self.processes.group is None and interruption.requested)
 
@@ -188,23 +194,40 @@ class _Run:
         state = self.state
         factor = learning_rate_factor(self.recipe.schedule, state.step, self.steps_per_epoch, self.recipe.epochs)
         learning_rate = self.recipe.optimizer.learning_rate * factor
-        try:
+        with self._failure_explained(progress):
             result = training_step(state, batch, learning_rate)
+        self._read_result(progress)  # that of the step before: the device has this one to go on with
+        self.unread = (result, learning_rate, images)
+        if not state.late:
+            self._read_result(progress)
+
+    def _read_result(self, progress: TrainingProgress) -> None:
+        """Wait for the last step's result, if nobody has yet; show and log it."""
+        if self.unread is None:
+            return
+        (result, learning_rate, images), self.unread = self.unread, None
+        with self._failure_explained(progress):
+            result.check()
+        progress.advance(result.step, images, result.loss)
+        self.not_logged = (result, learning_rate)
+        if result.step % self.recipe.logging.every_steps == 0 or result.step == self.last_step:
+            self._log(result, learning_rate, progress)
+            self.not_logged = None
+
+    @contextmanager
+    def _failure_explained(self, progress: TrainingProgress) -> Iterator[None]:
+        """A NonFiniteLossError within also says which checkpoint to go back to."""
+        try:
+            yield
         except NonFiniteLossError as error:
             if self.not_logged is not None:  # the last step that was taken, which the log ends with
                 self._log(*self.not_logged, progress)
             raise NonFiniteLossError(f"{error}. {self._last_checkpoint()}") from error
-        progress.advance(state.step, images, result.loss)
-        self.not_logged = (result, learning_rate)
-        if state.step % self.recipe.logging.every_steps == 0 or state.step == self.last_step:
-            self._log(result, learning_rate, progress)
-            self.not_logged = None
 
     def _log(self, result: StepResult, learning_rate: float, progress: TrainingProgress) -> None:
-        state = self.state
         row = {
-            "step": state.step,
-            "epoch": state.step / self.steps_per_epoch,
+            "step": result.step,
+            "epoch": result.step / self.steps_per_epoch,
             "loss": result.loss,
             **(result.parts if len(result.parts) > 1 else {}),
             "learning_rate": learning_rate,
