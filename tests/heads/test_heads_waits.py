@@ -9,6 +9,7 @@ import torch.distributed as dist
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.heads import create_head
+from facemargin.heads.collectives import host_device
 from facemargin.heads.softmax_terms import own_target_cosines, softmax_terms
 from facemargin.margins import list_margins
 from facemargin.quality.crfiqa import quality_loss
@@ -107,6 +108,15 @@ def test_own_cosines_leave_out_classes_of_other_shards():
         expected = float(x[i] @ w[label]) / float(w[label].norm()) if 0 <= label < 3 else 0.0
         assert float(cosine[i]) == pytest.approx(expected, abs=1e-14)
     assert own_target_cosines(x, w[:0], y).tolist() == [0.0] * 5
+
+
+@pytest.mark.parametrize(("backend", "where"), [("gloo", "cpu"), ("cpu:gloo,cuda:gloo", "cpu"), ("cuda:gloo", "cuda")])
+def test_the_host_exchanges_on_the_cpu_where_the_group_can(backend, where):
+    dist.init_process_group(backend, store=dist.HashStore(), rank=0, world_size=1)
+    try:
+        assert host_device(torch.device("cuda"), dist.group.WORLD).type == where
+    finally:
+        dist.destroy_process_group()
 
 
 def test_a_group_that_cannot_exchange_the_heads_tensors_is_refused():
