@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from facemargin.training import average as average_module
 from facemargin.training.average import WeightAverage
 
 
@@ -88,3 +89,28 @@ def test_the_average_of_another_network_is_refused():
     wrong = {key: torch.zeros(7, 7) for key in average.state}
     with pytest.raises(RuntimeError):
         average.load_state_dict({"updates": 1, "state": wrong})
+
+
+def test_a_step_that_was_not_taken_leaves_the_average_alone():
+    one = network()
+    average = WeightAverage(one, decay=0.5)
+    before = {key: value.clone() for key, value in average.state.items()}
+    with torch.no_grad():
+        one[0].weight.add_(1)
+    average.update(torch.tensor(False))
+    for key, value in average.state.items():
+        torch.testing.assert_close(value, before[key], rtol=0, atol=0)
+    average.update(torch.tensor(True))
+    assert not torch.equal(average.state["0.weight"], before["0.weight"])
+
+
+def test_what_a_gpu_decides_is_what_the_host_would():
+    weights = [torch.randn(3, 2), torch.randn(4)]
+    averages = [torch.randn_like(value) for value in weights]
+    before, expected = ([value.clone() for value in averages] for _ in range(2))
+    average_module._lerp_if(torch.tensor(False), averages, weights, 0.3)
+    torch.testing.assert_close(averages, before, rtol=0, atol=0)
+    average_module._lerp_if(torch.tensor(True), averages, weights, 0.3)
+    for value, weight in zip(expected, weights, strict=True):
+        value.lerp_(weight, 0.3)
+    torch.testing.assert_close(averages, expected)

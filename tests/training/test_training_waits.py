@@ -48,9 +48,11 @@ def test_no_step_waits_for_the_device(name, implementation):
         {"optimizer": {"name": "adamw"}},
         {"quality": {"weight": 1.0}},
         {"precision": "fp16"},
+        {"reconstruction": {"mode": "joint", "latent_size": 8}},
+        {"reconstruction": {"mode": "alone", "latent_size": 8}},
         {"gradient_clip": 0.0, "ema_decay": 0.0},
     ],
-    ids=lambda changes: "+".join(changes),
+    ids=str,
 )
 def test_no_kind_of_step_waits_for_the_device(changes, monkeypatch):
     adam = importlib.import_module("torch.optim.adam")

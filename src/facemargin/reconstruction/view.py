@@ -10,6 +10,8 @@ Shape suffixes: B views.
 import torch
 from torch import Tensor
 
+from facemargin.transfer import on_device
+
 HEAD_CENTER_DEPTH = 1.0
 
 
@@ -27,7 +29,7 @@ def rotation_matrix(view_B6: Tensor) -> Tensor:
 def rigid_motion(view_B6: Tensor) -> tuple[Tensor, Tensor]:
     """R (B, 3, 3) and t (B, 3) of the motion X ↦ R·X + t from the canonical head to the view."""
     rotation_B33 = rotation_matrix(view_B6)
-    center_3 = view_B6.new_tensor([0.0, 0.0, HEAD_CENTER_DEPTH])
+    center_3 = on_device([0.0, 0.0, HEAD_CENTER_DEPTH], view_B6.dtype, view_B6.device)
     return rotation_B33, view_B6[:, 3:] + center_3 - (rotation_B33 * center_3).sum(2)
 
 

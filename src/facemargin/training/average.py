@@ -33,10 +33,7 @@ class WeightAverage:
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
         averages, weights = self._averaged
         if isinstance(taken, Tensor) and taken.device.type != "cpu":
-            if averages:
-                steps = torch._foreach_sub(weights, averages)
-                torch._foreach_mul_(steps, (1 - decay) * taken)
-                torch._foreach_add_(averages, steps)
+            _lerp_if(taken, averages, weights, 1 - decay)
         elif not taken:
             return
         elif averages:
@@ -55,3 +52,12 @@ class WeightAverage:
         for key, value in self.state.items():
             value.copy_(saved["state"][key])
         self.updates = saved["updates"]
+
+
+def _lerp_if(taken: Tensor, averages: list[Tensor], weights: list[Tensor], share: float) -> None:
+    """Move every average by `share` of its distance to the weight if `taken`, which nobody waits for. Weights must be
+    finite even if not; where they are not, the run is over."""
+    if averages:
+        steps = torch._foreach_sub(weights, averages)
+        torch._foreach_mul_(steps, share * taken)
+        torch._foreach_add_(averages, steps)
