@@ -1,10 +1,13 @@
 """The Triton head on a GPU against the other implementations, the bare matrix products and the dense formulation.
 
-Claims, none of them measured yet, for want of a GPU: at B = 1024, C = 205,990, D = 512 a FunFace step takes at most 1.5
+Claims: at B = 1024, C = 205,990, D = 512 a FunFace step takes at most 1.5
 times the three products that nothing can do without and a third of the dense formulation's time, and 10,000,000 classes
 fit one card of 80 GB. Without a GPU this checks the kernels' results in Triton's interpreter, and times nothing.
 
-    python benchmarks/triton_head.py [BxC …] [--precision tf32] [--tiles]
+    python benchmarks/triton_head.py [BxC …] [--precision tf32] [--backward bf16] [--tiles | --kernels]
+
+`--kernels` prints the milliseconds of every kernel of a step on the GPU, without the host's share. `--tiles` times the
+candidates for the table in heads/triton_tiles.py.
 
 Shapes: B samples, C classes, D feature values.
 """
@@ -24,28 +27,34 @@ from torch.nn import functional as F
 
 from facemargin import create_head
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS, softmax_terms_eager
-from facemargin.heads.triton import TILES, Tiles, softmax_terms_triton
+from facemargin.heads.triton import softmax_terms_triton
+from facemargin.heads.triton_tiles import SETTINGS, Tiles
 
 SIZES = [(b, c) for c in (93_431, 205_990, 2_000_000, 10_000_000) for b in (512, 1024, 2048, 4096)]
 D = 512
+#: (statistics, gradient)
 CANDIDATES = [
-    Tiles(128, 256, 32, 8, 3),
-    Tiles(128, 256, 32, 8, 4),
-    Tiles(256, 128, 32, 8, 3),
-    Tiles(128, 128, 32, 8, 3),
-    Tiles(128, 128, 32, 4, 3),
-    Tiles(64, 256, 32, 8, 3),
-    Tiles(128, 64, 32, 4, 3),
-    Tiles(64, 128, 32, 8, 3),
-    Tiles(64, 64, 32, 8, 3),
+    (Tiles(128, 256, 32, 8, 3), Tiles(128, 256, 32, 8, 3)),
+    (Tiles(128, 128, 32, 8, 3), Tiles(128, 128, 32, 8, 3)),
+    (Tiles(128, 128, 32, 4, 3), Tiles(128, 128, 32, 4, 3)),
+    (Tiles(256, 128, 32, 8, 3), Tiles(256, 128, 32, 8, 3)),
+    (Tiles(64, 128, 32, 8, 3), Tiles(64, 128, 32, 8, 3)),
 ]
+#: of the kernel for the gradient of the centres; None is an ordinary product and a second pass
+CENTERS = {
+    "float32": [None, Tiles(32, 128, 128, 4, 3), Tiles(32, 128, 256, 8, 3)],
+    "bf16": [None, Tiles(64, 128, 256, 8, 3), Tiles(64, 128, 256, 8, 4), Tiles(64, 128, 128, 4, 4)],
+}
+CHUNKS = [2**23, 2**24, 2**26]
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("sizes", nargs="*", help="BxC, such as 1024x205990; by default all of the issue's")
     parser.add_argument("--precision", choices=["tf32", "ieee"], help="of float32 products; by default both in turn")
-    parser.add_argument("--tiles", action="store_true", help="time tile sizes at the first size instead")
+    parser.add_argument("--backward", choices=["float32", "bf16"], default="float32", help="of the backward products")
+    parser.add_argument("--tiles", action="store_true", help="time tile and chunk sizes at the first size instead")
+    parser.add_argument("--kernels", action="store_true", help="time every kernel at the first size instead")
     parser.add_argument("--check", action="store_true", help="compare results with the eager implementation's only")
     options = parser.parse_args()
     sizes = [tuple(map(int, size.split("x"))) for size in options.sizes]
@@ -60,11 +69,12 @@ def main() -> None:
         print(f"{torch.cuda.get_device_name()}; torch {torch.__version__}; D = {D}, float32")
         for precision in [options.precision] if options.precision else ["tf32", "ieee"]:
             torch.backends.cuda.matmul.fp32_precision = precision
-            if options.tiles:
-                time_tiles(*(sizes[0] if sizes else (1024, 205_990)), precision)
+            if options.tiles or options.kernels:
+                size = sizes[0] if sizes else (1024, 205_990)
+                (time_tiles if options.tiles else time_kernels)(*size, precision, options.backward)
                 continue
             for b, c in sizes or SIZES:
-                measure(b, c, precision)
+                measure(b, c, precision, options.backward)
                 torch.cuda.empty_cache()
 
 
@@ -77,16 +87,16 @@ def batch(b: int, c: int) -> tuple[torch.Tensor, torch.nn.Parameter, torch.Tenso
         return x_BD, weight_CD, torch.randint(0, c, (b,))
 
 
-def funface(implementation: str, weight_CD: torch.nn.Parameter) -> torch.nn.Module:
+def funface(implementation: str, weight_CD: torch.nn.Parameter, backward: str = "float32") -> torch.nn.Module:
     """A head over centres that are on the GPU already: 10,000,000 of them take minutes to draw on the CPU."""
-    head = create_head("funface", 1, D, implementation=implementation).cuda()
+    head = create_head("funface", 1, D, implementation=implementation, backward=backward).cuda()
     head.num_classes = len(weight_CD)
     head.class_range = (0, len(weight_CD))
     head.weight = weight_CD
     return head
 
 
-def measure(b: int, c: int, precision: str) -> None:
+def measure(b: int, c: int, precision: str, backward: str) -> None:
     x_BD, weight_CD, y_B = batch(b, c)
 
     def step(loss: Callable[[], torch.Tensor]) -> None:
@@ -94,7 +104,8 @@ def measure(b: int, c: int, precision: str) -> None:
         loss().backward()
         torch.cuda.synchronize()
 
-    heads = {name: funface(name, weight_CD) for name in sorted(IMPLEMENTATIONS, key=lambda name: name != "triton")}
+    names = sorted(IMPLEMENTATIONS, key=lambda name: name != "triton")
+    heads = {name: funface(name, weight_CD, backward if name == "triton" else "float32") for name in names}
     functions: dict[str, Callable[[], object]] = {
         name: lambda head=head: step(lambda: head(x_BD, y_B).loss) for name, head in heads.items()
     }
@@ -112,7 +123,8 @@ def measure(b: int, c: int, precision: str) -> None:
         extra["products"] = b * c * 4 / 2**20 + (b + c) * D * 4 / 2**20
     except torch.cuda.OutOfMemoryError:
         extra["products"] = None
-    print(f"\nB = {b}, C = {c:,}, {precision}: {'ms':>12}{'× products (quartiles)':>28}{'extra memory':>16}")
+    print(f"\nB = {b}, C = {c:,}, {precision}, triton's backward in {backward}:")
+    print(f"{'ms':>40}{'× products (quartiles)':>28}{'extra memory':>16}")
     seconds = {}
     for name in [name for name in functions if extra[name] is not None and name != "products"]:
         # By pairs: not all of them fit beside the others' buffers.
@@ -149,34 +161,63 @@ def peak_extra_gpu_memory(function: Callable[[], object]) -> float | None:
     return (torch.cuda.max_memory_allocated() - before) / 2**20
 
 
-def time_tiles(b: int, c: int, precision: str) -> None:
-    """Milliseconds of forward and of backward with each of the candidates for both kernels."""
+def time_kernels(b: int, c: int, precision: str, backward: str) -> None:
+    """Milliseconds on the GPU of every kernel of a step of FunFace's head."""
+    x_BD, weight_CD, y_B = batch(b, c)
+    head = funface("triton", weight_CD, backward)
+
+    def steps(count: int) -> None:
+        for _ in range(count):
+            x_BD.grad = weight_CD.grad = None
+            head(x_BD, y_B).loss.backward()
+        torch.cuda.synchronize()
+
+    steps(3)
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+        steps(10)
+    rows = sorted(profile.key_averages(), key=lambda row: -row.self_device_time_total)
+    total = sum(row.self_device_time_total for row in rows)
+    print(f"\nB = {b}, C = {c:,}, {precision}, backward in {backward}: {total / 1e4:.2f} ms on the GPU a step")
+    for row in rows:
+        if row.self_device_time_total > total / 500:
+            print(f"{row.self_device_time_total / 1e4:10.3f} ms {row.count // 10:6} ×  {row.key[:90]}")
+
+
+def time_tiles(b: int, c: int, precision: str, backward: str) -> None:
+    """Milliseconds of forward and of backward with each of the candidates of the table, one changed at a time."""
     from triton.runtime.errors import OutOfResources
 
     x_BD, weight_CD, y_B = batch(b, c)
     x_BD, scale_B = F.normalize(x_BD.detach()).requires_grad_(), torch.full((b,), 64.0, device="cuda")
-    kept = dict(TILES)
-    print(f"\nB = {b}, C = {c:,}, {precision}:{'forward':>12}{'backward':>12} ms")
-    for tiles in CANDIDATES:
-        TILES.update({key: (tiles, tiles) for key in kept if key[0] != "interpreter"})
+    family = "hopper" if torch.cuda.get_device_capability()[0] in (9, 10) else "ampere"
+    key = (family, "tf32" if precision == "tf32" else "tf32x3", backward)
+    kept = SETTINGS[key]
+    print(f"\nB = {b}, C = {c:,}, {key}:{'forward':>12}{'backward':>12} ms")
+    candidates = [kept._replace(statistics=first, gradient=second) for first, second in CANDIDATES]
+    candidates += [kept._replace(centers=tiles) for tiles in CENTERS[backward]]
+    candidates += [kept._replace(chunk_entries=entries) for entries in CHUNKS]
+    for SETTINGS[key] in candidates:
         terms = {}
 
         def forward() -> None:
-            terms["lse"] = softmax_terms_triton(x_BD, weight_CD, y_B, scale_B, None).negative_lse_B.sum()  # noqa: B023
+            made = softmax_terms_triton(x_BD, weight_CD, y_B, scale_B, None, backward=backward)
+            terms["lse"] = made.negative_lse_B.sum()  # noqa: B023
             torch.cuda.synchronize()
 
-        def backward() -> None:
+        def backward_pass() -> None:
             torch.autograd.grad(terms["lse"], (x_BD, weight_CD), retain_graph=True)  # noqa: B023
             torch.cuda.synchronize()
 
+        label = " ".join("–" if part is None else str(tuple(part)) for part in SETTINGS[key][:3])
+        label += f" {SETTINGS[key].chunk_entries // b:6} classes a chunk"
         try:
-            seconds = interleaved({"forward": forward, "backward": backward})
+            seconds = interleaved({"forward": forward, "backward": backward_pass})
         except OutOfResources as error:
-            print(f"  {tuple(tiles)}: {error}")
+            print(f"  {label}: {error}")
             continue
         middle = {name: 1000 * sorted(times)[len(times) // 2] for name, times in seconds.items()}
-        print(f"  {tuple(tiles)!s:>28}{middle['forward']:12.2f}{middle['backward']:12.2f}")
-    TILES.update(kept)
+        print(f"  {label:>80}{middle['forward']:12.2f}{middle['backward']:12.2f}")
+    SETTINGS[key] = kept
 
 
 def check() -> None:

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from facemargin.errors import ConfigError
-from facemargin.heads import choice
+from facemargin.heads import choice, create_head
 from facemargin.heads.choice import LARGEST_EAGER_PRODUCT, automatic_implementation
 from facemargin.heads.chunked import softmax_terms_chunked
 from facemargin.margins.base import HardNegatives
@@ -19,7 +19,7 @@ def a_gpu(monkeypatch):
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     trial = choice._trial
     monkeypatch.setattr(choice, "_trial", lambda device, *kind: trial(torch.device("cpu"), *kind))
-    monkeypatch.setattr(choice, "softmax_terms_triton", softmax_terms_chunked)
+    monkeypatch.setattr(choice, "softmax_terms_triton", fused)
     for cached in (choice._problem_of_triton, choice._warn_once):
         cached.cache_clear()
     yield
@@ -27,7 +27,11 @@ def a_gpu(monkeypatch):
         cached.cache_clear()
 
 
-def chosen(b=1024, c=20_000, d=512, device="cuda", dtype=torch.float32, scaled=False, hard=False):
+def fused(*tensors, backward):
+    return softmax_terms_chunked(*tensors)
+
+
+def chosen(b=1024, c=20_000, d=512, device="cuda", dtype=torch.float32, scaled=False, hard=False, backward="float32"):
     """What is chosen for tensors of a shape and device that need no memory."""
 
     class Rows(SimpleNamespace):
@@ -36,7 +40,7 @@ def chosen(b=1024, c=20_000, d=512, device="cuda", dtype=torch.float32, scaled=F
 
     kind = {"device": torch.device(device), "dtype": dtype, "requires_grad": scaled}
     x, w, scale = (Rows(shape=shape, **kind) for shape in ((b, d), (c, d), (b,)))
-    return automatic_implementation(x, w, scale, HardNegatives(None, 0, 0, 0) if hard else None)
+    return automatic_implementation(x, w, scale, HardNegatives(None, 0, 0, 0) if hard else None, backward)
 
 
 @pytest.mark.parametrize("hard", [False, True])
@@ -54,15 +58,15 @@ def test_others_stay_as_they_were(monkeypatch):
     assert chosen() == "chunked"
 
 
-def fails(*arguments):
+def fails(*arguments, backward):
     raise RuntimeError("PassManager::run failed\nand many lines more")
 
 
-def is_missing(*arguments):
+def is_missing(*arguments, backward):
     raise ConfigError('implementation "triton" needs triton 3.6 or later, but it is not installed')
 
 
-def is_wrong(x_BD, w_CD, *others):
+def is_wrong(x_BD, w_CD, *others, backward):
     """The gradient of W too large by a thirtieth."""
     return softmax_terms_chunked(x_BD, w_CD.detach() + (w_CD - w_CD.detach()) * 1.03, *others)
 
@@ -81,6 +85,27 @@ def test_what_fails_a_trial_is_named_once_and_replaced(monkeypatch, caplog, term
         assert [chosen(), chosen(), chosen(hard=True), chosen(b=2048, scaled=True)] == ["chunked"] * 4
     found = [record.message for record in caplog.records]
     assert found == [f'the head computes with "chunked" on cuda, which is slower than "triton": {reason}']
+
+
+def test_bf16_in_backward_without_effect_is_said_once(caplog):
+    assert chosen(backward="bf16") == "triton" and not caplog.records
+    assert [chosen(backward="bf16", device="cpu") for _ in range(2)] == ["chunked"] * 2
+    assert chosen(backward="bf16", c=3) == "eager"
+    messages = [
+        f'backward="bf16" has no effect on {device} where the head computes with "{name}", not "triton"'
+        for device, name in (("cpu", "chunked"), ("cuda", "eager"))
+    ]
+    assert [record.message for record in caplog.records] == messages
+
+
+def test_bf16_in_backward_is_refused_where_it_cannot_be():
+    with pytest.raises(
+        ConfigError, match='backward is "bf16", which implementation "chunked" does not have: use "auto"'
+    ):
+        create_head("funface", 5, 8, implementation="chunked", backward="bf16")
+    with pytest.raises(ConfigError, match="backward 'bf61'"):
+        create_head("funface", 5, 8, backward="bf61")
+    assert create_head("funface", 5, 8, implementation="triton", backward="bf16").options.backward == "bf16"
 
 
 def test_a_trial_draws_nothing_from_torchs_generator():

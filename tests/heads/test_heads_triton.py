@@ -26,9 +26,12 @@ from torch import Tensor
 from facemargin import create_head, list_margins
 from facemargin.errors import ConfigError
 from facemargin.heads import triton as head_triton
+from facemargin.heads import triton_launch
 from facemargin.heads.chunked import softmax_terms_chunked
 from facemargin.heads.softmax_terms import softmax_terms, softmax_terms_eager
-from facemargin.heads.triton import TILES, softmax_terms_triton
+from facemargin.heads.triton import softmax_terms_triton
+from facemargin.heads.triton_launch import Launch
+from facemargin.heads.triton_tiles import SETTINGS, Tiles
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 
 needs_triton = pytest.mark.skipif(sys.platform != "linux", reason="triton is published for Linux only")
@@ -86,35 +89,93 @@ def results(function, values, kind: str, dtype: torch.dtype, **options) -> list[
     return [*terms, *torch.autograd.grad(total, leaves)]
 
 
-def check_against_eager(b: int, c: int, d: int, kind: str, chunk_classes: int | None = None) -> None:
+def check_against_eager(
+    b: int, c: int, d: int, kind: str, chunk_classes: int | None = None, backward: str = "float32"
+) -> None:
+    """In bf16 the gradients of x and W are compared by their norms: x and W are rounded by up to 2⁻⁹ of their values,
+    and G, which a device rounds too, is cut by up to 2⁻⁸ in the interpreter."""
     values = inputs(b, c, d)
-    ours = results(softmax_terms_triton, values, kind, torch.float32, chunk_classes=chunk_classes)
+    options = {"chunk_classes": chunk_classes, "backward": backward}
+    ours = results(softmax_terms_triton, values, kind, torch.float32, **options)
     truth = results(softmax_terms_eager, values, kind, torch.float64)
     for name, a, e in zip(("target", "lse", "hardest", "grad x", "grad w", "grad scale"), ours, truth, strict=True):
         assert a.dtype == torch.float32
-        torch.testing.assert_close(a.double(), e, rtol=2e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
+        if backward == "bf16" and name in ("grad x", "grad w"):
+            # Of a few values, hardly anything may be left of the gradient without the part along a centre.
+            largest = 3 * (values[3].norm() / (1 if name == "grad x" else values[1].norm(dim=1))).sum()
+            assert (a.double() - e).norm() <= (6e-3 * e.norm() if b * c * d > 2000 else 2**-8 * largest), name
+        else:
+            torch.testing.assert_close(a.double(), e, rtol=2e-5, atol=1e-5, msg=lambda m, n=name: f"{n}: {m}")
 
 
 @needs_triton
 @pytest.mark.parametrize("kind", HARD)
 @pytest.mark.parametrize("shape", [(37, 301, 24), (5, 70, 50)])  # 3 and 1 blocks of samples, 6 and 3 splits
-def test_terms_and_gradients_equal_eager(interpreted, shape, kind):
-    interpreted(check_against_eager, *shape, kind)
+@pytest.mark.parametrize("backward", ["float32", "bf16"])
+def test_terms_and_gradients_equal_eager(interpreted, shape, kind, backward):
+    interpreted(check_against_eager, *shape, kind, None, backward)
 
 
 @needs_triton
 @pytest.mark.parametrize(
     "shape", [(0, 5, 8), (5, 0, 8), (0, 0, 8), (1, 1, 4), (4, 1, 7), (1, 2, 3), (3, 16, 16), (17, 33, 2), (16, 32, 33)]
 )
-@pytest.mark.parametrize("kind", ["none", "square"])
-def test_any_size_even_none(interpreted, shape, kind):
-    interpreted(check_against_eager, *shape, kind)
+@pytest.mark.parametrize(("kind", "backward"), [("none", "float32"), ("square", "float32"), ("square", "bf16")])
+def test_any_size_even_none(interpreted, shape, kind, backward):
+    interpreted(check_against_eager, *shape, kind, None, backward)
 
 
 @needs_triton
 @pytest.mark.parametrize("chunk_classes", [1, 16, 40, 299, 10_000])
-def test_chunks_of_any_size(interpreted, chunk_classes):
-    interpreted(check_against_eager, 20, 300, 12, "curricular", chunk_classes)
+@pytest.mark.parametrize("backward", ["float32", "bf16"])
+def test_chunks_of_any_size(interpreted, chunk_classes, backward):
+    interpreted(check_against_eager, 20, 300, 12, "curricular", chunk_classes, backward)
+
+
+def check_centers_kernel(kind: str, ours: bool, backward: str) -> None:
+    """Both ways to the gradient of the centres, for both types of factors: one kernel, or a product and a second pass
+    over its result."""
+    key = ("interpreter", "ieee", backward)
+    kept = SETTINGS[key]
+    SETTINGS[key] = kept._replace(centers=Tiles(16, 32, 16, 4, 1) if ours else None)
+    try:
+        check_against_eager(37, 301, 24, kind, 100, backward)
+    finally:
+        SETTINGS[key] = kept
+
+
+@needs_triton
+@pytest.mark.parametrize("kind", ["none", "square"])
+@pytest.mark.parametrize(("ours", "backward"), [(True, "float32"), (False, "bf16")])
+def test_the_gradient_of_centres_by_the_way_that_the_table_does_not_take(interpreted, kind, ours, backward):
+    interpreted(check_centers_kernel, kind, ours, backward)
+
+
+def check_bf16_error() -> None:
+    """What docs/heads.md states of FunFace at scale 64, B = 256, D = 512, at the start and where samples lie near their
+    own centres."""
+    generator = torch.Generator().manual_seed(0)
+    w_CD = torch.randn(600, 512, generator=generator)
+    y_B = torch.randint(0, 600, (64,), generator=generator)
+    for near in (0.0, 1.0):
+        features_BD = near * w_CD[y_B] + torch.randn(64, 512, generator=generator)
+        found = []
+        for implementation, dtype, options in (
+            ("triton", torch.float32, {"backward": "bf16"}),
+            ("eager", torch.float64, {}),
+        ):
+            head = create_head("funface", 600, 512, implementation=implementation, **options).to(dtype)
+            head.weight.data.copy_(w_CD)
+            leaf_BD = features_BD.to(dtype).requires_grad_()
+            loss = head(leaf_BD, y_B).loss
+            found.append([v.detach().double() for v in (loss, *torch.autograd.grad(loss, (leaf_BD, head.weight)))])
+        loss, grad_x, grad_w = (float((a - e).norm() / e.norm()) for a, e in zip(*found, strict=True))
+        assert loss < 1e-6 and 1e-4 < grad_x < 4e-3 and 1e-4 < grad_w < 4e-3, (near, loss, grad_x, grad_w)
+
+
+@needs_triton
+def test_the_error_of_bf16_is_the_one_that_is_stated(interpreted):
+    interpreted(check_bf16_error)
 
 
 def check_without_negatives(kind: str) -> None:
@@ -133,22 +194,23 @@ def test_one_class_has_no_negatives(interpreted, kind):
     interpreted(check_without_negatives, kind)
 
 
-def check_tiles(family: str, precision: str, kind: str) -> None:
+def check_tiles(family: str, precision: str, backward: str, kind: str) -> None:
     """The tiles of a real device, with its precision's path; the interpreter multiplies in float32 all the same."""
-    kept, TILES["interpreter", "ieee"] = TILES["interpreter", "ieee"], TILES[family, precision]
+    key = ("interpreter", "ieee", backward)
+    kept, SETTINGS[key] = SETTINGS[key], SETTINGS[family, precision, backward]
     try:
-        check_against_eager(150, 700, 68, kind)
+        check_against_eager(150, 700, 68, kind, None, backward)
     finally:
-        TILES["interpreter", "ieee"] = kept
+        SETTINGS[key] = kept
 
 
 @needs_triton
-@pytest.mark.parametrize(("family", "precision"), [key for key in TILES if key[0] != "interpreter"])
-def test_tiles_of_real_devices(interpreted, family, precision):
-    interpreted(check_tiles, family, precision, "square")
+@pytest.mark.parametrize("key", [key for key in SETTINGS if key[0] != "interpreter"], ids="-".join)
+def test_tiles_of_real_devices(interpreted, key):
+    interpreted(check_tiles, *key, "square")
 
 
-class CuttingLaunch(head_triton._Launch):
+class CuttingLaunch(Launch):
     """What matrix units do to the factors of TF32 products: the 13 last bits are lost."""
 
     def over_tiles(self, kernel, tiles, grid, x_BD: Tensor, w_CD: Tensor, *arguments, **kinds) -> None:
@@ -158,7 +220,7 @@ class CuttingLaunch(head_triton._Launch):
 
 def check_cut_factors() -> None:
     """Against float64: as close as rounded factors are, and without the bias of −6e-4 that cut ones have."""
-    launch = CuttingLaunch(*head_triton._Launch.on(torch.device("cpu")))
+    launch = CuttingLaunch(*Launch.on(torch.device("cpu"), "float32"))
     generator = torch.Generator().manual_seed(0)
     w_CD = torch.randn(200, 512, generator=generator)
     x_BD = torch.nn.functional.normalize(w_CD[:40] + 0.2 * torch.randn(40, 512, generator=generator))
@@ -250,8 +312,10 @@ def test_any_scale_from_nothing_to_overflow(interpreted):
 
 def check_determinism() -> None:
     values = inputs(40, 400, 30)
-    first, second = (results(softmax_terms_triton, values, "square", torch.float32, chunk_classes=64) for _ in range(2))
-    assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
+    for backward in ("float32", "bf16"):
+        options = {"chunk_classes": 64, "backward": backward}
+        first, second = (results(softmax_terms_triton, values, "square", torch.float32, **options) for _ in range(2))
+        assert all(torch.equal(a, b) for a, b in zip(first, second, strict=True))
 
 
 @needs_triton
@@ -403,27 +467,32 @@ head(torch.randn(3, 8), torch.tensor([0, 1, 2])).loss.backward()
         ((7, 5), "none", None),
     ],
 )
-@pytest.mark.parametrize("rounds", [False, True])
+@pytest.mark.parametrize(("rounds", "backward"), [(False, "float32"), (True, "bf16")])
 @needs_triton
 def test_tiles_and_precision_follow_the_device_and_torchs_setting(
-    monkeypatch, capability, fp32_precision, expected, rounds
+    monkeypatch, capability, fp32_precision, expected, rounds, backward
 ):
     properties = SimpleNamespace(major=capability[0], minor=capability[1], multi_processor_count=7, name="a card")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    monkeypatch.setattr(head_triton, "_kernels", lambda: SimpleNamespace(INTERPRETED=False, ROUNDS_TO_TF32=rounds))
+    monkeypatch.setattr(
+        triton_launch, "triton_kernels", lambda: SimpleNamespace(INTERPRETED=False, ROUNDS_TO_TF32=rounds)
+    )
     before = torch.backends.cuda.matmul.fp32_precision
     torch.backends.cuda.matmul.fp32_precision = fp32_precision
     try:
         if expected is None:
             with pytest.raises(ConfigError, match=r"compute capability 8\.0 or later, but a card has 7\.5"):
-                head_triton._Launch.on(torch.device("cuda"))
+                Launch.on(torch.device("cuda"), backward)
         else:
-            launch = head_triton._Launch.on(torch.device("cuda"))
-            assert ((launch.statistics, launch.gradient), launch.precision) == (TILES[expected], expected[1])
+            launch = Launch.on(torch.device("cuda"), backward)
+            assert (launch.settings, launch.precision) == (SETTINGS[*expected, backward], expected[1])
             assert launch.programs == 14
             assert launch.cut == (expected[1] == "tf32" and not rounds)
     finally:
         torch.backends.cuda.matmul.fp32_precision = before
+
+
+KERNEL_OF_CENTERS = {True: "centers_kernel", False: "project_kernel"}
 
 
 class CompileOnly:
@@ -440,7 +509,9 @@ class CompileOnly:
         return launch
 
 
-def compile_step(capability: int, family: str, precision: str, hard: bool) -> dict[str, dict[str, int]]:
+def compile_step(
+    capability: int, family: str, precision: str, hard: bool, backward: str = "float32"
+) -> dict[str, dict[str, int]]:
     """Compiles the kernels of a step (D = 512) for a device that need not be there, arguments and all.
 
     For each its registers and bytes of stack (spills) per thread, bytes of shared memory, and counts of instructions.
@@ -458,17 +529,19 @@ def compile_step(capability: int, family: str, precision: str, hard: bool) -> di
         )
     )
     compiled: dict[str, list] = {}
-    names = ("statistics_kernel", "gradient_kernel", "project_kernel", "inverse_norms_kernel")
+    own_centers = SETTINGS[family, precision, backward].centers is not None
+    names = ("inverse_norms_kernel", "statistics_kernel", "gradient_kernel", KERNEL_OF_CENTERS[own_centers])
     kernels = SimpleNamespace(**{name: CompileOnly(getattr(triton_kernels, name), compiled) for name in names})
-    kernels.TensorDescriptor = triton_kernels.TensorDescriptor
+    kernels.TensorDescriptor, kernels.INTERPRETED = triton_kernels.TensorDescriptor, True  # products on the CPU
     cut = precision == "tf32" and not triton_kernels.ROUNDS_TO_TF32
-    launch = head_triton._Launch(kernels, *TILES[family, precision], precision, 264, cut)
+    launch = Launch(kernels, SETTINGS[family, precision, backward], precision, 264, cut, backward)
     x_BD, w_CD, y_B, scale_B = inputs(300, 2000, 512)
     threshold = hard_negatives("square", 300, torch.float32) if hard else None
     leaves = x_BD.requires_grad_(), w_CD.requires_grad_(), scale_B.requires_grad_(hard)
     terms = head_triton._Fused.apply(leaves[0], leaves[1], y_B, leaves[2], threshold, 512, launch)
     (terms[0].sum() + terms[1].sum()).backward()
-    assert len(compiled["gradient_kernel"]) == len(compiled["project_kernel"]) == 4
+    assert list(compiled) == list(names)
+    assert len(compiled["gradient_kernel"]) == len(compiled[names[-1]]) == 4
     assert all(len(set(map(id, binaries))) == 1 for binaries in compiled.values()), "compiled again for a later chunk"
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     report = {}
@@ -497,18 +570,14 @@ def compiler(tmp_path_factory):
 @needs_triton
 @pytest.mark.parametrize("precision", ["tf32", "tf32x3"])
 @pytest.mark.parametrize("hard", [False, True])
-def test_hopper_kernels_compile_without_spills_to_its_matrix_units_and_bulk_copies(compiler, precision, hard):
-    report = compiler(90, "hopper", precision, hard)
-    assert set(report) == {"statistics_kernel", "gradient_kernel", "project_kernel", "inverse_norms_kernel"}
+@pytest.mark.parametrize("backward", ["float32", "bf16"])
+def test_hopper_kernels_compile_without_spills_to_its_matrix_units_and_bulk_copies(compiler, precision, hard, backward):
+    report = compiler(90, "hopper", precision, hard, backward)
     for name, found in report.items():
         assert found["stack"] == 0 and found["shared"] <= 227 * 1024, (name, found)
         assert found["atom"] == 0, f"{name} adds in whatever order its programs finish"
-    for name in ("statistics_kernel", "gradient_kernel"):
+    for name in set(report) - {"inverse_norms_kernel", "project_kernel"}:
         assert report[name]["wgmma.mma_async"] > 0 and report[name]["cp.async.bulk.tensor"] > 0, (name, report[name])
-    if precision == "tf32":  # two gradient programs fit a processor: 64 K registers, 227 KB
-        registers = math.ceil(report["gradient_kernel"]["registers"] / 8) * 8
-        assert 2 * 32 * TILES["hopper", "tf32"][1].warps * registers <= 2**16
-        assert 2 * report["gradient_kernel"]["shared"] <= 226 * 1024
 
 
 @needs_triton
@@ -516,8 +585,9 @@ def test_hopper_kernels_compile_without_spills_to_its_matrix_units_and_bulk_copi
     ("capability", "family", "shared"),
     [(80, "ampere", 163), (89, "ampere", 99), (120, "ampere", 99)],
 )
-def test_kernels_compile_for_other_devices(compiler, capability, family, shared):
-    for name, found in compiler(capability, family, "tf32", True).items():
+@pytest.mark.parametrize("backward", ["float32", "bf16"])
+def test_kernels_compile_for_other_devices(compiler, capability, family, shared, backward):
+    for name, found in compiler(capability, family, "tf32", True, backward).items():
         assert found["shared"] <= shared * 1024 and found["stack"] <= 128 and found["atom"] == 0, (name, found)
 
 

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from facemargin.errors import ConfigError
 from facemargin.heads.chunked import softmax_terms_chunked
 from facemargin.heads.triton import softmax_terms_triton
+from facemargin.heads.triton_launch import Backward
 from facemargin.margins.base import HardNegatives
 
 logger = logging.getLogger(__name__)
@@ -24,14 +25,30 @@ _TRIAL_ERROR = 1e-2
 
 
 def automatic_implementation(
-    x_BD: Tensor, w_CD: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None = None
+    x_BD: Tensor,
+    w_CD: Tensor,
+    scale_B: Tensor,
+    hard_negatives: HardNegatives | None = None,
+    backward: Backward = "float32",
 ) -> str:
     """ "eager" up to 2²⁴ cosines; above, "triton" in float32 on NVIDIA GPUs of compute capability 8.0 or later, if D is
     a multiple of 4, and "chunked" otherwise.
 
     Before "triton" is first used, a small batch goes through it. If that fails, a warning gives the reason, once, and
-    "chunked" takes its place.
+    "chunked" takes its place. A warning also tells, once, where `backward` has no effect because it is not "triton".
     """
+    chosen = _chosen(x_BD, w_CD, scale_B, hard_negatives, backward)
+    if backward != "float32" and chosen != "triton":
+        device = x_BD.device
+        _warn_once(
+            f'backward="{backward}" has no effect on {device} where the head computes with "{chosen}", not "triton"'
+        )
+    return chosen
+
+
+def _chosen(
+    x_BD: Tensor, w_CD: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None, backward: Backward
+) -> str:
     if len(x_BD) * len(w_CD) <= LARGEST_EAGER_PRODUCT:
         return "eager"
     device, size = x_BD.device, x_BD.shape[1]
@@ -40,7 +57,8 @@ def automatic_implementation(
     if torch.cuda.get_device_capability(device) < (8, 0):
         return "chunked"
     precision = torch.backends.cuda.matmul.fp32_precision
-    problem = _problem_of_triton(device, size, hard_negatives is not None, scale_B.requires_grad, precision)
+    kind = (hard_negatives is not None, scale_B.requires_grad, backward, precision)
+    problem = _problem_of_triton(device, size, *kind)
     if problem is None:
         return "triton"
     _warn_once(f'the head computes with "chunked" on {device}, which is slower than "triton": {problem}')
@@ -48,10 +66,12 @@ def automatic_implementation(
 
 
 @cache
-def _problem_of_triton(device: torch.device, size: int, hard: bool, scaled: bool, _precision: str) -> str | None:
+def _problem_of_triton(
+    device: torch.device, size: int, hard: bool, scaled: bool, backward: Backward, _precision: str
+) -> str | None:
     """What a trial with the kernels that a batch of this kind needs has found: None if they are right."""
     try:
-        found, truth = (_trial(device, size, hard, scaled, fused) for fused in (True, False))
+        found, truth = (_trial(device, size, hard, scaled, how) for how in (backward, None))
     except ConfigError as error:
         return str(error)
     except Exception as error:  # compilers and drivers raise whatever they like
@@ -66,17 +86,20 @@ def _problem_of_triton(device: torch.device, size: int, hard: bool, scaled: bool
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _trial(device: torch.device, size: int, hard: bool, scaled: bool, fused: bool) -> list[Tensor]:
-    """The log-sum-exp of 300 samples over 700 classes, drawn with a seed of their own, and its gradients."""
+def _trial(device: torch.device, size: int, hard: bool, scaled: bool, backward: Backward | None) -> list[Tensor]:
+    """The log-sum-exp of 300 samples over 700 classes, drawn with a seed of their own, and its gradients: those of
+    triton, or without `backward` the true ones."""
     generator = torch.Generator().manual_seed(0)
     x_BD, w_CD = (torch.randn(rows, size, generator=generator) for rows in (300, 700))
     y_B = torch.randint(0, 700, (300,), generator=generator).to(device)
-    dtype = torch.float32 if fused else torch.float64
+    dtype = torch.float32 if backward else torch.float64
     x_BD, w_CD = (rows.to(device, dtype).requires_grad_() for rows in (F.normalize(x_BD), w_CD))
     scale_B = torch.full((300,), 16.0, device=device, dtype=dtype, requires_grad=scaled)
     hard_negatives = HardNegatives(torch.full_like(scale_B, 0.1).detach(), 0.5, 0.9, 0.05) if hard else None
-    terms_of = softmax_terms_triton if fused else softmax_terms_chunked
-    terms = terms_of(x_BD, w_CD, y_B, scale_B, hard_negatives)
+    if backward is None:
+        terms = softmax_terms_chunked(x_BD, w_CD, y_B, scale_B, hard_negatives)
+    else:
+        terms = softmax_terms_triton(x_BD, w_CD, y_B, scale_B, hard_negatives, backward=backward)
     total = terms.negative_lse_B.sum() - terms.target_cosine_B.sum()
     return [terms.negative_lse_B.detach(), *torch.autograd.grad(total, (x_BD, w_CD))]
 

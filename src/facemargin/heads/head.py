@@ -8,7 +8,7 @@ import logging
 import operator
 from dataclasses import dataclass, field
 from numbers import Real
-from typing import Any, SupportsIndex
+from typing import Any, SupportsIndex, get_args
 
 import torch
 from torch import Tensor, nn
@@ -31,6 +31,7 @@ from facemargin.heads.row_optimizer import RowSGD
 from facemargin.heads.sampling import SampledClasses, sample_classes
 from facemargin.heads.sharding import combine_terms, shard_range, sum_own_targets, target_centers
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS, own_target_cosines, shard_terms
+from facemargin.heads.triton_launch import Backward
 from facemargin.margins.base import Margin, SoftmaxTerms
 from facemargin.margins.certainty_ratio import certainty_ratio
 from facemargin.registry import unknown_name
@@ -77,6 +78,7 @@ class HeadOptions:
     """How a head holds its centres and computes with them; see `create_head`."""
 
     implementation: str = "auto"
+    backward: Backward = "float32"
     center_initialization: str | None = None
     process_group: Group = None
     sample_rate: float = 1.0
@@ -87,6 +89,13 @@ class HeadOptions:
     def __post_init__(self) -> None:
         if self.implementation not in (*IMPLEMENTATIONS, "auto"):
             raise ConfigError(unknown_name("implementation", self.implementation, [*IMPLEMENTATIONS, "auto"]))
+        if self.backward not in get_args(Backward):
+            raise ConfigError(unknown_name("backward", self.backward, get_args(Backward)))
+        if self.backward != "float32" and self.implementation not in ("auto", "triton"):
+            raise ConfigError(
+                f'backward is "{self.backward}", which implementation "{self.implementation}" does not have: '
+                'use "auto" or "triton", or leave backward out'
+            )
         if not isinstance(self.sample_rate, Real) or not 0 < self.sample_rate <= 1:
             raise ConfigError(f"sample_rate is {self.sample_rate!r}, expected a number in (0, 1]")
         if self.exact_hardest_negative and self.sample_rate == 1:
@@ -218,7 +227,8 @@ class Head(nn.Module):
             margin.observe_targets(target_cosine_B)
         hard_negatives = margin.negatives(target_cosine_B)
         products_scale_B = copy_for_products(scale_B, group)
-        terms = shard_terms(x_BD, w_CD, local_y_B, products_scale_B, hard_negatives, self.options.implementation)
+        how = (self.options.implementation, self.options.backward)
+        terms = shard_terms(x_BD, w_CD, local_y_B, products_scale_B, hard_negatives, *how)
         if self.options.exact_hardest_negative and self.training:
             weight_CD = self.weight.detach().to(x_BD.dtype)
             shard_y_B = on_device(host_y_B - self.class_range[0], None, x_BD.device)

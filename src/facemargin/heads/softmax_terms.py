@@ -16,6 +16,7 @@ from facemargin.heads.choice import automatic_implementation
 from facemargin.heads.chunked import own_rows, softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.normalization import nonzero, row_norms, unit_rows
 from facemargin.heads.triton import softmax_terms_triton
+from facemargin.heads.triton_launch import Backward
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.registry import unknown_name
 from facemargin.transfer import on_device
@@ -59,15 +60,17 @@ def shard_terms(
     scale_B: Tensor,
     hard_negatives: HardNegatives | None,
     implementation: str,
+    backward: Backward = "float32",
 ) -> SoftmaxTerms:
     """`softmax_terms` over the centres of one shard. A class outside [0, C) belongs to another shard: all C centres are
     then negatives, and the target cosine is 0 without gradient. C may be 0. For `y_B` on the CPU, every implementation
-    starts without waiting for the device."""
+    starts without waiting for the device. `backward` is for "triton" alone."""
     if implementation == "auto":
-        implementation = automatic_implementation(x_BD, w_CD, scale_B, hard_negatives)
+        implementation = automatic_implementation(x_BD, w_CD, scale_B, hard_negatives, backward)
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(unknown_name("implementation", implementation, [*IMPLEMENTATIONS, "auto"]))
-    return IMPLEMENTATIONS[implementation](x_BD, w_CD, y_B, scale_B, hard_negatives)
+    options = {"backward": backward} if implementation == "triton" else {}
+    return IMPLEMENTATIONS[implementation](x_BD, w_CD, y_B, scale_B, hard_negatives, **options)
 
 
 def own_target_cosines(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:

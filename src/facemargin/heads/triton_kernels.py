@@ -18,6 +18,7 @@ __all__ = [
     "INTERPRETED",
     "ROUNDS_TO_TF32",
     "TensorDescriptor",
+    "centers_kernel",
     "gradient_kernel",
     "inverse_norms_kernel",
     "project_kernel",
@@ -124,11 +125,12 @@ def statistics_kernel(
         tl.store(weighted_SB + out, weighted, mask=inside)
 
 
-@triton.jit(do_not_specialize=["B", "C", "first_class"])
+@triton.jit(do_not_specialize=["B", "C", "K", "first_class"])
 def gradient_kernel(
     x_BD,
     w_CD,
     grad_BK,
+    radial_RK,
     factor_norm_C,
     label_B,
     scale_B,
@@ -141,9 +143,12 @@ def gradient_kernel(
     first_class,
     B,
     C,
+    K,
     D: tl.constexpr,
     HARD: tl.constexpr,
     CUT: tl.constexpr,
+    RADIAL: tl.constexpr,
+    HALF: tl.constexpr,
     BLOCK_B: tl.constexpr,
     BLOCK_C: tl.constexpr,
     BLOCK_D: tl.constexpr,
@@ -152,7 +157,9 @@ def gradient_kernel(
     """The gradient with respect to x·w for one tile of a chunk of classes. Grid (R, blocks of classes in the chunk).
 
     `coefficient_B` is the gradient of the log-sum-exp × scale / Σ 2^(scale·(cosine − peak)). `inverse_norm_C` is 1/norm
-    of the centres themselves, read if `CUT` says that factors are less than that.
+    of the centres themselves, read if `CUT` says that factors are less than that. `RADIAL`: write the part of the
+    centres' gradient along them, summed over the block of samples. `HALF`: the gradient is stored in bf16. K is the
+    number of columns of the two.
     """
     first_row = tl.program_id(0) * BLOCK_B
     first_column = tl.program_id(1) * BLOCK_C
@@ -173,14 +180,20 @@ def gradient_kernel(
         alpha, beta, gamma = tl.load(quadratic_3), tl.load(quadratic_3 + 1), tl.load(quadratic_3 + 2)
         above = cosine > threshold[:, None]
         slope = tl.where(above, 2 * alpha * cosine + beta, 1.0)
-        cosine = tl.where(above, (alpha * cosine + beta) * cosine + gamma, cosine)
-        grad = coefficient[:, None] * tl.exp2((cosine - peak[:, None]) * scale[:, None]) * slope
+        effective = tl.where(above, (alpha * cosine + beta) * cosine + gamma, cosine)
+        grad = coefficient[:, None] * tl.exp2((effective - peak[:, None]) * scale[:, None]) * slope
     else:
         grad = coefficient[:, None] * tl.exp2((cosine - peak[:, None]) * scale[:, None])
     grad = tl.where(classes[None, :] == label[:, None], grad_target[:, None], grad)
     if CUT:
         factor_norm = tl.load(inverse_norm_C + classes, mask=classes < C, other=0.0)
-    grad_BK.store([first_row, first_column], grad * factor_norm[None, :])
+    grad = grad * factor_norm[None, :]
+    if HALF:
+        grad = grad.to(tl.bfloat16)
+    if RADIAL:  # of the values as they are stored, so that the part along the centre really goes
+        along = tl.sum(grad.to(tl.float32) * cosine, 0) * factor_norm
+        tl.store(radial_RK + tl.program_id(0) * K + first_column + tl.arange(0, BLOCK_C), along)
+    grad_BK.store([first_row, first_column], grad)
 
 
 @triton.jit(do_not_specialize=["C"])
@@ -206,6 +219,47 @@ def inverse_norms_kernel(
         w = (w.to(tl.int32, bitcast=True) & -8192).to(tl.float32, bitcast=True)
         norm = tl.sqrt(tl.sum(w * w, 1))
         tl.store(factor_norm_C + rows, 1 / tl.where(norm == 0, 1.0, norm), mask=rows < C)
+
+
+@triton.jit(do_not_specialize=["B", "K", "R", "columns"])
+def centers_kernel(
+    grad_BK,
+    x_BD,
+    w_KD,
+    radial_RK,
+    grad_w_KD,
+    B,
+    K,
+    R,
+    columns,
+    D: tl.constexpr,
+    BLOCK_B: tl.constexpr,
+    BLOCK_K: tl.constexpr,
+    BLOCK_D: tl.constexpr,
+    PRECISION: tl.constexpr,
+):
+    """The gradient of the centres of a chunk, Gᵀ·x less the part along each centre. Grid (blocks of D, of K).
+
+    `radial_RK` has `columns` columns. The sum begins with the part along the centre, because only then do the registers
+    hold one tile at a time.
+    """
+    first_d = tl.program_id(0) * BLOCK_D
+    first_k = tl.program_id(1) * BLOCK_K
+    rows = first_k + tl.arange(0, BLOCK_K)
+    values = first_d + tl.arange(0, BLOCK_D)
+    radial = tl.zeros((BLOCK_K,), tl.float32)
+    for r in tl.range(0, R):
+        radial += tl.load(radial_RK + r * columns + rows, mask=rows < K, other=0.0)
+    inside = (rows < K)[:, None] & (values < D)[None, :]
+    offsets = rows.to(tl.int64)[:, None] * D + values[None, :]
+    total = -radial[:, None] * tl.load(w_KD + offsets, mask=inside, other=0.0)
+    for b in tl.range(0, B, BLOCK_B):
+        grad = grad_BK.load([b, first_k])
+        x = x_BD.load([b, first_d])
+        if PRECISION == "ieee":  # the interpreter, which would multiply the bits of bf16 as integers
+            grad, x = grad.to(tl.float32), x.to(tl.float32)
+        total = tl.dot(grad.T, x, total, input_precision=PRECISION)
+    tl.store(grad_w_KD + offsets, total, mask=inside)
 
 
 @triton.jit(do_not_specialize=["K"])

@@ -29,8 +29,8 @@ LARGEST_EAGER_PRODUCT = 2**24
 CHUNK_COSINES = {"cuda": 2**26, "cpu": 2**19}
 KEPT_BYTES = {"cuda": 2**32, "cpu": 2**30}
 KEPT_BYTES_RECOMPUTED = 2**25
-# The number of entries of Triton's workspace, and the largest number of centres that it holds (heads/triton.py).
-TRITON_ENTRIES, TRITON_CLASSES = 2**24, 2**16
+# The largest number of entries of Triton's workspace and of centres that it holds (heads/triton_tiles.py, triton.py).
+TRITON_ENTRIES, TRITON_CLASSES = 2**26, 2**16
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ class HeadConfig:
     """A margin of `facemargin list margins`."""
     implementation: str = "auto"
     """How the product with all centres is computed: "auto", "eager", "chunked", "recomputed" or "triton"."""
+    backward: Literal["float32", "bf16"] = "float32"
+    """The type of the factors in the backward products of "triton": "bf16" is faster and rounds them to 8 bits."""
     center_initialization: Literal["unit", "normal"] | None = None
     """How the class centres start; by default what the margin's authors use."""
     sample_rate: float = 1.0
