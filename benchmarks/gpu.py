@@ -30,6 +30,7 @@ from facemargin.data.augmentation.augment import draw_augmentation
 from facemargin.data.augmentation.batched import augment_batch
 from facemargin.data.training_set import TrainingBatch
 from facemargin.randomness import sample_generator
+from facemargin.training.device import device_settings, fix_workspace
 from facemargin.training.recipe import recipe_from_mapping
 from facemargin.training.state import TrainingState
 from facemargin.training.step import training_step
@@ -381,6 +382,23 @@ def verbs() -> None:
             )
 
 
+def deterministic() -> None:
+    """Ten steps twice with `deterministic: true`: whether the weights are the same to the last bit."""
+    fix_workspace()
+    batches = [random_batch(64 if CUDA else 2, 1000) for _ in range(4)]
+    weights = []
+    for _ in range(2):
+        with device_settings(DEVICE, deterministic=True):
+            state = state_of("ir_18", len(batches[0]), 1000, deterministic=True, compile=False)
+            torch.backends.cudnn.benchmark = False
+            for number in range(10 if CUDA else 2):
+                result = training_step(state, batches[number % 4], 0.01)
+            assert result.loss > 0
+            weights.append(torch.cat([weight.detach().flatten() for weight in state.recognizer.parameters()]).cpu())
+    difference = (weights[0] - weights[1]).abs().max()
+    report("deterministic: true, ten steps twice", float(difference), "", "largest difference of a weight")
+
+
 PARTS: dict[str, Callable[[], None]] = {
     "correctness": correctness,
     "heads": heads,
@@ -388,6 +406,7 @@ PARTS: dict[str, Callable[[], None]] = {
     **{f"{network}_plain": lambda network=network: plain_step(network) for network in NETWORKS},
     **{f"{network}_bf16": lambda network=network: our_step(network, compile=False) for network in NETWORKS},
     "fp16": lambda: our_step(NETWORKS[0], precision="fp16", compile=False),
+    "deterministic": deterministic,
     "ten_million": ten_million,
     "augmentation": augmentation,
     "embedding": embedding,
