@@ -10,8 +10,10 @@ from facemargin.errors import NonFiniteLossError
 from facemargin.margins import list_margins
 from facemargin.training import trainer
 from facemargin.training.gradients import LossScale
+from facemargin.training.processes import Processes
 from facemargin.training.state import TrainingState
 from facemargin.training.step import training_step
+from tests.processes import run_processes
 from tests.training.orl_runs import DATA, run
 from tests.training.run_process import rows
 from tests.training.training_objects import random_batch, tiny_recipe, tiny_state, weights
@@ -105,6 +107,40 @@ def test_late_results_are_those_of_immediate_ones(changes):
         assert (result.step, result.loss, result.parts) == (expected.step, expected.loss, expected.parts)
         assert result.gradient_norm == expected.gradient_norm and result.sample_means == expected.sample_means
     assert_close(everything(late), everything(immediate), rtol=0, atol=0)
+
+
+def steps_of_process(group, late):
+    """The results of some steps of a process, of which the third breaks its gradient alone; and what it ends with."""
+    state = tiny_state(Processes(torch.device("cpu"), group), ema_decay=0.9)
+    state.late = late
+    results, problems = [], []
+    for seed in range(4):
+        batch = random_batch(LABELS[4 * group.rank() :][:4], seed=2 * seed + group.rank())
+        hook = None
+        if seed == 2 and group.rank() == 1:
+            hook = next(iter(state.recognizer.parameters())).register_hook(lambda gradient: gradient * float("nan"))
+        try:
+            results.append(training_step(state, batch, 0.1))
+        except NonFiniteLossError as error:
+            problems.append(str(error))
+            break
+        if hook is not None:
+            hook.remove()
+    for result in results:
+        try:
+            result.check()
+        except NonFiniteLossError as error:
+            problems.append(str(error))
+    return [result.parts for result in results[:2]], problems[0], trained(state)
+
+
+def test_late_processes_decide_together():
+    (late, other), (immediate, _) = (run_processes(steps_of_process, 2, late) for late in (True, False))
+    assert late[:2] == other[:2] == immediate[:2]
+    assert late[1].startswith("step 3: the gradient's norm is nan")
+    for one in (other, immediate):
+        shared = {name: value for name, value in one[2].items() if name != "head.weight" or one is immediate}
+        assert_close({name: late[2][name] for name in shared}, shared, rtol=0, atol=0)
 
 
 def trained(state):
