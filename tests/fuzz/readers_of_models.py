@@ -29,6 +29,7 @@ from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.recipe import load_recipe
 from tests.fuzz.fuzzing import Reader
 from tests.interop.foreign_files import adaface_checkpoint, state
+from tests.interop.mobilenet_graph import build as mobilenet_graph
 from tests.models.tiny_models import model_info, tiny_model, tiny_recognizer
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
@@ -115,6 +116,17 @@ def write_onnx(folder: Path) -> None:
     )
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.save(model, str(folder / "w600k.onnx"))
+
+
+def write_external_onnx(folder: Path) -> None:
+    write_onnx(folder)
+    options = {"save_as_external_data": True, "location": "weights.bin", "size_threshold": 0}
+    onnx.save(onnx.load(str(folder / "w600k.onnx")), str(folder / "x.onnx"), **options)
+    (folder / "w600k.onnx").unlink()
+
+
+def write_mobilenet(folder: Path) -> None:
+    onnx.save(mobilenet_graph(quantised=True, false_inputs=True), str(folder / "sface.onnx"))
 
 
 @functools.cache
@@ -246,6 +258,8 @@ READERS = [
     Reader("MobileFaceNet of InsightFace", write_foreign, reads("mbf.pt", embed), slow=5),
     Reader("model.yaml", write_cvlface, reads("model.safetensors", declared_order), ("*.yaml",)),
     Reader("ONNX", write_onnx, reads("w600k.onnx", embed)),
+    Reader("ONNX, weights beside it", write_external_onnx, reads("x.onnx", embed), ("*.onnx",)),
+    Reader("ONNX of SFace's network", write_mobilenet, reads("sface.onnx", embed), slow=5),
     Reader("head file", write_head_file, reads("head.safetensors", read_head)),
     Reader("released head", write_torch(lightning), reads("x.pth", read_head)),
     Reader("checkpoints", write_checkpoints, read_checkpoints),

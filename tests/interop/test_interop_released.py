@@ -11,6 +11,7 @@ import pytest
 
 import facemargin as fm
 from facemargin.errors import CheckpointError, ConfigError
+from facemargin.interop.family import FAMILIES
 from facemargin.interop.released import RELEASED, ReleasedModel, is_here, released_as, released_file
 from facemargin.interop.released_source import HubFile, WheelFile
 from facemargin.models.load import locate
@@ -172,6 +173,32 @@ def test_what_is_downloaded_by_hand_says_where(register):
         fm.load("toyface")
 
 
+def test_what_has_no_known_commit_says_what_to_give(register):
+    register(toy(page="hf:someone/toys"))
+    with pytest.raises(CheckpointError, match="give hf:someone/toys instead of the name, which takes the newest"):
+        fm.load("toyface")
+
+
+def test_what_cannot_be_run_says_so(register):
+    register(toy(page="https://example.org/toyface", runs=False))
+    with pytest.raises(CheckpointError, match=r"does not have the network of toyface \(none\) and cannot run it"):
+        fm.load("toyface")
+
+
+@pytest.mark.parametrize("name", fm.list_models())
+def test_every_model_is_described_by_public_pages(name):
+    model = RELEASED[name]
+    assert model.references and all(one.startswith("https://") for one in model.references)
+    assert model.licence and model.network and model.trained_on and model.published
+    assert len(model.sha256) in (0, 64) and (model.size is None or model.sha256)
+    assert model.family is None or model.family in FAMILIES
+    assert model.runs or not model.sources
+    if any(source.path.endswith(".onnx") for source in model.sources):
+        assert model.color_order is not None
+    non_commercial = "non-commercial research only" in model.licence or "does not allow commercial" in model.licence
+    assert model.commercial_use != "yes" or not non_commercial
+
+
 def test_what_nothing_pins_is_refused():
     main = HubFile("someone/toys", "main", "toy.onnx")
     with pytest.raises(ValueError, match="neither the hash of its file nor the commit"):
@@ -295,12 +322,12 @@ def test_the_hub_is_asked_last_and_its_file_checked(tmp_path):
         problem, _ = answer([["someone/toys", "main", "toy.onnx"]], sha256="0" * 64)
         assert "hf:someone/toys@main (toy.onnx): the file there is not the one that is known" in problem
         problem, _ = answer([["someone/toys", "main", "none.onnx"]])
-        assert "hf:someone/toys holds no none.onnx" in problem
+        assert "hf:someone/toys@main/none.onnx holds no none.onnx; its files: toy.onnx" in problem
         problem, _ = answer([["someone/nothing", "main", "toy.onnx"]])
         assert "hf:someone/nothing does not exist, or is private" in problem
         hub.close()
         assert answer([wheel, ["someone/toys", "main", "toy.onnx"]]) == [place, []]
         problem, _ = answer([["someone/unseen", "main", "toy.onnx"]])
-        assert "hf:someone/unseen cannot be reached" in problem
+        assert "hf:someone/unseen@main/toy.onnx cannot be reached" in problem and "not in the cache" in problem
     finally:
         hub.close()

@@ -46,20 +46,39 @@ def main(arguments: Sequence[str]) -> int:
 def _table() -> Table:
     table = Table(
         Column("model", no_wrap=True),
-        "what it is",
-        "network",
-        Column("MB", justify="right"),
-        "commercial use",
-        "here",
+        Column("network", no_wrap=True),
+        Column("trained on", min_width=13),
+        "for business",
+        Column("", no_wrap=True),
         title="released models",
-        caption="facemargin models NAME: all that is known of one. facemargin models get NAME: fetch it.",
+        caption=(
+            "facemargin models NAME: all that is known of one, with its licence and published figures.\n"
+            "facemargin models get NAME: fetch it. In the last column: by hand, see its page; not run: facemargin does "
+            "not have its network."
+        ),
         caption_justify="left",
     )
     for name in RELEASED.names():
         model = RELEASED[name]
-        here = "yes" if is_here(model) else "no"
-        table.add_row(name, model.title, model.network, model.megabytes, _COMMERCIAL[model.commercial_use], here)
+        table.add_row(name, model.network.partition(",")[0], model.trained_on, model.commercial_use, _to_be_had(model))
     return table
+
+
+def _to_be_had(model: ReleasedModel) -> str:
+    if not model.runs:
+        return "not run"
+    if is_here(model):
+        return "here"
+    if model.sources:
+        return "get"
+    return "by hand"
+
+
+def _how(model: ReleasedModel) -> str:
+    how = _to_be_had(model)
+    if how == "get":
+        return f"facemargin models get {model.name}"
+    return f"{how}: {model.page}" if model.page else how
 
 
 def _describe(model: ReleasedModel) -> None:
@@ -67,14 +86,14 @@ def _describe(model: ReleasedModel) -> None:
         "what it is": model.title,
         "network": model.network,
         "trained on": model.trained_on,
-        "reads": f"{model.color_order or 'what its family reads'}",
+        "reads": model.color_order or "what its file says, or its family",
         "published figures": model.published,
         "measured here": model.checked,
         "licence": model.licence,
         "commercial use": _COMMERCIAL[model.commercial_use],
         "size": model.megabytes,
         "sha256": model.sha256 or "unknown",
-        "on this machine": "yes" if is_here(model) else f"no: facemargin models get {model.name}",
+        "to be had": _how(model),
     }
     table = Table("", Column("", overflow="fold"), show_header=False, title=model.name)
     for name, value in facts.items():

@@ -45,7 +45,7 @@ def download(location: str) -> Path:
         name = wanted or _choose(names, location)
         if name is None or name not in names:
             raise CheckpointError(f"{location} holds no {wanted or 'weights'}; its files: {', '.join(names) or 'none'}")
-        chosen = [name, *(beside for beside in _BESIDE if beside in names)]
+        chosen = [name, *(one for one in names if one in _BESIDE or _is_external(one, name))]
         folder = _ask(repository, lambda: snapshot_download(repository, revision=revision, allow_patterns=chosen))
         return Path(folder) / name
     except (OfflineModeIsEnabled, _UnreachableError) as error:
@@ -73,26 +73,6 @@ def _parts(location: str) -> tuple[str, str, str]:
             "with @ and a branch, tag or commit behind the name"
         )
     return f"{owner}/{name}", revision or _MAIN, wanted
-
-
-def download_revision(repository: str, revision: str, name: str) -> Path:
-    """The file `name` of a repository's commit, in huggingface-hub's cache; CheckpointError, saying why, where it
-    cannot be had."""
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError, OfflineModeIsEnabled
-
-    def fetch() -> str:
-        try:
-            return hf_hub_download(repository, name, revision=revision, etag_timeout=_PATIENCE)
-        except LocalEntryNotFoundError as error:
-            raise _UnreachableError("there is no connection") from error
-        except EntryNotFoundError as error:
-            raise CheckpointError(f"hf:{repository} holds no {name}") from error
-
-    try:
-        return Path(_ask(repository, fetch))
-    except (OfflineModeIsEnabled, _UnreachableError) as error:
-        raise CheckpointError(f"hf:{repository} cannot be reached ({error})") from error
 
 
 def cached_revision(repository: str, revision: str, name: str) -> Path | None:
@@ -126,6 +106,7 @@ def _ask(repository: str, request: Callable[[], Any]) -> Any:
         HFValidationError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
+        RevisionNotFoundError,
     )
 
     try:
@@ -135,6 +116,10 @@ def _ask(repository: str, request: Callable[[], Any]) -> Any:
     except GatedRepoError as error:
         raise CheckpointError(
             f"hf:{repository} is gated: accept its terms on its page, and log in with `hf auth login`"
+        ) from error
+    except RevisionNotFoundError as error:
+        raise CheckpointError(
+            f"hf:{repository} has no such branch, tag or commit: {str(error).splitlines()[0]}"
         ) from error
     except RepositoryNotFoundError as error:
         raise CheckpointError(
@@ -146,6 +131,11 @@ def _ask(repository: str, request: Callable[[], Any]) -> Any:
         raise _UnreachableError(str(error).splitlines()[0]) from error
     except Exception as error:  # the HTTP client's own types
         raise _UnreachableError(str(error) or type(error).__name__) from error
+
+
+def _is_external(name: str, onnx: str) -> bool:
+    """Whether a file has the usual names of the weights beside an ONNX model."""
+    return onnx.endswith(".onnx") and name in (f"{onnx}.data", f"{onnx}_data", f"{onnx.removesuffix('.onnx')}.data")
 
 
 def _choose(names: list[str], where: str) -> str | None:

@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 from facemargin.errors import CheckpointError, OutputError
 from facemargin.files.atomic import write_atomically
 from facemargin.files.cache import cache_folder
+from facemargin.interop import hub
 from facemargin.interop.family import ColorOrder
 from facemargin.interop.released_source import HubFile, WheelFile
 from facemargin.registry import NameOf, Registry
@@ -22,12 +23,14 @@ _COMMIT = re.compile("[0-9a-f]{40}")
 
 @dataclass(frozen=True, kw_only=True)
 class ReleasedModel:
-    """sources: where its file can be had, the first first; none where it has to be downloaded by hand, from `page`.
-    sha256, size: of that file, and in bytes, where a public page states them; without them every source is a commit.
+    """sources: where its file can be had, the first first; none where it has to be downloaded by hand from `page`, or
+    where that is "hf:owner/name", of which no commit is known. sha256, size: of the file, and in bytes, where a public
+    page states them; without the hash every source is a commit. stated_size: in words, where it is only known so.
 
     network, trained_on, published: in words, with the figures that its authors give. licence: in plain words;
     commercial_use: whether it allows that. references: the public pages that say so. family: of FAMILIES, for a file
     that does not say it; color_order: that an ONNX network reads. checked: what was measured here, or that nothing was.
+    runs: whether facemargin has its network.
     """
 
     name: str
@@ -36,13 +39,15 @@ class ReleasedModel:
     page: str = ""
     sha256: str = ""
     size: int | None = None
+    stated_size: str = "unknown"
     network: str
     trained_on: str = "unknown"
     published: str = "unknown"
     licence: str
     commercial_use: CommercialUse
     references: tuple[str, ...]
-    checked: str = "not run here"
+    checked: str = "nothing: the file could not be fetched where facemargin is developed"
+    runs: bool = True
     family: str | None = None
     color_order: ColorOrder | None = None
 
@@ -58,7 +63,7 @@ class ReleasedModel:
     @property
     def megabytes(self) -> str:
         """The size of its file, in words."""
-        return "unknown" if self.size is None else f"{self.size / 1e6:.1f} MB"
+        return self.stated_size if self.size is None else f"{self.size / 1e6:.1f} MB"
 
 
 RELEASED: Registry[ReleasedModel] = Registry("released model", "facemargin.interop.released_models", plural="models")
@@ -72,7 +77,8 @@ def register_released(model: ReleasedModel) -> None:
 
 
 def list_models(pattern: str = "*") -> list[str]:
-    """Names of the released models that `load` takes, sorted; `pattern` is a shell-style pattern ("sf*").
+    """Names of the released models, sorted; `pattern` is a shell-style pattern ("sf*"). `load` takes them;
+    `facemargin models` says what is known of each, and which have to be downloaded by hand.
 
     Examples:
         >>> import facemargin as fm
@@ -94,20 +100,33 @@ def released_file(name: str, say: Callable[[str], object] = lambda text: None) -
         if _is_it(file, model):
             return file
         say(f"{file} is not the file of {name} that is known ({_difference(file, model)}), and is not used")
-    if not model.sources:
+    if not model.runs:
         raise CheckpointError(
-            f"{name}, {model.title}, has to be downloaded by hand: get it from {model.page} and give the path of the "
-            "file instead of the name"
+            f"facemargin does not have the network of {name} ({model.network}) and cannot run it; with the code of its "
+            f"authors ({model.page}) and facemargin.wrap it can"
         )
+    if not model.sources:
+        raise CheckpointError(_by_hand(model))
     problems = []
     for source in model.sources:
-        size = f", {model.megabytes}" if model.size else ""
-        say(f"fetching {model.title} from {source}{size}. Licence: {model.licence}")
+        say(f"fetching {model.title} from {source}, {model.megabytes}. Licence: {model.licence}")
         try:
             return _fetch(model, source)
         except CheckpointError as error:
             problems.append(f"{source}: {error}")
     raise CheckpointError(f"{name}, {model.title}, could not be had. " + "; ".join(problems))
+
+
+def _by_hand(model: ReleasedModel) -> str:
+    if model.page.startswith(hub.PREFIX):
+        return (
+            f"no commit of {model.name}, {model.title}, is known, so that it cannot be pinned: give {model.page} "
+            "instead of the name, which takes the newest"
+        )
+    return (
+        f"{model.name}, {model.title}, has to be downloaded by hand: get it from {model.page} and give the path of the "
+        "file instead of the name"
+    )
 
 
 def released_as(file: Path) -> ReleasedModel | None:

@@ -72,5 +72,5 @@ class HubFile:
         return hub.cached_revision(self.repository, self.revision, self.path)
 
     def fetch(self, folder: Path) -> Path:
-        """The file in huggingface-hub's cache; CheckpointError where it cannot be had."""
-        return hub.download_revision(self.repository, self.revision, self.path)
+        """The file in huggingface-hub's cache, with what belongs to it; CheckpointError where it cannot be had."""
+        return hub.download(f"{hub.PREFIX}{self.repository}@{self.revision}/{self.path}")
