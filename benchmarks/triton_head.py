@@ -173,7 +173,7 @@ def time_kernels(b: int, c: int, precision: str, backward: str) -> None:
         torch.cuda.synchronize()
 
     steps(3)
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA]) as profile:
+    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CUDA], acc_events=True) as profile:
         steps(10)
     rows = sorted(profile.key_averages(), key=lambda row: -row.self_device_time_total)
     total = sum(row.self_device_time_total for row in rows)

@@ -7,7 +7,7 @@ from torch.profiler import ProfilerActivity, profile
 
 def peak_memory(function: Callable[[], object]) -> int:
     """Bytes at the peak of `function`, beyond what was allocated before."""
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as profiler:
         function()
     events = [event for event in profiler.profiler.kineto_results.events() if event.name() == "[memory]"]
     held = peak = 0
