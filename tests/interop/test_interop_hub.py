@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from facemargin.errors import CheckpointError
 from facemargin.interop.hub import download, weights_file
-from tests.interop.fake_hub import FakeHub
+from tests.interop.fake_hub import COMMIT, FakeHub
 from tests.interop.foreign_files import state
 
 CLIENT = """
@@ -61,6 +61,8 @@ def test_repositories_are_loaded_from_a_hub_and_from_the_cache_without_one(tmp_p
         got = [request for request in hub.requests if request.startswith("GET") and "/resolve/" in request]
         assert sorted(request.rsplit("/", 1)[1] for request in got) == ["model.pt", "model.yaml"]  # and no more
         assert load("hf:someone/several/b.pth") == ["insightface", "mobilefacenet", "RGB"]
+        assert load(f"hf:minchul/cvlface@{COMMIT}") == cvlface
+        assert any(request.endswith(f"/api/models/minchul/cvlface/revision/{COMMIT}") for request in hub.requests)
         assert "hf:someone/several contains several files" in load("hf:someone/several")
         assert "give one of a.pth, b.pth" in load("hf:someone/several")
         assert "holds no c.pth; its files: a.pth, b.pth" in load("hf:someone/several/c.pth")
@@ -69,6 +71,8 @@ def test_repositories_are_loaded_from_a_hub_and_from_the_cache_without_one(tmp_p
         assert "hf:someone/gated is gated: accept its terms" in load("hf:someone/gated")
         hub.close()
         assert load("hf:minchul/cvlface") == cvlface
+        assert load(f"hf:minchul/cvlface@{COMMIT}") == cvlface
+        assert "hf:minchul/cvlface@other cannot be reached" in load("hf:minchul/cvlface@other")
         assert load("hf:someone/several/b.pth") == ["insightface", "mobilefacenet", "RGB"]
         assert "cannot be reached" in load("hf:someone/unseen") and "is not in the cache" in load("hf:someone/unseen")
     finally:
@@ -77,7 +81,9 @@ def test_repositories_are_loaded_from_a_hub_and_from_the_cache_without_one(tmp_p
             pass
 
 
-@pytest.mark.parametrize("location", ["hf:", "hf:name", "hf:owner/", "hf:/name", "hf:owner//file"])
+@pytest.mark.parametrize(
+    "location", ["hf:", "hf:name", "hf:owner/", "hf:/name", "hf:owner//file", "hf:owner/name@", "hf:owner/@main"]
+)
 def test_what_is_no_repository_is_named(location):
     with pytest.raises(CheckpointError, match="expected hf:owner/name or hf:owner/name/path/to/file"):
         download(location)

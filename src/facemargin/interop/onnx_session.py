@@ -14,7 +14,7 @@ def open_session(source: str | bytes, name: str) -> Any:
     it cannot be read.
 
     Its threads sleep while they wait for each other. By default they spin, and where another program needs a core, two
-    spinning threads are slower than one (benchmarks/results/onnx_threads.md).
+    spinning threads are slower than one (benchmarks/results/sface.md).
     """
     import onnxruntime  # slow to import
 
