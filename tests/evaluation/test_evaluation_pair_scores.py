@@ -28,11 +28,18 @@ def pairs(draw):
     return rng.normal(size=(vectors, 5)), first, second
 
 
-@given(pairs(), st.sampled_from([1, 7, 2**22]), st.sampled_from([0, 3, 10**9]), st.sampled_from([1, 13, 2**20]))
-def test_scores_are_dot_products_however_they_are_made(pairs, entries, dense, chunk):
+@given(
+    pairs(),
+    st.sampled_from([1, 7, 2**22]),
+    st.sampled_from([1, 4, 2**12]),
+    st.sampled_from([0, 3, 10**9]),
+    st.sampled_from([1, 13, 2**20]),
+)
+def test_scores_are_dot_products_however_they_are_made(pairs, entries, columns, dense, chunk):
     vectors, first, second = pairs
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, "BLOCK_ENTRIES", entries)
+        patch.setattr(module, "TILE_COLUMNS", columns)
         patch.setattr(module, "DENSE_PRODUCTS_A_PAIR", dense)
         patch.setattr(module, "PAIRS_A_CHUNK", chunk)
         np.testing.assert_allclose(pair_scores(vectors, first, second), by_loops(vectors, first, second), atol=1e-12)
@@ -41,13 +48,15 @@ def test_scores_are_dot_products_however_they_are_made(pairs, entries, dense, ch
     np.testing.assert_allclose(single, by_loops(vectors, first, second), atol=1e-5)
 
 
+@pytest.mark.parametrize("columns", [7, 60])
 @pytest.mark.parametrize("sides", ["same", "disjoint"])
-def test_the_matrix_is_made_once_or_half_of_it(monkeypatch, sides):
+def test_the_matrix_is_made_once_or_half_of_it(monkeypatch, sides, columns):
     rng = np.random.default_rng(0)
     vectors = rng.normal(size=(60, 4)).astype(np.float32)
-    first = rng.integers(0, 60 if sides == "same" else 20, 5000)
-    second = rng.integers(0 if sides == "same" else 20, 60, 5000)
-    monkeypatch.setattr(module, "BLOCK_ENTRIES", 60)
+    first = rng.integers(0, 60 if sides == "same" else 20, 40_000)
+    second = rng.integers(0 if sides == "same" else 20, 60, 40_000)
+    monkeypatch.setattr(module, "BLOCK_ENTRIES", columns)  # tiles of one row
+    monkeypatch.setattr(module, "TILE_COLUMNS", columns)
     products = []
     plain = module.torch.Tensor.__matmul__
 

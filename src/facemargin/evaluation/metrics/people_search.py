@@ -52,5 +52,5 @@ def search_people(
         best_QI[mated, mates] = -torch.inf
         nonmate_P[block] = best_QI.amax(dim=1).double().numpy()
         mate_score = torch.from_numpy(score_P[block]).to(best_QI.dtype)
-        rank_P[block] = 1 + (best_QI >= mate_score[:, None]).sum(dim=1).numpy()
+        rank_P[block] = 1 + (best_QI >= mate_score[:, None]).sum(dim=1, dtype=torch.int32).numpy()
     return Search(score_P, rank_P, nonmate_P, np.empty(0))

@@ -89,7 +89,8 @@ class _State:
 
     def see_nonmates(self, block: slice, scores_QH: Tensor) -> None:
         """Update with scores in which those of mates are −inf."""
-        self.above_P[block] += (scores_QH >= self.mate_P[block, None]).sum(dim=1)
+        # A chunk has fewer than 2³¹ entries; torch counts in int64, its default, many times slower.
+        self.above_P[block] += (scores_QH >= self.mate_P[block, None]).sum(dim=1, dtype=torch.int32)
         torch.maximum(self.nonmate_P[block], scores_QH.amax(dim=1), out=self.nonmate_P[block])
         if self.keep:
             floor = self.top[-1] if len(self.top) == self.keep else -torch.inf
