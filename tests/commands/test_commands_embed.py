@@ -46,7 +46,7 @@ def test_where_the_model_computes_is_said(command, trained_run, tmp_path):
     write_faces(tmp_path / "faces", range(1, 2))
     arguments = ["embed", trained_run, tmp_path / "faces", "--output", tmp_path / "e.npz"]
     code, _, err = command(*arguments, "--device", "cpu", "--precision", "bf16")
-    assert (code, err) == (0, f"{trained_run} computes on cpu, bf16\n")
+    assert (code, err) == (0, f"{trained_run} computes on cpu, bf16; 1 thread reads images, 64 at a time\n")
     assert stored(tmp_path / "e.npz")["embeddings"].shape == (3, 16)
     code, _, err = command(*arguments, "--device", "cuda:99")
     assert code == 2 and "device is 'cuda:99', but this machine has" in err and "auto takes a GPU" in err

@@ -57,8 +57,8 @@ def test_features_are_kept_and_found_again(command, trained_run, tmp_path, ijbc,
     arguments = ["evaluate", trained_run, "--protocol", "ijbc", "--data", ijbc, "--cache", tmp_path / "cache"]
     assert command(*arguments, "--output", tmp_path / "a")[0] == 0
     calls = []
-    plain = Model.embed
-    monkeypatch.setattr(Model, "embed", lambda *args, **options: calls.append(1) or plain(*args, **options))
+    plain = Model._run
+    monkeypatch.setattr(Model, "_run", lambda *args, **options: calls.append(1) or plain(*args, **options))
     assert command(*arguments, "--rule", "published", "--preset", "adaface", "--output", tmp_path / "b")[0] == 0
     assert not calls and len(list((tmp_path / "cache").iterdir())) == 1
     first, second = rates(written(tmp_path / "a", "ijbc")), rates(written(tmp_path / "b", "ijbc"))

@@ -133,6 +133,18 @@ def test_a_file_that_is_replaced_is_said(command, trained_run, places):
         assert code == 0 and f"note: {places / name} exists already and is replaced" in err
 
 
+def test_figures_of_another_precision_are_of_another_origin(command, trained_run, places):
+    arguments = ["evaluate", trained_run, "--data", places / "a" / "mine", "--output", places / "out"]
+    assert command(*arguments)[0] == 0
+    before = contents(places / "out" / "evaluation" / "mine")
+    code, _, err = command(*arguments, "--precision", "bf16")
+    assert code == 2 and "holds figures of" in err and " in bf16)" in err
+    assert contents(places / "out" / "evaluation" / "mine") == before
+    assert command(*arguments, "--precision", "bf16", "--overwrite")[0] == 0
+    origin = json.loads((places / "out" / "evaluation" / "mine" / "origin.json").read_text())
+    assert origin["systems"]["facemargin"]["fingerprint"].endswith(" in bf16")
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
 def test_models_are_told_apart_by_weights_of_any_type(trained_run, dtype):
     model = load(trained_run)

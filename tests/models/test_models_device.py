@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 
@@ -76,17 +78,10 @@ def test_what_was_asked_for_holds_on_every_device(two_gpus, staying):
     assert Model(tiny_recognizer(), model_info(), precision="float32").to("cuda").precision == "float32"
 
 
-class Session:
-    """What OnnxBackbone asks of a session of onnxruntime."""
-
-    name, shape = "data", ["batch", 3, 16, 16]
-
-    def get_inputs(self):
-        return [self]
-
-
 def test_an_onnx_model_stays_on_the_cpu(two_gpus, caplog):
-    model = Model(Recognizer(OnnxBackbone(Session(), 8, 16)), model_info(), "cuda:1", "bf16")
+    model = Model(
+        Recognizer(OnnxBackbone(None, SimpleNamespace(embedding_size=8, size=16))), model_info(), "cuda:1", "bf16"
+    )
     assert model.where() == "cpu, float32"
     assert caplog.messages == ["an ONNX model is computed by onnxruntime on the CPU, not on cuda:1"]
 

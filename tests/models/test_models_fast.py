@@ -8,6 +8,7 @@ from facemargin.backbones import Backbone
 from facemargin.backbones.precision import computes_bf16, convolution_type
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.errors import ConfigError
+from facemargin.models.fast import _equal, _equal_at_once
 from facemargin.models.info import save_model
 from facemargin.models.model import Model
 from facemargin.models.recognizer import Recognizer
@@ -176,3 +177,19 @@ class Weightless(Backbone):
 def test_a_backbone_without_weights_is_called_as_it_is(faces):
     embeddings = Model(Recognizer(Weightless()), model_info(), precision="auto").embed(faces, views="one")
     assert embeddings.vectors.shape == (10, 8) and np.isfinite(embeddings.vectors).all()
+
+
+@pytest.mark.parametrize("position", range(4))
+def test_comparing_at_once_is_comparing_each(position):
+    def tensors():
+        return [torch.ones(2, 3), torch.zeros(0), torch.arange(5), torch.full((4,), 1e-40, dtype=torch.float64)]
+
+    assert _equal(tensors(), tensors()) and _equal_at_once(tensors(), tensors())
+    changed = tensors()
+    if changed[position].numel():
+        changed[position].view(-1)[-1] += changed[position].view(-1)[-1] or 1
+        assert not _equal(tensors(), changed) and not _equal_at_once(tensors(), changed)
+    nans = [torch.full((2,), torch.nan)]
+    assert not _equal_at_once(nans, nans)  # as torch.equal
+    assert not _equal(tensors(), [*tensors()[:3], torch.ones(4)])
+    assert not _equal(tensors(), tensors()[:3])

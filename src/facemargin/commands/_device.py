@@ -9,6 +9,7 @@ from facemargin.commands._say import say
 from facemargin.errors import ConfigError
 from facemargin.models.load import load
 from facemargin.models.model import Model
+from facemargin.models.read_ahead import most_readers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,6 +38,12 @@ class ComputingArguments(DeviceArguments, InputArguments):
             )
 
 
+def check_batch_size(given: int | None) -> None:
+    """Raise ConfigError for a batch size below 1."""
+    if given is not None and given < 1:
+        raise ConfigError(f"--batch-size is {given}, expected at least 1")
+
+
 def load_on_device(model: str | Path, args: DeviceArguments, trust: bool = False) -> Model:
     """`load`, on the chosen device and with the input that was given. Says on stderr where the model computes, except
     on the CPU in float32."""
@@ -46,5 +53,11 @@ def load_on_device(model: str | Path, args: DeviceArguments, trust: bool = False
     else:
         loaded = load(model, args.device, trust=trust)
     if loaded.where() != "cpu, float32":
-        say(f"{model} computes on {loaded.where()}", stderr=True)
+        say(f"{model} computes on {loaded.where()}; {_reading(loaded)}", stderr=True)
     return loaded
+
+
+def _reading(model: Model) -> str:
+    readers = most_readers(model.device)
+    who = "1 thread reads" if readers == 1 else f"up to {readers} threads read"
+    return f"{who} images, {model.batch_size} at a time"

@@ -8,14 +8,13 @@ from typing import Annotated
 import tyro
 from rich.console import Console
 
-from facemargin.commands._device import ComputingArguments, load_on_device
+from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
-from facemargin.errors import ConfigError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.readable import embed_readable
 from facemargin.models.views import Views
@@ -40,8 +39,8 @@ class EmbeddingArguments(ComputingArguments):
     none (error: the photograph is named and left out). A warning says how many photographs had several faces."""
     detector: DetectorName = DEFAULT_DETECTOR
     """With --detect, what finds the faces."""
-    batch_size: int = 64
-    """Number of images to embed at a time."""
+    batch_size: int | None = None
+    """Number of images to embed at a time. The default is 64 on the CPU and 256 on a GPU."""
     views: Views | None = None
     """Views of an image to average. The default is that of the model."""
 
@@ -78,8 +77,7 @@ def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
 
 def check_arguments(args: EmbeddingArguments) -> None:
     """Raise ConfigError for a batch size below 1, and for an option that needs another option."""
-    if args.batch_size < 1:
-        raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
+    check_batch_size(args.batch_size)
     check_detection(args.detect, args.on_several, args.detector)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
-from facemargin.commands._device import ComputingArguments, load_on_device
+from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
 from facemargin.commands._origin import model_origin
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
@@ -57,7 +57,7 @@ class ProtocolArguments(ComputingArguments):
     views: Views | None
     unreadable: Unreadable
     cache: Path
-    batch_size: int
+    batch_size: int | None
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,7 @@ class _Features:
 
 def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
     """Embed images that are not in the cache, score the protocol, print the table, and write JSON and the report."""
-    if args.batch_size < 1:
-        raise ConfigError(f"--batch-size is {args.batch_size}, expected at least 1")
+    check_batch_size(args.batch_size)
     # For the protocol "pairs" it may be a name: lfw, orl:31-40.
     if args.protocol != "pairs" and not args.folder.exists():
         raise DataError(f"{args.folder} does not exist; expected the folder of {args.protocol}")

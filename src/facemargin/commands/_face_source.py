@@ -2,6 +2,7 @@
 the user expects."""
 
 import os
+import threading
 from typing import Literal, get_args
 
 from facemargin.commands._say import say
@@ -34,6 +35,8 @@ class FaceSource(ImageSource):
         self._source = source if self._detected is None else self._detected
         self.detector = None if self._detected is None else self._detected.detector
         self._on_several = on_several
+        self.threadsafe = self._source.threadsafe
+        self._lock = threading.Lock()
         self._num_read = 0
         self._sizes: dict[int, tuple[int, int]] = {}
 
@@ -42,7 +45,8 @@ class FaceSource(ImageSource):
 
     def read(self, index: int) -> RGBImage:
         image = self._source.read(index)
-        self._num_read += 1
+        with self._lock:
+            self._num_read += 1
         height, width = image.shape[:2]
         if height != width:
             self._sizes[index] = width, height
@@ -56,7 +60,8 @@ class FaceSource(ImageSource):
         faces, with the names of the first."""
         total = self._num_read
         if self._sizes:
-            named = [f"{self._shown(index)}: {width} × {height}" for index, (width, height) in self._sizes.items()]
+            in_order = sorted(self._sizes.items())
+            named = [f"{self._shown(index)}: {width} × {height}" for index, (width, height) in in_order]
             squashed = f"{_of(len(self._sizes), total)} {'was' if len(self._sizes) == 1 else 'were'} squashed"
             _warn(
                 f"{squashed} to a square",
@@ -64,7 +69,7 @@ class FaceSource(ImageSource):
                 "Aligned faces are square: --detect finds and aligns the face first",
             )
         several = {} if self._detected is None or self._on_several == "error" else self._detected.several
-        named = [f"{self._shown(index)}: {count}" for index, count in several.items()]
+        named = [f"{self._shown(index)}: {count}" for index, count in sorted(several.items())]
         warn_of_several(named, total, self._on_several, get_args(OnSeveral))
 
     def _shown(self, index: int) -> str:

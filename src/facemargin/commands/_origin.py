@@ -18,9 +18,10 @@ def say_replaced(path: Path) -> None:
 
 def model_origin(name: str | Path, model: Model, file_key: str = "") -> Origin:
     """The origin of a model, with a fingerprint of its weights and description. `file_key` replaces the weights of an
-    ONNX model, which cannot be read."""
+    ONNX model, which cannot be read. Figures of another precision than float32 are of another origin, which says so."""
     digest = hashlib.sha256(f"{sorted(vars(model.info).items(), key=str)}{file_key}".encode())
     for key, tensor in sorted(model.recognizer.state_dict().items()):
         digest.update(key.encode())
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
-    return Origin(str(name), digest.hexdigest()[:FINGERPRINT_DIGITS])
+    precision = "" if model.precision == "float32" else f" in {model.precision}"
+    return Origin(str(name), digest.hexdigest()[:FINGERPRINT_DIGITS] + precision)

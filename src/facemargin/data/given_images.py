@@ -28,6 +28,8 @@ GivenForm = RGBImage | str | Path | Any
 class GivenImages(ImageSource):
     """Images in memory and in files, in the given order. Files are read when their image is requested."""
 
+    threadsafe = True
+
     def __init__(self, items: Iterable[Any]) -> None:
         self.name = _NAME
         self._items = [

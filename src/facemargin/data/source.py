@@ -23,10 +23,12 @@ RGBImage = NDArray[Any]
 class ImageSource(ABC):
     """Images that are read one at a time, on demand, from any number of worker processes.
 
-    `source[3]` and `for image in source` read images, too. `name` is the name of the source in messages.
+    `source[3]` and `for image in source` read images, too. `name` is the name of the source in messages. `threadsafe`:
+    several threads may call `read` at once, as they do for a network on a GPU; otherwise a single one reads.
     """
 
     name: str
+    threadsafe: bool = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -88,6 +90,8 @@ class LabeledImages(ImageSource):
 class ArrayImages(ImageSource):
     """Images that are already in memory: a sequence of (H, W, 3) uint8 RGB arrays, or one (N, H, W, 3) array."""
 
+    threadsafe = True
+
     def __init__(self, images: Sequence[RGBImage] | RGBImage, name: str = "arrays") -> None:
         for index, image in enumerate(images):
             if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
@@ -111,7 +115,7 @@ class ImageSubset(ImageSource):
     """The images of `source` at `indices`, in this order."""
 
     def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
-        self.name = source.name
+        self.name, self.threadsafe = source.name, source.threadsafe
         self._source = source
         self._indices = np.asarray(indices, dtype=np.int64)
 
@@ -135,7 +139,7 @@ class WithLabels(LabeledImages):
     def __init__(
         self, source: ImageSource, labels: Sequence[int] | NDArray[np.int64], identity_names: Sequence[str]
     ) -> None:
-        self.name = source.name
+        self.name, self.threadsafe = source.name, source.threadsafe
         self.labels = np.asarray(labels, dtype=np.int64)
         self.identity_names = list(identity_names)
         self._source = source

@@ -30,7 +30,7 @@ class WithSyntheticIdentities(LabeledImages):
         for kind in kinds:
             if kind not in _TRANSFORMS:
                 raise ConfigError(unknown_name("synthetic identity", kind, _TRANSFORMS))
-        self.name = f"{source.name} and {', '.join(kinds)}"
+        self.name, self.threadsafe = f"{source.name} and {', '.join(kinds)}", source.threadsafe
         people = source.num_identities
         self.labels = np.concatenate([source.labels + people * copy for copy in range(len(kinds) + 1)])
         self.identity_names = [*source.identity_names]

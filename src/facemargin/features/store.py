@@ -7,19 +7,18 @@ import hashlib
 import json
 import time
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
-from facemargin.data.source import ImageSource, RGBImage
+from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
 from facemargin.features.store_files import FeatureFiles
 from facemargin.models.model import Model, Progress
-from facemargin.models.read_ahead import batches_of, read_ahead
-from facemargin.models.readable import read_readable
+from facemargin.models.read_ahead import batches_of
+from facemargin.models.readable import ReadableResults, readable_results
 from facemargin.models.views import Views
 
 SECONDS_A_BLOCK = 5.0
@@ -69,7 +68,7 @@ def extract_features(
     images: ImageSource,
     folder: Path,
     key: str | None = None,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     views: Views | None = None,
     progress: Progress | None = None,
 ) -> StoredFeatures:
@@ -79,7 +78,7 @@ def extract_features(
     `key` identifies everything that the features depend on, by default `features_key(model, images, views)`. If a call
     is killed at any moment, the next call with the same arguments continues it; at most `SECONDS_A_BLOCK` seconds of
     work are lost. Images that cannot be read are marked, and the next call tries them again. `progress(done, all)` is
-    called after every batch. Images are read in one thread while the model computes.
+    called after every batch. Images are read while the model computes.
 
     Raises DataError if `folder` has features of other images or another model, if it cannot be written or the disk is
     full (stored features stay usable), if the first `HOPELESS` images, or all images, cannot be read, and if the model
@@ -89,9 +88,9 @@ def extract_features(
     files = FeatureFiles(folder, key, len(images), model.info.embedding_size)
     with files:
         saved = time.monotonic()
-        read = partial(read_readable, images, model.info.input_size)
-        for batch, (faces, messages) in read_ahead(read, _batches(files, batch_size)):
-            files.write(batch, *_embed(model, images, batch, faces, batch_size, views), messages)
+        batches = _batches(files, model.batch_size if batch_size is None else batch_size)
+        for found in readable_results(model, images, batches, views):
+            files.write(found.batch, *_rows(found), found.messages)
             if len(files.unreadable) == files.done and files.done >= min(HOPELESS, len(images)):
                 files.save()
                 _none_readable(images, files)
@@ -119,20 +118,12 @@ def _batches(files: FeatureFiles, batch_size: int) -> list[range]:
     return again + batches_of(files.count, batch_size, first=files.done)
 
 
-def _embed(
-    model: Model, images: ImageSource, batch: range, faces: dict[int, RGBImage], batch_size: int, views: Views | None
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def _rows(found: ReadableResults) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Features, norms and qualities of a batch; zero for an image that cannot be read."""
-    features_BD = np.zeros((len(batch), model.info.embedding_size), np.float32)
-    norms_B, quality_B = np.zeros((2, len(batch)), np.float32)
-    if not faces:
-        return features_BD, norms_B, quality_B
-    embeddings = model.embed(list(faces.values()), batch_size, views)
-    finite_R = np.isfinite(embeddings.norms) & np.isfinite(embeddings.quality)
-    if not finite_R.all():
-        index = list(faces)[int(np.argmin(finite_R))]
-        raise DataError(f"the model returned a value that is not finite for {images.describe(index)}")
-    rows = np.array(list(faces)) - batch.start
+    embeddings = found.embeddings
+    features_BD = np.zeros((len(found.batch), embeddings.vectors.shape[1]), np.float32)
+    norms_B, quality_B = np.zeros((2, len(found.batch)), np.float32)
+    rows = np.array(found.indices, dtype=np.int64) - found.batch.start
     features_BD[rows] = embeddings.vectors * embeddings.norms[:, None]
     norms_B[rows], quality_B[rows] = embeddings.norms, embeddings.quality
     return features_BD, norms_B, quality_B

@@ -1,4 +1,7 @@
-"""Torch devices by name."""
+"""Torch devices by name, and how they compute."""
+
+import contextlib
+from collections.abc import Iterator
 
 import torch
 
@@ -27,6 +30,24 @@ def device_called(name: str | torch.device) -> torch.device:
 def device_text(device: torch.device) -> str:
     """A device for people to read: "cuda:0 (NVIDIA H100 80GB HBM3)", "cpu"."""
     return f"{device} ({torch.cuda.get_device_name(device)})" if device.type == "cuda" else str(device)
+
+
+@contextlib.contextmanager
+def full_float32(device: torch.device) -> Iterator[None]:
+    """Within, a GPU computes what is float32 in float32, and not in TF32, which PyTorch takes for convolutions by
+    itself."""
+    if device.type != "cuda":
+        yield
+        return
+    kinds = getattr(torch.backends.cudnn, "conv"), torch.backends.cuda.matmul  # noqa: B009  (mypy does not know it)
+    before = [kind.fp32_precision for kind in kinds]
+    try:
+        for kind in kinds:
+            kind.fp32_precision = "ieee"
+        yield
+    finally:
+        for kind, precision in zip(kinds, before, strict=True):
+            kind.fp32_precision = precision
 
 
 def _first_line(error: Exception) -> str:

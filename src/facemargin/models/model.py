@@ -4,13 +4,12 @@ Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding siz
 """
 
 import logging
-from collections.abc import Callable, Iterable
-from functools import partial
-from typing import Literal
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Literal, TypeVar
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from facemargin.backbones import Backbone
@@ -21,16 +20,20 @@ from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.interop.onnx_backbone import OnnxBackbone
-from facemargin.models.device import device_called, device_text
+from facemargin.models.device import device_called, device_text, full_float32
 from facemargin.models.fast import FastRecognizer
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import network_input, read_pixels
-from facemargin.models.read_ahead import batches_of, read_ahead
+from facemargin.models.read_ahead import batches_of, num_readers, read_ahead
 from facemargin.models.recognizer import Recognizer
+from facemargin.models.transfer import Results, transfer_to
 from facemargin.models.views import Views, image_views
 from facemargin.reconstruction import Reconstruction
 
 Progress = Callable[[int, int], None]
+Note = TypeVar("Note")
+
+_BATCH, _BATCH_ON_A_GPU = 64, 256
 
 logger = logging.getLogger(__name__)
 
@@ -93,11 +96,15 @@ class Model:
         """Where and in which precision the model embeds, for people to read: "cuda:0 (NVIDIA H100 80GB HBM3), bf16"."""
         return f"{device_text(self.device)}, {self.precision}"
 
-    @torch.inference_mode()
+    @property
+    def batch_size(self) -> int:
+        """The number of images that are embedded at a time, if the caller does not choose it."""
+        return _BATCH_ON_A_GPU if self.device.type == "cuda" else _BATCH
+
     def embed(
         self,
         images: ImageSource | GivenForm | Iterable[GivenForm],
-        batch_size: int = 64,
+        batch_size: int | None = None,
         views: Views | None = None,
         progress: Progress | None = None,
     ) -> Embeddings:
@@ -106,34 +113,84 @@ class Model:
 
         The features of the `views` of an image (by default the model's own) are averaged, then normalised; `norms` are
         the lengths of these averages. `quality` is the mean of the views' predictions if the model has a layer that
-        predicts it; otherwise it equals `norms`. `progress(done, all)` is called after every batch. Raises
-        CorruptImageError, which names the image, if an image cannot be read, and ConfigError if the model has no
-        recogniser.
+        predicts it; otherwise it equals `norms`. `batch_size` is by default 64 on the CPU and 256 on a GPU.
+        `progress(done, all)` is called after every batch. Raises CorruptImageError, which names the image, if an image
+        cannot be read, and ConfigError if the model has no recogniser.
         """
         source = given_images(images)
-        recognizer = self._fast.current()
         features_ND = np.empty((len(source), self.info.embedding_size), np.float32)
         predicted_N = np.empty(len(source), np.float32)
-        read = partial(read_pixels, source, self.info.input_size)
-        for batch, pixels_BCHW in read_ahead(read, batches_of(len(source), batch_size)):
-            start, stop = batch.start, batch.stop
-            images_BCHW = network_input(pixels_BCHW.to(self.device), self.info)
-            outputs = [
-                recognizer(view.contiguous(memory_format=torch.channels_last))
-                for view in image_views(images_BCHW, views or self.info.views)
-            ]
-            features_ND[start:stop] = _mean([output.features_BD for output in outputs])
-            if qualities := [output.quality_B for output in outputs if output.quality_B is not None]:
-                predicted_N[start:stop] = _mean(qualities)
+        batches = batches_of(len(source), self.batch_size if batch_size is None else batch_size)
+        readers = num_readers(source, self.device)
+
+        def read(batch: range) -> tuple[Tensor, None]:
+            return read_pixels(source, self.info.input_size, batch), None
+
+        for batch, _, (features_BD, *predicted) in self.features_of(read, batches, readers, views):
+            features_ND[batch.start : batch.stop] = features_BD
+            if predicted:
+                predicted_N[batch.start : batch.stop] = predicted[0]
             if progress is not None:
-                progress(stop, len(source))
+                progress(batch.stop, len(source))
+        return self.embeddings([features_ND] if self.recognizer.quality is None else [features_ND, predicted_N])
+
+    def features_of(
+        self,
+        read: Callable[[range], tuple[Tensor | None, Note]],
+        batches: Sequence[range],
+        readers: int,
+        views: Views | None = None,
+    ) -> Iterator[tuple[range, Note, Results]]:
+        """Yields every batch, in order, with the note of `read` and the features (B, D), not normalised, and predicted
+        qualities (B,), if the model predicts them, of the pixels of `read`: (B, C, H, W) uint8 RGB, or None for a batch
+        without an image, which has no features.
+
+        As many threads as `readers` call `read`, ahead of the network. On a GPU nothing waits for the results of a
+        batch before the next one is queued.
+        """
+        recognizer, transfer = self._fast.current(), transfer_to(self.device)
+
+        def ready(batch: range) -> tuple[Tensor | None, Note]:
+            pixels_BCHW, note = read(batch)
+            return None if pixels_BCHW is None else transfer.ready(pixels_BCHW), note
+
+        queued: deque[tuple[range, Note, Callable[[], Results]]] = deque()
+        for batch, (pixels_BCHW, note) in read_ahead(ready, batches, readers):
+            if pixels_BCHW is None:
+                outputs = self._no_images()
+            else:
+                outputs = self._run(recognizer, transfer.send(pixels_BCHW), views)
+            queued.append((batch, note, transfer.bring_back(outputs)))
+            if len(queued) > transfer.late:
+                yield _arrived(*queued.popleft())
+        for waiting in queued:
+            yield _arrived(*waiting)
+
+    def embeddings(self, results: Results) -> Embeddings:
+        """Features (N, D) and predicted qualities (N,), if the model predicts them, as Embeddings."""
+        features_ND, *predicted = results
         norms_N = np.linalg.norm(features_ND, axis=1)
         vectors_ND = features_ND / np.where(norms_N > 0, norms_N, 1)[:, None]
         return Embeddings(
             vectors=vectors_ND.astype(np.float32, copy=False),
             norms=norms_N,
-            quality=norms_N if self.recognizer.quality is None else predicted_N,
+            quality=predicted[0] if predicted else norms_N,
         )
+
+    def _no_images(self) -> list[Tensor]:
+        features_0D = torch.empty(0, self.info.embedding_size, device=self.device)
+        return [features_0D] if self.recognizer.quality is None else [features_0D, features_0D.new_empty(0)]
+
+    @torch.inference_mode()
+    def _run(self, recognizer: Recognizer, pixels_BCHW: Tensor, views: Views | None) -> list[Tensor]:
+        images_BCHW = network_input(pixels_BCHW, self.info)
+        with full_float32(self.device):
+            outputs = [
+                recognizer(view.contiguous(memory_format=torch.channels_last))
+                for view in image_views(images_BCHW, views or self.info.views)
+            ]
+        qualities = [output.quality_B for output in outputs if output.quality_B is not None]
+        return [_mean([output.features_BD for output in outputs]), *([_mean(qualities)] if qualities else [])]
 
     @torch.inference_mode()
     def reconstruct(self, images: ImageSource | GivenForm | Iterable[GivenForm]) -> Reconstruction:
@@ -156,5 +213,9 @@ class Model:
         return reconstruction
 
 
-def _mean(tensors: list[Tensor]) -> NDArray[np.float32]:
-    return torch.stack(tensors).mean(0).float().cpu().numpy()
+def _mean(tensors: list[Tensor]) -> Tensor:
+    return torch.stack(tensors).mean(0).float()
+
+
+def _arrived(batch: range, note: Note, results: Callable[[], Results]) -> tuple[range, Note, Results]:
+    return batch, note, results()

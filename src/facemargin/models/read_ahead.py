@@ -1,11 +1,18 @@
-"""Reads the next batch while the network computes the current one."""
+"""Reads the next batches while the network computes the current one."""
 
+import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from numbers import Integral
 from typing import TypeVar
 
+import torch
+
+from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError
+
+MOST_READERS = 8
 
 Batch = TypeVar("Batch")
 
@@ -18,13 +25,32 @@ def batches_of(count: int, batch_size: int, first: int = 0) -> list[range]:
     return [range(start, min(start + batch_size, count)) for start in range(first, count, batch_size)]
 
 
-def read_ahead(read: Callable[[range], Batch], batches: Sequence[range]) -> Iterator[tuple[range, Batch]]:
-    """Yields every batch with the result of `read` for it. One thread reads, one batch ahead of the caller. Its errors
-    are raised here."""
-    with ThreadPoolExecutor(max_workers=1) as executor:
-        coming = [executor.submit(read, batches[0])] if batches else []
+def most_readers(device: torch.device) -> int:
+    """How many threads read images for a network on `device`: on the CPU, where the network takes the cores, one; for
+    a GPU one a core that this process may use, less one for the network's own thread, and at most `MOST_READERS`."""
+    if device.type != "cuda":
+        return 1
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(MOST_READERS, max(1, cores - 1))
+
+
+def num_readers(images: ImageSource, device: torch.device) -> int:
+    """`most_readers`, or one for images that several threads cannot read at once."""
+    return most_readers(device) if images.threadsafe else 1
+
+
+def read_ahead(
+    read: Callable[[range], Batch], batches: Sequence[range], readers: int = 1
+) -> Iterator[tuple[range, Batch]]:
+    """Yields every batch with the result of `read` for it, in order. As many threads as `readers` read, a batch each,
+    ahead of the caller. Their errors are raised here, in the place of their batch."""
+    executor = ThreadPoolExecutor(max_workers=readers)
+    try:
+        coming: deque[Future[Batch]] = deque(executor.submit(read, batch) for batch in batches[:readers])
         for position, batch in enumerate(batches):
-            content = coming.pop().result()
-            if position + 1 < len(batches):
-                coming.append(executor.submit(read, batches[position + 1]))
+            content = coming.popleft().result()
+            if position + readers < len(batches):
+                coming.append(executor.submit(read, batches[position + readers]))
             yield batch, content
+    finally:
+        executor.shutdown(cancel_futures=True)

@@ -3,19 +3,20 @@
 Shapes: N images, R of them readable, D embedding size.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
+from torch import Tensor
 
 from facemargin.counting import none_readable
-from facemargin.data.images.pixels import resize_square
-from facemargin.data.source import ImageSource, RGBImage
+from facemargin.data.images.pixels import resize_square, stack_images, to_tensor
+from facemargin.data.source import ImageSource
 from facemargin.errors import DataError, ImageError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.model import Model, Progress
-from facemargin.models.read_ahead import batches_of, read_ahead
+from facemargin.models.read_ahead import batches_of, num_readers
 from facemargin.models.views import Views
 
 
@@ -28,21 +29,47 @@ class ReadableEmbeddings:
     unreadable: list[str]
 
 
-def read_readable(images: ImageSource, size: int, batch: range) -> tuple[dict[int, RGBImage], dict[int, str]]:
-    """{index: image at `size`} and {index: error} of a batch."""
-    faces, messages = {}, {}
-    for index in batch:
-        try:
-            faces[index] = resize_square(images.read(index), size)
-        except ImageError as error:
-            messages[index] = str(error)
-    return faces, messages
+@dataclass(frozen=True)
+class ReadableResults:
+    """What a model says of the images of a `batch` that can be read, those at `indices`: the features, norms and
+    qualities of `embeddings`. `messages` {index: error} of the others."""
+
+    batch: range
+    indices: list[int]
+    messages: dict[int, str]
+    embeddings: Embeddings
+
+
+def readable_results(
+    model: Model, images: ImageSource, batches: Sequence[range], views: Views | None
+) -> Iterator[ReadableResults]:
+    """Yields the results of every batch, in order. Raises DataError if the model returns a value that is not finite
+    (the message names the image)."""
+    size = model.info.input_size
+
+    def read(batch: range) -> tuple[Tensor | None, tuple[list[int], dict[int, str]]]:
+        pixels, messages = {}, {}
+        for index in batch:
+            try:
+                pixels[index] = to_tensor(resize_square(images.read(index), size))
+            except ImageError as error:
+                messages[index] = str(error)
+        return stack_images(list(pixels.values())) if pixels else None, (list(pixels), messages)
+
+    readers = num_readers(images, model.device)
+    for batch, (indices, messages), results in model.features_of(read, batches, readers, views):
+        embeddings = model.embeddings(results)
+        finite_R = np.isfinite(embeddings.norms) & np.isfinite(embeddings.quality)
+        if not finite_R.all():
+            where = images.describe(indices[int(np.argmin(finite_R))])
+            raise DataError(f"the model returned a value that is not finite for {where}")
+        yield ReadableResults(batch, indices, messages, embeddings)
 
 
 def embed_readable(
     model: Model,
     images: ImageSource,
-    batch_size: int = 64,
+    batch_size: int | None = None,
     views: Views | None = None,
     progress: Progress | None = None,
 ) -> ReadableEmbeddings:
@@ -53,24 +80,19 @@ def embed_readable(
     """
     indices: list[int] = []
     unreadable: list[str] = []
-    batches: list[Embeddings] = []
-    read = partial(read_readable, images, model.info.input_size)
-    for batch, (faces, messages) in read_ahead(read, batches_of(len(images), batch_size)):
-        indices += faces
-        unreadable += messages.values()
-        batches.append(model.embed(list(faces.values()), batch_size, views))
+    parts: list[Embeddings] = []
+    batches = batches_of(len(images), model.batch_size if batch_size is None else batch_size)
+    for found in readable_results(model, images, batches, views):
+        indices += found.indices
+        unreadable += found.messages.values()
+        parts.append(found.embeddings)
         if progress is not None:
-            progress(batch.stop, len(images))
+            progress(found.batch.stop, len(images))
     if not indices:
         raise DataError(f"{none_readable(len(images), images.name)}; {'; '.join(unreadable[:1])}")
     embeddings = Embeddings(
-        vectors=np.concatenate([batch.vectors for batch in batches]),
-        norms=np.concatenate([batch.norms for batch in batches]),
-        quality=np.concatenate([batch.quality for batch in batches]),
+        vectors=np.concatenate([part.vectors for part in parts]),
+        norms=np.concatenate([part.norms for part in parts]),
+        quality=np.concatenate([part.quality for part in parts]),
     )
-    finite_R = np.isfinite(embeddings.norms) & np.isfinite(embeddings.quality)
-    if not finite_R.all():
-        raise DataError(
-            f"the model returned a value that is not finite for {images.describe(indices[int(np.argmin(finite_R))])}"
-        )
     return ReadableEmbeddings(embeddings, np.array(indices, dtype=np.int64), unreadable)

@@ -49,7 +49,7 @@ class DegradedImages(ImageSource):
     def __init__(self, source: ImageSource, seed: int) -> None:
         self.name = f"{source.name} (degraded)"
         self.strengths = np.array([self._generator(seed, index).random() for index in range(len(source))])
-        self._source = source
+        self._source, self.threadsafe = source, source.threadsafe
         self._seed = seed
 
     def __len__(self) -> int:

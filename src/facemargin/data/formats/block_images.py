@@ -2,6 +2,7 @@
 memory."""
 
 import os
+import threading
 from abc import abstractmethod
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,8 @@ BLOCK_BYTES = 1 << 23
 BLOCK_IMAGES = 256
 """A block ends before it exceeds either limit, so that a reader keeps less than 128 MiB."""
 
+_BEGINNING = threading.Lock()
+
 Encoded = bytes | CorruptImageError
 
 
@@ -24,16 +27,17 @@ class BlockImages(LabeledImages):
     """Encoded images that are read in `blocks`.
 
     Any image can be read at any time, but only orders such as those of `Blocks.shuffled`, and reading from the first to
-    the last image, are fast. Each process opens its own files.
+    the last image, are fast. Each process opens its own files; its threads read one after another.
     """
 
     blocks: Blocks
+    threadsafe = True
 
     def __init__(self) -> None:
         self._forget()
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_kept": None, "_streams": None, "_process": None}
+        return self.__dict__ | {"_kept": None, "_streams": None, "_process": None, "_lock": None}
 
     def __len__(self) -> int:
         return self.blocks.num_images
@@ -53,19 +57,23 @@ class BlockImages(LabeledImages):
         return encoded
 
     def _forget(self) -> None:
-        self._process = os.getpid()
+        self._lock = threading.Lock()
         self._kept: OrderedDict[int, list[Encoded]] = OrderedDict()
         self._streams: OrderedDict[int, tuple[int, Iterator[list[Encoded]]]] = OrderedDict()
+        self._process = os.getpid()
 
     def _block(self, block: int) -> list[Encoded]:
         if self._process != os.getpid():  # a forked process shares the positions in open files with its parent
-            self._forget()
-        if block not in self._kept:
-            self._kept[block] = self._next_from_stream(block)
-            if len(self._kept) > BLOCKS_AT_ONCE:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(block)
-        return self._kept[block]
+            with _BEGINNING:
+                if self._process != os.getpid():
+                    self._forget()
+        with self._lock:
+            if block not in self._kept:
+                self._kept[block] = self._next_from_stream(block)
+                if len(self._kept) > BLOCKS_AT_ONCE:
+                    self._kept.popitem(last=False)
+            self._kept.move_to_end(block)
+            return self._kept[block]
 
     def _next_from_stream(self, block: int) -> list[Encoded]:
         stream = int(self.blocks.streams_K[block])

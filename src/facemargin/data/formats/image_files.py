@@ -46,6 +46,8 @@ class ImageFiles(ImageSource):
     """The files `names`, relative to the folder `root`, in that order; `name` is what messages call them, by default
     the folder."""
 
+    threadsafe = True
+
     def __init__(self, root: Path | str, names: Sequence[str | Path], name: str | None = None) -> None:
         self.root = Path(root)
         self.name = str(root) if name is None else name

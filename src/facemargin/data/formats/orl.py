@@ -28,7 +28,7 @@ class FaceSquares(ImageSource):
     """Rows 12 to 104 of every 92 × 112 frame of `source`, which are 92 × 92 pixels around the face."""
 
     def __init__(self, source: ImageSource) -> None:
-        self.name = source.name
+        self.name, self.threadsafe = source.name, source.threadsafe
         self._source = source
 
     def __len__(self) -> int:
@@ -59,6 +59,7 @@ class EmbeddedFaces(LabeledImages):
             _orl_folder(), [f"s{person}/{image}.pgm" for person in people for image in range(1, IMAGES_PER_PERSON + 1)]
         )
         self._images: ImageSource = FaceSquares(frames) if square else frames
+        self.threadsafe = self._images.threadsafe
 
     def __len__(self) -> int:
         return len(self._images)

@@ -51,6 +51,7 @@ class RecordIOImages(LabeledImages):
     """
 
     has_names = False
+    threadsafe = True
 
     def __init__(self, path: Path | str) -> None:
         rec_path = _rec_path(Path(path))

@@ -72,6 +72,8 @@ class ShardImages(LabeledImages):
     """The images of uncompressed shards, which can be read in any order. Identity names are the stored names, the
     stored numbers, or the names of these numbers in identities.txt in the folder of the shards (see `Samples`)."""
 
+    threadsafe = True
+
     def __init__(self, shards: Sequence[TarShard], name: str) -> None:
         self.name = name
         self._samples = samples = Samples(shards, name)

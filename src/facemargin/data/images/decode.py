@@ -1,6 +1,7 @@
 """Decodes image bytes to pixels, and detects corrupt images."""
 
 import logging
+import threading
 
 import cv2
 import numpy as np
@@ -30,9 +31,31 @@ _HARMLESS_SCANS, _BYTES_A_SCAN = 100, 4096
 
 # The cost of reading these formats is only known from the size that they state.
 _SAY_THEIR_SIZE = frozenset({".tif", ".gif", ".jp2", ".avif", ".heic", ".pgm", ".ppm"})
-_said: set[str] = set()
+_said: dict[str, object] = {}
 
 logger = logging.getLogger(__name__)
+
+
+class _Silence:
+    """Within, OpenCV prints nothing, in whatever threads; its level of messages is one for the process."""
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._level = threading.Lock(), 0, 0
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._inside += 1
+            if self._inside == 1:
+                self._level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if not self._inside:
+                cv2.utils.logging.setLogLevel(self._level)
+
+
+_SILENCE = _Silence()
 
 
 def decode_image(encoded: bytes, where: str) -> RGBImage:
@@ -46,8 +69,7 @@ def decode_image(encoded: bytes, where: str) -> RGBImage:
     stderr.
     """
     suffix = _checked_suffix(encoded, where)
-    if suffix not in _said and suffix != ".jpg" and holds_several(encoded):
-        _said.add(suffix)
+    if suffix not in _said and suffix != ".jpg" and holds_several(encoded) and _first(suffix):
         logger.warning(
             "%s contains several pictures, such as frames or pages, of which only the first is read (this "
                 "warning appears for one %s file only)", where, suffix,
@@ -57,6 +79,12 @@ def decode_image(encoded: bytes, where: str) -> RGBImage:
     image = _decode(encoded, where)
     # OpenCV turns images by EXIF, but an AVIF file is turned by other metadata.
     return _turned(image, encoded) if suffix == ".avif" else image
+
+
+def _first(suffix: str) -> bool:
+    """Whether a file of this kind is the first of several pictures, in whatever threads."""
+    mark = object()
+    return _said.setdefault(suffix, mark) is mark
 
 
 def _checked_suffix(encoded: bytes, where: str) -> str:
@@ -88,14 +116,11 @@ def _checked_suffix(encoded: bytes, where: str) -> str:
 
 
 def _decode(encoded: bytes, where: str) -> RGBImage:
-    log_level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
     try:
-        image_bgr = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
+        with _SILENCE:
+            image_bgr = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise CorruptImageError(f"{where}: OpenCV cannot decode the image: {error.err}") from error
-    finally:
-        cv2.utils.logging.setLogLevel(log_level)
     if image_bgr is None:
         raise CorruptImageError(f"{where}: not an image that OpenCV can decode ({len(encoded)} bytes)")
     return cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB)

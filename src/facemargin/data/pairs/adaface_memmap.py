@@ -29,6 +29,8 @@ _ROUNDING = 1e-3
 class MemmapImages(ImageSource):
     """The images of a .dat file. Each is read with one positioned read."""
 
+    threadsafe = True
+
     def __init__(self, path: Path, shape: tuple[int, int, int, int]) -> None:
         self.name = str(path)
         self._shape = shape

@@ -30,6 +30,8 @@ class EncodedImages(ImageSource):
     """Encoded images in memory, which are decoded when they are read. `numbers` are their names in messages, by default
     0, 1, …"""
 
+    threadsafe = True
+
     def __init__(self, encoded: list[bytes], name: str, numbers: Sequence[int] | None = None) -> None:
         self.name = name
         self._encoded = encoded

@@ -33,6 +33,8 @@ class ShardMembers(ImageSource):
     """The images at `members`, which are (shard, position in the shard). Images of compressed shards are kept in
     memory, encoded."""
 
+    threadsafe = True
+
     def __init__(self, shards: Sequence[TarShard], members: Sequence[tuple[int, int]], name: str) -> None:
         self.name = name
         self._shards = shards
