@@ -95,7 +95,8 @@ class _Sides:
         row, column = self.entries(pairs)
         tile_row = row // self._rows
         first = tile_row * self._rows if self.same else 0
-        return tile_row * self._tiles_a_row + (column - first) // self._columns
+        tile: NDArray[Any] = tile_row * self._tiles_a_row + (column - first) // self._columns
+        return tile
 
     def tile_scores(self, tile: int, pairs_J: NDArray[Any]) -> NDArray[Any]:
         """Scores of pairs that are in one tile."""
