@@ -202,7 +202,7 @@ def test_the_file_says_what_was_measured(with_pixels, int8):
 
 
 # One of every layout; the others differ in depth alone.
-LAYOUTS = ["ir_se_18", "iresnet18", "mobilefacenet"]
+LAYOUTS = ["ir_se_18", "iresnet18", "mobilefacenet", "mobilenet_v1"]
 
 
 def test_the_layouts_are_all_there_are():
