@@ -29,6 +29,8 @@ import facemargin as fm
 from facemargin.data.augmentation.augment import draw_augmentation
 from facemargin.data.augmentation.batched import augment_batch
 from facemargin.data.training_set import TrainingBatch
+from facemargin.models.info import ModelInfo
+from facemargin.models.recognizer import create_recognizer
 from facemargin.randomness import sample_generator
 from facemargin.training.device import device_settings, fix_workspace
 from facemargin.training.recipe import recipe_from_mapping
@@ -316,13 +318,14 @@ def augmentation() -> None:
 def embedding() -> None:
     """Model.embed of images in memory, with mirrored views, and whether bf16 is as good."""
     network = NETWORKS[0]
-    model = fm.wrap(fm.create_backbone(network, embedding_size=512))  # on the CPU, to be saved
+    info = ModelInfo(backbone=network, options={}, embedding_size=512, input_size=112, loss="funface")
+    recognizer = create_recognizer(info)
     images = [
         np.random.default_rng(0).integers(0, 256, (112, 112, 3), dtype=np.uint8) for _ in range(4096 if CUDA else 4)
     ]
     vectors = {}
     for precision in ("float32", "bf16"):
-        model = fm.models.Model(model.recognizer, model.info, DEVICE, precision)
+        model = fm.models.Model(recognizer, info, DEVICE, precision)
         model.embed(images[: 512 if CUDA else 2])
         started = time.perf_counter()
         vectors[precision] = model.embed(images).vectors

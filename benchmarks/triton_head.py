@@ -1,13 +1,13 @@
 """The Triton head on a GPU against the other implementations, the bare matrix products and the dense formulation.
 
-Claims: at B = 1024, C = 205,990, D = 512 a FunFace step takes at most 1.5
-times the three products that nothing can do without and a third of the dense formulation's time, and 10,000,000 classes
-fit one card of 80 GB. Without a GPU this checks the kernels' results in Triton's interpreter, and times nothing.
+Claims: at B = 1024, C = 205,990, D = 512 a FunFace step takes at most 1.5 times the three products that nothing can do
+without and a third of the dense formulation's time, and 10,000,000 classes fit one card of 80 GB. Without a GPU this
+checks the kernels' results in Triton's interpreter, and times nothing.
 
-    python benchmarks/triton_head.py [BxC …] [--precision tf32] [--backward bf16] [--tiles | --kernels]
+    python benchmarks/triton_head.py [BxC …] [--precision tf32] [--backward bf16] [--workspaces | --kernels]
 
-`--kernels` prints the milliseconds of every kernel of a step on the GPU, without the host's share. `--tiles` times the
-candidates for the table in heads/triton_tiles.py.
+`--kernels` prints the milliseconds of every kernel of a step on the GPU, without the host's share. `--workspaces` times
+sizes of the workspace. benchmarks/gpu.py times the head beside all the rest.
 
 Shapes: B samples, C classes, D feature values.
 """
@@ -28,24 +28,10 @@ from torch.nn import functional as F
 from facemargin import create_head
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS, softmax_terms_eager
 from facemargin.heads.triton import softmax_terms_triton
-from facemargin.heads.triton_tiles import SETTINGS, Tiles
 
 SIZES = [(b, c) for c in (93_431, 205_990, 2_000_000, 10_000_000) for b in (512, 1024, 2048, 4096)]
 D = 512
-#: (statistics, gradient)
-CANDIDATES = [
-    (Tiles(128, 256, 32, 8, 3), Tiles(128, 256, 32, 8, 3)),
-    (Tiles(128, 128, 32, 8, 3), Tiles(128, 128, 32, 8, 3)),
-    (Tiles(128, 128, 32, 4, 3), Tiles(128, 128, 32, 4, 3)),
-    (Tiles(256, 128, 32, 8, 3), Tiles(256, 128, 32, 8, 3)),
-    (Tiles(64, 128, 32, 8, 3), Tiles(64, 128, 32, 8, 3)),
-]
-#: of the kernel for the gradient of the centres; None is an ordinary product and a second pass
-CENTERS = {
-    "float32": [None, Tiles(32, 128, 128, 4, 3), Tiles(32, 128, 256, 8, 3)],
-    "bf16": [None, Tiles(64, 128, 256, 8, 3), Tiles(64, 128, 256, 8, 4), Tiles(64, 128, 128, 4, 4)],
-}
-CHUNKS = [2**23, 2**24, 2**26]
+WORKSPACES = [2**entries for entries in range(22, 28)]
 
 
 def main() -> None:
@@ -53,7 +39,7 @@ def main() -> None:
     parser.add_argument("sizes", nargs="*", help="BxC, such as 1024x205990; by default all of the issue's")
     parser.add_argument("--precision", choices=["tf32", "ieee"], help="of float32 products; by default both in turn")
     parser.add_argument("--backward", choices=["float32", "bf16"], default="float32", help="of the backward products")
-    parser.add_argument("--tiles", action="store_true", help="time tile and chunk sizes at the first size instead")
+    parser.add_argument("--workspaces", action="store_true", help="time workspaces at the first size instead")
     parser.add_argument("--kernels", action="store_true", help="time every kernel at the first size instead")
     parser.add_argument("--check", action="store_true", help="compare results with the eager implementation's only")
     options = parser.parse_args()
@@ -69,9 +55,9 @@ def main() -> None:
         print(f"{torch.cuda.get_device_name()}; torch {torch.__version__}; D = {D}, float32")
         for precision in [options.precision] if options.precision else ["tf32", "ieee"]:
             torch.backends.cuda.matmul.fp32_precision = precision
-            if options.tiles or options.kernels:
+            if options.workspaces or options.kernels:
                 size = sizes[0] if sizes else (1024, 205_990)
-                (time_tiles if options.tiles else time_kernels)(*size, precision, options.backward)
+                (time_workspaces if options.workspaces else time_kernels)(*size, precision, options.backward)
                 continue
             for b, c in sizes or SIZES:
                 measure(b, c, precision, options.backward)
@@ -183,24 +169,24 @@ def time_kernels(b: int, c: int, precision: str, backward: str) -> None:
             print(f"{row.self_device_time_total / 1e4:10.3f} ms {row.count // 10:6} ×  {row.key[:90]}")
 
 
-def time_tiles(b: int, c: int, precision: str, backward: str) -> None:
-    """Milliseconds of forward and of backward with each of the candidates of the table, one changed at a time."""
-    from triton.runtime.errors import OutOfResources
-
+def time_workspaces(b: int, c: int, precision: str, backward: str) -> None:
+    """Milliseconds of forward and of backward by the size of the workspace."""
     x_BD, weight_CD, y_B = batch(b, c)
     x_BD, scale_B = F.normalize(x_BD.detach()).requires_grad_(), torch.full((b,), 64.0, device="cuda")
-    family = "hopper" if torch.cuda.get_device_capability()[0] in (9, 10) else "ampere"
-    key = (family, "tf32" if precision == "tf32" else "tf32x3", backward)
-    kept = SETTINGS[key]
-    print(f"\nB = {b}, C = {c:,}, {key}:{'forward':>12}{'backward':>12} ms")
-    candidates = [kept._replace(statistics=first, gradient=second) for first, second in CANDIDATES]
-    candidates += [kept._replace(centers=tiles) for tiles in CENTERS[backward]]
-    candidates += [kept._replace(chunk_entries=entries) for entries in CHUNKS]
-    for SETTINGS[key] in candidates:
+    print(f"\nB = {b}, C = {c:,}, {precision}, backward in {backward}:{'forward':>12}{'backward':>12} ms")
+    for entries in WORKSPACES:
         terms = {}
 
         def forward() -> None:
-            made = softmax_terms_triton(x_BD, weight_CD, y_B, scale_B, None, backward=backward)
+            made = softmax_terms_triton(
+                x_BD,
+                weight_CD,
+                y_B,
+                scale_B,
+                None,
+                entries // b,  # noqa: B023
+                backward,
+            )
             terms["lse"] = made.negative_lse_B.sum()  # noqa: B023
             torch.cuda.synchronize()
 
@@ -208,16 +194,9 @@ def time_tiles(b: int, c: int, precision: str, backward: str) -> None:
             torch.autograd.grad(terms["lse"], (x_BD, weight_CD), retain_graph=True)  # noqa: B023
             torch.cuda.synchronize()
 
-        label = " ".join("–" if part is None else str(tuple(part)) for part in SETTINGS[key][:3])
-        label += f" {SETTINGS[key].chunk_entries // b:6} classes a chunk"
-        try:
-            seconds = interleaved({"forward": forward, "backward": backward_pass})
-        except OutOfResources as error:
-            print(f"  {label}: {error}")
-            continue
+        seconds = interleaved({"forward": forward, "backward": backward_pass})
         middle = {name: 1000 * sorted(times)[len(times) // 2] for name, times in seconds.items()}
-        print(f"  {label:>80}{middle['forward']:12.2f}{middle['backward']:12.2f}")
-    SETTINGS[key] = kept
+        print(f"{entries // b:>30} classes a chunk{middle['forward']:12.2f}{middle['backward']:12.2f}")
 
 
 def check() -> None:

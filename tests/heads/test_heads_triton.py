@@ -31,8 +31,7 @@ from facemargin.heads.chunked import softmax_terms_chunked
 from facemargin.heads.softmax_terms import softmax_terms, softmax_terms_eager
 from facemargin.heads.triton import softmax_terms_triton
 from facemargin.heads.triton_launch import Launch
-from facemargin.heads.triton_tiles import SETTINGS, Tiles
-from facemargin.margins.base import HardNegatives, SoftmaxTerms
+from facemargin.margins.base import HardNegatives
 
 needs_triton = pytest.mark.skipif(sys.platform != "linux", reason="triton is published for Linux only")
 HARD = ["none", "mv-softmax", "curricular", "filtered", "square", "tensors"]
@@ -132,25 +131,6 @@ def test_chunks_of_any_size(interpreted, chunk_classes, backward):
     interpreted(check_against_eager, 20, 300, 12, "curricular", chunk_classes, backward)
 
 
-def check_centers_kernel(kind: str, ours: bool, backward: str) -> None:
-    """Both ways to the gradient of the centres, for both types of factors: one kernel, or a product and a second pass
-    over its result."""
-    key = ("interpreter", "ieee", backward)
-    kept = SETTINGS[key]
-    SETTINGS[key] = kept._replace(centers=Tiles(16, 32, 16, 4, 1) if ours else None)
-    try:
-        check_against_eager(37, 301, 24, kind, 100, backward)
-    finally:
-        SETTINGS[key] = kept
-
-
-@needs_triton
-@pytest.mark.parametrize("kind", ["none", "square"])
-@pytest.mark.parametrize(("ours", "backward"), [(True, "float32"), (False, "bf16")])
-def test_the_gradient_of_centres_by_the_way_that_the_table_does_not_take(interpreted, kind, ours, backward):
-    interpreted(check_centers_kernel, kind, ours, backward)
-
-
 def check_bf16_error() -> None:
     """What docs/heads.md states of FunFace at scale 64, B = 256, D = 512, at the start and where samples lie near their
     own centres."""
@@ -194,56 +174,19 @@ def test_one_class_has_no_negatives(interpreted, kind):
     interpreted(check_without_negatives, kind)
 
 
-def check_tiles(family: str, precision: str, backward: str, kind: str) -> None:
-    """The tiles of a real device, with its precision's path; the interpreter multiplies in float32 all the same."""
-    key = ("interpreter", "ieee", backward)
-    kept, SETTINGS[key] = SETTINGS[key], SETTINGS[family, precision, backward]
-    try:
-        check_against_eager(150, 700, 68, kind, None, backward)
-    finally:
-        SETTINGS[key] = kept
+def check_blocks_of_devices(kind: str, backward: str) -> None:
+    """The blocks that a GPU's programs take."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(triton_launch, "_BLOCK_B_INTERPRETED", triton_launch._BLOCK_B)
+        patch.setattr(triton_launch, "_BLOCK_K_INTERPRETED", triton_launch._BLOCK_K)
+        check_against_eager(20, 2500, 12, kind, None, backward)
+        check_against_eager(20, 2500, 12, kind, 1100, backward)
 
 
 @needs_triton
-@pytest.mark.parametrize("key", [key for key in SETTINGS if key[0] != "interpreter"], ids="-".join)
-def test_tiles_of_real_devices(interpreted, key):
-    interpreted(check_tiles, *key, "square")
-
-
-class CuttingLaunch(Launch):
-    """What matrix units do to the factors of TF32 products: the 13 last bits are lost."""
-
-    def over_tiles(self, kernel, tiles, grid, x_BD: Tensor, w_CD: Tensor, *arguments, **kinds) -> None:
-        x_BD, w_CD = ((v.detach().view(torch.int32) & -(2**13)).view(torch.float32) for v in (x_BD, w_CD))
-        super().over_tiles(kernel, tiles, grid, x_BD, w_CD, *arguments, **kinds)
-
-
-def check_cut_factors() -> None:
-    """Against float64: as close as rounded factors are, and without the bias of −6e-4 that cut ones have."""
-    launch = CuttingLaunch(*Launch.on(torch.device("cpu"), "float32"))
-    generator = torch.Generator().manual_seed(0)
-    w_CD = torch.randn(200, 512, generator=generator)
-    x_BD = torch.nn.functional.normalize(w_CD[:40] + 0.2 * torch.randn(40, 512, generator=generator))
-    values = (x_BD, w_CD, torch.arange(40) + 50, torch.full((40,), 64.0))  # every sample lies near a wrong centre
-    truth = [values.detach() for values in results(softmax_terms_eager, values, "none", torch.float64)]
-    bias, errors = {}, {}
-    for cut in (False, True):
-        settings = (None, 64, launch._replace(cut=cut))
-
-        def terms(x_BD, w_CD, y_B, scale_B, _hard_negatives, settings=settings):
-            return SoftmaxTerms(*head_triton._Fused.apply(x_BD, w_CD, y_B, scale_B, *settings))
-
-        found = [values.detach().double() for values in results(terms, values, "none", torch.float32)]
-        bias[cut] = float((found[2] - truth[2]).mean())
-        errors[cut] = [float((a - e).norm() / e.norm()) for a, e in zip(found, truth, strict=True)]
-    assert bias[False] < -5e-4 and abs(bias[True]) < 1e-5
-    assert errors[False][2] > 5e-4 and max(errors[True]) < 1e-3, errors
-    assert errors[True][0] < 1e-6, "the target cosine is no product of these"
-
-
-@needs_triton
-def test_factors_that_are_cut_off_have_no_bias(interpreted):
-    interpreted(check_cut_factors)
+@pytest.mark.parametrize(("kind", "backward"), [("none", "float32"), ("square", "bf16")])
+def test_blocks_of_real_devices(interpreted, kind, backward):
+    interpreted(check_blocks_of_devices, kind, backward)
 
 
 def check_loops(kind: str) -> None:
@@ -456,43 +399,25 @@ head(torch.randn(3, 8), torch.tensor([0, 1, 2])).loss.backward()
     subprocess.run([sys.executable, "-c", code], check=True, timeout=900)
 
 
-@pytest.mark.parametrize(
-    ("capability", "fp32_precision", "expected"),
-    [
-        ((9, 0), "tf32", ("hopper", "tf32")),
-        ((9, 0), "ieee", ("hopper", "tf32x3")),
-        ((10, 0), "none", ("hopper", "tf32x3")),
-        ((12, 0), "tf32", ("ampere", "tf32")),
-        ((8, 9), "none", ("ampere", "tf32x3")),
-        ((7, 5), "none", None),
-    ],
-)
-@pytest.mark.parametrize(("rounds", "backward"), [(False, "float32"), (True, "bf16")])
+@pytest.mark.parametrize("capability", [(7, 5), (8, 0), (12, 0)])
 @needs_triton
-def test_tiles_and_precision_follow_the_device_and_torchs_setting(
-    monkeypatch, capability, fp32_precision, expected, rounds, backward
-):
+def test_devices_from_ampere_on_are_taken(monkeypatch, capability):
     properties = SimpleNamespace(major=capability[0], minor=capability[1], multi_processor_count=7, name="a card")
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda device: properties)
-    monkeypatch.setattr(
-        triton_launch, "triton_kernels", lambda: SimpleNamespace(INTERPRETED=False, ROUNDS_TO_TF32=rounds)
-    )
-    before = torch.backends.cuda.matmul.fp32_precision
-    torch.backends.cuda.matmul.fp32_precision = fp32_precision
-    try:
-        if expected is None:
-            with pytest.raises(ConfigError, match=r"compute capability 8\.0 or later, but a card has 7\.5"):
-                Launch.on(torch.device("cuda"), backward)
-        else:
-            launch = Launch.on(torch.device("cuda"), backward)
-            assert (launch.settings, launch.precision) == (SETTINGS[*expected, backward], expected[1])
-            assert launch.programs == 14
-            assert launch.cut == (expected[1] == "tf32" and not rounds)
-    finally:
-        torch.backends.cuda.matmul.fp32_precision = before
+    monkeypatch.setattr(triton_launch, "triton_kernels", lambda: SimpleNamespace(INTERPRETED=False))
+    if capability < (8, 0):
+        with pytest.raises(ConfigError, match=r"compute capability 8\.0 or later, but a card has 7\.5"):
+            Launch.on(torch.device("cuda"))
+    else:
+        assert Launch.on(torch.device("cuda")).programs == 56
 
 
-KERNEL_OF_CENTERS = {True: "centers_kernel", False: "project_kernel"}
+def test_a_chunk_has_programs_enough_and_none_without_work():
+    launch = Launch(SimpleNamespace(), 1, 1024, 1056)
+    assert launch.parts(1024, 32_768) == 1
+    assert launch.parts(100, 32_768) == 10
+    assert launch.parts(1, 3000) == 3
+    assert launch.parts(4096, 1) == 1
 
 
 class CompileOnly:
@@ -509,9 +434,7 @@ class CompileOnly:
         return launch
 
 
-def compile_step(
-    capability: int, family: str, precision: str, hard: bool, backward: str = "float32"
-) -> dict[str, dict[str, int]]:
+def compile_step(capability: int, hard: bool, backward: str = "float32") -> dict[str, dict[str, int]]:
     """Compiles the kernels of a step (D = 512) for a device that need not be there, arguments and all.
 
     For each its registers and bytes of stack (spills) per thread, bytes of shared memory, and counts of instructions.
@@ -529,19 +452,16 @@ def compile_step(
         )
     )
     compiled: dict[str, list] = {}
-    own_centers = SETTINGS[family, precision, backward].centers is not None
-    names = ("inverse_norms_kernel", "statistics_kernel", "gradient_kernel", KERNEL_OF_CENTERS[own_centers])
+    names = ("inverse_norms_kernel", "statistics_kernel", "gradient_kernel", "project_kernel")
     kernels = SimpleNamespace(**{name: CompileOnly(getattr(triton_kernels, name), compiled) for name in names})
-    kernels.TensorDescriptor, kernels.INTERPRETED = triton_kernels.TensorDescriptor, True  # products on the CPU
-    cut = precision == "tf32" and not triton_kernels.ROUNDS_TO_TF32
-    launch = Launch(kernels, SETTINGS[family, precision, backward], precision, 264, cut, backward)
+    launch = Launch(kernels, triton_launch._BLOCK_B, triton_launch._BLOCK_K, 1056)
     x_BD, w_CD, y_B, scale_B = inputs(300, 2000, 512)
     threshold = hard_negatives("square", 300, torch.float32) if hard else None
     leaves = x_BD.requires_grad_(), w_CD.requires_grad_(), scale_B.requires_grad_(hard)
-    terms = head_triton._Fused.apply(leaves[0], leaves[1], y_B, leaves[2], threshold, 512, launch)
+    terms = head_triton._Fused.apply(leaves[0], leaves[1], y_B, leaves[2], threshold, 512, backward, launch)
     (terms[0].sum() + terms[1].sum()).backward()
     assert list(compiled) == list(names)
-    assert len(compiled["gradient_kernel"]) == len(compiled[names[-1]]) == 4
+    assert len(compiled["gradient_kernel"]) == len(compiled["project_kernel"]) == 4
     assert all(len(set(map(id, binaries))) == 1 for binaries in compiled.values()), "compiled again for a later chunk"
     tool = Path(triton.__file__).parent / "backends/nvidia/bin/cuobjdump"
     report = {}
@@ -552,7 +472,7 @@ def compile_step(
         registers, stack = (int(re.search(rf"{key}:(\d+)", usage)[1]) for key in ("REG", "STACK"))
         ptx = binary.asm["ptx"]
         report[name] = {"registers": registers, "stack": stack, "shared": binary.metadata.shared}
-        report[name] |= {key: ptx.count(key) for key in ("wgmma.mma_async", "mma.sync", "cp.async.bulk.tensor", "atom")}
+        report[name] |= {key: len(re.findall(key, ptx)) for key in (r"ld\.global.*\.v4", r"st\.global.*\.v4", "atom")}
     return report
 
 
@@ -568,27 +488,12 @@ def compiler(tmp_path_factory):
 
 
 @needs_triton
-@pytest.mark.parametrize("precision", ["tf32", "tf32x3"])
-@pytest.mark.parametrize("hard", [False, True])
-@pytest.mark.parametrize("backward", ["float32", "bf16"])
-def test_hopper_kernels_compile_without_spills_to_its_matrix_units_and_bulk_copies(compiler, precision, hard, backward):
-    report = compiler(90, "hopper", precision, hard, backward)
-    for name, found in report.items():
-        assert found["stack"] == 0 and found["shared"] <= 227 * 1024, (name, found)
+@pytest.mark.parametrize("capability", [80, 89, 90, 120])
+@pytest.mark.parametrize(("hard", "backward"), [(False, "float32"), (True, "bf16")])
+def test_kernels_compile_without_spills_and_add_in_a_fixed_order(compiler, capability, hard, backward):
+    for name, found in compiler(capability, hard, backward).items():
+        assert found["stack"] == 0 and found["shared"] <= 99 * 1024, (name, found)
         assert found["atom"] == 0, f"{name} adds in whatever order its programs finish"
-    for name in set(report) - {"inverse_norms_kernel", "project_kernel"}:
-        assert report[name]["wgmma.mma_async"] > 0 and report[name]["cp.async.bulk.tensor"] > 0, (name, report[name])
-
-
-@needs_triton
-@pytest.mark.parametrize(
-    ("capability", "family", "shared"),
-    [(80, "ampere", 163), (89, "ampere", 99), (120, "ampere", 99)],
-)
-@pytest.mark.parametrize("backward", ["float32", "bf16"])
-def test_kernels_compile_for_other_devices(compiler, capability, family, shared, backward):
-    for name, found in compiler(capability, family, "tf32", True, backward).items():
-        assert found["shared"] <= shared * 1024 and found["stack"] <= 128 and found["atom"] == 0, (name, found)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")

@@ -7,7 +7,6 @@ from torch.utils._pytree import tree_leaves
 
 from facemargin.heads import choice, chunked, create_head, triton
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS
-from facemargin.heads.triton_tiles import SETTINGS
 from facemargin.planning import head_buffers as planned
 from facemargin.planning.head_operations import head_operations
 from facemargin.planning.head_shape import HeadShape
@@ -78,8 +77,7 @@ def test_sizes_are_those_of_the_heads():
     assert planned.CHUNK_COSINES == chunked._CHUNK_COSINES
     assert planned.KEPT_BYTES == chunked._KEPT_BYTES
     assert planned.KEPT_BYTES_RECOMPUTED == chunked._KEPT_BYTES_BOUNDED
-    chunks = [settings.chunk_entries for (*_, backward), settings in SETTINGS.items() if backward == "float32"]
-    assert (max(chunks), triton._LARGEST_CHUNK) == (planned.TRITON_ENTRIES, planned.TRITON_CLASSES)
+    assert triton.WORKSPACE_ENTRIES == planned.TRITON_ENTRIES
     assert planned.LARGEST_EAGER_PRODUCT == choice.LARGEST_EAGER_PRODUCT
     assert set(IMPLEMENTATIONS) == set(planned.Implementation.__args__)
 

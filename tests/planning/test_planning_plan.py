@@ -122,7 +122,7 @@ def test_auto_goes_by_the_size_of_the_product_and_the_hardware(gpu, large):
     for classes, size, expected in (
         (LARGEST_EAGER_PRODUCT // 256, 512, "eager"),
         (LARGEST_EAGER_PRODUCT // 256 + 1, 512, large),
-        (LARGEST_EAGER_PRODUCT // 256 + 1, 510, "chunked"),
+        (LARGEST_EAGER_PRODUCT // 256 + 1, 510, large),
     ):
         shape = head_shape(Job(classes=classes, gpus=1, batch=256, embedding_size=size), "class-parallel")
         assert chosen_implementation("auto", shape, hardware) == expected

@@ -31,8 +31,8 @@ def automatic_implementation(
     hard_negatives: HardNegatives | None = None,
     backward: Backward = "float32",
 ) -> str:
-    """ "eager" up to 2²⁴ cosines; above, "triton" in float32 on NVIDIA GPUs of compute capability 8.0 or later, if D is
-    a multiple of 4, and "chunked" otherwise.
+    """ "eager" up to 2²⁴ cosines; above, "triton" in float32 on NVIDIA GPUs of compute capability 8.0 or later,
+    and "chunked" otherwise.
 
     Before "triton" is first used, a small batch goes through it. If that fails, a warning gives the reason, once, and
     "chunked" takes its place. A warning also tells, once, where `backward` has no effect because it is not "triton".
@@ -52,7 +52,7 @@ def _chosen(
     if len(x_BD) * len(w_CD) <= LARGEST_EAGER_PRODUCT:
         return "eager"
     device, size = x_BD.device, x_BD.shape[1]
-    if device.type != "cuda" or torch.version.hip is not None or x_BD.dtype != torch.float32 or size % 4:
+    if device.type != "cuda" or torch.version.hip is not None or x_BD.dtype != torch.float32:
         return "chunked"
     if torch.cuda.get_device_capability(device) < (8, 0):
         return "chunked"

@@ -1,6 +1,6 @@
-"""Launches the kernels of heads/triton_kernels.py as the device needs them.
+"""Launches the kernels of heads/triton_kernels.py.
 
-Shapes: B samples, C classes, D feature values, K classes of one chunk, R blocks of samples.
+Shapes: B samples, C classes, D feature values, K classes of one chunk, S parts of all classes.
 """
 
 import math
@@ -9,35 +9,32 @@ from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from facemargin.errors import ConfigError
-from facemargin.heads.triton_tiles import SETTINGS, Settings, Tiles
 
 Backward = Literal["float32", "bf16"]
 """The type of the factors of backward's two products."""
 
-_SMALLEST_ROW_BYTES = 16
+# Numbers that a program holds in registers. A block of one sample and many classes reads whole lines of memory.
+_BLOCK_B, _BLOCK_K, _ROW_NUMBERS = 1, 1024, 4096
+# The interpreter takes its time for every program, not for every number.
+_BLOCK_B_INTERPRETED, _BLOCK_K_INTERPRETED = 16, 32
 
 
 class Launch(NamedTuple):
-    """The kernels with what depends on the device: tiles, precision of products, number of programs. `cut`: whether
-    factors lose their last bits unrounded. `backward`: the type of the factors of backward's products."""
+    """The kernels with what depends on the device: the block that a program takes, and how many programs fill it."""
 
     kernels: ModuleType
-    settings: Settings
-    precision: str
+    block_b: int
+    block_k: int
     programs: int
-    cut: bool
-    backward: Backward
 
     @classmethod
-    def on(cls, device: torch.device, backward: Backward) -> "Launch":
+    def on(cls, device: torch.device) -> "Launch":
         """Raises ConfigError if triton is missing or `device` cannot run its kernels."""
         kernels = triton_kernels()
         if kernels.INTERPRETED:
-            settings = SETTINGS["interpreter", "ieee", backward]
-            return cls(kernels, settings, "ieee", programs=6, cut=False, backward=backward)
+            return cls(kernels, _BLOCK_B_INTERPRETED, _BLOCK_K_INTERPRETED, programs=6)
         if device.type != "cuda" or torch.version.hip is not None:
             raise ConfigError(
                 f'implementation "triton" needs an NVIDIA GPU, but the features are on {device}: use "chunked" or '
@@ -49,65 +46,64 @@ class Launch(NamedTuple):
                 f'implementation "triton" needs compute capability 8.0 or later, but {properties.name} has '
                 f'{properties.major}.{properties.minor}: use "chunked" or "auto"'
             )
-        precision = "tf32" if torch.backends.cuda.matmul.fp32_precision == "tf32" else "tf32x3"
-        # Consumer Blackwell (12.x) has Ampere's matrix instructions and little shared memory.
-        family = "hopper" if properties.major in (9, 10) else "ampere"
-        programs = 2 * properties.multi_processor_count
-        cut = precision == "tf32" and not kernels.ROUNDS_TO_TF32
-        return cls(kernels, SETTINGS[family, precision, backward], precision, programs, cut, backward)
+        return cls(kernels, _BLOCK_B, _BLOCK_K, programs=8 * properties.multi_processor_count)
 
-    def over_tiles(
+    def parts(self, b: int, k: int) -> int:
+        """Into how many parts `statistics` divides a chunk of `k` classes, so that there are programs enough."""
+        return max(1, min(self.programs // math.ceil(b / self.block_b), math.ceil(k / self.block_k)))
+
+    def statistics(
         self,
-        kernel: Any,
-        tiles: Tiles,
-        grid: tuple[int, int],
-        x_BD: Tensor,
-        w_CD: Tensor,
-        *arguments: Any,
+        product_BK: Tensor,
+        constants: tuple[Tensor, ...],
+        outputs: tuple[Tensor, ...],
+        first_class: int,
+        first_part: int,
+        parts: int,
         **kinds: bool,
     ) -> None:
-        """Run a kernel over tiles of cosines. To TF32, x and W are rounded as they are loaded, where Triton can."""
-        rounded = self.precision == "tf32" and not self.cut
-        with torch.cuda.device_of(x_BD):
-            kernel[grid](
-                self.descriptor(x_BD, tiles.block_b, tiles.block_d, rounded),
-                self.descriptor(w_CD, tiles.block_c, tiles.block_d, rounded),
-                *arguments,
-                D=x_BD.shape[1],
-                BLOCK_B=tiles.block_b,
-                BLOCK_C=tiles.block_c,
-                BLOCK_D=tiles.block_d,
-                PRECISION=self.precision,
-                num_warps=tiles.warps,
-                num_stages=tiles.stages,
+        """Write the statistics of a chunk into rows `first_part` to `first_part` + `parts` of the outputs (S, B)."""
+        b, k = product_BK.shape
+        columns = math.ceil(math.ceil(k / parts) / self.block_k) * self.block_k
+        with torch.cuda.device_of(product_BK):
+            self.kernels.statistics_kernel[(math.ceil(b / self.block_b), parts)](
+                product_BK,
+                product_BK.stride(0),
+                *constants,
+                *outputs,
+                first_class,
+                b,
+                k,
+                first_part,
+                columns,
+                BLOCK_B=self.block_b,
+                BLOCK_K=self.block_k,
                 **kinds,
             )
 
-    def descriptor(self, rows_ND: Tensor, block_n: int, block_d: int, rounded: bool = False) -> Any:
-        """The rows as a kernel loads or stores them, block by block. One row's stride may be anything to torch."""
-        strides = [rows_ND.shape[1], 1]
-        rounding = {"round_f32_to_tf32": True} if rounded else {}
-        return self.kernels.TensorDescriptor(rows_ND, list(rows_ND.shape), strides, [block_n, block_d], **rounding)
+    def gradient(
+        self, product_BK: Tensor, grad_BK: Tensor, samples: tuple[Tensor, ...], first_class: int, hard: bool
+    ) -> None:
+        """Write the gradient with respect to the product into `grad_BK`, whose rows are as far apart."""
+        b, k = product_BK.shape
+        grid = (math.ceil(b / self.block_b), math.ceil(k / self.block_k))
+        sizes: dict[str, Any] = {"HARD": hard, "BLOCK_B": self.block_b, "BLOCK_K": self.block_k}
+        with torch.cuda.device_of(product_BK):
+            self.kernels.gradient_kernel[grid](
+                product_BK, grad_BK, product_BK.stride(0), *samples, first_class, b, k, **sizes
+            )
 
-    def factor(self, x_BD: Tensor) -> Tensor:
-        """The features as a factor of products: rounded to the 11 bits that are left, where bits are cut off."""
-        if not self.cut:
-            return x_BD
-        shifted_BD = x_BD * (2**13 + 1)
-        return shifted_BD - (shifted_BD - x_BD)
-
-    def inverse_norms(self, w_CD: Tensor) -> tuple[Tensor, Tensor]:
-        """1/norm of each centre and of each as a factor of products, (C,) both; 1 for a centre of zeros."""
+    def inverse_norms(self, w_CD: Tensor) -> Tensor:
+        """1/norm of each centre, (C,); 1 for a centre of zeros."""
         c, d = w_CD.shape
         inverse_norm_C = w_CD.new_empty(c)
-        factor_norm_C = w_CD.new_empty(c) if self.cut else inverse_norm_C
         if c:
             row, block_c = _whole_rows(d)
             with torch.cuda.device_of(w_CD):
                 self.kernels.inverse_norms_kernel[(math.ceil(c / block_c),)](
-                    w_CD, inverse_norm_C, factor_norm_C, c, D=d, BLOCK_C=block_c, ROW=row, CUT=self.cut
+                    w_CD, inverse_norm_C, c, D=d, BLOCK_C=block_c, ROW=row
                 )
-        return inverse_norm_C, factor_norm_C
+        return inverse_norm_C
 
     def project(self, grad_KD: Tensor, w_KD: Tensor, inverse_norm_K: Tensor) -> None:
         """Remove from each row of the gradient the part along its centre, in place."""
@@ -117,38 +113,6 @@ class Launch(NamedTuple):
             self.kernels.project_kernel[(math.ceil(k / block_k),)](
                 grad_KD, w_KD, inverse_norm_K, k, D=d, BLOCK_K=block_k, ROW=row
             )
-
-    def centers(
-        self, tiles: Tiles, grad_BK: Tensor, x_BD: Tensor, w_KD: Tensor, radial_RK: Tensor, grad_w_KD: Tensor
-    ) -> None:
-        """Write Gᵀ·x, less the part along each centre, into `grad_w_KD`. G and `radial_RK` may have more columns."""
-        k, d = w_KD.shape
-        with torch.cuda.device_of(w_KD):
-            self.kernels.centers_kernel[(math.ceil(d / tiles.block_d), math.ceil(k / tiles.block_c))](
-                self.descriptor(grad_BK, tiles.block_b, tiles.block_c),
-                self.descriptor(x_BD, tiles.block_b, tiles.block_d),
-                w_KD,
-                radial_RK,
-                grad_w_KD,
-                len(x_BD),
-                k,
-                len(radial_RK),
-                radial_RK.shape[1],
-                D=d,
-                BLOCK_B=tiles.block_b,
-                BLOCK_K=tiles.block_c,
-                BLOCK_D=tiles.block_d,
-                PRECISION=self.precision,
-                num_warps=tiles.warps,
-                num_stages=tiles.stages,
-            )
-
-
-def loadable(rows_ND: Tensor) -> Tensor:
-    """The rows as a descriptor needs them: contiguous, and each starting at a multiple of 16 bytes."""
-    missing = -rows_ND.shape[1] % (_SMALLEST_ROW_BYTES // rows_ND.element_size())
-    rows_ND = F.pad(rows_ND, (0, missing)) if missing else rows_ND.contiguous()  # F.pad copies even for nothing
-    return rows_ND if rows_ND.data_ptr() % _SMALLEST_ROW_BYTES == 0 else rows_ND.clone()
 
 
 def triton_kernels() -> ModuleType:
@@ -172,4 +136,4 @@ def triton_kernels() -> ModuleType:
 def _whole_rows(d: int) -> tuple[int, int]:
     """The power of two not below `d`, and how many rows of that length a program takes at a time."""
     row = 2 ** math.ceil(math.log2(d))
-    return row, max(1, 4096 // row)
+    return row, max(1, _ROW_NUMBERS // row)

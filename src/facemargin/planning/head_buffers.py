@@ -29,8 +29,8 @@ LARGEST_EAGER_PRODUCT = 2**24
 CHUNK_COSINES = {"cuda": 2**26, "cpu": 2**19}
 KEPT_BYTES = {"cuda": 2**32, "cpu": 2**30}
 KEPT_BYTES_RECOMPUTED = 2**25
-# The largest number of entries of Triton's workspace and of centres that it holds (heads/triton_tiles.py, triton.py).
-TRITON_ENTRIES, TRITON_CLASSES = 2**26, 2**16
+# The number of entries of Triton's workspace (heads/triton.py).
+TRITON_ENTRIES = 2**26
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,7 @@ def chosen_implementation(
         return wanted
     if shape.cosines <= LARGEST_EAGER_PRODUCT:
         return "eager"
-    return "triton" if hardware.fused_head and shape.embedding_size % 4 == 0 else "chunked"
+    return "triton" if hardware.fused_head else "chunked"
 
 
 def chunks_of(shape: HeadShape, implementation: Implementation, device: Device = "cuda") -> Chunks:
@@ -70,7 +70,7 @@ def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implemen
         values = max(matrices * shape.cosines, _EAGER_CENTERS * centers)
         feature_copies = 3
     elif implementation == "triton":
-        workspace = min(TRITON_ENTRIES // shape.samples, TRITON_CLASSES, shape.active_rows)
+        workspace = min(TRITON_ENTRIES // shape.samples, shape.active_rows)
         values = workspace * shape.samples + shape.active_rows
         feature_copies = 3
     else:
