@@ -15,7 +15,7 @@ _FLOAT = 4
 
 # Passes over B×C in addition to those of the products. More if negatives are re-weighted and if the scale has a
 # gradient.
-_PASSES = {"eager": 28.5, "chunked": 18, "recomputed": 18, "triton": 0}
+_PASSES = {"eager": 28.5, "chunked": 18, "recomputed": 18, "triton": 3}
 _PASSES_REWEIGHTED = {"eager": 37.0, "chunked": 40.75, "recomputed": 40.75, "triton": 0}
 _PASSES_LEARNED_SCALE = {"eager": 4, "chunked": 1, "recomputed": 1, "triton": 0}
 # Passes over W or its gradient in addition to those of the products: for the norms, and to remove the part along a
@@ -39,7 +39,7 @@ def head_operations(
     passes += _PASSES_LEARNED_SCALE[implementation] * margin.learned_scale
     operations = [product] * 3
     if implementation == "triton":
-        operations.append(Operation(flops, features + centers))  # the statistics, for which no matrix is written
+        operations.append(product)  # x·Wᵀ once more, in backward
     elif implementation != "eager":
         again = 1 - chunks_of(shape, implementation, device).kept / max(shape.active_rows, 1)
         operations.append(Operation(again * flops, again * product.bytes))
