@@ -5,6 +5,7 @@ import cv2
 import pytest
 
 import facemargin as fm
+from facemargin.interop.released import RELEASED, is_here
 from tests.commands.face_folder import write_crfiqa_model, write_faces
 from tests.commands.photo_folder import write_empty, write_photographs
 
@@ -147,3 +148,14 @@ def test_mistakes_end_with_one_clear_line(command, trained_run, calibrated, tmp_
     assert code == 2
     assert message in out + err
     assert not list(tmp_path.glob("r.*"))
+
+
+@pytest.mark.skipif(not is_here(RELEASED["sface"]), reason="SFace is not here: facemargin models get sface")
+def test_verify_by_name_decides_at_once_and_says_on_whom(command, tmp_path):
+    first, second, *_ = write_faces(tmp_path / "one", range(1, 2))
+    other, *_ = write_faces(tmp_path / "two", range(2, 3))
+    code, out, err = command("verify", "sface", first, second)
+    assert code in (0, 1, 3) and out.splitlines()[-1] in ("same", "different", "too poor to decide")
+    assert "note: the thresholds were measured on LFW" in err and "facemargin calibrate" in err
+    code, out, _ = command("verify", "sface", first, other)
+    assert code in (1, 3), out

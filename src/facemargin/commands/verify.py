@@ -24,6 +24,7 @@ from facemargin.counting import counted
 from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
+from facemargin.decision.shipped import shipped_calibration
 from facemargin.decision.verify import Decision, Verification, decide, verify
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
@@ -50,7 +51,8 @@ class Arguments(ComputingArguments):
     output: Path | None = None
     """With --pairs: the .csv file to write. An existing file is replaced."""
     calibration: Path | None = None
-    """The file that facemargin calibrate wrote for this model. Without it there are scores, but no decisions."""
+    """The file that facemargin calibrate wrote for this model. Without it, a released model may have thresholds that
+    come with facemargin, as a note says; otherwise there are scores, but no decisions."""
     fmr: float = 1e-3
     """The allowed false match rate: the rate at which pairs of different people may be taken for the same person."""
     detect: bool = False
@@ -68,11 +70,10 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "verify", arguments)
     _check(args)
     model = load_on_device(args.model, args)
-    calibration = None if args.calibration is None else Calibration.load(args.calibration)
+    calibration = _calibration(args, model)
     threshold = None
     if calibration is not None:
         threshold = calibration.at(args.fmr)
-        calibration.require_model(model)
         if doubt := calibration.doubt(args.fmr):
             say(f"warning: {doubt}", stderr=True)
         if doubt := calibration.doubt_detector(args.detector if args.detect else None):
@@ -80,6 +81,25 @@ def main(arguments: Sequence[str]) -> int:
     if args.pairs is not None:
         return _verify_pairs(args, model, calibration, threshold)
     return _verify_two(args, model, calibration)
+
+
+def _calibration(args: Arguments, model: Model) -> Calibration | None:
+    """The given one, or of a released model the one that comes with the package, of which a note says on whom it was
+    measured."""
+    if args.calibration is not None:
+        given = Calibration.load(args.calibration)
+        given.require_model(model)
+        return given
+    shipped = shipped_calibration(model)
+    if shipped is not None:
+        say(
+            f"the thresholds were measured on {shipped.pairs}: {shipped.genuine:,} genuine and {shipped.impostors:,} "
+            "impostor pairs. On your cameras and people the error rates may be others: measure them with facemargin "
+            "calibrate, and give --calibration",
+            "note",
+            stderr=True,
+        )
+    return shipped
 
 
 def _check(args: Arguments) -> None:

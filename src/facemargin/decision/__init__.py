@@ -2,6 +2,7 @@
 
 from facemargin.decision.calibration import Calibration
 from facemargin.decision.measuring import calibrate
+from facemargin.decision.shipped import shipped_calibration
 from facemargin.decision.verify import Verification, verify
 
-__all__ = ["Calibration", "Verification", "calibrate", "verify"]
+__all__ = ["Calibration", "Verification", "calibrate", "shipped_calibration", "verify"]

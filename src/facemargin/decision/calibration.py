@@ -178,7 +178,7 @@ class Calibration:
         """Read a file of `save` or `facemargin calibrate`. Raises DataError, which names the file, for any other
         file."""
         try:
-            return _from_json(json.loads(Path(path).read_text(encoding="utf-8")))
+            return calibration_from_json(json.loads(Path(path).read_text(encoding="utf-8")))
         except OSError as error:
             raise DataError(
                 f"{path} cannot be read as a calibration: {error.strerror}; facemargin calibrate writes one"
@@ -199,7 +199,9 @@ def _doubt_without_detector(detector: str) -> str:
     )
 
 
-def _from_json(content: dict[str, Any]) -> Calibration:
+def calibration_from_json(content: dict[str, Any]) -> Calibration:
+    """The calibration in the content of a file; ValueError, TypeError, LookupError or AttributeError where it is
+    none."""
     if content.pop("format", None) != FORMAT:
         raise ValueError(f"its format is not {FORMAT!r}")
     thresholds = tuple(Threshold(**point) for point in content.pop("thresholds"))
