@@ -114,7 +114,7 @@ def test_images_are_turned_as_they_say(kind, orientation):
 
 @pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "AVIF"])
 def test_of_several_pictures_the_first_is_read_and_that_is_said_once(kind, caplog, monkeypatch):
-    monkeypatch.setattr(decode, "_said", set())
+    monkeypatch.setattr(decode, "_said", {})
     options = {"WEBP": {"lossless": True}, "AVIF": {"quality": 100, "subsampling": "4:4:4"}}.get(kind, {})
     more = [Image.fromarray(255 - picture()), Image.fromarray(picture(2))]
     one = by_pillow(picture(), kind, **options)

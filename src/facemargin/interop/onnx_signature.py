@@ -139,6 +139,8 @@ def _is_one_by_one(
     except CheckpointError:  # it is a graph of exactly two, by chance
         return True
     largest = float(np.abs(rows_BD[-1]).max())
+    if not np.isfinite(largest):  # what such features are worth is said where images are embedded
+        return True
     return bool(np.allclose(alone_D, rows_BD[-1], rtol=0, atol=_ALIKE * largest, equal_nan=True))
 
 
