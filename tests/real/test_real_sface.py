@@ -40,10 +40,14 @@ def test_features_are_those_of_onnxruntime(model, faces):
 
 
 def test_it_tells_people_apart_as_it_is_known_to(model, shared_data):
+    """On every third pair of a fold: at most two mistakes in 200, as .9936 of all seven folds lets expect."""
     pairs = fm.open_verification(shared_data / "data" / "lfw" / "lfw_fold1.bin")
-    found = model.embed(pairs.images, views="one")
-    scores_K = (found.vectors[pairs.first_K] * found.vectors[pairs.second_K]).sum(1)
-    accuracy = max(np.mean((scores_K >= threshold) == pairs.same_K) for threshold in scores_K)
+    first_K, second_K, same_K = (values[::3] for values in (pairs.first_K, pairs.second_K, pairs.same_K))
+    needed, rows = np.unique(np.concatenate([first_K, second_K]), return_inverse=True)
+    vectors = model.embed([pairs.images.read(index) for index in needed.tolist()], views="one").vectors
+    scores_K = (vectors[rows[: len(first_K)]] * vectors[rows[len(first_K) :]]).sum(1)
+    assert len(same_K) == 200 and 80 < same_K.sum() < 120
+    accuracy = max(np.mean((scores_K >= threshold) == same_K) for threshold in scores_K)
     assert accuracy >= 0.99
 
 
