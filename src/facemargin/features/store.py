@@ -89,8 +89,8 @@ def extract_features(
     with files:
         saved = time.monotonic()
         batches = _batches(files, model.batch_size if batch_size is None else batch_size)
-        for found in readable_results(model, images, batches, views):
-            files.write(found.batch, *_rows(found), found.messages)
+        for results in readable_results(model, images, batches, views):
+            files.write(results.batch, *_rows(results), results.messages)
             if len(files.unreadable) == files.done and files.done >= min(HOPELESS, len(images)):
                 files.save()
                 _none_readable(images, files)
@@ -118,12 +118,12 @@ def _batches(files: FeatureFiles, batch_size: int) -> list[range]:
     return again + batches_of(files.count, batch_size, first=files.done)
 
 
-def _rows(found: ReadableResults) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+def _rows(results: ReadableResults) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Features, norms and qualities of a batch; zero for an image that cannot be read."""
-    embeddings = found.embeddings
-    features_BD = np.zeros((len(found.batch), embeddings.vectors.shape[1]), np.float32)
-    norms_B, quality_B = np.zeros((2, len(found.batch)), np.float32)
-    rows = np.array(found.indices, dtype=np.int64) - found.batch.start
+    embeddings = results.embeddings
+    features_BD = np.zeros((len(results.batch), embeddings.vectors.shape[1]), np.float32)
+    norms_B, quality_B = np.zeros((2, len(results.batch)), np.float32)
+    rows = np.array(results.indices, dtype=np.int64) - results.batch.start
     features_BD[rows] = embeddings.vectors * embeddings.norms[:, None]
     norms_B[rows], quality_B[rows] = embeddings.norms, embeddings.quality
     return features_BD, norms_B, quality_B

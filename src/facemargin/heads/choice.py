@@ -71,13 +71,13 @@ def _problem_of_triton(
 ) -> str | None:
     """What a trial with the kernels that a batch of this kind needs has found: None if they are right."""
     try:
-        found, truth = (_trial(device, size, hard, scaled, how) for how in (backward, None))
+        results, truth = (_trial(device, size, hard, scaled, how) for how in (backward, None))
     except ConfigError as error:
         return str(error)
     except Exception as error:  # compilers and drivers raise whatever they like
         first_line = (str(error).strip() or "no message").splitlines()[0]
         return f"a trial of triton failed with {type(error).__name__}: {first_line}"
-    for name, ours, exact in zip(("log-sum-exp", "gradient of x", "gradient of W"), found, truth, strict=True):
+    for name, ours, exact in zip(("log-sum-exp", "gradient of x", "gradient of W"), results, truth, strict=True):
         difference = float((ours.double() - exact).norm() / exact.norm())
         if not difference <= _TRIAL_ERROR:
             return f"in a trial of triton the {name} differed by {difference:.0%} from that in float64"

@@ -45,7 +45,7 @@ def download(location: str) -> Path:
         name = wanted or _choose(names, location)
         if name is None or name not in names:
             raise CheckpointError(f"{location} holds no {wanted or 'weights'}; its files: {', '.join(names) or 'none'}")
-        chosen = [name, *(one for one in names if one in _BESIDE or _is_external(one, name))]
+        chosen = [name, *(other for other in names if other in _BESIDE or _is_external(other, name))]
         folder = _ask(repository, lambda: snapshot_download(repository, revision=revision, allow_patterns=chosen))
         return Path(folder) / name
     except (OfflineModeIsEnabled, _UnreachableError) as error:

@@ -25,7 +25,7 @@ def open_session(source: str | bytes, name: str) -> Any:
     try:
         session = onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
         described = [*session.get_inputs(), *session.get_outputs()]
-        repr([(one.name, one.type, one.shape) for one in described])  # what is no text in it fails here
+        repr([(entry.name, entry.type, entry.shape) for entry in described])  # what is no text in it fails here
     except Exception as error:  # onnxruntime has a dozen types of its own
         raise CheckpointError(f"{name} cannot be read as an ONNX model: {error}") from error
     return session

@@ -83,8 +83,8 @@ def read_signature(path: Path, session: Any, layout: Layout | None, raw: bool) -
 
 
 def _try(path: Path, session: Any, layout: Layout, raw: bool) -> Signature:
-    one = session.get_inputs()[0]
-    shape, kind = list(one.shape), _TYPES[one.type]
+    image_input = session.get_inputs()[0]
+    shape, kind = list(image_input.shape), _TYPES[image_input.type]
     sides = shape[2:] if layout == "NCHW" else shape[1:3]
     height, width = (side if isinstance(side, int) and side > 0 else _USUAL_SIZE for side in sides)
     if height != width or height < TOTAL_STRIDE:
@@ -96,7 +96,7 @@ def _try(path: Path, session: Any, layout: Layout, raw: bool) -> Signature:
     names = [output.name for output in session.get_outputs()]
     notes = []
     try:
-        results = _run(session, one.name, _as_input(images_BCHW, kind, layout), names)
+        results = _run(session, image_input.name, _as_input(images_BCHW, kind, layout), names)
         rows = [_as_rows(result, count) for result in results]
     except CheckpointError:
         if batch is not None:
@@ -105,7 +105,7 @@ def _try(path: Path, session: Any, layout: Layout, raw: bool) -> Signature:
     if batch is None and not any(row is not None for row in rows):
         # exported for one image, but for a batch of any size by its own account
         batch, notes = 1, ["the graph says that it takes any number of images, but it takes one at a time"]
-        results = _run(session, one.name, _as_input(images_BCHW[1:], kind, layout), names)
+        results = _run(session, image_input.name, _as_input(images_BCHW[1:], kind, layout), names)
         rows = [_as_rows(result, 1) for result in results]
     vectors = {name: row for name, row in zip(names, rows, strict=True) if row is not None and row.shape[1] > 1}
     if not vectors:
@@ -121,9 +121,9 @@ def _try(path: Path, session: Any, layout: Layout, raw: bool) -> Signature:
             f"the graph gives several vectors an image; the first, {output}, is taken for the features, not {others}"
         )
     size = rows_BD.shape[1]
-    signature = Signature(one.name, output, kind, layout, height, batch, size)
+    signature = Signature(image_input.name, output, kind, layout, height, batch, size)
     if batch is None and not _is_one_by_one(signature, session, images_BCHW, rows_BD):
-        signature = Signature(one.name, output, kind, layout, height, 1, size)
+        signature = Signature(image_input.name, output, kind, layout, height, 1, size)
         notes.append(
             "the graph gives other features for images together than for each alone, and is given one at a time"
         )
@@ -162,9 +162,9 @@ def _layouts(path: Path, inputs: Sequence[Any], layout: Layout | None) -> list[L
 
 
 def _no_recogniser(path: Path, inputs: Sequence[Any]) -> CheckpointError:
-    found = "; ".join(f"{one.name} {one.type} {one.shape}" for one in inputs) or "nothing"
+    described = "; ".join(f"{entry.name} {entry.type} {entry.shape}" for entry in inputs) or "nothing"
     return CheckpointError(
-        f"{path} is not a recogniser that facemargin can run: it reads {found}, expected one input of images "
+        f"{path} is not a recogniser that facemargin can run: it reads {described}, expected one input of images "
         "(B, 3, H, W) or (B, H, W, 3), as floats or uint8"
     )
 

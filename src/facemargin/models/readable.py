@@ -82,12 +82,12 @@ def embed_readable(
     unreadable: list[str] = []
     parts: list[Embeddings] = []
     batches = batches_of(len(images), model.batch_size if batch_size is None else batch_size)
-    for found in readable_results(model, images, batches, views):
-        indices += found.indices
-        unreadable += found.messages.values()
-        parts.append(found.embeddings)
+    for results in readable_results(model, images, batches, views):
+        indices += results.indices
+        unreadable += results.messages.values()
+        parts.append(results.embeddings)
         if progress is not None:
-            progress(found.batch.stop, len(images))
+            progress(results.batch.stop, len(images))
     if not indices:
         raise DataError(f"{none_readable(len(images), images.name)}; {'; '.join(unreadable[:1])}")
     embeddings = Embeddings(
