@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from training_step import random_batch
+from triton_head import funface
 
 import facemargin as fm
 from facemargin.data.augmentation.augment import draw_augmentation
@@ -108,13 +110,11 @@ def correctness() -> None:
         report(f"error of {implementation}, {products}", error, "", f"{verdict}largest relative, of {margin}")
 
 
-def head_at(implementation: str, classes: int, **options: Any) -> fm.Head:
+def head_at(implementation: str, classes: int, backward: str = "float32") -> Any:
     """A FunFace head of that many classes, drawn on the device."""
-    head = fm.create_head("funface", 2, D, implementation=implementation, **options).to(DEVICE)
     with torch.device(DEVICE):
         weight = nn.Parameter(torch.randn(classes, D) / D**0.5)
-    head.num_classes, head.class_range, head.weight = classes, (0, classes), weight
-    return head
+    return funface(implementation, weight, backward)
 
 
 def heads() -> None:
@@ -186,10 +186,9 @@ def ten_million() -> None:
             torch.cuda.empty_cache()
 
 
-def random_batch(size: int, classes: int, side: int = 112) -> TrainingBatch:
-    images = torch.randint(0, 256, (size, side, side, 3), dtype=torch.uint8).permute(0, 3, 1, 2)
-    labels = torch.randint(0, classes, (size,))
-    batch = TrainingBatch(images_BCHW=images, labels_B=labels, indices_B=torch.arange(size), corrupt=[])
+def batch_of(size: int, classes: int) -> TrainingBatch:
+    """A batch as the loader hands it over: in page-locked memory for a GPU."""
+    batch = random_batch(size, classes)
     return batch.pin_memory() if CUDA else batch
 
 
@@ -211,7 +210,7 @@ def state_of(network: str, size: int, classes: int, **fields: Any) -> TrainingSt
 def our_step(network: str, **fields: Any) -> None:
     """Images a second of `training_step`, and what the device spends them on."""
     started = time.perf_counter()
-    state, batch = state_of(network, BATCH, CLASSES, **fields), random_batch(BATCH, CLASSES)
+    state, batch = state_of(network, BATCH, CLASSES, **fields), batch_of(BATCH, CLASSES)
     results: list[Any] = [None]
 
     def step() -> None:
@@ -242,13 +241,13 @@ def our_step(network: str, **fields: Any) -> None:
 
 def plain_step(network: str) -> None:
     """The loop of a research script: fp16 autocast, contiguous images, GradScaler, a dense head in one-hot form, the
-    loss read at every step."""
+    loss read at every step. Its head in fp16 makes it faster than the PlainLoop of training_step.py."""
     torch.backends.cudnn.benchmark = True
     backbone = fm.create_backbone(network, embedding_size=512).to(DEVICE).train()
     centers_CD = nn.Parameter(0.01 * torch.randn(CLASSES, 512, device=DEVICE))
     optimizer = torch.optim.SGD([*backbone.parameters(), centers_CD], lr=1e-3, momentum=0.9, weight_decay=5e-4)
     scaler = torch.amp.GradScaler(DEVICE.type, enabled=CUDA)
-    batch = random_batch(BATCH, CLASSES)
+    batch = batch_of(BATCH, CLASSES)
     images = batch.images_BCHW.float().sub(127.5).div(127.5).contiguous()
     images = images.pin_memory() if CUDA else images
 
@@ -276,7 +275,7 @@ def waits() -> None:
     if not CUDA:
         return
     for margin in fm.list_margins():
-        state, batch = state_of("ir_18", 64, 5000, margin=margin, compile=False), random_batch(64, 5000)
+        state, batch = state_of("ir_18", 64, 5000, margin=margin, compile=False), batch_of(64, 5000)
         results = [training_step(state, batch, 1e-3) for _ in range(3)]
         wait()
         torch.cuda.set_sync_debug_mode("warn")
@@ -389,7 +388,7 @@ def verbs() -> None:
 def deterministic() -> None:
     """Ten steps twice with `deterministic: true`: whether the weights are the same to the last bit."""
     fix_workspace()
-    batches = [random_batch(64 if CUDA else 2, 1000) for _ in range(4)]
+    batches = [batch_of(64 if CUDA else 2, 1000) for _ in range(4)]
     weights = []
     for _ in range(2):
         with device_settings(DEVICE, deterministic=True):

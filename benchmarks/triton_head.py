@@ -74,8 +74,9 @@ def batch(b: int, c: int) -> tuple[torch.Tensor, torch.nn.Parameter, torch.Tenso
 
 
 def funface(implementation: str, weight_CD: torch.nn.Parameter, backward: str = "float32") -> torch.nn.Module:
-    """A head over centres that are on the GPU already: 10,000,000 of them take minutes to draw on the CPU."""
-    head = create_head("funface", 1, D, implementation=implementation, backward=backward).cuda()
+    """A head over centres that are on the device already: 10,000,000 of them take minutes to draw on the CPU."""
+    head = create_head("funface", 2, weight_CD.shape[1], implementation=implementation, backward=backward)
+    head = head.to(weight_CD.device)
     head.num_classes = len(weight_CD)
     head.class_range = (0, len(weight_CD))
     head.weight = weight_CD

@@ -161,9 +161,13 @@ class Calibration:
             "settings, or calibrate with these"
         )
 
+    def belongs_to(self, model: Model) -> bool:
+        """Whether the thresholds were measured with this model: by its answers, whatever file it is from."""
+        return model.info.quality == self.quality and is_same_model(fingerprint(model, self.views), self.fingerprint)
+
     def require_model(self, model: Model) -> None:
         """Raise ConfigError if the thresholds belong to another model."""
-        if model.info.quality != self.quality or not is_same_model(fingerprint(model, self.views), self.fingerprint):
+        if not self.belongs_to(model):
             raise ConfigError(
                 "this calibration belongs to another model (its answers differ), and scores and qualities of "
                 "different models cannot be compared; run facemargin calibrate with the model that decides"

@@ -5,7 +5,6 @@ import json
 from importlib import resources
 
 from facemargin.decision.calibration import Calibration, calibration_from_json
-from facemargin.decision.fingerprint import fingerprint, is_same_model
 from facemargin.interop.released import RELEASED
 from facemargin.models.model import Model
 
@@ -27,7 +26,4 @@ def shipped_calibration(model: Model) -> Calibration | None:
     if name not in RELEASED or not file.is_file():
         return None
     calibration = calibration_from_json(json.loads(file.read_text(encoding="utf-8")))
-    is_its_own = model.info.quality == calibration.quality and is_same_model(
-        fingerprint(model, calibration.views), calibration.fingerprint
-    )
-    return calibration if is_its_own else None
+    return calibration if calibration.belongs_to(model) else None

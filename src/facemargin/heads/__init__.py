@@ -1,7 +1,9 @@
 """Heads: the class centres and the B×C work."""
 
 from facemargin.heads.create import create_head
-from facemargin.heads.head import Head, HeadOptions, HeadOutput
+from facemargin.heads.head import Head
+from facemargin.heads.options import HeadOptions
+from facemargin.heads.output import HeadOutput
 from facemargin.heads.row_optimizer import RowSGD
 from facemargin.heads.softmax_terms import softmax_terms
 

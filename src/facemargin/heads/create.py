@@ -6,7 +6,8 @@ from typing import Any, overload
 import torch
 
 from facemargin.errors import ConfigError
-from facemargin.heads.head import Head, HeadOptions
+from facemargin.heads.head import Head
+from facemargin.heads.options import HeadOptions
 from facemargin.margins.base import MarginConfig, check_settings, create_margin, list_margins, margin_class
 
 

@@ -6,9 +6,7 @@ S sampled classes, D feature values.
 
 import logging
 import operator
-from dataclasses import dataclass, field
-from numbers import Real
-from typing import Any, SupportsIndex, get_args
+from typing import Any, SupportsIndex
 
 import torch
 from torch import Tensor, nn
@@ -16,7 +14,6 @@ from torch import Tensor, nn
 from facemargin.errors import ConfigError, DataError
 from facemargin.full_precision import eager_in_compiled_code
 from facemargin.heads.collectives import (
-    Group,
     RowsOfProcesses,
     check_exchanges,
     copy_for_products,
@@ -27,82 +24,18 @@ from facemargin.heads.hardest_negative import hardest_negatives
 from facemargin.heads.initialization import initial_centers
 from facemargin.heads.inputs import as_features, as_labels
 from facemargin.heads.normalization import nonzero, row_norms
-from facemargin.heads.row_optimizer import RowSGD
+from facemargin.heads.options import HeadOptions
+from facemargin.heads.output import HeadOutput
 from facemargin.heads.sampling import SampledClasses, sample_classes
 from facemargin.heads.sharding import combine_terms, shard_range, sum_own_targets, target_centers
-from facemargin.heads.softmax_terms import IMPLEMENTATIONS, own_target_cosines, shard_terms
-from facemargin.heads.triton_launch import Backward
+from facemargin.heads.softmax_terms import own_target_cosines, shard_terms
 from facemargin.margins.base import Margin, SoftmaxTerms
 from facemargin.margins.certainty_ratio import certainty_ratio
-from facemargin.registry import unknown_name
 from facemargin.transfer import on_device
 
 logger = logging.getLogger(__name__)
 
 _HOST = torch.device("cpu")
-
-
-@dataclass(frozen=True)
-class HeadOutput:
-    """What a head returns for a batch. `loss` is the scalar to differentiate. It is the sum of `parts`.
-
-    parts: named scalar terms, "softmax" and those that the margin adds, each a mean over the labelled samples.
-    losses_B: the cross-entropy of every sample, 0 for unlabelled samples. The other values carry no gradient and are
-    NaN for unlabelled samples: target_cosine_B, hardest_negative_B (−inf with a single class), certainty_ratio_B,
-    feature_norm_B (known for every sample), margin_scaler_B (see Margin.margin_scaler).
-
-    With several processes, `loss` and `parts` are those of the global batch and the same in every process, and every
-    process must differentiate the same function of them. The per-sample values are those of this process's rows, and
-    losses_B carries no gradient. `num_labeled` is the number of labelled samples in the means.
-
-    Examples:
-        >>> import facemargin as fm, torch
-        >>> out = fm.create_head("funface", num_classes=10, embedding_size=4)(torch.ones(2, 4), torch.tensor([0, 3]))
-        >>> out.loss.shape, out.losses_B.shape, out.target_cosine_B.shape
-        (torch.Size([]), torch.Size([2]), torch.Size([2]))
-    """
-
-    loss: Tensor
-    losses_B: Tensor
-    parts: dict[str, Tensor]
-    target_cosine_B: Tensor
-    hardest_negative_B: Tensor
-    certainty_ratio_B: Tensor
-    feature_norm_B: Tensor
-    margin_scaler_B: Tensor
-    num_labeled: int
-
-
-@dataclass(frozen=True, kw_only=True)
-class HeadOptions:
-    """How a head holds its centres and computes with them; see `create_head`."""
-
-    implementation: str = "auto"
-    backward: Backward = "float32"
-    center_initialization: str | None = None
-    process_group: Group = None
-    sample_rate: float = 1.0
-    row_optimizer: RowSGD = field(default_factory=RowSGD)
-    exact_hardest_negative: bool = False
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.implementation not in (*IMPLEMENTATIONS, "auto"):
-            raise ConfigError(unknown_name("implementation", self.implementation, [*IMPLEMENTATIONS, "auto"]))
-        if self.backward not in get_args(Backward):
-            raise ConfigError(unknown_name("backward", self.backward, get_args(Backward)))
-        if self.backward != "float32" and self.implementation not in ("auto", "triton"):
-            raise ConfigError(
-                f'backward is "{self.backward}", which implementation "{self.implementation}" does not have: '
-                'use "auto" or "triton", or leave backward out'
-            )
-        if not isinstance(self.sample_rate, Real) or not 0 < self.sample_rate <= 1:
-            raise ConfigError(f"sample_rate is {self.sample_rate!r}, expected a number in (0, 1]")
-        if self.exact_hardest_negative and self.sample_rate == 1:
-            raise ConfigError(
-                "exact_hardest_negative needs a sample_rate below 1: with sample_rate 1 the hardest negative is "
-                "exact anyway. Remove one of them"
-            )
 
 
 class Head(nn.Module):

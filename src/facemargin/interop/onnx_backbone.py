@@ -19,7 +19,7 @@ from facemargin.backbones import Backbone
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.extras import require_extra
 from facemargin.interop.onnx_graph import compute_constants, read_graph, remove_false_inputs
-from facemargin.interop.onnx_mobilenet import as_mobilenet
+from facemargin.interop.onnx_mobilenet import NAME, as_mobilenet
 from facemargin.interop.onnx_session import open_session
 from facemargin.interop.onnx_signature import Layout, Signature, read_signature
 
@@ -28,11 +28,12 @@ _NODES_LOOKED_AT = 8
 
 @dataclass(frozen=True)
 class OnnxNetwork:
-    """The network: ours, with the `options` it was created with, where the graph is one that we have, else one that
-    onnxruntime runs. mean, std: the network reads (pixel − mean)/std because of what the graph itself does with raw
-    pixels, None where the graph does nothing. notes: what was found out by running it, for people."""
+    """The network: ours, with the `name` and `options` it was created with, where the graph is one that we have, else
+    one that onnxruntime runs, "onnx". mean, std: the network reads (pixel − mean)/std because of what the graph itself
+    does with raw pixels, None where the graph does nothing. notes: what was found out by running it, for people."""
 
     backbone: Backbone
+    name: str = "onnx"
     options: dict[str, Any] = field(default_factory=dict)
     mean: float | None = None
     std: float | None = None
@@ -89,7 +90,7 @@ def read_onnx(path: Path, layout: Layout | None = None) -> OnnxNetwork:
     except Exception as error:  # onnx has many types of errors, and a damaged name is bytes
         raise CheckpointError(f"{path} cannot be read as an ONNX model: {error}") from error
     if known is not None and layout in (None, "NCHW"):
-        return OnnxNetwork(known.backbone, known.options, known.mean, known.std)
+        return OnnxNetwork(known.backbone, NAME, known.options, known.mean, known.std)
     require_extra("export", "onnxruntime", what=f"{path} is an ONNX model; running it")
     session = open_session(_source(path, model), str(path))
     signature = read_signature(path, session, layout, normalizes)

@@ -15,6 +15,9 @@ from facemargin.backbones.mobilenet import BLOCKS, MobileNet
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.interop.blank import blank_networks
 
+#: of the backbone in `list_backbones`
+NAME = "mobilenet_v1"
+
 _LEFT_OUT = ("Dropout", "Identity")
 
 

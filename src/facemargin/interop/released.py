@@ -182,11 +182,8 @@ def _difference(file: Path, model: ReleasedModel) -> str:
     size = file.stat().st_size
     if model.size not in (None, size):
         return f"it has {size} bytes instead of {model.size}"
-    if model.sha256 and _sha256(file) != model.sha256:
-        return f"its sha256 is {_sha256(file)} instead of {model.sha256}"
-    return ""
-
-
-def _sha256(file: Path) -> str:
+    if not model.sha256:
+        return ""
     with file.open("rb") as content:
-        return hashlib.file_digest(content, "sha256").hexdigest()
+        digest = hashlib.file_digest(content, "sha256").hexdigest()
+    return "" if digest == model.sha256 else f"its sha256 is {digest} instead of {model.sha256}"

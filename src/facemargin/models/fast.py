@@ -67,7 +67,7 @@ def _equal(some: list[Tensor], others: list[Tensor]) -> bool:
 
 def _equal_at_once(some: list[Tensor], others: list[Tensor]) -> bool:
     """As torch.equal for every pair of tensors, on their devices, with one wait for each device."""
-    found: dict[torch.device, list[Tensor]] = {}
+    outcomes: dict[torch.device, list[Tensor]] = {}
     both = [(ours, theirs) for ours, theirs in zip(some, others, strict=True) if ours.numel()]
     for device, dtype in sorted({(ours.device, ours.dtype) for ours, _ in both}, key=str):
         pairs = [pair for pair in both if (pair[0].device, pair[0].dtype) == (device, dtype)]
@@ -75,11 +75,11 @@ def _equal_at_once(some: list[Tensor], others: list[Tensor]) -> bool:
             differences = torch._foreach_sub([ours for ours, _ in pairs], [theirs for _, theirs in pairs])
             # ord=inf: a NaN stays one, and is not 0
             norms = torch._foreach_norm(list(differences), float("inf"))
-            found.setdefault(device, []).append((torch.stack(list(norms)) == 0).all())
+            outcomes.setdefault(device, []).append((torch.stack(list(norms)) == 0).all())
         else:
             ours, theirs = (torch.cat([tensor.flatten() for tensor in tensors]) for tensors in zip(*pairs, strict=True))
-            found.setdefault(device, []).append((ours == theirs).all())
-    return all(bool(torch.stack(alike).all()) for alike in found.values())
+            outcomes.setdefault(device, []).append((ours == theirs).all())
+    return all(bool(torch.stack(alike).all()) for alike in outcomes.values())
 
 
 def _kind(tensor: Tensor) -> tuple[torch.dtype, torch.device, torch.Size]:

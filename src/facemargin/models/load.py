@@ -9,7 +9,6 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError, safe_open
 
-from facemargin.backbones.mobilenet import MobileNet
 from facemargin.backbones.precision import Precision
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.files.safetensors import require_small_header
@@ -19,7 +18,7 @@ from facemargin.interop.checkpoint import Checkpoint, read_checkpoint
 from facemargin.interop.family import FAMILIES, ColorOrder
 from facemargin.interop.onnx_backbone import OnnxBackbone, OnnxNetwork, read_onnx
 from facemargin.interop.onnx_signature import Layout
-from facemargin.interop.released import RELEASED, released_as, released_file
+from facemargin.interop.released import RELEASED, ReleasedModel, released_as, released_file
 from facemargin.models.given_input import GivenInput
 from facemargin.models.info import ModelInfo, read_model
 from facemargin.models.model import Model
@@ -81,10 +80,11 @@ def read_recognizer(
     """As `load`, but returns the networks, their description, and the notes on assumptions and licences."""
     file = locate(path)
     given = given or GivenInput()
-    if family is None and str(path) in RELEASED and not Path(path).exists():
-        family = RELEASED[str(path)].family
+    released = RELEASED[str(path)] if is_released(path) else None
+    if family is None and released is not None:
+        family = released.family
     if file.suffix == ".onnx":
-        return _onnx_recognizer(file, family, given)
+        return _onnx_recognizer(file, family, given, released)
     if given.layout is not None:
         raise ConfigError(f"{file} is no ONNX file, and facemargin knows the order of its input: remove layout")
     if is_own_file(file):
@@ -106,9 +106,15 @@ def locate(path: str | Path) -> Path:
         raise ConfigError(f"the model is a {type(path).__name__}, expected the path of a model file or a run folder")
     if str(path).startswith(hub.PREFIX):
         return hub.download(str(path))
-    file = Path(path)
     if is_released(path):
         return released_file(str(path), logger.warning)
+    file = Path(path)
+    if str(path) in RELEASED:
+        logger.warning(
+            "%s is the name of a released model, but also of a file or folder here, which is taken; the released model "
+            "can be loaded from another folder",
+            path,
+        )
     if file.is_dir():
         is_run = (file / "recipe.yaml").is_file()  # the other tensors in a run folder are not models
         file = (None if is_run else hub.weights_file(file)) or file / "model.safetensors"
@@ -127,18 +133,8 @@ def _missing(path: str | Path, file: Path) -> str:
 
 
 def is_released(path: str | Path) -> bool:
-    """Whether `path` is the name of a released model. A file or folder that has such a name is what is meant, and a
-    warning says so."""
-    if str(path) not in RELEASED:
-        return False
-    if Path(path).exists():
-        logger.warning(
-            "%s is the name of a released model, but also of a file or folder here, which is taken; the released model "
-            "can be loaded from another folder",
-            path,
-        )
-        return False
-    return True
+    """Whether `path` is the name of a released model, and no file or folder, which would be meant instead."""
+    return str(path) in RELEASED and not Path(path).exists()
 
 
 def is_own_file(file: Path) -> bool:
@@ -193,14 +189,16 @@ def _own_recognizer(file: Path) -> tuple[Recognizer, ModelInfo]:
     return recognizer, info
 
 
-def _onnx_recognizer(file: Path, family: str | None, given: GivenInput) -> tuple[Recognizer, ModelInfo, list[str]]:
+def _onnx_recognizer(
+    file: Path, family: str | None, given: GivenInput, released: ReleasedModel | None
+) -> tuple[Recognizer, ModelInfo, list[str]]:
     told = None if family is None else FAMILIES[family]
     convention = told or FAMILIES["insightface"]
-    released = released_as(file) if told is None else None
+    released = None if told is not None else released or released_as(file)
     network = read_onnx(file, given.layout)
     backbone = network.backbone
     info = ModelInfo(
-        backbone="mobilenet_v1" if isinstance(backbone, MobileNet) else "onnx",
+        backbone=network.name,
         options=network.options,
         embedding_size=backbone.embedding_size,
         input_size=backbone.input_size,

@@ -1,0 +1,44 @@
+"""How a head holds its centres and computes with them."""
+
+from dataclasses import dataclass, field
+from numbers import Real
+from typing import get_args
+
+from facemargin.errors import ConfigError
+from facemargin.heads.collectives import Group
+from facemargin.heads.row_optimizer import RowSGD
+from facemargin.heads.softmax_terms import IMPLEMENTATIONS
+from facemargin.heads.triton_launch import Backward
+from facemargin.registry import unknown_name
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadOptions:
+    """The arguments of `create_head` that are neither sizes nor the margin's."""
+
+    implementation: str = "auto"
+    backward: Backward = "float32"
+    center_initialization: str | None = None
+    process_group: Group = None
+    sample_rate: float = 1.0
+    row_optimizer: RowSGD = field(default_factory=RowSGD)
+    exact_hardest_negative: bool = False
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.implementation not in (*IMPLEMENTATIONS, "auto"):
+            raise ConfigError(unknown_name("implementation", self.implementation, [*IMPLEMENTATIONS, "auto"]))
+        if self.backward not in get_args(Backward):
+            raise ConfigError(unknown_name("backward", self.backward, get_args(Backward)))
+        if self.backward != "float32" and self.implementation not in ("auto", "triton"):
+            raise ConfigError(
+                f'backward is "{self.backward}", which implementation "{self.implementation}" does not have: '
+                'use "auto" or "triton", or leave backward out'
+            )
+        if not isinstance(self.sample_rate, Real) or not 0 < self.sample_rate <= 1:
+            raise ConfigError(f"sample_rate is {self.sample_rate!r}, expected a number in (0, 1]")
+        if self.exact_hardest_negative and self.sample_rate == 1:
+            raise ConfigError(
+                "exact_hardest_negative needs a sample_rate below 1: with sample_rate 1 the hardest negative is "
+                "exact anyway. Remove one of them"
+            )
