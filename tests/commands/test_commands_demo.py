@@ -103,7 +103,9 @@ def test_the_demo_trains_evaluates_and_reports(command, tmp_path, monkeypatch, s
 @pytest.mark.slow
 def test_the_baselines_read_squares_and_whole_frames(tmp_path, monkeypatch):
     monkeypatch.setattr(
-        demo, "load", lambda folder, device: SimpleNamespace(embed=lambda images: fit_pixel_embed(images)(images))
+        demo,
+        "load",
+        lambda folder, device, precision: SimpleNamespace(embed=lambda images: fit_pixel_embed(images)(images)),
     )
     clean, degraded = demo.evaluate_demo(tmp_path, range(1, 4), range(4, 6))
     for name, square in (("raw-pixels", True), ("raw-pixels-whole-frame", False)):

@@ -80,7 +80,7 @@ def evaluate_demo(
     """
     frames, squares = (EmbeddedFaces(train_people, square=square) for square in (False, True))
     systems: dict[str, Embed] = {
-        "facemargin": load(folder, device).embed,
+        "facemargin": load(folder, device, precision="float32").embed,
         "raw pixels": on_squares(fit_pixel_embed(squares)),
         "raw pixels (whole frame)": fit_pixel_embed(frames),
         "PCA": on_squares(fit_pca_embed(squares, PCA_COMPONENTS)),

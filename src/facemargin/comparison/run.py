@@ -134,7 +134,9 @@ def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSe
 
 def _score(folder: Path, test_set: VerificationSet, device: str) -> None:
     started = time.monotonic()
-    summary = summarize(evaluate_verification(load(folder, device).embed, test_set, "facemargin"), bootstrap=None)
+    summary = summarize(
+        evaluate_verification(load(folder, device, precision="float32").embed, test_set, "facemargin"), bootstrap=None
+    )
     values = {name: value if math.isfinite(value) else None for name, value in metric_values(summary).items()}
     stored = {"pairs": _pairs(test_set), "metrics": values, "seconds": round(time.monotonic() - started, 1)}
     write_text_atomically(_scores_path(folder, test_set), json.dumps(stored, indent=2, allow_nan=False))

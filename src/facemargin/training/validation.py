@@ -15,11 +15,12 @@ _COLUMNS = {"eer": "equal_error_rate"}
 
 
 def model_so_far(state: TrainingState) -> Model:
-    """The model as it stands: a copy, so that training goes on undisturbed."""
+    """The model as it stands: a copy, so that training goes on undisturbed. It embeds in float32 on every device, so
+    that the figures of a run can be compared with those of another."""
     info = model_info(state.recipe)
     recognizer = create_recognizer(info)
     recognizer.load_state_dict(state.recognizer_state())
-    return Model(recognizer, info, state.device)
+    return Model(recognizer, info, state.device, precision="float32")
 
 
 def validate(model: Model, sets: Sequence[VerificationSet]) -> list[VerificationSummary]:
