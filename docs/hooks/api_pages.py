@@ -65,6 +65,8 @@ PAGES = {
             "evaluation.Templates",
             "evaluation.pair_scores",
             "evaluation.Bootstrap",
+            "evaluation.certified_upper_bound",
+            "evaluation.people_needed",
             "evaluation.register_metric",
             "evaluation.Measured",
         ),

@@ -5,6 +5,7 @@ from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.figures import Measured, register_metric
 from facemargin.evaluation.metrics.bootstrap import Bootstrap
 from facemargin.evaluation.metrics.centered_accuracy import centered_accuracy
+from facemargin.evaluation.metrics.certified_bound import certified_upper_bound, people_needed
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.identification import Identification, identification
 from facemargin.evaluation.metrics.pair_scores import pair_scores
@@ -43,6 +44,7 @@ __all__ = [
     "VerificationSummary",
     "best_balanced_accuracy",
     "centered_accuracy",
+    "certified_upper_bound",
     "error_versus_discard",
     "evaluate_verification",
     "fit_pca_embed",
@@ -51,6 +53,7 @@ __all__ = [
     "list_protocols",
     "load_protocol",
     "pair_scores",
+    "people_needed",
     "pool_templates",
     "register_metric",
     "roc_curve",
