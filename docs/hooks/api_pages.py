@@ -87,6 +87,13 @@ PAGES = {
             "evaluation.Embeddings",
             "evaluation.fit_pixel_embed",
             "evaluation.fit_pca_embed",
+            "evaluation.check_quality",
+            "evaluation.check_measures",
+            "evaluation.choose_faces",
+            "evaluation.QualityCheck",
+            "evaluation.KindResponse",
+            "evaluation.NotFacesRanked",
+            "evaluation.DiscardResult",
         ),
     ),
     "errors": (

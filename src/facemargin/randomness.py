@@ -21,6 +21,7 @@ class Purpose(IntEnum):
     CLASSES = 4
     PAIRS = 5
     DEGRADED_KIND = 6
+    QUALITY_CHECK = 7
 
 
 def sample_generator(seed: int, epoch: int, index: int, purpose: Purpose = Purpose.AUGMENTATION) -> np.random.Generator:

@@ -10,7 +10,7 @@ from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.source import ArrayImages
 from facemargin.errors import ConfigError
 from facemargin.quality.degradation_kinds import KINDS, DegradedByKinds
-from facemargin.randomness import sample_generator
+from facemargin.randomness import Purpose, sample_generator
 
 STRENGTHS = (0.05, 0.1, 0.2, 0.35, 0.5, 0.75, 1.0)
 
@@ -77,6 +77,29 @@ def test_what_a_strength_means():
     assert abs(deviation - 4) < 0.2
 
 
+def test_brightness_is_too_dark_or_too_bright_by_stops_of_light():
+    image = np.arange(256, dtype=np.uint8)[None, :, None].repeat(3, 2)
+    factors = []
+    for seed in range(20):
+        exposed = KINDS["brightness"](image, 0.5, sample_generator(seed, 0, 0))[0, :, 0].astype(float)
+        factor = exposed[50] / 50
+        np.testing.assert_array_equal(
+            exposed, np.clip(np.rint(np.arange(256) * 2 ** (2 / 2.2 * np.sign(factor - 1))), 0, 255)
+        )
+        factors.append(factor)
+    assert 4 < sum(factor > 1 for factor in factors) < 16
+
+
+def test_each_kind_draws_from_its_own_stream_which_stays():
+    image = np.full((30, 40, 3), 90, dtype=np.uint8)
+    streams = {"occlusion": 0, "blur": 1, "downscale": 2, "noise": 3, "jpeg": 4, "brightness": 5}
+    assert streams.keys() == KINDS.keys()
+    for kind, stream in streams.items():
+        expected = KINDS[kind](image, 0.7, sample_generator(3, stream, 2, Purpose.DEGRADED_KIND))
+        found = DegradedByKinds(ArrayImages([image] * 3), [kind], 0.7, seed=3).read(2)
+        np.testing.assert_array_equal(found, expected)
+
+
 def test_downscaling_keeps_only_what_the_small_image_holds():
     image = np.random.default_rng(0).integers(0, 256, (100, 100, 3), dtype=np.uint8)
     degraded = KINDS["downscale"](image, 1.0, sample_generator(0, 0, 0))
@@ -122,7 +145,7 @@ def test_a_function_of_seed_and_index_alone(faces):
     ("kinds", "strength", "message"),
     [
         (["blurr"], 0.5, "unknown kind of degradation 'blurr'; did you mean 'blur'"),
-        (["blur", ""], 0.5, "unknown kind of degradation ''; known: blur, downscale"),
+        (["blur", ""], 0.5, "unknown kind of degradation ''; known: blur, brightness, downscale"),
         ([], 0.5, "none; expected one or more, each once, of occlusion, blur"),
         (["blur", "blur"], 0.5, "blur, blur; expected one or more, each once"),
         (["blur"], 1.1, "strength is 1.1, expected a number from 0 to 1"),

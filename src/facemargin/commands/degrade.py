@@ -24,7 +24,7 @@ class Arguments:
     output: Path
     """A .bin file, or a new folder, which also keeps folds and people."""
     kind: str
-    """One or more of occlusion, blur, downscale, noise, jpeg, separated by commas."""
+    """One or more of occlusion, blur, downscale, brightness, noise, jpeg, separated by commas."""
     strength: float = 0.5
     """From 0 (the unchanged image) to 1."""
     seed: int = 0

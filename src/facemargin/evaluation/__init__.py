@@ -1,6 +1,8 @@
 """Measuring recognisers: `metrics` are pure functions on arrays; `protocols` define which images are compared with
 which."""
 
+from facemargin.evaluation.check_pictures import choose_faces
+from facemargin.evaluation.checked_quality import DiscardResult, KindResponse, NotFacesRanked, QualityCheck
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.figures import Measured, register_metric
 from facemargin.evaluation.metrics.bootstrap import Bootstrap
@@ -22,6 +24,7 @@ from facemargin.evaluation.protocols.baselines import fit_pca_embed, fit_pixel_e
 from facemargin.evaluation.protocols.known import list_protocols, load_protocol
 from facemargin.evaluation.protocols.score_protocol import score_protocol
 from facemargin.evaluation.protocols.verification import evaluate_verification
+from facemargin.evaluation.quality_check import check_measures, check_quality
 from facemargin.evaluation.scores import PairScores
 from facemargin.evaluation.summary import VerificationSummary, summarize
 from facemargin.evaluation.table import summary_table
@@ -30,13 +33,17 @@ __all__ = [
     "BestBalancedAccuracy",
     "Bootstrap",
     "DiscardLimit",
+    "DiscardResult",
     "Embed",
     "Embeddings",
     "ErrorVersusDiscard",
     "Identification",
+    "KindResponse",
     "Measured",
+    "NotFacesRanked",
     "OperatingPoint",
     "PairScores",
+    "QualityCheck",
     "RocCurve",
     "TarAtFar",
     "Templates",
@@ -45,6 +52,9 @@ __all__ = [
     "best_balanced_accuracy",
     "centered_accuracy",
     "certified_upper_bound",
+    "check_measures",
+    "check_quality",
+    "choose_faces",
     "error_versus_discard",
     "evaluate_verification",
     "fit_pca_embed",

@@ -26,6 +26,10 @@ JPEG_QUALITIES = 90, 2
 """libjpeg's quality just above strength 0 and at strength 1."""
 LARGEST_OCCLUSION = 0.5
 """Share of the area that is hidden at strength 1."""
+LARGEST_EXPOSURE = 4.0
+"""How many stops too dark or too bright the image is at strength 1: a 16th of the light, or 16 times as much."""
+GAMMA = 2.2
+"""Grey values are light to the power of 1/2.2."""
 
 
 def occlude(image: RGBImage, strength: float, generator: Generator) -> RGBImage:
@@ -59,6 +63,15 @@ def downscale(image: RGBImage, strength: float, _: Generator) -> RGBImage:
     return cv2.resize(small, (width, height), interpolation=cv2.INTER_CUBIC)
 
 
+def expose(image: RGBImage, strength: float, generator: Generator) -> RGBImage:
+    """Too dark or too bright, at random, by `strength` · 4 stops: the light is halved or doubled with every stop, and
+    what is brighter than white stays white."""
+    too_bright = generator.random() < 0.5
+    stops = strength * LARGEST_EXPOSURE * (1 if too_bright else -1)
+    exposed: RGBImage = np.clip(np.rint(image * 2.0 ** (stops / GAMMA)), 0, 255).astype(np.uint8)
+    return exposed
+
+
 def add_noise(image: RGBImage, strength: float, generator: Generator) -> RGBImage:
     """Gaussian noise, independent in every value, with a standard deviation of `strength` · 50 grey values."""
     noisy = image + strength * LARGEST_NOISE * generator.standard_normal(image.shape)
@@ -87,10 +100,20 @@ KINDS: dict[str, Callable[[RGBImage, float, Generator], RGBImage]] = {
     "occlusion": occlude,
     "blur": blur,
     "downscale": downscale,
+    "brightness": expose,
     "noise": add_noise,
     "jpeg": compress,
 }
-"""In the order in which they happen to a picture: in the scene, the lens, the sensor and the file."""
+"""In the order in which they happen to a picture: in the scene, the lens, the exposure, the sensor and the file."""
+
+_STREAMS = {"occlusion": 0, "blur": 1, "downscale": 2, "noise": 3, "jpeg": 4, "brightness": 5}
+"""The stream of random numbers of each kind, which must never change."""
+
+
+def degrade_by_kind(image: RGBImage, kind: str, strength: float, seed: int, index: int) -> RGBImage:
+    """The image degraded by one kind. The random numbers depend on (seed, kind, index) only."""
+    generator = sample_generator(seed, _STREAMS[kind], index, Purpose.DEGRADED_KIND)
+    return KINDS[kind](image, strength, generator)
 
 
 class DegradedByKinds(ImageSource):
@@ -123,8 +146,7 @@ class DegradedByKinds(ImageSource):
     def read(self, index: int) -> RGBImage:
         image = self._source.read(index)
         for kind in self._kinds:
-            generator = sample_generator(self._seed, list(KINDS).index(kind), index, Purpose.DEGRADED_KIND)
-            image = KINDS[kind](image, self._strength, generator)
+            image = degrade_by_kind(image, kind, self._strength, self._seed, index)
         return image
 
     def describe(self, index: int) -> str:
