@@ -91,9 +91,6 @@ PAGES = {
             "evaluation.check_measures",
             "evaluation.choose_faces",
             "evaluation.QualityCheck",
-            "evaluation.KindResponse",
-            "evaluation.NotFacesRanked",
-            "evaluation.DiscardResult",
         ),
     ),
     "errors": (

@@ -2,7 +2,7 @@
 which."""
 
 from facemargin.evaluation.check_pictures import choose_faces
-from facemargin.evaluation.checked_quality import DiscardResult, KindResponse, NotFacesRanked, QualityCheck
+from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.embeddings import Embed, Embeddings
 from facemargin.evaluation.figures import Measured, register_metric
 from facemargin.evaluation.metrics.bootstrap import Bootstrap
@@ -33,14 +33,11 @@ __all__ = [
     "BestBalancedAccuracy",
     "Bootstrap",
     "DiscardLimit",
-    "DiscardResult",
     "Embed",
     "Embeddings",
     "ErrorVersusDiscard",
     "Identification",
-    "KindResponse",
     "Measured",
-    "NotFacesRanked",
     "OperatingPoint",
     "PairScores",
     "QualityCheck",

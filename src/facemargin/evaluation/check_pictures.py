@@ -102,6 +102,12 @@ def choose_faces(faces: ImageSource, most: int, seed: int = 0) -> IntArray:
     Of labelled images: people are put in a random order, those with several images first; two images of each are taken,
     then a third of each, and so on, and at last people with one image. Of others: at equal distances. Raises
     ConfigError for fewer than two.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> faces = fm.open_images("orl:1-5")
+        >>> faces.labels[fm.evaluation.choose_faces(faces, 10)].tolist()
+        [0, 0, 1, 1, 2, 2, 3, 3, 4, 4]
     """
     if most < 2:
         raise ConfigError(f"the number of faces is {most}, expected at least 2")

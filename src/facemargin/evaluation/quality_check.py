@@ -90,7 +90,16 @@ def check_measures(
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> dict[str, QualityCheck]:
     """As `check_quality`, of several `measures`, {name: function}, on the same pictures and pairs. `embed` is the
-    recogniser whose errors they are to foretell."""
+    recogniser whose errors they are to foretell.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> embed = fm.evaluation.fit_pixel_embed(fm.open_images("orl:6-7"), size=16)
+        >>> brightness = lambda images: [image.mean() for image in images]
+        >>> found = fm.evaluation.check_measures(embed, fm.open_images("orl:1-5"), {"mean": brightness}, stepped=5)
+        >>> found["mean"].words
+        'not shown to help'
+    """
     plan = _Plan.of(faces, stepped, strengths, seed, bootstrap)
     scores = None
     if plan.pairs is not None:
