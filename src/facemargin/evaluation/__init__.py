@@ -8,6 +8,8 @@ from facemargin.evaluation.figures import Measured, register_metric
 from facemargin.evaluation.metrics.bootstrap import Bootstrap
 from facemargin.evaluation.metrics.centered_accuracy import centered_accuracy
 from facemargin.evaluation.metrics.certified_bound import certified_upper_bound, people_needed
+from facemargin.evaluation.metrics.certified_thresholds import CertifiedBand, CertifiedRate, CertifiedThresholds
+from facemargin.evaluation.metrics.certify import certify_embeddings, certify_threshold
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.identification import Identification, identification
 from facemargin.evaluation.metrics.pair_scores import pair_scores
@@ -32,6 +34,9 @@ from facemargin.evaluation.table import summary_table
 __all__ = [
     "BestBalancedAccuracy",
     "Bootstrap",
+    "CertifiedBand",
+    "CertifiedRate",
+    "CertifiedThresholds",
     "DiscardLimit",
     "Embed",
     "Embeddings",
@@ -49,6 +54,8 @@ __all__ = [
     "best_balanced_accuracy",
     "centered_accuracy",
     "certified_upper_bound",
+    "certify_embeddings",
+    "certify_threshold",
     "check_measures",
     "check_quality",
     "choose_faces",

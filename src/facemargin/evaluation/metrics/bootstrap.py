@@ -81,7 +81,7 @@ def pair_intervals(
             "identities are given for one side of the pairs only; the bootstrap needs both identities_a and "
             "identities_b"
         )
-    code_a_K, code_b_K, num_identities = _codes(
+    code_a_K, code_b_K, num_identities = identity_codes(
         as_identities("identities_a", identities_a), as_identities("identities_b", identities_b), same_K
     )
     if bootstrap is None or num_identities < FEWEST_IDENTITIES:
@@ -116,7 +116,11 @@ def identity_multiplicities(num_identities: int, bootstrap: Bootstrap) -> Iterat
         yield np.bincount(drawn, minlength=num_identities)
 
 
-def _codes(names_a_K: NDArray[Any], names_b_K: NDArray[Any], same_K: BoolArray) -> tuple[IntArray, IntArray, int]:
+def identity_codes(
+    names_a_K: NDArray[Any], names_b_K: NDArray[Any], same_K: BoolArray
+) -> tuple[IntArray, IntArray, int]:
+    """The number of the person on each side of the pairs, from 0 on, and how many people there are. Raises DataError
+    for identities of another shape and for labels that contradict them."""
     for side, names_K in (("identities_a", names_a_K), ("identities_b", names_b_K)):
         if names_K.shape != same_K.shape:
             raise DataError(f"{side} has shape {names_K.shape}, expected {same_K.shape}: one identity per pair")

@@ -63,7 +63,7 @@ def certified_upper_bound(observed: ArrayLike, units: ArrayLike, confidence: flo
         >>> fm.evaluation.certified_upper_bound([0, 1e-3], units=[2995, 2995]).round(5).tolist()
         [0.001, 0.00275]
     """
-    delta = _delta(confidence)
+    delta = risk(confidence)
     rates, counts = np.broadcast_arrays(as_numbers("observed", observed), as_numbers("units", units))
     u_E, m_E = rates.ravel().astype(np.float64), counts.ravel().astype(np.float64)
     if not ((u_E >= 0) & (u_E <= 1)).all():
@@ -93,7 +93,7 @@ def people_needed(rate: float, observed: float = 0.0, confidence: float = 0.95, 
         >>> fm.evaluation.people_needed(1e-3), fm.evaluation.people_needed(1e-3, observed=3e-4)
         (5990, 13248)
     """
-    rate, observed, delta = as_rate("rate", rate), as_rate("observed", observed), _delta(confidence)
+    rate, observed, delta = as_rate("rate", rate), as_rate("observed", observed), risk(confidence)
     if not 0 <= observed < rate < 1:
         raise ConfigError(
             f"rate is {rate:g} and observed is {observed:g}, expected an observed rate below the one to certify, and "
@@ -144,7 +144,8 @@ def largest_observed(rate: float, units: int, delta: float) -> float | None:
     return float((sum_of + (delta - whole) * k_W[last]) / delta / units)
 
 
-def _delta(confidence: float) -> float:
+def risk(confidence: float) -> float:
+    """δ = 1 − confidence. Raises ConfigError unless it is between 0 and 1."""
     confidence = as_rate("confidence", confidence)
     if not 0 < confidence < 1:
         raise ConfigError(f"confidence is {confidence:g}, expected a number between 0 and 1, such as 0.95")
