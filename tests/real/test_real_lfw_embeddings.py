@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 
 from facemargin.data.pairs.lfw import load_lfw_pairs
-from facemargin.evaluation import Embeddings, PairScores, evaluate_verification, summarize, verification_accuracy
+from facemargin.evaluation import (
+    Embeddings,
+    PairScores,
+    certified_upper_bound,
+    certify_embeddings,
+    evaluate_verification,
+    summarize,
+    verification_accuracy,
+)
 
 LFW = Path(__file__).parents[2].parent / "shared" / "data" / "lfw"
 
@@ -50,3 +58,32 @@ def test_the_whole_summary_of_a_real_system(pairs):
     for point in summary.tar_at_far.points:
         assert point.impostors_accepted == int(point.target_far * 2100)
         assert point.interval[0] <= point.tar <= point.interval[1]
+
+
+@pytest.mark.slow
+def test_a_certified_threshold_is_that_of_all_pairs_of_people():
+    """14 million pairs, tile by tile, against all of them in one matrix."""
+    with np.load(LFW / "mobilefacenet_embeddings.npz", allow_pickle=False) as archive:
+        rows, names = archive["embeddings"], [path.split("/")[0] for path in archive["paths"].tolist()]
+    norms = np.linalg.norm(rows, axis=1)
+    vectors = (rows / norms[:, None]).astype(np.float32)
+    found = certify_embeddings(Embeddings(vectors, norms, norms), names, fmr=1e-2, fnmr=0.05)
+    ((band,), fmr) = found.bands, found.bands[0].fmr
+    person = np.unique(names, return_inverse=True)[1]
+    images = np.bincount(person)
+    assert (fmr.people, fmr.units, fmr.pairs) == (2948, 1474, 14_393_688)
+    scores = vectors @ vectors.T
+    accepted = np.triu((scores >= fmr.threshold) & (person[:, None] != person), 1)
+    assert np.count_nonzero(accepted) == pytest.approx(fmr.errors, abs=3)  # rounding at the threshold itself
+    first, second = np.nonzero(accepted)
+    observed = (1 / (images[person[first]] * images[person[second]])).sum() / (2948 * 2947 / 2)
+    assert observed == pytest.approx(fmr.observed, rel=1e-4)
+    assert certified_upper_bound(fmr.observed, 1474, 0.975) == pytest.approx(1e-2, rel=1e-3)
+    low, high = fmr.estimated
+    assert low < fmr.observed < high < fmr.certified == 1e-2
+    assert band.fnmr.people == np.count_nonzero(images > 1) and band.fnmr.observed < 0.05
+    refused = certify_embeddings(Embeddings(vectors, norms, norms), names, fmr=1e-3).bands[0].fmr
+    assert refused.threshold is None and refused.refusal == (
+        "FMR 0.001 needs 5,990 people with no false match, the pairs have 2,948; the lowest that can be certified is "
+        "0.203 %"
+    )
