@@ -55,7 +55,8 @@ def test_reasons_say_what_was_found():
         "-50% to -10%)",
         "on clean faces, discarding up to 30% by quality leaves 20% fewer errors than discarding at random (95 %: +5% "
         "to +20%)",
-        "it does not surely fall with noise (ρ -0.90); it does with blur, jpeg, occlusion",
+        "it does not surely fall with noise (ρ -0.90); it falls with blur (ρ -0.90), jpeg (ρ -0.90), occlusion (ρ "
+        "-0.90)",
         "pictures without a face rank above the lowest tenth of clean faces: 20 of 50 (texture)",
         "the intervals rest on 12 people, so they are too narrow",
     )

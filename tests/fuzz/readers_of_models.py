@@ -13,11 +13,15 @@ import onnx
 import torch
 import yaml
 from onnx import TensorProto, helper, numpy_helper
+from rich.console import Console
 from safetensors.torch import save_file
 
 import facemargin as fm
 from facemargin.decision.calibration import Calibration, Threshold
-from facemargin.decision.fingerprint import fingerprint
+from facemargin.decision.checked_model import CheckedModel
+from facemargin.decision.fingerprint import fingerprint, is_same_model
+from facemargin.evaluation.checked_quality import DiscardResult, KindResponse, NotFacesRanked, QualityCheck
+from facemargin.evaluation.quality_check_table import check_tables
 from facemargin.export.exported_model import ExportedModel
 from facemargin.heads import create_head
 from facemargin.interop import load_head
@@ -193,6 +197,27 @@ def write_calibration(folder: Path) -> None:
     calibration.save(folder / "c.json")
 
 
+def write_quality_check(folder: Path) -> None:
+    check = QualityCheck(
+        measure="norm",
+        faces="lfw",
+        images=60,
+        people=30,
+        stepped=10,
+        strengths=(0.0, 0.5, 1.0),
+        resampled="people",
+        kinds=(KindResponse("blur", -0.9, (-0.95, -0.8)), KindResponse("noise", 0.1, None)),
+        not_faces=(NotFacesRanked("texture", 50, 3),),
+        discards=(DiscardResult("degraded", 100, 10, 0.3, 0.7, -0.3, (-0.4, -0.1)),),
+        fmr=1e-3,
+        impostors=10_000,
+        verdict="helps except for",
+        exceptions=("noise",),
+        reasons=("it was measured",),
+    )
+    CheckedModel(_fingerprint(), "flip", {"norm": check}).save(folder / "q.json")
+
+
 @functools.cache
 def _fingerprint() -> list[float]:
     return fingerprint(tiny_model())
@@ -204,6 +229,14 @@ class SomeDetector:
 
     def detect(self, image: object) -> list[fm.Face]:
         return []
+
+
+def read_quality_check(path: Path) -> None:
+    checked = CheckedModel.load(path)
+    is_same_model(_fingerprint(), checked.fingerprint)
+    for check in checked.checks.values():
+        Console(quiet=True).print(*check_tables(check))
+        assert check.in_short and check.words and check.to_json()
 
 
 def read_calibration(path: Path) -> None:
@@ -266,5 +299,6 @@ READERS = [
     Reader("checkpoint of several processes", write_shared_checkpoint, read_checkpoints),
     Reader("recipe", write_recipe, reads("mine.yaml", lambda path: load_recipe(str(path)))),
     Reader("calibration", write_calibration, reads("c.json", read_calibration)),
+    Reader("quality check", write_quality_check, reads("q.json", read_quality_check)),
     Reader("exported model", write_exported, reads("m.onnx", read_exported)),
 ]

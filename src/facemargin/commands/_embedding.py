@@ -16,6 +16,7 @@ from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.evaluation.embeddings import Embeddings
+from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
 from facemargin.models.views import Views
 from facemargin.quality import QualityName
@@ -47,9 +48,10 @@ class EmbeddingArguments(ComputingArguments):
 
 @dataclass(frozen=True)
 class EmbeddedImages:
-    """`embeddings` with the `paths` and `names` (see NamedImages) of their images. `measure` is the name of the quality
-    measure. `unreadable` has the error of every image without an embedding."""
+    """`embeddings` of the `model`, with the `paths` and `names` (see NamedImages) of their images. `measure` is the
+    name of the quality measure. `unreadable` has the error of every image without an embedding."""
 
+    model: Model
     embeddings: Embeddings
     paths: list[Path]
     names: list[str]
@@ -67,6 +69,7 @@ def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
         result = embed_readable(model, source, args.batch_size, args.views, progress)
     source.warn()
     return EmbeddedImages(
+        model=model,
         embeddings=result.embeddings,
         paths=[images.paths[index] for index in result.indices_R],
         names=[images.names[index] for index in result.indices_R],

@@ -14,6 +14,7 @@ from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._quality_check import warn_of_quality
 from facemargin.commands._say import say
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.pairs.sampling import at_most, count_pairs
@@ -23,6 +24,7 @@ from facemargin.decision.calibration import ENOUGH, Calibration
 from facemargin.decision.measuring import calibrate
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError, DataError
+from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
 from facemargin.models.views import Views
 from facemargin.tables import Table
@@ -72,7 +74,7 @@ def main(arguments: Sequence[str]) -> int:
             f"{given}: expected either --pairs with a verification set, or --images with a folder of people"
         )
     check_detection(args.detect, args.on_several, args.detector)
-    calibration = _of_pairs(args) if args.images is None else _of_images(args)
+    model, calibration = _of_pairs(args) if args.images is None else _of_images(args)
     say_replaced(args.output)
     calibration.save(args.output)
     Console().print(_table(calibration))
@@ -80,10 +82,11 @@ def main(arguments: Sequence[str]) -> int:
         f"{calibration.impostors:,} impostor and {calibration.genuine:,} genuine pairs of {calibration.pairs}, "
         f"quality: {calibration.quality}, floor by {calibration.floor_rule}; {args.output}"
     )
+    warn_of_quality(args.model, model)
     return 0
 
 
-def _of_pairs(args: Arguments) -> Calibration:
+def _of_pairs(args: Arguments) -> tuple[Model, Calibration]:
     assert args.pairs is not None
     pairs = open_verification(args.pairs)
     source = FaceSource(pairs.images, args.detect, args.on_several, args.detector)
@@ -100,10 +103,10 @@ def _of_pairs(args: Arguments) -> Calibration:
             detector=source.detector,
         )
     source.warn()
-    return calibration
+    return model, calibration
 
 
-def _of_images(args: Arguments) -> Calibration:
+def _of_images(args: Arguments) -> tuple[Model, Calibration]:
     """Images that cannot be read are named and left out."""
     assert args.images is not None
     images = open_images(args.images)
@@ -136,7 +139,7 @@ def _of_images(args: Arguments) -> Calibration:
         identities_N=labels_R,
         identity_names=images.identity_names,
     )
-    return calibrate(
+    calibration = calibrate(
         model,
         pairs,
         args.floor_percentile,
@@ -145,6 +148,7 @@ def _of_images(args: Arguments) -> Calibration:
         embeddings=embedded.embeddings,
         detector=source.detector,
     )
+    return model, calibration
 
 
 def _table(calibration: Calibration) -> Table:

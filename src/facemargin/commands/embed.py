@@ -22,6 +22,7 @@ from facemargin.commands._embedding import (
 from facemargin.commands._face_files import write_csv
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._quality_check import warn_of_quality
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str]) -> int:
     write_atomically(args.output, lambda path: _save(embedded, path))
     warn_of_unreadable(embedded.unreadable, images, args.detect)
     _say(len(embedded.names), embedded.embeddings.vectors.shape[1], count, embedded.measure, args.output)
+    warn_of_quality(args.model, embedded.model)
     return 0
 
 
@@ -89,6 +91,7 @@ def _embed_to_folder(args: Arguments) -> int:
     readable = int(np.count_nonzero(stored.readable_N))
     warn_of_unreadable(list(stored.unreadable.values()), readable, args.detect)
     _say(readable, stored.features_ND.shape[1], "", MEASURES[model.info.quality], args.output)
+    warn_of_quality(args.model, model)
     return 0
 
 

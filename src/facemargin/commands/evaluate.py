@@ -15,6 +15,7 @@ from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable
 from facemargin.commands._measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
 from facemargin.commands._origin import model_origin
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._quality_check import keep_check
 from facemargin.commands._say import say
 from facemargin.commands._scoring import AccuracyGrid, Reconstruct, score_systems
 from facemargin.commands.reconstruct import reconstruct_images
@@ -110,7 +111,7 @@ def main(arguments: Sequence[str]) -> int:
     if args.baselines is not None:
         images = open_images(args.baselines)
         baselines = {"raw pixels": fit_pixel_embed(images), "PCA": fit_pca_embed(images, PCA_COMPONENTS)}
-    name, embed_of, reconstruct, system = _system(args)
+    name, embed_of, reconstruct, system, model = _system(args)
     origins = _origins(args, name, system, baselines)
     of_sets = [set_origin(pairs) for pairs in sets]
     for pairs, data in zip(sets, of_sets, strict=True):
@@ -131,6 +132,8 @@ def main(arguments: Sequence[str]) -> int:
             place = evaluation_folder(output, pairs.name)
             scores = PairScores.load(place / f"{slug(name)}.npz")
             write_comparison(systems[name], scores, pairs, place, args.refit, console)
+    if model is not None and (not args.quality or args.quality[0] == model.info.quality):
+        keep_check(args.model, model, output)
     say(f"report: {write_run_report(output)}")
     return 0
 
@@ -201,12 +204,12 @@ def _origins(args: Arguments, name: str, system: Origin, baselines: Mapping[str,
     return origins
 
 
-def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, Origin]:
+def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, Origin, Model | None]:
     """The name of the model in reports, its functions to embed and to reconstruct the images of a set (None for what it
-    cannot do), and its origin."""
+    cannot do), its origin, and the model that embeds, if there is one."""
     if args.model.suffix == ".npz":
         stored = EmbeddingsFile(args.model).embed
-        return args.model.stem, partial(_embed_of, args, None, stored), None, file_origin(args.model)
+        return args.model.stem, partial(_embed_of, args, None, stored), None, file_origin(args.model), None
     model = load_on_device(args.model, args)
     origin = model_origin(args.model, model, file_key(args.model))
     recognizes = not isinstance(model.recognizer.backbone, NoBackbone)
@@ -216,8 +219,9 @@ def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, O
         )
     embed_of = partial(_embed_of, args, model, None) if recognizes else None
     if model.recognizer.reconstructor is None:
-        return "facemargin", embed_of, None, origin
-    return "facemargin", embed_of, lambda images: reconstruct_images(model, images)[1], origin
+        return "facemargin", embed_of, None, origin, model
+    embedding = model if recognizes else None
+    return "facemargin", embed_of, lambda images: reconstruct_images(model, images)[1], origin, embedding
 
 
 def _embed_of(

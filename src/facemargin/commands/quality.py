@@ -1,19 +1,23 @@
-"""`facemargin quality MODEL IMAGES…`."""
+"""`facemargin quality MODEL IMAGES…` and `facemargin quality --check MODEL --data FACES`."""
 
 import csv
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+import tyro
 from rich.console import Console
 from rich.text import Text
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
 from facemargin.commands._origin import say_replaced
+from facemargin.commands._quality_check import DEFAULT_FACES, CheckOptions, check_model, say_quality_state
 from facemargin.commands._say import say
+from facemargin.counting import some_of
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.tables import Table
@@ -21,16 +25,34 @@ from facemargin.tables import Table
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EmbeddingArguments):
-    """Print the quality of images for recognition by the model's own measure, worst first; higher is better."""
+    """Print the quality of images for recognition by the model's own measure, worst first; higher is better. With
+    --check: measure on faces of known people whether this quality helps."""
 
+    images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")] = ()
+    """Image files, folders of images at any depth, and .txt files with paths of images. Faces must be aligned as in
+    training."""
     output: Path | None = None
-    """A .csv file for all images in the given order, with the columns path, quality and norm."""
+    """A .csv file for all images in the given order, with the columns path, quality and norm. With --check: a .json
+    file for the result, instead of its usual place."""
     rows: int = 20
     """The number of images to print."""
+    check: bool = False
+    """Instead of IMAGES, check the quality: does it fall when faces are degraded, do pictures without a face rank below
+    faces, and does discarding by it avoid errors? The result is kept with the model, and shown with its qualities."""
+    data: Annotated[str | None, tyro.conf.arg(metavar="FACES")] = None
+    """With --check: a folder with one folder per person, or any other training set. The model must not have been
+    trained on these people."""
+    faces: int | None = None
+    """With --check: the largest number of faces to take, of as many people as possible. The default is 1000."""
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "quality", arguments)
+    if args.check:
+        return _check(args)
+    for name in ("data", "faces"):
+        if getattr(args, name) is not None:
+            raise ConfigError(f"--{name} is for checking a quality: add --check, or remove --{name}")
     if args.rows < 1:
         raise ConfigError(f"--rows is {args.rows}, expected at least 1")
     if args.output is not None and args.output.suffix != ".csv":
@@ -45,9 +67,23 @@ def main(arguments: Sequence[str]) -> int:
     if more > 0:
         say(f"and {more:,} more")
     warn_of_unreadable(embedded.unreadable, len(embedded.paths), args.detect)
+    say_quality_state(args.model, embedded.model)
     if args.output is not None:
         say(f"all {len(embedded.paths):,}: {args.output}")
     return 0
+
+
+def _check(args: Arguments) -> int:
+    if args.images:
+        raise ConfigError(
+            f"--check takes its faces from --data, so it has no use for {some_of(args.images)}: remove this, or --check"
+        )
+    if args.data is None:
+        raise ConfigError("--check needs --data with faces of known people: a folder with one folder per person")
+    if args.output is not None and args.output.suffix != ".json":
+        raise ConfigError(f"--output is {args.output}, expected with --check a name that ends in .json")
+    faces = DEFAULT_FACES if args.faces is None else args.faces
+    return check_model(args, CheckOptions(args.data, faces, args.output))
 
 
 def _table(embedded: EmbeddedImages, rows: int) -> Table:

@@ -19,6 +19,7 @@ from facemargin.commands._face_files import write_csv
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
+from facemargin.commands._quality_check import warn_of_quality
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.image_files import ImageFiles
@@ -129,6 +130,7 @@ def _verify_two(args: Arguments, model: Model, calibration: Calibration | None) 
     result = verify(model, first, second, calibration, args.fmr)
     say(f"score {result.score:.4f}{_against(result)}")
     say(f"quality {result.quality_a:.4g} and {result.quality_b:.4g}{_floor(result)}")
+    warn_of_quality(args.model, model)
     if result.decision is not None:
         say(result.decision)
     return _EXIT_CODES[result.decision]
@@ -156,6 +158,7 @@ def _verify_pairs(args: Arguments, model: Model, calibration: Calibration | None
     said = ", ".join(counts) if threshold is not None else f"{int(usable_K.sum()):,} scored"
     left = int((~usable_K).sum())
     say(f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image that cannot be used; {args.output}")
+    warn_of_quality(args.model, model)
     return 0
 
 

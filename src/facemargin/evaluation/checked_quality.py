@@ -57,7 +57,7 @@ class QualityCheck:
     `kinds`: by kind of degradation, on `stepped` of the faces at `strengths`; intervals resample `resampled`.
     `not_faces`: by kind of picture without a face. `discards`: error versus discard, at the threshold that has the rate
     `fmr` among `impostors` pairs of clean faces; empty and None where it cannot be measured, which `reasons` then say.
-    `verdict` with its `exceptions`, as a sentence in `words`, and the `reasons` for it.
+    `verdict` with its `exceptions`, as a sentence in `words`, and the `reasons` for it, the one that decides first.
 
     Examples:
         >>> import facemargin as fm
@@ -99,6 +99,14 @@ class QualityCheck:
         *first, last = self.exceptions
         return f"{self.verdict} {', '.join(first)} and {last}" if first else f"{self.verdict} {last}"
 
+    @property
+    def in_short(self) -> str:
+        """For where qualities are shown: "shown to help except for noise (checked on lfw)", or "not shown to help
+        (checked on lfw: …)" with the reason."""
+        if self.helps:
+            return f"shown to {self.words.replace('helps', 'help', 1)} (checked on {self.faces})"
+        return f"{self.verdict} (checked on {self.faces}: {self.reasons[0]})"
+
     def to_json(self) -> str:
         return json.dumps(plain(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
@@ -116,6 +124,8 @@ def check_from_json(content: dict[str, Any]) -> QualityCheck:
         "reasons": tuple(content.pop("reasons")),
     }
     check = QualityCheck(**parts, **content)
+    if not check.reasons:
+        raise ValueError("the verdict has no reason")
     if check.verdict not in get_args(Verdict) or (check.verdict == "helps except for") != bool(check.exceptions):
         raise ValueError(f"the verdict is {check.verdict!r} with {len(check.exceptions)} exceptions")
     texts = [check.measure, check.faces, check.resampled, *check.exceptions, *check.reasons]

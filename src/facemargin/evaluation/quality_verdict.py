@@ -29,7 +29,8 @@ def judge(
     missing: str,
     people: int | None,
 ) -> tuple[Verdict, tuple[str, ...], tuple[str, ...]]:
-    """Verdict, exceptions and reasons. `missing` says why there are no `discards`, if there are none."""
+    """Verdict, exceptions and reasons, the one that decides first. `missing` says why there are no `discards`, if there
+    are none."""
     failing = [item.kind for item in kinds if not falls(item)]
     strange = [item.kind for item in not_faces if not ranks_low(item)]
     degraded = next((item for item in discards if item.faces == "degraded"), None)
@@ -37,10 +38,14 @@ def judge(
     gains = degraded is not None and _surely(degraded) < 0
     worse = clean is not None and _surely(clean) > 0
     reasons = [_of_discard(item) for item in discards] if discards else [missing]
-    reasons += [_of_kinds(kinds, failing), _of_not_faces(not_faces, strange)]
+    of_kinds = _of_kinds(kinds, failing)
+    reasons += [of_kinds, _of_not_faces(not_faces, strange)]
     if people is not None and people < FEW_PEOPLE and discards:
         reasons.append(f"the intervals rest on {counted(people, 'person', 'people')}, so they are too narrow")
-    if not gains or len(kinds) - len(failing) <= KINDS_AT_LEAST * len(kinds):
+    few_kinds = len(kinds) - len(failing) <= KINDS_AT_LEAST * len(kinds)
+    if gains and few_kinds:
+        reasons.sort(key=lambda reason: reason != of_kinds)
+    if not gains or few_kinds:
         return "not shown to help", (), tuple(reasons)
     exceptions = (*failing, *(f"pictures without a face ({kind})" for kind in strange))
     exceptions += ("faces that are not degraded",) if worse else ()
@@ -51,6 +56,11 @@ def falls(kind: KindResponse) -> bool:
     """Whether quality surely falls with this kind of degradation."""
     highest = kind.correlation if kind.interval is None else kind.interval[1]
     return highest <= CORRELATION_AT_MOST
+
+
+def rises(kind: KindResponse) -> bool:
+    """Whether quality surely rises with this kind of degradation."""
+    return (kind.correlation if kind.interval is None else kind.interval[0]) > 0
 
 
 def ranks_low(pictures: NotFacesRanked) -> bool:
@@ -82,11 +92,17 @@ def _percent(difference: float) -> str:
 
 
 def _of_kinds(kinds: Sequence[KindResponse], failing: Sequence[str]) -> str:
-    passing = [item.kind for item in kinds if item.kind not in failing]
     if not failing:
-        return f"it falls with every kind of degradation: {', '.join(passing)}"
-    fails = ", ".join(f"{item.kind} (ρ {item.correlation:+.2f})" for item in kinds if item.kind in failing)
-    return f"it does not surely fall with {fails}" + (f"; it does with {', '.join(passing)}" if passing else "")
+        return f"it falls with every kind of degradation: {', '.join(item.kind for item in kinds)}"
+    rising = [item for item in kinds if rises(item)]
+    unsure = [item for item in kinds if item.kind in failing and item not in rising]
+    passing = [item for item in kinds if item.kind not in failing]
+    groups = (("rises with", rising), ("does not surely fall with", unsure), ("falls with", passing))
+    return "; ".join(f"it {what} {_with_correlations(items)}" for what, items in groups if items)
+
+
+def _with_correlations(kinds: Sequence[KindResponse]) -> str:
+    return ", ".join(f"{item.kind} (ρ {item.correlation:+.2f})" for item in kinds)
 
 
 def _of_not_faces(not_faces: Sequence[NotFacesRanked], strange: Sequence[str]) -> str:

@@ -4,10 +4,12 @@ Its files are those of `training.run_folder` and of `evaluation.folder`.
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from facemargin.decision.checked_model import CHECK_FILE, CheckedModel, find_check
 from facemargin.errors import DataError
+from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.folder import (
     EVALUATION_FOLDER,
     FACES_FILE,
@@ -19,6 +21,7 @@ from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.evaluation.scores import PairScores
 from facemargin.files.columns import Columns, read_columns
 from facemargin.files.listing import entries
+from facemargin.models.load import load
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.protocol_scores import ProtocolScores, read_protocols
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
@@ -61,6 +64,7 @@ class ReportContent:
     validation: Validation | None = None
     evaluations: list[DatasetEvaluation] = field(default_factory=list)
     protocols: list[list[ProtocolScores]] = field(default_factory=list)
+    quality_check: QualityCheck | None = None
 
 
 def load_run(folder: Path) -> ReportContent:
@@ -85,7 +89,17 @@ def load_run(folder: Path) -> ReportContent:
             f"{folder} holds nothing to report; expected {run.metrics.name}, {run.recipe.name}, "
             f"{EVALUATION_FOLDER}/ or {PROTOCOLS_FOLDER}/ in it"
         )
-    return content
+    return replace(content, quality_check=_read_check(folder, run.model))
+
+
+def _read_check(folder: Path, model: Path) -> QualityCheck | None:
+    """The check of the quality of the run's model, or of the model that was evaluated into the folder."""
+    kept = folder / CHECK_FILE
+    if not kept.is_file():
+        return None
+    if model.is_file():
+        return find_check(folder, load(folder, "cpu", precision="float32"))
+    return next(iter(CheckedModel.load(kept).checks.values()), None)
 
 
 def _read_text(path: Path) -> str:

@@ -1,0 +1,135 @@
+"""`facemargin quality --check`, and what the other verbs say of a quality that was checked."""
+
+import json
+import shutil
+
+import pytest
+
+import facemargin as fm
+from facemargin.decision.checked_model import CheckedModel, find_check
+from tests.commands.face_folder import write_faces
+from tests.decision.test_decision_checked_model import check_of
+
+
+@pytest.fixture(scope="module")
+def run(trained_run, tmp_path_factory):
+    """A copy, in which tests leave checks."""
+    return shutil.copytree(trained_run, tmp_path_factory.mktemp("checked") / "run")
+
+
+@pytest.fixture
+def faces(tmp_path):
+    write_faces(tmp_path / "faces", range(5, 7), each=2)
+    return tmp_path / "faces"
+
+
+def leave(run, verdict):
+    """A check of the run's quality with this verdict, or none."""
+    (run / "quality_check.json").unlink(missing_ok=True)
+    if verdict:
+        model = fm.load(run)
+        CheckedModel.of(model, {"norm": check_of(verdict=verdict)}).save(run / "quality_check.json")
+
+
+@pytest.mark.parametrize("order", [["--check", "{run}"], ["{run}", "--check"]], ids=["--check MODEL", "MODEL --check"])
+def test_a_check_is_printed_and_found_again(command, run, order):
+    leave(run, None)
+    words = [word.format(run=run) for word in order]
+    code, out, err = command("quality", *words, "--data", "orl:11-16", "--faces", 12)
+    assert (code, err) == (0, "")
+    assert "12 of 60 faces, of 6 people (--faces chooses how many)" in out
+    assert f"the quality of {run} by its norm: not shown to help" in out and "rest on 6 people" in out
+    assert f"kept in {run}/quality_check.json\n" in out
+    check = find_check(run, fm.load(run))
+    assert (check.images, check.people, check.faces) == (12, 6, "orl:11-16")
+    assert all(reason in out for reason in check.reasons)
+
+
+def test_a_given_output_is_written_instead(command, run, tmp_path):
+    leave(run, None)
+    code, out, _ = command("quality", "--check", run, "--data", "orl:11-15", "--output", tmp_path / "c.json")
+    assert code == 0 and "50 faces of 5 people" in out
+    assert f"kept in {tmp_path}/c.json; where qualities are shown, {run}/quality_check.json is looked for" in out
+    assert not (run / "quality_check.json").exists()
+    assert CheckedModel.load(tmp_path / "c.json").checks["norm"].images == 50
+
+
+def test_faces_that_cannot_be_read_are_named(command, run, tmp_path):
+    paths = write_faces(tmp_path / "people", range(1, 7), each=3)
+    paths[4].write_bytes(b"garbage")
+    code, out, err = command("quality", "--check", run, "--data", tmp_path / "people", "--output", tmp_path / "c.json")
+    assert code == 0 and "17 of 18 faces, of 6 people" in out
+    assert f"{paths[4]}: not an image" in err and "warning: 1 of 18 images cannot be read" in err
+
+
+def test_quality_says_what_is_known(command, run, faces):
+    leave(run, None)
+    assert f"was never checked: facemargin quality --check {run} --data FACES" in command("quality", run, faces)[1]
+    leave(run, "helps")
+    code, out, err = command("quality", run, faces)
+    assert (code, err) == (0, "") and "quality by its norm is shown to help (checked on faces)" in out
+    leave(run, "not shown to help")
+    code, out, err = command("quality", run, faces)
+    assert code == 0 and err == (
+        "warning: the model's quality by its norm is not shown to help (checked on faces: it was so)\n"
+    )
+
+
+VERBS = {
+    "embed": ["embed", "{run}", "{faces}", "--output", "{tmp}/e.npz"],
+    "embed to a folder": ["embed", "{run}", "{faces}", "--output", "{tmp}/e"],
+    "verify": ["verify", "{run}", "{faces}/s5/s5_0001.jpg", "{faces}/s5/s5_0002.jpg"],
+    "verify pairs": ["verify", "{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/o.csv"],
+    "calibrate images": ["calibrate", "{run}", "--images", "{faces}", "--output", "{tmp}/c.json"],
+    "calibrate pairs": ["calibrate", "{run}", "--pairs", "orl:5-6", "--output", "{tmp}/c.json"],
+    "evaluate": ["evaluate", "{run}", "--data", "orl:5-6", "--output", "{tmp}/ev"],
+}
+
+
+@pytest.mark.parametrize("arguments", VERBS.values(), ids=VERBS)
+def test_every_verb_that_shows_qualities_warns_of_one_that_fails(command, run, faces, tmp_path, arguments):
+    (tmp_path / "p.csv").write_text("faces/s5/s5_0001.jpg,faces/s5/s5_0002.jpg\n", encoding="utf-8")
+    arguments = [word.format(run=run, faces=faces, tmp=tmp_path) for word in arguments]
+    said = {}
+    for verdict in (None, "helps", "not shown to help"):
+        leave(run, verdict)
+        code, out, err = command(*arguments, *(["--overwrite"] if arguments[0] == "evaluate" else []))
+        assert code == 0
+        said[verdict] = "quality by its norm is not shown to help" in err
+        assert "shown to help" not in out and "was never checked" not in out + err
+        if arguments[0] == "evaluate":
+            page = (tmp_path / "ev" / "report.html").read_text(encoding="utf-8")
+            assert ("can be trusted was checked on 9 faces" in page) == (verdict is not None)
+            assert ("<strong>not shown to help</strong>" in page) == (verdict == "not shown to help")
+            assert (tmp_path / "ev" / "quality_check.json").exists() == (verdict is not None)
+    assert said == {None: False, "helps": False, "not shown to help": True}
+
+
+def test_the_report_of_a_run_takes_no_check_of_the_model_before_it_changed(command, run, caplog):
+    leave(run, "not shown to help")
+    command("evaluate", run, "--data", "orl:5-6")
+    assert "<strong>not shown to help</strong>" in (run / "report.html").read_text(encoding="utf-8")
+    content = json.loads((run / "quality_check.json").read_text(encoding="utf-8"))
+    content["fingerprint"] = content["fingerprint"][::-1]
+    (run / "quality_check.json").write_text(json.dumps(content), encoding="utf-8")
+    code, _, _ = command("report", run)
+    assert code == 0 and "can be trusted was checked" not in (run / "report.html").read_text(encoding="utf-8")
+    assert "is about another model, or about this one before it changed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--check"], "--check needs --data with faces of known people"),
+        (["{faces}", "--check", "--data", "orl:1-5"], "so it has no use for {faces}: remove this, or --check"),
+        (["--check", "--data", "orl:1-5", "--output", "c.csv"], "expected with --check a name that ends in .json"),
+        (["--check", "--data", "orl:1-4"], "4 people have several images; expected at least 5"),
+        (["--check", "--data", "orl:1-5", "--faces", "1"], "the number of faces is 1, expected at least 2"),
+        (["{faces}", "--data", "orl:1-5"], "--data is for checking a quality: add --check"),
+        (["{faces}", "--faces", "7"], "--faces is for checking a quality: add --check"),
+        (["--check", "--data", "nowhere"], "nowhere does not exist"),
+    ],
+)
+def test_mistakes(command, run, faces, arguments, message):
+    code, out, err = command("quality", run, *(word.format(faces=faces) for word in arguments))
+    assert code == 2 and message.format(faces=faces) in out + err

@@ -1,0 +1,74 @@
+"""Where the check of a model's quality is stored, and whose it is."""
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+import facemargin as fm
+from facemargin.decision.checked_model import CheckedModel, check_place, find_check
+from facemargin.errors import DataError
+from facemargin.evaluation.checked_quality import QualityCheck
+
+
+def check_of(measure="norm", verdict="helps") -> QualityCheck:
+    return QualityCheck(
+        measure, "faces", 9, 3, 2, (0.0, 0.5, 1.0), "people", (), (), (), None, 0, verdict, (), ("it was so",)
+    )
+
+
+@pytest.fixture(scope="module")
+def model():
+    return fm.wrap(fm.create_backbone("small_resnet", embedding_size=8), input_size=64)
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+def test_places(tmp_path):
+    (tmp_path / "run").mkdir()
+    assert check_place(tmp_path / "run") == tmp_path / "run" / "quality_check.json"
+    assert check_place(tmp_path / "run" / "model.safetensors") == tmp_path / "run" / "quality_check.json"
+    assert check_place("nets/mine.onnx") == Path("nets/mine.onnx.quality_check.json")
+    checks = tmp_path / "cache" / "facemargin" / "quality_checks"
+    assert check_place("sface") == check_place(Path("sface")) == checks / "sface.json"
+    assert check_place("hf:owner/name@v1").parent == checks
+    assert check_place("hf:owner/name") != check_place("hf:owner/name@v1")
+
+
+def test_a_stored_check_is_found_with_its_model_alone(tmp_path, model, caplog):
+    file = tmp_path / "mine.pt"
+    assert find_check(file, model) is None
+    checked = CheckedModel.of(model, {"norm": check_of(), "other": check_of("other", "not shown to help")})
+    checked.save(check_place(file))
+    assert CheckedModel.load(check_place(file)) == checked
+    assert find_check(file, model) == check_of()
+    assert find_check(file, model, "other").verdict == "not shown to help"
+    assert find_check(file, model, "third") is None and not caplog.records
+    another = fm.wrap(fm.create_backbone("small_resnet", embedding_size=8), input_size=64)
+    with caplog.at_level(logging.WARNING):
+        assert find_check(file, another) is None
+    assert "is about another model, or about this one before it changed" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": "facemargin calibration 1"}, "its format is not 'facemargin quality check 1'"),
+        ({"fingerprint": ["1"]}, "the fingerprint is not a list of numbers"),
+        ({"views": "two"}, "views is 'two'"),
+        ({"checks": {"norm": {}}}, "kinds"),
+        ({"checks": []}, "items"),
+    ],
+)
+def test_other_files_are_refused(tmp_path, model, change, message):
+    CheckedModel.of(model, {"norm": check_of()}).save(tmp_path / "q.json")
+    content = json.loads((tmp_path / "q.json").read_text(encoding="utf-8")) | change
+    (tmp_path / "q.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(DataError, match=f"q.json cannot be read as a quality check of facemargin: .*{message}"):
+        CheckedModel.load(tmp_path / "q.json")
+    with pytest.raises(DataError, match=r"none\.json cannot be read as a quality check: No such file"):
+        CheckedModel.load(tmp_path / "none.json")
