@@ -13,6 +13,12 @@ from facemargin.evaluation.metrics.certify import certify_embeddings, certify_th
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.identification import Identification, identification
 from facemargin.evaluation.metrics.pair_scores import pair_scores
+from facemargin.evaluation.metrics.paired_difference import (
+    PairedDifference,
+    TarDifference,
+    holm,
+    paired_difference,
+)
 from facemargin.evaluation.metrics.roc import RocCurve, roc_curve
 from facemargin.evaluation.metrics.tar_at_far import OperatingPoint, TarAtFar, tar_at_far
 from facemargin.evaluation.metrics.templates import Templates, pool_templates
@@ -45,9 +51,11 @@ __all__ = [
     "Measured",
     "OperatingPoint",
     "PairScores",
+    "PairedDifference",
     "QualityCheck",
     "RocCurve",
     "TarAtFar",
+    "TarDifference",
     "Templates",
     "VerificationAccuracy",
     "VerificationSummary",
@@ -63,10 +71,12 @@ __all__ = [
     "evaluate_verification",
     "fit_pca_embed",
     "fit_pixel_embed",
+    "holm",
     "identification",
     "list_protocols",
     "load_protocol",
     "pair_scores",
+    "paired_difference",
     "people_needed",
     "pool_templates",
     "register_metric",

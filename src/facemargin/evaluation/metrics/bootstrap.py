@@ -86,7 +86,7 @@ def pair_intervals(
     )
     if bootstrap is None or num_identities < FEWEST_IDENTITIES:
         return [None] * count
-    _require_bootstrap(bootstrap)
+    require_bootstrap(bootstrap)
     return _percentiles(
         [
             figures(multiplicity_I[code_a_K] * np.where(same_K, 1, multiplicity_I[code_b_K]))
@@ -100,7 +100,7 @@ def sample_intervals(
     figures: Callable[[IntArray], Sequence[float]], identities_N: ArrayLike, bootstrap: Bootstrap
 ) -> list[Interval | None]:
     """As `pair_intervals` for N samples (1:N probes) that belong to one identity each."""
-    _require_bootstrap(bootstrap)
+    require_bootstrap(bootstrap)
     names_I, code_N = np.unique(np.asarray(identities_N), return_inverse=True)
     return _percentiles(
         [figures(multiplicity_I[code_N]) for multiplicity_I in identity_multiplicities(len(names_I), bootstrap)],
@@ -124,8 +124,7 @@ def identity_codes(
     for side, names_K in (("identities_a", names_a_K), ("identities_b", names_b_K)):
         if names_K.shape != same_K.shape:
             raise DataError(f"{side} has shape {names_K.shape}, expected {same_K.shape}: one identity per pair")
-    names_I, code_2K = np.unique(np.concatenate([names_a_K, names_b_K]), return_inverse=True)
-    code_a_K, code_b_K = code_2K[: len(same_K)], code_2K[len(same_K) :]
+    code_a_K, code_b_K, people = _numbered(names_a_K, names_b_K)
     contradicts_K = (code_a_K == code_b_K) != same_K
     if contradicts_K.any():
         first = int(np.argmax(contradicts_K))
@@ -134,10 +133,26 @@ def identity_codes(
             f"{counted(int(np.count_nonzero(contradicts_K)), 'pair')} with a label that contradicts the identities; "
             f"the first is pair {first}, labelled {label}, of identities {names_a_K[first]} and {names_b_K[first]}"
         )
-    return code_a_K, code_b_K, len(names_I)
+    return code_a_K, code_b_K, people
 
 
-def _require_bootstrap(bootstrap: object) -> None:
+def _numbered(names_a_K: NDArray[Any], names_b_K: NDArray[Any]) -> tuple[IntArray, IntArray, int]:
+    sides = (names_a_K, names_b_K)
+    if len(names_a_K) and all(names_K.dtype.kind == "i" for names_K in sides):
+        lowest = min(int(names_K.min()) for names_K in sides)
+        span = max(int(names_K.max()) for names_K in sides) - lowest + 1
+        if span <= 4 * len(names_a_K):  # sorting millions of numbers would take seconds
+            offsets = [np.subtract(names_K, lowest, dtype=np.int64) for names_K in sides]
+            present = np.zeros(span, dtype=bool)
+            for offset_K in offsets:
+                present[offset_K] = True
+            place = np.cumsum(present) - 1
+            return place[offsets[0]], place[offsets[1]], int(place[-1]) + 1
+    names_I, code_2K = np.unique(np.concatenate(sides), return_inverse=True)
+    return code_2K[: len(names_a_K)], code_2K[len(names_a_K) :], len(names_I)
+
+
+def require_bootstrap(bootstrap: object) -> None:
     if not isinstance(bootstrap, Bootstrap):
         raise ConfigError(f"bootstrap is {bootstrap!r}, expected Bootstrap(resamples=1000) or None")
 

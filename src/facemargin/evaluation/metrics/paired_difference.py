@@ -1,0 +1,363 @@
+"""Whether two systems differ: intervals and tests of the difference of their TARs at a FAR, with people as the unit.
+
+The figure is D = TAR of one system − TAR of the other, each at its own threshold for the FAR. People are resampled with
+replacement (see `bootstrap`), the same people for both systems, and both thresholds are chosen again each time. So what
+is hard or easy about the people drawn, which both systems share, does not blur the difference.
+
+p-value: as often as a resample has a difference on the other side of 0, doubled, (2·min(#D* ≤ 0, #D* ≥ 0) + 1) / (R +
+1): about the smallest δ for which the percentile interval at confidence 1 − δ excludes 0.
+
+The variance among resamples is too large if pairs that share a person are nearly independent (`pair_variance`): then
+intervals are too wide, and the test finds too few differences. `rescale` multiplies the resamples' distance from D by
+√(unbiased variance / variance among resamples), as discussed by Conti and Clémençon (arXiv 2211.07245).
+
+Shapes: K pairs, S people, R resamples, F FARs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import Literal, get_args
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from facemargin.counting import counted
+from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.metrics.bootstrap import (
+    DEFAULT_BOOTSTRAP,
+    FEWEST_IDENTITIES,
+    Bootstrap,
+    Interval,
+    identity_codes,
+    identity_multiplicities,
+    require_bootstrap,
+)
+from facemargin.evaluation.metrics.inputs import as_identities, as_rates
+from facemargin.evaluation.metrics.pair_variance import Accepted, PairGraph
+from facemargin.evaluation.metrics.pairs import FloatArray, IntArray, check_finite, check_pairs
+from facemargin.evaluation.metrics.resampled_tar import (
+    BestImpostors,
+    PeoplePairs,
+    ResampledTars,
+    WeightArray,
+    Weights,
+    impostor_weights,
+    resampled_tars,
+)
+from facemargin.evaluation.metrics.sorted_scores import SortedPairs
+from facemargin.evaluation.metrics.tar_at_far import OperatingPoint, operating_points
+
+IntervalKind = Literal["percentile", "bca"]
+INTERVAL_KINDS = get_args(IntervalKind)
+
+_NO_WIDTH = 1e-12
+_ROUNDING = 1e-12
+"""Differences of rates that are closer to 0 than this are 0."""
+
+
+@dataclass(frozen=True)
+class TarDifference:
+    """The difference of two systems' TARs at a FAR, and what it stands on.
+
+    Attributes:
+        target_far: The FAR, for which each system has its own threshold.
+        difference: TAR of the first system − TAR of the second.
+        interval: Its bootstrap interval; None if it is the same in all resamples, which is no certainty.
+        p_value: The probability of a difference as far from 0 or farther if the systems were equal.
+        first, second: The operating points.
+        people: How many people are in the impostor pairs that the first and the second system accept.
+        variance: The variance of the difference among resamples.
+        unbiased_variance: The variance without the bias of resampling people; NaN with fewer than four people. With few
+            people it may be negative.
+        resamples: How many resamples had pairs of both kinds.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> pairs = fm.open_verification("orl:1-10")
+        >>> faces, people = fm.open_images("orl:11-14"), pairs.identities_N
+        >>> systems = [fm.evaluation.fit_pixel_embed(faces, size=size)(pairs.images).vectors for size in (32, 4)]
+        >>> scores = [fm.evaluation.pair_scores(vectors, pairs.first_K, pairs.second_K) for vectors in systems]
+        >>> found = fm.evaluation.paired_difference(*scores, pairs.same_K, people[pairs.first_K],
+        ...     people[pairs.second_K], fars=0.01, bootstrap=fm.evaluation.Bootstrap(resamples=200))
+        >>> (point,) = found.points
+        >>> round(point.difference, 3) == round(point.first.tar - point.second.tar, 3)
+        True
+        >>> point.first.impostors_accepted, point.people[0] <= 10
+        (45, True)
+    """
+
+    target_far: float
+    difference: float
+    interval: Interval | None
+    p_value: float
+    first: OperatingPoint
+    second: OperatingPoint
+    people: tuple[int, int]
+    variance: float
+    unbiased_variance: float
+    resamples: int
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Differences in the order of the requested FARs, of `people` people, with intervals of this `confidence` and kind.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> import numpy as np
+        >>> a, b = np.triu_indices(6, k=1)
+        >>> people = np.arange(6) // 2
+        >>> scores = np.where(people[a] == people[b], 0.9, 0.1)
+        >>> fm.evaluation.paired_difference(scores, scores, people[a] == people[b], people[a], people[b], fars=0.1)
+        PairedDifference(3 people; FAR 0.1: +0.0000, p 1)
+    """
+
+    points: tuple[TarDifference, ...]
+    people: int
+    confidence: float
+    interval_kind: IntervalKind
+    rescaled: bool
+
+    def __repr__(self) -> str:
+        points = [f"FAR {point.target_far:g}: {point.difference:+.4f}, p {point.p_value:.2g}" for point in self.points]
+        return f"PairedDifference({'; '.join([counted(self.people, 'person', 'people'), *points])})"
+
+
+def paired_difference(
+    scores: ArrayLike,
+    other_scores: ArrayLike,
+    same: ArrayLike,
+    identities_a: ArrayLike,
+    identities_b: ArrayLike,
+    fars: float | Sequence[float],
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+    interval: IntervalKind = "percentile",
+    rescale: bool = False,
+) -> PairedDifference:
+    """The difference of the TARs of two systems at each FAR of `fars`, with interval and p-value.
+
+    The K pairs of images or of templates are the same for both systems: `scores` and `other_scores` (K,), higher is
+    more alike, `same` (K,) True for genuine, and the people of both sides, `identities_a` and `identities_b` (K,),
+    names or numbers. Without the people there is no such interval: pairs that share a person are not independent.
+
+    interval: "percentile", or "bca" (B. Efron, "Better bootstrap confidence intervals", JASA 1987), which corrects the
+        bias and the skewness of the resamples, by leaving out each person once: it takes as long as S more resamples.
+    rescale: Adjust the resamples to the unbiased variance, where it is positive (see the start of this page).
+
+    Thresholds are the lowest with FAR ≤ target, as of `tar_at_far`. 15.6 million pairs, six FARs and 1,000 resamples
+    take seconds (docs/benchmarks.md). Memory beside the inputs: 4 bytes a pair for each system's sorted scores, 8 for
+    the people, 16 while pairs of people are counted, 4 for each of at most S² or 2²⁵ pairs of people, R·S bytes.
+
+    Raises DataError for unusable pairs, for people who contradict `same` and for fewer than three people; ConfigError
+    for a FAR outside [0, 1] and an unknown kind of interval.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> import numpy as np
+        >>> rng = np.random.default_rng(0)
+        >>> people = np.arange(60) // 2
+        >>> a, b = np.triu_indices(60, k=1)
+        >>> same = people[a] == people[b]
+        >>> good, poor = (rng.normal(size=len(a)) + shift * same for shift in (3, 1))
+        >>> found = fm.evaluation.paired_difference(good, poor, same, people[a], people[b], fars=[0.01, 0.1])
+        >>> [bool(point.p_value < 0.05 and point.interval[0] > 0) for point in found.points]
+        [True, True]
+    """
+    shared = SharedPairs(same, identities_a, identities_b, fars, bootstrap, interval, rescale)
+    return shared.difference(shared.system(scores), shared.system(other_scores, "other_scores"))
+
+
+@dataclass(frozen=True)
+class SystemRates:
+    """What the differences of a system need: its operating points, its rates in the resamples (and without each person,
+    for BCa), the people of the impostors that it accepts, and the genuine pairs of each person that it accepts, for
+    each FAR."""
+
+    points: tuple[OperatingPoint, ...]
+    resampled: ResampledTars
+    without_one: ResampledTars | None
+    accepted: tuple[tuple[IntArray, IntArray], ...]
+    genuine_FS: IntArray
+
+
+class SharedPairs:
+    """The pairs and the resamples that any number of systems have in common. The arguments are those of
+    `paired_difference`."""
+
+    def __init__(
+        self,
+        same: ArrayLike,
+        identities_a: ArrayLike,
+        identities_b: ArrayLike,
+        fars: float | Sequence[float],
+        bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+        interval: IntervalKind = "percentile",
+        rescale: bool = False,
+    ) -> None:
+        require_bootstrap(bootstrap)
+        if interval not in INTERVAL_KINDS:
+            raise ConfigError(f"interval is {interval!r}, expected one of {', '.join(INTERVAL_KINDS)}")
+        self.fars = as_rates("fars", fars)
+        same_K = check_pairs(np.zeros(np.shape(same), np.float32), same, keep_float32=True)[1]
+        code_a_K, code_b_K, people = identity_codes(
+            as_identities("identities_a", identities_a), as_identities("identities_b", identities_b), same_K
+        )
+        if people < FEWEST_IDENTITIES:
+            raise DataError(
+                f"the pairs are of {counted(people, 'person', 'people')}, too few to resample: expected at least "
+                f"{FEWEST_IDENTITIES}"
+            )
+        self.pairs = PeoplePairs(same_K, code_a_K.astype(np.int32), code_b_K.astype(np.int32), people)
+        self._bootstrap, self._interval, self._rescale = bootstrap, interval, rescale
+        self._graph = PairGraph(self.pairs)
+        drawn_RS = np.array([drawn_S.astype(np.uint16) for drawn_S in identity_multiplicities(people, bootstrap)])
+        self._weights: Weights = lambda resamples: drawn_RS[resamples].astype(np.int32)
+        self._impostors_R = impostor_weights(self.pairs, bootstrap.resamples, self._weights)
+        self._impostors_without_S = None
+        if interval == "bca":
+            self._impostors_without_S = impostor_weights(self.pairs, people, self._all_but)
+
+    def _all_but(self, people: IntArray) -> WeightArray:
+        weights_BS = np.ones((len(people), self.pairs.people), dtype=np.int32)
+        weights_BS[np.arange(len(people)), people] = 0
+        return weights_BS
+
+    def system(self, scores: ArrayLike, name: str = "scores") -> SystemRates:
+        """The rates of the system with these scores. Raises DataError, which names them, for scores that do not fit."""
+        scores_K = check_finite(name, scores, self.pairs.same_K.shape, keep_float32=True)
+        ordered = SortedPairs.of(scores_K, self.pairs.same_K)
+        points = operating_points(ordered, self.fars).points
+        best = BestImpostors(scores_K, self.pairs, ordered.impostor)
+        resampled = resampled_tars(best, self.fars, self._weights, self._impostors_R)
+        without = None
+        if self._impostors_without_S is not None:
+            without = resampled_tars(best, self.fars, self._all_but, self._impostors_without_S)
+        genuine_K = np.flatnonzero(self.pairs.same_K)
+        code_G, score_G = self.pairs.code_a_K[genuine_K], scores_K[genuine_K]
+        return SystemRates(
+            points,
+            resampled,
+            without,
+            tuple(_copied(best.people(0, point.impostors_accepted)) for point in points),
+            np.array([np.bincount(code_G[score_G > cut], minlength=self.pairs.people) for cut in resampled.cut_F]),
+        )
+
+    def difference(self, first: SystemRates, second: SystemRates) -> PairedDifference:
+        """TAR of the first system − TAR of the second, at each FAR."""
+        points = tuple(self._at(place, first, second) for place in range(len(self.fars)))
+        return PairedDifference(points, self.pairs.people, self._bootstrap.confidence, self._interval, self._rescale)
+
+    def _at(self, place: int, first: SystemRates, second: SystemRates) -> TarDifference:
+        one, other = first.points[place], second.points[place]
+        difference = float(_rounded(one.tar - other.tar))
+        drawn_R = _rounded(first.resampled.tar_RF[:, place] - second.resampled.tar_RF[:, place])
+        drawn_R = drawn_R[~np.isnan(drawn_R)]
+        variance = float(np.var(drawn_R, ddof=1)) if len(drawn_R) > 1 else float("nan")
+        unbiased = self._unbiased_variance(place, first, second)
+        if self._rescale and unbiased > 0 and variance > 0:
+            drawn_R = difference + (drawn_R - difference) * np.sqrt(unbiased / variance)
+        acceleration = 0.0
+        if first.without_one is not None and second.without_one is not None:
+            acceleration = _acceleration(first.without_one.tar_RF[:, place] - second.without_one.tar_RF[:, place])
+        tails = _tails(self._interval, self._bootstrap.confidence, drawn_R, difference, acceleration)
+        return TarDifference(
+            target_far=self.fars[place],
+            difference=difference,
+            interval=_interval(drawn_R, tails),
+            p_value=_p_value(drawn_R),
+            first=one,
+            second=other,
+            people=(_num_people(first.accepted[place]), _num_people(second.accepted[place])),
+            variance=variance,
+            unbiased_variance=unbiased,
+            resamples=len(drawn_R),
+        )
+
+    def _unbiased_variance(self, place: int, first: SystemRates, second: SystemRates) -> float:
+        accepted = [
+            Accepted(*system.accepted[place], slope=sign * _roc_slope(system.resampled, place))
+            for system, sign in ((first, -1), (second, 1))
+        ]
+        return self._graph.variance((first.genuine_FS[place] - second.genuine_FS[place]).astype(np.float64), accepted)
+
+
+def holm(p_values: Sequence[float]) -> tuple[float, ...]:
+    """p-values adjusted for the number of comparisons, so that the probability of even one wrong finding among those
+    below δ is at most δ (S. Holm, Scand. J. Statist. 1979): the smallest is multiplied by their number, the next by one
+    less, and so on; none is below the one before, or above 1. Their order is kept.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.evaluation.holm([0.04, 0.01, 0.03])
+        (0.06, 0.03, 0.06)
+    """
+    given = as_rates("p_values", p_values)
+    if not all(0 <= p <= 1 for p in given):
+        raise ConfigError(f"p_values are {given}, expected numbers from 0 to 1")
+    order = np.argsort(given, kind="stable")
+    factors = np.arange(len(given), 0, -1)
+    adjusted = np.empty(len(given))
+    adjusted[order] = np.minimum(np.maximum.accumulate(np.array(given)[order] * factors), 1)
+    return tuple(adjusted.tolist())
+
+
+def _roc_slope(resampled: ResampledTars, place: int) -> float:
+    """By how much the TAR changes with the FAR around its cut: least squares over the resamples, in which the threshold
+    had to move because the FAR at the sample's threshold was another."""
+    far_R, moved_R = (
+        resampled.fixed_far_RF[:, place],
+        resampled.tar_RF[:, place] - resampled.fixed_tar_RF[:, place],
+    )
+    known_R = ~np.isnan(moved_R)
+    if not known_R.any():
+        return 0.0
+    offset_R = far_R[known_R] - far_R[known_R].mean()
+    squares = float(offset_R @ offset_R)
+    return max(0.0, -float(offset_R @ moved_R[known_R]) / squares) if squares else 0.0
+
+
+def _p_value(drawn_R: FloatArray) -> float:
+    fewer = min(int(np.count_nonzero(drawn_R <= 0)), int(np.count_nonzero(drawn_R >= 0)))
+    return min(1.0, (2 * fewer + 1) / (len(drawn_R) + 1))
+
+
+def _tails(
+    kind: IntervalKind, confidence: float, drawn_R: FloatArray, difference: float, acceleration: float
+) -> tuple[float, float]:
+    """The quantiles of the resamples that bound the interval."""
+    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
+    offset_R = _rounded(drawn_R - difference)
+    below = (np.count_nonzero(offset_R < 0) + np.count_nonzero(offset_R == 0) / 2) / max(len(drawn_R), 1)
+    if kind == "percentile" or not 0 < below < 1:
+        return tails
+    normal = NormalDist()
+    bias = normal.inv_cdf(below)
+    shifted = [bias + normal.inv_cdf(tail) for tail in tails]
+    low, high = (normal.cdf(bias + z / (1 - acceleration * z)) for z in shifted)
+    return low, high
+
+
+def _interval(drawn_R: FloatArray, tails: tuple[float, float]) -> Interval | None:
+    if not len(drawn_R):
+        return None
+    low, high = np.quantile(drawn_R, tails)
+    return (float(low), float(high)) if high - low > _NO_WIDTH else None
+
+
+def _acceleration(without_S: FloatArray) -> float:
+    offset_S = np.nanmean(without_S) - without_S[~np.isnan(without_S)]
+    squares = float(offset_S @ offset_S)
+    return float((offset_S**3).sum()) / (6 * squares**1.5) if squares else 0.0
+
+
+def _rounded(values: FloatArray | float) -> FloatArray:
+    return np.where(np.abs(values) < _ROUNDING, 0.0, values)
+
+
+def _copied(people: tuple[IntArray, IntArray]) -> tuple[IntArray, IntArray]:
+    return people[0].copy(), people[1].copy()
+
+
+def _num_people(accepted: tuple[IntArray, IntArray]) -> int:
+    return len(np.unique(np.concatenate(accepted)))
