@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         CheckpointError,
         ConfigError,
         CorruptImageError,
+        CorruptVideoError,
         DataError,
         FacemarginError,
         ImageError,
@@ -39,6 +40,8 @@ if TYPE_CHECKING:
         SeveralFacesError,
     )
     from facemargin.export import export_onnx
+    from facemargin.features.tracks import FaceTrack
+    from facemargin.features.video import VideoFaces, embed_video
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
     from facemargin.interop import list_models, load_head
     from facemargin.margins import list_margins
@@ -51,8 +54,10 @@ __all__ = [
     "CheckpointError",
     "ConfigError",
     "CorruptImageError",
+    "CorruptVideoError",
     "DataError",
     "Face",
+    "FaceTrack",
     "FacemarginError",
     "Head",
     "HeadOutput",
@@ -63,6 +68,7 @@ __all__ = [
     "OutputError",
     "SeveralFacesError",
     "VerificationSet",
+    "VideoFaces",
     "__version__",
     "align",
     "backbones",
@@ -73,6 +79,7 @@ __all__ = [
     "decision",
     "detect",
     "detection",
+    "embed_video",
     "errors",
     "evaluation",
     "export",
@@ -108,6 +115,7 @@ _HOMES = {
         "CheckpointError",
         "ConfigError",
         "CorruptImageError",
+        "CorruptVideoError",
         "DataError",
         "FacemarginError",
         "ImageError",
@@ -116,6 +124,8 @@ _HOMES = {
         "OutputError",
         "SeveralFacesError",
     ),
+    "features.tracks": ("FaceTrack",),
+    "features.video": ("VideoFaces", "embed_video"),
     "export": ("export_onnx",),
     "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),

@@ -81,6 +81,17 @@ class SeveralFacesError(ImageError):
     """
 
 
+class CorruptVideoError(DataError):
+    """A video could not be opened, or none of its frames could be read.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.embed_video(fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64), "clip.mp4")
+        Traceback (most recent call last):
+        facemargin.errors.CorruptVideoError: clip.mp4: cannot be read: No such file or directory
+    """
+
+
 class CheckpointError(FacemarginError):
     """A checkpoint or weight file is missing, damaged, or does not fit the model.
 

@@ -11,6 +11,7 @@ import torch
 
 from facemargin.cli import main
 from facemargin.data.formats.orl import EmbeddedFaces
+from tests.clips import clip, stand, write_video
 from tests.interop.foreign_files import adaface_checkpoint, state
 from tests.photographs import orl_photograph
 from tests.protocol_folders import IJB
@@ -74,6 +75,10 @@ def _photograph(index: int) -> Callable[[StandIns, Path], None]:
         assert cv2.imwrite(str(path), orl_photograph(index, shape=(192, 224))[:, :, ::-1])
 
     return make
+
+
+def _clip(_: StandIns, path: Path) -> None:
+    write_video(path, clip(10, stand(3, 200)))
 
 
 def _pairs(stand_ins: StandIns, path: Path) -> None:
@@ -169,6 +174,7 @@ def _aligned_face(person: int) -> Callable[[StandIns, Path], None]:
 
 
 MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
+    "clip.mp4": _clip,
     "path/to/faces": _faces,
     "faces": _faces,
     "path/to/ms1mv3": _insightface_folder,

@@ -17,7 +17,9 @@ from PIL import Image
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource
+from facemargin.data.videos.frames import VideoFrames
 from facemargin.errors import CorruptImageError
+from tests.clips import write_video
 from tests.data import image_kinds
 from tests.data.recordio_writer import insightface_payloads, write_records
 from tests.data.sample_images import encode, smooth_image
@@ -219,6 +221,21 @@ def write_animations(folder: Path) -> None:
         path.write_bytes(written)
 
 
+def write_clip(codec: str, suffix: str):
+    """Twelve small frames."""
+    return lambda folder: write_video(folder / f"a{suffix}", (smooth_image(n, 32, 48) for n in range(12)), codec=codec)
+
+
+def read_clips(folder: Path) -> list[str]:
+    problems = []
+    for path in sorted(folder.iterdir()):
+        frames = VideoFrames(path, 5)
+        for frame in frames:
+            assert frame.image.dtype == np.uint8 and frame.image.shape[2] == 3 and frame.image.size
+        problems += [frames.problem] if frames.problem else []
+    return problems
+
+
 READERS = [
     Reader("recordio", write_recordio, read_images),
     Reader("recordio's .rec", write_recordio, read_images, ("*.rec",)),
@@ -278,4 +295,17 @@ READERS = [
         for kind in (".ppm", ".tiff", ".tif", ".TIF", ".gif", ".jp2", ".j2k", ".avif", ".heic")
     ),
     Reader("animations", write_animations, read_images),
+    *(
+        Reader(f"video {suffix} of {codec}", write_clip(codec, suffix), read_clips)
+        for codec, suffix in (
+            ("mp4v", ".mp4"),
+            ("MJPG", ".avi"),
+            ("XVID", ".avi"),
+            ("mp4v", ".mkv"),
+            ("VP80", ".webm"),
+            ("FLV1", ".flv"),
+            ("WMV2", ".wmv"),
+            ("mpg1", ".mpg"),
+        )
+    ),
 ]

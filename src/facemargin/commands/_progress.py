@@ -10,9 +10,9 @@ from facemargin.models.model import Progress as Report
 
 
 @contextmanager
-def embedding_progress(console: Console, name: str, doing: str = "embedding") -> Iterator[Report]:
-    """Yields `report(done, all)`, which shows the finished images, the rate and the remaining time if the console is a
-    terminal."""
+def embedding_progress(console: Console, name: str, doing: str = "embedding", unit: str = "images") -> Iterator[Report]:
+    """Yields `report(done, all)`, which shows the finished images (or other units), the rate and the remaining time if
+    the console is a terminal; `all` is 0 if it is unknown."""
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
@@ -24,6 +24,6 @@ def embedding_progress(console: Console, name: str, doing: str = "embedding") ->
 
         def report(done: int, total: int) -> None:
             speed = bar.tasks[0].speed
-            bar.update(task, completed=done, total=total, rate=f"{speed:,.0f} images/s" if speed else "")
+            bar.update(task, completed=done, total=total or None, rate=f"{speed:,.0f} {unit}/s" if speed else "")
 
         yield report

@@ -9,7 +9,8 @@ import numpy as np
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
-from facemargin.commands._device import load_on_device
+from facemargin.commands._device import check_batch_size, load_on_device
+from facemargin.commands._embed_video import embed_videos, save_embeddings
 from facemargin.commands._embedding import (
     MEASURES,
     EmbeddedImages,
@@ -25,33 +26,53 @@ from facemargin.commands._progress import embedding_progress
 from facemargin.commands._quality_check import warn_of_quality
 from facemargin.commands._say import say
 from facemargin.counting import counted
+from facemargin.data.formats.named_files import VIDEOS, find_named_files
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.detection.detector import detector_settings, require_detector
 from facemargin.errors import ConfigError
 from facemargin.features.pooling import pool_by_quality
 from facemargin.features.store import extract_features, features_key
-from facemargin.files.atomic import write_atomically
 from facemargin.models.load import locate
+
+_VIDEO_OPTIONS = ("frames_per_second", "best_faces", "min_frames", "min_cosine", "save_faces")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(EmbeddingArguments):
-    """Write the embeddings, norms and qualities of images to a file, which `facemargin evaluate` can read. For more
-    images than fit into memory, write a folder of arrays; there an interrupted run can continue."""
+    """Write the embeddings, norms and qualities of images, or of the faces in videos, to a file, which `facemargin
+    evaluate` can read. For more images than fit into memory, write a folder of arrays; there an interrupted run can
+    continue."""
 
     output: Path
     """The .npz file to write (an existing file is replaced), or a folder, given by a name without a suffix."""
     by_folder: bool = False
     """Write one embedding for all images of a folder, such as the frames of a video: their mean, weighted by
     quality."""
+    video: bool = False
+    """IMAGES are videos, folders of videos or lists of them: find the faces in sampled frames, link them to tracks of
+    a person, and write one embedding per track, with a table of the tracks beside it."""
+    frames_per_second: float | None = None
+    """With --video: how many frames to search for faces in each second. The default is 5."""
+    best_faces: int | None = None
+    """With --video: the number of faces of the highest quality in a track that are pooled. The default is 10."""
+    min_frames: int | None = None
+    """With --video: tracks that are seen in fewer of the sampled frames are left out, and counted. The default is 2."""
+    min_cosine: float | None = None
+    """With --video: the least cosine of faces in consecutive frames of a track. A smaller one joins different people,
+    a larger one breaks tracks. The default is 0.3."""
+    save_faces: Path | None = None
+    """With --video: a folder for the best aligned face of every track."""
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "embed", arguments)
+    _check_video(args)
     if args.output.suffix not in (".npz", ""):
         raise ConfigError(
             f"--output is {args.output}, expected a name that ends in .npz, or the name of a folder without a suffix"
         )
+    if args.video:
+        return _embed_videos(args)
     if args.output.suffix == "":
         return _embed_to_folder(args)
     embedded = embed_images(args)
@@ -60,7 +81,7 @@ def main(arguments: Sequence[str]) -> int:
         embedded = _pooled(embedded)
         count = f" of the folders of {counted(images, 'image')}"
     say_replaced(args.output)
-    write_atomically(args.output, lambda path: _save(embedded, path))
+    save_embeddings(embedded.embeddings, embedded.names, args.output)
     warn_of_unreadable(embedded.unreadable, images, args.detect)
     _say(len(embedded.names), embedded.embeddings.vectors.shape[1], count, embedded.measure, args.output)
     warn_of_quality(args.model, embedded.model)
@@ -106,14 +127,34 @@ def _pooled(embedded: EmbeddedImages) -> EmbeddedImages:
     return replace(embedded, embeddings=embeddings, names=names.tolist(), paths=[Path(name) for name in names])
 
 
-def _save(embedded: EmbeddedImages, path: Path) -> None:
-    """Arrays `paths` (N,), `embeddings` (N, D) of unit length, `norms` (N,) and `quality` (N,); no pickles."""
-    embeddings = embedded.embeddings
-    with path.open("wb") as file:
-        np.savez(
-            file,
-            paths=np.array(embedded.names),
-            embeddings=embeddings.vectors,
-            norms=embeddings.norms,
-            quality=embeddings.quality,
-        )
+def _check_video(args: Arguments) -> None:
+    """Raise ConfigError for options that do not go together."""
+    for name in _VIDEO_OPTIONS:
+        if getattr(args, name) is not None and not args.video:
+            option = f"--{name.replace('_', '-')}"
+            raise ConfigError(f"{option} needs --video: add --video, or remove {option}")
+    if not args.video:
+        return
+    for option, given, why in (
+        ("--by-folder", args.by_folder, "writes one embedding per track of a face"),
+        ("--on-several", args.on_several != "largest", "uses all faces"),
+    ):
+        if given:
+            raise ConfigError(f"--video {why}: remove {option}")
+    if args.output.suffix != ".npz":
+        raise ConfigError(f"--output is {args.output}, expected a name that ends in .npz with --video")
+
+
+def _embed_videos(args: Arguments) -> int:
+    check_batch_size(args.batch_size)
+    given = {name: getattr(args, name) for name in _VIDEO_OPTIONS if name != "save_faces"}
+    return embed_videos(
+        find_named_files(args.images, VIDEOS),
+        load_on_device(args.model, args),
+        args.output,
+        args.save_faces,
+        detector=require_detector(args.detector),
+        batch_size=args.batch_size,
+        views=args.views,
+        **{name: value for name, value in given.items() if value is not None},
+    )

@@ -1,5 +1,5 @@
-"""What counts in a folder of images, and in an archive of one: files and folders that somebody put there, not those
-that operating systems, network drives and editors keep beside them."""
+"""What counts in a folder of images or videos, and in an archive of one: files and folders that somebody put there, not
+those that operating systems, network drives and editors keep beside them."""
 
 from pathlib import Path, PurePosixPath
 
@@ -10,6 +10,14 @@ IMAGE_SUFFIXES = frozenset(
     }
 )  # fmt: skip
 """Files that are looked at as images. What they are is told from their content."""
+
+VIDEO_SUFFIXES = frozenset(
+    {
+        ".mp4", ".m4v", ".mov", ".3gp", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".ts", ".mts", ".m2ts",
+        ".wmv", ".asf", ".flv", ".ogv",
+    }
+)  # fmt: skip
+"""Files that are looked at as videos, where videos are asked for. What they are is told from their content."""
 
 _SYSTEM_NAMES = frozenset(
     {
@@ -41,6 +49,11 @@ def is_system_name(name: str) -> bool:
 def is_image_name(name: str) -> bool:
     """Whether a file of this name is looked at as an image: by its suffix, unless it is the system's."""
     return Path(name).suffix.lower() in IMAGE_SUFFIXES and not is_system_name(name)
+
+
+def is_video_name(name: str) -> bool:
+    """Whether a file of this name is looked at as a video: by its suffix, unless it is the system's."""
+    return Path(name).suffix.lower() in VIDEO_SUFFIXES and not is_system_name(name)
 
 
 def entries(folder: Path) -> list[Path]:

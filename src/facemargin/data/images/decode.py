@@ -1,7 +1,6 @@
 """Decodes image bytes to pixels, and detects corrupt images."""
 
 import logging
-import threading
 
 import cv2
 import numpy as np
@@ -10,6 +9,7 @@ from facemargin.data.images.frames import holds_several
 from facemargin.data.images.heic import decode_heic
 from facemargin.data.images.iso_boxes import heif_turns
 from facemargin.data.images.kind import KNOWN_KINDS, image_suffix
+from facemargin.data.images.silence import OPENCV_SILENT
 from facemargin.data.images.size import stated_pixels
 from facemargin.data.source import RGBImage
 from facemargin.errors import CorruptImageError
@@ -34,28 +34,6 @@ _SAY_THEIR_SIZE = frozenset({".tif", ".gif", ".jp2", ".avif", ".heic", ".pgm", "
 _said: dict[str, object] = {}
 
 logger = logging.getLogger(__name__)
-
-
-class _Silence:
-    """Within, OpenCV prints nothing, in whatever threads; its level of messages is one for the process."""
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._level = threading.Lock(), 0, 0
-
-    def __enter__(self) -> None:
-        with self._lock:
-            self._inside += 1
-            if self._inside == 1:
-                self._level = cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if not self._inside:
-                cv2.utils.logging.setLogLevel(self._level)
-
-
-_SILENCE = _Silence()
 
 
 def decode_image(encoded: bytes, where: str) -> RGBImage:
@@ -117,7 +95,7 @@ def _checked_suffix(encoded: bytes, where: str) -> str:
 
 def _decode(encoded: bytes, where: str) -> RGBImage:
     try:
-        with _SILENCE:
+        with OPENCV_SILENT:
             image_bgr = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
     except cv2.error as error:
         raise CorruptImageError(f"{where}: OpenCV cannot decode the image: {error.err}") from error
