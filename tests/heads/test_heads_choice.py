@@ -27,11 +27,14 @@ def a_gpu(monkeypatch):
         cached.cache_clear()
 
 
-def fused(*tensors, backward):
-    return softmax_terms_chunked(*tensors)
+def fused(*tensors, backward, hardest_class):
+    return softmax_terms_chunked(*tensors, hardest_class=hardest_class)
 
 
-def chosen(b=1024, c=20_000, d=512, device="cuda", dtype=torch.float32, scaled=False, hard=False, backward="float32"):
+def chosen(
+    b=1024, c=20_000, d=512, device="cuda", dtype=torch.float32, scaled=False, hard=False, backward="float32",
+    hardest_class=False,
+):  # fmt: skip
     """What is chosen for tensors of a shape and device that need no memory."""
 
     class Rows(SimpleNamespace):
@@ -40,13 +43,15 @@ def chosen(b=1024, c=20_000, d=512, device="cuda", dtype=torch.float32, scaled=F
 
     kind = {"device": torch.device(device), "dtype": dtype, "requires_grad": scaled}
     x, w, scale = (Rows(shape=shape, **kind) for shape in ((b, d), (c, d), (b,)))
-    return automatic_implementation(x, w, scale, HardNegatives(None, 0, 0, 0) if hard else None, backward)
+    negatives = HardNegatives(None, 0, 0, 0) if hard else None
+    return automatic_implementation(x, w, scale, negatives, backward, hardest_class)
 
 
 @pytest.mark.parametrize("hard", [False, True])
 @pytest.mark.parametrize("scaled", [False, True])
-def test_a_large_product_in_float32_on_a_gpu_is_tritons(caplog, hard, scaled):
-    assert chosen(hard=hard, scaled=scaled) == "triton"
+@pytest.mark.parametrize("hardest_class", [False, True])
+def test_a_large_product_in_float32_on_a_gpu_is_tritons(caplog, hard, scaled, hardest_class):
+    assert chosen(hard=hard, scaled=scaled, hardest_class=hardest_class) == "triton"
     assert not caplog.records
 
 
@@ -59,15 +64,15 @@ def test_others_stay_as_they_were(monkeypatch):
     assert chosen() == "chunked"
 
 
-def fails(*arguments, backward):
+def fails(*arguments, **options):
     raise RuntimeError("PassManager::run failed\nand many lines more")
 
 
-def is_missing(*arguments, backward):
+def is_missing(*arguments, **options):
     raise ConfigError('implementation "triton" needs triton 3.6 or later, but it is not installed')
 
 
-def is_wrong(x_BD, w_CD, *others, backward):
+def is_wrong(x_BD, w_CD, *others, **options):
     """The gradient of W too large by a thirtieth."""
     return softmax_terms_chunked(x_BD, w_CD.detach() + (w_CD - w_CD.detach()) * 1.03, *others)
 
@@ -86,6 +91,17 @@ def test_what_fails_a_trial_is_named_once_and_replaced(monkeypatch, caplog, term
         assert [chosen(), chosen(), chosen(hard=True), chosen(b=2048, scaled=True)] == ["chunked"] * 4
     found = [record.message for record in caplog.records]
     assert found == [f'the head computes with "chunked" on cuda, which is slower than "triton": {reason}']
+
+
+def test_a_wrong_class_fails_a_trial(monkeypatch, caplog):
+    def shifted(*tensors, backward, hardest_class):
+        terms = softmax_terms_chunked(*tensors, hardest_class=hardest_class)
+        return terms._replace(hardest_class_B=(terms.hardest_class_B + 1) % 700)
+
+    monkeypatch.setattr(choice, "softmax_terms_triton", shifted)
+    with caplog.at_level(logging.WARNING):
+        assert chosen(hardest_class=True) == "chunked"
+    assert "in a trial of triton the hardest class's cosine differed by" in caplog.text
 
 
 def test_bf16_in_backward_without_effect_is_said_once(caplog):

@@ -85,7 +85,7 @@ def results(function, values, kind: str, dtype: torch.dtype, **options) -> list[
     weight_B = torch.linspace(0.5, 1.5, len(y_B), dtype=dtype)
     lse_B = terms.negative_lse_B.masked_fill(terms.negative_lse_B == -torch.inf, 0)
     total = (weight_B * lse_B).sum() + (weight_B.flip(0) * terms.target_cosine_B).sum()
-    return [*terms, *torch.autograd.grad(total, leaves)]
+    return [*terms[:3], *torch.autograd.grad(total, leaves)]
 
 
 def check_against_eager(
@@ -224,7 +224,7 @@ def check_nan() -> None:
     y_B = y_B.clamp(0, 99)
     x_BD[3, 5] = torch.nan
     for kind in HARD:
-        for values in softmax_terms_triton(x_BD, w_CD, y_B, scale_B, hard_negatives(kind, 20, torch.float32)):
+        for values in softmax_terms_triton(x_BD, w_CD, y_B, scale_B, hard_negatives(kind, 20, torch.float32))[:3]:
             assert values.isnan().nonzero().flatten().tolist() == [3]
     w_CD[70, 2] = torch.nan
     terms = softmax_terms_triton(x_BD, w_CD, y_B, scale_B, None)
@@ -323,6 +323,52 @@ def check_second_backward() -> None:
 @needs_triton
 def test_a_second_backward_raises(interpreted):
     interpreted(check_second_backward)
+
+
+def check_hardest_class(kind: str, chunk_classes: int | None) -> None:
+    """Against loops over exact cosines, half of which are ties; and the same terms and gradients, to the bit, as
+    without it. A zero in every chunk's last place makes blocks that are not whole."""
+    b, c, d = 19, 107, 6
+    generator = torch.Generator().manual_seed(5)
+    axes_CD = torch.eye(d)[torch.randint(0, d, (c,), generator=generator)]  # whose cosines are exact
+    x_BD = torch.nn.functional.normalize(torch.randint(-3, 4, (b, d), generator=generator).float() + 0.25)
+    y_B = torch.randint(-2, c + 2, (b,), generator=generator)
+    hard, options = hard_negatives(kind, b, torch.float32), {"chunk_classes": chunk_classes, "hardest_class": True}
+    terms = softmax_terms_triton(x_BD, axes_CD, y_B, torch.full((b,), 8.0), hard, **options)
+    for i in range(b):
+        best, best_class = -math.inf, -1
+        for j in range(c):
+            cosine = x_BD[i, int(axes_CD[j].argmax())].item()
+            if j != int(y_B[i]) and cosine > best:
+                best, best_class = cosine, j
+        assert (terms.hardest_negative_B[i].item(), terms.hardest_class_B[i].item()) == (best, best_class)
+    assert terms.hardest_class_B.dtype == torch.int64
+    values = inputs(20, 90, 12)
+    for shape in (values, (values[0], values[1][:1], torch.zeros_like(values[2]), values[3])):
+        plain, with_class = (
+            results(softmax_terms_triton, shape, kind, torch.float32, chunk_classes=chunk_classes, hardest_class=on)
+            for on in (False, True)
+        )
+        assert all(torch.equal(a, e) for a, e in zip(plain, with_class, strict=True))
+    x_BD, w_CD, _, scale_B = (v.detach() for v in values)
+    assert softmax_terms_triton(x_BD, w_CD, values[2], scale_B, hard_negatives(kind, 20, torch.float32))[3] is None
+    none = softmax_terms_triton(
+        x_BD, w_CD[:1], torch.zeros(20, dtype=torch.int64), scale_B, hard_negatives(kind, 20, torch.float32), **options
+    )
+    assert none.hardest_class_B.tolist() == [-1] * 20
+    x_BD = x_BD.detach().clone()
+    x_BD[3, 5] = torch.nan
+    broken = softmax_terms_triton(
+        x_BD, w_CD, values[2], scale_B, hard_negatives(kind, 20, torch.float32), **options
+    ).hardest_class_B
+    assert (broken == -1).nonzero().flatten().tolist() == [3]
+
+
+@needs_triton
+@pytest.mark.parametrize("kind", ["none", "curricular"])
+@pytest.mark.parametrize("chunk_classes", [None, 1, 40])
+def test_the_hardest_class_is_the_loops(interpreted, kind, chunk_classes):
+    interpreted(check_hardest_class, kind, chunk_classes)
 
 
 def check_float64() -> None:
@@ -434,7 +480,7 @@ class CompileOnly:
         return launch
 
 
-def compile_step(capability: int, hard: bool, backward: str = "float32") -> dict[str, dict[str, int]]:
+def compile_step(capability: int, hard: bool, backward: str, hardest_class: bool) -> dict[str, dict[str, int]]:
     """Compiles the kernels of a step (D = 512) for a device that need not be there, arguments and all.
 
     For each its registers and bytes of stack (spills) per thread, bytes of shared memory, and counts of instructions.
@@ -458,7 +504,9 @@ def compile_step(capability: int, hard: bool, backward: str = "float32") -> dict
     x_BD, w_CD, y_B, scale_B = inputs(300, 2000, 512)
     threshold = hard_negatives("square", 300, torch.float32) if hard else None
     leaves = x_BD.requires_grad_(), w_CD.requires_grad_(), scale_B.requires_grad_(hard)
-    terms = head_triton._Fused.apply(leaves[0], leaves[1], y_B, leaves[2], threshold, 512, backward, launch)
+    terms = head_triton._Fused.apply(
+        leaves[0], leaves[1], y_B, leaves[2], threshold, 512, backward, hardest_class, launch
+    )
     (terms[0].sum() + terms[1].sum()).backward()
     assert list(compiled) == list(names)
     assert len(compiled["gradient_kernel"]) == len(compiled["project_kernel"]) == 4
@@ -489,9 +537,12 @@ def compiler(tmp_path_factory):
 
 @needs_triton
 @pytest.mark.parametrize("capability", [80, 89, 90, 120])
-@pytest.mark.parametrize(("hard", "backward"), [(False, "float32"), (True, "bf16")])
-def test_kernels_compile_without_spills_and_add_in_a_fixed_order(compiler, capability, hard, backward):
-    for name, found in compiler(capability, hard, backward).items():
+@pytest.mark.parametrize(
+    ("hard", "backward", "hardest_class"),
+    [(False, "float32", False), (True, "bf16", False), (False, "float32", True), (True, "bf16", True)],
+)
+def test_kernels_compile_without_spills_and_add_in_a_fixed_order(compiler, capability, hard, backward, hardest_class):
+    for name, found in compiler(capability, hard, backward, hardest_class).items():
         assert found["stack"] == 0 and found["shared"] <= 99 * 1024, (name, found)
         assert found["atom"] == 0, f"{name} adds in whatever order its programs finish"
 

@@ -33,7 +33,8 @@ def step(head, features, labels):
 @pytest.mark.parametrize("implementation", ["eager", "chunked"])
 @pytest.mark.parametrize(
     ("name", "settings"),
-    [(name, {}) for name in list_margins()] + [("funface", {"interclass_filtering_threshold": 0.3})],
+    [(name, {"hardest_class": number % 2 == 0}) for number, name in enumerate(list_margins())]
+    + [("funface", {"interclass_filtering_threshold": 0.3, "hardest_class": known}) for known in (False, True)],
 )
 def test_no_margin_waits_for_the_device(name, settings, implementation, labels):
     head = create_head(name, 11, 8, implementation=implementation, **settings).to(META)

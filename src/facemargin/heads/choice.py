@@ -30,6 +30,7 @@ def automatic_implementation(
     scale_B: Tensor,
     hard_negatives: HardNegatives | None = None,
     backward: Backward = "float32",
+    hardest_class: bool = False,
 ) -> str:
     """ "eager" up to 2²⁴ cosines; above, "triton" in float32 on NVIDIA GPUs of compute capability 8.0 or later,
     and "chunked" otherwise.
@@ -37,7 +38,7 @@ def automatic_implementation(
     Before "triton" is first used, a small batch goes through it. If that fails, a warning gives the reason, once, and
     "chunked" takes its place. A warning also tells, once, where `backward` has no effect because it is not "triton".
     """
-    chosen = _chosen(x_BD, w_CD, scale_B, hard_negatives, backward)
+    chosen = _chosen(x_BD, w_CD, scale_B, hard_negatives, backward, hardest_class)
     if backward != "float32" and chosen != "triton":
         device = x_BD.device
         _warn_once(
@@ -47,7 +48,12 @@ def automatic_implementation(
 
 
 def _chosen(
-    x_BD: Tensor, w_CD: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None, backward: Backward
+    x_BD: Tensor,
+    w_CD: Tensor,
+    scale_B: Tensor,
+    hard_negatives: HardNegatives | None,
+    backward: Backward,
+    hardest_class: bool,
 ) -> str:
     if len(x_BD) * len(w_CD) <= LARGEST_EAGER_PRODUCT:
         return "eager"
@@ -57,7 +63,7 @@ def _chosen(
     if torch.cuda.get_device_capability(device) < (8, 0):
         return "chunked"
     precision = torch.backends.cuda.matmul.fp32_precision
-    kind = (hard_negatives is not None, scale_B.requires_grad, backward, precision)
+    kind = (hard_negatives is not None, scale_B.requires_grad, hardest_class, backward, precision)
     problem = _problem_of_triton(device, size, *kind)
     if problem is None:
         return "triton"
@@ -67,17 +73,18 @@ def _chosen(
 
 @cache
 def _problem_of_triton(
-    device: torch.device, size: int, hard: bool, scaled: bool, backward: Backward, _precision: str
+    device: torch.device, size: int, hard: bool, scaled: bool, hardest_class: bool, backward: Backward, _precision: str
 ) -> str | None:
     """What a trial with the kernels that a batch of this kind needs has found: None if they are right."""
     try:
-        results, truth = (_trial(device, size, hard, scaled, how) for how in (backward, None))
+        results, truth = (_trial(device, size, hard, scaled, hardest_class, how) for how in (backward, None))
     except ConfigError as error:
         return str(error)
     except Exception as error:  # compilers and drivers raise whatever they like
         first_line = (str(error).strip() or "no message").splitlines()[0]
         return f"a trial of triton failed with {type(error).__name__}: {first_line}"
-    for name, ours, exact in zip(("log-sum-exp", "gradient of x", "gradient of W"), results, truth, strict=True):
+    names = ("log-sum-exp", "gradient of x", "gradient of W", "hardest class's cosine")
+    for name, ours, exact in zip(names, results, truth, strict=True):
         difference = float((ours.double() - exact).norm() / exact.norm())
         if not difference <= _TRIAL_ERROR:
             return f"in a trial of triton the {name} differed by {difference:.0%} from that in float64"
@@ -86,9 +93,12 @@ def _problem_of_triton(
 
 @torch.inference_mode(False)
 @torch.enable_grad()
-def _trial(device: torch.device, size: int, hard: bool, scaled: bool, backward: Backward | None) -> list[Tensor]:
-    """The log-sum-exp of 300 samples over 700 classes, drawn with a seed of their own, and its gradients: those of
-    triton, or without `backward` the true ones."""
+def _trial(
+    device: torch.device, size: int, hard: bool, scaled: bool, hardest_class: bool, backward: Backward | None
+) -> list[Tensor]:
+    """The log-sum-exp of 300 samples over 700 classes, drawn with a seed of their own, its gradients, and the cosine to
+    the hardest class (without `hardest_class` the hardest negative itself): those of triton, or without `backward` the
+    true ones."""
     generator = torch.Generator().manual_seed(0)
     x_BD, w_CD = (torch.randn(rows, size, generator=generator) for rows in (300, 700))
     y_B = torch.randint(0, 700, (300,), generator=generator).to(device)
@@ -99,9 +109,14 @@ def _trial(device: torch.device, size: int, hard: bool, scaled: bool, backward: 
     if backward is None:
         terms = softmax_terms_chunked(x_BD, w_CD, y_B, scale_B, hard_negatives)
     else:
-        terms = softmax_terms_triton(x_BD, w_CD, y_B, scale_B, hard_negatives, backward=backward)
+        terms = softmax_terms_triton(
+            x_BD, w_CD, y_B, scale_B, hard_negatives, backward=backward, hardest_class=hardest_class
+        )
     total = terms.negative_lse_B.sum() - terms.target_cosine_B.sum()
-    return [terms.negative_lse_B.detach(), *torch.autograd.grad(total, (x_BD, w_CD))]
+    hardest_B = terms.hardest_negative_B
+    if terms.hardest_class_B is not None:
+        hardest_B = (x_BD * F.normalize(w_CD)[terms.hardest_class_B]).sum(1).detach()
+    return [terms.negative_lse_B.detach(), *torch.autograd.grad(total, (x_BD, w_CD)), hardest_B]
 
 
 @cache

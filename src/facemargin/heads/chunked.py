@@ -14,6 +14,7 @@ from torch.autograd.function import once_differentiable
 
 from facemargin.full_precision import Function, without_autocast
 from facemargin.heads.buffers import reused_buffer
+from facemargin.heads.largest import largest_with_index
 from facemargin.heads.normalization import nonzero, row_norms
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.transfer import on_device
@@ -34,6 +35,7 @@ def softmax_terms_chunked(
     hard_negatives: HardNegatives | None,
     chunk_classes: int | None = None,
     kept_bytes: int | None = None,
+    hardest_class: bool = False,
 ) -> SoftmaxTerms:
     """As `softmax_terms_eager`, with three matrix products: backward uses the cosines that forward has kept.
 
@@ -49,15 +51,23 @@ def softmax_terms_chunked(
         kept_bytes = _KEPT_BYTES.get(device, _KEPT_BYTES["cuda"])
     if not (torch.is_grad_enabled() and any(values.requires_grad for values in (x_BD, w_CD, scale_B))):
         kept_bytes = 0
-    return SoftmaxTerms(*_Chunked.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, chunk_classes, kept_bytes))
+    sizes = (chunk_classes, kept_bytes)
+    return SoftmaxTerms(*_Chunked.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, *sizes, hardest_class))
 
 
 def softmax_terms_recomputed(
-    x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
+    x_BD: Tensor,
+    w_CD: Tensor,
+    y_B: Tensor,
+    scale_B: Tensor,
+    hard_negatives: HardNegatives | None,
+    hardest_class: bool = False,
 ) -> SoftmaxTerms:
     """The same result as `softmax_terms_chunked`, to the bit, but keeps at most 32 MB of cosines for any number of
     classes."""
-    return softmax_terms_chunked(x_BD, w_CD, y_B, scale_B, hard_negatives, kept_bytes=_KEPT_BYTES_BOUNDED)
+    return softmax_terms_chunked(
+        x_BD, w_CD, y_B, scale_B, hard_negatives, kept_bytes=_KEPT_BYTES_BOUNDED, hardest_class=hardest_class
+    )
 
 
 class _Chunked(Function):
@@ -72,7 +82,8 @@ class _Chunked(Function):
         hard_negatives: HardNegatives | None,
         chunk_classes: int,
         kept_bytes: int,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+        hardest_class: bool,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         kept = min(kept_bytes // max(x_BD.element_size() * len(x_BD), 1) // chunk_classes * chunk_classes, len(w_CD))
         kept_CB = reused_buffer(w_CD, "cosines").empty((kept, len(x_BD)), x_BD)
         inverse_norm_C = nonzero(row_norms(w_CD)).reciprocal_()
@@ -84,12 +95,20 @@ class _Chunked(Function):
         # The maximum of the values that the scale multiplies.
         peak_NB = hardest_NB if hard_negatives is None else hardest_NB.clone()
         sum_NB = torch.zeros_like(hardest_NB)  # Σ exp(scale·(c − peak)) over a chunk
+        class_NB = torch.full_like(hardest_NB, -1, dtype=torch.int64) if hardest_class else None
         minus_scale_B = -scale_B
         chunks = _chunks(w_CD, inverse_norm_C, kept_CB, targets, chunk_classes)
-        for chunk, hardest_B, peak_B, sum_B in zip(chunks, hardest_NB, peak_NB, sum_NB, strict=False):
+        for number, (chunk, hardest_B, peak_B, sum_B) in enumerate(
+            zip(chunks, hardest_NB, peak_NB, sum_NB, strict=False)
+        ):
             cosine_KB = chunk.kept_KB if chunk.kept_KB is not None else scratch.take("cosine", len(chunk.w_KD))
             chunk.cosines(x_BD, out_KB=cosine_KB)
-            torch.amax(cosine_KB, 0, out=hardest_B)
+            if class_NB is None:
+                torch.amax(cosine_KB, 0, out=hardest_B)
+            else:
+                values_B, row_B = largest_with_index(cosine_KB, 0)
+                hardest_B.copy_(values_B)
+                torch.add(row_B, number * chunk_classes, out=class_NB[number])
             if hard_negatives is not None:
                 cosine_KB = _replaced(cosine_KB, hard_negatives, chunk.targets_T, scratch)
                 torch.amax(cosine_KB, 0, out=peak_B)
@@ -97,8 +116,7 @@ class _Chunked(Function):
             torch.addcmul(minus_scale_B * peak_B, cosine_KB, scale_B, out=exponential_KB).exp_()
             torch.sum(_fill(exponential_KB, chunk.targets_T, 0), 0, out=sum_B)
         negative_lse_B = (scale_B * peak_NB + sum_NB.log()).logsumexp(0)
-        hardest_B = hardest_NB.amax(0)
-        hardest_B.masked_fill_(hardest_B == _absent(x_BD), -torch.inf)
+        hardest_B, class_B = _hardest(hardest_NB, class_NB)
         target_cosine_B = torch.zeros_like(hardest_B)
         if len(w_CD):
             local_B, row_B = own_rows(y_B, len(w_CD))
@@ -106,13 +124,13 @@ class _Chunked(Function):
         ctx.save_for_backward(x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B)
         ctx.kept_CB, ctx.targets, ctx.hard_negatives = kept_CB, targets, hard_negatives
         ctx.gradient_buffer, ctx.chunk_classes = reused_buffer(w_CD, "gradient"), chunk_classes
-        ctx.mark_non_differentiable(hardest_B)
-        return target_cosine_B, negative_lse_B, hardest_B
+        ctx.mark_non_differentiable(hardest_B, *([] if class_B is None else [class_B]))
+        return target_cosine_B, negative_lse_B, hardest_B, class_B
 
     @staticmethod
     @once_differentiable
     @without_autocast
-    def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         x_BD, w_CD, y_B, scale_B, inverse_norm_C, negative_lse_B, target_cosine_B = ctx.saved_tensors
         hard_negatives: HardNegatives | None = ctx.hard_negatives
         scratch = _Scratch(x_BD, min(ctx.chunk_classes, len(w_CD)))
@@ -155,7 +173,18 @@ class _Chunked(Function):
             grad_x_BD.addcmul_(slope_B1, w_BD)
             across_BD = torch.addcmul(x_BD, (target_cosine_B * inverse_norm_B)[:, None], w_BD, value=-1)
             grad_w_CD.index_put_((row_B,), slope_B1 * across_BD, accumulate=True)
-        return grad_x_BD, grad_w_CD, None, grad_lse_B * grad_scale_B, None, None, None
+        return grad_x_BD, grad_w_CD, None, grad_lse_B * grad_scale_B, None, None, None, None
+
+
+def _hardest(hardest_NB: Tensor, class_NB: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """The largest of the chunks' largest negatives, −inf where there is none, and its class, −1 where there is none."""
+    if class_NB is None:
+        hardest_B, class_B = hardest_NB.amax(0), None
+    else:
+        hardest_B, chunk_B = hardest_NB.max(0)
+        class_B = class_NB.gather(0, chunk_B[None]).squeeze(0)
+    hardest_B.masked_fill_(hardest_B == _absent(hardest_B), -torch.inf)
+    return hardest_B, None if class_B is None else class_B.masked_fill_(~hardest_B.isfinite(), -1)
 
 
 class _Chunk(NamedTuple):

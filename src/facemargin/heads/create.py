@@ -58,7 +58,7 @@ def create_head(
     sample_rate: the share of its classes that every process uses in a step (PartialFC); the classes of the batch are
     always among them. If it is below 1, call `head.step(learning_rate)` after the backward pass: it updates the centres
     through `row_optimizer` (a `RowSGD`). exact_hardest_negative: search the hardest negative among all centres, with
-    one more product without gradient.
+    one more product without gradient. hardest_class: also find the class of the hardest negative.
 
     `name` may be the margin's configuration instead, `FunFaceConfig(margin=0.5)`; `settings` are then those of the head
     alone. Raises ConfigError for an unknown margin, setting or value.

@@ -138,6 +138,8 @@ class Head(nn.Module):
             certainty_ratio_B=local_rows(certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B)),
             feature_norm_B=own_norm_b.detach(),
             margin_scaler_B=local_rows(self.margin.margin_scaler(terms, norm_B).detach()),
+            negative_lse_B=local_rows(terms.negative_lse_B.detach()),
+            hardest_class_B=None if terms.hardest_class_B is None else local_rows(terms.hardest_class_B, -1),
             num_labeled=len(losses_B),
         )
 
@@ -160,18 +162,26 @@ class Head(nn.Module):
             margin.observe_targets(target_cosine_B)
         hard_negatives = margin.negatives(target_cosine_B)
         products_scale_B = copy_for_products(scale_B, group)
-        how = (self.options.implementation, self.options.backward)
+        find_class = self.options.hardest_class
+        how = (self.options.implementation, self.options.backward, find_class)
         terms = shard_terms(x_BD, w_CD, local_y_B, products_scale_B, hard_negatives, *how)
         if self.options.exact_hardest_negative and self.training:
             weight_CD = self.weight.detach().to(x_BD.dtype)
             shard_y_B = on_device(host_y_B - self.class_range[0], None, x_BD.device)
-            hardest_B = hardest_negatives(x_BD.detach(), weight_CD, shard_y_B)
-            terms = terms._replace(hardest_negative_B=hardest_B)
-        terms = combine_terms(terms, group)
+            hardest_B, class_B = hardest_negatives(x_BD.detach(), weight_CD, shard_y_B, find_class)
+            terms = terms._replace(hardest_negative_B=hardest_B, hardest_class_B=class_B)
+        elif self.sampled is not None and self.training and terms.hardest_class_B is not None:
+            terms = terms._replace(hardest_class_B=self.sampled.classes(terms.hardest_class_B))
+        terms = combine_terms(self._numbered_among_all(terms), group)
         if self.training:
             margin.observe(terms, norm_B)
         centers_BD = target_centers(w_CD, row_B, group) if margin.needs_centers else None
         return terms, margin.target_logit(terms, norm_B, y_B), centers_BD
+
+    def _numbered_among_all(self, terms: SoftmaxTerms) -> SoftmaxTerms:
+        """The terms of this shard, with the hardest class counted from the first of all classes."""
+        class_B, first = terms.hardest_class_B, self.class_range[0]
+        return terms if class_B is None else terms._replace(hardest_class_B=class_B.where(class_B < 0, class_B + first))
 
     def _centers(self, host_y_B: Tensor) -> tuple[Tensor, Tensor]:
         """The centres of this step, and each sample's row in them: on the CPU, where it is known, and on the device

@@ -23,6 +23,7 @@ class HeadOptions:
     sample_rate: float = 1.0
     row_optimizer: RowSGD = field(default_factory=RowSGD)
     exact_hardest_negative: bool = False
+    hardest_class: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -44,6 +44,12 @@ class SampledClasses:
             )
         return position_B
 
+    def classes(self, position_B: Tensor) -> Tensor:
+        """The class in the shard at each position among the sampled ones; −1 stays −1."""
+        if not len(self.index_S):
+            return position_B
+        return torch.where(position_B < 0, position_B, self.index_S[position_B.clamp(min=0)])
+
 
 def sample_classes(y_B: Tensor, num_classes: int, sample_rate: float, seed: int, step: int, shard: int) -> Tensor:
     """Ascending positions (S,) of the classes sampled from a shard of C: all that occur in `y_B` (others' labels lie

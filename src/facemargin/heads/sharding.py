@@ -5,7 +5,10 @@ reduced in the order of the ranks, so that every process gets the same terms to 
 
     c_y = Σ_r c_y,r      LSE = log Σ_r exp(LSE_r)      hardest = max_r hardest_r
 
-Shapes: B samples of the global batch, P processes, C classes, D feature values.
+The hardest negative's class, where it is asked for, travels with them: the lowest rank's of equal ones, which is the
+lowest class.
+
+Shapes: B samples of the global batch, P processes, C classes, D feature values, T terms.
 """
 
 from typing import Any
@@ -31,7 +34,8 @@ def shard_range(num_classes: int, rank: int, processes: int) -> tuple[int, int]:
 
 
 def combine_terms(terms: SoftmaxTerms, group: Group) -> SoftmaxTerms:
-    """The terms over all classes from those of each process's shard; the same on every process."""
+    """The terms over all classes from those of each process's shard, whose hardest class is numbered among all classes;
+    the same on every process."""
     return terms if group is None else SoftmaxTerms(*_Combine.apply(*terms, group))
 
 
@@ -53,21 +57,38 @@ def target_centers(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
 class _Combine(Function):
     @staticmethod
     def forward(
-        ctx: Any, target_B: Tensor, lse_B: Tensor, hardest_B: Tensor, group: torch.distributed.ProcessGroup
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        own_3B = torch.stack([target_B, lse_B, hardest_B])
-        gathered = own_3B.new_empty(group.size() * 3, len(target_B))
-        all_gather(gathered, own_3B, group=group)
-        target_PB, lse_PB, hardest_PB = gathered.view(group.size(), 3, len(target_B)).unbind(1)
+        ctx: Any,
+        target_B: Tensor,
+        lse_B: Tensor,
+        hardest_B: Tensor,
+        class_B: Tensor | None,
+        group: torch.distributed.ProcessGroup,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+        own = [target_B, lse_B, hardest_B]
+        # Among the others as the bits of a whole number of the same size: as a float it would be rounded.
+        whole = torch.int64 if target_B.dtype == torch.float64 else torch.int32
+        if class_B is not None:
+            own.append(class_B.to(whole).view(target_B.dtype))
+        own_TB = torch.stack(own)
+        gathered = own_TB.new_empty(group.size() * len(own), len(target_B))
+        all_gather(gathered, own_TB, group=group)
+        gathered_TPB = gathered.view(group.size(), len(own), len(target_B)).transpose(0, 1)
+        target_PB, lse_PB, hardest_PB = gathered_TPB[:3]
         combined_B = lse_PB.logsumexp(0)
         # This shard's share of the negatives' probability; 0 for a sample that has no negatives at all.
         ctx.save_for_backward(torch.where(combined_B > -torch.inf, (lse_B - combined_B).exp(), 0.0))
-        hardest_all_B = hardest_PB.amax(0)
-        ctx.mark_non_differentiable(hardest_all_B)
-        return target_PB.sum(0), combined_B, hardest_all_B
+        if class_B is None:
+            hardest_all_B = hardest_PB.amax(0)
+            ctx.mark_non_differentiable(hardest_all_B)
+            return target_PB.sum(0), combined_B, hardest_all_B, None
+        hardest_all_B, rank_B = hardest_PB.max(0)
+        class_PB = gathered_TPB[3].contiguous().view(whole)
+        class_all_B = class_PB.gather(0, rank_B[None]).squeeze(0).long()
+        ctx.mark_non_differentiable(hardest_all_B, class_all_B)
+        return target_PB.sum(0), combined_B, hardest_all_B, class_all_B
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         (share_B,) = ctx.saved_tensors
-        return grad_target_B, grad_lse_B * share_B, None, None
+        return grad_target_B, grad_lse_B * share_B, None, None, None

@@ -14,6 +14,7 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.full_precision import Function, eager_in_compiled_code, product
 from facemargin.heads.choice import automatic_implementation
 from facemargin.heads.chunked import own_rows, softmax_terms_chunked, softmax_terms_recomputed
+from facemargin.heads.largest import largest_with_index
 from facemargin.heads.normalization import nonzero, row_norms, unit_rows
 from facemargin.heads.triton import softmax_terms_triton
 from facemargin.heads.triton_launch import Backward
@@ -30,6 +31,7 @@ def softmax_terms(
     scale_B: Tensor,
     hard_negatives: HardNegatives | None = None,
     implementation: str = "auto",
+    hardest_class: bool = False,
 ) -> SoftmaxTerms:
     """Target cosine, log-sum-exp of the scaled negatives and hardest negative cosine of every sample.
 
@@ -37,7 +39,7 @@ def softmax_terms(
     factor on each sample's cosines. All are on one device; `y_B` may also be on the CPU, and nothing then waits for a
     GPU. Gradients flow into `x_BD`, `w_CD` and `scale_B`. They can be computed once: a
     second backward pass through the same result raises RuntimeError. With one class there are no negatives; the last
-    two terms are then −inf and pass no gradient.
+    two terms are then −inf and pass no gradient. `hardest_class` also asks for the class of the hardest negative.
 
     `implementation`: "eager" is the readable reference, "chunked" never holds more than a chunk of classes at a time,
     "triton" fuses the computation on a GPU, "auto" chooses the one that suits the size and the device. Raises DataError
@@ -50,7 +52,7 @@ def softmax_terms(
         tensor([1., 1.])
     """
     _check_inputs(x_BD, w_CD, y_B, scale_B)
-    return shard_terms(x_BD, w_CD, y_B, scale_B, hard_negatives, implementation)
+    return shard_terms(x_BD, w_CD, y_B, scale_B, hard_negatives, implementation, hardest_class=hardest_class)
 
 
 def shard_terms(
@@ -61,16 +63,19 @@ def shard_terms(
     hard_negatives: HardNegatives | None,
     implementation: str,
     backward: Backward = "float32",
+    hardest_class: bool = False,
 ) -> SoftmaxTerms:
     """`softmax_terms` over the centres of one shard. A class outside [0, C) belongs to another shard: all C centres are
     then negatives, and the target cosine is 0 without gradient. C may be 0. For `y_B` on the CPU, every implementation
     starts without waiting for the device. `backward` is for "triton" alone."""
     if implementation == "auto":
-        implementation = automatic_implementation(x_BD, w_CD, scale_B, hard_negatives, backward)
+        implementation = automatic_implementation(x_BD, w_CD, scale_B, hard_negatives, backward, hardest_class)
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(unknown_name("implementation", implementation, [*IMPLEMENTATIONS, "auto"]))
     options = {"backward": backward} if implementation == "triton" else {}
-    return IMPLEMENTATIONS[implementation](x_BD, w_CD, y_B, scale_B, hard_negatives, **options)
+    return IMPLEMENTATIONS[implementation](
+        x_BD, w_CD, y_B, scale_B, hard_negatives, hardest_class=hardest_class, **options
+    )
 
 
 def own_target_cosines(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
@@ -83,7 +88,12 @@ def own_target_cosines(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
 
 
 def softmax_terms_eager(
-    x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor, hard_negatives: HardNegatives | None
+    x_BD: Tensor,
+    w_CD: Tensor,
+    y_B: Tensor,
+    scale_B: Tensor,
+    hard_negatives: HardNegatives | None,
+    hardest_class: bool = False,
 ) -> SoftmaxTerms:
     """`shard_terms` written as the terms are defined, with whole B×C matrices. Autograd computes the gradients."""
     y_B = on_device(y_B, None, x_BD.device)
@@ -91,10 +101,16 @@ def softmax_terms_eager(
     cosine_BC = product(x_BD, unit_rows(w_CD))
     is_target_BC = y_B[:, None] == torch.arange(w_CD.shape[0], device=y_B.device)
     target_cosine_B = cosine_BC.masked_fill(~is_target_BC, 0).sum(1)
+    negative_BC = cosine_BC.detach().masked_fill(is_target_BC, -torch.inf)
+    hardest_class_B: Tensor | None = None
     if w_CD.shape[0] == 0:
         hardest_negative_B = torch.full_like(scale_B, -torch.inf, requires_grad=False)
+        hardest_class_B = torch.full_like(y_B, -1) if hardest_class else None
+    elif hardest_class:
+        hardest_negative_B, hardest_class_B = largest_with_index(negative_BC, 1)
+        hardest_class_B = hardest_class_B.masked_fill(~hardest_negative_B.isfinite(), -1)
     else:
-        hardest_negative_B = cosine_BC.detach().masked_fill(is_target_BC, -torch.inf).amax(1)
+        hardest_negative_B = negative_BC.amax(1)
     if hard_negatives is not None:
         threshold_B, alpha, beta, gamma = hard_negatives
         replaced_BC = alpha * cosine_BC.square() + beta * cosine_BC + gamma
@@ -103,7 +119,7 @@ def softmax_terms_eager(
     has_negatives_B1 = hardest_negative_B[:, None] != -torch.inf
     logits_BC = (scale_B[:, None] * cosine_BC).masked_fill(is_target_BC & has_negatives_B1, -torch.inf)
     negative_lse_B = logits_BC.logsumexp(1).masked_fill(~has_negatives_B1.squeeze(1), -torch.inf)
-    return SoftmaxTerms(target_cosine_B, negative_lse_B, hardest_negative_B)
+    return SoftmaxTerms(target_cosine_B, negative_lse_B, hardest_negative_B, hardest_class_B)
 
 
 IMPLEMENTATIONS: dict[str, Callable[..., SoftmaxTerms]] = {

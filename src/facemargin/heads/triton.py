@@ -41,6 +41,7 @@ def softmax_terms_triton(
     hard_negatives: HardNegatives | None,
     chunk_classes: int | None = None,
     backward: Backward = "float32",
+    hardest_class: bool = False,
 ) -> SoftmaxTerms:
     """As `softmax_terms_eager`, for float32 on CUDA devices from Ampere on, or on the CPU in Triton's interpreter.
 
@@ -58,7 +59,8 @@ def softmax_terms_triton(
         raise ConfigError(f'implementation "triton" computes in float32, got {x_BD.dtype}: use "chunked" or "eager"')
     x_BD, w_CD, y_B = x_BD.contiguous(), w_CD.contiguous(), on_device(y_B, None, x_BD.device)
     chunk_classes = max(1, chunk_classes or WORKSPACE_ENTRIES // max(len(x_BD), 1))
-    return SoftmaxTerms(*_Fused.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, chunk_classes, backward, launch))
+    how = (chunk_classes, backward, hardest_class, launch)
+    return SoftmaxTerms(*_Fused.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, *how))
 
 
 class _Fused(Function):
@@ -73,30 +75,31 @@ class _Fused(Function):
         hard_negatives: HardNegatives | None,
         chunk_classes: int,
         backward: Backward,
+        hardest_class: bool,
         launch: Launch,
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         inverse_norm_C = launch.inverse_norms(w_CD)
         own_B = (y_B >= 0) & (y_B < len(w_CD))
         label_B = torch.where(own_B, y_B, -1).int()
         # The kernels take powers of 2. No scale is 0: that of a masked cosine, 0·−inf, is not a number.
         binary_scale_B = (scale_B * math.log2(math.e)).clamp(min=1e-30)
         constants = (inverse_norm_C, label_B, binary_scale_B, *_tensors(hard_negatives, scale_B))
-        kinds = {"HARD": hard_negatives is not None, "WEIGHTED": ctx.needs_input_grad[3]}
-        peak_B, sum_B, hardest_B, mean_B = _negatives(x_BD, w_CD, constants, kinds, chunk_classes, launch)
+        kinds = {"HARD": hard_negatives is not None, "WEIGHTED": ctx.needs_input_grad[3], "CLASS": hardest_class}
+        peak_B, sum_B, hardest_B, mean_B, class_B = _negatives(x_BD, w_CD, constants, kinds, chunk_classes, launch)
         ctx.save_for_backward(x_BD, w_CD, scale_B, peak_B, sum_B, mean_B, *constants)
         ctx.hard, ctx.chunk_classes, ctx.backward, ctx.launch = kinds["HARD"], chunk_classes, backward, launch
-        ctx.mark_non_differentiable(hardest_B)
+        ctx.mark_non_differentiable(hardest_B, *([] if class_B is None else [class_B]))
         target_cosine_B = torch.zeros_like(scale_B)
         if len(w_CD):
             own_y_B = y_B.clamp(0, len(w_CD) - 1)
             cosine_B = (x_BD * w_CD[own_y_B]).sum(1) * inverse_norm_C[own_y_B]
             target_cosine_B = torch.where(own_B, cosine_B, target_cosine_B)
-        return target_cosine_B, peak_B * scale_B + sum_B.log(), hardest_B
+        return target_cosine_B, peak_B * scale_B + sum_B.log(), hardest_B, class_B
 
     @staticmethod
     @once_differentiable
     @without_autocast
-    def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, _: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         x_BD, w_CD, scale_B, peak_B, sum_B, mean_B, *constants = ctx.saved_tensors
         needs_x, needs_w, _, needs_scale = ctx.needs_input_grad[:4]
         launch: Launch = ctx.launch
@@ -121,7 +124,7 @@ class _Fused(Function):
                 if grad_w_CD is not None:
                     _product(grad_BK.T, features_BD, out=grad_w_CD[chunk])
                     launch.project(grad_w_CD[chunk], w_KD, constants[0][chunk])
-        return grad_x_BD, grad_w_CD, None, grad_scale_B, None, None, None, None
+        return grad_x_BD, grad_w_CD, None, grad_scale_B, None, None, None, None, None
 
 
 def _products(x_BD: Tensor, w_CD: Tensor, chunk_classes: int) -> Iterator[tuple[slice, Tensor]]:
@@ -143,26 +146,32 @@ def _negatives(
     kinds: dict[str, bool],
     chunk_classes: int,
     launch: Launch,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor | None]:
     """Of every sample's negatives: the largest cosine after the quadratic (0 without negatives), Σ exp(scale·(cosine −
-    largest)) (0), the largest before the quadratic (−inf), and the mean of the cosines under their softmax (if
-    `kinds["WEIGHTED"]`)."""
+    largest)) (0), the largest before the quadratic (−inf), the mean of the cosines under their softmax (if
+    `kinds["WEIGHTED"]`), and the class of the largest before the quadratic (if `kinds["CLASS"]`; −1)."""
     b, binary_scale_B = len(x_BD), constants[2]
     parts = launch.parts(b, min(chunk_classes, len(w_CD))) if b else 1
     chunks = max(1, math.ceil(len(w_CD) / chunk_classes))
     peak_SB, hardest_SB = (x_BD.new_full((parts * chunks, b), -torch.inf) for _ in range(2))
     sum_SB, weighted_SB = (x_BD.new_zeros(parts * chunks, b) for _ in range(2))
-    outputs = (peak_SB, sum_SB, hardest_SB, weighted_SB)
+    class_SB = peak_SB.new_full(peak_SB.shape if kinds["CLASS"] else (1, 1), -1, dtype=torch.int32)
+    outputs = (peak_SB, sum_SB, hardest_SB, weighted_SB, class_SB)
     for number, (chunk, product_BK) in enumerate(_products(x_BD, w_CD, chunk_classes)):
         launch.statistics(product_BK, constants, outputs, chunk.start, number * parts, parts, **kinds)
     peak_B = peak_SB.amax(0)
-    hardest_B = hardest_SB.amax(0) if kinds["HARD"] else peak_B
+    hardest_B, class_B = hardest_SB.amax(0) if kinds["HARD"] else peak_B, None
+    if kinds["CLASS"]:
+        part_B = (hardest_SB if kinds["HARD"] else peak_SB).argmax(0)
+        class_B = class_SB.gather(0, part_B[None]).squeeze(0).long()
     peak_B = torch.where(peak_B == -torch.inf, 0, peak_B)
     share_SB = ((peak_SB - peak_B) * binary_scale_B).exp2()
     sum_B = (sum_SB * share_SB).sum(0)
     mean_B = (weighted_SB * share_SB).sum(0) / sum_B
     # A maximum may ignore NaN; the sum does not.
-    return peak_B, sum_B, torch.where(sum_B.isnan(), sum_B, hardest_B), mean_B
+    hardest_B = torch.where(sum_B.isnan(), sum_B, hardest_B)
+    class_B = None if class_B is None else class_B.masked_fill_(~hardest_B.isfinite(), -1)
+    return peak_B, sum_B, hardest_B, mean_B, class_B
 
 
 def _add_product(total: Tensor, a: Tensor, b: Tensor) -> None:

@@ -29,6 +29,7 @@ def statistics_kernel(
     sum_SB,
     hardest_SB,
     weighted_SB,
+    class_SB,
     first_class,
     B,
     K,
@@ -36,11 +37,13 @@ def statistics_kernel(
     columns_per_part,
     HARD: tl.constexpr,
     WEIGHTED: tl.constexpr,
+    CLASS: tl.constexpr,
     BLOCK_B: tl.constexpr,
     BLOCK_K: tl.constexpr,
 ):
     """Of every sample's negatives in one part of a chunk: the largest cosine after the quadratic (peak) and before it
-    (hardest), Σ 2^(scale·(cosine − peak)), and that sum weighted by the cosines. Grid (blocks of B, parts).
+    (hardest), Σ 2^(scale·(cosine − peak)), that sum weighted by the cosines, and the lowest class whose cosine before
+    the quadratic is the largest (−1 without negatives). Grid (blocks of B, parts).
 
     `product_BK` has rows of `stride` numbers. `label_B` is −1 if the sample's class is not among the C; `scale_B` is
     positive and includes log2 e. Every lane of a block has its own peak and sums until the end.
@@ -57,6 +60,7 @@ def statistics_kernel(
     hardest = tl.full((BLOCK_B, BLOCK_K), float("-inf"), tl.float32)
     total = tl.zeros((BLOCK_B, BLOCK_K), tl.float32)
     weighted = tl.zeros((BLOCK_B, BLOCK_K), tl.float32)
+    nearest = tl.full((BLOCK_B, BLOCK_K), -1, tl.int32)
     starts = rows.to(tl.int64)[:, None] * stride
     first_column = part * columns_per_part
     end = min(first_column + columns_per_part, K)
@@ -67,6 +71,12 @@ def statistics_kernel(
         cosine = tl.load(product_BK + starts + columns[None, :], mask=within, other=0.0) * inverse_norm[None, :]
         negative = (columns[None, :] != label[:, None]) & (columns < end)[None, :]
         cosine = tl.where(negative, cosine, float("-inf"))
+        if CLASS:
+            if HARD:
+                nearer = cosine > hardest
+            else:
+                nearer = cosine > peak
+            nearest = tl.where(nearer, (first_class + columns)[None, :], nearest)
         if HARD:
             hardest = tl.maximum(hardest, cosine)
             replaced = (alpha * cosine + beta) * cosine + gamma
@@ -90,6 +100,12 @@ def statistics_kernel(
         tl.store(hardest_SB + out, tl.max(hardest, 1), mask=inside)
     if WEIGHTED:
         tl.store(weighted_SB + out, tl.sum(weighted * shrink, 1), mask=inside)
+    if CLASS:
+        if HARD:
+            is_largest = hardest == tl.max(hardest, 1)[:, None]
+        else:
+            is_largest = peak == largest[:, None]
+        tl.store(class_SB + out, tl.min(tl.where(is_largest, nearest, 2147483647), 1), mask=inside)
 
 
 @triton.jit(do_not_specialize=["first_class", "B", "K"])

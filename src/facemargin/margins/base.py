@@ -18,15 +18,18 @@ from facemargin.registry import Registry, unknown_name
 
 
 class SoftmaxTerms(NamedTuple):
-    """The three numbers per sample that a head takes from the B×C product.
+    """The three numbers per sample that a head takes from the B×C product, and a fourth where it is asked for.
 
     `target_cosine_B`: cosine to the sample's own centre. `negative_lse_B`: log Σ_{j≠y} exp(scale·c_j), −inf without
     negatives. `hardest_negative_B`: the largest raw cosine to another centre, without gradient, −inf without negatives.
+    `hardest_class_B`: int64, the class of that centre, the lowest of several as near; −1 without negatives or where a
+    cosine is NaN. None unless it is asked for.
     """
 
     target_cosine_B: Tensor
     negative_lse_B: Tensor
     hardest_negative_B: Tensor
+    hardest_class_B: Tensor | None = None
 
 
 class HardNegatives(NamedTuple):
