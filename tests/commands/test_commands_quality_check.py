@@ -117,6 +117,17 @@ def test_the_report_of_a_run_takes_no_check_of_the_model_before_it_changed(comma
     assert "is about another model, or about this one before it changed" in caplog.text
 
 
+def test_the_card_of_an_uploaded_model_says_it_without_names_of_files(command, run, tmp_path):
+    cards = {}
+    for number, verdict in enumerate((None, "helps", "not shown to help")):
+        leave(run, verdict)
+        assert command("push", run, "me/tiny", "--dry-run", tmp_path / str(number))[0] == 0
+        cards[verdict] = (tmp_path / str(number) / "README.md").read_text(encoding="utf-8")
+    assert "Quality is the norm of the feature. " in cards[None]
+    assert "feature, which is shown to help, checked on 9 faces of 3 people. " in cards["helps"]
+    assert "feature, which is not shown to help, checked on 9 faces of 3 people. " in cards["not shown to help"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

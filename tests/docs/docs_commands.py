@@ -65,7 +65,8 @@ class Commands:
             raise AssertionError(f"there is no rule for running {shlex.join(words)}")
 
     def _facemargin(self, arguments: list[str]) -> None:
-        arguments = [*map(fewer_people, arguments), *smaller(arguments)]
+        few = arguments if "--check" in arguments else map(fewer_people, arguments)  # a check refuses three people
+        arguments = [*few, *smaller(arguments)]
         self._make_room(arguments)
         try:
             code = main(arguments)

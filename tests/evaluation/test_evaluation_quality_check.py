@@ -151,6 +151,17 @@ def test_without_people_the_errors_are_not_known(embed, faces):
     assert check.people == 12 and "0 genuine and 66 impostor pairs" in check.reasons[0]
 
 
+def test_the_threshold_of_a_weak_model_is_lower(faces, embed):
+    def weak(images):
+        found = embed(images)
+        blurred = found.vectors + np.random.default_rng(1).normal(size=found.vectors.shape) * 0.3
+        return fm.evaluation.Embeddings(blurred.astype(np.float32), found.norms, found.quality)
+
+    strong, weaker = (check_quality(model, faces, stepped=5, bootstrap=FEW) for model in (embed, weak))
+    assert (strong.fmr, weaker.fmr) == (1e-2, 1e-1)
+    assert strong.discards[1].missed <= 270
+
+
 def test_faces_that_are_never_missed_show_nothing(faces):
     def embed(images):
         numbers = [int(re.search(r"image (\d+)", images.describe(index))[1]) for index in range(len(images))]

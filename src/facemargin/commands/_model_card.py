@@ -8,6 +8,8 @@ from typing import Any
 
 import yaml
 
+from facemargin.counting import counted
+from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.figures import Metric, Scope, list_metrics
 from facemargin.models.info import ModelInfo
 from facemargin.version import __version__
@@ -48,7 +50,9 @@ def _figure(content: Any, keys: Sequence[str]) -> float | None:
     return float(content) if isinstance(content, int | float) else None
 
 
-def model_card(repository: str, info: ModelInfo, results: list[Result], licence: str | None) -> str:
+def model_card(
+    repository: str, info: ModelInfo, results: list[Result], licence: str | None, check: QualityCheck | None = None
+) -> str:
     """The README.md of the repository: the metadata for the Hub, followed by Markdown."""
     metadata: dict[str, Any] = {
         "library_name": "facemargin",
@@ -82,7 +86,8 @@ def model_card(repository: str, info: ModelInfo, results: list[Result], licence:
         "",
         f"Aligned faces of {size} × {size} pixels, {info.color_order}, (pixel − {info.mean:g}) / {info.std:g}. "
         "`fm.load` prepares the images in this way.",
-        f"Quality is {quality}. Features are averaged over these views of an image by default: {info.views}.",
+        f"Quality is {quality}{_checked(check)}. Features are averaged over these views of an image by default: "
+        f"{info.views}.",
         "",
         "## Licence",
         "",
@@ -94,6 +99,14 @@ def model_card(repository: str, info: ModelInfo, results: list[Result], licence:
         lines += map(_row, results)
     lines += ["", f"Written by facemargin {__version__}.", ""]
     return "\n".join(lines)
+
+
+def _checked(check: QualityCheck | None) -> str:
+    """What a check of the quality found, without the name of the faces, which may be a path."""
+    if check is None:
+        return ""
+    faces = counted(check.images, "face") + ("" if check.people is None else f" of {check.people:,} people")
+    return f", which is {check.shown}, checked on {faces}"
 
 
 def _index_entry(result: Result) -> dict[str, Any]:

@@ -12,11 +12,13 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._model_card import model_card, read_results
 from facemargin.commands._model_input import InputArguments
 from facemargin.commands._say import say
+from facemargin.decision.checked_model import find_check
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.interop.family import FAMILIES
 from facemargin.models.info import save_model
 from facemargin.models.load import read_recognizer
+from facemargin.models.model import Model
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +54,8 @@ def main(arguments: Sequence[str]) -> int:
         say(note, label="note")
     if args.licence is None and info.family in FAMILIES and FAMILIES[info.family].non_commercial:
         say(info.licence, label="licence warning")
-    card = model_card(args.repository, info, read_results(Path(args.model)), args.licence)
+    check = find_check(args.model, Model(recognizer, info, "cpu"))
+    card = model_card(args.repository, info, read_results(Path(args.model)), args.licence, check)
 
     def write(folder: Path) -> None:
         write_atomically(folder / "model.safetensors", lambda path: save_model(path, recognizer.state_dict(), info))

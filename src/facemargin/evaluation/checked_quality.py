@@ -100,12 +100,16 @@ class QualityCheck:
         return f"{self.verdict} {', '.join(first)} and {last}" if first else f"{self.verdict} {last}"
 
     @property
+    def shown(self) -> str:
+        """ "shown to help", "shown to help except for noise", "not shown to help"."""
+        return f"shown to {self.words.replace('helps', 'help', 1)}" if self.helps else self.words
+
+    @property
     def in_short(self) -> str:
         """For where qualities are shown: "shown to help except for noise (checked on lfw)", or "not shown to help
         (checked on lfw: …)" with the reason."""
-        if self.helps:
-            return f"shown to {self.words.replace('helps', 'help', 1)} (checked on {self.faces})"
-        return f"{self.verdict} (checked on {self.faces}: {self.reasons[0]})"
+        reason = "" if self.helps else f": {self.reasons[0]}"
+        return f"{self.shown} (checked on {self.faces}{reason})"
 
     def to_json(self) -> str:
         return json.dumps(plain(self), indent=1, ensure_ascii=False, allow_nan=False) + "\n"

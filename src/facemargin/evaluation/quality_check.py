@@ -37,9 +37,11 @@ DISCARD_LIMIT = 0.3
 """The largest fraction of the genuine pairs that is discarded."""
 LOWEST_DECILE = 0.1
 FMRS = (1e-4, 1e-3, 1e-2, 1e-1)
-"""The threshold is that of the first of these rates at which at least `ENOUGH` impostor pairs of clean faces may be
-accepted: the strictest that the faces can measure, because it leaves the most false non-matches to learn from."""
+"""The threshold is that of the strictest of these rates at which at least `ENOUGH` impostor pairs of clean faces may be
+accepted, so that it is measured, and at most `MOST_MISSED` of the clean genuine pairs are missed, so that there is
+something to avoid and something to keep. If there is none, it is that of the last."""
 ENOUGH = 10
+MOST_MISSED = 0.5
 FEWEST_PEOPLE = 5
 """With several images each: intervals resample people."""
 MOST_PAIRS = 2_000_000
@@ -229,16 +231,12 @@ class _Scores:
             if not np.isfinite(vectors_ND).all():
                 raise DataError(f"embed returned a vector that is not finite for a picture of {plan.pictures.name}")
         impostor = SortedScores.of(pair_scores(clean_ND, first_K[~same_K], second_K[~same_K]))
-        fmr = next((rate for rate in FMRS if allowed_count(rate, impostor.total) >= ENOUGH), FMRS[-1])
+        clean_G, mixed_G = (pair_scores(vectors, first_K[same_K], second_K[same_K]) for vectors in (clean_ND, mixed_ND))
+        measurable = [rate for rate in FMRS if allowed_count(rate, impostor.total) >= ENOUGH]
+        few = (rate for rate in measurable if np.mean(clean_G <= highest_rejected(impostor, rate)) <= MOST_MISSED)
+        fmr = next(few, FMRS[-1])
         rejected = highest_rejected(impostor, fmr)
-        first_G, second_G = first_K[same_K], second_K[same_K]
-        return cls(
-            fmr,
-            {
-                "degraded": pair_scores(mixed_ND, first_G, second_G) <= rejected,
-                "clean": pair_scores(clean_ND, first_G, second_G) <= rejected,
-            },
-        )
+        return cls(fmr, {"degraded": mixed_G <= rejected, "clean": clean_G <= rejected})
 
     def discards(self, plan: _Plan, quality_P: FloatArray) -> tuple[DiscardResult, ...]:
         assert plan.pairs is not None

@@ -83,12 +83,13 @@ def _of_discard(result: DiscardResult) -> str:
     if result.interval is None:
         return f"{where}, whether {up_to} helps is not known: resampling people gives no interval"
     low, high = result.interval
-    found = f"{_percent(result.difference)} than discarding at random (95 %: {low:+.0%} to {high:+.0%})"
+    found = f"{_errors(result.difference)} discarding at random (95 %: {low:+.0%} to {high:+.0%})"
     return f"{where}, {up_to} leaves {found}{'' if _surely(result) else ', which may be chance'}"
 
 
-def _percent(difference: float) -> str:
-    return f"{abs(difference):.0%} {'fewer' if difference < 0 else 'more'} errors"
+def _errors(difference: float) -> str:
+    share = f"{abs(difference):.0%}"
+    return "as many errors as" if share == "0%" else f"{share} {'fewer' if difference < 0 else 'more'} errors than"
 
 
 def _of_kinds(kinds: Sequence[KindResponse], failing: Sequence[str]) -> str:
