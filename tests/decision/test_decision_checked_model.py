@@ -33,6 +33,7 @@ def test_places(tmp_path):
     assert check_place(tmp_path / "run") == tmp_path / "run" / "quality_check.json"
     assert check_place(tmp_path / "run" / "model.safetensors") == tmp_path / "run" / "quality_check.json"
     assert check_place("nets/mine.onnx") == Path("nets/mine.onnx.quality_check.json")
+    assert check_place("nets/mine.py:model") == Path("nets/mine-model.quality_check.json")
     checks = tmp_path / "cache" / "facemargin" / "quality_checks"
     assert check_place("sface") == check_place(Path("sface")) == checks / "sface.json"
     assert check_place("hf:owner/name@v1").parent == checks

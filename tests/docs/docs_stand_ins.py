@@ -4,6 +4,7 @@ import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 from facemargin.cli import main
 from facemargin.data.formats.orl import EmbeddedFaces
 from tests.clips import clip, stand, write_video
+from tests.docs.docs_pages import ROOT, blocks_of
 from tests.interop.foreign_files import adaface_checkpoint, state
 from tests.photographs import orl_photograph
 from tests.protocol_folders import IJB
@@ -165,6 +167,20 @@ def _list_of_pairs(_: StandIns, path: Path) -> None:
     path.write_text("path1,path2\na.jpg,b.jpg\n")
 
 
+def _own_code(_: StandIns, path: Path) -> None:
+    """The network that the page itself shows."""
+    page = ROOT / "docs" / "own_network.md"
+    (code,) = [block.code for block in blocks_of(page) if block.code.startswith("# my_network.py")]
+    path.write_text(code, encoding="utf-8")
+
+
+def _own_state_dict(stand_ins: StandIns, path: Path) -> None:
+    shown, _, _ = stand_ins.make("my_network.py").read_text(encoding="utf-8").partition("\nnetwork = ")
+    names: dict[str, Any] = {}
+    exec(shown, names)
+    torch.save(names["MyNetwork"]().state_dict(), path)
+
+
 def _aligned_face(person: int) -> Callable[[StandIns, Path], None]:
     def make(_: StandIns, path: Path) -> None:
         face = EmbeddedFaces([person]).read(0)
@@ -210,5 +226,7 @@ MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
     "embeddings.npz": _embeddings,
     "folder": _embeddings,
     "model.onnx": _onnx("--preprocess"),
+    "my_network.py": _own_code,
+    "my_weights.pt": _own_state_dict,
     "int8.onnx": _onnx("--int8", "--calibration-data", "orl:1-3"),
 }

@@ -43,6 +43,24 @@ def test_other_pixels_are_read_exactly_but_at_the_outermost_row(name):
     assert not np.allclose(ours[:, :, 0], theirs[:, :, 0], atol=1e-3)  # grey there, where MagFace sees black
 
 
+@pytest.mark.parametrize("order", ["RGB", "BGR"])
+def test_a_mean_and_deviation_for_each_channel_are_refitted(order):
+    mean, std = np.array([104.0, 117.0, 124.0]), np.array([57.0, 58.0, 60.0])  # of the network's channels, in its order
+    backbone, new = network("mobilefacenet"), refitted("mobilefacenet", order, tuple(mean), tuple(std))
+    first, ours_first = (
+        torch.nn.Sequential(
+            next(module for module in part.modules() if isinstance(module, torch.nn.Conv2d)),
+            next(module for module in part.modules() if isinstance(module, torch.nn.BatchNorm2d)),
+        ).eval()
+        for part in (backbone, new)
+    )
+    images = pixels().transpose(0, 3, 1, 2).astype(np.float32)
+    read = images[:, ::-1] if order == "BGR" else images
+    theirs = features(first, ((read - mean[:, None, None]) / std[:, None, None]).astype(np.float32))
+    ours = features(ours_first, (images - 127.5) / 127.5)
+    np.testing.assert_allclose(ours[:, :, 1:-1, 1:-1], theirs[:, :, 1:-1, 1:-1], rtol=1e-3, atol=1e-4)
+
+
 def test_a_network_that_reads_like_ours_stays_as_it_is():
     for key, value in refitted("mobilefacenet", "RGB", 127.5, 127.5).state_dict().items():
         assert torch.equal(value, network("mobilefacenet").state_dict()[key])

@@ -278,8 +278,8 @@ def test_what_is_given_is_believed_and_only_the_rest_is_said_to_be_assumed(tmp_p
     [
         ({"mean": 1}, "mean is given without std"),
         ({"std": 1}, "std is given without mean"),
-        ({"mean": 0, "std": 0}, "expected numbers, and a positive std"),
-        ({"mean": float("nan"), "std": 1}, "expected numbers"),
+        ({"mean": 0, "std": 0}, "std is 0, expected a positive number"),
+        ({"mean": float("nan"), "std": 1}, "mean is nan, expected a number"),
         ({"color_order": "GBR"}, "color_order is 'GBR', expected RGB or BGR"),
         ({"layout": "CHW"}, "layout is 'CHW', expected NCHW or NHWC"),
     ],

@@ -57,6 +57,19 @@ def test_truncated_files_are_named(tmp_path, cut):
         read_model(path)
 
 
+def test_three_numbers_of_the_pixels_are_kept_and_equal_ones_are_one(tmp_path):
+    mean, std = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+    written = {}
+    for name, numbers in {"three": (mean, std), "one": (127.5, 127.5), "equal": ((127.5,) * 3, [127.5] * 3)}.items():
+        path = tmp_path / f"{name}.safetensors"
+        save_model(path, STATE, model_info(mean=numbers[0], std=numbers[1]))
+        written[name] = path.read_bytes()
+        info = read_model(path)[1]
+        assert (info.mean, info.std) == (numbers if name == "three" else (127.5, 127.5))
+    assert written["one"] == written["equal"] != written["three"]
+    assert b'\\"mean\\":\\"127.5' in written["one"] or b'"mean":"127.5"' in written["one"]
+
+
 def test_missing_files_are_named(tmp_path):
     with pytest.raises(CheckpointError, match=r"nothing\.safetensors"):
         read_model(tmp_path / "nothing.safetensors")
@@ -89,6 +102,10 @@ def foreign(tmp_path, **changes):
         ({"backbone": "null"}, "backbone and reconstruction are both null"),
         ({"std": "0"}, "std is 0, expected a positive number"),
         ({"std": '"x"'}, "model.safetensors"),
+        ({"std": "[1, 0, 2]"}, r"std is \[1, 0, 2\], expected positive ones"),
+        ({"mean": "[1, 2]"}, r"mean is \[1, 2\], expected a number, or three"),
+        ({"mean": "[1, [2], 3]"}, "expected a number, or three"),
+        ({"mean": '{"R": 1}'}, "expected a number, or three"),
         ({"mean": "null"}, "mean is None"),
         ({"mean": "NaN"}, "mean is nan"),
         ({"mean": "1" + "0" * 400}, "has no valid description of its model"),

@@ -5,9 +5,9 @@ from pathlib import Path
 
 from facemargin.backbones.precision import Precision
 from facemargin.commands._model_input import InputArguments
+from facemargin.commands._own_network import load_model
 from facemargin.commands._say import say
 from facemargin.errors import ConfigError
-from facemargin.models.load import load
 from facemargin.models.model import Model
 from facemargin.models.read_ahead import most_readers
 
@@ -45,13 +45,12 @@ def check_batch_size(given: int | None) -> None:
 
 
 def load_on_device(model: str | Path, args: DeviceArguments, trust: bool = False) -> Model:
-    """`load`, on the chosen device and with the input that was given. Says on stderr where the model computes, except
-    on the CPU in float32."""
+    """`load_model`, on the chosen device and with the input that was given. Says on stderr where the model computes,
+    except on the CPU in float32."""
     if isinstance(args, ComputingArguments):
-        given = vars(args.given_input())
-        loaded = load(model, args.device, family=args.family, trust=trust, precision=args.precision, **given)
+        loaded = load_model(model, args.device, args, args.precision, trust)
     else:
-        loaded = load(model, args.device, trust=trust)
+        loaded = load_model(model, args.device, trust=trust)
     if loaded.where() != "cpu, float32":
         say(f"{model} computes on {loaded.where()}; {_reading(loaded)}", stderr=True)
     return loaded

@@ -29,7 +29,8 @@ class EmbeddingArguments(ComputingArguments):
     """The arguments of the commands that embed images."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """A run folder, a model file or the name of a released model (facemargin models)."""
+    """A run folder, a model file, the name of a released model (facemargin models), or FILE.py:NAME, a network of your
+    own."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="IMAGES …")]
     """Image files, folders of images at any depth, and .txt files with paths of images. Faces must be aligned as in
     training."""

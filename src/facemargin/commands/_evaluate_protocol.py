@@ -16,6 +16,7 @@ from rich.console import Console
 
 from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
 from facemargin.commands._origin import model_origin
+from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.data.formats.image_files import ImageFiles
@@ -33,7 +34,6 @@ from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.features.store import extract_features, features_key
 from facemargin.files.atomic import write_text_atomically
 from facemargin.files.unicode_names import find_file
-from facemargin.models.load import locate
 from facemargin.models.views import Views
 from facemargin.report import write_run_report
 
@@ -159,12 +159,6 @@ def _views(args: ProtocolArguments, protocol: Protocol) -> Views | None:
     if protocol.templates is None:
         return None
     return "flip" if PRESETS[args.preset or DEFAULT_PRESET].mirrored else "one"
-
-
-def file_key(model: Path) -> str:
-    """A fingerprint of the file of an ONNX model, whose weights cannot be read."""
-    file = locate(model)
-    return hashlib.sha256(file.read_bytes()).hexdigest() if file.suffix == ".onnx" else ""
 
 
 def _absent(protocol: Protocol) -> list[str]:

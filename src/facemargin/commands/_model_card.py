@@ -9,6 +9,7 @@ from typing import Any
 import yaml
 
 from facemargin.counting import counted
+from facemargin.data.images.normalization import number_text
 from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.figures import Metric, Scope, list_metrics
 from facemargin.models.info import ModelInfo
@@ -84,7 +85,8 @@ def model_card(
         "",
         "## Input",
         "",
-        f"Aligned faces of {size} × {size} pixels, {info.color_order}, (pixel − {info.mean:g}) / {info.std:g}. "
+        f"Aligned faces of {size} × {size} pixels, {info.color_order}, (pixel − {number_text(info.mean)}) / "
+        f"{number_text(info.std)}. "
         "`fm.load` prepares the images in this way.",
         f"Quality is {quality}{_checked(check)}. Features are averaged over these views of an image by default: "
         f"{info.views}.",

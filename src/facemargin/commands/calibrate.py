@@ -38,7 +38,8 @@ class Arguments(ComputingArguments):
     pairs from the cameras and people of your application, aligned in the same way."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """A run folder, a model file or the name of a released model (facemargin models)."""
+    """A run folder, a model file, the name of a released model (facemargin models), or FILE.py:NAME, a network of your
+    own."""
     pairs: Annotated[str | None, tyro.conf.arg(metavar="SET")] = None
     """A verification set, as for facemargin evaluate."""
     images: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None

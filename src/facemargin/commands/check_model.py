@@ -17,6 +17,7 @@ from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
+from facemargin.data.images.normalization import IMAGENET_MEAN, IMAGENET_STD, PerChannel, normalization_text
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
@@ -27,7 +28,7 @@ from facemargin.models.info import ModelInfo
 from facemargin.models.model import Model
 from facemargin.tables import Table
 
-_NORMALIZATIONS = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0))
+_NORMALIZATIONS = ((127.5, 127.5), (0.0, 255.0), (0.0, 1.0), (IMAGENET_MEAN, IMAGENET_STD))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
         console.print("the pictures are grey, so the colour order cannot be tested: use a set with colour pictures")
     else:
         say("colours: " + verdict(model.info.color_order, [_other_order(model.info)], checks[:1]))
-    pixels, *other_pixels = [name.split(", ")[1] for name in (declared, *others[1:])]
+    pixels, *other_pixels = [name.partition(", ")[2] for name in (declared, *others[1:])]
     say("pixels: " + verdict(pixels, other_pixels, checks[1:]))
     return 0
 
@@ -119,10 +120,16 @@ def _other_order(info: ModelInfo) -> str:
 
 def _variants(info: ModelInfo) -> dict[str, ModelInfo]:
     """The possible inputs of the model: as declared, with the other colour order, and with each of the other
-    normalisations."""
+    normalisations, whose numbers belong to colours."""
     variants = [info, replace(info, color_order=_other_order(info))]
-    variants += [replace(info, mean=m, std=s) for m, s in _NORMALIZATIONS if (m, s) != (info.mean, info.std)]
-    return {f"{variant.color_order}, (v − {variant.mean:g})/{variant.std:g}": variant for variant in variants}
+    known = [(_in_order(mean, info), _in_order(std, info)) for mean, std in _NORMALIZATIONS]
+    variants += [replace(info, mean=m, std=s) for m, s in known if (m, s) != (info.mean, info.std)]
+    return {f"{variant.color_order}, {normalization_text(variant.mean, variant.std)}": variant for variant in variants}
+
+
+def _in_order(value: PerChannel, info: ModelInfo) -> PerChannel:
+    """Numbers of red, green and blue in the order of the network's channels."""
+    return value[::-1] if isinstance(value, tuple) and info.color_order == "BGR" else value
 
 
 def _table(declared: str, others: Sequence[str], checks: Sequence[InputCheck], count: int) -> Table:

@@ -12,6 +12,7 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._model_input import InputArguments
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._say import say
+from facemargin.data.images.normalization import number_text
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.interop import read_checkpoint
@@ -92,7 +93,7 @@ def _table(info: ModelInfo, family: str) -> Table:
         "family": family,
         "architecture": f"{info.backbone}, {info.embedding_size} features of {info.input_size} × {info.input_size} px",
         "colour order": info.color_order,
-        "normalisation": f"(pixel − {info.mean:g}) / {info.std:g}",
+        "normalisation": f"(pixel − {number_text(info.mean)}) / {number_text(info.std)}",
         "options": ", ".join(f"{k} {v}" for k, v in info.options.items() if k != "input_size") or "none",
         "norm": "of the unnormalised features; quality: " + ("CR-FIQA's layer" if info.quality == "crfiqa" else "it"),
     }

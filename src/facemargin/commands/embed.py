@@ -1,6 +1,5 @@
 """`facemargin embed MODEL IMAGES… --output embeddings.npz`. Shapes: N images, D embedding size."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,6 +21,7 @@ from facemargin.commands._embedding import (
 )
 from facemargin.commands._face_files import write_csv
 from facemargin.commands._origin import say_replaced
+from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._quality_check import warn_of_quality
 from facemargin.commands._say import say
@@ -32,7 +32,7 @@ from facemargin.detection.detector import detector_settings, require_detector
 from facemargin.errors import ConfigError
 from facemargin.features.pooling import pool_by_quality
 from facemargin.features.store import extract_features, features_key
-from facemargin.models.load import locate
+from facemargin.models.load import named_code
 
 _VIDEO_OPTIONS = ("frames_per_second", "best_faces", "min_frames", "min_cosine", "save_faces")
 
@@ -100,9 +100,8 @@ def _embed_to_folder(args: Arguments) -> int:
     source = faces_of(args, images)
     key = str(detector_settings(require_detector(args.detector))) if args.detect else ""
     key += "" if args.on_several == "largest" else args.on_several
-    if not model.recognizer.state_dict():  # for an ONNX model, the weights are in its file
-        with locate(args.model).open("rb") as file:
-            key += hashlib.file_digest(file, "sha256").hexdigest()
+    if not model.recognizer.state_dict() or named_code(args.model):  # what it computes is in its file
+        key += file_key(args.model)
     key = features_key(model, source, args.views, key)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         stored = extract_features(model, source, args.output, key, args.batch_size, args.views, progress)

@@ -11,9 +11,10 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, load_on_device
-from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol, file_key
+from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol
 from facemargin.commands._measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
 from facemargin.commands._origin import model_origin
+from facemargin.commands._own_network import file_key, short_name
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._quality_check import keep_check
 from facemargin.commands._say import say
@@ -47,8 +48,8 @@ class Arguments(ComputingArguments):
     """Score a model on verification sets. Prints a table and writes scores, JSON and an HTML report."""
 
     model: tyro.conf.Positional[Path]
-    """A run folder, a model file, the name of a released model (facemargin models), or an .npz of embeddings (arrays
-    paths and embeddings)."""
+    """A run folder, a model file, the name of a released model (facemargin models), FILE.py:NAME, a network of your
+    own, or an .npz of embeddings (arrays paths and embeddings)."""
     data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SET …")]
     """Verification sets: names such as lfw or cfp_fp, a .bin, a folder with pairs.txt and images/, shards, and others
     (docs/verification_sets.md), or embedded faces such as orl:31-40."""
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str]) -> int:
     if args.model.suffix == ".npz":
         args.require_defaults(args.model)
     console = Console()
-    output = args.output or (args.model if args.model.is_dir() else Path("evaluations") / args.model.stem)
+    output = args.output or (args.model if args.model.is_dir() else Path("evaluations") / short_name(args.model))
     if args.protocol is not None:
         return evaluate_protocol(_protocol_arguments(args, args.protocol, output), console)
     _check_no_protocol(args)

@@ -10,13 +10,13 @@ import tyro
 from facemargin.commands._arguments import parse
 from facemargin.commands._model_input import InputArguments
 from facemargin.commands._origin import say_replaced
+from facemargin.commands._own_network import load_model
 from facemargin.commands._say import say
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.open import open_images
 from facemargin.errors import ConfigError
 from facemargin.export.export import export_onnx
 from facemargin.export.onnx_graph import ExportedViews
-from facemargin.models.load import load
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -25,8 +25,8 @@ class Arguments(InputArguments):
     faces."""
 
     model: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="MODEL")]
-    """A run folder, a model file, also of another project, the name of a released model (facemargin models), or
-    hf:owner/name."""
+    """A run folder, a model file, also of another project, the name of a released model (facemargin models),
+    hf:owner/name, or FILE.py:NAME, a network of your own."""
     output: Path
     """The .onnx file to write. An existing file is replaced."""
     preprocess: bool = False
@@ -51,7 +51,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     say_replaced(args.output)
     parity = export_onnx(
-        load(args.model, "cpu", family=args.family, **vars(args.given_input())),
+        load_model(args.model, "cpu", args),
         args.output,
         preprocess=args.preprocess,
         views=args.views,

@@ -44,7 +44,8 @@ class Arguments(ComputingArguments):
     0."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
-    """A run folder, a model file or the name of a released model (facemargin models)."""
+    """A run folder, a model file, the name of a released model (facemargin models), or FILE.py:NAME, a network of your
+    own."""
     images: Annotated[tyro.conf.Positional[tuple[Path, ...]], tyro.conf.arg(metavar="A B")] = ()
     """Two images: aligned faces, or photographs with --detect."""
     pairs: Path | None = None

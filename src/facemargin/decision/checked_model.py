@@ -21,7 +21,7 @@ from facemargin.files.atomic import write_text_atomically
 from facemargin.files.cache import cache_folder
 from facemargin.interop import hub
 from facemargin.interop.released import RELEASED
-from facemargin.models.load import is_released
+from facemargin.models.load import is_released, named_code
 from facemargin.models.model import Model
 from facemargin.models.views import Views
 
@@ -76,6 +76,8 @@ class CheckedModel:
 def check_place(path: Path | str) -> Path:
     """Where the check of the model that is loaded from `path` is stored, whether there is one or not."""
     file = Path(path)
+    if (code := named_code(path)) is not None:
+        return code[0].with_name(f"{code[0].stem}-{code[1]}.{CHECK_FILE}")  # Windows allows no colon
     if is_released(path) or str(path).startswith(hub.PREFIX):
         return cache_folder() / "quality_checks" / f"{slug(str(path))}.json"
     if file.is_dir():

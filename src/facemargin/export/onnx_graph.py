@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from facemargin.data.images.normalization import number_text
 from facemargin.errors import ConfigError
 from facemargin.export.quiet import quiet
 from facemargin.models.fast import folded_recognizer
@@ -116,7 +117,7 @@ def _metadata(info: ModelInfo, preprocess: bool, views: ExportedViews) -> dict[s
     else:
         feed = (
             f"images: float32 (batch, 3, {size}, {size}), {info.color_order}, aligned faces, "
-            f"(pixel - {info.mean:g}) / {info.std:g} of 0...255"
+            f"(pixel - {number_text(info.mean)}) / {number_text(info.std)} of 0...255"
         )
     seen = "averaged over the image and its mirror" if views == "flip" else "of the image alone"
     return {

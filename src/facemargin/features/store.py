@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
@@ -57,7 +58,7 @@ def features_key(model: Model, images: ImageSource, views: Views | None = None, 
     digest = hashlib.sha256(json.dumps([key, views or model.info.views, _input(model)]).encode())
     for name, tensor in sorted(state.items()):
         digest.update(name.encode())
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
+        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())  # also bfloat16
     for index in range(len(images)):
         digest.update(images.describe(index).encode(errors="surrogateescape") + b"\n")
     return digest.hexdigest()

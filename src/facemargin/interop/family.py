@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+from facemargin.data.images.normalization import PerChannel
 from facemargin.registry import NameOf, Registry
 
 ColorOrder = Literal["RGB", "BGR"]
@@ -15,7 +16,8 @@ class Family:
     """layouts: names in `layouts.LAYOUTS`. prefixes: the prefixes of its keys. containers: the entries of a checkpoint
     that contain its state dict, "" for a bare one.
 
-    color_order, mean, std: the network reads (pixel − mean)/std of 0…255 pixels. options: of `create_backbone`. loss:
+    color_order, mean, std: the network reads (pixel − mean)/std of 0…255 pixels; three numbers are in the order of
+    color_order. options: of `create_backbone`. loss:
     the margin that its networks are trained with. quality_keys: keys of a layer that predicts quality beside the
     network's, and what they are called in `CertaintyRatioLayer`. doubt: a warning about other projects with equal
     files, if it was recognised automatically. declared_order: reads the colour order from a file next to the weights,
@@ -31,8 +33,8 @@ class Family:
     licence: str
     non_commercial: bool
     color_order: ColorOrder = "RGB"
-    mean: float = 127.5
-    std: float = 127.5
+    mean: PerChannel = 127.5
+    std: PerChannel = 127.5
     options: Mapping[str, Any] = field(default_factory=dict)
     quality_keys: Mapping[str, str] = field(default_factory=dict)
     doubt: str = ""

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from facemargin.backbones.precision import Precision, convolution_type
 from facemargin.models.folding import FoldedBackbone
 from facemargin.models.recognizer import Recognizer
+from facemargin.models.wrapped_backbone import WrappedBackbone, fast_copy
 
 
 class FastRecognizer:
@@ -43,10 +44,12 @@ class FastRecognizer:
 
 def folded_recognizer(recognizer: Recognizer, precision: Precision = "float32") -> Recognizer:
     """`recognizer` with a FoldedBackbone; what it has beside its backbone is shared. A backbone without weights, that
-    of an ONNX model or none at all, is left as it is."""
+    of an ONNX model or none at all, is left as it is. Of a wrapped network the fast copy is tried first."""
     backbone = recognizer.backbone
     weight = next(backbone.parameters(), None)
-    if weight is not None:
+    if isinstance(backbone, WrappedBackbone):
+        backbone = fast_copy(backbone)
+    elif weight is not None:
         bf16 = convolution_type(precision, weight.device) is torch.bfloat16
         backbone = FoldedBackbone(backbone, torch.bfloat16 if bf16 else None)
     return Recognizer(backbone, recognizer.quality, recognizer.reconstructor).eval()

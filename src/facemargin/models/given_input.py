@@ -1,8 +1,8 @@
 """What a caller says of the input of a network, where its file does not say it, or says it wrongly."""
 
-import math
 from dataclasses import dataclass, replace
 
+from facemargin.data.images.normalization import PerChannel, given_normalization
 from facemargin.errors import ConfigError
 from facemargin.interop.family import ColorOrder
 from facemargin.interop.onnx_signature import Layout
@@ -12,11 +12,12 @@ from facemargin.models.info import ModelInfo
 @dataclass(frozen=True, kw_only=True)
 class GivenInput:
     """The network reads (pixel − mean)/std of pixels 0…255 in the order of colours `color_order`, as (B, 3, H, W) or
-    (B, H, W, 3) by `layout`, which only ONNX files leave open. None: what is known of the file."""
+    (B, H, W, 3) by `layout`, which only ONNX files leave open. Three numbers are in the order of `color_order`. None:
+    what is known of the file."""
 
     color_order: ColorOrder | None = None
-    mean: float | None = None
-    std: float | None = None
+    mean: PerChannel | None = None
+    std: PerChannel | None = None
     layout: Layout | None = None
 
     def __post_init__(self) -> None:
@@ -29,13 +30,17 @@ class GivenInput:
             raise ConfigError(f"{given} is given without {other}: a network reads (pixel − mean)/std, so give both")
         if self.mean is None or self.std is None:
             return
-        if not (math.isfinite(self.mean) and math.isfinite(self.std) and self.std > 0):
-            raise ConfigError(f"mean is {self.mean} and std {self.std}, expected numbers, and a positive std")
+        given_normalization(self.mean, self.std)
 
     def applied(self, info: ModelInfo) -> ModelInfo:
         """`info` with what is given in place of what is known."""
         if self.color_order is not None:
             info = replace(info, color_order=self.color_order)
         if self.mean is not None and self.std is not None:
-            info = replace(info, mean=float(self.mean), std=float(self.std))
+            mean, std = given_normalization(self.mean, self.std)
+            info = replace(info, mean=_as_float(mean), std=_as_float(std))
         return info
+
+
+def _as_float(value: PerChannel) -> PerChannel:
+    return value if isinstance(value, tuple) else float(value)

@@ -1,7 +1,6 @@
 """facemargin's own model files: safetensors with metadata that describe the network and its input."""
 
 import json
-import math
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, get_args
@@ -10,6 +9,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from facemargin.backbones import list_backbones
+from facemargin.data.images.normalization import PerChannel, per_channel
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.files.safetensors import require_small_header, write_safetensors
 from facemargin.models.views import Views
@@ -25,7 +25,8 @@ class ModelInfo:
 
     backbone, options: arguments of `create_backbone`. reconstruction: the settings of its FaceReconstructor, or None.
     If the file only has a reconstructor, backbone is None, embedding_size is 0 and loss is "reconstruction".
-    color_order, mean, std: the network reads (pixel − mean)/std of pixels 0…255. loss: the margin of the training.
+    color_order, mean, std: the network reads (pixel − mean)/std of pixels 0…255; three numbers are in the order of its
+    channels, color_order, and become one if they are equal. loss: the margin of the training.
     quality: how `embed` measures an image's quality; "crfiqa" if the file has the layer that predicts it. views: the
     views that `embed` averages by default (see views.py). recipe: the whole recipe as YAML. family, licence: of the
     project from which the checkpoint comes; empty for facemargin's own models.
@@ -37,8 +38,8 @@ class ModelInfo:
     input_size: int
     loss: str
     color_order: str = "RGB"
-    mean: float = 127.5
-    std: float = 127.5
+    mean: PerChannel = 127.5
+    std: PerChannel = 127.5
     quality: QualityName = "norm"
     reconstruction: dict[str, Any] | None = None
     views: Views = "flip"
@@ -54,10 +55,11 @@ class ModelInfo:
                 raise CheckpointError(f"{name} is {getattr(self, name)!r}, expected one of {', '.join(known)}")
         if self.backbone is None and self.reconstruction is None:
             raise CheckpointError("backbone and reconstruction are both null, expected at least one of them")
-        if not all(type(value) in (int, float) and math.isfinite(value) for value in (self.mean, self.std)):
-            raise CheckpointError(f"mean is {self.mean!r} and std {self.std!r}, expected numbers")
-        if not self.std > 0:
-            raise CheckpointError(f"std is {self.std}, expected a positive number")
+        try:
+            for name in ("mean", "std"):  # a list in a file becomes a tuple
+                object.__setattr__(self, name, per_channel(name, getattr(self, name)))
+        except ConfigError as error:
+            raise CheckpointError(str(error)) from error
         if type(self.embedding_size) is not int or self.embedding_size < 0:
             raise CheckpointError(f"embedding_size is {self.embedding_size!r}, expected a number of values")
         if type(self.input_size) is not int or not 0 < self.input_size <= _LARGEST_INPUT:

@@ -1,7 +1,9 @@
 """Converts images to the input of a network. Shapes: B images, C colours, H × W pixels."""
 
+import torch
 from torch import Tensor
 
+from facemargin.data.images.normalization import PerChannel
 from facemargin.data.images.pixels import resize_square, stack_images, to_tensor
 from facemargin.data.source import ImageSource
 from facemargin.models.info import ModelInfo
@@ -14,7 +16,14 @@ def read_pixels(images: ImageSource, size: int, batch: range) -> Tensor:
 
 def network_input(pixels_BCHW: Tensor, info: ModelInfo) -> Tensor:
     """Convert uint8 RGB pixels to the input of the network that `info` describes: float32, in its colour order and
-    scale."""
+    scale, (pixel − mean)/std by channel of the network."""
     if info.color_order == "BGR":
         pixels_BCHW = pixels_BCHW.flip(1)
-    return (pixels_BCHW.float() - info.mean) / info.std
+    return (pixels_BCHW.float() - _by_channel(info.mean, pixels_BCHW)) / _by_channel(info.std, pixels_BCHW)
+
+
+def _by_channel(value: PerChannel, pixels_BCHW: Tensor) -> float | Tensor:
+    """A factor for (B, 3, H, W), on the device of the pixels, for which the host does not wait."""
+    if not isinstance(value, tuple):
+        return value
+    return torch.tensor(value)[:, None, None].to(pixels_BCHW.device, non_blocking=True)

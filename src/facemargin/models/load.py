@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from dataclasses import replace
 from difflib import get_close_matches
 from pathlib import Path
@@ -10,6 +11,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from facemargin.backbones.precision import Precision
+from facemargin.data.images.normalization import PerChannel, channels, per_channel
 from facemargin.errors import CheckpointError, ConfigError
 from facemargin.files.safetensors import require_small_header
 from facemargin.interop import hub
@@ -36,8 +38,8 @@ def load(
     family: str | None = None,
     trust: bool = False,
     color_order: ColorOrder | None = None,
-    mean: float | None = None,
-    std: float | None = None,
+    mean: PerChannel | None = None,
+    std: PerChannel | None = None,
     layout: Layout | None = None,
     precision: Precision | None = None,
 ) -> Model:
@@ -51,7 +53,8 @@ def load(
     family: the project of the checkpoint ("adaface", "funface", "cvlface", "insightface", "magface", "crfiqa"), if it
     cannot be recognised from the file; it never can for an ONNX file. trust: allow a pickle to run its code, which is
     refused otherwise. color_order, and mean and std: the network reads (pixel − mean)/std of pixels 0…255 in this order
-    of colours, if you know it better than the file or its family. layout: "NCHW" or "NHWC", where the order of an ONNX
+    of colours, if you know it better than the file or its family; mean and std are a number each, or three in the order
+    of the network's channels. layout: "NCHW" or "NHWC", where the order of an ONNX
     file's input is not declared.
 
     Raises CheckpointError, which names the file, if it is missing, damaged, not recognised or does not fit its own
@@ -104,6 +107,8 @@ def locate(path: str | Path) -> Path:
     """The file that `load` reads for `path`, downloaded if necessary. Raises CheckpointError if there is none."""
     if not isinstance(path, str | Path):
         raise ConfigError(f"the model is a {type(path).__name__}, expected the path of a model file or a run folder")
+    if (code := named_code(path)) is not None:
+        raise ConfigError(_runs_no_code(path, code))
     if str(path).startswith(hub.PREFIX):
         return hub.download(str(path))
     if is_released(path):
@@ -121,6 +126,21 @@ def locate(path: str | Path) -> Path:
     if not file.is_file():
         raise CheckpointError(_missing(path, file))
     return file
+
+
+def named_code(path: str | Path) -> tuple[Path, str] | None:
+    """The file and the name in it (empty if there is none) of "my_network.py:model", which is code, not a model file;
+    otherwise None."""
+    found = re.fullmatch(r"(.+\.py)(?::(.*))?", str(path), re.DOTALL)
+    return None if found is None else (Path(found[1]), found[2] or "")
+
+
+def _runs_no_code(path: str | Path, code: tuple[Path, str]) -> str:
+    return (
+        f"{path} is Python code, which is never run to load a model file: in Python, import the network and give it to "
+        "fm.wrap. Commands that embed or export take a network of your own as FILE.py:NAME, such as "
+        f"{code[0]}:model; it cannot be uploaded, converted or trained, because a model file does not hold its code"
+    )
 
 
 def _missing(path: str | Path, file: Path) -> str:
@@ -239,5 +259,9 @@ def _as_given(info: ModelInfo, network: OnnxNetwork, given: GivenInput) -> Model
     is given."""
     if given.mean is None or given.std is None or isinstance(network.backbone, OnnxBackbone):
         return given.applied(info)
-    mean, std = given.mean + given.std * info.mean, given.std * info.std
-    return replace(given, mean=mean, std=std).applied(info)
+    # (u − m)/s of u = (v − mean)/std is (v − (mean + std·m))/(std·s)
+    rows = zip(*map(channels, (given.mean, given.std, info.mean, info.std)), strict=True)
+    composed = [(mean + std * m, std * s) for mean, std, m, s in rows]
+    mean, std = (tuple(float(pair[place]) for pair in composed) for place in range(2))
+    info = replace(info, mean=per_channel("mean", mean), std=per_channel("std", std))
+    return replace(given, mean=None, std=None).applied(info)

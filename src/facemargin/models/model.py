@@ -28,6 +28,7 @@ from facemargin.models.read_ahead import batches_of, num_readers, read_ahead
 from facemargin.models.recognizer import Recognizer
 from facemargin.models.transfer import Results, transfer_to
 from facemargin.models.views import Views, image_views
+from facemargin.models.wrapped_backbone import WrappedBackbone
 from facemargin.reconstruction import Reconstruction
 
 Progress = Callable[[int, int], None]
@@ -87,6 +88,8 @@ class Model:
             if self.device.type != "cpu":
                 logger.warning("an ONNX model is computed by onnxruntime on the CPU, not on %s", self.device)
             self.device, asked = torch.device("cpu"), "float32"
+        if isinstance(self.recognizer.backbone, WrappedBackbone):
+            asked = "float32"  # or the type of its weights, which its author chose
         self.precision: Literal["float32", "bf16"] = precision_on(self.device, asked)
         self.recognizer.to(self.device).eval()
         self._fast = FastRecognizer(self.recognizer, self.precision)

@@ -8,6 +8,7 @@ import torch
 
 from facemargin.backbones import Backbone, backbone_options
 from facemargin.counting import counted
+from facemargin.data.images.normalization import normalization_text
 from facemargin.errors import CheckpointError
 from facemargin.heads import Head
 from facemargin.interop import load_head
@@ -63,7 +64,7 @@ def _load_weights(state: TrainingState, recipe: Recipe) -> list[str]:
         state.average = WeightAverage(state.recognizer, recipe.ema_decay)
     convention = ""
     if (info.color_order, info.mean, info.std) != ("RGB", 127.5, 127.5):
-        convention = f", refitted from {info.color_order} and (v − {info.mean:g})/{info.std:g}"
+        convention = f", refitted from {info.color_order} and {normalization_text(info.mean, info.std)}"
     return [f"weights of {parts} from {where}{convention}", *notes]
 
 
