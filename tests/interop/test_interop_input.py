@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from facemargin.backbones import create_backbone
-from facemargin.interop.input_check import compare_inputs, decisions, sign_test
+from facemargin.interop.input_check import InputCheck, compare_inputs, decisions, sign_test
 from facemargin.interop.input_convention import refit_input
 from tests.interop.foreign_files import expected_embedding, features, network, pixels
 
@@ -84,6 +84,20 @@ def test_the_sign_test_counts_tosses():
         as_uneven = sum(abs(2 * heads - n) >= abs(b - c) for heads in splits)
         assert sign_test(b, c) == pytest.approx(min(1, as_uneven / len(splits)) if b != c else 1.0)
     assert sign_test(0, 3000) == 0 and math.isfinite(sign_test(1500, 1500))
+
+
+def test_the_number_of_pairs_is_the_smallest_that_can_tell():
+    """Also of two ways that are nearly alike, of which a hundred thousand candidates are looked at."""
+    for only_declared, only_other, pairs in [(30, 20, 400), (20, 30, 100), (53, 47, 160), (8, 1, 50)]:
+        share = max(only_declared, only_other) / (only_declared + only_other)
+        rate = (only_declared + only_other) / pairs
+        needed = next(n for n in range(8, 10_000) if sign_test(math.ceil(share * n), n - math.ceil(share * n)) < 0.01)
+        check = InputCheck(0.5, 0.5, 1.0, only_declared, only_other, pairs)
+        assert check.pairs_needed() == max(math.ceil(needed / rate), pairs + 1)
+    assert InputCheck(0.5, 0.5, 1.0, 5001, 5000, 10_001).pairs_needed() is None
+    for n in range(8, 400):
+        for side in range(n // 2 + 1, n + 1):
+            assert (2 * side - n) ** 2 >= 5 * n or sign_test(side, n - side) >= 0.01
 
 
 def test_the_better_way_is_told_from_chance():

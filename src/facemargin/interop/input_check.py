@@ -18,6 +18,10 @@ LEVEL = 0.01
 _FEWEST = 8
 """So many heads of as many tosses are rarer than LEVEL."""
 _MOST_PAIRS = 100_000
+_FARTHEST_BY_CHANCE = (
+    5.0  # a split of less than √5 deviations is never rarer than LEVEL (2.58 in a normal distribution)
+)
+_NEGLIGIBLE = 1e-20
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,8 @@ class InputCheck:
             if needed / rate > _MOST_PAIRS:
                 return None
             side = math.ceil(share * needed)
+            if (2 * side - needed) ** 2 < _FARTHEST_BY_CHANCE * needed:
+                continue
             if sign_test(side, needed - side) < LEVEL:
                 return max(math.ceil(needed / rate), self.pairs + 1)
         return None
@@ -87,6 +93,11 @@ def decisions(scores_K: NDArray[np.float64], same_K: NDArray[np.bool_]) -> NDArr
 
 def sign_test(b: int, c: int) -> float:
     """The two-sided probability of a split at least as uneven as b and c of b + c tosses of a coin."""
-    n = b + c
-    logs = [math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) for i in range(min(b, c) + 1)]
-    return min(1.0, 2 * math.fsum(math.exp(value - n * math.log(2)) for value in logs))
+    n, i = b + c, min(b, c)
+    term = math.exp(math.lgamma(n + 1) - math.lgamma(i + 1) - math.lgamma(n - i + 1) - n * math.log(2))
+    terms = [term]
+    while i > 0 and term > _NEGLIGIBLE * terms[0]:  # from the largest down, each by its ratio to the one before
+        term *= i / (n - i + 1)
+        i -= 1
+        terms.append(term)
+    return min(1.0, 2 * math.fsum(terms))
