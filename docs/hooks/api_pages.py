@@ -32,7 +32,7 @@ PAGES = {
     "data": (
         "Data and training",
         "Any format that the verbs read, and trainings as `facemargin train` does them.",
-        ("open_images", "open_verification", "VerificationSet", "load_recipe", "train"),
+        ("open_images", "open_verification", "VerificationSet", "load_recipe", "train", "load_recording", "Recording"),
     ),
     "losses": (
         "Losses and heads",

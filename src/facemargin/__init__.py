@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from facemargin.interop import list_models, load_head
     from facemargin.margins import list_margins
     from facemargin.models import Model, load, wrap
+    from facemargin.recording import Recording, load_recording
     from facemargin.training.recipe import load_recipe
     from facemargin.training.trainer import train
 
@@ -66,6 +67,7 @@ __all__ = [
     "NoFaceError",
     "NonFiniteLossError",
     "OutputError",
+    "Recording",
     "SeveralFacesError",
     "VerificationSet",
     "VideoFaces",
@@ -93,6 +95,7 @@ __all__ = [
     "load",
     "load_head",
     "load_recipe",
+    "load_recording",
     "margins",
     "models",
     "open_images",
@@ -130,6 +133,7 @@ _HOMES = {
     "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),
     "models": ("Model", "load", "wrap"),
+    "recording": ("Recording", "load_recording"),
     "training.recipe": ("load_recipe",),
     "training.trainer": ("train",),
 }

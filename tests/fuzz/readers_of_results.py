@@ -17,6 +17,9 @@ from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.features.quality_file import QualityFile
 from facemargin.features.store import features_key
 from facemargin.features.store_files import FeatureFiles
+from facemargin.recording import load_recording
+from facemargin.recording.columns import NUMBERS
+from facemargin.recording.writer import RecordingWriter, write_samples
 from facemargin.report.content import load_run
 from facemargin.report.page import write_run_report
 from tests.fuzz.fuzzing import Reader
@@ -176,7 +179,27 @@ def read_figures_origin(folder: Path) -> None:
     read_origin(folder / "origin.json")
 
 
+def write_recording(folder: Path) -> None:
+    for process in range(2):
+        writer = RecordingWriter(folder / "recording", 0, "float16", {"processes": 2}, process)
+        for step in range(1, 5):
+            numbers = np.random.default_rng(step + process).normal(size=(4, 6))
+            columns = dict(zip(NUMBERS, numbers, strict=True))
+            writer.add(step, {"sample": np.arange(6) * 7 % 11, "hardest_class": np.arange(6) % 3, **columns})
+            if step % 2 == 0:
+                writer.close_file(step)
+        writer.finish(4, keep=False)
+    write_samples(folder / "recording", np.arange(11) % 3, ["a", "b", "c"])
+
+
+def read_recording(folder: Path) -> None:
+    recording = load_recording(folder)
+    assert all(len(values) == len(recording) for values in recording.columns.values())
+    assert recording.labels.min() >= 0 and recording.labels.max() < len(recording.identity_names)
+
+
 READERS = [
+    Reader("recording", write_recording, read_recording),
     Reader("origin of figures", write_origin, read_figures_origin),
     Reader("embeddings", write_embeddings(False), read_embeddings),
     Reader("compressed embeddings", write_embeddings(True), read_embeddings),

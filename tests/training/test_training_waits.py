@@ -35,18 +35,21 @@ def state_on_gpu(**changes):
 
 @pytest.mark.parametrize("implementation", ["eager", "chunked"])
 @pytest.mark.parametrize("name", list_margins())
-def test_no_step_waits_for_the_device(name, implementation):
-    state = state_on_gpu(head={"name": name, "implementation": implementation})
+@pytest.mark.parametrize("recorder", [False, True])
+def test_no_step_waits_for_the_device(name, implementation, recorder):
+    state = state_on_gpu(head={"name": name, "implementation": implementation}, recorder=recorder)
     with Waits() as waits:
         results = [training_step(state, random_batch(LABELS), 0.1) for _ in range(3)]
     assert waits.found == []
     assert [result.step for result in results] == [1, 2, 3]
+    assert all((result.visits is None) != recorder for result in results)
 
 
 @pytest.mark.parametrize(
     "changes",
     [
         {"accumulation_steps": 2},
+        {"accumulation_steps": 2, "recorder": "float32"},
         {"optimizer": {"name": "adamw"}},
         {"quality": {"weight": 1.0}},
         {"precision": "fp16"},

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from facemargin.errors import OutputError
 
-_PARTIAL = ".partial"
+#: what the name of a file ends with that is not whole yet
+PARTIAL = ".partial"
 
 
 def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
@@ -16,7 +17,7 @@ def write_atomically(path: Path, write: Callable[[Path], object]) -> None:
 
     Folders are made as needed. Raises OutputError naming `path` if it cannot be written.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}{_PARTIAL}")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}{PARTIAL}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
@@ -57,7 +58,7 @@ def write_text_atomically(path: Path, text: str) -> None:
 
 def remove_partial_files(folder: Path) -> None:
     """Delete partial files that a killed process has left in `folder`."""
-    for path in folder.glob(f".*{_PARTIAL}"):
+    for path in folder.glob(f".*{PARTIAL}"):
         _remove(path)
 
 

@@ -207,6 +207,9 @@ class Recipe:
     validation: ValidationConfig = field(default_factory=ValidationConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
+    recorder: Literal[False, True, "float32"] = False
+    """Write down what the head finds of every image at every step, to look for errors in the training set: True in half
+    precision, 20 bytes a visit before compression, "float32" in single precision, 28 bytes."""
     epochs: Annotated[int, AtLeast(1)] = 24
     """How often the whole training set is seen."""
     batch_size: Annotated[int, AtLeast(SMALLEST_PASS)] = 512
@@ -276,6 +279,8 @@ class Recipe:
             raise ConfigError(f"validation.data is {', '.join(self.validation.data)}, {alone}")
         if self.quality.name != "norm":
             raise ConfigError(f"quality.name is {self.quality.name}, {alone}")
+        if self.recorder:
+            raise ConfigError(f"recorder is {self.recorder}, {alone}")
         for name in ("weights", "head"):
             if value := getattr(self.initial, name):
                 raise ConfigError(f"initial.{name} is {value}, {alone}")

@@ -17,6 +17,7 @@ from facemargin.timing import section, switch_section
 from facemargin.training.canonical_loss import canonical_loss
 from facemargin.training.config import SMALLEST_PASS, QualityConfig
 from facemargin.training.state import TrainingState
+from facemargin.training.visits import recorded_numbers
 
 SAMPLE_NUMBERS = ("target_cosine", "certainty_ratio", "feature_norm", "margin_scaler")
 
@@ -54,10 +55,11 @@ class LossTerm:
 @dataclass(frozen=True)
 class PassLoss:
     """The terms of a pass, and the head's numbers of each of this process's images (M,), by name and NaN where
-    unlabelled; no numbers where there is no head."""
+    unlabelled; no numbers where there is no head. `recorded` are those for the recorder, if there is one."""
 
     terms: list[LossTerm]
     sample_numbers: dict[str, Tensor]
+    recorded: Tensor | None = None
 
 
 def pass_loss(state: TrainingState, images_MCHW: Tensor, labels_M: Tensor, num_labeled: int) -> PassLoss:
@@ -103,7 +105,8 @@ def _recognizer_loss(
             value = recipe.reconstruction.lambda_canon * loss
             count = out.num_labeled
             terms.append(LossTerm("canonical", value, count, over="labeled", reduced=True, origin="reconstruction"))
-    return PassLoss(terms, {name: getattr(out, f"{name}_B") for name in SAMPLE_NUMBERS})
+    recorded = recorded_numbers(out) if recipe.recorder else None
+    return PassLoss(terms, {name: getattr(out, f"{name}_B") for name in SAMPLE_NUMBERS}, recorded)
 
 
 def _quality_loss(config: QualityConfig, out: HeadOutput, prediction_M: Tensor) -> Tensor:

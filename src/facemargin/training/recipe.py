@@ -124,6 +124,7 @@ def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) ->
         row_optimizer=RowSGD(optimizer.momentum, optimizer.weight_decay, settings.pop("unsampled_rows")),
         process_group=process_group,
         seed=recipe.seed,
+        hardest_class=bool(recipe.recorder),
         **settings,
     )
 

@@ -38,6 +38,7 @@ class RunFolder:
         self.metrics = path / "metrics.csv"
         self.validation = path / "validation.csv"
         self.checkpoints = path / "checkpoints"
+        self.recording = path / "recording"
         self.model = path / "model.safetensors"
         self.head = path / "head.safetensors"
 
@@ -82,6 +83,7 @@ class RunFolder:
     def _prepare(self, recipe: Recipe, processes: Processes) -> None:
         remove_partial_files(self.path)
         remove_partial_files(self.checkpoints)
+        remove_partial_files(self.recording)
         write_text_atomically(self.recipe, to_yaml(recipe))
         self.write_environment({"processes": processes.size} if processes.size > 1 else {})
 
@@ -133,6 +135,7 @@ def _what_matters(recipe: Recipe) -> Recipe:
         recipe,
         checkpoint=CheckpointConfig(),
         logging=LoggingConfig(),
+        recorder=False,
         data=replace(recipe.data, workers=DataConfig().workers, cache_decoded=False),
         description="",
     )

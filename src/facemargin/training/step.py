@@ -26,6 +26,7 @@ from facemargin.training.step_result import (
     TOTAL,
     StepResult,
 )
+from facemargin.training.visits import Visits
 
 
 def training_step(state: TrainingState, batch: TrainingBatch | PreparedBatch, learning_rate: float) -> StepResult:
@@ -68,7 +69,8 @@ def training_step(state: TrainingState, batch: TrainingBatch | PreparedBatch, le
         state.scaler.unscale_(networks + centers)
         norm = global_gradient_norm(networks, centers, processes)
         taken = _decide(state, numbers, norm)
-        result = StepResult(recipe, state.step + 1, origins, numbers, state.late)
+        visits = _visits(state, batch, passes)
+        result = StepResult(recipe, state.step + 1, origins, numbers, state.late, visits)
         if not state.late:
             result.check()
         if recipe.gradient_clip:
@@ -117,6 +119,12 @@ def _numbers(passes: list[PassLoss], shares: list[dict[str, Tensor]], processes:
         processes.sum_(summed)
         local = dict(zip(local, summed.unbind(), strict=True))
     return reduced | local
+
+
+def _visits(state: TrainingState, batch: TrainingBatch, passes: list[PassLoss]) -> Visits | None:
+    """What the recorder is to keep of the step, if there is one."""
+    recorded = [loss.recorded for loss in passes if loss.recorded is not None]
+    return Visits(state.step + 1, batch.indices_B, recorded, state.late) if recorded else None
 
 
 def _gradients(state: TrainingState) -> tuple[list[Tensor], list[Tensor]]:

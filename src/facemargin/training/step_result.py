@@ -11,6 +11,7 @@ from torch import Tensor
 from facemargin.errors import NonFiniteLossError
 from facemargin.training.config import Recipe
 from facemargin.training.gradients import SMALLEST_LOSS_SCALE
+from facemargin.training.visits import Visits
 
 
 class StepResult:
@@ -23,11 +24,17 @@ class StepResult:
     """
 
     def __init__(
-        self, recipe: Recipe, step: int, origins: Mapping[str, str], numbers: Mapping[str, Tensor], late: bool
+        self,
+        recipe: Recipe,
+        step: int,
+        origins: Mapping[str, str],
+        numbers: Mapping[str, Tensor],
+        late: bool,
+        visits: Visits | None = None,
     ) -> None:
         """`origins`: of each part, the section of the recipe that it comes from. `numbers`: scalars on one device, by
-        the names below. If they are `late`, nothing waits for them here."""
-        self.step = step
+        the names below. If they are `late`, nothing waits for them here. `visits`: what is to be recorded."""
+        self.step, self.visits = step, visits
         self._recipe, self._origins, self._names = recipe, origins, list(numbers)
         values = torch.stack([value.detach().double() for value in numbers.values()])
         on_cuda = values.device.type == "cuda"

@@ -1,7 +1,7 @@
 """Training from the first step to the last: what `facemargin train` does."""
 
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from facemargin.data.source import LabeledImages
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
 from facemargin.data.training_set import CorruptImageLog
 from facemargin.errors import ConfigError, NonFiniteLossError
+from facemargin.recording.columns import drop_visits_after, parquet
 from facemargin.training.batches import TrainingBatches
 from facemargin.training.checkpoint import checkpoint_steps, save_checkpoint
 from facemargin.training.config import SMALLEST_PASS, Recipe
@@ -29,6 +30,7 @@ from facemargin.training.prepared import PreparedBatch, prepared_ahead
 from facemargin.training.processes import Processes, processes_of, restarted
 from facemargin.training.progress import TrainingProgress, training_progress
 from facemargin.training.recipe import check_networks
+from facemargin.training.recorder import Recorder
 from facemargin.training.run_folder import RunFolder
 from facemargin.training.schedule import learning_rate_factor
 from facemargin.training.shared_memory import worker_deaths_explained
@@ -68,6 +70,8 @@ def train(recipe: Recipe, output: Path | str, resume: bool = False, console: Con
 
 def _train(recipe: Recipe, output: Path, resume: bool, console: Console, processes: Processes) -> bool:
     check_networks(recipe)
+    if recipe.recorder:
+        parquet()  # says what to install
     images = processes.together(lambda: open_training_images(recipe, console))
     _check_processes(recipe, images, processes)
     # One process scores the test sets.
@@ -141,6 +145,9 @@ class _Run:
         self.metrics = MetricsLog(folder.metrics, state.step) if main else None
         self.validation = MetricsLog(folder.validation, state.step) if main else None
         self.tensorboard = TensorBoardLog(folder.path, state.step) if main and recipe.logging.tensorboard else None
+        if main:
+            drop_visits_after(folder.recording, state.step)
+        self.recorder = Recorder(folder.recording, state, images) if recipe.recorder else None
         self.corrupt = CorruptImageLog()
         self.not_logged: tuple[StepResult, float] | None = None
         #: a step whose result has not been read yet, its learning rate and number of images
@@ -151,6 +158,7 @@ class _Run:
         first = self.state.step
         with (
             worker_deaths_explained(),
+            self.recorder or nullcontext(),
             closing(prepared_ahead(self.state, self.batches.loader())) as batches,
             interruptible(once=self.processes.group is None) as interruption,
             training_progress(
@@ -173,7 +181,7 @@ class _Run:
     def _step(self, prepared: PreparedBatch, progress: TrainingProgress, interruption: Interruption) -> bool:
         """One step; whether to stop: because a signal came, of several processes to one of them before the step."""
         batch = prepared.batch
-        agreed = self.processes.sum([len(batch), len(batch.corrupt), interruption.requested])
+        agreed = self.processes.sum([len(batch), len(batch.corrupt), self._is_to_stop(interruption)])
         images, corrupt, stop = (int(number) for number in agreed)
         if corrupt:
             every_process = self.processes.gather(batch.corrupt)
@@ -188,7 +196,10 @@ class _Run:
         if self.sets and (self.state.step == self.last_step or (every and self.state.step % every == 0)):
             self._read_result(progress)
             self.processes.on_main(self._validate)
-        return stop > 0 or (self.processes.group is None and interruption.requested)
+        return stop > 0 or (self.processes.group is None and self._is_to_stop(interruption))
+
+    def _is_to_stop(self, interruption: Interruption) -> bool:
+        return interruption.requested or (self.recorder is not None and self.recorder.failed)
 
     def _optimize(self, batch: PreparedBatch, images: int, progress: TrainingProgress) -> None:
         state = self.state
@@ -208,6 +219,8 @@ class _Run:
         (result, learning_rate, images), self.unread = self.unread, None
         with self._failure_explained(progress):
             result.check()
+        if self.recorder is not None and result.visits is not None:
+            self.recorder.add(result.visits)
         progress.advance(result.step, images, result.loss)
         self.not_logged = (result, learning_rate)
         if result.step % self.recipe.logging.every_steps == 0 or result.step == self.last_step:
@@ -255,9 +268,13 @@ class _Run:
 
     def _checkpoint(self) -> None:
         state, keep = self.state, self.recipe.checkpoint.keep
+        if self.recorder is not None:
+            self.recorder.end_file(state.step)
         save_checkpoint(
             self.folder.checkpoints, state.step, state.state_dict(), keep, self.processes, state.head.class_range
         )
+        if self.recorder is not None:
+            self.recorder.check(state.step)
 
     def _last_checkpoint(self) -> str:
         steps = list(checkpoint_steps(self.folder.checkpoints))
