@@ -52,6 +52,13 @@ def test_in_python(photos):
     with pytest.raises(SeveralFacesError, match="the image: 2 faces were found, expected one"):
         fm.align(photograph, "error")
     assert fm.align(read(photos / "a.png"), "error").shape == (112, 112, 3)
+    model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=16), input_size=64)
+    for choice, chosen in (("largest", 0), ("central", -1)):
+        result = fm.verify(model, photos / "a.png", photograph, detector="centerface", faces=choice)
+        by_size = sorted(fm.detect(photograph), key=lambda face: -face.area)
+        assert (result.found_a.num_faces, result.found_b.num_faces) == (1, 2)
+        assert result.found_b.face.box == by_size[chosen].box
+    assert fm.verify(model, *[crops(photos)["largest"]] * 2).found_a is None
     with pytest.raises(ConfigError, match='align returns one face; faces is "all"'):
         fm.align(photograph, "all")
 
@@ -109,7 +116,8 @@ def test_embed_says_what_it_squashes_and_chooses(command, trained_run, photos, t
     code, _, err = command(*arguments, tmp_path / output, "--detect")
     assert code == 0 and err.count("\n") == 1
     assert err.startswith("warning: 1 of 3 images shows several faces, of which the largest was used (")
-    assert "group.png: 2). --on-several largest|central|error chooses" in err
+    left, top, right, bottom = max(fm.detect(read(photos / "group.png")), key=lambda face: face.area).box
+    assert f"group.png: 2, used is the one at {left:.0f}, {top:.0f} to {right:.0f}, {bottom:.0f}). --on-several" in err
     code, out, err = command(*arguments, tmp_path / "error" / output, "--detect", "--on-several", "error")
     assert code == 0 and "2 embeddings" in out and "group.png: 2 faces were found, expected one" in err
     if output == "e.npz":

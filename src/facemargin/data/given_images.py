@@ -1,4 +1,4 @@
-"""Images as a caller has them in Python: arrays, tensors, PIL images, paths.
+"""Images as a caller has them in Python: arrays, tensors, PIL images, paths, and the content of image files.
 
 Images with one possible meaning are read. Ambiguous ones (floats, colours first) are refused; the message says what to
 pass. Shapes: N images, H × W pixels.
@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.formats.image_files import read_image_file
+from facemargin.data.images.decode import decode_image
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
 
@@ -22,7 +23,7 @@ _PIL_MODES = {"1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBX", "RGBa", "CMYK", 
 
 
 GivenForm = RGBImage | str | Path | Any
-"""An image: an array, a tensor, a path or a PIL image; see `one_image`."""
+"""An image: an array, a tensor, a path, a PIL image or the content of a file; see `one_image`."""
 
 
 class GivenImages(ImageSource):
@@ -32,21 +33,25 @@ class GivenImages(ImageSource):
 
     def __init__(self, items: Iterable[Any]) -> None:
         self.name = _NAME
-        self._items = [
-            Path(item) if isinstance(item, str | Path) else one_image(item, f"{_NAME}: image {index}")
-            for index, item in enumerate(items)
-        ]
+        self._items = [_kept(item, f"{_NAME}: image {index}") for index, item in enumerate(items)]
 
     def __len__(self) -> int:
         return len(self._items)
 
     def read(self, index: int) -> RGBImage:
         item = self._items[index]
-        return one_image(item, str(item)) if isinstance(item, Path) else item
+        return one_image(item, self.describe(index)) if isinstance(item, Path | bytes) else item
 
     def describe(self, index: int) -> str:
         item = self._items[index]
         return str(item) if isinstance(item, Path) else f"{_NAME}: image {index}"
+
+
+def _kept(item: Any, where: str) -> Path | bytes | RGBImage:
+    """What is read only when it is asked for stays as it is, so that it takes less memory."""
+    if isinstance(item, str | Path):
+        return Path(item)
+    return _content(item, where) if _is_content(item) else one_image(item, where)
 
 
 def given_images(images: Any) -> ImageSource:
@@ -55,37 +60,43 @@ def given_images(images: Any) -> ImageSource:
     says what to pass."""
     if isinstance(images, ImageSource):
         return images
-    if isinstance(images, str | Path) or _is_pil(images):
+    if isinstance(images, str | Path) or _is_pil(images) or _is_content(images):
         return GivenImages([images])
     array = _array(images)
     if array is not None and array.ndim == 1 and array.dtype.kind in "UO":  # paths, or images of several sizes
         return GivenImages(array.tolist())
     if array is not None:
         return GivenImages([array] if array.ndim in (2, 3) else array if array.ndim == 4 else [array])
-    if isinstance(images, dict | bytes) or not isinstance(images, Iterable):
+    if isinstance(images, dict) or not isinstance(images, Iterable):
         raise DataError(f"the images are {_kind(images)}; {_FORMS}")
     return GivenImages(images)
 
 
 _FORMS = (
-    "expected a path, an array (H, W, 3) of uint8, RGB, a PIL image, or a list of them; or the result of "
-    "facemargin.data.open.open_images"
+    "expected a path, an array (H, W, 3) of uint8, RGB, a PIL image, the bytes of an image file or the open file, or a "
+    "list of them; or the result of facemargin.data.open.open_images"
 )
 
 
 def one_image(image: Any, where: str = "the image") -> RGBImage:
-    """Convert an image to (H, W, 3) uint8 RGB: a path, a PIL image (turned upright by its EXIF data), or a uint8 array
-    or tensor of shape (H, W, 3) in RGB or (H, W) in grey.
+    """Convert an image to (H, W, 3) uint8 RGB: a path, a PIL image (turned upright by its EXIF data; of 16 bits, the
+    upper 8 are used, as of a file), the bytes of an image file, such a file opened to read bytes, or a uint8 array or
+    tensor of shape (H, W, 3) in RGB or (H, W) in grey.
 
     Raises DataError for anything else, such as floats, whose range is not known, colours first, or more than three
     channels. The message names `where` and says what to pass.
     """
     if isinstance(image, str | Path):
+        if not str(image):
+            raise DataError(f"{where} is an empty text, expected a path")
         if Path(image).is_dir():
             raise DataError(
-                f"{image} is a folder, expected an image; pass a list of its files, or pass open_images of the folder"
+                f"{image} is a folder, expected an image; pass a list of its files, such as "
+                "sorted(Path(folder).rglob('*.jpg')), or of a folder of people pass open_images(folder)"
             )
         return read_image_file(Path(image))
+    if _is_content(image):
+        return decode_image(_content(image, where), where)
     if _is_pil(image):
         return _of_pil(image, where)
     array = _array(image)
@@ -105,14 +116,30 @@ def _is_pil(image: Any) -> bool:
     return any(cls.__module__ == "PIL.Image" and cls.__name__ == "Image" for cls in type(image).__mro__)
 
 
+def _is_content(image: Any) -> bool:
+    """Whether this is the content of a file, or an open file."""
+    is_open_file = all(callable(getattr(image, name, None)) for name in ("read", "readline"))
+    return is_open_file or isinstance(image, bytes | bytearray | memoryview)
+
+
+def _content(image: Any, where: str) -> bytes:
+    content = image if isinstance(image, bytes | bytearray | memoryview) else image.read()
+    if isinstance(content, str):
+        raise DataError(f"{where} is a file opened to read text: open it to read bytes, as in open(path, 'rb')")
+    return bytes(content)
+
+
 def _of_pil(image: Any, where: str) -> RGBImage:
     from PIL import ImageOps
 
+    if image.mode.startswith("I;16"):
+        gray = (np.asarray(ImageOps.exif_transpose(image)) >> 8).astype(np.uint8)
+        return np.repeat(gray[:, :, None], 3, axis=2)
     if image.mode not in _PIL_MODES:
-        raise DataError(
-            f"{where} is a PIL image in mode {image.mode}, expected 8 bits per colour, such as RGB: pass "
-            "image.convert('RGB')"
-        )
+        # Pillow's convert("RGB") would cut these values off at 255.
+        wide = image.mode in ("I", "F")
+        advice = _cast(np.asarray(image)) if wide else ": pass image.convert('RGB')"
+        raise DataError(f"{where} is a PIL image in mode {image.mode}, expected 8 bits per colour, such as RGB{advice}")
     return np.array(ImageOps.exif_transpose(image).convert("RGB"))
 
 

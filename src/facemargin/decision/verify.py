@@ -1,7 +1,7 @@
 """Verifies whether two faces show the same person, by the decision of a calibrated model."""
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from facemargin.data.given_images import GivenForm
 from facemargin.decision.calibration import Calibration, Threshold
-from facemargin.detection.detect import align
+from facemargin.detection.detect import align_found
 from facemargin.detection.detector import Detector
-from facemargin.detection.face import Choice
+from facemargin.detection.face import Choice, FoundFace
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.model import Model
@@ -25,13 +25,16 @@ Decision = Literal["same", "different", "too poor to decide"]
 @dataclass(frozen=True)
 class Verification:
     """`score`: the cosine of the two embeddings, higher is more alike. `quality_a`, `quality_b`: the qualities of the
-    images. `decision`: by `threshold` and its quality floor. Both are None without a calibration."""
+    images. `decision`: by `threshold` and its quality floor. Both are None without a calibration. `found_a`, `found_b`:
+    with a detector, the face of each photograph that was used, and how many were found in it."""
 
     score: float
     quality_a: float
     quality_b: float
     decision: Decision | None = None
     threshold: Threshold | None = None
+    found_a: FoundFace | None = field(default=None, compare=False)
+    found_b: FoundFace | None = field(default=None, compare=False)
 
 
 def verify(
@@ -68,11 +71,14 @@ def verify(
         calibration.require_model(model)
         if doubt := calibration.doubt_detector(detector):
             logger.warning(doubt)
-    both = [image if detector is None else align(image, faces, detector=detector) for image in (a, b)]
+    both, found = [a, b], []
+    if detector is not None:
+        aligned = [align_found(image, faces, detector=detector) for image in (a, b)]
+        both, found = [image for image, _ in aligned], [face for _, face in aligned]
     embeddings = model.embed(both, views=None if calibration is None else calibration.views)
     require_finite(embeddings)
     (result,) = decide(embeddings, np.array([[0, 1]]), threshold)
-    return result
+    return replace(result, found_a=found[0], found_b=found[1]) if found else result
 
 
 def decide(embeddings: Embeddings, pairs_K2: NDArray[np.int64], threshold: Threshold | None) -> list[Verification]:

@@ -5,7 +5,7 @@ from facemargin.data.given_images import GivenForm, one_image
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.detection.crop import crop_face
 from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, require_detector
-from facemargin.detection.face import Choice, Face, choose_faces
+from facemargin.detection.face import Choice, Face, FoundFace, choose_faces
 from facemargin.errors import ConfigError, NoFaceError, SeveralFacesError
 
 
@@ -44,11 +44,23 @@ def align(
         >>> fm.align(fm.open_images("orl").read(0)).shape
         (112, 112, 3)
     """
+    return align_found(image, faces, size, detector)[0]
+
+
+def align_found(
+    image: GivenForm,
+    faces: Choice = "largest",
+    size: int = TEMPLATE_SIDE,
+    detector: Detector | str = DEFAULT_DETECTOR,
+) -> tuple[RGBImage, FoundFace]:
+    """As `align`, with the face that was chosen and the number of those that were found."""
     image = one_image(image)
-    return _aligned(image, detect(image, detector), faces, size, "the image")
+    return _aligned(image, require_detector(detector).detect(image), faces, size, "the image")
 
 
-def _aligned(image: RGBImage, all_faces: list[Face], faces: Choice, size: int, where: str) -> RGBImage:
+def _aligned(
+    image: RGBImage, all_faces: list[Face], faces: Choice, size: int, where: str
+) -> tuple[RGBImage, FoundFace]:
     if faces == "all":
         raise ConfigError('align returns one face; faces is "all", expected "largest", "central" or "error"')
     try:
@@ -57,15 +69,15 @@ def _aligned(image: RGBImage, all_faces: list[Face], faces: Choice, size: int, w
         raise SeveralFacesError(f"{where}: {error}") from error
     if not chosen:
         raise no_face(where, image)
-    return crop_face(image, chosen[0].landmarks_52, size)
+    return crop_face(image, chosen[0].landmarks_52, size), FoundFace(chosen[0], len(all_faces))
 
 
 class DetectedFaces(ImageSource):
     """The largest or most central face of every photograph of `source`, aligned when it is read.
 
     `read` raises NoFaceError, which names the image, if no face is found, and SeveralFacesError if several are found
-    and `faces` is "error". `several` is the number of faces, by index, for the photographs read so far that show more
-    than one."""
+    and `faces` is "error". `several` is the face that was chosen and the number of faces, by index, for the photographs
+    read so far that show more than one."""
 
     def __init__(
         self, source: ImageSource, detector: Detector | str = DEFAULT_DETECTOR, faces: Choice = "largest"
@@ -73,7 +85,7 @@ class DetectedFaces(ImageSource):
         self.name = source.name
         self._source, self._faces = source, faces
         self.detector = require_detector(detector)
-        self.several: dict[int, int] = {}
+        self.several: dict[int, FoundFace] = {}
 
     def __len__(self) -> int:
         return len(self._source)
@@ -81,9 +93,10 @@ class DetectedFaces(ImageSource):
     def read(self, index: int) -> RGBImage:
         image = self._source.read(index)
         all_faces = self.detector.detect(image)
-        if len(all_faces) > 1:
-            self.several[index] = len(all_faces)
-        return _aligned(image, all_faces, self._faces, TEMPLATE_SIDE, self.describe(index))
+        aligned, found = _aligned(image, all_faces, self._faces, TEMPLATE_SIDE, self.describe(index))
+        if found.num_faces > 1:
+            self.several[index] = found
+        return aligned
 
     def describe(self, index: int) -> str:
         return self._source.describe(index)

@@ -47,6 +47,18 @@ class Face:
         return (right - left) * (bottom - top)
 
 
+@dataclass(frozen=True)
+class FoundFace:
+    """The `face` of a photograph that was used, of `num_faces` that were found in it."""
+
+    face: Face
+    num_faces: int
+
+    def __str__(self) -> str:
+        left, top, right, bottom = self.face.box
+        return f"{self.num_faces}, used is the one at {left:.0f}, {top:.0f} to {right:.0f}, {bottom:.0f}"
+
+
 def choose_faces(faces: Sequence[Face], choice: Choice, image: RGBImage) -> list[Face]:
     """The faces that `choice` selects: a list of one face, or with "all" of all faces from the largest to the smallest.
     The list is empty if `faces` is empty.

@@ -1,5 +1,6 @@
 """Images as files, by their names."""
 
+import re
 import stat
 from collections.abc import Sequence
 from pathlib import Path
@@ -25,7 +26,17 @@ def _read_bytes(path: Path) -> bytes:
         if len(similar) == 1:
             return _bytes_of(similar[0])
         several = f"; {len(similar)} files differ from it in Unicode normal form only" if similar else ""
-        raise CorruptImageError(f"{path}: cannot be read: {error.strerror}{several}") from error
+        raise CorruptImageError(f"{path}: cannot be read: {error.strerror}{several or _advice(path)}") from error
+
+
+def _advice(path: Path) -> str:
+    """What to do about a text that is no path."""
+    text = str(path)
+    if re.match(r"[A-Za-z][A-Za-z0-9+.-]+:[/\\]", text) or text.startswith("data:"):
+        return ". It seems to be an address (URL): nothing is downloaded; save the image as a file first"
+    if text.startswith("~"):
+        return ". ~ is a folder for the shell only: pass Path(...).expanduser()"
+    return ". A pattern is not expanded: pass sorted(Path(folder).glob(pattern))" if "*" in text else ""
 
 
 def _bytes_of(path: Path) -> bytes:

@@ -12,6 +12,7 @@ from facemargin.data.images.kind import KNOWN_KINDS, image_suffix
 from facemargin.data.images.silence import OPENCV_SILENT
 from facemargin.data.images.size import stated_pixels
 from facemargin.data.source import RGBImage
+from facemargin.data.videos.kind import BEGINNING, video_kind
 from facemargin.errors import CorruptImageError
 
 LARGEST_ENCODED = 1 << 28
@@ -70,6 +71,10 @@ def _checked_suffix(encoded: bytes, where: str) -> str:
     if not encoded:
         raise CorruptImageError(f"{where}: the image is empty (0 bytes)")
     suffix = image_suffix(encoded)
+    if suffix is None and (video := video_kind(encoded[:BEGINNING])) is not None:
+        raise CorruptImageError(
+            f"{where}: is a video ({video}), expected an image: facemargin embed --video and embed_video read videos"
+        )
     if suffix is None:
         raise CorruptImageError(
             f"{where}: not an image of a known format ({len(encoded)} bytes that begin with {encoded[:8]!r}); "
