@@ -246,3 +246,94 @@ def test_measures_that_there_are_none_of_are_refused(command, trained_run, tmp_p
     options = [option.format(csv=path) for option in options]
     code, _, err = command("evaluate", trained_run, "--data", "orl:2-3", "--output", tmp_path / "out", *options)
     assert code == 2 and message in err.replace("\n", " "), err
+
+
+@pytest.fixture
+def stored_systems(tmp_path):
+    """Embeddings of the faces of orl:31-34 by three systems, the first of them better than the others."""
+    pairs = embedded_verification_set([31, 32, 33, 34])
+    rng = np.random.default_rng(0)
+    centers = rng.normal(size=(4, 16))
+    for name, noise in (("good", 0.6), ("poor", 1.5), ("worse", 2.0)):
+        vectors = centers[np.repeat(np.arange(4), 10)] + noise * rng.normal(size=(40, 16))
+        paths = np.array([pairs.images.describe(index) for index in range(40)])
+        np.savez(tmp_path / f"{name}.npz", paths=paths, embeddings=vectors)
+    return [tmp_path / f"{name}.npz" for name in ("good", "poor", "worse")]
+
+
+def test_several_systems_are_compared_in_one_table_and_one_report(command, stored_systems, tmp_path):
+    names = ("ours", "A loss", "z")
+    output = tmp_path / "out"
+    arguments = ("--name", *names, "--data", "orl:31-34", "--baselines", "orl:1-4", "--output", output)
+    code, out, err = command("evaluate", *stored_systems, *arguments)
+    assert (code, err) == (0, "")
+    for text in (
+        *names,
+        "raw pixels",
+        "Holm's p allows for the 4 comparisons of this table",
+        "4 people were resampled",
+    ):
+        assert text in " ".join(out.split())
+    for name in ("ours", "A-loss", "z"):
+        assert (output / "evaluation" / "orl-31-34" / f"{name}.json").exists()
+    page = (output / "report.html").read_text()
+    assert "Do the systems differ?" in page
+    # as they were given, and baselines are neither first nor compared
+    assert page.index("ours − A loss") < page.index("ours − z")
+    assert "ours − raw pixels" not in page and "PCA" in page
+
+
+def test_a_system_joins_those_of_an_earlier_evaluation(command, stored_systems, tmp_path):
+    output = tmp_path / "out"
+    for model, name in zip(stored_systems[:2], ("first", "a second"), strict=True):
+        code, _, _ = command("evaluate", model, "--name", name, "--data", "orl:31-34", "--output", output)
+        assert code == 0
+    page = (output / "report.html").read_text()
+    assert "first − a second" in page
+    before = evaluation(output, "orl-31-34", "first").scores_K
+    code, _, err = command("evaluate", stored_systems[2], "--name", "first", "--data", "orl:31-34", "--output", output)
+    assert code == 2 and "holds figures of" in err and "choose another --output" in err
+    assert (evaluation(output, "orl-31-34", "first").scores_K == before).all()
+
+
+def test_pairs_of_unknown_people_are_not_compared_as_if_they_were_independent(command, stored_systems, tmp_path):
+    faces = embedded_verification_set([31, 32, 33, 34]).images
+    folder = tmp_path / "pairs"
+    folder.mkdir()
+    lines = []
+    for index in range(40):
+        cv2.imwrite(str(folder / f"{index}.png"), faces.read(index))
+        lines += [f"{index}.png,{other}.png,{int(index // 10 == other // 10)}" for other in range(index)]
+    (folder / "pairs.csv").write_text("\n".join(lines) + "\n")
+    for model in stored_systems:
+        stored = dict(np.load(model))
+        np.savez(
+            model,
+            paths=np.array([str(folder / f"{index}.png") for index in range(40)]),
+            embeddings=stored["embeddings"],
+        )
+    arguments = ("--data", folder / "pairs.csv", "--output", tmp_path / "out")
+    code, out, _ = command("evaluate", *stored_systems, *arguments)
+    assert code == 0
+    assert "do not say which people they show" in " ".join(out.split())
+    assert "do not say which people they show" in (tmp_path / "out" / "report.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("models", "options", "message"),
+    [
+        ([0, 1], ["--name", "a", "a"], "two systems are called a: give each model a name of its own with --name"),
+        ([0, 0], [], "two systems are called good"),
+        ([0, 1], ["--name", "a b", "a-b"], "two systems are called a b"),
+        ([0, 1], ["--name", "a"], "--name has 1 name for 2 models: give one name for each model"),
+        ([0, 1], ["--name", "a", "faces"], "a system cannot be called 'faces'"),
+        ([0, 1], ["--name", "PCA", "a"], "a system cannot be called 'PCA'"),
+        ([0, 1], ["--quality", "norm", "a.csv"], "several measures of quality are compared for one model"),
+        ([], [], "no model is given: facemargin evaluate MODEL --data SET"),
+    ],
+)
+def test_names_that_cannot_be_told_apart_are_refused(command, stored_systems, tmp_path, models, options, message):
+    chosen = [stored_systems[index] for index in models]
+    code, _, err = command("evaluate", *chosen, "--data", "orl:31-34", *options, "--output", tmp_path / "out")
+    assert code == 2 and message in err
+    assert not (tmp_path / "out").exists()

@@ -47,6 +47,7 @@ class ProtocolArguments(ComputingArguments):
     """The arguments of `evaluate` that apply to protocols. `cache` is the folder of all feature stores."""
 
     model: Path
+    name: str
     protocol: ProtocolName
     folder: Path
     output: Path
@@ -134,24 +135,20 @@ def _embed(args: ProtocolArguments, protocol: Protocol, place: Path, console: Co
             raise ConfigError(
                 f"{args.model} contains embeddings instead of a model, so --views does not apply: remove --views"
             )
-        origin = _require_place(args, protocol, place, args.model.stem, file_origin(args.model))
+        origin = _require_place(args, protocol, place, args.name, file_origin(args.model))
         embeddings = EmbeddingsFile(args.model).embed(protocol.images)
         features_ND = embeddings.vectors * embeddings.norms[:, None]
-        return _Features(
-            features_ND, np.ones(len(features_ND), dtype=bool), [], args.model.stem, "as in the file", origin
-        )
+        return _Features(features_ND, np.ones(len(features_ND), dtype=bool), [], args.name, "as in the file", origin)
     warn_of_squashed(protocol.images)
     model = load_on_device(args.model, args)
     origin = model_origin(args.model, model, file_key(args.model))
-    _require_place(args, protocol, place, "facemargin", origin)
+    _require_place(args, protocol, place, args.name, origin)
     views = args.views or _views(args, protocol) or model.info.views
     key = features_key(model, protocol.images, views, protocol.image_key + file_key(args.model))
     folder = args.cache / f"{protocol.name}-{key[:16]}"
     with embedding_progress(console, protocol.name) as progress:
         stored = extract_features(model, protocol.images, folder, key, args.batch_size, views, progress)
-    return _Features(
-        stored.features_ND, stored.readable_N, list(stored.unreadable.values()), "facemargin", views, origin
-    )
+    return _Features(stored.features_ND, stored.readable_N, list(stored.unreadable.values()), args.name, views, origin)
 
 
 def _views(args: ProtocolArguments, protocol: Protocol) -> Views | None:

@@ -26,10 +26,12 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.squareness import warn_of_squashed
 from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, PairScores, fit_pca_embed, fit_pixel_embed, summary_table
+from facemargin.evaluation.differences_table import differences_table
 from facemargin.evaluation.folder import evaluation_folder, slug
 from facemargin.evaluation.origin import Origin, file_origin, images_origin, note_origin, require_place, set_origin
 from facemargin.evaluation.protocols.presets import PresetName
 from facemargin.evaluation.protocols.protocol import GalleryName, ProtocolName, Rule
+from facemargin.evaluation.system_differences import system_differences
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.models.model import Model, Progress
 from facemargin.models.recognizer import NoBackbone
@@ -40,6 +42,9 @@ from facemargin.report import write_run_report
 # The number of eigenfaces for the ORL faces. More components would amplify noise.
 PCA_COMPONENTS = 20
 
+# Names of other files in the folder of a set, and of baselines.
+_RESERVED = ("faces", "quality", "reconstructions", "origin", "raw-pixels", "pca")
+
 EmbedOf = Callable[[VerificationSet, Progress], MeasuredEmbed]
 
 
@@ -47,14 +52,18 @@ EmbedOf = Callable[[VerificationSet, Progress], MeasuredEmbed]
 class Arguments(ComputingArguments):
     """Score a model on verification sets. Prints a table and writes scores, JSON and an HTML report."""
 
-    model: tyro.conf.Positional[Path]
-    """A run folder, a model file, the name of a released model (facemargin models), FILE.py:NAME, a network of your
-    own, or an .npz of embeddings (arrays paths and embeddings)."""
+    model: tyro.conf.Positional[Annotated[tuple[Path, ...], tyro.conf.arg(metavar="MODEL …")]]
+    """Run folders, model files, names of released models (facemargin models), FILE.py:NAME, a network of your own, or
+    .npz files of embeddings (arrays paths and embeddings). Several are compared in one table and one report."""
     data: Annotated[tuple[str, ...], tyro.conf.arg(metavar="SET …")]
     """Verification sets: names such as lfw or cfp_fp, a .bin, a folder with pairs.txt and images/, shards, and others
     (docs/verification_sets.md), or embedded faces such as orl:31-40."""
+    name: Annotated[tuple[str, ...], tyro.conf.arg(metavar="NAME …")] = ()
+    """The names of the models in tables and files, one for each. The default for several models are the names of their
+    files or folders."""
     output: Path | None = None
-    """The output folder. The default is the run folder, or evaluations/MODEL for a file."""
+    """The output folder. The default is the run folder, evaluations/MODEL for a file, and evaluations/NAME-NAME for
+    several models."""
     overwrite: bool = False
     """Replace existing figures of another model, or of another set with the same name, in the output."""
     degraded: bool = False
@@ -98,12 +107,17 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "evaluate", arguments)
     if not args.data:
         raise ConfigError("--data is empty: give at least one verification set, such as --data orl:31-40")
-    if args.model.suffix == ".npz":
-        args.require_defaults(args.model)
+    if not args.model:
+        raise ConfigError("no model is given: facemargin evaluate MODEL --data SET")
+    if all(model.suffix == ".npz" for model in args.model):
+        args.require_defaults(args.model[0])
     console = Console()
-    output = args.output or (args.model if args.model.is_dir() else Path("evaluations") / short_name(args.model))
+    names = _names(args)
+    output = args.output or _default_output(args.model, names)
     if args.protocol is not None:
-        return evaluate_protocol(_protocol_arguments(args, args.protocol, output), console)
+        for model, name in zip(args.model, names, strict=True):
+            evaluate_protocol(_protocol_arguments(args, model, name, args.protocol, output), console)
+        return 0
     _check_no_protocol(args)
     sets = [open_verification(name) for name in args.data]
     sets += [degraded_twin(pairs) for pairs in sets] if args.degraded else []
@@ -112,34 +126,73 @@ def main(arguments: Sequence[str]) -> int:
     if args.baselines is not None:
         images = open_images(args.baselines)
         baselines = {"raw pixels": fit_pixel_embed(images), "PCA": fit_pca_embed(images, PCA_COMPONENTS)}
-    name, embed_of, reconstruct, system, model = _system(args)
-    origins = _origins(args, name, system, baselines)
+    systems = [_system(args, model, name) for model, name in zip(args.model, names, strict=True)]
+    reconstruct = systems[0].reconstruct if len(systems) == 1 else None
+    if reconstruct is None and any(system.reconstruct for system in systems):
+        say("faces are reconstructed for the report if one model is given alone", stderr=True)
+    origins = _origins(args, systems, baselines)
     of_sets = [set_origin(pairs) for pairs in sets]
+    of_a_run = [output] == list(args.model)
     for pairs, data in zip(sets, of_sets, strict=True):
-        require_place(
-            evaluation_folder(output, pairs.name), data, origins, args.overwrite, of_a_run=output == args.model
-        )
-    if args.model.suffix != ".npz":  # no image is read in this case
+        require_place(evaluation_folder(output, pairs.name), data, origins, args.overwrite, of_a_run)
+    if any(model.suffix != ".npz" for model in args.model):  # otherwise no image is read
         for pairs in sets[: len(args.data)]:  # the degraded copies have the same sizes
             warn_of_squashed(pairs.images)
     for pairs, data in zip(sets, of_sets, strict=True):
+        place = evaluation_folder(output, pairs.name)
         with embedding_progress(console, pairs.name) as progress:
-            systems = {} if embed_of is None else {name: embed_of(pairs, progress)}
-            summaries = score_systems({**systems, **baselines}, pairs, output, args.grid, args.folds, reconstruct)
-        note_origin(evaluation_folder(output, pairs.name), data, origins)
+            embeds = {system.name: system.embed_of(pairs, progress) for system in systems if system.embed_of}
+            summaries = score_systems({**embeds, **baselines}, pairs, output, args.grid, args.folds, reconstruct)
+        note_origin(place, data, origins)
         if summaries:
             console.print(summary_table(summaries))
-        if name in systems:
-            place = evaluation_folder(output, pairs.name)
-            scores = PairScores.load(place / f"{slug(name)}.npz")
-            write_comparison(systems[name], scores, pairs, place, args.refit, console)
-    if model is not None and (not args.quality or args.quality[0] == model.info.quality):
-        keep_check(args.model, model, output)
+        if len(embeds) > 1:
+            _print_differences(place, list(embeds), console)
+        for name, embed in embeds.items():
+            write_comparison(embed, PairScores.load(place / f"{slug(name)}.npz"), pairs, place, args.refit, console)
+    alone = systems[0].model if len(systems) == 1 else None
+    if alone is not None and (not args.quality or args.quality[0] == alone.info.quality):
+        keep_check(args.model[0], alone, output)
     say(f"report: {write_run_report(output)}")
     return 0
 
 
-def _protocol_arguments(args: Arguments, protocol: ProtocolName, output: Path) -> ProtocolArguments:
+def _names(args: Arguments) -> list[str]:
+    """The name of each model. Raises ConfigError for a wrong number of names and for names of the same files."""
+    if args.name and len(args.name) != len(args.model):
+        raise ConfigError(
+            f"--name has {counted(len(args.name), 'name')} for {counted(len(args.model), 'model')}: give one name for "
+            "each model"
+        )
+    if not args.name and len(args.model) == 1:
+        return [args.model[0].stem if args.model[0].suffix == ".npz" else "facemargin"]
+    names = list(args.name) or [model.resolve().name if model.is_dir() else short_name(model) for model in args.model]
+    files = [slug(name).lower() for name in names]
+    for name, file in zip(names, files, strict=True):
+        if not name.strip() or file in _RESERVED:
+            raise ConfigError(f"a system cannot be called {name!r}, which is the name of another file: choose another")
+        if files.count(file) > 1:
+            raise ConfigError(f"two systems are called {name}: give each model a name of its own with --name")
+    return names
+
+
+def _default_output(models: Sequence[Path], names: Sequence[str]) -> Path:
+    if len(models) > 1:
+        return Path("evaluations") / "-".join(slug(name) for name in names)
+    return models[0] if models[0].is_dir() else Path("evaluations") / short_name(models[0])
+
+
+def _print_differences(place: Path, names: Sequence[str], console: Console) -> None:
+    differences = system_differences([PairScores.load(place / f"{slug(name)}.npz") for name in names])
+    if differences.rows:
+        console.print(differences_table(differences))
+    else:
+        say("\n".join(differences.notes))
+
+
+def _protocol_arguments(
+    args: Arguments, model: Path, name: str, protocol: ProtocolName, output: Path
+) -> ProtocolArguments:
     """Raises ConfigError for options that a protocol would ignore."""
     for name in ("degraded", "baselines", "quality", "refit", "folds", "grid"):
         if getattr(args, name):
@@ -149,7 +202,8 @@ def _protocol_arguments(args: Arguments, protocol: ProtocolName, output: Path) -
             f"--data has {counted(len(args.data), 'folder')}, expected one, that of --protocol {protocol}"
         )
     return ProtocolArguments(
-        model=args.model,
+        model=model,
+        name=name,
         protocol=protocol,
         folder=Path(args.data[0]),
         output=output,
@@ -174,14 +228,17 @@ def _check_no_protocol(args: Arguments) -> None:
 
 def _check(args: Arguments, sets: Sequence[VerificationSet]) -> None:
     """Raise ConfigError for options that would have no effect, and for sets that would overwrite each other."""
-    if args.model.suffix == ".npy":
-        raise ConfigError(
-            f"{args.model} has a single array without names: save an .npz with the arrays paths (text) and embeddings"
-        )
-    if args.model.suffix == ".npz" and args.views is not None:
-        raise ConfigError(
-            f"{args.model} contains embeddings instead of a model, so --views does not apply: remove --views"
-        )
+    for model in args.model:
+        if model.suffix == ".npy":
+            raise ConfigError(
+                f"{model} has a single array without names: save an .npz with the arrays paths (text) and embeddings"
+            )
+        if model.suffix == ".npz" and args.views is not None:
+            raise ConfigError(
+                f"{model} contains embeddings instead of a model, so --views does not apply: remove --views"
+            )
+    if len(args.model) > 1 and len(args.quality) > 1:
+        raise ConfigError("several measures of quality are compared for one model: give one model, or one --quality")
     if args.refit and len(args.quality) < 2:
         raise ConfigError("--refit is for comparing measures of quality: give several with --quality")
     if args.degraded and (files := [name for name in args.quality if name not in OWN_MEASURES]):
@@ -196,40 +253,48 @@ def _check(args: Arguments, sets: Sequence[VerificationSet]) -> None:
         raise ConfigError(f"several verification sets are called {twice[0]}: evaluate them one at a time")
 
 
-def _origins(args: Arguments, name: str, system: Origin, baselines: Mapping[str, Embed]) -> dict[str, Origin]:
+@dataclass(frozen=True)
+class _System:
+    """The name of a model in reports, its functions to embed and to reconstruct the images of a set (None for what it
+    cannot do), its origin, and the model itself, unless only its embeddings are given."""
+
+    name: str
+    embed_of: EmbedOf | None
+    reconstruct: Reconstruct | None
+    origin: Origin
+    model: Model | None = None
+
+
+def _origins(args: Arguments, systems: Sequence[_System], baselines: Mapping[str, Embed]) -> dict[str, Origin]:
     """The origins of the systems, by the names of their files."""
-    origins = {slug(name): system}
+    origins = {slug(system.name): system.origin for system in systems}
     if args.baselines is not None:
         faces = images_origin(open_images(args.baselines))
         origins |= {slug(baseline): Origin(args.baselines, faces.fingerprint) for baseline in baselines}
     return origins
 
 
-def _system(args: Arguments) -> tuple[str, EmbedOf | None, Reconstruct | None, Origin, Model | None]:
-    """The name of the model in reports, its functions to embed and to reconstruct the images of a set (None for what it
-    cannot do), its origin, and the model that embeds, if there is one."""
-    if args.model.suffix == ".npz":
-        stored = EmbeddingsFile(args.model).embed
-        return args.model.stem, partial(_embed_of, args, None, stored), None, file_origin(args.model), None
-    model = load_on_device(args.model, args)
-    origin = model_origin(args.model, model, file_key(args.model))
+def _system(args: Arguments, path: Path, name: str) -> _System:
+    if path.suffix == ".npz":
+        stored = EmbeddingsFile(path).embed
+        return _System(name, partial(_embed_of, args, path, None, stored), None, file_origin(path))
+    model = load_on_device(path, args)
+    origin = model_origin(path, model, file_key(path))
     recognizes = not isinstance(model.recognizer.backbone, NoBackbone)
     if not recognizes and (args.quality or args.views is not None):
-        raise ConfigError(
-            f"{args.model} only has a face reconstruction, so --quality and --views do not apply: remove them"
-        )
-    embed_of = partial(_embed_of, args, model, None) if recognizes else None
+        raise ConfigError(f"{path} only has a face reconstruction, so --quality and --views do not apply: remove them")
+    embed_of = partial(_embed_of, args, path, model, None) if recognizes else None
     if model.recognizer.reconstructor is None:
-        return "facemargin", embed_of, None, origin, model
+        return _System(name, embed_of, None, origin, model)
     embedding = model if recognizes else None
-    return "facemargin", embed_of, lambda images: reconstruct_images(model, images)[1], origin, embedding
+    return _System(name, embed_of, lambda images: reconstruct_images(model, images)[1], origin, embedding)
 
 
 def _embed_of(
-    args: Arguments, model: Model | None, stored: Embed | None, pairs: VerificationSet, progress: Progress
+    args: Arguments, path: Path, model: Model | None, stored: Embed | None, pairs: VerificationSet, progress: Progress
 ) -> MeasuredEmbed:
     """The function that embeds the images of `pairs`, by a model or from a file, with the requested qualities."""
-    measures = quality_measures(args.quality, args.model, model, pairs)
+    measures = quality_measures(args.quality, path, model, pairs)
     if stored is not None:
         return MeasuredEmbed(stored, measures)
     assert model is not None

@@ -13,10 +13,13 @@ from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.folder import (
     EVALUATION_FOLDER,
     FACES_FILE,
+    ORIGIN_FILE,
     PROTOCOLS_FOLDER,
     QUALITY_FILE,
     RECONSTRUCTIONS_FILE,
+    slug,
 )
+from facemargin.evaluation.origin import read_origin
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.evaluation.scores import PairScores
 from facemargin.files.columns import Columns, read_columns
@@ -154,11 +157,24 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
         systems.append(scores)
     return DatasetEvaluation(
         dataset=systems[0].dataset if systems else folder.name,
-        systems=sorted(systems, key=_rank),
+        systems=_in_order(folder, systems),
         faces=FaceGallery.load(faces) if faces.exists() else None,
         reconstructions=ReconstructionGallery.load(reconstructions) if reconstructions.exists() else None,
         quality=QualityMeasures.load(quality) if quality.exists() else None,
     )
+
+
+def is_baseline(scores: PairScores) -> bool:
+    """Whether the system has learnt nothing about faces, so that it shows what every other system must exceed."""
+    return _rank(scores) > 1
+
+
+def _in_order(folder: Path, systems: list[PairScores]) -> list[PairScores]:
+    """The order of `_ORDER`, and among those that are equal there the order of evaluation."""
+    known = read_origin(folder / ORIGIN_FILE)
+    evaluated = list(known[1]) if known is not None else []
+    places = {name: place for place, name in enumerate(evaluated)}
+    return sorted(systems, key=lambda scores: (_rank(scores), places.get(slug(scores.system), len(places))))
 
 
 def _rank(scores: PairScores) -> int:

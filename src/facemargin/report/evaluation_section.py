@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from facemargin.errors import DataError
 from facemargin.evaluation import Bootstrap, PairScores, VerificationSummary, summarize
+from facemargin.evaluation.differences_table import HEADINGS, difference_cells
 from facemargin.evaluation.figures import DEFAULT_FARS
+from facemargin.evaluation.system_differences import SystemDifferences, system_differences
 from facemargin.report.blocks import FigureBlock
-from facemargin.report.comparison import Table, comparison_table, discard_table
-from facemargin.report.content import DatasetEvaluation
+from facemargin.report.comparison import Cell, Table, comparison_table, discard_table
+from facemargin.report.content import DatasetEvaluation, is_baseline
 from facemargin.report.discard_figures import FEW_PAIRS, discard_figure
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS, det_figure, roc_figure
 from facemargin.report.findings import HEADLINE_FAR, discard_sentence, headline, pair_counts, table_notes
@@ -34,6 +36,8 @@ class EvaluationSection:
     faces: FaceGallery | None
     reconstructions: ReconstructionGallery | None
     quality: QualitySection | None = None
+    differences: Table | None = None
+    differences_notes: tuple[str, ...] = ()
 
 
 def evaluation_section(
@@ -61,6 +65,7 @@ def evaluation_section(
                 f"evaluation-{number}-discard", "Error versus discard", discard_figure(with_quality, styles), caption
             )
         )
+    differences = _differences([system for system in evaluation.systems if not is_baseline(system)], bootstrap)
     return EvaluationSection(
         dataset=evaluation.dataset,
         headline=headline(summaries),
@@ -76,7 +81,24 @@ def evaluation_section(
         faces=evaluation.faces,
         reconstructions=evaluation.reconstructions,
         quality=None if evaluation.quality is None else quality_section(evaluation.quality, number),
+        differences=_differences_table(differences),
+        differences_notes=differences.notes,
     )
+
+
+def _differences(systems: Sequence[PairScores], bootstrap: Bootstrap | None) -> SystemDifferences:
+    return SystemDifferences((), ()) if bootstrap is None else system_differences(systems, DEFAULT_FARS, bootstrap)
+
+
+def _differences_table(differences: SystemDifferences) -> Table | None:
+    if not differences.rows:
+        return None
+    rows = []
+    for row in differences.rows:
+        texts = [text.partition("\n") for text in difference_cells(row)]
+        name = f"{row.first} − {row.second}, {far_text(row.point.target_far)}"
+        rows.append((name, [Cell(value, below) for value, _, below in texts]))
+    return Table(list(HEADINGS), rows)
 
 
 def _summarize(system: PairScores, bootstrap: Bootstrap | None) -> VerificationSummary:

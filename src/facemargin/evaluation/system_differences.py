@@ -1,0 +1,100 @@
+"""Which systems differ on a set of pairs, beyond what other people might have shown: the first one against each other
+one."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from facemargin.counting import counted
+from facemargin.errors import DataError
+from facemargin.evaluation.figures import DEFAULT_FARS
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, FEWEST_IDENTITIES, Bootstrap
+from facemargin.evaluation.metrics.paired_difference import PairedDifference, SharedPairs, TarDifference, holm
+from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.scores import PairScores
+
+
+@dataclass(frozen=True)
+class SystemDifference:
+    """TAR of system `first` − TAR of system `second` at a FAR. `adjusted_p` is the p-value by Holm's correction for all
+    comparisons of the same `SystemDifferences`."""
+
+    first: str
+    second: str
+    point: TarDifference
+    adjusted_p: float
+
+
+@dataclass(frozen=True)
+class SystemDifferences:
+    """The differences of all other systems from the first one, and `notes`: what they stand on, or why there are
+    none."""
+
+    rows: tuple[SystemDifference, ...]
+    notes: tuple[str, ...]
+
+
+def system_differences(
+    systems: Sequence[PairScores],
+    fars: Sequence[float] = DEFAULT_FARS,
+    bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
+) -> SystemDifferences:
+    """The first of the systems against each other one, at every FAR at which the set can accept an impostor pair.
+    Raises DataError for systems that were not scored on the same pairs."""
+    if len(systems) < 2:
+        return SystemDifferences((), ())
+    first, *others = systems
+    for other in others:
+        _require_same_pairs(first, other)
+    a_K, b_K = first.identities_a_K, first.identities_b_K
+    if a_K is None or b_K is None:
+        return _none(
+            f"the pairs of {first.dataset} do not say which people they show. Pairs that share a person are not "
+            "independent, so counting them as if they were would find differences where there are none"
+        )
+    people = len(np.unique(np.concatenate([a_K, b_K])))
+    if people < FEWEST_IDENTITIES:
+        return _none(f"the pairs are of {counted(people, 'person', 'people')}, too few to resample")
+    impostors = int(np.count_nonzero(~first.same_K))
+    told = [far for far in fars if allowed_count(far, impostors)]
+    if not told:
+        return _none(f"{counted(impostors, 'impostor pair')} are too few for every FAR")
+    shared = SharedPairs(first.same_K, a_K, b_K, told, bootstrap)
+    rates = [shared.system(system.scores_K) for system in systems]
+    found = [shared.difference(rates[0], other) for other in rates[1:]]
+    return _with_notes(first.system, [other.system for other in others], found, len(fars) - len(told))
+
+
+def _with_notes(
+    first: str, others: Sequence[str], found: Sequence[PairedDifference], left_out: int
+) -> SystemDifferences:
+    points = [(other, point) for other, one in zip(others, found, strict=True) for point in one.points]
+    adjusted = holm([point.p_value for _, point in points])
+    rows = tuple(SystemDifference(first, other, point, p) for (other, point), p in zip(points, adjusted, strict=True))
+    notes = [
+        f"Differences are those of {first} from each other system, each at its own threshold, in percentage points of "
+        f"TAR. {counted(found[0].people, 'person', 'people')} were resampled, the same for all systems; ranges are "
+        f"{found[0].confidence:.0%} intervals.",
+        f"p is the probability of such a difference between equal systems; Holm's p allows for the "
+        f"{counted(len(points), 'comparison')} of this table, and below 0.05 a difference counts.",
+        "In brackets is the unbiased standard error: if it is the smaller one, the intervals, which use the other, are "
+        "too wide, and if it is much larger, too narrow.",
+    ]
+    if left_out:
+        notes.append(f"{counted(left_out, 'FAR')} left out: there are too few impostor pairs to accept one.")
+    return SystemDifferences(rows, tuple(notes))
+
+
+def _none(reason: str) -> SystemDifferences:
+    return SystemDifferences((), (f"There are no intervals of the differences between the systems: {reason}.",))
+
+
+def _require_same_pairs(first: PairScores, other: PairScores) -> None:
+    for name in ("same_K", "identities_a_K", "identities_b_K"):
+        one, two = getattr(first, name), getattr(other, name)
+        if not (one is None and two is None) and not np.array_equal(one, two):
+            raise DataError(
+                f"{first.system} and {other.system} were scored on different pairs of {first.dataset}: evaluate them "
+                "again on the same set"
+            )

@@ -1,0 +1,69 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from facemargin.errors import DataError
+from facemargin.evaluation import Bootstrap, holm, paired_difference
+from facemargin.evaluation.differences_table import difference_cells, differences_table
+from facemargin.evaluation.system_differences import system_differences
+from tests.report.report_runs import pair_scores
+
+FEW = Bootstrap(resamples=40)
+
+
+def systems(**options):
+    return [pair_scores(f"system {seed}", seed=seed, separation=4.0 - seed, **options) for seed in range(3)]
+
+
+def test_the_first_system_is_compared_with_each_other_one():
+    first, *others = systems()
+    found = system_differences([first, *others], (1e-3, 1e-2, 0.1), FEW)
+    assert [(row.first, row.second, row.point.target_far) for row in found.rows] == [
+        ("system 0", other, far) for other in ("system 1", "system 2") for far in (1e-2, 0.1)
+    ]
+    for row in found.rows:
+        other = next(system for system in others if system.system == row.second)
+        arguments = (first.same_K, first.identities_a_K, first.identities_b_K)
+        expected = paired_difference(first.scores_K, other.scores_K, *arguments, row.point.target_far, FEW).points[0]
+        assert row.point == expected
+    assert [row.adjusted_p for row in found.rows] == list(holm([row.point.p_value for row in found.rows]))
+    notes = " ".join(found.notes)
+    assert "6 people were resampled" in notes and "4 comparisons" in notes
+    assert "1 FAR left out: there are too few impostor pairs" in notes  # 540 impostor pairs cannot tell 0.1 %
+
+
+def test_without_people_there_is_no_interval_and_the_reason_is_said():
+    found = system_differences(systems(identities=False))
+    assert found.rows == ()
+    (note,) = found.notes
+    assert "do not say which people they show" in note and "not independent" in note
+
+
+def test_two_people_are_too_few():
+    (note,) = system_differences(systems(people=2)).notes
+    assert "the pairs are of 2 people, too few to resample" in note
+
+
+def test_one_system_has_nothing_to_differ_from():
+    assert system_differences(systems()[:1]).notes == ()
+
+
+def test_systems_of_other_pairs_are_refused():
+    first, second, _ = systems()
+    swapped = replace(second, identities_a_K=second.identities_a_K[::-1].copy())
+    with pytest.raises(DataError, match="system 0 and system 1 were scored on different pairs of people"):
+        system_differences([first, swapped])
+
+
+def test_the_table_says_what_a_difference_stands_on():
+    found = system_differences(systems(), (0.1,), FEW)
+    difference, p, adjusted, error, behind = difference_cells(found.rows[0])
+    point = found.rows[0].point
+    assert difference.startswith(f"{100 * point.difference:+.2f}".replace("-", "−")) and " to " in difference
+    assert (float(p), float(adjusted)) == (
+        pytest.approx(point.p_value, abs=1e-3), pytest.approx(found.rows[0].adjusted_p, abs=1e-3),
+    )  # fmt: skip
+    assert error == f"{100 * np.sqrt(point.variance):.2f} ({100 * np.sqrt(point.unbiased_variance):.2f})"
+    assert behind == f"54 ({point.people[0]})\n54 ({point.people[1]})"
+    assert differences_table(found).row_count == 2
