@@ -155,3 +155,21 @@ def test_a_pairs_file_of_ones_own(command, trained_run, tmp_path):
     assert (code, err) == (0, "") and "of 100 impostors, 90 genuine" in out
     code, _, err = command("evaluate", trained_run, "--protocol", "pairs", "--data", "nowhere", "--output", tmp_path)
     assert code == 2 and "nowhere does not exist" in err
+
+
+def test_several_systems_are_in_one_report(command, tmp_path):
+    write_survface(tmp_path / "data")
+    images = load_protocol("survface", tmp_path / "data").images
+    paths = np.array([images.describe(index) for index in range(len(images))])
+    for seed, name in enumerate(("a", "b")):
+        vectors = np.random.default_rng(seed).normal(size=(len(paths), 4))
+        np.savez(tmp_path / f"{name}.npz", paths=paths, embeddings=vectors)
+    arguments = ("--protocol", "survface", "--data", tmp_path / "data", "--name", "ours", "theirs")
+    code, out, _ = command("evaluate", tmp_path / "a.npz", tmp_path / "b.npz", *arguments, "--output", tmp_path / "out")
+    assert code == 0
+    assert "differences between the models are not tested: protocols do not say who is in every template" in out
+    assert rates(written(tmp_path / "out", "survface", "ours")) != rates(
+        written(tmp_path / "out", "survface", "theirs")
+    )
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "ours" in page and "theirs" in page

@@ -117,6 +117,8 @@ def main(arguments: Sequence[str]) -> int:
     if args.protocol is not None:
         for model, name in zip(args.model, names, strict=True):
             evaluate_protocol(_protocol_arguments(args, model, name, args.protocol, output), console)
+        if len(names) > 1:
+            say("differences between the models are not tested: protocols do not say who is in every template")
         return 0
     _check_no_protocol(args)
     sets = [open_verification(name) for name in args.data]
@@ -194,9 +196,9 @@ def _protocol_arguments(
     args: Arguments, model: Path, name: str, protocol: ProtocolName, output: Path
 ) -> ProtocolArguments:
     """Raises ConfigError for options that a protocol would ignore."""
-    for name in ("degraded", "baselines", "quality", "refit", "folds", "grid"):
-        if getattr(args, name):
-            raise ConfigError(f"--{name} does not apply to --protocol {protocol}")
+    for option in ("degraded", "baselines", "quality", "refit", "folds", "grid"):
+        if getattr(args, option):
+            raise ConfigError(f"--{option} does not apply to --protocol {protocol}")
     if len(args.data) != 1:
         raise ConfigError(
             f"--data has {counted(len(args.data), 'folder')}, expected one, that of --protocol {protocol}"
