@@ -1,7 +1,7 @@
 """The paired bootstrap of a difference of TARs: IJB's size in seconds, and whether its intervals keep their promise.
 
 Claims: 1,000 resamples of 15.6 million pairs of 3,531 people, two systems, six FARs, in at most 30 s on one thread and
-1.5 GB; 95 % intervals cover the true difference in 93 % of samples or more; equal systems differ, at 5 %, in at most 7 %;
+1.5 GB; 95 % intervals cover the true difference in 93 % of samples or more; equal systems differ in at most 7 %;
 the unbiased variance of a FAR is that among samples.
 
 `python benchmarks/paired_difference.py [part …]`; parts: size, coverage, variance. DRAWS in the environment: how many
