@@ -7,9 +7,15 @@ from pathlib import Path
 import pytest
 
 import facemargin as fm
-from facemargin.decision.checked_model import CheckedModel, check_place, find_check
+from facemargin.decision.checked_model import _SHIPPED, CheckedModel, check_place, find_check, shipped_check
 from facemargin.errors import DataError
 from facemargin.evaluation.checked_quality import QualityCheck
+from facemargin.interop.released import RELEASED, is_here
+
+FILES = [entry for entry in _SHIPPED.iterdir() if entry.name.endswith(".json")]
+needs_sface = pytest.mark.skipif(
+    not is_here(RELEASED["sface"]), reason="SFace is not here: facemargin models get sface"
+)
 
 
 def check_of(measure="norm", verdict="helps") -> QualityCheck:
@@ -73,3 +79,23 @@ def test_other_files_are_refused(tmp_path, model, change, message):
         CheckedModel.load(tmp_path / "q.json")
     with pytest.raises(DataError, match=r"none\.json cannot be read as a quality check: No such file"):
         CheckedModel.load(tmp_path / "none.json")
+
+
+def test_some_come_with_the_package():
+    assert {file.name.removesuffix(".json") for file in FILES} >= {"sface"}
+    for file in FILES:
+        checked = CheckedModel.load(str(file))
+        assert file.name.removesuffix(".json") in RELEASED
+        for check in checked.checks.values():
+            assert "/" not in check.faces, "the path of somebody's machine"
+            assert check.images >= 500 and len(check.discards) == 2
+
+
+@needs_sface
+def test_what_comes_with_the_package_is_of_this_model_and_a_users_own_counts_more(model):
+    sface = fm.load("sface")
+    shipped = find_check("sface", sface)
+    assert shipped == shipped_check(sface).checks["norm"] and shipped.helps
+    assert shipped_check(fm.load("sface", color_order="BGR")) is None and shipped_check(model) is None
+    CheckedModel.of(sface, {"norm": check_of(verdict="not shown to help")}).save(check_place("sface"))
+    assert find_check("sface", sface).verdict == "not shown to help"

@@ -147,9 +147,11 @@ def _check_video(args: Arguments) -> None:
 def _embed_videos(args: Arguments) -> int:
     check_batch_size(args.batch_size)
     given = {name: getattr(args, name) for name in _VIDEO_OPTIONS if name != "save_faces"}
-    return embed_videos(
-        find_named_files(args.images, VIDEOS),
-        load_on_device(args.model, args),
+    videos = find_named_files(args.images, VIDEOS)
+    model = load_on_device(args.model, args)
+    code = embed_videos(
+        videos,
+        model,
         args.output,
         args.save_faces,
         detector=require_detector(args.detector),
@@ -157,3 +159,5 @@ def _embed_videos(args: Arguments) -> int:
         views=args.views,
         **{name: value for name, value in given.items() if value is not None},
     )
+    warn_of_quality(args.model, model)
+    return code
