@@ -73,6 +73,7 @@ def check_fmr(rate, groups, units, delta):
     assert rate.observed == pytest.approx(np.mean(list(h.values())), abs=1e-12)
     assert rate.errors == sum(score >= rate.threshold for group in groups.values() for score in group)
     assert rate.pairs == sum(map(len, groups.values()))
+    assert rate.people_in_error == len({person for people, value in h.items() if value for person in people})
     assert rate.certified == rate.target and rate.refusal == ""
     expected = wilson(rate.observed, variance_of_pairs(h), 1 - delta)
     assert rate.estimated == (expected if expected is None else pytest.approx(expected, abs=1e-9))
@@ -90,6 +91,7 @@ def check_fnmr(rate, genuine, delta, accept):
     assert rate.observed == pytest.approx(mean_h(genuine, rate.threshold, True), abs=1e-12)
     shares = np.array([h_of(group, rate.threshold, below=True) for group in genuine.values()])
     variance = ((shares - shares.mean()) ** 2).sum() / len(shares) ** 2
+    assert rate.people_in_error == np.count_nonzero(shares)
     expected = wilson(rate.observed, variance, 1 - delta)
     assert rate.estimated == (expected if expected is None else pytest.approx(expected, abs=1e-9))
 
@@ -331,7 +333,12 @@ def test_answers():
         ({"confidence": 95}, ConfigError, "confidence is 95"),
         ({"design": "all"}, ConfigError, "design is 'all', expected one of all-pairs, gallery, list"),
         ({"bands": 2}, ConfigError, "bands of quality need quality_a and quality_b"),
-        ({"bands": 0, "quality_a": [1, 2, 3], "quality_b": [1, 2, 3]}, ConfigError, "bands is 0"),
+        (
+            {"bands": 0, "quality_a": [1, 2, 3], "quality_b": [1, 2, 3]},
+            ConfigError,
+            "bands is 0, expected a whole number",
+        ),
+        ({"bands": 2.0, "quality_a": [1, 2, 3], "quality_b": [1, 2, 3]}, ConfigError, "bands is 2.0, expected a whole"),
         ({"bands": 3, "quality_a": [1, 1, 1], "quality_b": [1, 1, 1]}, ConfigError, "the same quality for 3 bands"),
         ({"bands": [2, 1], "quality_a": [1, 2, 3], "quality_b": [1, 2, 3]}, ConfigError, "ascending"),
         ({"bands": [2], "quality_a": [1, 2, 3], "quality_b": [1, 2, 3], "design": "list"}, ConfigError, "not a list"),
@@ -353,7 +360,7 @@ def test_embeddings_that_cannot_be_used():
     embeddings = Embeddings(np.eye(3, dtype=np.float32), np.ones(3, np.float32), np.ones(3, np.float32))
     with pytest.raises(DataError, match=r"identities have shape \(2,\), expected \(3,\)"):
         certify_embeddings(embeddings, [0, 1], 0.1)
-    with pytest.raises(DataError, match="all images show one person"):
+    with pytest.raises(DataError, match="the 3 images show 1 person; a false match rate"):
         certify_embeddings(embeddings, [0, 0, 0], 0.1)
     embeddings.vectors[0, 0] = np.nan
     with pytest.raises(DataError, match="values that are not finite"):

@@ -26,7 +26,8 @@ class CertifiedRate:
     it (for an FNMR, below it) get the answer whose error rate this is; None if the rate cannot be certified. certified:
     the promise, which is the target, because the threshold was chosen for it. observed: the rate among these people,
     each pair of people, or person, counted alike. estimated: where the true rate probably is, by a formula that is no
-    guarantee; None without an error. errors, pairs, people: the image pairs in error, all image pairs, their people.
+    guarantee; None without an error. errors, people_in_error: the image pairs in error and their people. pairs, people:
+    all of them.
     units: the independent terms among them. people_needed: how many people the target needs if there is no error among
     them. lowest: the lowest rate that so many people can certify. refusal: why there is no threshold; empty if there is
     one.
@@ -49,6 +50,7 @@ class CertifiedRate:
     observed: float | None
     estimated: Interval | None
     errors: int
+    people_in_error: int
     pairs: int
     people: int
     units: int
@@ -155,11 +157,12 @@ class CertifiedThresholds:
 
 
 class RateAt(NamedTuple):
-    """A threshold, the observed rate there, the image pairs in error, and the estimated interval."""
+    """A threshold, the observed rate there, the image pairs in error, their people, and the estimated interval."""
 
     threshold: float
     observed: float
     errors: int
+    people_in_error: int
     estimated: Interval | None
 
 
@@ -193,6 +196,7 @@ def certified_rate(
         observed=None if at is None else at.observed,
         estimated=None if at is None else at.estimated,
         errors=0 if at is None else at.errors,
+        people_in_error=0 if at is None else at.people_in_error,
         pairs=pairs,
         people=people,
         units=units,

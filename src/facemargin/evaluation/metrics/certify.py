@@ -14,6 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
+from facemargin.counting import counted
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.evaluation.metrics.bootstrap import identity_codes
@@ -98,7 +99,7 @@ def certify_threshold(
             ]
         )
         edges = _edges(bands, quality_2K)
-    elif not (isinstance(bands, int) and bands == 1):
+    elif np.ndim(bands) or bands != 1:
         raise ConfigError("bands of quality need quality_a and quality_b, the qualities of both images of every pair")
     if len(edges) and design == "list":
         raise ConfigError(
@@ -138,7 +139,10 @@ def certify_embeddings(
         raise DataError("the embeddings hold values that are not finite; leave such images out")
     names_N, person_S = np.unique(names_S, return_inverse=True)
     if len(names_N) < 2:
-        raise DataError("all images show one person; a false match rate needs pairs of different people")
+        raise DataError(
+            f"the {counted(len(names_S), 'image')} show {counted(len(names_N), 'person', 'people')}; a false match "
+            "rate needs pairs of different people"
+        )
     edges = _edges(bands, quality_S)
     band_S = np.searchsorted(edges, quality_S, side="right")
     pairs = EmbeddedPeople(embeddings.vectors, person_S, band_S, len(edges) + 1)
@@ -148,9 +152,9 @@ def certify_embeddings(
 
 
 def _edges(bands: int | Sequence[float], quality: FloatArray) -> FloatArray:
-    if isinstance(bands, int):
-        if bands < 1:
-            raise ConfigError(f"bands is {bands}, expected a number of at least 1, or the edges of the bands")
+    if np.ndim(bands) == 0:
+        if not isinstance(bands, int | np.integer) or bands < 1:
+            raise ConfigError(f"bands is {bands!r}, expected a whole number of at least 1, or the edges of the bands")
         edges = np.quantile(quality, np.arange(1, bands) / bands)
         if len(np.unique(edges)) < len(edges):
             raise ConfigError(f"too many images have the same quality for {bands} bands: ask for fewer")
@@ -231,7 +235,8 @@ def _fmr(
         else:
             variance = variance_of_pairs(accepted.sum_N, accepted.square_sum, pairs.terms_of_BN[band], terms, found[1])
         estimated = wilson_interval(found[1], variance, 1 - delta)
-    at = None if found is None else RateAt(*found, accepted.accepted, estimated)
+    people_in_error = int(np.count_nonzero(accepted.sum_N))
+    at = None if found is None else RateAt(*found, accepted.accepted, people_in_error, estimated)
     return certified_rate("FMR", target, delta, at, int(pairs.pairs_B[band]), people, units, design)
 
 
@@ -252,5 +257,5 @@ def _fnmr(genuine: GenuinePairs, band: int, target: float, delta: float, accept:
         share_I = share_N[np.unique(genuine.person_G[of_band_G])]
         rate = float(weight_G[missed_G].sum())
         estimated = wilson_interval(rate, variance_of_people(share_I), 1 - delta)
-        at = RateAt(threshold, rate, int(missed_G.sum()), estimated)
+        at = RateAt(threshold, rate, int(missed_G.sum()), int(np.count_nonzero(share_I)), estimated)
     return certified_rate("FNMR", target, delta, at, len(scores_G), units, units, "gallery")

@@ -107,7 +107,12 @@ class ScoredPairs:
         )
         band_P, a_P, b_P = pair_P // people**2, pair_P // people % people, pair_P % people
         if design == "gallery":
-            weight_P = self._of_gallery(band_P, a_P, len(np.unique(person_b_K)))
+            _require_all(
+                len(np.unique(pair_P % people**2)),
+                len(np.unique(a_P)) * len(np.unique(person_b_K)),
+                "the whole gallery",
+            )
+            weight_P = self._of_gallery(band_P, a_P)
         else:
             weight_P = self._of_people(band_P, a_P, b_P, has_image_BN if design == "all-pairs" else None)
         self.pairs_B = np.bincount(band_J, minlength=bands)
@@ -115,7 +120,7 @@ class ScoredPairs:
         scores_J = self._block.scores_J
         self.low, self.high = (float(scores_J.min()), float(scores_J.max())) if len(scores_J) else (0.0, 0.0)
 
-    def _of_gallery(self, band_P: IntArray, person_P: IntArray, enrolled: int) -> FloatArray:
+    def _of_gallery(self, band_P: IntArray, person_P: IntArray) -> FloatArray:
         """The weight of each pair of a probe person and one of the gallery."""
         pairs_BN = np.bincount(band_P * self.people + person_P, minlength=self._bands * self.people)
         pairs_BN = pairs_BN.reshape(self._bands, self.people)
@@ -126,8 +131,6 @@ class ScoredPairs:
                 "all of identities_a are in identities_b, too; design='gallery' needs people who are not enrolled "
                 "(identities_b are the gallery)"
             )
-        if self._bands == 1:
-            _require_all(len(band_P), int(self.people_B[0]) * enrolled, "the whole gallery")
         return np.asarray(1 / (pairs_BN[band_P, person_P] * self.terms_B[band_P]))
 
     def _of_people(self, band_P: IntArray, a_P: IntArray, b_P: IntArray, has_image_BN: BoolArray | None) -> FloatArray:
