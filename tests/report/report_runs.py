@@ -6,8 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from facemargin.decision.checked_model import CheckedModel
 from facemargin.evaluation import Bootstrap, PairScores
+from facemargin.evaluation.checked_quality import DiscardResult, KindResponse, NotFacesRanked, QualityCheck
 from facemargin.report import FaceGallery
+from facemargin.report.decision_gallery import Decided, DecisionCounts, DecisionGallery
 
 FEW_RESAMPLES = Bootstrap(resamples=20)
 
@@ -99,4 +102,62 @@ def write_run(folder: Path) -> Path:
     write_csv(folder / "validation.csv", validation_columns())
     (folder / "recipe.yaml").write_text("epochs: 8\nhead:\n  name: funface\n")
     (folder / "environment.json").write_text(json.dumps({"python": "3.11", "threads": 2, "seconds": 61.5}))
+    return folder
+
+
+def quality_check(helps=True) -> QualityCheck:
+    return QualityCheck(
+        measure="norm",
+        faces="people",
+        images=36,
+        people=6,
+        stepped=6,
+        strengths=(0.0, 0.5, 1.0),
+        resampled="people",
+        kinds=(KindResponse("blur", -0.9, (-1.0, -0.8)), KindResponse("noise", -0.1, None)),
+        not_faces=(NotFacesRanked("uniform noise", 10, 0 if helps else 9),),
+        discards=(DiscardResult("degraded", 90, 30, 0.3, 0.7, -0.3, (-0.4, -0.2)),),
+        fmr=0.01,
+        impostors=540,
+        verdict="helps except for" if helps else "not shown to help",
+        exceptions=("noise",) if helps else (),
+        reasons=("it falls with blur",) if helps else ("noise ranks above faces",),
+    )
+
+
+def decisions(seed=0) -> DecisionGallery:
+    return DecisionGallery(
+        images_E2HWC=np.random.default_rng(seed).integers(0, 256, (3, 2, 16, 16, 3), dtype=np.uint8),
+        examples=[
+            Decided("two pictures of one person", "same", 0.61, 12.0, 11.5),
+            Decided("two people", "different", 0.04, 12.0, 11.9),
+            Decided("one person, the second picture ruined", "too poor to decide", 0.31, 12.0, 4.4),
+        ],
+        counts=[DecisionCounts("one person", True, 80, 7, 3), DecisionCounts("two people", False, 0, 500, 40)],
+        threshold=0.365,
+        quality_floor=9.5,
+        fmr=0.001,
+        measured_on="other people, 5,973 genuine and 1,994,027 impostor pairs",
+        credit="Faces: a made-up collection",
+    )
+
+
+def write_checked(folder: Path, dataset: str, helps: bool) -> None:
+    """Into an evaluation's folder: a check of the model's quality, with pictures of a data set."""
+    place = folder / "evaluation" / dataset
+    place.mkdir(parents=True, exist_ok=True)
+    CheckedModel([1.0], "flip", {"norm": quality_check(helps)}).save(folder / "quality_check.json")
+    gallery(seed=1).save(place / "checked_faces.npz")
+    gallery(4, seed=2).save(place / "not_faces.npz")
+
+
+def write_released(folder: Path) -> Path:
+    """What a released recogniser shows: two data sets, a check of its quality, decisions; into a run's folder."""
+    for number, dataset in enumerate(("aligned", "aligned-with-degraded")):
+        place = folder / "released" / "evaluation" / dataset
+        place.mkdir(parents=True)
+        pair_scores("sface", dataset, separation=50 if number == 0 else 3, quality=True).save(place / "sface.npz")
+    write_checked(folder / "released", "aligned", helps=True)
+    decisions().save(folder / "released" / "evaluation" / "aligned" / "decisions.npz")
+    (folder / "released" / "summary.txt").write_text("A recogniser of others.\n", encoding="utf-8")
     return folder

@@ -5,7 +5,15 @@ import pytest
 
 from facemargin.report import DatasetEvaluation, ReportContent, write_report, write_run_report
 from tests.report.report_browser import CHROMIUM, measure, network_requests, screenshot
-from tests.report.report_runs import FEW_RESAMPLES, gallery, metrics_columns, pair_scores, write_run
+from tests.report.report_runs import (
+    FEW_RESAMPLES,
+    gallery,
+    metrics_columns,
+    pair_scores,
+    write_checked,
+    write_released,
+    write_run,
+)
 
 pytestmark = [
     pytest.mark.slow,
@@ -17,7 +25,10 @@ DESKTOP, PHONE = 1280, 390
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory):
-    return write_run_report(write_run(tmp_path_factory.mktemp("runs") / "demo"), FEW_RESAMPLES)
+    folder = write_released(write_run(tmp_path_factory.mktemp("runs") / "demo"))
+    write_checked(folder, "people", helps=False)
+    (folder / "summary.txt").write_text("What was done.\nWhat came out.\n" + "facemargin verify a b " * 20)
+    return write_run_report(folder, FEW_RESAMPLES)
 
 
 @pytest.fixture(scope="module")
@@ -67,8 +78,8 @@ def check_layout(page, width):
 @pytest.mark.parametrize("width", [DESKTOP, PHONE])
 def test_every_figure_is_laid_out(report, width, tmp_path):
     page = measure(report, width, tmp_path)
-    assert len(page["figures"]) == 15
-    assert len(page["images"]) == 16
+    assert len(page["figures"]) == 15 + 1  # error versus discard of the released recogniser
+    assert len(page["images"]) == 16 + 2 * (16 + 4) + 3 * 2  # two checked qualities, three decisions
     check_layout(page, width)
 
 

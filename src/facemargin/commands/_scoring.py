@@ -25,6 +25,7 @@ from facemargin.evaluation import (
     summarize,
 )
 from facemargin.evaluation.folder import FACES_FILE, RECONSTRUCTIONS_FILE, evaluation_folder, slug
+from facemargin.evaluation.metrics.pairs import FloatArray, IntArray
 from facemargin.evaluation.summary import MAGFACE_SCRIPT
 from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.report import FaceGallery, ReconstructionGallery, ReconstructionPictures
@@ -114,15 +115,21 @@ def _gallery(verification_set: VerificationSet, scores: PairScores) -> FaceGalle
     if scores.quality_a_K is not None and scores.quality_b_K is not None:
         quality_N[verification_set.first_K] = scores.quality_a_K
         quality_N[verification_set.second_K] = scores.quality_b_K
-    order = np.argsort(quality_N)[: np.isfinite(quality_N).sum()]
+    known = np.flatnonzero(np.isfinite(quality_N))
+    return face_gallery(verification_set.images, known, quality_N[known], _credit(verification_set))
+
+
+def face_gallery(images: ImageSource, shown: IntArray, quality_M: FloatArray, credit: str) -> FaceGallery:
+    """Of the M images with the numbers `shown` and the qualities `quality_M`, those of lowest and highest quality."""
+    order = np.argsort(quality_M)
     half = min(_GALLERY_FACES // 2, len(order) // 2)
     chosen = np.concatenate([order[:half], order[len(order) - half :]])
-    images = [resize_square(verification_set.images.read(int(index)), _GALLERY_SIDE) for index in chosen]
+    pictures = [resize_square(images.read(int(index)), _GALLERY_SIDE) for index in shown[chosen]]
     return FaceGallery(
-        images_NHWC=np.array(images, dtype=np.uint8).reshape(-1, _GALLERY_SIDE, _GALLERY_SIDE, 3),
-        quality_N=quality_N[chosen],
-        captions=[_caption(verification_set, int(index)) for index in chosen],
-        credit=_credit(verification_set),
+        images_NHWC=np.array(pictures, dtype=np.uint8).reshape(-1, _GALLERY_SIDE, _GALLERY_SIDE, 3),
+        quality_N=quality_M[chosen],
+        captions=[_caption(images, int(index)) for index in shown[chosen]],
+        credit=credit,
     )
 
 
@@ -132,13 +139,13 @@ def _reconstructions(verification_set: VerificationSet, reconstruct: Reconstruct
     chosen = np.linspace(0, len(images) - 1, min(_RECONSTRUCTED_FACES, len(images))).astype(int).tolist()
     return ReconstructionGallery(
         pictures=reconstruct([images.read(index) for index in chosen]),
-        captions=[_caption(verification_set, index) for index in chosen],
+        captions=[_caption(images, index) for index in chosen],
         credit=_credit(verification_set),
     )
 
 
-def _caption(verification_set: VerificationSet, index: int) -> str:
-    return "/".join(Path(verification_set.images.describe(index)).parts[-2:])
+def _caption(images: ImageSource, index: int) -> str:
+    return "/".join(Path(images.describe(index)).parts[-2:])
 
 
 def _credit(verification_set: VerificationSet) -> str:

@@ -8,7 +8,7 @@ from facemargin.registry import Registry
 
 # {verb: its description}. Each is a module of facemargin.commands with a function `main(arguments) -> exit code`.
 VERBS = {
-    "demo": "train FunFace on the embedded faces, evaluate it on other people, write a report",
+    "demo": "let a released recogniser decide, train FunFace on embedded faces, evaluate it, write a report",
     "train": "train a recipe: facemargin train RECIPE --output runs/name [--field value …]",
     "evaluate": "score a trained model on verification sets and compare with baselines",
     "detect": "find the faces in photographs: boxes, scores, landmarks",

@@ -4,8 +4,13 @@ evaluation/<data set>/<system>.npz          PairScores of each system
 evaluation/<data set>/<system>.json         its figures
 evaluation/<data set>/faces.npz             the report's FaceGallery
 evaluation/<data set>/quality.npz           QualityMeasures
+evaluation/<data set>/checked_faces.npz     a FaceGallery of a check of quality, some of them degraded
+evaluation/<data set>/not_faces.npz         a FaceGallery of its pictures without a face
+evaluation/<data set>/decisions.npz         the report's DecisionGallery
 evaluation/<data set>/reconstructions.npz   the report's ReconstructionGallery
 protocols/<protocol>/<system>.json          figures of each system by a protocol
+summary.txt                                 sentences for people, one a line
+released/                                   an evaluation of a released recogniser, as a folder of its own
 …/origin.json                               whose figures they are (`evaluation.origin`)
 """
 
@@ -16,8 +21,13 @@ EVALUATION_FOLDER = "evaluation"
 PROTOCOLS_FOLDER = "protocols"
 FACES_FILE = "faces.npz"
 QUALITY_FILE = "quality.npz"
+CHECKED_FACES_FILE = "checked_faces.npz"
+NOT_FACES_FILE = "not_faces.npz"
+DECISIONS_FILE = "decisions.npz"
 RECONSTRUCTIONS_FILE = "reconstructions.npz"
 ORIGIN_FILE = "origin.json"
+SUMMARY_FILE = "summary.txt"
+RELEASED_FOLDER = "released"
 
 
 def evaluation_folder(folder: Path, data_set: str) -> Path:

@@ -54,6 +54,7 @@ def check_quality(
     *,
     stepped: int = STEPPED_FACES,
     strengths: Sequence[float] = STRENGTHS,
+    not_faces: int = NOT_FACES_EACH,
     seed: int = 0,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> QualityCheck:
@@ -62,10 +63,10 @@ def check_quality(
     `faces` are aligned, and all of them are used (`choose_faces` chooses some of many). If they say who is on them
     (LabeledImages), their pairs, as for a calibration, give error versus discard; without it, no quality is shown to
     help. At most `stepped` faces are degraded by every kind at every one of the `strengths`, which ascend from 0 to 1.
-    Everything random depends on `seed` only.
+    There are `not_faces` pictures of every kind without a face. Everything random depends on `seed` only.
 
     Raises DataError for qualities that are not finite or all the same, and if fewer than `FEWEST_PEOPLE` people have
-    several images; ConfigError for other strengths.
+    several images; ConfigError for other strengths and numbers.
 
     Examples:
         >>> import facemargin as fm
@@ -74,7 +75,7 @@ def check_quality(
         >>> check.verdict
         'not shown to help'
     """
-    plan = _Plan.of(faces, stepped, strengths, seed, bootstrap)
+    plan = _Plan.of(faces, stepped, strengths, not_faces, seed, bootstrap)
     embeddings = embed(plan.pictures)
     plan.require_one_each(measure, len(embeddings.vectors))
     clean_ND, mixed_ND = (np.asarray(embeddings.vectors)[part] for part in (plan.pictures.clean, plan.pictures.mixed))
@@ -88,6 +89,7 @@ def check_measures(
     *,
     stepped: int = STEPPED_FACES,
     strengths: Sequence[float] = STRENGTHS,
+    not_faces: int = NOT_FACES_EACH,
     seed: int = 0,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> dict[str, QualityCheck]:
@@ -102,7 +104,7 @@ def check_measures(
         >>> found["mean"].words
         'not shown to help'
     """
-    plan = _Plan.of(faces, stepped, strengths, seed, bootstrap)
+    plan = _Plan.of(faces, stepped, strengths, not_faces, seed, bootstrap)
     scores = None
     if plan.pairs is not None:
         rows = np.arange(2 * len(faces))
@@ -128,20 +130,28 @@ class _Plan:
 
     @classmethod
     def of(
-        cls, faces: ImageSource, stepped: int, strengths: Sequence[float], seed: int, bootstrap: Bootstrap
+        cls,
+        faces: ImageSource,
+        stepped: int,
+        strengths: Sequence[float],
+        not_faces: int,
+        seed: int,
+        bootstrap: Bootstrap,
     ) -> "_Plan":
         given = tuple(float(strength) for strength in strengths)
         if len(given) < 3 or given != tuple(sorted(set(given))) or (given[0], given[-1]) != (0, 1):
             raise ConfigError(f"the strengths are {given}, expected at least three that ascend from 0 to 1")
         if stepped < 2:
             raise ConfigError(f"the number of faces to degrade step by step is {stepped}, expected at least 2")
+        if not_faces < 1:
+            raise ConfigError(f"the number of pictures of each kind without a face is {not_faces}, expected at least 1")
         if len(faces) < 2:
             raise DataError(f"{faces.name} has {counted(len(faces), 'image')}; checking quality needs at least 2")
         labeled = isinstance(faces, LabeledImages)
         labels_N = faces.labels if isinstance(faces, LabeledImages) else np.arange(len(faces))
         pairs, missing = _pairs(faces, labels_N, seed) if labeled else (None, _NOBODY)
         return cls(
-            pictures=CheckPictures(faces, choose_stepped(faces, stepped, seed), given, NOT_FACES_EACH, seed),
+            pictures=CheckPictures(faces, choose_stepped(faces, stepped, seed), given, not_faces, seed),
             faces=faces,
             strengths=given,
             identities_N=labels_N,

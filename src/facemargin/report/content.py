@@ -11,12 +11,17 @@ from facemargin.decision.checked_model import CHECK_FILE, CheckedModel, find_che
 from facemargin.errors import DataError
 from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.folder import (
+    CHECKED_FACES_FILE,
+    DECISIONS_FILE,
     EVALUATION_FOLDER,
     FACES_FILE,
+    NOT_FACES_FILE,
     ORIGIN_FILE,
     PROTOCOLS_FOLDER,
     QUALITY_FILE,
     RECONSTRUCTIONS_FILE,
+    RELEASED_FOLDER,
+    SUMMARY_FILE,
     slug,
 )
 from facemargin.evaluation.origin import read_origin
@@ -25,6 +30,7 @@ from facemargin.evaluation.scores import PairScores
 from facemargin.files.columns import Columns, read_columns
 from facemargin.files.listing import entries
 from facemargin.models.load import load
+from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.protocol_scores import ProtocolScores, read_protocols
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
@@ -32,6 +38,15 @@ from facemargin.training.run_folder import RunFolder
 
 _ORDER = {"facemargin": 0, "raw pixels": 2, "PCA": 3}
 """The order of systems: the run's own model first, other systems next, the baselines and their variants last."""
+
+_NO_SCORES = {
+    FACES_FILE,
+    RECONSTRUCTIONS_FILE,
+    QUALITY_FILE,
+    CHECKED_FACES_FILE,
+    NOT_FACES_FILE,
+    DECISIONS_FILE,
+}
 
 EnvironmentValue = str | int | float | bool | None
 
@@ -46,21 +61,28 @@ class Validation:
 
 @dataclass(frozen=True)
 class DatasetEvaluation:
-    """The scores of every system on one data set (the model first, the baselines last), some of its faces, and the
-    model's reconstructions of some faces."""
+    """The scores of every system on one data set (the model first, the baselines last), some of its faces, the model's
+    reconstructions of some faces, measures of its quality, pictures with which its quality was checked, and its
+    decisions."""
 
     dataset: str
     systems: list[PairScores]
     faces: FaceGallery | None = None
     reconstructions: ReconstructionGallery | None = None
     quality: QualityMeasures | None = None
+    checked_faces: FaceGallery | None = None
+    not_faces: FaceGallery | None = None
+    decisions: DecisionGallery | None = None
 
 
 @dataclass(frozen=True)
 class ReportContent:
-    """Everything that a report can show. Parts that a run does not have are empty."""
+    """Everything that a report can show. Parts that a run does not have are empty. `summary`: its sentences in short.
+    `released`: what a released recogniser showed beside the run's."""
 
     title: str
+    summary: list[str] = field(default_factory=list)
+    released: "ReportContent | None" = None
     recipe: str = ""
     environment: dict[str, EnvironmentValue] = field(default_factory=dict)
     metrics: Columns = field(default_factory=dict)
@@ -71,15 +93,24 @@ class ReportContent:
 
 
 def load_run(folder: Path) -> ReportContent:
-    """Read the recipe, environment, metrics, validation and evaluations in `folder`.
+    """Read the summary, recipe, environment, metrics, validation and evaluations in `folder`, and those of the released
+    recogniser in it.
 
     Some of them may be missing, but not all. Raises DataError, which names the file, for a malformed file.
     """
+    content = _load(folder)
+    released = folder / RELEASED_FOLDER
+    return replace(content, released=_load(released)) if released.is_dir() else content
+
+
+def _load(folder: Path) -> ReportContent:
     if not folder.is_dir():
         raise DataError(f"{folder} is not a folder; expected the folder of a run or an evaluation")
     run = RunFolder(folder)
+    summary = folder / SUMMARY_FILE
     content = ReportContent(
         title=folder.resolve().name,
+        summary=_read_text(summary).splitlines() if summary.exists() else [],
         recipe=_read_text(run.recipe) if run.recipe.exists() else "",
         environment=_read_environment(run.environment) if run.environment.exists() else {},
         metrics=read_columns(run.metrics)[0] if run.metrics.exists() else {},
@@ -134,14 +165,23 @@ def _read_evaluations(folder: Path) -> list[DatasetEvaluation]:
 
 
 def _shows_anything(evaluation: DatasetEvaluation) -> bool:
-    return bool(evaluation.systems or evaluation.faces or evaluation.reconstructions)
+    return bool(
+        evaluation.systems
+        or evaluation.faces
+        or evaluation.reconstructions
+        or evaluation.checked_faces
+        or evaluation.decisions
+    )
 
 
 def _read_evaluation(folder: Path) -> DatasetEvaluation:
     faces, reconstructions, quality = (folder / name for name in (FACES_FILE, RECONSTRUCTIONS_FILE, QUALITY_FILE))
+    checked_faces, not_faces, decisions = (
+        folder / name for name in (CHECKED_FACES_FILE, NOT_FACES_FILE, DECISIONS_FILE)
+    )
     systems: list[PairScores] = []
     for path in entries(folder):
-        if path.suffix != ".npz" or path in (faces, reconstructions, quality):
+        if path.suffix != ".npz" or path.name in _NO_SCORES:
             continue
         scores = PairScores.load(path)
         if systems and scores.dataset != systems[0].dataset:
@@ -161,6 +201,9 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
         faces=FaceGallery.load(faces) if faces.exists() else None,
         reconstructions=ReconstructionGallery.load(reconstructions) if reconstructions.exists() else None,
         quality=QualityMeasures.load(quality) if quality.exists() else None,
+        checked_faces=FaceGallery.load(checked_faces) if checked_faces.exists() else None,
+        not_faces=FaceGallery.load(not_faces) if not_faces.exists() else None,
+        decisions=DecisionGallery.load(decisions) if decisions.exists() else None,
     )
 
 

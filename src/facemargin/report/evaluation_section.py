@@ -11,6 +11,7 @@ from facemargin.evaluation.system_differences import SystemDifferences, system_d
 from facemargin.report.blocks import FigureBlock
 from facemargin.report.comparison import Cell, Table, comparison_table, discard_table
 from facemargin.report.content import DatasetEvaluation, is_baseline
+from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.discard_figures import FEW_PAIRS, discard_figure
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS, det_figure, roc_figure
 from facemargin.report.findings import HEADLINE_FAR, discard_sentence, headline, pair_counts, table_notes
@@ -38,6 +39,7 @@ class EvaluationSection:
     quality: QualitySection | None = None
     differences: Table | None = None
     differences_notes: tuple[str, ...] = ()
+    decisions: DecisionGallery | None = None
 
 
 def evaluation_section(
@@ -47,22 +49,28 @@ def evaluation_section(
     not accept."""
     if not evaluation.systems:
         return EvaluationSection(
-            evaluation.dataset, "", None, [], [], [], None, evaluation.faces, evaluation.reconstructions
+            evaluation.dataset,
+            "",
+            None,
+            [],
+            [],
+            [],
+            None,
+            evaluation.faces,
+            evaluation.reconstructions,
+            decisions=evaluation.decisions,
         )
-    summaries = [_summarize(system, bootstrap) for system in evaluation.systems]
+    summaries = [summarize_system(system, bootstrap) for system in evaluation.systems]
     with_quality = [summary for summary in summaries if summary.error_versus_discard is not None]
     pairs = pair_counts(summaries)
     figures = [*_score_blocks(evaluation.systems, summaries, styles, pairs, f"evaluation-{number}")]
     if with_quality:
-        caption = (
-            f"Error versus discard, {pairs}: the false non-match rate of the genuine pairs that are left when "
-            "those of lowest quality (the lower of a pair's two) are discarded, at the threshold of "
-            f"{far_text(HEADLINE_FAR)}. If the quality is useful, the curve falls below the dotted line. On grey, "
-            f"fewer than {FEW_PAIRS} pairs are left, and the curve is uncertain."
-        )
         figures.append(
             FigureBlock(
-                f"evaluation-{number}-discard", "Error versus discard", discard_figure(with_quality, styles), caption
+                f"evaluation-{number}-discard",
+                "Error versus discard",
+                discard_figure(with_quality, styles),
+                discard_caption(pairs),
             )
         )
     differences = _differences([system for system in evaluation.systems if not is_baseline(system)], bootstrap)
@@ -83,6 +91,7 @@ def evaluation_section(
         quality=None if evaluation.quality is None else quality_section(evaluation.quality, number),
         differences=_differences_table(differences),
         differences_notes=differences.notes,
+        decisions=evaluation.decisions,
     )
 
 
@@ -101,7 +110,19 @@ def _differences_table(differences: SystemDifferences) -> Table | None:
     return Table(list(HEADINGS), rows)
 
 
-def _summarize(system: PairScores, bootstrap: Bootstrap | None) -> VerificationSummary:
+def discard_caption(pairs: str) -> str:
+    """What an error-versus-discard figure of `pairs` ("450 genuine pairs …") shows."""
+    return (
+        f"Error versus discard, {pairs}: the false non-match rate of the genuine pairs that are left when "
+        "those of lowest quality (the lower of a pair's two) are discarded, at the threshold of "
+        f"{far_text(HEADLINE_FAR)}. If the quality is useful, the curve falls below the dotted line. On grey, "
+        f"fewer than {FEW_PAIRS} pairs are left, and the curve is uncertain."
+    )
+
+
+def summarize_system(system: PairScores, bootstrap: Bootstrap | None) -> VerificationSummary:
+    """The figures that the report shows. Raises DataError, which names data set and system, for scores that the metrics
+    do not accept."""
     try:
         return summarize(system, fars=DEFAULT_FARS, discard_fmr=HEADLINE_FAR, bootstrap=bootstrap)
     except DataError as error:

@@ -1,6 +1,7 @@
 """Writes a report: one HTML file that needs no other file."""
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,16 +11,19 @@ from markupsafe import Markup, escape
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP
 from facemargin.files.atomic import write_text_atomically
+from facemargin.report.checked_section import checked_section
 from facemargin.report.content import ReportContent, load_run
+from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.evaluation_section import evaluation_section
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.png import png_uri
 from facemargin.report.protocol_section import protocol_section
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
+from facemargin.report.released_section import released_section
 from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
 from facemargin.report.training_section import training_figures, validation_figures
-from facemargin.report.wording import angle_text, psnr_text
+from facemargin.report.wording import angle_text, percent, psnr_text
 
 REPORT_FILE = "report.html"
 FACES_A_ROW = 8
@@ -55,13 +59,18 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
     )
     html = environment.get_template("page.html.jinja").render(
         content=content,
+        released=None if content.released is None else released_section(content.released, bootstrap),
         sections=sections,
+        checks=[checked_section(content.quality_check, evaluation) for evaluation in content.evaluations],
         protocols=[
             protocol_section(scores, number, styles) for number, scores in enumerate(content.protocols, start=1)
         ],
         training=[*training_figures(content.metrics), *validation_figures(content.validation)],
         svg=figure_svg,
         face_rows=face_rows,
+        face_pictures=face_pictures,
+        decision_pictures=decision_pictures,
+        percent=percent,
         reconstruction_rows=reconstruction_rows,
         breakable=breakable,
     )
@@ -77,20 +86,43 @@ class FacePicture:
     caption: str
 
 
-def face_rows(gallery: FaceGallery) -> list[tuple[str, list[FacePicture]]]:
-    """The lowest and the highest qualities of a gallery, each with a heading."""
+def face_rows(gallery: FaceGallery, of: str = "") -> list[tuple[str, list[FacePicture]]]:
+    """The lowest and the highest qualities of a gallery, each with a heading; `of` says which."""
     lowest, highest = gallery.extremes(FACES_A_ROW)
-    rows = [("Lowest quality", lowest), ("Highest quality", highest)]
+    rows = [(f"Lowest quality{of}", lowest), (f"Highest quality{of}", highest)]
+    return [(heading, face_pictures(gallery, chosen)) for heading, chosen in rows if len(chosen)]
+
+
+def face_pictures(gallery: FaceGallery, chosen: Iterable[int] | None = None) -> list[FacePicture]:
+    """The `chosen` pictures of a gallery, or all."""
     return [
-        (
-            heading,
-            [
-                FacePicture(png_uri(gallery.images_NHWC[i]), f"{gallery.quality_N[i]:#.3g}", gallery.captions[i])
-                for i in chosen
-            ],
+        FacePicture(png_uri(gallery.images_NHWC[i]), f"{gallery.quality_N[i]:#.3g}", gallery.captions[i])
+        for i in (range(len(gallery.captions)) if chosen is None else chosen)
+    ]
+
+
+@dataclass(frozen=True)
+class DecisionPictures:
+    """One decision of the page: its two PNGs as data URIs, and what it was taken on, as texts."""
+
+    uris: list[str]
+    caption: str
+    decision: str
+    score: str
+    qualities: str
+
+
+def decision_pictures(gallery: DecisionGallery) -> list[DecisionPictures]:
+    """The examples of a gallery, in its order."""
+    return [
+        DecisionPictures(
+            [png_uri(image_HWC) for image_HWC in pair_2HWC],
+            one.caption,
+            one.decision,
+            f"{one.score:.2f}",
+            f"{one.quality_a:#.3g} and {one.quality_b:#.3g}",
         )
-        for heading, chosen in rows
-        if len(chosen)
+        for pair_2HWC, one in zip(gallery.images_E2HWC, gallery.examples, strict=True)
     ]
 
 
