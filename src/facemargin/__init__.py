@@ -46,6 +46,8 @@ if TYPE_CHECKING:
     from facemargin.interop import list_models, load_head
     from facemargin.margins import list_margins
     from facemargin.models import Model, load, wrap
+    from facemargin.quality.gate import QualityGate
+    from facemargin.quality.image_statistics import ImageStatistics, image_statistics
     from facemargin.recording import Recording, load_recording
     from facemargin.training.recipe import load_recipe
     from facemargin.training.trainer import train
@@ -63,10 +65,12 @@ __all__ = [
     "Head",
     "HeadOutput",
     "ImageError",
+    "ImageStatistics",
     "Model",
     "NoFaceError",
     "NonFiniteLossError",
     "OutputError",
+    "QualityGate",
     "Recording",
     "SeveralFacesError",
     "VerificationSet",
@@ -88,6 +92,7 @@ __all__ = [
     "export_onnx",
     "features",
     "heads",
+    "image_statistics",
     "interop",
     "list_backbones",
     "list_margins",
@@ -133,6 +138,8 @@ _HOMES = {
     "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),
     "models": ("Model", "load", "wrap"),
+    "quality.gate": ("QualityGate",),
+    "quality.image_statistics": ("ImageStatistics", "image_statistics"),
     "recording": ("Recording", "load_recording"),
     "training.recipe": ("load_recipe",),
     "training.trainer": ("train",),

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 from facemargin.data.alignment import TEMPLATE_52, similarity_transform
+from facemargin.data.crop import crop_face
 from facemargin.data.open import open_verification
 from facemargin.decision.measuring import measure_thresholds
 from facemargin.detection.centerface import CenterFace
-from facemargin.detection.crop import crop_face
 from facemargin.evaluation import PairScores, evaluate_verification
 from facemargin.features.embeddings_file import EmbeddingsFile
 from tests.photographs import canvas, put

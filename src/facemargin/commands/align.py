@@ -21,9 +21,9 @@ from facemargin.commands._finding_faces import (
 )
 from facemargin.commands._say import say
 from facemargin.counting import counted
+from facemargin.data.crop import crop_face
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.source import RGBImage
-from facemargin.detection.crop import crop_face
 from facemargin.detection.detector import detector_settings
 from facemargin.detection.face import Choice, Face, choose_faces
 from facemargin.detection.journal import FaceJournal, ImageFaces

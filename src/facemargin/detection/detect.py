@@ -1,9 +1,9 @@
 """From a photograph to faces, and to aligned faces. Shapes: H × W pixels."""
 
 from facemargin.data.alignment import TEMPLATE_SIDE
+from facemargin.data.crop import crop_face
 from facemargin.data.given_images import GivenForm, one_image
 from facemargin.data.source import ImageSource, RGBImage
-from facemargin.detection.crop import crop_face
 from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, require_detector
 from facemargin.detection.face import Choice, Face, FoundFace, choose_faces
 from facemargin.errors import ConfigError, NoFaceError, SeveralFacesError

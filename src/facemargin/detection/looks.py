@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.alignment import TEMPLATE_52, TEMPLATE_SIDE, similarity_transform
+from facemargin.data.crop import warp_square
 from facemargin.data.source import RGBImage
-from facemargin.detection.crop import warp_square
 from facemargin.detection.detector import Setting
 from facemargin.detection.face import Face
 from facemargin.errors import ConfigError, DataError

@@ -9,9 +9,9 @@ import numpy as np
 
 from facemargin.counting import counted
 from facemargin.data.alignment import TEMPLATE_SIDE
+from facemargin.data.crop import crop_face
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.data.videos.frames import VideoFrame, VideoFrames
-from facemargin.detection.crop import crop_face
 from facemargin.detection.detector import DEFAULT_DETECTOR, Detector, require_detector
 from facemargin.detection.face import Face
 from facemargin.errors import ConfigError

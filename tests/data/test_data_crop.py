@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from facemargin.data.alignment import TEMPLATE_52, align_face
-from facemargin.detection.crop import crop_face, warp_square
+from facemargin.data.crop import crop_face, warp_square
 from facemargin.errors import DataError
 from tests.photographs import canvas
 
