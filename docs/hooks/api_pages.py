@@ -20,6 +20,8 @@ PAGES = {
             "embed_video",
             "VideoFaces",
             "FaceTrack",
+            "measure_quality",
+            "list_measures",
             "detect",
             "align",
             "Face",

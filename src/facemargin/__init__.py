@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         SeveralFacesError,
     )
     from facemargin.export import export_onnx
+    from facemargin.features.measures import list_measures, measure_quality
     from facemargin.features.tracks import FaceTrack
     from facemargin.features.video import VideoFaces, embed_video
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
@@ -96,12 +97,14 @@ __all__ = [
     "interop",
     "list_backbones",
     "list_margins",
+    "list_measures",
     "list_models",
     "load",
     "load_head",
     "load_recipe",
     "load_recording",
     "margins",
+    "measure_quality",
     "models",
     "open_images",
     "open_verification",
@@ -135,6 +138,7 @@ _HOMES = {
     "features.tracks": ("FaceTrack",),
     "features.video": ("VideoFaces", "embed_video"),
     "export": ("export_onnx",),
+    "features.measures": ("list_measures", "measure_quality"),
     "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),
     "models": ("Model", "load", "wrap"),

@@ -20,6 +20,7 @@ KINDS = (
     "families",
     "formats",
     "margins",
+    "measures",
     "metrics",
     "models",
     "pair_formats",

@@ -22,6 +22,7 @@ class Purpose(IntEnum):
     PAIRS = 5
     DEGRADED_KIND = 6
     QUALITY_CHECK = 7
+    DROPOUT = 8
 
 
 def sample_generator(seed: int, epoch: int, index: int, purpose: Purpose = Purpose.AUGMENTATION) -> np.random.Generator:

@@ -233,7 +233,11 @@ def test_several_measures_of_quality_are_compared(command, trained_run, tmp_path
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--quality", "sharpness"], "neither one of norm, crfiqa, certainty-ratio nor a .csv file of qualities"),
+        (
+            ["--quality", "sharpness"],
+            "neither one of certainty-ratio, crfiqa, grafiqs, norm, serfiq nor a .csv file of qualities",
+        ),
+        (["--quality", "serfiq:dropout=2"], "dropout is 2.0, expected a number between 0 and 1"),
         (["--quality", "norm", "norm"], "--quality contains norm twice"),
         (["--quality", "norm", "--refit"], "--refit is for comparing measures of quality"),
         (["--quality", "{csv}", "--degraded"], "has no qualities of degraded images"),

@@ -9,6 +9,7 @@ from facemargin.data.pairs.pair_format import PAIR_FORMATS
 from facemargin.detection import list_detectors
 from facemargin.evaluation.figures import METRICS
 from facemargin.evaluation.protocols.known import list_protocols
+from facemargin.features.measures import list_measures
 from facemargin.interop import FAMILIES, RELEASED
 from facemargin.margins import list_margins
 from facemargin.training.recipe_files import list_recipes
@@ -24,6 +25,7 @@ NAMES = {
     "families": FAMILIES.names(),
     "models": RELEASED.names(),
     "detectors": list_detectors(),
+    "measures": list_measures(),
 }
 
 

@@ -29,6 +29,7 @@ NAMES = {
     "verbs": ("count-people", "say how many people are in a training set"),
     "metrics": ("d_prime", "how far apart genuine and impostor scores lie"),
     "backbones": ("toynet_4", "32 px"),
+    "measures": ("greenness", "how green the picture is"),
 }
 # What is mistyped, and what is said of it.
 MISTYPED = {
@@ -131,7 +132,8 @@ def test_lists_show_every_name_with_its_words(answers):
 
 def test_the_completion_knows_every_name(answers):
     words = set(re.findall(r"[\w.-]+", answers["completion bash"][1]))
-    assert {name for name, _ in NAMES.values()} - {"d_prime", "toy-twins"} <= words  # no option takes these
+    unlisted = {"d_prime", "greenness", "toy-twins"}  # where an option takes them, it takes other texts, too
+    assert {name for name, _ in NAMES.values()} - unlisted <= words
     assert "-a count-people -d 'say how many people are in a training set'" in answers["completion fish"][1]
 
 
@@ -215,6 +217,17 @@ def test_the_detector_finds_faces(toys, answers):
     code, out, _ = answers["detector"]
     assert code == 0 and "9 faces in 9 images" in out
     assert all(len(one["faces"]) == 1 for one in json.loads((toys.folder / "found.json").read_text()))
+
+
+def test_the_measure_measures(toys):
+    script = """
+import facemargin as fm, numpy as np, torch
+model = fm.wrap(torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(768, 4)), input_size=16)
+images = [np.full((16, 16, 3), value, np.uint8) for value in (51, 102)]
+print(fm.list_measures(), fm.measure_quality(model, images, "greenness:excess=0.1"))
+"""
+    done = toys.python("-c", script)
+    assert "'greenness'" in done.stdout and "[0.1 0.3]" in done.stdout, done.stderr
 
 
 def test_a_checkpoint_of_the_family_is_recognized(answers):

@@ -51,6 +51,7 @@ DESCRIBED_KINDS = {
     "families": DescribedKind("facemargin.interop.family:FAMILIES", "family", "families of checkpoints"),
     "models": DescribedKind("facemargin.interop.released:RELEASED", "model", "released models"),
     "detectors": DescribedKind("facemargin.detection.detector:DETECTORS", "detector", "face detectors"),
+    "measures": DescribedKind("facemargin.features.measures:MEASURES", "measure", "measures of quality"),
 }
 """In the order of `facemargin list`."""
 
@@ -82,6 +83,7 @@ class Catalogue(TypedDict):
     formats: dict[str, str]
     pair_formats: dict[str, str]
     writers: dict[str, str]
+    measures: dict[str, str]
     metrics: dict[str, str]
     models: dict[str, str]
     protocols: dict[str, str]

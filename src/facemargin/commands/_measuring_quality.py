@@ -21,6 +21,7 @@ from facemargin.evaluation.folder import QUALITY_FILE
 from facemargin.evaluation.quality_comparison import QualityMeasures, compare_quality
 from facemargin.evaluation.quality_table import quality_tables
 from facemargin.features.class_quality import certainty_ratio_quality, load_centers
+from facemargin.features.measures import MEASURES, make_measure
 from facemargin.features.quality_file import QualityFile
 from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.files.unicode_names import one_form
@@ -28,17 +29,15 @@ from facemargin.files.yaml import read_yaml
 from facemargin.models.model import Model
 from facemargin.training.recipe import recipe_from_mapping
 
-Measure = Callable[[ImageSource, Embeddings], NDArray[Any]]
+QualityOf = Callable[[ImageSource, Embeddings], NDArray[Any]]
 """A function that returns the qualities (N,) of images with the given embeddings; higher is better."""
-
-OWN_MEASURES = ("norm", "crfiqa", "certainty-ratio")
 
 
 class MeasuredEmbed:
     """`embed` with the first of `measures` as quality. `values` has the qualities of the last images by each
     measure."""
 
-    def __init__(self, embed: Embed, measures: Mapping[str, Measure]) -> None:
+    def __init__(self, embed: Embed, measures: Mapping[str, QualityOf]) -> None:
         self.values: dict[str, NDArray[Any]] = {}
         self._embed, self._measures = embed, measures
 
@@ -52,12 +51,12 @@ class MeasuredEmbed:
 
 def quality_measures(
     names: tuple[str, ...], path: Path, model: Model | None, pairs: VerificationSet
-) -> dict[str, Measure]:
+) -> dict[str, QualityOf]:
     """The measures called `names` for the images of `pairs`. `model` is None if `path` contains embeddings.
 
     Raises ConfigError for a measure that is not available, and DataError for a file that cannot be read.
     """
-    measures: dict[str, Measure] = {}
+    measures: dict[str, QualityOf] = {}
     for name in names:
         if name in measures:
             raise ConfigError(f"--quality contains {name} twice: give it once")
@@ -81,21 +80,26 @@ def write_comparison(
         console.print(table)
 
 
-def _measure(name: str, path: Path, model: Model | None, pairs: VerificationSet) -> Measure:
+def is_measure(name: str) -> bool:
+    """Whether `name` is that of a measure, with or without settings, instead of a file's."""
+    return name.partition(":")[0] in MEASURES
+
+
+def _measure(name: str, path: Path, model: Model | None, pairs: VerificationSet) -> QualityOf:
     if name == "norm":
         return lambda images, embeddings: embeddings.norms
-    if name not in OWN_MEASURES:
+    if not is_measure(name):
         return _from_file(name)
     if model is None:
         raise ConfigError(
             f"{path} contains embeddings instead of a model, so --quality {name} does not apply: choose another measure"
         )
-    if name == "crfiqa":
-        if model.info.quality != "crfiqa":
-            raise ConfigError(
-                f"{path} has no layer that predicts quality: train with --quality.name crfiqa, or leave --quality out"
-            )
-        return lambda images, embeddings: embeddings.quality
+    if name != "certainty-ratio":
+        try:
+            measure = make_measure(name, model)
+        except ConfigError as error:
+            raise ConfigError(f"--quality {name} for {path}: {error}") from error
+        return lambda images, embeddings: measure(images, lambda _: embeddings)
     if not path.is_dir():
         raise ConfigError(f"--quality certainty-ratio needs a run folder with class centres, but {path} is a file")
     centers_CD = load_centers(path / "head.safetensors")
@@ -103,14 +107,16 @@ def _measure(name: str, path: Path, model: Model | None, pairs: VerificationSet)
     return lambda images, embeddings: certainty_ratio_quality(lambda _: embeddings, centers_CD, classes)(images).quality
 
 
-def _from_file(name: str) -> Measure:
+def _from_file(name: str) -> QualityOf:
     """The measure in a file, given as "scores.csv" or "scores.csv:column"."""
     path, column = Path(name), None
     if not path.is_file() and ":" in name:
         before, _, column = name.rpartition(":")
         path = Path(before)
     if not path.is_file():
-        raise ConfigError(f"--quality {name} is neither one of {', '.join(OWN_MEASURES)} nor a .csv file of qualities")
+        raise ConfigError(
+            f"--quality {name} is neither one of {', '.join(MEASURES.names())} nor a .csv file of qualities"
+        )
     file = QualityFile(path, column)
     return lambda images, embeddings: file.of(images)
 

@@ -12,7 +12,7 @@ from rich.console import Console
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol
-from facemargin.commands._measuring_quality import OWN_MEASURES, MeasuredEmbed, quality_measures, write_comparison
+from facemargin.commands._measuring_quality import MeasuredEmbed, is_measure, quality_measures, write_comparison
 from facemargin.commands._origin import model_origin
 from facemargin.commands._own_network import file_key, short_name
 from facemargin.commands._progress import embedding_progress
@@ -72,9 +72,8 @@ class Arguments(ComputingArguments):
     """Training images for the pixel and PCA baselines, such as orl:1-30. Without it there are no baselines."""
     quality: Annotated[tuple[str, ...], tyro.conf.arg(metavar="MEASURE …")] = ()
     """The measure of an image's quality. The default is the prediction of CR-FIQA's layer if the model has one,
-    otherwise the norm. Choices: "norm", "crfiqa", "certainty-ratio" (the measured ratio, which needs a run folder and
-    people of its training set), or a .csv file of any tool, with :COLUMN if it has several columns. Several measures
-    are compared."""
+    otherwise the norm. Choices: those of `facemargin list measures`, some with settings (serfiq:dropout=0.4), or a .csv
+    file of any tool, with :COLUMN if it has several columns. Several measures are compared."""
     refit: bool = False
     """When comparing measures of quality, choose the threshold again for every discarded fraction."""
     views: Views | None = None
@@ -243,7 +242,7 @@ def _check(args: Arguments, sets: Sequence[VerificationSet]) -> None:
         raise ConfigError("several measures of quality are compared for one model: give one model, or one --quality")
     if args.refit and len(args.quality) < 2:
         raise ConfigError("--refit is for comparing measures of quality: give several with --quality")
-    if args.degraded and (files := [name for name in args.quality if name not in OWN_MEASURES]):
+    if args.degraded and (files := [name for name in args.quality if not is_measure(name)]):
         raise ConfigError(f"{files[0]} has no qualities of degraded images: remove --degraded, or this file")
     if args.grid is not None and args.folds is None and all(pairs.folds_K is None for pairs in sets):
         raise ConfigError(

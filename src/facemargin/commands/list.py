@@ -79,7 +79,7 @@ else:
 @dataclass(frozen=True)
 class Arguments:
     """List the margins, backbones, recipes, protocols, metrics, formats, families of checkpoints, released
-    models and detectors."""
+    models, detectors and measures of quality."""
 
     kind: Kind = "all"
     """The kind to list."""
