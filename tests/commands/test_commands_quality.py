@@ -6,6 +6,8 @@ import pytest
 
 import facemargin as fm
 from tests.commands.face_folder import write_crfiqa_model, write_faces
+from tests.commands.photo_folder import write
+from tests.photographs import orl_photograph
 
 
 def shown(out):
@@ -79,3 +81,37 @@ def test_mistakes_end_with_one_clear_line(command, trained_run, tmp_path, argume
     code, out, err = command("quality", *(word.format(run=trained_run, tmp=tmp_path) for word in arguments))
     assert code == 2
     assert message in out + err
+
+
+def test_the_gate_gives_reasons_in_words(command, trained_run, tmp_path):
+    _, second, third = write_faces(tmp_path / "faces", range(1, 2))
+    face = cv2.imread(str(second))
+    cv2.imwrite(str(second), cv2.GaussianBlur(face, (0, 0), face.shape[0] * 4 / 112))
+    third.write_bytes(b"garbage")
+    code, out, _ = command("quality", trained_run, tmp_path / "faces", "--gate", "--output", tmp_path / "q.csv")
+    assert code == 0
+    assert "1 of 2 images fails the gate: blurred 1" in out and "--detect does, on photographs" in out
+    with (tmp_path / "q.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["reasons"].partition(",")[0].partition(" 0")[0] for row in rows] == ["", "blurred: sharpness"]
+    assert "blurred" in " ".join(out.split("fails the gate")[0].split())
+
+
+def test_the_gate_of_photographs_sees_size_and_pose(command, trained_run, tmp_path):
+    small = orl_photograph(0, 0.35, 0, shape=(192, 224))
+    write(tmp_path / "photographs" / "small.png", small)
+    write(tmp_path / "photographs" / "large.png", orl_photograph(0, 1.1, 0, shape=(192, 224)))
+    arguments = "--detect", "--gate", "--output", tmp_path / "q.csv"
+    code, out, _ = command("quality", trained_run, tmp_path / "photographs", *arguments)
+    assert code == 0 and "1 of 2 images fails the gate: too small 1" in out and "not measured" not in out
+    with (tmp_path / "q.csv").open(newline="") as file:
+        reasons = {row["path"].rpartition("/")[2]: row["reasons"] for row in csv.DictReader(file)}
+    (found,) = fm.detect(small)
+    distance = np.hypot(*(found.landmarks_52[1] - found.landmarks_52[0]))
+    assert reasons["large.png"] == ""
+    assert f"too small: {distance:.0f} pixels between the eyes, expected at least 20" in reasons["small.png"]
+
+
+def test_the_gate_is_not_for_checks(command, trained_run):
+    code, _, err = command("quality", "--check", trained_run, "--data", "orl:1-6", "--gate")
+    assert code == 2 and "--gate is for images, not for checking a quality" in err

@@ -131,6 +131,12 @@ def test_a_photograph_with_landmarks():
     )
 
 
+def test_the_way_a_face_looks_is_told():
+    for pitch, way in ((40, "up"), (-40, "down")):
+        (reason,) = fm.image_statistics(FACES[0], turned(0, pitch, 0) * 0.4 + 15).reasons()[-1:]
+        assert reason.words == f"looking up or down: 40° {way}, expected at most 30°"
+
+
 def test_what_lies_beyond_the_photograph_is_not_dark():
     face = FACES[0]
     whole, cut = fm.image_statistics(face, TEMPLATE_52), fm.image_statistics(face[:, 56:], TEMPLATE_52 - (56, 0))

@@ -14,6 +14,7 @@ from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
+from facemargin.detection.detect import Watch
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.model import Model
@@ -49,23 +50,25 @@ class EmbeddingArguments(ComputingArguments):
 
 @dataclass(frozen=True)
 class EmbeddedImages:
-    """`embeddings` of the `model`, with the `paths` and `names` (see NamedImages) of their images. `measure` is the
-    name of the quality measure. `unreadable` has the error of every image without an embedding."""
+    """`embeddings` of the `model`, with the `paths` and `names` (see NamedImages) of their images, which are at
+    `indices` of all images. `measure` is the name of the quality measure. `unreadable` has the error of every image
+    without an embedding."""
 
     model: Model
     embeddings: Embeddings
     paths: list[Path]
     names: list[str]
+    indices: list[int]
     measure: str
     unreadable: list[str]
 
 
-def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
-    """Embed the readable images. Progress is shown on stderr if it is a terminal."""
+def embed_images(args: EmbeddingArguments, watch: Watch | None = None) -> EmbeddedImages:
+    """Embed the readable images, and call `watch` with each. Progress is shown on stderr if it is a terminal."""
     check_arguments(args)
     images = NamedImages(args.images)
     model = load_on_device(args.model, args)
-    source = faces_of(args, images)
+    source = faces_of(args, images, watch)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         result = embed_readable(model, source, args.batch_size, args.views, progress)
     source.warn()
@@ -73,6 +76,7 @@ def embed_images(args: EmbeddingArguments) -> EmbeddedImages:
         model=model,
         embeddings=result.embeddings,
         paths=[images.paths[index] for index in result.indices_R],
+        indices=result.indices_R.tolist(),
         names=[images.names[index] for index in result.indices_R],
         measure=MEASURES[model.info.quality],
         unreadable=result.unreadable,
@@ -85,9 +89,9 @@ def check_arguments(args: EmbeddingArguments) -> None:
     check_detection(args.detect, args.on_several, args.detector)
 
 
-def faces_of(args: EmbeddingArguments, images: NamedImages) -> FaceSource:
+def faces_of(args: EmbeddingArguments, images: NamedImages, watch: Watch | None = None) -> FaceSource:
     """The images, or the faces that are found in them with `detect`."""
-    return FaceSource(images, args.detect, args.on_several, args.detector)
+    return FaceSource(images, args.detect, args.on_several, args.detector, watch)
 
 
 def warn_of_unreadable(unreadable: Sequence[str], readable: int, detect: bool = False) -> None:

@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from facemargin.commands._say import say
 from facemargin.data.source import ImageSource, RGBImage
-from facemargin.detection.detect import DetectedFaces
+from facemargin.detection.detect import DetectedFaces, Watch
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 
@@ -19,8 +19,8 @@ _NAMED = 5
 
 class FaceSource(ImageSource):
     """The images of `source`, or with `detect` the face in each of them. While reading, it counts images that are not
-    square and photographs with several faces. Raises ConfigError if `on_several` or `detector` is given without
-    `detect`."""
+    square and photographs with several faces, and calls `watch` with each image. Raises ConfigError if `on_several` or
+    `detector` is given without `detect`."""
 
     def __init__(
         self,
@@ -28,13 +28,15 @@ class FaceSource(ImageSource):
         detect: bool,
         on_several: OnSeveral = "largest",
         detector: DetectorName = DEFAULT_DETECTOR,
+        watch: Watch | None = None,
     ) -> None:
         check_detection(detect, on_several, detector)
         self.name = source.name
-        self._detected = DetectedFaces(source, detector, on_several) if detect else None
+        self._detected = DetectedFaces(source, detector, on_several, watch) if detect else None
         self._source = source if self._detected is None else self._detected
         self.detector = None if self._detected is None else self._detected.detector
         self._on_several = on_several
+        self._watch = watch if self._detected is None else None
         self.threadsafe = self._source.threadsafe
         self._lock = threading.Lock()
         self._num_read = 0
@@ -45,6 +47,8 @@ class FaceSource(ImageSource):
 
     def read(self, index: int) -> RGBImage:
         image = self._source.read(index)
+        if self._watch is not None:
+            self._watch(index, image, None)
         with self._lock:
             self._num_read += 1
         height, width = image.shape[:2]

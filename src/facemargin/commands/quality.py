@@ -14,6 +14,7 @@ from rich.text import Text
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._embedding import EmbeddedImages, EmbeddingArguments, embed_images, warn_of_unreadable
+from facemargin.commands._gate import Gate
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._quality_check import DEFAULT_FACES, CheckOptions, check_model, say_quality_state
 from facemargin.commands._say import say
@@ -32,10 +33,15 @@ class Arguments(EmbeddingArguments):
     """Image files, folders of images at any depth, and .txt files with paths of images. Faces must be aligned as in
     training."""
     output: Path | None = None
-    """A .csv file for all images in the given order, with the columns path, quality and norm. With --check: a .json
+    """A .csv file for all images in the given order, with the columns path, quality and norm (and reasons, with
+    --gate). With --check: a .json
     file for the result, instead of its usual place."""
     rows: int = 20
     """The number of images to print."""
+    gate: bool = False
+    """Also say in words why an image should be taken again: too small, blurred, noisy, too dark, turned away and the
+    like, measured without the network. The table and the .csv file get a column with the reasons. Size and pose are
+    measured with --detect only."""
     check: bool = False
     """Instead of IMAGES, check the quality: does it fall when faces are degraded, do pictures without a face rank below
     faces, and does discarding by it avoid errors? The result is kept with the model, and shown with its qualities."""
@@ -57,16 +63,20 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--rows is {args.rows}, expected at least 1")
     if args.output is not None and args.output.suffix != ".csv":
         raise ConfigError(f"--output is {args.output}, expected a name that ends in .csv")
-    embedded = embed_images(args)
+    gate = Gate() if args.gate else None
+    embedded = embed_images(args, None if gate is None else gate.measure)
+    reasons = None if gate is None else [gate.words(index) for index in embedded.indices]
     console = Console()
     if args.output is not None:
         say_replaced(args.output)
-        write_atomically(args.output, lambda path: _write_csv(embedded, path))
-    console.print(_table(embedded, args.rows))
+        write_atomically(args.output, lambda path: _write_csv(embedded, reasons, path))
+    console.print(_table(embedded, reasons, args.rows))
     more = len(embedded.paths) - args.rows
     if more > 0:
         say(f"and {more:,} more")
     warn_of_unreadable(embedded.unreadable, len(embedded.paths), args.detect)
+    if gate is not None:
+        gate.say_failures(embedded.indices, args.detect)
     say_quality_state(args.model, embedded.model)
     if args.output is not None:
         say(f"all {len(embedded.paths):,}: {args.output}")
@@ -78,6 +88,8 @@ def _check(args: Arguments) -> int:
         raise ConfigError(
             f"--check takes its faces from --data, so it has no use for {some_of(args.images)}: remove this, or --check"
         )
+    if args.gate:
+        raise ConfigError("--gate is for images, not for checking a quality: remove --gate, or --check")
     if args.data is None:
         raise ConfigError("--check needs --data with faces of known people: a folder with one folder per person")
     if args.output is not None and args.output.suffix != ".json":
@@ -86,21 +98,24 @@ def _check(args: Arguments) -> int:
     return check_model(args, CheckOptions(args.data, faces, args.output))
 
 
-def _table(embedded: EmbeddedImages, rows: int) -> Table:
-    """The `rows` images of lowest quality, worst first."""
+def _table(embedded: EmbeddedImages, reasons: list[str] | None, rows: int) -> Table:
+    """The `rows` images of lowest quality, worst first, and the `reasons` of each."""
     table = Table()
     table.add_column("image, worst first", overflow="fold")
     table.add_column(f"quality:\n{embedded.measure}", justify="right")
+    if reasons is not None:
+        table.add_column("reasons to take it again", overflow="fold")
     quality_N = embedded.embeddings.quality
     for index in np.argsort(quality_N, kind="stable")[:rows]:
         name = os.fsencode(embedded.paths[index]).decode(errors="replace")
-        table.add_row(Text(name), f"{quality_N[index]:.4g}")
+        table.add_row(Text(name), f"{quality_N[index]:.4g}", *([] if reasons is None else [reasons[index]]))
     return table
 
 
-def _write_csv(embedded: EmbeddedImages, path: Path) -> None:
+def _write_csv(embedded: EmbeddedImages, reasons: list[str] | None, path: Path) -> None:
     # surrogateescape: names of files that are not UTF-8 are written byte for byte.
     with path.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["path", "quality", "norm"])
-        writer.writerows(zip(embedded.paths, embedded.embeddings.quality, embedded.embeddings.norms, strict=True))
+        columns = [embedded.paths, embedded.embeddings.quality, embedded.embeddings.norms]
+        writer.writerow(["path", "quality", "norm"] + ([] if reasons is None else ["reasons"]))
+        writer.writerows(zip(*columns, *([] if reasons is None else [reasons]), strict=True))

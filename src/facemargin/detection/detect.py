@@ -1,5 +1,7 @@
 """From a photograph to faces, and to aligned faces. Shapes: H × W pixels."""
 
+from collections.abc import Callable
+
 from facemargin.data.alignment import TEMPLATE_SIDE
 from facemargin.data.crop import crop_face
 from facemargin.data.given_images import GivenForm, one_image
@@ -72,17 +74,27 @@ def _aligned(
     return crop_face(image, chosen[0].landmarks_52, size), FoundFace(chosen[0], len(all_faces))
 
 
+Watch = Callable[[int, RGBImage, Face | None], None]
+"""A function that is called with the index of an image that is read, the image, and its chosen face if faces are looked
+for."""
+
+
 class DetectedFaces(ImageSource):
     """The largest or most central face of every photograph of `source`, aligned when it is read.
 
     `read` raises NoFaceError, which names the image, if no face is found, and SeveralFacesError if several are found
     and `faces` is "error". `several` is the face that was chosen and the number of faces, by index, for the photographs
-    read so far that show more than one."""
+    read so far that show more than one. `watch` is called for every photograph with a chosen face."""
 
     def __init__(
-        self, source: ImageSource, detector: Detector | str = DEFAULT_DETECTOR, faces: Choice = "largest"
+        self,
+        source: ImageSource,
+        detector: Detector | str = DEFAULT_DETECTOR,
+        faces: Choice = "largest",
+        watch: Watch | None = None,
     ) -> None:
         self.name = source.name
+        self._watch = watch
         self._source, self._faces = source, faces
         self.detector = require_detector(detector)
         self.several: dict[int, FoundFace] = {}
@@ -96,6 +108,8 @@ class DetectedFaces(ImageSource):
         aligned, found = _aligned(image, all_faces, self._faces, TEMPLATE_SIDE, self.describe(index))
         if found.num_faces > 1:
             self.several[index] = found
+        if self._watch is not None:
+            self._watch(index, image, found.face)
         return aligned
 
     def describe(self, index: int) -> str:

@@ -67,7 +67,7 @@ class ImageStatistics:
     clipped: float
     """Share of pixels with Y ≤ 2 or Y ≥ 253."""
     eye_distance: float | None = None
-    """Distance between the eyes in pixels of the photograph."""
+    """Distance between the eyes in pixels of the photograph. A face seen from the side has them closer together."""
     yaw: float | None = None
     """Degrees by which the face is turned, positive to the right of the picture (`face_pose`)."""
     pitch: float | None = None
@@ -113,7 +113,8 @@ class ImageStatistics:
             ("tilted", self.roll, gate.max_roll),
         ):
             if angle is not None:
-                yield _most(code, f"{abs(angle):.0f}°", abs(angle), largest, f"{largest:g}°")
+                way = "" if code != "looking_up_or_down" else " up" if angle > 0 else " down"
+                yield _most(code, f"{abs(angle):.0f}°{way}", abs(angle), largest, f"{largest:g}°")
         if self.detection_score is not None:
             what = f"score {self.detection_score:.2f}"
             yield _least("uncertain_detection", what, self.detection_score, gate.min_score, end=1)
