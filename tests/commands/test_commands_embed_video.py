@@ -120,7 +120,12 @@ def test_an_interruption_keeps_what_is_finished(command, trained_run, clips, tmp
         return real(model, path, **options)
 
     monkeypatch.setattr(_embed_video, "embed_video", interrupted)
-    code, _, err = embed(command, trained_run, clips, "--output", tmp_path / "f.npz")
+    # a program in the background of a shell starts with Ctrl-C switched off
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        code, _, err = embed(command, trained_run, clips, "--output", tmp_path / "f.npz")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert code == 130 and f"interrupted; {tmp_path}/f.npz has the 2 finished videos of 3" in err
     with np.load(tmp_path / "f.npz") as file:
         assert file["paths"].tolist() == ["clips/in/one.mkv#track0"]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from facemargin.counting import counted
-from facemargin.errors import DataError
 from facemargin.evaluation.figures import DEFAULT_FARS
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, FEWEST_IDENTITIES, Bootstrap
 from facemargin.evaluation.metrics.paired_difference import PairedDifference, SharedPairs, TarDifference, holm
@@ -40,15 +39,19 @@ def system_differences(
     fars: Sequence[float] = DEFAULT_FARS,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> SystemDifferences:
-    """The first of the systems against each other one, at every FAR at which the set can accept an impostor pair.
-    Raises DataError for systems that were not scored on the same pairs."""
+    """The first of the systems against each other one, at every FAR at which the set can accept an impostor pair. A
+    note says why there are none, as for systems that were not scored on the same pairs."""
     if len(systems) < 2:
         return SystemDifferences((), ())
     first, *others = systems
     for other in others:
-        _require_same_pairs(first, other)
+        if not _same_pairs(first, other):
+            return _none(
+                f"{first.system} and {other.system} were scored on different pairs of {first.dataset}; evaluate them "
+                "again on the same set"
+            )
     a_K, b_K = first.identities_a_K, first.identities_b_K
-    if a_K is None or b_K is None:
+    if a_K is None or b_K is None or any(other.identities_a_K is None for other in others):
         return _none(
             f"the pairs of {first.dataset} do not say which people they show. Pairs that share a person are not "
             "independent, so counting them as if they were would find differences where there are none"
@@ -90,11 +93,10 @@ def _none(reason: str) -> SystemDifferences:
     return SystemDifferences((), (f"There are no intervals of the differences between the systems: {reason}.",))
 
 
-def _require_same_pairs(first: PairScores, other: PairScores) -> None:
+def _same_pairs(first: PairScores, other: PairScores) -> bool:
+    """Whether the pairs are the same, as far as both systems say which people they show."""
     for name in ("same_K", "identities_a_K", "identities_b_K"):
-        one, two = getattr(first, name), getattr(other, name)
-        if not (one is None and two is None) and not np.array_equal(one, two):
-            raise DataError(
-                f"{first.system} and {other.system} were scored on different pairs of {first.dataset}: evaluate them "
-                "again on the same set"
-            )
+        some, others = getattr(first, name), getattr(other, name)
+        if some is not None and others is not None and not np.array_equal(some, others):
+            return False
+    return True

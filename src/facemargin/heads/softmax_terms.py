@@ -111,6 +111,7 @@ def softmax_terms_eager(
         hardest_class_B = hardest_class_B.masked_fill(~hardest_negative_B.isfinite(), -1)
     else:
         hardest_negative_B = negative_BC.amax(1)
+    del negative_BC  # a whole matrix, which would live until the end
     if hard_negatives is not None:
         threshold_B, alpha, beta, gamma = hard_negatives
         replaced_BC = alpha * cosine_BC.square() + beta * cosine_BC + gamma

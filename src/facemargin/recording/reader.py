@@ -163,8 +163,9 @@ def _samples(path: Path) -> tuple[NDArray[np.int64], list[str]]:
     try:
         with pq.ParquetFile(path) as file:
             rows = file.metadata.num_rows
+            # a small file may claim more rows than memory holds
             if rows > _MOST_SAMPLES_PER_BYTE * path.stat().st_size:
-                raise DataError(f"{path}: the file is too small for {rows:,} samples")
+                raise ValueError(f"it is too small for {rows:,} samples")
             table = file.read(["label", "person"])
         label_N, person_N = table.column("label").to_numpy(), table.column("person")
         classes, first_of_class = np.unique(label_N, return_index=True)
