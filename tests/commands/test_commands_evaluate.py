@@ -235,7 +235,7 @@ def test_several_measures_of_quality_are_compared(command, trained_run, tmp_path
     [
         (
             ["--quality", "sharpness"],
-            "neither one of certainty-ratio, crfiqa, grafiqs, norm, serfiq nor a .csv file of qualities",
+            "neither one of certainty-ratio, crfiqa, grafiqs, image-statistics, norm, serfiq nor a .csv file",
         ),
         (["--quality", "serfiq:dropout=2"], "dropout is 2.0, expected a number between 0 and 1"),
         (["--quality", "norm", "norm"], "--quality contains norm twice"),

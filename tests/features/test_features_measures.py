@@ -17,7 +17,7 @@ def faces(count=5):
 
 
 def test_every_measure_has_words():
-    assert set(fm.list_measures()) >= {"norm", "crfiqa", "certainty-ratio", "serfiq", "grafiqs"}
+    assert set(fm.list_measures()) >= {"norm", "crfiqa", "certainty-ratio", "serfiq", "grafiqs", "image-statistics"}
     assert all(MEASURES.description(name) for name in fm.list_measures())
 
 
@@ -87,3 +87,10 @@ def test_a_quality_that_is_not_finite_is_named():
         )
     with pytest.raises(DataError, match=r"grafiqs is not finite .* for the given images: image 0"):
         fm.measure_quality(model, faces(2), "grafiqs")
+
+
+def test_image_statistics_are_the_smallest_margins_of_the_gate():
+    images = [*faces(2), fm.open_images("orl").read(0)]
+    expected = [fm.image_statistics(image).quality() for image in images]
+    np.testing.assert_allclose(fm.measure_quality(tiny_model(), images, "image-statistics"), expected, rtol=1e-6)
+    assert max(expected[:2]) < 0 < expected[2]  # noise, and a face
