@@ -115,3 +115,45 @@ def test_the_gate_of_photographs_sees_size_and_pose(command, trained_run, tmp_pa
 def test_the_gate_is_not_for_checks(command, trained_run):
     code, _, err = command("quality", "--check", trained_run, "--data", "orl:1-6", "--gate")
     assert code == 2 and "--gate is for images, not for checking a quality" in err
+
+
+def test_other_measures_are_columns_and_the_first_gives_the_order(command, trained_run, tmp_path):
+    paths = write_faces(tmp_path / "faces", range(1, 4), each=2)
+    paths[3].write_bytes(b"garbage")
+    readable = [path for number, path in enumerate(paths) if number != 3]
+    measures = ("grafiqs", "serfiq:dropout=0.5:passes=5", "norm")
+    output = tmp_path / "q.csv"
+    code, out, err = command("quality", trained_run, tmp_path / "faces", "--measure", *measures, "--output", output)
+    assert code == 0 and "1 of 6 images cannot be read" in err
+    model = fm.load(trained_run)
+    expected = {name: fm.measure_quality(model, readable, name) for name in measures}
+    with output.open(newline="") as file:
+        header, *rows = csv.reader(file)
+    assert header == ["path", "quality", "norm", "grafiqs", "serfiq:dropout=0.5:passes=5"]
+    for column, name in enumerate(measures[:2], 3):
+        np.testing.assert_allclose([float(row[column]) for row in rows], expected[name], rtol=1e-4)
+    np.testing.assert_allclose([float(row[2]) for row in rows], expected["norm"], rtol=1e-4)
+    lines = [line.strip("│").split("│") for line in out.splitlines() if line.startswith("│")]
+    assert len(lines) >= 5 and all(len(line) == 4 for line in lines)
+    order = np.argsort(expected["grafiqs"], kind="stable")
+    shown_grafiqs = [float(line[1]) for line in lines if line[1].strip()]
+    assert shown_grafiqs == pytest.approx(expected["grafiqs"][order], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("measures", "message"),
+    [
+        (["sharp"], "unknown measure of quality 'sharp'"),
+        (["norm", "norm"], "--measure contains norm twice: give it once"),
+        (["crfiqa"], "this model has no layer that predicts quality"),
+        (["serfiq"], "the probability of every dropout of small_resnet is 0"),
+        (["serfiq:dropout=2"], "dropout is 2.0, expected a number between 0 and 1"),
+    ],
+)
+def test_measures_that_do_not_apply_are_refused_before_anything_is_embedded(
+    command, trained_run, tmp_path, measures, message, monkeypatch
+):
+    write_faces(tmp_path / "faces", range(1, 2), each=1)
+    monkeypatch.setattr("facemargin.commands._embedding.embed_readable", None)
+    code, _, err = command("quality", trained_run, tmp_path / "faces", "--measure", *measures)
+    assert code == 2 and message in " ".join(err.split())

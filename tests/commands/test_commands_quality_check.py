@@ -45,6 +45,32 @@ def test_a_check_is_printed_and_found_again(command, run, order):
     assert all(reason in out for reason in check.reasons)
 
 
+def test_other_measures_are_checked_and_kept_beside_the_models_own(command, run):
+    leave(run, "helps")
+    code, out, err = command(
+        "quality",
+        "--check",
+        run,
+        "--data",
+        "orl:11-15",
+        "--faces",
+        10,
+        "--measure",
+        "serfiq:dropout=0.5:passes=3",
+        "norm",
+    )
+    assert code == 0, err
+    assert f"the quality of {run} by the measure serfiq:dropout=0.5:passes=3: " in out
+    assert f"the quality of {run} by its norm: not shown to help" in out
+    model = fm.load(run)
+    assert find_check(run, model).images == find_check(run, model, "serfiq:dropout=0.5:passes=3").images == 10
+    leave(run, "helps")
+    assert command("quality", "--check", run, "--data", "orl:11-15", "--faces", 10, "--measure", "grafiqs")[0] == 0
+    assert find_check(run, model).helps and find_check(run, model, "grafiqs").images == 10
+    code, _, err = command("quality", "--check", run, "--data", "orl:11-15", "--measure", "crfiqa")
+    assert code == 2 and "no layer that predicts quality" in err
+
+
 def test_a_given_output_is_written_instead(command, run, tmp_path):
     leave(run, None)
     code, out, _ = command("quality", "--check", run, "--data", "orl:11-15", "--output", tmp_path / "c.json")

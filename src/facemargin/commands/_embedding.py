@@ -17,6 +17,7 @@ from facemargin.data.formats.named_images import NamedImages
 from facemargin.detection.detect import Watch
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.evaluation.embeddings import Embeddings
+from facemargin.features.measures import Measure, make_measure
 from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
 from facemargin.models.views import Views
@@ -51,10 +52,12 @@ class EmbeddingArguments(ComputingArguments):
 @dataclass(frozen=True)
 class EmbeddedImages:
     """`embeddings` of the `model`, with the `paths` and `names` (see NamedImages) of their images, which are at
-    `indices` of all images. `measure` is the name of the quality measure. `unreadable` has the error of every image
-    without an embedding."""
+    `indices` of all images, those of `source`. `measure` is the name of the quality measure. `unreadable` has the error
+    of every image without an embedding. `measures`: those that were asked for, by name."""
 
     model: Model
+    measures: dict[str, Measure]
+    source: FaceSource
     embeddings: Embeddings
     paths: list[Path]
     names: list[str]
@@ -63,17 +66,21 @@ class EmbeddedImages:
     unreadable: list[str]
 
 
-def embed_images(args: EmbeddingArguments, watch: Watch | None = None) -> EmbeddedImages:
-    """Embed the readable images, and call `watch` with each. Progress is shown on stderr if it is a terminal."""
+def embed_images(args: EmbeddingArguments, watch: Watch | None = None, measures: Sequence[str] = ()) -> EmbeddedImages:
+    """Embed the readable images, and call `watch` with each. Progress is shown on stderr if it is a terminal. Raises
+    ConfigError, before anything is embedded, for one of `measures` that does not apply to the model."""
     check_arguments(args)
     images = NamedImages(args.images)
     model = load_on_device(args.model, args)
+    made = {name: make_measure(name, model) for name in measures}
     source = faces_of(args, images, watch)
     with embedding_progress(Console(stderr=True), images.name) as progress:
         result = embed_readable(model, source, args.batch_size, args.views, progress)
     source.warn()
     return EmbeddedImages(
         model=model,
+        measures=made,
+        source=source,
         embeddings=result.embeddings,
         paths=[images.paths[index] for index in result.indices_R],
         indices=result.indices_R.tolist(),

@@ -15,12 +15,14 @@ from facemargin.commands._say import say
 from facemargin.counting import counted, none_readable
 from facemargin.data.open import open_images
 from facemargin.data.source import ArrayImages, ImageSource, LabeledImages, RGBImage, WithLabels, labeled_subset
-from facemargin.decision.checked_model import CHECK_FILE, CheckedModel, check_place, find_check
+from facemargin.decision.checked_model import CHECK_FILE, CheckedModel, check_place, earlier_checks, find_check
 from facemargin.errors import DataError, ImageError
 from facemargin.evaluation.check_pictures import choose_faces
-from facemargin.evaluation.embeddings import Embeddings
-from facemargin.evaluation.quality_check import check_quality
+from facemargin.evaluation.checked_quality import QualityCheck
+from facemargin.evaluation.embeddings import Embed, Embeddings
+from facemargin.evaluation.quality_check import MeasureQuality, check_measures, check_quality
 from facemargin.evaluation.quality_check_table import check_tables
+from facemargin.features.measures import Measure, finite_qualities, make_measure
 from facemargin.models.model import Model
 
 DEFAULT_FACES = 1000
@@ -29,11 +31,12 @@ DEFAULT_FACES = 1000
 @dataclass(frozen=True)
 class CheckOptions:
     """`data`: the faces, of which at most `faces` are taken. `output`: the file for the result; by default the place
-    where it is found again."""
+    where it is found again. `measures`: the names of those that are checked; by default the model's own."""
 
     data: str
     faces: int
     output: Path | None
+    measures: tuple[str, ...] = ()
 
 
 def check_model(args: EmbeddingArguments, options: CheckOptions) -> int:
@@ -41,26 +44,44 @@ def check_model(args: EmbeddingArguments, options: CheckOptions) -> int:
     check_arguments(args)
     faces = _read_faces(args, options)
     model = load_on_device(args.model, args)
+    checks = _checks(args, options.measures, model, faces)
+    console = Console()
+    for check in checks.values():
+        for table in check_tables(check):
+            console.print(table)
+        by = "its" if check.measure == model.info.quality else "the measure"
+        say(f"the quality of {args.model} by {by} {check.measure}: {check.words}")
+        for reason in check.reasons:
+            say(f"- {reason}")
+    place = check_place(args.model)
+    written = options.output or place
+    if options.output is not None:
+        say_replaced(written)
+    earlier = earlier_checks(place, model, args.views) if options.output is None else {}
+    CheckedModel.of(model, earlier | checks, args.views).save(written)
+    kept = f"kept in {written}"
+    say(kept if written == place else f"{kept}; where qualities are shown, {place} is looked for")
+    return 0
+
+
+def _checks(
+    args: EmbeddingArguments, measures: tuple[str, ...], model: Model, faces: LabeledImages
+) -> dict[str, QualityCheck]:
+    """The checks of the model's own quality, or of the measures with these names, which are made before anything is
+    embedded, so that one that does not apply is refused at once."""
+    made = {name: make_measure(name, model) for name in measures}
     with embedding_progress(Console(stderr=True), faces.name, "checking on") as progress:
 
         def embed(pictures: ImageSource) -> Embeddings:
             return model.embed(pictures, args.batch_size, args.views, progress)
 
-        check = check_quality(embed, faces, model.info.quality)
-    console = Console()
-    for table in check_tables(check):
-        console.print(table)
-    say(f"the quality of {args.model} by its {check.measure}: {check.words}")
-    for reason in check.reasons:
-        say(f"- {reason}")
-    place = check_place(args.model)
-    written = options.output or place
-    if options.output is not None:
-        say_replaced(written)
-    CheckedModel.of(model, {check.measure: check}, args.views).save(written)
-    kept = f"kept in {written}"
-    say(kept if written == place else f"{kept}; where qualities are shown, {place} is looked for")
-    return 0
+        if not made:
+            return {model.info.quality: check_quality(embed, faces, model.info.quality)}
+        return check_measures(embed, faces, {name: _of_pictures(name, embed, made[name]) for name in made})
+
+
+def _of_pictures(name: str, embed: Embed, measure: Measure) -> MeasureQuality:
+    return lambda pictures: finite_qualities(measure(pictures, embed), pictures, name)
 
 
 def warn_of_quality(path: Path, model: Model) -> None:

@@ -103,6 +103,17 @@ def find_check(path: Path | str, model: Model, measure: str | None = None) -> Qu
     return None if shipped is None else shipped.checks.get(measure)
 
 
+def earlier_checks(place: Path, model: Model, views: Views | None) -> dict[str, QualityCheck]:
+    """The checks in the file `place`, by measure, which stay true when others of the same model and views are added.
+    Empty if there are none, or if the file is of another model or cannot be read."""
+    try:
+        stored = CheckedModel.load(place)
+    except DataError:
+        return {}
+    same = stored.views == (views or model.info.views) and stored.belongs_to(model)
+    return stored.checks if same else {}
+
+
 def shipped_check(model: Model) -> CheckedModel | None:
     """The check that comes with the package for this model; None for any other model."""
     name = model.info.family

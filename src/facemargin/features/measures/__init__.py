@@ -4,10 +4,19 @@ picture alone."""
 from facemargin.features.measures.measure import (
     MEASURES,
     Measure,
+    finite_qualities,
     list_measures,
     make_measure,
     measure_quality,
     register_measure,
 )
 
-__all__ = ["MEASURES", "Measure", "list_measures", "make_measure", "measure_quality", "register_measure"]
+__all__ = [
+    "MEASURES",
+    "Measure",
+    "finite_qualities",
+    "list_measures",
+    "make_measure",
+    "measure_quality",
+    "register_measure",
+]

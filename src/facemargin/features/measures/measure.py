@@ -97,7 +97,7 @@ def measure_quality(
         (10,)
     """
     source = given_images(images)
-    read = source if progress is None else _Watched(source, progress)
+    read = source if progress is None else with_progress(source, progress)
     return finite_qualities(make_measure(measure, model)(read, model.embed), source, measure)
 
 
@@ -113,6 +113,11 @@ def finite_qualities(quality_N: NDArray[Any], images: ImageSource, measure: str)
             f"{measure} is not finite ({quality_N[~finite_N][0]}) for {images.describe(int(np.argmin(finite_N)))}"
         )
     return quality_N
+
+
+def with_progress(images: ImageSource, progress: Progress) -> ImageSource:
+    """The same images, which report how many of them have been read."""
+    return _Watched(images, progress)
 
 
 class _Watched(ImageSource):
