@@ -20,7 +20,6 @@ import facemargin as fm
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.checked_model import CheckedModel
 from facemargin.decision.fingerprint import fingerprint, is_same_model
-from facemargin.evaluation.checked_quality import DiscardResult, KindResponse, NotFacesRanked, QualityCheck
 from facemargin.evaluation.quality_check_table import check_tables
 from facemargin.export.exported_model import ExportedModel
 from facemargin.heads import create_head
@@ -35,6 +34,7 @@ from tests.fuzz.fuzzing import Reader
 from tests.interop.foreign_files import adaface_checkpoint, state
 from tests.interop.mobilenet_graph import build as mobilenet_graph
 from tests.models.tiny_models import model_info, tiny_model, tiny_recognizer
+from tests.report.report_runs import quality_check
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (1, 16, 16, 3), dtype=np.uint8)
 TENSORS = {
@@ -198,24 +198,7 @@ def write_calibration(folder: Path) -> None:
 
 
 def write_quality_check(folder: Path) -> None:
-    check = QualityCheck(
-        measure="norm",
-        faces="lfw",
-        images=60,
-        people=30,
-        stepped=10,
-        strengths=(0.0, 0.5, 1.0),
-        resampled="people",
-        kinds=(KindResponse("blur", -0.9, (-0.95, -0.8)), KindResponse("noise", 0.1, None)),
-        not_faces=(NotFacesRanked("texture", 50, 3),),
-        discards=(DiscardResult("degraded", 100, 10, 0.3, 0.7, -0.3, (-0.4, -0.1)),),
-        fmr=1e-3,
-        impostors=10_000,
-        verdict="helps except for",
-        exceptions=("noise",),
-        reasons=("it was measured",),
-    )
-    CheckedModel(_fingerprint(), "flip", {"norm": check}).save(folder / "q.json")
+    CheckedModel(_fingerprint(), "flip", {"norm": quality_check()}).save(folder / "q.json")
 
 
 @functools.cache

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.report.content import DatasetEvaluation
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.wording import as_sentence
 
 
 @dataclass(frozen=True)
@@ -22,7 +23,7 @@ def checked_section(check: QualityCheck | None, evaluation: DatasetEvaluation) -
     if check is None or evaluation.checked_faces is None:
         return None
     system = evaluation.systems[0].system if evaluation.systems else "the model"
-    reasons = [f"{reason[:1].upper()}{reason[1:]}." for reason in check.reasons]
+    reasons = [as_sentence(reason) for reason in check.reasons]
     return CheckedSection(verdict(check, system), reasons, evaluation.checked_faces, evaluation.not_faces)
 
 

@@ -1,7 +1,7 @@
 """The part of a report about one data set: tables, curves, and sentences about them."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from facemargin.errors import DataError
 from facemargin.evaluation import Bootstrap, PairScores, VerificationSummary, summarize
@@ -28,14 +28,14 @@ class EvaluationSection:
     """The section of one data set. A table or sentence that does not apply is None or empty."""
 
     dataset: str
-    headline: str
-    table: Table | None
-    notes: list[str]
-    figures: list[FigureBlock]
-    discard_sentences: list[str]
-    discard_table: Table | None
-    faces: FaceGallery | None
-    reconstructions: ReconstructionGallery | None
+    headline: str = ""
+    table: Table | None = None
+    notes: list[str] = field(default_factory=list)
+    figures: list[FigureBlock] = field(default_factory=list)
+    discard_sentences: list[str] = field(default_factory=list)
+    discard_table: Table | None = None
+    faces: FaceGallery | None = None
+    reconstructions: ReconstructionGallery | None = None
     quality: QualitySection | None = None
     differences: Table | None = None
     differences_notes: tuple[str, ...] = ()
@@ -50,14 +50,8 @@ def evaluation_section(
     if not evaluation.systems:
         return EvaluationSection(
             evaluation.dataset,
-            "",
-            None,
-            [],
-            [],
-            [],
-            None,
-            evaluation.faces,
-            evaluation.reconstructions,
+            faces=evaluation.faces,
+            reconstructions=evaluation.reconstructions,
             decisions=evaluation.decisions,
         )
     summaries = [summarize_system(system, bootstrap) for system in evaluation.systems]

@@ -13,7 +13,7 @@ from facemargin.report.comparison import NOT_AVAILABLE, Cell, Table
 from facemargin.report.protocol_scores import Curve, ProtocolScores
 from facemargin.report.published import SOURCE, published
 from facemargin.report.style import STYLE, LineStyle, legend_above, new_axes, percent_ticks
-from facemargin.report.wording import percent
+from facemargin.report.wording import as_sentence, percent
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def protocol_section(
     notes = [system.settings for system in systems]
     for behind in dict.fromkeys(behind for _, _, behind in systems[0].figures if behind):
         notes.append(f"{', '.join(name for name, _, other in systems[0].figures if other == behind)}: {behind}.")
-    notes += dict.fromkeys(f"{note[:1].upper()}{note[1:]}." for system in systems for note in system.notes)
+    notes += dict.fromkeys(as_sentence(note) for system in systems for note in system.notes)
     if papers:
         notes.append(
             f"Published figures are those of IR-101 networks in {SOURCE}. They use the nearest FAR (--rule "

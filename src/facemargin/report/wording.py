@@ -35,6 +35,11 @@ def listed(items: Sequence[str]) -> str:
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)
 
 
+def as_sentence(text: str) -> str:
+    """ "it falls with blur" as "It falls with blur." """
+    return f"{text[:1].upper()}{text[1:]}."
+
+
 def short(text: str, length: int = 40) -> str:
     """`text`, shortened if it would not fit into a figure."""
     return text if len(text) <= length else text[: length - 1] + "…"
