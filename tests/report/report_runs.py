@@ -139,6 +139,7 @@ def decisions(seed=0) -> DecisionGallery:
         fmr=0.001,
         measured_on="other people, 5,973 genuine and 1,994,027 impostor pairs",
         credit="Faces: a made-up collection",
+        doubt="they were found in another way",
     )
 
 

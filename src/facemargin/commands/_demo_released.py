@@ -98,7 +98,7 @@ def try_released(released: ReleasedRecognizer, people: range, run: Path) -> Rele
         *score_systems({NAME: lambda _: _first(kept, len(faces))}, clean, folder),
         *score_systems({NAME: lambda _: kept}, degraded, folder),
     ]
-    decisions = _decisions(model, faces, kept, [clean, degraded])
+    decisions = _decisions(released, faces, kept, [clean, degraded])
     if decisions is not None:
         write_atomically(evaluation_folder(folder, faces.name) / DECISIONS_FILE, decisions.save)
     result = ReleasedResult(released.detector.name, len(faces), faces.pictures, summaries, check, decisions)
@@ -176,11 +176,11 @@ def degraded_pairs(faces: LabeledImages, both: ImageSubset) -> VerificationSet:
 
 
 def _decisions(
-    model: Model, faces: LabeledImages, kept: Embeddings, sets: list[VerificationSet]
+    released: ReleasedRecognizer, faces: LabeledImages, kept: Embeddings, sets: list[VerificationSet]
 ) -> DecisionGallery | None:
     """Three decisions on the first pictures of the first two people, nothing chosen by its result, and all decisions
     counted; None without thresholds for the model."""
-    calibration = shipped_calibration(model)
+    calibration = shipped_calibration(released.model)
     if calibration is None:
         return None
     point = calibration.at(_FMR)
@@ -192,7 +192,7 @@ def _decisions(
         ("two people", faces.read(other)),
         ("one person, the second picture ruined", ruined),
     ]
-    embedded = model.embed([faces.read(first), *(picture for _, picture in examples)], views=calibration.views)
+    embedded = released.model.embed([faces.read(first), *(picture for _, picture in examples)], views=calibration.views)
     decided = decide(embedded, np.array([[0, 1], [0, 2], [0, 3]]), point)
     counts = []
     for pairs, described in zip(sets, ("both clean", "the second degraded"), strict=True):
@@ -210,6 +210,7 @@ def _decisions(
         fmr=point.target_fmr,
         measured_on=_measured_on(calibration),
         credit=ORL_CREDIT,
+        doubt=calibration.doubt_detector(released.detector),
     )
 
 

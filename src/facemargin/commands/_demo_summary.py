@@ -2,8 +2,11 @@
 
 from facemargin.commands._demo_released import NAME, ReleasedResult
 from facemargin.counting import counted
+from facemargin.detection.detector import create_detector
+from facemargin.errors import ConfigError
 from facemargin.evaluation import VerificationSummary
 from facemargin.evaluation.checked_quality import QualityCheck
+from facemargin.extras import install
 from facemargin.report.findings import HEADLINE_FAR
 from facemargin.report.wording import measured_rate, percent
 
@@ -38,10 +41,20 @@ def summary_lines(
         f"Of {clean.genuine:,} pairs of pictures of one person {NAME} {_recognized(clean)}, and its quality "
         f"{_helps(released.check)}; {of_here} (each wrongly accepting {percent(HEADLINE_FAR)} of the pairs of two "
         "people).",
-        f"For your own pictures take {NAME} (facemargin verify {NAME} a.jpg b.jpg --detect --detector "
-        f"{released.detector}), and measure its error rates on your own cameras and people (facemargin calibrate) "
-        f"before you rely on a decision; {advice}.",
+        f"For your own pictures take {NAME} (facemargin verify {NAME} a.jpg b.jpg --detect{_installed_first()}), and "
+        "measure its error rates on your own cameras and people (facemargin calibrate) before you rely on a decision; "
+        f"{advice}.",
     ]
+
+
+def _installed_first() -> str:
+    """What installs the default detector, if it is not here. No other one is advised, because the thresholds are not
+    known to hold for its faces."""
+    try:
+        create_detector()
+    except ConfigError:
+        return f", after {install('detect')}"
+    return ""
 
 
 def left_out(why: str) -> str:

@@ -109,6 +109,8 @@ def _released(folder: Path, people: range, device: str, console: Console) -> Rel
             f"(same from {result.decisions.threshold:.3f} on, FMR {result.decisions.fmr:g}; quality enough from "
             f"{result.decisions.quality_floor:.3g} on; measured on {result.decisions.measured_on})"
         )
+        if result.decisions.doubt:
+            say(result.decisions.doubt, "note")
     return result
 
 

@@ -6,20 +6,19 @@ Shapes: E examples of two pictures each, H × W pixels, C = 3 (RGB).
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.decision.verify import Decision
 from facemargin.errors import DataError
 from facemargin.files.npz import load_arrays
-
-DECISIONS = ("same", "different", "too poor to decide")
 
 
 @dataclass(frozen=True)
 class Decided:
-    """A decision on two pictures, which `caption` describes: "same", "different" or "too poor to decide"."""
+    """A decision (a text of `Decision`) on two pictures, which `caption` describes."""
 
     caption: str
     decision: str
@@ -43,7 +42,8 @@ class DecisionCounts:
 class DecisionGallery:
     """`images_E2HWC` uint8 RGB, the pictures of `examples`. A pair is the same person from a score of `threshold` on,
     if both qualities reach `quality_floor`. The threshold has the false match rate `fmr` on the pairs that
-    `measured_on` describes. `counts` of larger sets of pairs. Raises DataError for parts that do not fit together."""
+    `measured_on` describes; `doubt`, if not empty, says why it may have another one on faces that were found like
+    these. `counts` of larger sets of pairs. Raises DataError for parts that do not fit together."""
 
     images_E2HWC: NDArray[np.uint8]
     examples: list[Decided]
@@ -53,6 +53,7 @@ class DecisionGallery:
     fmr: float
     measured_on: str
     credit: str
+    doubt: str = ""
 
     def __post_init__(self) -> None:
         shape = self.images_E2HWC.shape
@@ -66,15 +67,15 @@ class DecisionGallery:
         numbers += [number for one in self.examples for number in (one.score, one.quality_a, one.quality_b)]
         if not all(type(number) is float and np.isfinite(number) for number in numbers):
             raise DataError(f"decisions have the numbers {numbers}, expected finite ones")
-        unknown = [one.decision for one in self.examples if one.decision not in DECISIONS]
+        unknown = [one.decision for one in self.examples if one.decision not in get_args(Decision)]
         if unknown:
-            raise DataError(f"the decision is {unknown[0]!r}, expected one of {', '.join(DECISIONS)}")
+            raise DataError(f"the decision is {unknown[0]!r}, expected one of {', '.join(get_args(Decision))}")
         counted = [number for row in self.counts for number in (row.same, row.different, row.too_poor)]
         if not all(type(number) is int and number >= 0 for number in counted) or not all(
             isinstance(row.genuine, bool) for row in self.counts
         ):
             raise DataError(f"decisions were counted as {counted}, expected whole numbers")
-        texts = [self.measured_on, self.credit, *(one.caption for one in self.examples)]
+        texts = [self.measured_on, self.credit, self.doubt, *(one.caption for one in self.examples)]
         if not all(isinstance(text, str) for text in (*texts, *(row.pairs for row in self.counts))):
             raise DataError("a caption of the decisions is not a text")
 

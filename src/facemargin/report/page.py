@@ -23,7 +23,7 @@ from facemargin.report.released_section import released_section
 from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
 from facemargin.report.training_section import training_figures, validation_figures
-from facemargin.report.wording import angle_text, percent, psnr_text
+from facemargin.report.wording import angle_text, as_sentence, percent, psnr_text
 
 REPORT_FILE = "report.html"
 FACES_A_ROW = 8
@@ -71,6 +71,7 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
         face_pictures=face_pictures,
         decision_pictures=decision_pictures,
         percent=percent,
+        as_sentence=as_sentence,
         reconstruction_rows=reconstruction_rows,
         breakable=breakable,
     )
