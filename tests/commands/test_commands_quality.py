@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 import facemargin as fm
+from facemargin.detection.detector import require_detector
 from tests.commands.face_folder import write_crfiqa_model, write_faces
 from tests.commands.photo_folder import write
 from tests.photographs import orl_photograph
@@ -138,6 +139,24 @@ def test_other_measures_are_columns_and_the_first_gives_the_order(command, train
     order = np.argsort(expected["grafiqs"], kind="stable")
     shown_grafiqs = [float(line[1]) for line in lines if line[1].strip()]
     assert shown_grafiqs == pytest.approx(expected["grafiqs"][order], rel=1e-3)
+
+
+def test_faces_are_found_once_for_several_measures_and_the_gate(command, trained_run, tmp_path, monkeypatch):
+    for number in range(2):
+        write(tmp_path / "photographs" / f"{number}.png", orl_photograph(10 * number, 1.1, 0, shape=(192, 224)))
+    searched, detector = [], require_detector("centerface")
+    found = type(detector).detect
+    monkeypatch.setattr(type(detector), "detect", lambda self, image: searched.append(1) or found(self, image))
+    measured = []
+    monkeypatch.setattr(
+        "facemargin.commands._gate.image_statistics", lambda *given: measured.append(1) or fm.image_statistics(*given)
+    )
+    measures = "--measure", "image-statistics", "grafiqs", "--gate"
+    code, _, err = command("quality", trained_run, tmp_path / "photographs", "--detect", *measures)
+    assert code == 0, err
+    assert len(searched) == len(measured) == 2
+    assert command("quality", trained_run, tmp_path / "photographs", *measures)[0] == 0
+    assert len(searched) == 2 and len(measured) == 4
 
 
 @pytest.mark.parametrize(

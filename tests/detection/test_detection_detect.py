@@ -8,7 +8,7 @@ from facemargin.data.alignment import TEMPLATE_52, align_face
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.source import ArrayImages
 from facemargin.detection.detect import DetectedFaces
-from facemargin.detection.face import Face
+from facemargin.detection.face import Face, FoundFace
 from facemargin.errors import ConfigError, CorruptImageError, DataError, NoFaceError
 from tests.photographs import canvas, orl_photograph, put
 
@@ -65,6 +65,21 @@ def test_a_source_of_photographs_is_one_of_faces():
     for index, photograph in enumerate(photographs):
         np.testing.assert_array_equal(source.read(index), fm.align(photograph))
         assert source.describe(index) == f"photographs: image {index}"
+
+
+def test_faces_are_found_once_however_often_they_are_read():
+    seen = []
+    detector = FixedDetector(at(50, 60), at(20, 20, 0.2))
+    photographs = list(np.random.default_rng(0).integers(0, 256, (2, 120, 100, 3), dtype=np.uint8))
+    source = DetectedFaces(ArrayImages(photographs, "photographs"), detector, watch=lambda *given: seen.append(given))
+    first = source.read(1)
+    large, _ = detector.faces
+    assert source.several == {1: FoundFace(large, 2)}
+    detector.faces = []
+    np.testing.assert_array_equal(source.read(1), first)
+    assert [(index, face) for index, _, face in seen] == [(1, large)] and source.several == {1: FoundFace(large, 2)}
+    with pytest.raises(NoFaceError, match="image 0: no face was found"):
+        source.read(0)
 
 
 def test_a_tight_crop_is_a_photograph_too():

@@ -17,7 +17,9 @@ class Gate:
         self._reasons: dict[int, tuple[Reason, ...]] = {}
 
     def measure(self, index: int, image: RGBImage, face: Face | None) -> None:
-        """`index` is the image's place in its source."""
+        """`index` is the image's place in its source; an image that is read again is not measured again."""
+        if index in self._reasons:
+            return
         if face is None:
             statistics = image_statistics(image)
         else:

@@ -27,7 +27,7 @@ def require_measures(names: Sequence[str]) -> None:
 
 def measure_embedded(embedded: EmbeddedImages) -> Measured:
     """The qualities of the readable images by every measure that was asked for. Those that need more than embeddings
-    read the images again, and photographs have their faces found again."""
+    read the images again."""
     images = ImageSubset(embedded.source, embedded.indices)
     measured: Measured = {}
     for name, measure in embedded.measures.items():

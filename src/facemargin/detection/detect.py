@@ -57,12 +57,11 @@ def align_found(
 ) -> tuple[RGBImage, FoundFace]:
     """As `align`, with the face that was chosen and the number of those that were found."""
     image = one_image(image)
-    return _aligned(image, require_detector(detector).detect(image), faces, size, "the image")
+    found = _choose(image, require_detector(detector).detect(image), faces, "the image")
+    return crop_face(image, found.face.landmarks_52, size), found
 
 
-def _aligned(
-    image: RGBImage, all_faces: list[Face], faces: Choice, size: int, where: str
-) -> tuple[RGBImage, FoundFace]:
+def _choose(image: RGBImage, all_faces: list[Face], faces: Choice, where: str) -> FoundFace:
     if faces == "all":
         raise ConfigError('align returns one face; faces is "all", expected "largest", "central" or "error"')
     try:
@@ -71,7 +70,7 @@ def _aligned(
         raise SeveralFacesError(f"{where}: {error}") from error
     if not chosen:
         raise no_face(where, image)
-    return crop_face(image, chosen[0].landmarks_52, size), FoundFace(chosen[0], len(all_faces))
+    return FoundFace(chosen[0], len(all_faces))
 
 
 Watch = Callable[[int, RGBImage, Face | None], None]
@@ -80,11 +79,12 @@ for."""
 
 
 class DetectedFaces(ImageSource):
-    """The largest or most central face of every photograph of `source`, aligned when it is read.
+    """The largest or most central face of every photograph of `source`, aligned when it is read. It is looked for when
+    the photograph is read for the first time.
 
     `read` raises NoFaceError, which names the image, if no face is found, and SeveralFacesError if several are found
     and `faces` is "error". `several` is the face that was chosen and the number of faces, by index, for the photographs
-    read so far that show more than one. `watch` is called for every photograph with a chosen face."""
+    read so far that show more than one. `watch` is called for every photograph with a chosen face, once."""
 
     def __init__(
         self,
@@ -97,20 +97,23 @@ class DetectedFaces(ImageSource):
         self._watch = watch
         self._source, self._faces = source, faces
         self.detector = require_detector(detector)
-        self.several: dict[int, FoundFace] = {}
+        self._found: dict[int, FoundFace] = {}
+
+    @property
+    def several(self) -> dict[int, FoundFace]:
+        return {index: found for index, found in self._found.items() if found.num_faces > 1}
 
     def __len__(self) -> int:
         return len(self._source)
 
     def read(self, index: int) -> RGBImage:
         image = self._source.read(index)
-        all_faces = self.detector.detect(image)
-        aligned, found = _aligned(image, all_faces, self._faces, TEMPLATE_SIDE, self.describe(index))
-        if found.num_faces > 1:
-            self.several[index] = found
-        if self._watch is not None:
-            self._watch(index, image, found.face)
-        return aligned
+        if index not in self._found:
+            found = _choose(image, self.detector.detect(image), self._faces, self.describe(index))
+            self._found[index] = found
+            if self._watch is not None:
+                self._watch(index, image, found.face)
+        return crop_face(image, self._found[index].face.landmarks_52, TEMPLATE_SIDE)
 
     def describe(self, index: int) -> str:
         return self._source.describe(index)
