@@ -224,9 +224,21 @@ def test_models_and_settings_that_do_not_fit_are_refused(model, text, message):
         fm.measure_quality(model(), faces(1), text)
 
 
-def test_a_rate_can_be_given_to_a_network_whose_file_has_none():
+def test_a_rate_can_be_given_to_a_network_whose_file_has_none(caplog):
     torch.manual_seed(0)
     info = model_info()
     model = Model(Recognizer(fm.create_backbone("small_resnet", 8, **info.options)), info)
     found = fm.measure_quality(model, faces(3), "serfiq:dropout=0.5:passes=10")
     assert np.ptp(found) > 0 and (found < 0.95).all()
+    assert "takes the given dropout of 0.5 in place of that of small_resnet, which is 0: its qualit" in caplog.text
+
+
+def test_only_a_rate_that_replaces_another_is_warned_of(caplog):
+    model, images = model_of(network(*convolutions(), nn.Dropout2d(0.1), nn.Flatten(), nn.Dropout(0.4))), faces(2)
+    fm.measure_quality(model, images, "serfiq:passes=2")
+    assert not caplog.records
+    fm.measure_quality(model, images, "serfiq:passes=2:dropout=0.4")
+    assert "which is 0.1 and 0.4: its qualities hold only if" in caplog.text
+    caplog.clear()
+    fm.measure_quality(model_of(one_dropout(0.4)), images, "serfiq:passes=2:dropout=0.4")
+    assert not caplog.records

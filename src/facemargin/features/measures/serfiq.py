@@ -9,6 +9,8 @@ where the code of the authors has the mean over all pairs i < j in place of (2/m
 so has this. It is between 0.23 and 1. Shapes: N images, M passes, D embedding size.
 """
 
+import logging
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -24,6 +26,8 @@ from facemargin.features.measures.repeated import DROPOUTS, RepeatedNetwork
 from facemargin.models.device import full_float32
 from facemargin.models.model import Model
 
+logger = logging.getLogger(__name__)
+
 
 @register_measure("serfiq", description="SER-FIQ: how well embeddings agree under dropout, where the network has it")
 def serfiq(model: Model, passes: int = 100, seed: int = 0, dropout: float | None = None) -> Measure:
@@ -32,7 +36,7 @@ def serfiq(model: Model, passes: int = 100, seed: int = 0, dropout: float | None
     What the network computes before its first dropout is computed once for each image, the rest `passes` times. What a
     pass drops depends on (seed, pass) and is the same for every image, so that a quality depends on the image and the
     seed only, not on batches or order. `dropout` is the probability in place of the network's own, for one whose file
-    does not have it (the module is there with a probability of 0).
+    does not have it (the module is there with a probability of 0). That it replaces another one is logged as a warning.
 
     Raises ConfigError for a network without dropout, which cannot be measured in this way.
     """
@@ -55,6 +59,13 @@ def serfiq(model: Model, passes: int = 100, seed: int = 0, dropout: float | None
             f"{max(rates):g}: if it was trained with another one, such as 0.4, give it (serfiq:dropout=0.4); otherwise "
             "choose another measure, such as norm or grafiqs"
         )
+    if dropout is not None and set(rates) != {dropout}:
+        own = " and ".join(f"{rate:g}" for rate in sorted(set(rates)))
+        logger.warning(
+            "serfiq takes the given dropout of %g in place of that of %s, which is %s: its qualities hold only if the "
+            "network was trained with %g",
+            dropout, model.info.backbone, own, dropout,
+        )  # fmt: skip
     with evaluating(backbone), full_float32(model.device):
         network = RepeatedNetwork(backbone, passes, seed, dropout)
 
