@@ -37,6 +37,19 @@ def small_network():
     return module.eval()
 
 
+class InAList(nn.Module):
+    """Its list of modules is a module that nobody calls."""
+
+    def __init__(self):
+        super().__init__()
+        self.parts = nn.ModuleList([nn.BatchNorm2d(3), nn.Flatten(), nn.Linear(768, 4)])
+
+    def forward(self, x):
+        for part in self.parts:
+            x = part(x)
+        return x
+
+
 def model_of(module):
     return fm.wrap(module, input_size=SIZE)
 
@@ -142,6 +155,7 @@ def test_the_network_is_left_as_it_was():
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(768, 4)), "grafiqs", "has none: choose another measure"),
         (small_network, "grafiqs:place=module.33", "unknown module of wrapped Sequential 'module.33'; did you mean"),
         (small_network, "grafiqs:place=module.7", "no batch norm behind the place of the gradient"),
+        (InAList, "grafiqs:place=module.parts", "a ModuleList without an output tensor of its own: choose another"),
     ],
 )
 def test_models_and_places_that_do_not_fit_are_refused(module, text, message):

@@ -13,6 +13,7 @@ poor images; the sign makes higher better. Shapes: N images, B images of a batch
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -70,9 +71,9 @@ def grafiqs(model: Model, place: str = IMAGE) -> Measure:
 @torch.enable_grad()
 def gradient_magnitudes(backbone: Backbone, images_BCHW: Tensor, place: nn.Module | None = None) -> Tensor:
     """Σ|∂BNS/∂φ| (B,) for each image by itself. φ is the output of the module `place`, or the image. The backbone has
-    to be in evaluation mode. Raises ConfigError if `place` does not lead to a batch norm."""
+    to be in evaluation mode. Raises ConfigError if `place` has no output, or one that does not lead to a batch norm."""
     inputs_BCHW = images_BCHW.detach().clone().requires_grad_()
-    outputs: list[Tensor] = []
+    outputs: list[Any] = []
     with _statistics(backbone, len(images_BCHW)) as losses, torch.autocast(images_BCHW.device.type, enabled=False):
         hook = None if place is None else place.register_forward_hook(lambda *arguments: outputs.append(arguments[-1]))
         try:
@@ -80,6 +81,9 @@ def gradient_magnitudes(backbone: Backbone, images_BCHW: Tensor, place: nn.Modul
         finally:
             if hook is not None:
                 hook.remove()
+    if place is not None and not (outputs and isinstance(outputs[-1], Tensor)):
+        kind = type(place).__name__
+        raise ConfigError(f"the place of the gradient is a {kind} without an output tensor of its own: choose another")
     source = inputs_BCHW if place is None else outputs[-1]
     # The loss of an image depends on its own activations alone, so the gradient of the sum has that of each image.
     loss = torch.stack(losses).mean(0).sum()
