@@ -46,27 +46,20 @@ class CheckPictures(ImageSource):
         count = len(self._faces)
         if index < count:
             return self._faces.read(index)
-        if index < 2 * count:
-            kind, strength = self._drawn[index - count]
-            return degrade_by_kind(self._faces.read(index - count), kind, strength, self._seed, index - count)
         if index < self._steps_end:
-            face, kind, strength = self._step(index)
+            face, kind, strength = self._degradation(index)
             return degrade_by_kind(self._faces.read(face), kind, strength, self._seed, face)
-        kind_number, number = divmod(index - self._steps_end, self.not_faces)
-        return not_a_face(list(NOT_FACES)[kind_number], self._faces.read(number % count), self._seed, number)
+        kind, number = self._not_face(index)
+        return not_a_face(kind, self._faces.read(number % count), self._seed, number)
 
     def describe(self, index: int) -> str:
-        count = len(self._faces)
-        if index < count:
+        if index < len(self._faces):
             return self._faces.describe(index)
-        if index < 2 * count:
-            kind, strength = self._drawn[index - count]
-            return f"{self._faces.describe(index - count)} ({kind} {strength:.2f})"
         if index < self._steps_end:
-            face, kind, strength = self._step(index)
-            return f"{self._faces.describe(face)} ({kind} {strength:g})"
-        kind_number, number = divmod(index - self._steps_end, self.not_faces)
-        return f"{list(NOT_FACES)[kind_number]} {number}"
+            face, kind, strength = self._degradation(index)
+            return f"{self._faces.describe(face)} ({kind} {round(strength, 2):g})"
+        kind, number = self._not_face(index)
+        return f"{kind} {number}"
 
     def steps(self, quality_P: NDArray[np.float64]) -> NDArray[np.float64]:
         """(kinds, L, S): the qualities of the stepped faces by kind and strength, in the order of KINDS, strength 0
@@ -81,10 +74,19 @@ class CheckPictures(ImageSource):
         start = self._steps_end + number * self.not_faces
         return slice(start, start + self.not_faces)
 
-    def _step(self, index: int) -> tuple[int, str, float]:
-        place, strength = divmod(index - 2 * len(self._faces), len(self._above_0))
+    def _degradation(self, index: int) -> tuple[int, str, float]:
+        """The face, kind and strength of a degraded picture."""
+        count = len(self._faces)
+        if index < 2 * count:
+            return index - count, *self._drawn[index - count]
+        place, strength = divmod(index - 2 * count, len(self._above_0))
         row, kind = divmod(place, len(KINDS))
         return int(self.stepped_L[row]), list(KINDS)[kind], self._above_0[strength]
+
+    def _not_face(self, index: int) -> tuple[str, int]:
+        """The kind and the number of a picture without a face."""
+        kind, number = divmod(index - self._steps_end, self.not_faces)
+        return list(NOT_FACES)[kind], number
 
     @cached_property
     def _drawn(self) -> list[tuple[str, float]]:
