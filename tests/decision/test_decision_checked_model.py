@@ -7,12 +7,20 @@ from pathlib import Path
 import pytest
 
 import facemargin as fm
-from facemargin.decision.checked_model import _SHIPPED, CheckedModel, check_place, find_check, shipped_check
+from facemargin.decision.checked_model import (
+    CheckedModel,
+    check_place,
+    earlier_checks,
+    find_check,
+    find_checks,
+    shipped_check,
+)
+from facemargin.decision.shipped import FOLDER
 from facemargin.errors import DataError
 from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.interop.released import RELEASED, is_here
 
-FILES = [entry for entry in _SHIPPED.iterdir() if entry.name.endswith(".json")]
+FILES = [entry for entry in (FOLDER / "quality_checks").iterdir() if entry.name.endswith(".json")]
 needs_sface = pytest.mark.skipif(
     not is_here(RELEASED["sface"]), reason="SFace is not here: facemargin models get sface"
 )
@@ -55,10 +63,28 @@ def test_a_stored_check_is_found_with_its_model_alone(tmp_path, model, caplog):
     assert find_check(file, model) == check_of()
     assert find_check(file, model, "other").verdict == "not shown to help"
     assert find_check(file, model, "third") is None and not caplog.records
+    assert find_checks(file, model, ["third", "other"]) == {"other": checked.checks["other"]}
     another = fm.wrap(fm.create_backbone("small_resnet", embedding_size=8), input_size=64)
     with caplog.at_level(logging.WARNING):
         assert find_check(file, another) is None
     assert "is about another model, or about this one before it changed" in caplog.text
+
+
+def test_earlier_checks_are_kept_or_it_is_said_why_not(tmp_path, model, caplog):
+    file = tmp_path / "q.json"
+    assert earlier_checks(file, model, None) == {} and not caplog.records
+    CheckedModel.of(model, {"norm": check_of(), "other": check_of("other")}, "one").save(file)
+    assert earlier_checks(file, model, "one").keys() == {"norm", "other"} and not caplog.records
+    another = fm.wrap(fm.create_backbone("small_resnet", embedding_size=8), input_size=64)
+    for given, views, message in (
+        (model, "flip", f"{file} (norm, other) are of the model with --views one, and are replaced"),
+        (another, "one", f"{file} (norm, other) are of another model, or of this one before it changed, and are repl"),
+    ):
+        assert earlier_checks(file, given, views) == {}
+        assert message in caplog.text
+    file.write_text("{", encoding="utf-8")
+    assert earlier_checks(file, model, "one") == {}
+    assert f"{file} cannot be read as a quality check" in caplog.text and "It is replaced" in caplog.text
 
 
 @pytest.mark.parametrize(

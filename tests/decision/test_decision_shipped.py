@@ -6,10 +6,10 @@ import json
 import pytest
 
 import facemargin as fm
-from facemargin.decision.shipped import _FOLDER, shipped_calibration
+from facemargin.decision.shipped import FOLDER, shipped_calibration
 from facemargin.interop.released import RELEASED, is_here
 
-FILES = [entry for entry in _FOLDER.iterdir() if entry.name.endswith(".json")]
+FILES = [entry for entry in (FOLDER / "calibrations").iterdir() if entry.name.endswith(".json")]
 needs_sface = pytest.mark.skipif(
     not is_here(RELEASED["sface"]), reason="SFace is not here: facemargin models get sface"
 )

@@ -7,20 +7,19 @@ or from the Hub, it lies in the cache; some released models come with one.
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 from typing import Any, get_args
 
 from facemargin.decision.fingerprint import fingerprint, is_same_model
+from facemargin.decision.shipped import shipped
 from facemargin.errors import DataError
 from facemargin.evaluation.checked_quality import QualityCheck, check_from_json
 from facemargin.evaluation.folder import slug
 from facemargin.files.atomic import write_text_atomically
 from facemargin.files.cache import cache_folder
 from facemargin.interop import hub
-from facemargin.interop.released import RELEASED
 from facemargin.models.load import is_released, named_code
 from facemargin.models.model import Model
 from facemargin.models.views import Views
@@ -28,7 +27,6 @@ from facemargin.models.views import Views
 FORMAT = "facemargin quality check 1"
 CHECK_FILE = "quality_check.json"
 
-_SHIPPED = resources.files("facemargin.decision") / "quality_checks"
 _RUNS_MODEL = "model.safetensors"
 
 logger = logging.getLogger(__name__)
@@ -86,9 +84,15 @@ def check_place(path: Path | str) -> Path:
 
 
 def find_check(path: Path | str, model: Model, measure: str | None = None) -> QualityCheck | None:
-    """The check of a measure of `model`, which was loaded from `path`: by default of its own. None if there is none.
-    A check of another model, as after further training, is none, of which a warning says."""
+    """The check of a measure of `model`, which was loaded from `path`: by default of its own. None if there is none."""
     measure = measure or model.info.quality
+    return find_checks(path, model, [measure]).get(measure)
+
+
+def find_checks(path: Path | str, model: Model, measures: Sequence[str]) -> dict[str, QualityCheck]:
+    """The checks of those of the `measures` of `model`, which was loaded from `path`, that have one. A check of another
+    model, as after further training, is none, of which a warning says."""
+    checks: dict[str, QualityCheck] = {}
     place = check_place(path)
     if place.is_file():
         stored = CheckedModel.load(place)
@@ -97,31 +101,37 @@ def find_check(path: Path | str, model: Model, measure: str | None = None) -> Qu
                 "%s is about another model, or about this one before it changed: check its quality again with "
                 "facemargin quality --check", place,
             )  # fmt: skip
-        elif measure in stored.checks:
-            return stored.checks[measure]
-    shipped = shipped_check(model)
-    return None if shipped is None else shipped.checks.get(measure)
+        else:
+            checks = stored.checks
+    if not set(measures) <= checks.keys() and (with_package := shipped_check(model)) is not None:
+        checks = with_package.checks | checks
+    return {name: checks[name] for name in measures if name in checks}
 
 
 def earlier_checks(place: Path, model: Model, views: Views | None) -> dict[str, QualityCheck]:
     """The checks in the file `place`, by measure, which stay true when others of the same model and views are added.
-    Empty if there are none, or if the file is of another model or cannot be read."""
+    Empty if there are none, or if the file is of another model or other views or cannot be read, of which a warning
+    says."""
+    if not place.is_file():
+        return {}
     try:
         stored = CheckedModel.load(place)
-    except DataError:
+    except DataError as error:
+        logger.warning("%s. It is replaced", error)
         return {}
-    same = stored.views == (views or model.info.views) and stored.belongs_to(model)
-    return stored.checks if same else {}
+    if not stored.belongs_to(model):
+        of_what = "another model, or of this one before it changed"
+    elif stored.views != (views or model.info.views):
+        of_what = f"the model with --views {stored.views}"
+    else:
+        return stored.checks
+    logger.warning("the checks in %s (%s) are of %s, and are replaced", place, ", ".join(stored.checks), of_what)
+    return {}
 
 
 def shipped_check(model: Model) -> CheckedModel | None:
     """The check that comes with the package for this model; None for any other model."""
-    name = model.info.family
-    file = _SHIPPED / f"{name}.json"
-    if name not in RELEASED or not file.is_file():
-        return None
-    checked = _from_json(json.loads(file.read_text(encoding="utf-8")))
-    return checked if checked.belongs_to(model) else None
+    return shipped("quality_checks", model, _from_json)
 
 
 def _from_json(content: dict[str, Any]) -> CheckedModel:
