@@ -7,6 +7,7 @@ import pytest
 
 import facemargin as fm
 from facemargin.decision.checked_model import CheckedModel, find_check
+from facemargin.features.measures import MEASURES
 from tests.commands.face_folder import write_faces
 from tests.decision.test_decision_checked_model import check_of
 
@@ -99,6 +100,45 @@ def test_quality_says_what_is_known(command, run, faces):
     assert code == 0 and err == (
         "warning: the model's quality by its norm is not shown to help (checked on faces: it was so)\n"
     )
+
+
+def test_quality_says_what_is_known_of_the_measures_that_are_shown(command, run, faces):
+    leave(run, None)
+    measures = "image-statistics", "grafiqs", "serfiq:dropout=0.5:passes=2"
+    model = fm.load(run)
+    checks = {
+        "norm": check_of(),
+        "image-statistics": check_of("image-statistics"),
+        "grafiqs": check_of("grafiqs", "not shown to help"),
+    }
+    CheckedModel.of(model, checks).save(run / "quality_check.json")
+    code, out, err = command("quality", run, faces, "--measure", *measures)
+    assert code == 0 and "by its norm" not in out + err
+    assert "\nquality by image-statistics is shown to help (checked on faces)\n" in out
+    assert "warning: quality by grafiqs is not shown to help (checked on faces: it was so)\n" in err
+    assert (
+        f"whether quality by {measures[2]} helps was never checked: "
+        f"facemargin quality --check {run} --data FACES --measure {measures[2]}\n" in out
+    )
+    assert "the model's quality by its norm is shown to help" in command("quality", run, faces, "--measure", "norm")[1]
+
+
+def test_pictures_are_embedded_once_for_several_measures(command, run, tmp_path, monkeypatch):
+    sizes = []
+    embed = fm.Model.embed
+    monkeypatch.setattr(
+        fm.Model, "embed", lambda self, *given, **named: sizes.append(len(given[0])) or embed(self, *given, **named)
+    )
+    MEASURES.register("also-norm")(lambda model: lambda images, embed: embed(images).norms)
+    try:
+        arguments = "--data", "orl:11-15", "--faces", 10, "--measure", "norm", "also-norm", "--output"
+        assert command("quality", "--check", run, *arguments, tmp_path / "c.json")[0] == 0
+    finally:
+        del MEASURES._entries["also-norm"]
+    pictures = [size for size in sizes if size >= 20]  # the others are of fingerprints
+    assert pictures == [20, 20 + 10 * 6 * 4 + 5 * 50]
+    checks = CheckedModel.load(tmp_path / "c.json").checks
+    assert checks["norm"].kinds == checks["also-norm"].kinds
 
 
 VERBS = {

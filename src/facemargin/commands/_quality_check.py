@@ -1,5 +1,6 @@
 """`facemargin quality --check MODEL --data FACES`, and what other verbs say of a model's quality."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,12 +15,19 @@ from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted, none_readable
 from facemargin.data.open import open_images
-from facemargin.data.source import ArrayImages, ImageSource, LabeledImages, RGBImage, WithLabels, labeled_subset
-from facemargin.decision.checked_model import CHECK_FILE, CheckedModel, check_place, earlier_checks, find_check
+from facemargin.data.source import ArrayImages, LabeledImages, RGBImage, WithLabels, labeled_subset
+from facemargin.decision.checked_model import (
+    CHECK_FILE,
+    CheckedModel,
+    check_place,
+    earlier_checks,
+    find_check,
+    find_checks,
+)
 from facemargin.errors import DataError, ImageError
 from facemargin.evaluation.check_pictures import choose_faces
 from facemargin.evaluation.checked_quality import QualityCheck
-from facemargin.evaluation.embeddings import Embed, Embeddings
+from facemargin.evaluation.embeddings import Embed, embed_once
 from facemargin.evaluation.quality_check import MeasureQuality, check_measures, check_quality
 from facemargin.evaluation.quality_check_table import check_tables
 from facemargin.features.measures import Measure, finite_qualities, make_measure
@@ -71,10 +79,7 @@ def _checks(
     embedded, so that one that does not apply is refused at once."""
     made = {name: make_measure(name, model) for name in measures}
     with embedding_progress(Console(stderr=True), faces.name, "checking on") as progress:
-
-        def embed(pictures: ImageSource) -> Embeddings:
-            return model.embed(pictures, args.batch_size, args.views, progress)
-
+        embed = embed_once(lambda pictures: model.embed(pictures, args.batch_size, args.views, progress))
         if not made:
             return {model.info.quality: check_quality(embed, faces, model.info.quality)}
         return check_measures(embed, faces, {name: _of_pictures(name, embed, made[name]) for name in made})
@@ -88,18 +93,30 @@ def warn_of_quality(path: Path, model: Model) -> None:
     """Warn if the quality of a model, which was loaded from `path`, is not shown to help."""
     check = find_check(path, model)
     if check is not None and not check.helps:
-        say(f"the model's quality by its {check.measure} is {check.in_short}", "warning", stderr=True)
+        _say_state(check, model)
 
 
-def say_quality_state(path: Path, model: Model) -> None:
-    """Say whether the quality of a model is shown to help, or how to check it, where its quality is the subject."""
-    check = find_check(path, model)
-    if check is None:
-        say(f"whether this quality helps was never checked: facemargin quality --check {path} --data FACES")
-    elif check.helps:
-        say(f"the model's quality by its {check.measure} is {check.in_short}")
+def say_quality_state(path: Path, model: Model, measures: Sequence[str] = ()) -> None:
+    """Say of the qualities that are shown, those by `measures`, or else the model's own, whether they are shown to
+    help, or how to check it."""
+    checks = find_checks(path, model, measures or [model.info.quality])
+    for check in checks.values():
+        _say_state(check, model)
+    unknown = [name for name in measures if name not in checks]
+    how = f"never checked: facemargin quality --check {path} --data FACES"
+    if unknown:
+        say(f"whether quality by {' or '.join(unknown)} helps was {how} --measure {' '.join(unknown)}")
+    elif not checks:
+        say(f"whether this quality helps was {how}")
+
+
+def _say_state(check: QualityCheck, model: Model) -> None:
+    whose = "the model's quality by its" if check.measure == model.info.quality else "quality by"
+    state = f"{whose} {check.measure} is {check.in_short}"
+    if check.helps:
+        say(state)
     else:
-        warn_of_quality(path, model)
+        say(state, "warning", stderr=True)
 
 
 def keep_check(path: Path, model: Model, output: Path) -> None:

@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     warn_of_unreadable(embedded.unreadable, len(embedded.paths), args.detect)
     if gate is not None:
         gate.say_failures(embedded.indices, args.detect)
-    say_quality_state(args.model, embedded.model)
+    say_quality_state(args.model, embedded.model, args.measure)
     if args.output is not None:
         say(f"all {len(embedded.paths):,}: {args.output}")
     return 0

@@ -42,3 +42,16 @@ class Embeddings:
 Embed = Callable[[ImageSource], Embeddings]
 """The type of a recogniser for evaluations: a function that returns the embeddings of all images of a source, in
 order."""
+
+
+def embed_once(embed: Embed) -> Embed:
+    """`embed`, which embeds a source that it is given several times in a row, as by several measures of quality, only
+    once."""
+    last: list[tuple[ImageSource, Embeddings]] = []
+
+    def remembering(images: ImageSource) -> Embeddings:
+        if not last or last[0][0] is not images:
+            last[:] = [(images, embed(images))]
+        return last[0][1]
+
+    return remembering
