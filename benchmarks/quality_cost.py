@@ -1,6 +1,8 @@
 """What a measure of quality costs, beside embedding the same faces: milliseconds an image on one thread.
 
-python benchmarks/measures_of_quality.py
+python benchmarks/quality_cost.py
+
+Whether a measure can be trusted is in quality_checks.py.
 """
 
 import statistics

@@ -1,9 +1,11 @@
 """Which measure of quality can be trusted for which model: `facemargin quality --check` of several, as one table.
 
-    python benchmarks/quality_measures.py FACES --faces 1500 --output checks sface=sface:norm demo=runs/demo:norm,serfiq
+    python benchmarks/quality_checks.py FACES --faces 1500 --output checks \\
+        --model sface sface norm serfiq:dropout=0.5 --model demo runs/demo norm
 
-Each model is NAME=PATH:MEASURES. Every result is written to the output folder as JSON, and is taken from there when the
-benchmark runs again, so that models and measures can be added.
+Each --model is NAME PATH MEASURE …. Every result is written to the output folder as JSON, and is taken from there when
+the benchmark runs again on as many faces, so that models and measures can be added. What a measure costs is in
+quality_cost.py.
 """
 
 import argparse
@@ -15,16 +17,19 @@ from measure import machine
 
 import facemargin as fm
 from facemargin.data.source import ImageSource, LabeledImages, labeled_subset
-from facemargin.evaluation import Embeddings, QualityCheck, check_measures, choose_faces
+from facemargin.evaluation import QualityCheck, check_measures, choose_faces
 from facemargin.evaluation.checked_quality import check_from_json
+from facemargin.evaluation.embeddings import Embed, embed_once
 from facemargin.evaluation.quality_check import MeasureQuality
+from facemargin.features.measures import make_measure
 from facemargin.files.atomic import write_text_atomically
+from facemargin.models.model import Model
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", metavar="FACES")
-    parser.add_argument("models", nargs="+", metavar="NAME=PATH:MEASURE,…")
+    parser.add_argument("--model", nargs="+", action="append", required=True, metavar=("NAME", "PATH MEASURE"))
     parser.add_argument("--faces", type=int, default=1500)
     parser.add_argument("--stepped", type=int, default=100)
     parser.add_argument("--output", type=Path, required=True)
@@ -32,10 +37,11 @@ def main() -> None:
     every = fm.open_images(args.data)
     faces = labeled_subset(every, choose_faces(every, args.faces))
     checks: dict[str, QualityCheck] = {}
-    for given in args.models:
-        name, _, model = given.partition("=")
-        path, _, measures = model.rpartition(":")
-        checks |= checked(name, path, measures.split(","), faces, args.stepped, args.output)
+    for given in args.model:
+        if len(given) < 3:
+            parser.error(f"--model {' '.join(given)}: expected a name, a path and at least one measure")
+        name, path, *measures = given
+        checks |= checked(name, path, measures, faces, args.stepped, args.output)
     print(f"\n{machine()}; {len(faces):,} of {len(every):,} faces, of {faces.num_identities:,} people\n")
     print(table(checks))
 
@@ -43,30 +49,40 @@ def main() -> None:
 def checked(
     name: str, path: str, measures: list[str], faces: LabeledImages, stepped: int, output: Path
 ) -> dict[str, QualityCheck]:
-    """The checks of the measures of one model, those that were not made before, on the same embeddings."""
+    """The checks of the measures of one model, made of those that were not made before of as many faces."""
     files = {measure: output / f"{name}-{measure}.json".replace(" ", "_").replace(":", "_") for measure in measures}
-    missing = [measure for measure, file in files.items() if not file.exists()]
+    checks = {measure: check for measure, file in files.items() if (check := stored(file, faces, stepped)) is not None}
+    missing = [measure for measure in measures if measure not in checks]
     if missing:
         model = fm.load(path)
-        embeddings: dict[int, Embeddings] = {}
-
-        def embed(images: ImageSource) -> Embeddings:
-            if len(images) not in embeddings:
-                embeddings[len(images)] = model.embed(images)
-            return embeddings[len(images)]
-
-        own: dict[str, MeasureQuality] = {"norm": lambda images: embed(images).norms}
-        own[model.info.quality] = lambda images: embed(images).quality
-        for measure in missing:
-            started = time.monotonic()
-            function = own.get(measure) or (lambda images, m=measure: fm.measure_quality(model, images, m))
-            check = check_measures(embed, faces, {measure: function}, stepped=stepped)[measure]
+        embed = embed_once(model.embed)
+        made = check_measures(embed, faces, {one: timed(one, model, embed) for one in missing}, stepped=stepped)
+        for measure, check in made.items():
             write_text_atomically(files[measure], check.to_json())
-            print(f"{name}, {measure}: {time.monotonic() - started:.0f} s, {check.words}", flush=True)
-    return {
-        f"{name}, {measure}": check_from_json(json.loads(file.read_text(encoding="utf-8")))
-        for measure, file in files.items()
-    }
+            print(f"{name}, {measure}: {check.words}", flush=True)
+        checks |= made
+    return {f"{name}, {measure}": checks[measure] for measure in measures}
+
+
+def stored(file: Path, faces: LabeledImages, stepped: int) -> QualityCheck | None:
+    """The check in a file; None if there is none of these numbers of faces."""
+    if not file.exists():
+        return None
+    check = check_from_json(json.loads(file.read_text(encoding="utf-8")))
+    same = (check.faces, check.images, check.stepped) == (faces.name, len(faces), min(stepped, len(faces)))
+    return check if same else None
+
+
+def timed(name: str, model: Model, embed: Embed) -> MeasureQuality:
+    measure = make_measure(name, model)
+
+    def qualities(pictures: ImageSource):
+        started = time.monotonic()
+        quality_P = measure(pictures, embed)
+        print(f"{name}: {time.monotonic() - started:.0f} s for {len(pictures):,} pictures", flush=True)
+        return quality_P
+
+    return qualities
 
 
 def table(checks: dict[str, QualityCheck]) -> str:
