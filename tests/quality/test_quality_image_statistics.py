@@ -153,3 +153,7 @@ def test_mistakes():
         fm.QualityGate(max_noise=-1)
     with pytest.raises(fm.ConfigError, match="min_score is 1, expected a number between 0 and 1"):
         fm.QualityGate(min_score=1)
+    with pytest.raises(fm.ConfigError, match=r"min_brightness is 230, expected less than max_brightness, 220\.0"):
+        fm.QualityGate(min_brightness=230)
+    with pytest.raises(fm.DataError, match="the detector's score is nan, expected a finite number"):
+        fm.image_statistics(FACES[0], TEMPLATE_52, float("nan"))

@@ -9,7 +9,7 @@ from facemargin.errors import ConfigError
 class QualityGate:
     """The limits of `ImageStatistics`. A value at its limit passes. The defaults pass 99 % of LFW's faces.
 
-    Raises ConfigError for a limit that is out of its range.
+    Raises ConfigError for a limit that is out of its range, and unless min_brightness is below max_brightness.
 
     Examples:
         >>> import facemargin as fm
@@ -50,3 +50,8 @@ class QualityGate:
             if not 0 < value < end:
                 expected = "a number above 0" if name not in below else f"a number between 0 and {end:g}"
                 raise ConfigError(f"{name} is {value}, expected {expected}")
+        if self.min_brightness >= self.max_brightness:
+            raise ConfigError(
+                f"min_brightness is {self.min_brightness}, expected less than max_brightness, {self.max_brightness}: "
+                "no picture would pass"
+            )

@@ -141,7 +141,8 @@ def image_statistics(
     detector's `score`; without landmarks it is taken for an aligned face, whose size and pose are then not known. It
     cannot be told whether there is a face at all: that is the detector's matter.
 
-    Raises DataError if the image cannot be read, and unless landmarks are 5 finite points that are not all equal.
+    Raises DataError if the image cannot be read, unless landmarks are 5 finite points that are not all equal, and for a
+    score that is not finite.
 
     Examples:
         >>> import facemargin as fm
@@ -151,6 +152,8 @@ def image_statistics(
         >>> abs(statistics.yaw) < 30, statistics.noise < 6
         (True, True)
     """
+    if score is not None and not np.isfinite(score):
+        raise DataError(f"the detector's score is {score}, expected a finite number")
     image = one_image(image)
     if landmarks is None:
         return ImageStatistics(**_pixel_statistics(resize_square(image, TEMPLATE_SIDE), _ALL), detection_score=score)
