@@ -332,6 +332,7 @@ def test_pairs_of_unknown_people_are_not_compared_as_if_they_were_independent(co
         ([0, 1], ["--name", "a"], "--name has 1 name for 2 models: give one name for each model"),
         ([0, 1], ["--name", "a", "faces"], "a system cannot be called 'faces'"),
         ([0, 1], ["--name", "PCA", "a"], "a system cannot be called 'PCA'"),
+        ([0, 1], ["--name", "a", "decisions"], "a system cannot be called 'decisions'"),
         ([0, 1], ["--quality", "norm", "a.csv"], "several measures of quality are compared for one model"),
         ([], [], "no model is given: facemargin evaluate MODEL --data SET"),
     ],
@@ -341,3 +342,14 @@ def test_names_that_cannot_be_told_apart_are_refused(command, stored_systems, tm
     code, _, err = command("evaluate", *chosen, "--data", "orl:31-34", *options, "--output", tmp_path / "out")
     assert code == 2 and message in err
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("name", ["faces", "Quality", "reconstructions", "decisions", "origin", "raw pixels", "pca"])
+def test_embeddings_in_a_file_called_like_another_result_need_a_name(command, stored_systems, tmp_path, name):
+    model = stored_systems[0].rename(tmp_path / f"{name}.npz")
+    arguments = ("evaluate", model, "--data", "orl:31-34", "--output", tmp_path / "out")
+    code, _, err = command(*arguments)
+    assert code == 2 and f"a system cannot be called '{name}'" in err and "with --name" in err
+    assert not (tmp_path / "out").exists()
+    code, _, _ = command(*arguments, "--name", "theirs")
+    assert code == 0 and len(evaluation(tmp_path / "out", "orl-31-34", "theirs").scores_K) == 780

@@ -14,11 +14,12 @@ from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol
 from facemargin.commands._measuring_quality import MeasuredEmbed, is_measure, quality_measures, write_comparison
 from facemargin.commands._origin import model_origin
-from facemargin.commands._own_network import file_key, short_name
+from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._quality_check import keep_check
 from facemargin.commands._say import say
 from facemargin.commands._scoring import AccuracyGrid, Reconstruct, score_systems
+from facemargin.commands._system_names import BASELINES, default_output, system_names
 from facemargin.commands.reconstruct import reconstruct_images
 from facemargin.counting import counted
 from facemargin.data.open import open_images, open_verification
@@ -41,9 +42,6 @@ from facemargin.report import write_run_report
 
 # The number of eigenfaces for the ORL faces. More components would amplify noise.
 PCA_COMPONENTS = 20
-
-# Names of other files in the folder of a set, and of baselines.
-_RESERVED = ("faces", "quality", "reconstructions", "origin", "raw-pixels", "pca")
 
 EmbedOf = Callable[[VerificationSet, Progress], MeasuredEmbed]
 
@@ -111,8 +109,8 @@ def main(arguments: Sequence[str]) -> int:
     if all(model.suffix == ".npz" for model in args.model):
         args.require_defaults(args.model[0])
     console = Console()
-    names = _names(args)
-    output = args.output or _default_output(args.model, names)
+    names = system_names(args.model, args.name)
+    output = args.output or default_output(args.model, names)
     if args.protocol is not None:
         for model, name in zip(args.model, names, strict=True):
             evaluate_protocol(_protocol_arguments(args, model, name, args.protocol, output), console)
@@ -126,7 +124,8 @@ def main(arguments: Sequence[str]) -> int:
     baselines: dict[str, Embed] = {}
     if args.baselines is not None:
         images = open_images(args.baselines)
-        baselines = {"raw pixels": fit_pixel_embed(images), "PCA": fit_pca_embed(images, PCA_COMPONENTS)}
+        fitted = (fit_pixel_embed(images), fit_pca_embed(images, PCA_COMPONENTS))
+        baselines = dict(zip(BASELINES, fitted, strict=True))
     systems = [_system(args, model, name) for model, name in zip(args.model, names, strict=True)]
     reconstruct = systems[0].reconstruct if len(systems) == 1 else None
     if reconstruct is None and any(system.reconstruct for system in systems):
@@ -156,31 +155,6 @@ def main(arguments: Sequence[str]) -> int:
         keep_check(args.model[0], alone, output)
     say(f"report: {write_run_report(output)}")
     return 0
-
-
-def _names(args: Arguments) -> list[str]:
-    """The name of each model. Raises ConfigError for a wrong number of names and for names of the same files."""
-    if args.name and len(args.name) != len(args.model):
-        raise ConfigError(
-            f"--name has {counted(len(args.name), 'name')} for {counted(len(args.model), 'model')}: give one name for "
-            "each model"
-        )
-    if not args.name and len(args.model) == 1:
-        return [args.model[0].stem if args.model[0].suffix == ".npz" else "facemargin"]
-    names = list(args.name) or [model.resolve().name if model.is_dir() else short_name(model) for model in args.model]
-    files = [slug(name).lower() for name in names]
-    for name, file in zip(names, files, strict=True):
-        if not name.strip() or file in _RESERVED:
-            raise ConfigError(f"a system cannot be called {name!r}, which is the name of another file: choose another")
-        if files.count(file) > 1:
-            raise ConfigError(f"two systems are called {name}: give each model a name of its own with --name")
-    return names
-
-
-def _default_output(models: Sequence[Path], names: Sequence[str]) -> Path:
-    if len(models) > 1:
-        return Path("evaluations") / "-".join(slug(name) for name in names)
-    return models[0] if models[0].is_dir() else Path("evaluations") / short_name(models[0])
 
 
 def _print_differences(place: Path, names: Sequence[str], console: Console) -> None:

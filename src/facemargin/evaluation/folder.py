@@ -29,6 +29,17 @@ ORIGIN_FILE = "origin.json"
 SUMMARY_FILE = "summary.txt"
 RELEASED_FOLDER = "released"
 
+OTHER_FILES = (
+    FACES_FILE,
+    QUALITY_FILE,
+    CHECKED_FACES_FILE,
+    NOT_FACES_FILE,
+    DECISIONS_FILE,
+    RECONSTRUCTIONS_FILE,
+    ORIGIN_FILE,
+)
+"""The files in the folder of a data set that are not those of a system, which may have none of these names."""
+
 
 def evaluation_folder(folder: Path, data_set: str) -> Path:
     """The folder of the scores on the data set with this name."""
