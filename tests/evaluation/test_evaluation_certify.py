@@ -16,6 +16,7 @@ from facemargin.evaluation import (
     certified_upper_bound,
     certify_embeddings,
     certify_threshold,
+    people_needed,
 )
 from facemargin.evaluation.metrics import certified_search, person_pairs
 
@@ -295,6 +296,21 @@ def test_refusals_are_answers():
     )
 
 
+def test_what_a_lower_rate_needs_is_the_same_beside_other_promises():
+    """At the lowest rate that 44 people can certify at an eighth of the risk, which is a tie of rounded numbers."""
+    person_S, quality_S = np.repeat(np.arange(44), 4), np.tile(np.arange(4.0), 44)
+    first, second = np.triu_indices(len(person_S), 1)
+    a, b = person_S[first], person_S[second]
+    fmr = certified_upper_bound(0, 22, 1 - 0.05 / 8)
+    quality = {"quality_a": quality_S[first], "quality_b": quality_S[second], "bands": [0.5, 1.5, 2.5]}
+    found = certify_threshold(1.0 * (a == b), a == b, a, b, fmr, fnmr=fmr, **quality)
+    for band in found.bands:
+        lower, confidence = fmr / 2, band.fmr.confidence
+        assert (band.fmr.people, band.fmr.people_per_unit) == (44, 2)
+        assert band.fmr.needs(lower) == people_needed(lower, confidence=confidence)
+        assert band.fnmr.needs(lower) == people_needed(lower, confidence=confidence, design="gallery")
+
+
 def test_the_walk_down_ends_at_the_first_band_that_cannot_be_certified():
     scores, same, a, b, quality_a, quality_b = _of_qualities(people=80)
     few = [0.05, 1.0, 2.9]  # hardly anybody has an image in the poorest and in the best of these bands
@@ -333,6 +349,7 @@ def test_answers():
         ({"confidence": 95}, ConfigError, "confidence is 95"),
         ({"design": "all"}, ConfigError, "design is 'all', expected one of all-pairs, gallery, list"),
         ({"bands": 2}, ConfigError, "bands of quality need quality_a and quality_b"),
+        ({"quality_a": [1, 2, 3]}, ConfigError, "bands of quality need quality_a and quality_b"),
         (
             {"bands": 0, "quality_a": [1, 2, 3], "quality_b": [1, 2, 3]},
             ConfigError,
@@ -340,6 +357,8 @@ def test_answers():
         ),
         ({"bands": 2.0, "quality_a": [1, 2, 3], "quality_b": [1, 2, 3]}, ConfigError, "bands is 2.0, expected a whole"),
         ({"bands": 3, "quality_a": [1, 1, 1], "quality_b": [1, 1, 1]}, ConfigError, "the same quality for 3 bands"),
+        ({"bands": 2, "quality_a": [1, 1, 1], "quality_b": [1, 1, 1]}, ConfigError, "the same quality for 2 bands"),
+        ({"bands": 2, "quality_a": [1, 1, 1], "quality_b": [1, 3, 3]}, ConfigError, "the same quality for 2 bands"),
         ({"bands": [2, 1], "quality_a": [1, 2, 3], "quality_b": [1, 2, 3]}, ConfigError, "ascending"),
         ({"bands": [2], "quality_a": [1, 2, 3], "quality_b": [1, 2, 3], "design": "list"}, ConfigError, "not a list"),
         ({"same": [True, True, True], "b": [0, 0, 1]}, DataError, "none of the pairs is impostor"),

@@ -28,9 +28,9 @@ class CertifiedRate:
     each pair of people, or person, counted alike. estimated: where the true rate probably is, by a formula that is no
     guarantee; None without an error. errors, people_in_error: the image pairs in error and their people. pairs, people:
     all of them.
-    units: the independent terms among them. people_needed: how many people the target needs if there is no error among
-    them. lowest: the lowest rate that so many people can certify. refusal: why there is no threshold; empty if there is
-    one.
+    units: the independent terms among them. people_per_unit: how many people make one. people_needed: how many people
+    the target needs if there is no error among them. lowest: the lowest rate that so many people can certify. refusal:
+    why there is no threshold; empty if there is one.
 
     Examples:
         >>> import facemargin as fm
@@ -54,6 +54,7 @@ class CertifiedRate:
     pairs: int
     people: int
     units: int
+    people_per_unit: int
     people_needed: int
     lowest: float
     refusal: str
@@ -63,8 +64,7 @@ class CertifiedRate:
         list of pairs: in a list in which nobody is in two pairs.)"""
         if not 0 <= observed < rate < 1:
             raise ConfigError(f"rate is {rate:g} and observed {observed:g}, expected observed < rate, both from 0 to 1")
-        per_unit = self.people_needed // units_needed(self.target, 0.0, 1 - self.confidence)
-        return units_needed(rate, observed, 1 - self.confidence) * per_unit
+        return units_needed(rate, observed, 1 - self.confidence) * self.people_per_unit
 
 
 @dataclass(frozen=True)
@@ -177,14 +177,15 @@ def certified_rate(
     design: Design,
 ) -> CertifiedRate:
     """The rate at a threshold; without one (`at` is None) the reason, and what could be certified."""
-    needed = units_needed(target, 0.0, delta) * people_per_unit(design)
+    per_unit = people_per_unit(design)
+    needed = units_needed(target, 0.0, delta) * per_unit
     lowest = float(certified_upper_bound(0.0, units, 1 - delta)) if units else 1.0
     refusal = ""
     if at is None:
         error = "false match" if name == "FMR" else "false non-match"
         have = f"the pairs have {people:,}"
         if design == "list":
-            have = f"the list, in which people are in several pairs, is worth {people_per_unit(design) * units:,}"
+            have = f"the list, in which people are in several pairs, is worth {per_unit * units:,}"
         what = f"the lowest that can be certified is {100 * lowest:.3g} %" if units else "nothing can be certified"
         refusal = f"{name} {target:g} needs {needed:,} people with no {error}, {have}; {what}"
     return CertifiedRate(
@@ -200,6 +201,7 @@ def certified_rate(
         pairs=pairs,
         people=people,
         units=units,
+        people_per_unit=per_unit,
         people_needed=needed,
         lowest=lowest,
         refusal=refusal,

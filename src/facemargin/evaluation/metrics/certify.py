@@ -99,7 +99,7 @@ def certify_threshold(
             ]
         )
         edges = _edges(bands, quality_2K)
-    elif np.ndim(bands) or bands != 1:
+    elif quality_a is not None or quality_b is not None or np.ndim(bands) or bands != 1:
         raise ConfigError("bands of quality need quality_a and quality_b, the qualities of both images of every pair")
     if len(edges) and design == "list":
         raise ConfigError(
@@ -156,7 +156,7 @@ def _edges(bands: int | Sequence[float], quality: FloatArray) -> FloatArray:
         if not isinstance(bands, int | np.integer) or bands < 1:
             raise ConfigError(f"bands is {bands!r}, expected a whole number of at least 1, or the edges of the bands")
         edges = np.quantile(quality, np.arange(1, bands) / bands)
-        if len(np.unique(edges)) < len(edges):
+        if len(np.unique([quality.min(), *edges])) <= len(edges):  # a band would be empty
             raise ConfigError(f"too many images have the same quality for {bands} bands: ask for fewer")
         return edges
     edges = np.array(as_rates("bands", bands))
