@@ -20,8 +20,9 @@ from measure import machine
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.metrics.bootstrap import identity_multiplicities
 from facemargin.evaluation.metrics.pair_variance import Accepted, PairGraph
-from facemargin.evaluation.metrics.paired_difference import SharedPairs, paired_difference
+from facemargin.evaluation.metrics.paired_difference import paired_difference, tar_differences
 from facemargin.evaluation.metrics.resampled_tar import PeoplePairs
+from facemargin.evaluation.metrics.shared_pairs import SharedPairs
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs
 from facemargin.evaluation.metrics.tar_at_far import operating_points
 
@@ -104,9 +105,10 @@ def coverage() -> None:
             differences, naive, unbiased = [], [], []
             for draw in range(DRAWS):
                 systems, same_K, a_K, b_K = population(np.random.default_rng((1, draw)), people, images, wolves, shifts)
+                shared = SharedPairs(same_K, a_K, b_K, SIMULATED_FARS, Bootstrap(400, seed=draw))
+                rates = [shared.system(scores_K) for scores_K in systems]
                 for column, rescale in enumerate((False, True)):
-                    shared = SharedPairs(same_K, a_K, b_K, SIMULATED_FARS, Bootstrap(400, seed=draw), rescale=rescale)
-                    points = shared.difference(*map(shared.system, systems)).points
+                    points = tar_differences(shared, *rates, rescale=rescale).points
                     for row, point in enumerate(points):
                         low, high = point.interval or (np.nan, np.nan)
                         covered[row, column] += low <= truth_F[row] <= high

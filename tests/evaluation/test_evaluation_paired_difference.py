@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import Bootstrap, holm, paired_difference, tar_at_far
 from facemargin.evaluation.metrics import resampled_tar
+from facemargin.evaluation.metrics.bca import bca_tails
 from facemargin.evaluation.metrics.bootstrap import identity_multiplicities
 from facemargin.evaluation.metrics.pair_variance import Accepted, PairGraph
 from facemargin.evaluation.metrics.resampled_tar import PeoplePairs
@@ -225,6 +226,28 @@ def test_bca_interval_is_that_of_efron():
         tails.append(normal.cdf(bias + z / (1 - acceleration * z)))
     assert acceleration != 0
     assert point.interval == pytest.approx(np.quantile(drawn, tails), abs=1e-12)
+
+
+def test_resamples_on_one_side_of_the_difference_have_no_bca_interval():
+    """The bias would be infinite. Percentiles, which are another interval, do not stand in for it."""
+    offset = np.array([0.0, 0.1, 0.2, 0.3])
+    assert bca_tails((0.1, 0.9), offset[1:], np.zeros(4)) is None
+    assert bca_tails((0.1, 0.9), -offset[1:], np.zeros(4)) is None
+    low, high = bca_tails((0.1, 0.9), offset, np.zeros(4))
+    assert 0 < low < high < 0.9
+
+
+def test_no_far_gives_no_difference():
+    scores, other, same, a, b = population(4, 3)
+    assert paired_difference(scores, other, same, a, b, []).points == ()
+
+
+def test_people_without_whom_there_is_no_difference():
+    """Without any one of these three people there are no pairs of both kinds."""
+    pairs = ([False, True, True], [0, 2, 2], [1, 2, 2])
+    (point,) = paired_difference([1.0, 2, 0], [2.0, 1, 3], *pairs, 0.5, FEW, interval="bca").points
+    (plain,) = paired_difference([1.0, 2, 0], [2.0, 1, 3], *pairs, 0.5, FEW).points
+    assert (point.difference, point.interval, point.p_value) == (plain.difference, None, plain.p_value)
 
 
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=8))

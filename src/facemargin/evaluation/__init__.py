@@ -11,12 +11,12 @@ from facemargin.evaluation.metrics.certified_bound import certified_upper_bound,
 from facemargin.evaluation.metrics.certified_thresholds import CertifiedBand, CertifiedRate, CertifiedThresholds
 from facemargin.evaluation.metrics.certify import certify_embeddings, certify_threshold
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
+from facemargin.evaluation.metrics.holm import holm
 from facemargin.evaluation.metrics.identification import Identification, identification
 from facemargin.evaluation.metrics.pair_scores import pair_scores
 from facemargin.evaluation.metrics.paired_difference import (
     PairedDifference,
     TarDifference,
-    holm,
     paired_difference,
 )
 from facemargin.evaluation.metrics.roc import RocCurve, roc_curve

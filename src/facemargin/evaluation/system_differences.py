@@ -9,7 +9,9 @@ import numpy as np
 from facemargin.counting import counted
 from facemargin.evaluation.figures import DEFAULT_FARS
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, FEWEST_IDENTITIES, Bootstrap
-from facemargin.evaluation.metrics.paired_difference import PairedDifference, SharedPairs, TarDifference, holm
+from facemargin.evaluation.metrics.holm import holm
+from facemargin.evaluation.metrics.paired_difference import PairedDifference, TarDifference, tar_differences
+from facemargin.evaluation.metrics.shared_pairs import SharedPairs
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.scores import PairScores
 
@@ -65,7 +67,7 @@ def system_differences(
         return _none(f"{counted(impostors, 'impostor pair')} are too few for every FAR")
     shared = SharedPairs(first.same_K, a_K, b_K, told, bootstrap)
     rates = [shared.system(system.scores_K) for system in systems]
-    found = [shared.difference(rates[0], other) for other in rates[1:]]
+    found = [tar_differences(shared, rates[0], other) for other in rates[1:]]
     return _with_notes(first.system, [other.system for other in others], found, len(fars) - len(told))
 
 

@@ -21,7 +21,7 @@ from numpy.typing import ArrayLike, NDArray
 from facemargin.counting import counted
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.metrics.inputs import as_identities
-from facemargin.evaluation.metrics.pairs import BoolArray, IntArray
+from facemargin.evaluation.metrics.pairs import BoolArray, FloatArray, IntArray
 
 Interval = tuple[float, float]
 
@@ -157,11 +157,19 @@ def require_bootstrap(bootstrap: object) -> None:
         raise ConfigError(f"bootstrap is {bootstrap!r}, expected Bootstrap(resamples=1000) or None")
 
 
+def two_tails(confidence: float) -> tuple[float, float]:
+    """The quantiles between which a share `confidence` lies, with equally much on both sides."""
+    return (1 - confidence) / 2, (1 + confidence) / 2
+
+
+def quantile_interval(figure_R: FloatArray, tails: tuple[float, float]) -> Interval | None:
+    """The interval between two quantiles of the resamples. None for an interval of width zero and without resamples."""
+    low, high = np.quantile(figure_R, tails) if len(figure_R) else (np.nan, np.nan)
+    return (float(low), float(high)) if high - low > _NO_WIDTH else None
+
+
 def _percentiles(figures_RF: list[Sequence[float]], confidence: float) -> list[Interval | None]:
-    intervals: list[Interval | None] = []
-    for figure_R in np.array(figures_RF, dtype=np.float64).T:
-        known = figure_R[~np.isnan(figure_R)]
-        tails = [(1 - confidence) / 2, (1 + confidence) / 2]
-        low, high = np.quantile(known, tails) if len(known) else (np.nan, np.nan)
-        intervals.append((float(low), float(high)) if high - low > _NO_WIDTH else None)
-    return intervals
+    return [
+        quantile_interval(figure_R[~np.isnan(figure_R)], two_tails(confidence))
+        for figure_R in np.array(figures_RF, dtype=np.float64).T
+    ]

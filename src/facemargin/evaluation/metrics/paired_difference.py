@@ -11,47 +11,35 @@ The variance among resamples is too large if pairs that share a person are nearl
 intervals are too wide, and the test finds too few differences. `rescale` multiplies the resamples' distance from D by
 √(unbiased variance / variance among resamples), as discussed by Conti and Clémençon (arXiv 2211.07245).
 
-Shapes: K pairs, S people, R resamples, F FARs.
+Shapes: K pairs, S people, R resamples.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from facemargin.counting import counted
-from facemargin.errors import ConfigError, DataError
+from facemargin.errors import ConfigError
+from facemargin.evaluation.metrics.bca import bca_tails
 from facemargin.evaluation.metrics.bootstrap import (
     DEFAULT_BOOTSTRAP,
-    FEWEST_IDENTITIES,
     Bootstrap,
     Interval,
-    identity_codes,
-    identity_multiplicities,
-    require_bootstrap,
+    quantile_interval,
+    two_tails,
 )
-from facemargin.evaluation.metrics.inputs import as_identities, as_rates
-from facemargin.evaluation.metrics.pair_variance import Accepted, PairGraph
-from facemargin.evaluation.metrics.pairs import FloatArray, IntArray, check_finite, check_pairs
-from facemargin.evaluation.metrics.resampled_tar import (
-    BestImpostors,
-    PeoplePairs,
-    ResampledTars,
-    WeightArray,
-    Weights,
-    impostor_weights,
-    resampled_tars,
-)
-from facemargin.evaluation.metrics.sorted_scores import SortedPairs
-from facemargin.evaluation.metrics.tar_at_far import OperatingPoint, operating_points
+from facemargin.evaluation.metrics.pair_variance import Accepted
+from facemargin.evaluation.metrics.pairs import FloatArray, IntArray
+from facemargin.evaluation.metrics.resampled_tar import ResampledTars
+from facemargin.evaluation.metrics.shared_pairs import SharedPairs, SystemRates
+from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
 
 IntervalKind = Literal["percentile", "bca"]
 INTERVAL_KINDS = get_args(IntervalKind)
 
-_NO_WIDTH = 1e-12
 _ROUNDING = 1e-12
 """Differences of rates that are closer to 0 than this are 0."""
 
@@ -63,7 +51,8 @@ class TarDifference:
     Attributes:
         target_far: The FAR, for which each system has its own threshold.
         difference: TAR of the first system − TAR of the second.
-        interval: Its bootstrap interval; None if it is the same in all resamples, which is no certainty.
+        interval: Its bootstrap interval; None if it is the same in all resamples, which is no certainty, and for "bca"
+            if all of them are on one side of it.
         p_value: The probability of a difference as far from 0 or farther if the systems were equal.
         first, second: The operating points.
         people: How many people are in the impostor pairs that the first and the second system accept.
@@ -102,6 +91,7 @@ class TarDifference:
 @dataclass(frozen=True)
 class PairedDifference:
     """Differences in the order of the requested FARs, of `people` people, with intervals of this `confidence` and kind.
+    `rescaled`: whether they have the unbiased variance, at the FARs at which it is positive.
 
     Examples:
         >>> import facemargin as fm
@@ -143,11 +133,12 @@ def paired_difference(
 
     interval: "percentile", or "bca" (B. Efron, "Better bootstrap confidence intervals", JASA 1987), which corrects the
         bias and the skewness of the resamples, by leaving out each person once: it takes as long as S more resamples.
+        If all resamples are on one side of the difference, there is none.
     rescale: Adjust the resamples to the unbiased variance, where it is positive (see the start of this page).
 
     Thresholds are the lowest with FAR ≤ target, as of `tar_at_far`. 15.6 million pairs, six FARs and 1,000 resamples
     take seconds (docs/benchmarks.md). Memory beside the inputs: 4 bytes a pair for each system's sorted scores, 8 for
-    the people, 16 while pairs of people are counted, 4 for each of at most S² or 2²⁵ pairs of people, R·S bytes.
+    the people, 16 while pairs of people are counted, 4 for each of at most S² or 2²⁵ pairs of people, 2·R·S bytes.
 
     Raises DataError for unusable pairs, for people who contradict `same` and for fewer than three people; ConfigError
     for a FAR outside [0, 1] and an unknown kind of interval.
@@ -164,142 +155,63 @@ def paired_difference(
         >>> [bool(point.p_value < 0.05 and point.interval[0] > 0) for point in found.points]
         [True, True]
     """
-    shared = SharedPairs(same, identities_a, identities_b, fars, bootstrap, interval, rescale)
-    return shared.difference(shared.system(scores), shared.system(other_scores, "other_scores"))
+    if interval not in INTERVAL_KINDS:
+        raise ConfigError(f"interval is {interval!r}, expected one of {', '.join(INTERVAL_KINDS)}")
+    shared = SharedPairs(same, identities_a, identities_b, fars, bootstrap, without_each=interval == "bca")
+    systems = shared.system(scores), shared.system(other_scores, "other_scores")
+    return tar_differences(shared, *systems, interval, rescale)
 
 
-@dataclass(frozen=True)
-class SystemRates:
-    """What the differences of a system need: its operating points, its rates in the resamples (and without each person,
-    for BCa), the people of the impostors that it accepts, and the genuine pairs of each person that it accepts, for
-    each FAR."""
-
-    points: tuple[OperatingPoint, ...]
-    resampled: ResampledTars
-    without_one: ResampledTars | None
-    accepted: tuple[tuple[IntArray, IntArray], ...]
-    genuine_FS: IntArray
-
-
-class SharedPairs:
-    """The pairs and the resamples that any number of systems have in common. The arguments are those of
-    `paired_difference`."""
-
-    def __init__(
-        self,
-        same: ArrayLike,
-        identities_a: ArrayLike,
-        identities_b: ArrayLike,
-        fars: float | Sequence[float],
-        bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
-        interval: IntervalKind = "percentile",
-        rescale: bool = False,
-    ) -> None:
-        require_bootstrap(bootstrap)
-        if interval not in INTERVAL_KINDS:
-            raise ConfigError(f"interval is {interval!r}, expected one of {', '.join(INTERVAL_KINDS)}")
-        self.fars = as_rates("fars", fars)
-        same_K = check_pairs(np.zeros(np.shape(same), np.float32), same, keep_float32=True)[1]
-        code_a_K, code_b_K, people = identity_codes(
-            as_identities("identities_a", identities_a), as_identities("identities_b", identities_b), same_K
-        )
-        if people < FEWEST_IDENTITIES:
-            raise DataError(
-                f"the pairs are of {counted(people, 'person', 'people')}, too few to resample: expected at least "
-                f"{FEWEST_IDENTITIES}"
-            )
-        self.pairs = PeoplePairs(same_K, code_a_K.astype(np.int32), code_b_K.astype(np.int32), people)
-        self._bootstrap, self._interval, self._rescale = bootstrap, interval, rescale
-        self._graph = PairGraph(self.pairs)
-        drawn_RS = np.array([drawn_S.astype(np.uint16) for drawn_S in identity_multiplicities(people, bootstrap)])
-        self._weights: Weights = lambda resamples: drawn_RS[resamples].astype(np.int32)
-        self._impostors_R = impostor_weights(self.pairs, bootstrap.resamples, self._weights)
-        self._impostors_without_S = None
-        if interval == "bca":
-            self._impostors_without_S = impostor_weights(self.pairs, people, self._all_but)
-
-    def _all_but(self, people: IntArray) -> WeightArray:
-        weights_BS = np.ones((len(people), self.pairs.people), dtype=np.int32)
-        weights_BS[np.arange(len(people)), people] = 0
-        return weights_BS
-
-    def system(self, scores: ArrayLike, name: str = "scores") -> SystemRates:
-        """The rates of the system with these scores. Raises DataError, which names them, for scores that do not fit."""
-        scores_K = check_finite(name, scores, self.pairs.same_K.shape, keep_float32=True)
-        ordered = SortedPairs.of(scores_K, self.pairs.same_K)
-        points = operating_points(ordered, self.fars).points
-        best = BestImpostors(scores_K, self.pairs, ordered.impostor)
-        resampled = resampled_tars(best, self.fars, self._weights, self._impostors_R)
-        without = None
-        if self._impostors_without_S is not None:
-            without = resampled_tars(best, self.fars, self._all_but, self._impostors_without_S)
-        genuine_K = np.flatnonzero(self.pairs.same_K)
-        code_G, score_G = self.pairs.code_a_K[genuine_K], scores_K[genuine_K]
-        return SystemRates(
-            points,
-            resampled,
-            without,
-            tuple(_copied(best.people(0, point.impostors_accepted)) for point in points),
-            np.array([np.bincount(code_G[score_G > cut], minlength=self.pairs.people) for cut in resampled.cut_F]),
-        )
-
-    def difference(self, first: SystemRates, second: SystemRates) -> PairedDifference:
-        """TAR of the first system − TAR of the second, at each FAR."""
-        points = tuple(self._at(place, first, second) for place in range(len(self.fars)))
-        return PairedDifference(points, self.pairs.people, self._bootstrap.confidence, self._interval, self._rescale)
-
-    def _at(self, place: int, first: SystemRates, second: SystemRates) -> TarDifference:
-        one, other = first.points[place], second.points[place]
-        difference = float(_rounded(one.tar - other.tar))
-        drawn_R = _rounded(first.resampled.tar_RF[:, place] - second.resampled.tar_RF[:, place])
-        drawn_R = drawn_R[~np.isnan(drawn_R)]
-        variance = float(np.var(drawn_R, ddof=1)) if len(drawn_R) > 1 else float("nan")
-        unbiased = self._unbiased_variance(place, first, second)
-        if self._rescale and unbiased > 0 and variance > 0:
-            drawn_R = difference + (drawn_R - difference) * np.sqrt(unbiased / variance)
-        acceleration = 0.0
-        if first.without_one is not None and second.without_one is not None:
-            acceleration = _acceleration(first.without_one.tar_RF[:, place] - second.without_one.tar_RF[:, place])
-        tails = _tails(self._interval, self._bootstrap.confidence, drawn_R, difference, acceleration)
-        return TarDifference(
-            target_far=self.fars[place],
-            difference=difference,
-            interval=_interval(drawn_R, tails),
-            p_value=_p_value(drawn_R),
-            first=one,
-            second=other,
-            people=(_num_people(first.accepted[place]), _num_people(second.accepted[place])),
-            variance=variance,
-            unbiased_variance=unbiased,
-            resamples=len(drawn_R),
-        )
-
-    def _unbiased_variance(self, place: int, first: SystemRates, second: SystemRates) -> float:
-        accepted = [
-            Accepted(*system.accepted[place], slope=sign * _roc_slope(system.resampled, place))
-            for system, sign in ((first, -1), (second, 1))
-        ]
-        return self._graph.variance((first.genuine_FS[place] - second.genuine_FS[place]).astype(np.float64), accepted)
+def tar_differences(
+    shared: SharedPairs,
+    first: SystemRates,
+    second: SystemRates,
+    interval: IntervalKind = "percentile",
+    rescale: bool = False,
+) -> PairedDifference:
+    """TAR of the first system − TAR of the second, at each FAR. "bca" needs systems that were rated without each
+    person."""
+    points = tuple(_at(place, shared, first, second, interval, rescale) for place in range(len(shared.fars)))
+    return PairedDifference(points, shared.pairs.people, shared.bootstrap.confidence, interval, rescale)
 
 
-def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """p-values adjusted for the number of comparisons, so that the probability of even one wrong finding among those
-    below δ is at most δ (S. Holm, Scand. J. Statist. 1979): the smallest is multiplied by their number, the next by one
-    less, and so on; none is below the one before, or above 1. Their order is kept.
+def _at(
+    place: int, shared: SharedPairs, first: SystemRates, second: SystemRates, interval: IntervalKind, rescale: bool
+) -> TarDifference:
+    one, other = first.points[place], second.points[place]
+    difference = float(_rounded(one.tar - other.tar))
+    drawn_R = _rounded(first.resampled.tar_RF[:, place] - second.resampled.tar_RF[:, place])
+    drawn_R = drawn_R[~np.isnan(drawn_R)]
+    variance = float(np.var(drawn_R, ddof=1)) if len(drawn_R) > 1 else float("nan")
+    unbiased = _unbiased_variance(place, shared, first, second)
+    if rescale and unbiased > 0 and variance > 0:
+        drawn_R = difference + (drawn_R - difference) * np.sqrt(unbiased / variance)
+    equal_tails = two_tails(shared.bootstrap.confidence)
+    tails: tuple[float, float] | None = equal_tails
+    if interval == "bca":
+        assert first.without_one is not None and second.without_one is not None
+        without_S = first.without_one.tar_RF[:, place] - second.without_one.tar_RF[:, place]
+        tails = bca_tails(equal_tails, _rounded(drawn_R - difference), without_S)
+    return TarDifference(
+        target_far=shared.fars[place],
+        difference=difference,
+        interval=None if tails is None else quantile_interval(drawn_R, tails),
+        p_value=_p_value(drawn_R),
+        first=one,
+        second=other,
+        people=(_num_people(first.accepted[place]), _num_people(second.accepted[place])),
+        variance=variance,
+        unbiased_variance=unbiased,
+        resamples=len(drawn_R),
+    )
 
-    Examples:
-        >>> import facemargin as fm
-        >>> fm.evaluation.holm([0.04, 0.01, 0.03])
-        (0.06, 0.03, 0.06)
-    """
-    given = as_rates("p_values", p_values)
-    if not all(0 <= p <= 1 for p in given):
-        raise ConfigError(f"p_values are {given}, expected numbers from 0 to 1")
-    order = np.argsort(given, kind="stable")
-    factors = np.arange(len(given), 0, -1)
-    adjusted = np.empty(len(given))
-    adjusted[order] = np.minimum(np.maximum.accumulate(np.array(given)[order] * factors), 1)
-    return tuple(adjusted.tolist())
+
+def _unbiased_variance(place: int, shared: SharedPairs, first: SystemRates, second: SystemRates) -> float:
+    accepted = [
+        Accepted(*system.accepted[place], slope=sign * _roc_slope(system.resampled, place))
+        for system, sign in ((first, -1), (second, 1))
+    ]
+    return shared.graph.variance((first.genuine_FS[place] - second.genuine_FS[place]).astype(np.float64), accepted)
 
 
 def _roc_slope(resampled: ResampledTars, place: int) -> float:
@@ -322,41 +234,8 @@ def _p_value(drawn_R: FloatArray) -> float:
     return min(1.0, (2 * fewer + 1) / (len(drawn_R) + 1))
 
 
-def _tails(
-    kind: IntervalKind, confidence: float, drawn_R: FloatArray, difference: float, acceleration: float
-) -> tuple[float, float]:
-    """The quantiles of the resamples that bound the interval."""
-    tails = ((1 - confidence) / 2, (1 + confidence) / 2)
-    offset_R = _rounded(drawn_R - difference)
-    below = (np.count_nonzero(offset_R < 0) + np.count_nonzero(offset_R == 0) / 2) / max(len(drawn_R), 1)
-    if kind == "percentile" or not 0 < below < 1:
-        return tails
-    normal = NormalDist()
-    bias = normal.inv_cdf(below)
-    shifted = [bias + normal.inv_cdf(tail) for tail in tails]
-    low, high = (normal.cdf(bias + z / (1 - acceleration * z)) for z in shifted)
-    return low, high
-
-
-def _interval(drawn_R: FloatArray, tails: tuple[float, float]) -> Interval | None:
-    if not len(drawn_R):
-        return None
-    low, high = np.quantile(drawn_R, tails)
-    return (float(low), float(high)) if high - low > _NO_WIDTH else None
-
-
-def _acceleration(without_S: FloatArray) -> float:
-    offset_S = np.nanmean(without_S) - without_S[~np.isnan(without_S)]
-    squares = float(offset_S @ offset_S)
-    return float((offset_S**3).sum()) / (6 * squares**1.5) if squares else 0.0
-
-
 def _rounded(values: FloatArray | float) -> FloatArray:
     return np.where(np.abs(values) < _ROUNDING, 0.0, values)
-
-
-def _copied(people: tuple[IntArray, IntArray]) -> tuple[IntArray, IntArray]:
-    return people[0].copy(), people[1].copy()
 
 
 def _num_people(accepted: tuple[IntArray, IntArray]) -> int:

@@ -85,7 +85,7 @@ def resampled_tars(
     allowed_RF = np.floor(np.array(fars) * impostors_R[:, None] * (1 + 1e-12))
     cut_RF, above_RF = np.full(allowed_RF.shape, np.nan), np.full(allowed_RF.shape, np.nan)
     shared = np.array([_reach(far, best.total) <= _WINDOW for far in fars], dtype=bool)
-    best.people(0, max(_reach(far, best.total) for far in fars))  # sorted once for all FARs
+    best.people(0, max((_reach(far, best.total) for far in fars), default=0))  # sorted once for all FARs
     groups = [np.flatnonzero(shared)] if shared.any() else []
     groups += [np.array([column]) for column in np.flatnonzero(~shared)]
     for columns in groups:
