@@ -5,6 +5,7 @@ import pytest
 
 from facemargin.evaluation import Bootstrap, holm, paired_difference
 from facemargin.evaluation.differences_table import difference_cells, differences_table
+from facemargin.evaluation.metrics.bootstrap import identity_multiplicities
 from facemargin.evaluation.system_differences import system_differences
 from tests.report.report_runs import pair_scores
 
@@ -29,6 +30,7 @@ def test_the_first_system_is_compared_with_each_other_one():
     assert [row.adjusted_p for row in found.rows] == list(holm([row.point.p_value for row in found.rows]))
     notes = " ".join(found.notes)
     assert "6 people were resampled" in notes and "4 comparisons" in notes
+    assert "resamples left out" not in notes
     assert "1 FAR left out: there are too few impostor pairs" in notes  # 540 impostor pairs cannot tell 0.1 %
 
 
@@ -42,6 +44,16 @@ def test_without_people_there_is_no_interval_and_the_reason_is_said():
 def test_two_people_are_too_few():
     (note,) = system_differences(systems(people=2)).notes
     assert "the pairs are of 2 people, too few to resample" in note
+
+
+def test_resamples_without_pairs_of_both_kinds_are_counted():
+    """One of nine draws of three people has one person three times, and no impostor pair."""
+    found = system_differences(systems(people=3), (0.1,), FEW)
+    drawn = identity_multiplicities(3, FEW)
+    alone = sum(int(count.max()) == 3 for count in drawn)
+    assert 0 < alone == 40 - found.rows[0].point.resamples
+    assert f"{alone} of 40 resamples left out: the people drawn had no pairs of both kinds." in found.notes
+    assert difference_cells(found.rows[0])[3].endswith("(–)") and "or – if the people are too few" in found.notes[2]
 
 
 def test_one_system_has_nothing_to_differ_from():

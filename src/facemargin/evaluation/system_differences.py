@@ -68,27 +68,36 @@ def system_differences(
     shared = SharedPairs(first.same_K, a_K, b_K, told, bootstrap)
     rates = [shared.system(system.scores_K) for system in systems]
     found = [tar_differences(shared, rates[0], other) for other in rates[1:]]
-    return _with_notes(first.system, [other.system for other in others], found, len(fars) - len(told))
+    rows = _rows(first.system, [other.system for other in others], found)
+    return SystemDifferences(rows, tuple(_notes(first.system, found, bootstrap, len(fars) - len(told))))
 
 
-def _with_notes(
-    first: str, others: Sequence[str], found: Sequence[PairedDifference], left_out: int
-) -> SystemDifferences:
+def _rows(first: str, others: Sequence[str], found: Sequence[PairedDifference]) -> tuple[SystemDifference, ...]:
     points = [(other, point) for other, one in zip(others, found, strict=True) for point in one.points]
     adjusted = holm([point.p_value for _, point in points])
-    rows = tuple(SystemDifference(first, other, point, p) for (other, point), p in zip(points, adjusted, strict=True))
+    return tuple(SystemDifference(first, other, point, p) for (other, point), p in zip(points, adjusted, strict=True))
+
+
+def _notes(first: str, found: Sequence[PairedDifference], bootstrap: Bootstrap, fars_left_out: int) -> list[str]:
+    points = [point for one in found for point in one.points]
     notes = [
         f"Differences are those of {first} from each other system, each at its own threshold, in percentage points of "
-        f"TAR. {counted(found[0].people, 'person', 'people')} were resampled, the same for all systems; ranges are "
-        f"{found[0].confidence:.0%} intervals.",
+        f"TAR. {counted(found[0].people, 'person', 'people')} were resampled, the same for all systems; "
+        f"ranges are {found[0].confidence:.0%} intervals.",
         f"p is the probability of such a difference between equal systems; Holm's p allows for the "
         f"{counted(len(points), 'comparison')} of this table, and below 0.05 a difference counts.",
-        "In brackets is the unbiased standard error: if it is the smaller one, the intervals, which use the other, are "
-        "too wide, and if it is much larger, too narrow.",
+        "In brackets is the unbiased standard error, or – if the people are too few for one: if it is the smaller one, "
+        "the intervals, which use the other, are too wide, and if it is much larger, too narrow.",
     ]
-    if left_out:
-        notes.append(f"{counted(left_out, 'FAR')} left out: there are too few impostor pairs to accept one.")
-    return SystemDifferences(rows, tuple(notes))
+    if fars_left_out:
+        notes.append(f"{counted(fars_left_out, 'FAR')} left out: there are too few impostor pairs to accept one.")
+    unusable = bootstrap.resamples - min(point.resamples for point in points)
+    if unusable:
+        notes.append(
+            f"{unusable:,} of {counted(bootstrap.resamples, 'resample')} left out: the people drawn had no pairs of "
+            "both kinds."
+        )
+    return notes
 
 
 def _none(reason: str) -> SystemDifferences:
