@@ -171,6 +171,47 @@ def test_every_verb_that_shows_qualities_warns_of_one_that_fails(command, run, f
     assert said == {None: False, "helps": False, "not shown to help": True}
 
 
+@pytest.fixture
+def evaluated(command, run, tmp_path):
+    """Evaluates the run into a folder, and says whether it has a check and what its report says of it."""
+
+    def evaluate(*options, output=tmp_path / "ev"):
+        assert command("evaluate", *options, "--data", "orl:5-6", "--output", output, "--overwrite")[0] == 0
+        page = (output / "report.html").read_text(encoding="utf-8")
+        return (output / "quality_check.json").exists(), "can be trusted was checked" in page, page
+
+    return evaluate
+
+
+def test_a_check_is_said_of_its_own_measure_alone(run, evaluated):
+    leave(run, "not shown to help")
+    for output in (None, run):
+        place = {} if output is None else {"output": output}
+        kept, said, page = evaluated(run, **place)
+        assert kept and said and "<h3>Lowest quality (not shown to help)</h3>" in page
+        kept, said, page = evaluated(run, "--quality", "norm", **place)
+        assert kept and said and "<h3>Lowest quality by norm (not shown to help)</h3>" in page
+        kept, said, page = evaluated(run, "--quality", "image-statistics", **place)
+        assert kept == (output is run) and not said
+        assert "<h3>Lowest quality by image-statistics</h3>" in page and "not shown to help" not in page
+
+
+def test_the_check_of_one_model_is_not_said_of_several(run, evaluated):
+    leave(run, "not shown to help")
+    assert evaluated(run)[:2] == (True, True)
+    kept, said, _ = evaluated(run, run, "--name", "one", "two")
+    assert not kept and not said
+
+
+def test_another_model_leaves_the_check_of_the_run_in_whose_folder_it_is_evaluated(run, evaluated, tmp_path):
+    leave(run, "not shown to help")
+    before = (run / "quality_check.json").read_bytes()
+    other = shutil.copy(run / "model.safetensors", tmp_path / "other.safetensors")
+    assert find_check(other, fm.load(other)) is None
+    evaluated(other, "--name", "other", output=run)
+    assert (run / "quality_check.json").read_bytes() == before
+
+
 def test_the_report_of_a_run_takes_no_check_of_the_model_before_it_changed(command, run, caplog):
     leave(run, "not shown to help")
     command("evaluate", run, "--data", "orl:5-6")

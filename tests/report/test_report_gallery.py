@@ -1,5 +1,8 @@
 """Galleries of faces: what they accept, what is lowest and highest, and that files come back whole."""
 
+import json
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -41,6 +44,18 @@ def test_extremes_are_sorted_and_never_show_an_image_twice(count):
 def test_what_does_not_belong_together_is_refused(images, quality, captions):
     with pytest.raises(DataError):
         FaceGallery(images, quality, captions, "")
+
+
+def test_the_measure_is_read_as_it_was_written_and_older_files_have_none(tmp_path):
+    path = tmp_path / "faces.npz"
+    one = replace(gallery(), measure="scores.csv:sharpness")
+    one.save(path)
+    assert FaceGallery.load(path).measure == "scores.csv:sharpness"
+    text = np.array(json.dumps({"captions": one.captions, "credit": one.credit}))
+    np.savez(path, images_NHWC=one.images_NHWC, quality_N=one.quality_N, text=text)
+    assert FaceGallery.load(path).measure == ""
+    with pytest.raises(DataError, match="the measure of a gallery is 3"):
+        replace(one, measure=3)
 
 
 def test_damaged_files_are_named(tmp_path):

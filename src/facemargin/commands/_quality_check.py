@@ -32,6 +32,7 @@ from facemargin.evaluation.quality_check import MeasureQuality, check_measures, 
 from facemargin.evaluation.quality_check_table import check_tables
 from facemargin.features.measures import Measure, finite_qualities, make_measure
 from facemargin.models.model import Model
+from facemargin.training.run_folder import RunFolder
 
 DEFAULT_FACES = 1000
 
@@ -121,16 +122,20 @@ def _say_state(check: QualityCheck, model: Model) -> None:
 
 def keep_check(path: Path, model: Model, output: Path) -> None:
     """Say whether the quality of the model that was evaluated is shown to help, and keep the check for the report in
-    `output`."""
+    `output`. The folder of a run keeps the check of its own model."""
     warn_of_quality(path, model)
-    kept = output / CHECK_FILE
-    if kept == check_place(path):
-        return
     check = find_check(path, model)
-    if check is not None:
-        CheckedModel.of(model, {check.measure: check}).save(kept)
-    elif kept.exists():
-        kept.unlink()
+    if check is None:
+        drop_check(output)
+    elif not RunFolder(output).model.exists():
+        CheckedModel.of(model, {check.measure: check}).save(output / CHECK_FILE)
+
+
+def drop_check(output: Path) -> None:
+    """Remove the check that was kept in `output` for the report of an earlier evaluation; it is not of this one. The
+    folder of a run keeps the check of its own model."""
+    if not RunFolder(output).model.exists():
+        (output / CHECK_FILE).unlink(missing_ok=True)
 
 
 def _read_faces(args: EmbeddingArguments, options: CheckOptions) -> LabeledImages:

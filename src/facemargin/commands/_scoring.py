@@ -55,12 +55,13 @@ def score_systems(
     grid: AccuracyGrid | None = None,
     folds: int | None = None,
     reconstruct: Reconstruct | None = None,
+    measure: str = "",
 ) -> list[VerificationSummary]:
     """Score every system on the set, with `folds` contiguous folds, or the folds of the set if `folds` is None.
 
     Writes `folder`/evaluation/SET/SYSTEM.npz and .json, the gallery of the faces with the highest and lowest quality by
-    the first system, and, with `reconstruct`, a gallery of reconstructed faces spread over the set. Raises DataError if
-    there are more folds than pairs.
+    the first system, which is that of a `measure` or the model's own, and, with `reconstruct`, a gallery of
+    reconstructed faces spread over the set. Raises DataError if there are more folds than pairs.
     """
     if folds is not None and not 2 <= folds <= len(verification_set):
         raise DataError(
@@ -81,7 +82,7 @@ def score_systems(
         write_atomically(place / f"{slug(system)}.npz", scores.save)
         write_text_atomically(place / f"{slug(system)}.json", summary.to_json())
         if position == 0:
-            write_atomically(place / FACES_FILE, _gallery(verification_set, scores).save)
+            write_atomically(place / FACES_FILE, replace(_gallery(verification_set, scores), measure=measure).save)
         summaries.append(summary)
     # The pictures of an earlier model must not look like those of this one.
     (place / RECONSTRUCTIONS_FILE).unlink(missing_ok=True)

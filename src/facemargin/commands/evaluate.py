@@ -16,7 +16,7 @@ from facemargin.commands._measuring_quality import MeasuredEmbed, is_measure, qu
 from facemargin.commands._origin import model_origin
 from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
-from facemargin.commands._quality_check import keep_check
+from facemargin.commands._quality_check import drop_check, keep_check
 from facemargin.commands._say import say
 from facemargin.commands._scoring import AccuracyGrid, Reconstruct, score_systems
 from facemargin.commands._system_names import BASELINES, default_output, system_names
@@ -142,7 +142,9 @@ def main(arguments: Sequence[str]) -> int:
         place = evaluation_folder(output, pairs.name)
         with embedding_progress(console, pairs.name) as progress:
             embeds = {system.name: system.embed_of(pairs, progress) for system in systems if system.embed_of}
-            summaries = score_systems({**embeds, **baselines}, pairs, output, args.grid, args.folds, reconstruct)
+            summaries = score_systems(
+                {**embeds, **baselines}, pairs, output, args.grid, args.folds, reconstruct, next(iter(args.quality), "")
+            )
         note_origin(place, data, origins)
         if summaries:
             console.print(summary_table(summaries))
@@ -153,6 +155,8 @@ def main(arguments: Sequence[str]) -> int:
     alone = systems[0].model if len(systems) == 1 else None
     if alone is not None and (not args.quality or args.quality[0] == alone.info.quality):
         keep_check(args.model[0], alone, output)
+    else:
+        drop_check(output)
     say(f"report: {write_run_report(output)}")
     return 0
 

@@ -13,13 +13,15 @@ from facemargin.files.npz import load_arrays
 
 @dataclass(frozen=True)
 class FaceGallery:
-    """`images_NHWC` uint8 RGB, `quality_N` (higher is better), one caption per image, and the credit line that the
-    owner of the images requires. Raises DataError if their sizes do not match."""
+    """`images_NHWC` uint8 RGB, `quality_N` (higher is better) by the `measure`, which is empty for the model's own, one
+    caption per image, and the credit line that the owner of the images requires. Raises DataError if their sizes do not
+    match."""
 
     images_NHWC: NDArray[np.uint8]
     quality_N: NDArray[np.float64]
     captions: list[str]
     credit: str
+    measure: str = ""
 
     def __post_init__(self) -> None:
         shape = self.images_NHWC.shape
@@ -30,6 +32,8 @@ class FaceGallery:
                 f"a gallery of {shape[0]} images has qualities of shape {self.quality_N.shape} and "
                 f"{len(self.captions)} captions; expected one of each per image"
             )
+        if not isinstance(self.measure, str):
+            raise DataError(f"the measure of a gallery is {self.measure!r}, expected its name")
         if not np.isfinite(self.quality_N).all():
             raise DataError(f"the quality of image {int(np.argmin(np.isfinite(self.quality_N)))} is not finite")
 
@@ -42,7 +46,7 @@ class FaceGallery:
 
     def save(self, path: Path) -> None:
         """Write to an .npz file that `load` reads back; it contains plain arrays and no pickles."""
-        text = json.dumps({"captions": self.captions, "credit": self.credit})
+        text = json.dumps({"captions": self.captions, "credit": self.credit, "measure": self.measure})
         with path.open("wb") as file:
             np.savez_compressed(file, images_NHWC=self.images_NHWC, quality_N=self.quality_N, text=np.array(text))
 
@@ -52,6 +56,8 @@ class FaceGallery:
         try:
             arrays = load_arrays(path)
             text = json.loads(str(arrays["text"]))
-            return cls(arrays["images_NHWC"], arrays["quality_N"], text["captions"], text["credit"])
+            return cls(
+                arrays["images_NHWC"], arrays["quality_N"], text["captions"], text["credit"], text.get("measure", "")
+            )
         except Exception as error:  # numpy and zipfile raise many different errors for damaged archives
             raise DataError(f"{path} is not a gallery of faces: {error}") from error
