@@ -137,6 +137,16 @@ def test_a_truncated_video_is_read_as_far_as_it_goes(tmp_path, codec, suffix):
     )
 
 
+@pytest.mark.parametrize("rate", [0.05, 0.5])
+def test_a_truncated_video_of_few_frames_is_named_too(tmp_path, rate):
+    path = write_video(tmp_path / "a.avi", numbered(100), rate, "MJPG")
+    frames = VideoFrames(path, 5)
+    assert len(list(frames)) == 100 and frames.problem == "" and frames.seconds == pytest.approx(99 / rate)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    frames = VideoFrames(path, 5)
+    assert 40 <= len(list(frames)) < 60 and f" of {100 / rate:.1f} s, so it is truncated" in frames.problem
+
+
 def playlist(path):
     path.write_text("#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\nfile:///etc/passwd\n#EXT-X-ENDLIST\n")
 

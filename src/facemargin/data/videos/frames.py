@@ -22,7 +22,8 @@ from facemargin.errors import ConfigError, CorruptVideoError
 
 # 8192 × 8192: twice the pixels of 8K. A damaged or harmful file may claim any size.
 _MOST_PIXELS = 1 << 26
-_RATES = (1.0, 1000.0)
+# From a picture an hour on.
+_RATES = (1 / 3600, 1000.0)
 _USUAL_RATE = 25.0
 # A video of rounded or estimated length may end so much before the stated end.
 _END_SECONDS, _END_SHARE = 1.0, 0.1
