@@ -8,7 +8,8 @@ from rich.markup import escape
 from facemargin.comparison.result import HeadComparison, best_head, near_best, spread
 from facemargin.evaluation.figures import DEFAULT_FARS, Metric
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
-from facemargin.report.comparison import NOT_AVAILABLE, Cell, Table
+from facemargin.report.blocks import Cell, Table
+from facemargin.report.comparison import NOT_AVAILABLE
 from facemargin.tables import Table as TerminalTable
 
 NEAR_BEST = "≈"

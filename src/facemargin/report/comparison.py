@@ -9,27 +9,11 @@ from facemargin.evaluation import VerificationSummary
 from facemargin.evaluation.figures import Measured, Metric, Scope, largest_far_first, list_metrics
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.quality_comparison import QualityComparison
+from facemargin.report.blocks import Cell, Table
 from facemargin.report.wording import measured_rate, percent
 
 NOT_AVAILABLE = "–"
 _FNMR = "{:.2%}".format
-
-
-@dataclass(frozen=True)
-class Cell:
-    """A number as text, its interval as text (empty if there is none), and whether it is the best of all rows."""
-
-    value: str
-    interval: str = ""
-    best: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """The headings of the number columns, and the name and cells of each system."""
-
-    headings: list[str]
-    rows: list[tuple[str, list[Cell]]]
 
 
 @dataclass(frozen=True)
@@ -56,7 +40,8 @@ class _Column:
         if interval is not None and np.isfinite(interval).all():
             low, high = map(self.write, interval)
             span = f"{low.removesuffix('%')}–{high}"
-        return Cell(text, span, best=text == best)  # values that are printed the same are equally good
+        # values that are printed the same are equally good
+        return Cell(text, span, text == best, value, interval if span else None)
 
 
 def comparison_table(summaries: Sequence[VerificationSummary]) -> Table:

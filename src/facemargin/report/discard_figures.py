@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from facemargin.evaluation import ErrorVersusDiscard, VerificationSummary
 from facemargin.evaluation.quality_comparison import QualityComparison
+from facemargin.report.figure_data import data_label
 from facemargin.report.style import MUTED, SHADE, STYLE, LineStyle, legend_above, line_styles, new_axes, percent_ticks
 from facemargin.report.thinning import kept_points
 
@@ -42,7 +43,14 @@ def _figure(curves: Mapping[str, ErrorVersusDiscard], genuine: int, styles: Mapp
         kept = kept_points(curve.discarded_T, curve.fnmr_T)
         discarded_T = np.append(curve.discarded_T[kept], curve.end)
         fnmr_T = np.append(curve.fnmr_T[kept], curve.fnmr_T[-1])
-        axes.plot(discarded_T, fnmr_T, color=style.color, linestyle=style.linestyle, drawstyle="steps-post")
+        axes.plot(
+            discarded_T,
+            fnmr_T,
+            color=style.color,
+            linestyle=style.linestyle,
+            drawstyle="steps-post",
+            label=data_label(name),
+        )
         axes.axhline(float(fnmr_T[0]), color=style.color, linewidth=0.9, linestyle=":")
         handles.append(Line2D([], [], color=style.color, linestyle=style.linestyle))
         labels.append(name)

@@ -12,6 +12,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from facemargin.evaluation import RocCurve, VerificationSummary
+from facemargin.report.figure_data import data_label
 from facemargin.report.style import MUTED, SHADE, STYLE, LineStyle, legend_above, new_axes, percent_ticks
 from facemargin.report.thinning import kept_points
 from facemargin.report.wording import percent
@@ -32,7 +33,7 @@ def roc_figure(summaries: Sequence[VerificationSummary], styles: Styles) -> Figu
     low = _lowest_far(summaries)
     for summary in summaries:
         far_T, tar_T = roc_points(summary.roc, low)
-        axes.plot(far_T, tar_T, color=styles[summary.system].color, linestyle=styles[summary.system].linestyle)
+        _plot(axes, summary, far_T, tar_T, styles)
     axes.set_ylim(-0.02, 1.02)
     percent_ticks(axes.yaxis)
     axes.set_ylabel("true accept rate (TAR)")
@@ -50,7 +51,7 @@ def det_figure(summaries: Sequence[VerificationSummary], styles: Styles) -> Figu
     for summary in summaries:
         far_T, tar_T = roc_points(summary.roc, low)
         fnmr_T = (1 - tar_T).clip(min=floor)
-        axes.plot(far_T, fnmr_T, color=styles[summary.system].color, linestyle=styles[summary.system].linestyle)
+        _plot(axes, summary, far_T, fnmr_T, styles)
     axes.plot([max(low, floor), 1], [max(low, floor), 1], color=MUTED, linewidth=0.8, linestyle=":")
     decades = _decades(one_pair)
     axes.set_yscale("log")
@@ -69,6 +70,11 @@ def roc_points(curve: RocCurve, low: float) -> tuple[FloatArray, FloatArray]:
     tar_T = curve.tar_T[start:]
     kept = kept_points(np.log(far_T), tar_T)
     return far_T[kept], tar_T[kept]
+
+
+def _plot(axes: Axes, summary: VerificationSummary, x_T: FloatArray, y_T: FloatArray, styles: Styles) -> None:
+    style = styles[summary.system]
+    axes.plot(x_T, y_T, color=style.color, linestyle=style.linestyle, label=data_label(summary.system))
 
 
 def _lowest_far(summaries: Sequence[VerificationSummary]) -> float:

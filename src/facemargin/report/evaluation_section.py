@@ -8,8 +8,8 @@ from facemargin.evaluation import Bootstrap, PairScores, VerificationSummary, su
 from facemargin.evaluation.differences_table import HEADINGS, difference_cells
 from facemargin.evaluation.figures import DEFAULT_FARS
 from facemargin.evaluation.system_differences import SystemDifferences, system_differences
-from facemargin.report.blocks import FigureBlock
-from facemargin.report.comparison import Cell, Table, comparison_table, discard_table
+from facemargin.report.blocks import Cell, FigureBlock, Table
+from facemargin.report.comparison import comparison_table, discard_table
 from facemargin.report.content import DatasetEvaluation, is_baseline
 from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.discard_figures import FEW_PAIRS, discard_figure
@@ -98,9 +98,15 @@ def _differences_table(differences: SystemDifferences) -> Table | None:
         return None
     rows = []
     for row in differences.rows:
+        point = row.point
         texts = [text.partition("\n") for text in difference_cells(row)]
-        name = f"{row.first} − {row.second}, {far_text(row.point.target_far)}"
-        rows.append((name, [Cell(value, below) for value, _, below in texts]))
+        numbers = (point.difference, point.p_value, row.adjusted_p, point.variance**0.5, None)
+        spans = (point.interval, None, None, None, None)
+        name = f"{row.first} − {row.second}, {far_text(point.target_far)}"
+        cells = [
+            Cell(value, below, number=n, span=s) for (value, _, below), n, s in zip(texts, numbers, spans, strict=True)
+        ]
+        rows.append((name, cells))
     return Table(list(HEADINGS), rows)
 
 

@@ -1,8 +1,9 @@
-"""Writes a report: one HTML file that needs no other file."""
+"""Writes a report as one HTML file that needs no other file."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -11,22 +12,17 @@ from markupsafe import Markup, escape
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP
 from facemargin.files.atomic import write_text_atomically
-from facemargin.report.checked_section import checked_section
+from facemargin.report.blocks import Block, FigureBlock
 from facemargin.report.content import ReportContent, load_run
 from facemargin.report.decision_gallery import DecisionGallery
-from facemargin.report.evaluation_section import evaluation_section
+from facemargin.report.document import Document, report_document
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.png import png_uri
-from facemargin.report.protocol_section import protocol_section
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
-from facemargin.report.released_section import released_section
-from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
-from facemargin.report.training_section import training_figures, validation_figures
-from facemargin.report.wording import angle_text, as_sentence, percent, psnr_text
+from facemargin.report.wording import angle_text, psnr_text
 
 REPORT_FILE = "report.html"
-FACES_A_ROW = 8
 
 
 def write_run_report(folder: Path, bootstrap: Bootstrap | None = DEFAULT_BOOTSTRAP) -> Path:
@@ -43,13 +39,11 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
     `bootstrap` computes the intervals in the tables; None leaves them out. Raises DataError for scores that the metrics
     do not accept, and OutputError if the file cannot be written.
     """
-    systems = [system.system for evaluation in content.evaluations for system in evaluation.systems]
-    systems += [system.system for protocol in content.protocols for system in protocol]
-    styles = line_styles(systems)
-    sections = [
-        evaluation_section(evaluation, number, styles, bootstrap)
-        for number, evaluation in enumerate(content.evaluations, start=1)
-    ]
+    write_text_atomically(path, report_html(report_document(content, bootstrap)))
+
+
+def report_html(document: Document) -> str:
+    """The page of a report."""
     environment = Environment(
         loader=PackageLoader("facemargin", "report"),
         autoescape=True,
@@ -57,25 +51,25 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
         lstrip_blocks=True,
         undefined=StrictUndefined,
     )
-    html = environment.get_template("page.html.jinja").render(
-        content=content,
-        released=None if content.released is None else released_section(content.released, bootstrap),
-        sections=sections,
-        checks=[checked_section(content.quality_check, evaluation) for evaluation in content.evaluations],
-        protocols=[
-            protocol_section(scores, number, styles) for number, scores in enumerate(content.protocols, start=1)
-        ],
-        training=[*training_figures(content.metrics), *validation_figures(content.validation)],
+    return environment.get_template("page.html.jinja").render(
+        document=document,
+        grouped=grouped,
         svg=figure_svg,
-        face_rows=face_rows,
         face_pictures=face_pictures,
         decision_pictures=decision_pictures,
-        percent=percent,
-        as_sentence=as_sentence,
         reconstruction_rows=reconstruction_rows,
         breakable=breakable,
     )
-    write_text_atomically(path, html)
+
+
+def grouped(blocks: Iterable[Block]) -> Iterator[tuple[str, list[Block]]]:
+    """Neighbouring blocks of one kind, with its name: figures that follow each other share a grid."""
+    for kind, neighbours in groupby(blocks, type):
+        if kind is FigureBlock:
+            yield kind.__name__, list(neighbours)
+        else:
+            for block in neighbours:
+                yield kind.__name__, [block]
 
 
 @dataclass(frozen=True)
@@ -85,13 +79,6 @@ class FacePicture:
     uri: str
     quality: str
     caption: str
-
-
-def face_rows(gallery: FaceGallery, of: str = "") -> list[tuple[str, list[FacePicture]]]:
-    """The lowest and the highest qualities of a gallery, each with a heading; `of` says which."""
-    lowest, highest = gallery.extremes(FACES_A_ROW)
-    rows = [(f"Lowest quality{of}", lowest), (f"Highest quality{of}", highest)]
-    return [(heading, face_pictures(gallery, chosen)) for heading, chosen in rows if len(chosen)]
 
 
 def face_pictures(gallery: FaceGallery, chosen: Iterable[int] | None = None) -> list[FacePicture]:

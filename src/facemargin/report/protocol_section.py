@@ -8,8 +8,9 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from facemargin.report.blocks import FigureBlock
-from facemargin.report.comparison import NOT_AVAILABLE, Cell, Table
+from facemargin.report.blocks import Cell, FigureBlock, Table
+from facemargin.report.comparison import NOT_AVAILABLE
+from facemargin.report.figure_data import data_label
 from facemargin.report.protocol_scores import Curve, ProtocolScores
 from facemargin.report.published import SOURCE, published
 from facemargin.report.style import STYLE, LineStyle, legend_above, new_axes, percent_ticks
@@ -69,7 +70,7 @@ def _table(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, float]]]
 
 
 def _cell(value: float) -> Cell:
-    return Cell(NOT_AVAILABLE if math.isnan(value) else f"{value:.2%}")
+    return Cell(NOT_AVAILABLE) if math.isnan(value) else Cell(f"{value:.2%}", number=value)
 
 
 def _curves(systems: Sequence[ProtocolScores], number: int, styles: Mapping[str, LineStyle]) -> list[FigureBlock]:
@@ -94,7 +95,9 @@ def _roc(curves: Sequence[tuple[str, Curve]], styles: Mapping[str, LineStyle]) -
     low = min(0.1, *(1 / curve.impostors for _, curve in curves))
     for system, curve in curves:
         points = [(far, tar) for far, tar in zip(curve.far_T, curve.tar_T, strict=True) if far >= low]
-        axes.plot(*zip(*points, strict=True), color=styles[system].color, linestyle=styles[system].linestyle)
+        style = styles[system]
+        x_and_y = zip(*points, strict=True)
+        axes.plot(*x_and_y, color=style.color, linestyle=style.linestyle, label=data_label(system))
     axes.set_xscale("log")
     decades = [10.0**-power for power in range(int(-math.log10(low) + 1e-9) + 1)]
     axes.set_xticks(decades, labels=[percent(far) for far in decades])

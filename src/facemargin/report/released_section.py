@@ -3,9 +3,9 @@
 from dataclasses import dataclass, replace
 
 from facemargin.evaluation import Bootstrap, VerificationSummary
-from facemargin.report.blocks import FigureBlock
+from facemargin.report.blocks import FigureBlock, Table
 from facemargin.report.checked_section import CheckedSection, checked_section
-from facemargin.report.comparison import Table, comparison_table
+from facemargin.report.comparison import comparison_table
 from facemargin.report.content import ReportContent
 from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.discard_figures import discard_figure

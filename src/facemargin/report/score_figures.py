@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from facemargin.evaluation import PairScores
+from facemargin.report.figure_data import data_label
 from facemargin.report.style import FIGURE_WIDTH, INK, MUTED, STYLE, LineStyle, legend_above, percent_ticks
 from facemargin.report.wording import short
 
@@ -27,12 +28,13 @@ def score_figure(
     all_axes = figure.subplots(len(systems), 1, squeeze=False)[:, 0]
     for axes, system, threshold in zip(all_axes, systems, thresholds, strict=True):
         edges = np.histogram_bin_edges(system.scores_K, NUM_BINS)
-        for kind_K, drawing in (
-            (system.same_K, {"fill": True, "color": styles[system.system].color, "alpha": 0.55}),
-            (~system.same_K, {"fill": False, "edgecolor": INK, "linewidth": 1.1}),
+        for kind, kind_K, drawing in (
+            ("genuine", system.same_K, {"fill": True, "color": styles[system.system].color, "alpha": 0.55}),
+            ("impostor", ~system.same_K, {"fill": False, "edgecolor": INK, "linewidth": 1.1}),
         ):
             counts, _ = np.histogram(system.scores_K[kind_K], edges)
-            axes.stairs(counts / max(1, counts.sum()), edges, **drawing)
+            label = data_label(f"{system.system}, {kind}")
+            axes.stairs(counts / max(1, counts.sum()), edges, label=label, **drawing)
         if np.isfinite(threshold):
             axes.axvline(threshold, color=INK, linewidth=1.2, linestyle="--")
         axes.set_title(short(system.system))

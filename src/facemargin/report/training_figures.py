@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from facemargin.report.figure_data import data_label
 from facemargin.report.style import STYLE, LineStyle, legend_above, line_styles, new_axes
 from facemargin.report.thinning import FloatArray, kept_points, moving_average
 
@@ -30,7 +31,7 @@ def step_figure(
     styles = line_styles(lines)
     for name, (step_R, value_R) in lines.items():
         finite_R = np.isfinite(value_R)
-        _draw_line(axes, step_R[finite_R], value_R[finite_R], styles[name], smooth)
+        _draw_line(axes, name, step_R[finite_R], value_R[finite_R], styles[name], smooth)
     axes.xaxis.set_major_locator(MaxNLocator(nbins=6, steps=[1, 2, 5, 10], integer=True))
     axes.xaxis.set_major_formatter(FuncFormatter(lambda step, _: f"{step:,.0f}"))
     if log:
@@ -46,11 +47,21 @@ def step_figure(
     return figure
 
 
-def _draw_line(axes: Axes, step_R: FloatArray, value_R: FloatArray, style: LineStyle, smooth: bool) -> None:
+def _draw_line(axes: Axes, name: str, step_R: FloatArray, value_R: FloatArray, style: LineStyle, smooth: bool) -> None:
     kept = kept_points(step_R, value_R)
     marker = "o" if len(step_R) <= MARK_UP_TO_ROWS else ""
     if smooth and len(step_R) >= SMOOTH_FROM_ROWS:
-        axes.plot(step_R[kept], value_R[kept], color=style.color, alpha=0.3, linewidth=0.8)
+        label = data_label(name)
+        axes.plot(step_R[kept], value_R[kept], color=style.color, alpha=0.3, linewidth=0.8, label=label)
+        name = f"{name}, moving average"
         value_R = moving_average(value_R, window=len(value_R) // 30)
         kept = kept_points(step_R, value_R)
-    axes.plot(step_R[kept], value_R[kept], color=style.color, linestyle=style.linestyle, marker=marker, markersize=3.5)
+    axes.plot(
+        step_R[kept],
+        value_R[kept],
+        color=style.color,
+        linestyle=style.linestyle,
+        marker=marker,
+        markersize=3.5,
+        label=data_label(name),
+    )

@@ -1,0 +1,62 @@
+"""The whole report as sections of blocks, which every format writes."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from facemargin.evaluation import Bootstrap
+from facemargin.evaluation.folder import slug
+from facemargin.report.blocks import Block, Code, Facts, Section
+from facemargin.report.checked_section import checked_section
+from facemargin.report.content import ReportContent
+from facemargin.report.evaluation_section import evaluation_section
+from facemargin.report.protocol_section import protocol_section
+from facemargin.report.released_section import released_section
+from facemargin.report.section_blocks import evaluation_blocks, protocol_blocks, released_blocks
+from facemargin.report.style import LineStyle, line_styles
+from facemargin.report.training_section import training_figures, validation_figures
+
+
+@dataclass(frozen=True)
+class Document:
+    """A report without a format: its title, its date if it is known, the sentences at its top, and its sections."""
+
+    title: str
+    date: str
+    summary: list[str]
+    sections: list[Section]
+
+
+def report_document(content: ReportContent, bootstrap: Bootstrap | None) -> Document:
+    """The report of `content`. `bootstrap` computes the intervals; None leaves them out. Raises DataError for scores
+    that the metrics do not accept."""
+    systems = [system.system for evaluation in content.evaluations for system in evaluation.systems]
+    systems += [system.system for protocol in content.protocols for system in protocol]
+    sections = list(_sections(content, line_styles(systems), bootstrap))
+    return Document(content.title, str(content.environment.get("date") or ""), content.summary, sections)
+
+
+def _sections(content: ReportContent, styles: dict[str, LineStyle], bootstrap: Bootstrap | None) -> Iterator[Section]:
+    released = None if content.released is None else released_section(content.released, bootstrap)
+    if released is not None:
+        title = f"A released recogniser: {released.system}"
+        yield Section("released", title, "Released recogniser", list(released_blocks(released)))
+    for number, scores in enumerate(content.protocols, start=1):
+        protocol = protocol_section(scores, number, styles)
+        name, prefix = protocol.protocol, f"protocol-{number}"
+        blocks = list(protocol_blocks(protocol, prefix))
+        yield Section(prefix, f"Protocol {name}", name, blocks, prefix, f"protocol-{slug(name)}")
+    for number, evaluation in enumerate(content.evaluations, start=1):
+        section = evaluation_section(evaluation, number, styles, bootstrap)
+        checked = checked_section(content.quality_check, evaluation)
+        prefix = f"evaluation-{number}"
+        blocks = list(evaluation_blocks(section, checked, content.quality_check, prefix))
+        title = f"Evaluation on {section.dataset}"
+        yield Section(f"data-set-{number}", title, section.dataset, blocks, prefix, slug(section.dataset))
+    training: list[Block] = [*training_figures(content.metrics), *validation_figures(content.validation)]
+    if training:
+        yield Section("training", "Training", "Training", training)
+    if content.recipe:
+        yield Section("recipe", "Recipe", "Recipe", [Code(content.recipe)])
+    if content.environment:
+        facts = [(name.replace("_", " "), str(value)) for name, value in content.environment.items()]
+        yield Section("environment", "Environment", "Environment", [Facts(facts)])
