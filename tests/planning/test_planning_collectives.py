@@ -49,11 +49,11 @@ def exchanged():
         yield found
 
 
-def exchanges_of_heads(group, margins, sample_rate):
+def exchanges_of_heads(group, margins, sample_rate, recorder=False):
     """{margin: what a step of its head exchanges}, in order."""
     found = {}
     for margin in margins:
-        head = create_head(margin, CLASSES, D, process_group=group, sample_rate=sample_rate)
+        head = create_head(margin, CLASSES, D, process_group=group, sample_rate=sample_rate, hardest_class=recorder)
         features = torch.randn(BATCH, D, requires_grad=True)
         labels = torch.arange(BATCH)
         with exchanged() as step:
@@ -123,10 +123,12 @@ def test_the_class_parallel_head_exchanges_what_is_planned(processes):
 
 
 @pytest.mark.slow
-def test_the_sampled_head_exchanges_what_is_planned():
-    for of_process in run_processes(exchanges_of_heads, 2, ["funface", "lh2face"], 0.5):
+@pytest.mark.parametrize("recorder", [False, True])
+def test_the_sampled_head_exchanges_what_is_planned(recorder):
+    for of_process in run_processes(exchanges_of_heads, 2, ["funface", "lh2face"], 0.5, recorder):
         for margin, exchanges in of_process.items():
-            assert exchanges == planned(head_collectives(job_of(2), "sampled", margin_facts(margin))), margin
+            job = job_of(2, recorder=recorder)
+            assert exchanges == planned(head_collectives(job, "sampled", margin_facts(margin))), margin
 
 
 @pytest.mark.slow

@@ -20,7 +20,7 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(
         f"{job.margin}, {counted(job.classes, 'class', 'classes')}, {counted(job.embedding_size, 'value')}; "
         f"{plan.backbone.name} in {plan.backbone.precision}; {gpus}, {counted(job.batch, 'image')} each, "
-        f"{job.global_batch:,} a step; {job.optimizer}",
+        f"{job.global_batch:,} a step; {job.optimizer}{'; recorded' if job.recorder else ''}",
         highlight=False,
     )
     for table in (_memory_table(plan), _exchange_table(plan), _time_table(plan), _advice_table(plan)):

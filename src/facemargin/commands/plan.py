@@ -45,6 +45,8 @@ class Arguments:
     """The share of its classes that a GPU uses in a step with the sampled head."""
     optimizer: Optimizer = "sgd"
     """sgd has momentum."""
+    recorder: bool = False
+    """Plan for a run with the flight recorder (recorder in a recipe)."""
     precision: Precision = "auto"
     """The precision of the backbone. auto is bf16 if the GPU has it, otherwise float32. The head computes in
     float32."""
@@ -91,6 +93,7 @@ def _plan(args: Arguments) -> Plan:
         gpus_per_node=args.gpus_per_node,
         sample_rate=args.sample_rate,
         optimizer=args.optimizer,
+        recorder=args.recorder,
     )
     hardware = find_hardware(
         args.gpu,

@@ -68,7 +68,8 @@ def head_collectives(job: Job, kind: HeadKind, margin: MarginFacts) -> list[Coll
     ]
     if margin.uses_target_cosines:
         exchanges.append(Collective("target cosines", "all-reduce", batch_bytes))
-    exchanges.append(Collective("softmax terms", "all-gather", 3 * job.gpus * batch_bytes))
+    terms = 4 if job.recorder else 3
+    exchanges.append(Collective("softmax terms", "all-gather", terms * job.gpus * batch_bytes))
     if margin.needs_centers:
         exchanges.append(Collective("target centres", "all-reduce", features_bytes))
     if margin.learned_scale:

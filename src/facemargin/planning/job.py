@@ -25,6 +25,7 @@ _SMALLEST = {"classes": 1, "embedding_size": 1, "gpus": 1, "gpus_per_node": 1, "
 class Job:
     """classes: C. embedding_size: D. batch: b, images per GPU and step. gpus: P, so that the global batch is P·b.
     margin, backbone: names. sample_rate: the share of its classes that a GPU uses in a step if classes are sampled.
+    recorder: whether the run is recorded, for which the head also finds the class of the hardest negative.
     """
 
     classes: int
@@ -36,6 +37,7 @@ class Job:
     gpus_per_node: int = 8
     sample_rate: float = 0.1
     optimizer: Optimizer = "sgd"
+    recorder: bool = False
 
     def __post_init__(self) -> None:
         for name, smallest in _SMALLEST.items():
