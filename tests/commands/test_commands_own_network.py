@@ -126,6 +126,18 @@ def test_features_of_changed_code_are_not_taken_for_the_old_ones(own, command):
     assert code == 2 and "another model" in err
 
 
+def test_each_file_imports_its_own_neighbours(own):
+    first = load_model("mine.py:model", "cpu")
+    (own / "other").mkdir()
+    (own / "other" / "mine.py").write_text(CODE)
+    (own / "other" / "layers_of_mine.py").write_text(LAYERS.replace("nn.Flatten(), ", "nn.Flatten(), nn.Tanh(), "))
+    second = load_model("other/mine.py:model", "cpu")
+    endings = [[type(part).__name__ for part in model.backbone.module[3]] for model in (first, second)]
+    assert endings == [["Flatten", "Linear"], ["Flatten", "Tanh", "Linear"]]
+    again = load_model("mine.py:model", "cpu")
+    np.testing.assert_array_equal(again.embed([own / "0.png"]).vectors, first.embed([own / "0.png"]).vectors)
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [
@@ -198,6 +210,11 @@ def test_what_needs_a_model_file_runs_no_code(own, command, arguments):
 def test_options_that_it_does_not_have_are_refused(own, command, option, message):
     code, _, err = command("embed", "mine.py:model", "0.png", "--output", "e.npz", *option)
     assert code == 2 and message in " ".join(err.split())
+
+
+def test_trust_is_for_model_files(own, command):
+    code, _, err = command("check-model", "mine.py:model", "--pairs", "orl:1-3", "--trust")
+    assert code == 2 and "--trust does not apply to mine.py:model" in " ".join(err.split())
 
 
 def test_names_of_folders():

@@ -19,6 +19,9 @@ from facemargin.errors import ConfigError, FacemarginError
 from facemargin.models.load import load, locate, named_code
 from facemargin.models.model import Model
 
+_FOLDERS: set[Path] = set()
+"""Of the files that were run."""
+
 
 def load_model(
     model: str | Path,
@@ -40,6 +43,7 @@ def load_model(
         ("--family", args.family),
         ("--layout", args.layout),
         ("--precision", precision == "bf16"),
+        ("--trust", trust),
     ):
         if is_given:
             raise ConfigError(
@@ -97,11 +101,34 @@ def _run(file: Path) -> ModuleType:
     assert spec is not None and spec.loader is not None
     module = module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and pickles look their module up
-    folder = str(file.parent.resolve())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)  # as for a program, so that it can import its neighbours
+    _neighbours_of(file.parent.resolve())
     _call(file, "the file", lambda: spec.loader.exec_module(module))
     return module
+
+
+def _neighbours_of(folder: Path) -> None:
+    """Let what is run next import its neighbours, as a program can. Modules of their names that an earlier file
+    imported from its own folder are forgotten, so that they are not taken for them."""
+    if str(folder) in sys.path:
+        sys.path.remove(str(folder))
+    sys.path.insert(0, str(folder))
+    _FOLDERS.add(folder)
+    namesakes = {name for name in sys.modules if _is_of_another(name, folder)}
+    for name in [*sys.modules]:
+        if name.partition(".")[0] in namesakes:
+            del sys.modules[name]
+
+
+def _is_of_another(module: str, folder: Path) -> bool:
+    """Whether the module was imported from the folder of an earlier file, and `folder` has one of this name."""
+    file = getattr(sys.modules[module], "__file__", None)
+    places = [place for other in _FOLDERS - {folder} for place in _places(other, module)]
+    return file is not None and Path(file) in places and any(place.exists() for place in _places(folder, module))
+
+
+def _places(folder: Path, module: str) -> tuple[Path, Path]:
+    """Where a module of this name may be."""
+    return folder / f"{module}.py", folder / module / "__init__.py"
 
 
 def _call(file: Path, what: str, function: object) -> object:
