@@ -80,6 +80,8 @@ def test_only_the_columns_that_are_asked_for(tmp_path):
         recording["step"]
     with pytest.raises(ConfigError, match=r"unknown column 'target_cosin'; did you mean 'target_cosine'\?"):
         fm.load_recording(tmp_path, columns=["target_cosin"])
+    with pytest.raises(ConfigError, match="columns is empty, expected some of sample, step"):
+        fm.load_recording(tmp_path, columns=[])
 
 
 def test_values_beyond_half_precision_are_infinite_and_no_class_stays_none(tmp_path):

@@ -168,7 +168,8 @@ def test_it_may_be_switched_on_and_off_and_says_what_is_missing(tmp_path):
     run(recipe(epochs=2), tmp_path, resume=True)
     assert fm.load_recording(tmp_path).missing_steps == [(1, 5)]
     run(recipe(epochs=3, recorder=False), tmp_path, resume=True)
-    assert set(fm.load_recording(tmp_path)["step"]) == set(range(6, 11))
+    recording = fm.load_recording(tmp_path)
+    assert set(recording["step"]) == set(range(6, 11)) and recording.missing_steps == [(1, 5), (11, 15)]
     # Back to step 5 without a recorder: what was recorded after it belongs to steps that are taken again.
     for step, path in checkpoint_steps(tmp_path / "checkpoints").items():
         if step > 10:
@@ -176,6 +177,7 @@ def test_it_may_be_switched_on_and_off_and_says_what_is_missing(tmp_path):
     run(recipe(epochs=4, precision="float32", recorder="float32"), tmp_path, resume=True)
     recording = fm.load_recording(tmp_path)
     assert recording["step"].tolist() == np.repeat(np.arange(6, 21), 8).tolist()
+    assert recording.missing_steps == [(1, 5)]
     assert recording["target_cosine"].dtype == np.float32
 
 

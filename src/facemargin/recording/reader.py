@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
@@ -32,7 +33,7 @@ class Recording:
 
     `labels` (N,) int64 is the class of every sample, and `identity_names[class]` the person. `about` is what the files
     say of the training: "margin", "scale" (s, a number, or "feature_norm"), "hardest_among", "negatives" and others.
-    `missing_steps` are ranges (first, last) of steps that were not recorded.
+    `missing_steps` are ranges (first, last) of steps up to the last checkpoint that were not recorded.
 
     Examples:
         >>> import facemargin as fm, numpy as np
@@ -74,6 +75,8 @@ def load_recording(run: Path | str, columns: Sequence[str] = COLUMNS) -> Recordi
         >>> len(recording), recording.labels.shape
         (60, (30,))
     """
+    if not columns:
+        raise ConfigError(f"columns is empty, expected some of {', '.join(COLUMNS)}")
     for name in columns:
         if name not in COLUMNS:
             raise ConfigError(unknown_name("column", name, COLUMNS))
@@ -96,6 +99,8 @@ def load_recording(run: Path | str, columns: Sequence[str] = COLUMNS) -> Recordi
     labels_N, names = _samples(folder / SAMPLES)
     joined = {name: np.concatenate([part[name] for part in parts]) for name in columns}
     missing = _missing(folder, abouts)
+    if (trained := _trained_steps(Path(run))) > abouts[-1]["last_step"]:
+        missing.append((abouts[-1]["last_step"] + 1, trained))
     for first, last in missing:
         logger.warning("the recording of %s lacks steps %d to %d", run, first, last)
     return Recording(joined, labels_N, names, {**abouts[-1], "first_step": abouts[0]["first_step"]}, missing)
@@ -119,6 +124,12 @@ def _missing(folder: Path, abouts: list[dict[str, Any]]) -> list[tuple[int, int]
             missing.append((done + 1, first - 1))
         done = last
     return missing
+
+
+def _trained_steps(run: Path) -> int:
+    """The step of the run's last checkpoint, 0 without one."""
+    names = [re.fullmatch(r"step_(\d+)\.pt", path.name) for path in (run / "checkpoints").glob("step_*.pt")]
+    return max((int(name[1]) for name in names if name), default=0)
 
 
 def _read(path: Path, columns: Sequence[str]) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
