@@ -24,6 +24,7 @@ def test_images_that_are_squashed_are_warned_of(command, trained_run, tmp_path, 
     (tmp_path / "pairs.csv").write_text("0.png,1.png,1\n2.png,3.png,0\n")
     code, _, _ = command("evaluate", trained_run, "--data", tmp_path, "--output", tmp_path / "out")
     assert code == 0 and "4 of the 4 images looked at are not square" in caplog.text
+    assert caplog.text.count("square (") == 1  # not again by the model
 
 
 @pytest.mark.slow

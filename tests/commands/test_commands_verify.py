@@ -76,12 +76,13 @@ def test_another_models_calibration_is_refused(command, calibrated, tmp_path):
     assert (code, out) == (2, "") and "this calibration belongs to another model" in err
 
 
-def test_photographs_are_pointed_out_or_aligned(command, trained_run, tmp_path):
+def test_photographs_are_pointed_out_or_aligned(command, trained_run, tmp_path, caplog):
     first, second = write_photographs(tmp_path / "photos", range(1, 2))
     code, plain, err = command("verify", trained_run, first, second)
     assert (
         code == 0 and err.startswith("warning: 2 of 2 images were squashed to a square (") and "--detect finds" in err
     )
+    assert caplog.text == ""  # said once
     code, out, err = command("verify", trained_run, first, second, "--detect")
     expected = fm.verify(fm.load(trained_run), fm.align(read(first)), fm.align(read(second)))
     assert (code, err) == (0, "") and out.startswith(f"score {expected.score:.4f}\n") and out != plain

@@ -188,6 +188,7 @@ def test_a_network_computes_in_the_type_of_its_weights(dtype, tolerance):
     assert found.dtype == np.float32
     np.testing.assert_allclose(found, expected, atol=tolerance * np.abs(expected).max())
     assert len(features_key(model, fm.open_images("orl:1"))) == 64
+    assert model.where() == f"cpu, {str(dtype).removeprefix('torch.')}"
 
 
 def test_a_scripted_network_is_one_too():

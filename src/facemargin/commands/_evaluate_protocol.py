@@ -20,7 +20,7 @@ from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.data.formats.image_files import ImageFiles
-from facemargin.data.squareness import warn_of_squashed
+from facemargin.data.squareness import SquashingTold, warn_of_squashed
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.folder import PROTOCOLS_FOLDER, slug
 from facemargin.evaluation.origin import Origin, file_origin, note_origin, require_place
@@ -147,7 +147,7 @@ def _embed(args: ProtocolArguments, protocol: Protocol, place: Path, console: Co
     key = features_key(model, protocol.images, views, protocol.image_key + file_key(args.model))
     folder = args.cache / f"{protocol.name}-{key[:16]}"
     with embedding_progress(console, protocol.name) as progress:
-        stored = extract_features(model, protocol.images, folder, key, args.batch_size, views, progress)
+        stored = extract_features(model, SquashingTold(protocol.images), folder, key, args.batch_size, views, progress)
     return _Features(stored.features_ND, stored.readable_N, list(stored.unreadable.values()), args.name, views, origin)
 
 

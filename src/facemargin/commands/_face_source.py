@@ -37,7 +37,7 @@ class FaceSource(ImageSource):
         self.detector = None if self._detected is None else self._detected.detector
         self._on_several = on_several
         self._watch = watch if self._detected is None else None
-        self.threadsafe = self._source.threadsafe
+        self.threadsafe, self.squashing_told = self._source.threadsafe, True
         self._lock = threading.Lock()
         self._num_read = 0
         self._sizes: dict[int, tuple[int, int]] = {}

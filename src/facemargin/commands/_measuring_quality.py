@@ -15,6 +15,7 @@ from rich.console import Console
 from facemargin.data.open import open_images
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource
+from facemargin.data.squareness import SquashingTold
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import Embed, Embeddings, PairScores
 from facemargin.evaluation.folder import QUALITY_FILE
@@ -99,7 +100,7 @@ def _measure(name: str, path: Path, model: Model | None, pairs: VerificationSet)
             measure = make_measure(name, model)
         except ConfigError as error:
             raise ConfigError(f"--quality {name} for {path}: {error}") from error
-        return lambda images, embeddings: measure(images, lambda _: embeddings)
+        return lambda images, embeddings: measure(SquashingTold(images), lambda _: embeddings)
     if not path.is_dir():
         raise ConfigError(f"--quality certainty-ratio needs a run folder with class centres, but {path} is a file")
     centers_CD = load_centers(path / "head.safetensors")

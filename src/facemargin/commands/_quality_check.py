@@ -163,6 +163,7 @@ def _read_faces(args: EmbeddingArguments, options: CheckOptions) -> LabeledImage
     faces = labeled_subset(every, readable)
     if args.detect:  # every face is read many times, but should be found once
         faces = WithLabels(ArrayImages(found, every.name), faces.labels, faces.identity_names)
+    faces.squashing_told = True
     people = counted(len(np.unique(faces.labels)), "person", "people")
     if len(readable) < len(every):
         say(f"{len(readable):,} of {len(every):,} faces, of {people} (--faces chooses how many)")

@@ -21,6 +21,7 @@ from facemargin.data.images.normalization import IMAGENET_MEAN, IMAGENET_STD, Pe
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
+from facemargin.data.squareness import SquashingTold, warn_of_squashed
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import evaluate_verification
 from facemargin.interop.input_check import InputCheck, compare_inputs
@@ -53,6 +54,8 @@ def main(arguments: Sequence[str]) -> int:
     console = Console()
     model = load_on_device(args.model, args, args.trust)
     pairs = balanced_part(open_verification(args.pairs), args.limit)
+    warn_of_squashed(pairs.images)
+    pairs = replace(pairs, images=SquashingTold(pairs.images))
     scores: dict[str, np.ndarray] = {}
     for name, info in _variants(model.info).items():
         variant = Model(model.recognizer, info, model.device, model.precision)

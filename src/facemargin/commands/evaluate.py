@@ -24,9 +24,10 @@ from facemargin.commands.reconstruct import reconstruct_images
 from facemargin.counting import counted
 from facemargin.data.open import open_images, open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.data.squareness import warn_of_squashed
+from facemargin.data.source import ImageSource
+from facemargin.data.squareness import SquashingTold, warn_of_squashed
 from facemargin.errors import ConfigError
-from facemargin.evaluation import Embed, PairScores, fit_pca_embed, fit_pixel_embed, summary_table
+from facemargin.evaluation import Embed, Embeddings, PairScores, fit_pca_embed, fit_pixel_embed, summary_table
 from facemargin.evaluation.differences_table import differences_table
 from facemargin.evaluation.folder import evaluation_folder, slug
 from facemargin.evaluation.origin import Origin, file_origin, images_origin, note_origin, require_place, set_origin
@@ -277,4 +278,8 @@ def _embed_of(
     if stored is not None:
         return MeasuredEmbed(stored, measures)
     assert model is not None
-    return MeasuredEmbed(lambda images: model.embed(images, views=args.views, progress=progress), measures)
+
+    def embed(images: ImageSource) -> Embeddings:
+        return model.embed(SquashingTold(images), views=args.views, progress=progress)
+
+    return MeasuredEmbed(embed, measures)

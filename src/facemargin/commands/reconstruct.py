@@ -20,7 +20,8 @@ from facemargin.commands._say import say
 from facemargin.counting import none_readable
 from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.images.pixels import normalize, resize_square, to_tensor
-from facemargin.data.source import RGBImage
+from facemargin.data.source import ArrayImages, ImageSource, RGBImage
+from facemargin.data.squareness import SquashingTold, squashed_counted
 from facemargin.errors import DataError, ImageError
 from facemargin.files.atomic import write_atomically
 from facemargin.models.model import Model, Progress
@@ -60,8 +61,9 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "reconstruct", arguments)
     images = NamedImages(args.images)
     model = load_on_device(args.model, args)
-    with embedding_progress(Console(stderr=True), images.name, "reconstructing") as progress:
-        reconstructed = _reconstruct(model, images, progress)
+    progressing = embedding_progress(Console(stderr=True), images.name, "reconstructing")
+    with squashed_counted(images) as source, progressing as progress:
+        reconstructed = _reconstruct(model, source, images.names, progress)
     for name, pictures in zip(reconstructed.names, reconstructed.pictures, strict=True):
         _write_strip(pictures, args.output / f"{name}.png")
     write_atomically(args.output / ARRAYS_FILE, lambda path: _save_arrays(reconstructed, path))
@@ -73,18 +75,18 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def reconstruct_images(model: Model, images: Sequence[RGBImage]) -> tuple[Reconstruction, ReconstructionPictures]:
-    """Reconstruct images of any size, as one batch, and draw them. Raises ConfigError if the model has no
-    reconstructor."""
-    reconstruction = model.reconstruct(images)
+    """Reconstruct images of any size, of whose squareness the caller tells, as one batch, and draw them. Raises
+    ConfigError if the model has no reconstructor."""
+    reconstruction = model.reconstruct(SquashingTold(ArrayImages(images)))
     assert model.recognizer.reconstructor is not None
     images_NCHW = normalize(torch.stack([to_tensor(resize_square(image, model.info.input_size)) for image in images]))
     pictures = reconstruction_pictures(model.recognizer.reconstructor, images_NCHW.to(model.device), reconstruction)
     return reconstruction, pictures
 
 
-def _reconstruct(model: Model, images: NamedImages, progress: Progress) -> _Reconstructed:
+def _reconstruct(model: Model, images: ImageSource, names: Sequence[str], progress: Progress) -> _Reconstructed:
     reconstructed = _Reconstructed()
-    for index, name in enumerate(images.names):
+    for index, name in enumerate(names):
         progress(index, len(images))
         try:
             image = images.read(index)

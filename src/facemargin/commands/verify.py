@@ -26,7 +26,7 @@ from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.shipped import shipped_calibration
-from facemargin.decision.verify import Decision, Verification, decide, verify
+from facemargin.decision.verify import Decision, Verification, decide, require_finite
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 from facemargin.models.model import Model
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
             say(f"warning: {doubt}", stderr=True)
     if args.pairs is not None:
         return _verify_pairs(args, model, calibration, threshold)
-    return _verify_two(args, model, calibration)
+    return _verify_two(args, model, calibration, threshold)
 
 
 def _calibration(args: Arguments, model: Model) -> Calibration | None:
@@ -124,11 +124,12 @@ def _source(args: Arguments, paths: Sequence[Path], name: str) -> FaceSource:
     return FaceSource(ImageFiles(Path(), paths, name), args.detect, args.on_several, args.detector)
 
 
-def _verify_two(args: Arguments, model: Model, calibration: Calibration | None) -> int:
+def _verify_two(args: Arguments, model: Model, calibration: Calibration | None, threshold: Threshold | None) -> int:
     source = _source(args, args.images, "the two images")
-    first, second = (source.read(index) for index in range(2))
+    embeddings = model.embed(source, views=None if calibration is None else calibration.views)
     source.warn()
-    result = verify(model, first, second, calibration, args.fmr)
+    require_finite(embeddings)
+    (result,) = decide(embeddings, np.array([[0, 1]]), threshold)
     say(f"score {result.score:.4f}{_against(result)}")
     say(f"quality {result.quality_a:.4g} and {result.quality_b:.4g}{_floor(result)}")
     warn_of_quality(args.model, model)

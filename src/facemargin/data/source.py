@@ -25,10 +25,13 @@ class ImageSource(ABC):
 
     `source[3]` and `for image in source` read images, too. `name` is the name of the source in messages. `threadsafe`:
     several threads may call `read` at once, as they do for a network on a GPU; otherwise a single one reads.
+    `squashing_told`: whoever reads them tells of images that are not square, or they are so on purpose, so that no
+    network warns of them.
     """
 
     name: str
     threadsafe: bool = False
+    squashing_told: bool = False
 
     @abstractmethod
     def __len__(self) -> int:
@@ -116,6 +119,7 @@ class ImageSubset(ImageSource):
 
     def __init__(self, source: ImageSource, indices: Sequence[int] | NDArray[np.int64]) -> None:
         self.name, self.threadsafe = source.name, source.threadsafe
+        self.squashing_told = source.squashing_told
         self._source = source
         self._indices = np.asarray(indices, dtype=np.int64)
 
@@ -140,6 +144,7 @@ class WithLabels(LabeledImages):
         self, source: ImageSource, labels: Sequence[int] | NDArray[np.int64], identity_names: Sequence[str]
     ) -> None:
         self.name, self.threadsafe = source.name, source.threadsafe
+        self.squashing_told = source.squashing_told
         self.labels = np.asarray(labels, dtype=np.int64)
         self.identity_names = list(identity_names)
         self._source = source

@@ -31,6 +31,7 @@ class WithSyntheticIdentities(LabeledImages):
             if kind not in _TRANSFORMS:
                 raise ConfigError(unknown_name("synthetic identity", kind, _TRANSFORMS))
         self.name, self.threadsafe = f"{source.name} and {', '.join(kinds)}", source.threadsafe
+        self.squashing_told = source.squashing_told
         people = source.num_identities
         self.labels = np.concatenate([source.labels + people * copy for copy in range(len(kinds) + 1)])
         self.identity_names = [*source.identity_names]

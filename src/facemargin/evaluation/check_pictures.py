@@ -32,6 +32,7 @@ class CheckPictures(ImageSource):
     ) -> None:
         self.name = f"{faces.name}, for checking quality"
         self.threadsafe = faces.threadsafe
+        self.squashing_told = faces.squashing_told
         self.stepped_L, self.not_faces = stepped_L, not_faces
         self._faces, self._seed = faces, seed
         self._above_0 = [strength for strength in strengths if strength > 0]

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource
+from facemargin.data.squareness import squashed_counted
 from facemargin.errors import CheckpointError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.export.onnx_graph import OUTPUTS
@@ -47,7 +48,10 @@ class ExportedModel:
 
     def embed(self, images: ImageSource | GivenForm | Iterable[GivenForm], batch_size: int = 64) -> Embeddings:
         """As `Model.embed`, with the views in the file. Raises CheckpointError if the file does not run."""
-        source = given_images(images)
+        with squashed_counted(given_images(images)) as source:
+            return self._embed(source, batch_size)
+
+    def _embed(self, source: ImageSource, batch_size: int) -> Embeddings:
         if not len(source):
             empty = np.empty(0, np.float32)
             return Embeddings(np.empty((0, self.info.embedding_size), np.float32), empty, empty)

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.source import ImageSource
+from facemargin.data.squareness import SquashingTold, warn_of_squashed
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.export.exported_model import ExportedModel
 from facemargin.export.onnx_graph import ExportedViews
@@ -44,6 +45,8 @@ class Parity:
 
 def measure_parity(exported: ExportedModel, model: Model, images: ImageSource, views: ExportedViews) -> Parity:
     """Embed `images` with both models and compare the results. A value that is not finite is an infinite difference."""
+    warn_of_squashed(images)
+    images = SquashingTold(images)
     reference = model.embed(images, views=views)
     results = [exported.embed(images, batch_size) for batch_size in BATCH_SIZES]
     return Parity(

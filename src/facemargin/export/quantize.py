@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.data.source import ImageSource, ImageSubset
+from facemargin.data.squareness import squashed_counted
 from facemargin.export.exported_model import feed
 from facemargin.export.quiet import quiet
 from facemargin.extras import require_extra
@@ -69,6 +70,7 @@ class _Faces:
 def _batches(
     input_name: str, info: ModelInfo, preprocess: bool, faces: ImageSource
 ) -> Iterator[dict[str, NDArray[np.generic]]]:
-    for batch in batches_of(len(faces), _BATCH_SIZE):
-        pixels_BCHW = read_pixels(faces, info.input_size, batch)
-        yield {input_name: feed(pixels_BCHW, info, preprocess)}
+    with squashed_counted(faces) as source:
+        for batch in batches_of(len(faces), _BATCH_SIZE):
+            pixels_BCHW = read_pixels(source, info.input_size, batch)
+            yield {input_name: feed(pixels_BCHW, info, preprocess)}

@@ -17,6 +17,7 @@ from facemargin.backbones.precision import Precision, precision_on
 from facemargin.counting import counted
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource
+from facemargin.data.squareness import squashed_counted
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.interop.onnx_backbone import OnnxBackbone
@@ -28,7 +29,7 @@ from facemargin.models.read_ahead import batches_of, num_readers, read_ahead
 from facemargin.models.recognizer import Recognizer
 from facemargin.models.transfer import Results, transfer_to
 from facemargin.models.views import Views, image_views
-from facemargin.models.wrapped_backbone import WrappedBackbone
+from facemargin.models.wrapped_backbone import WrappedBackbone, type_of
 from facemargin.reconstruction import Reconstruction
 
 Progress = Callable[[int, int], None]
@@ -97,7 +98,9 @@ class Model:
 
     def where(self) -> str:
         """Where and in which precision the model embeds, for people to read: "cuda:0 (NVIDIA H100 80GB HBM3), bf16"."""
-        return f"{device_text(self.device)}, {self.precision}"
+        backbone = self.recognizer.backbone
+        written = str(type_of(backbone.module)).removeprefix("torch.") if isinstance(backbone, WrappedBackbone) else ""
+        return f"{device_text(self.device)}, {written or self.precision}"
 
     @property
     def batch_size(self) -> int:
@@ -118,9 +121,15 @@ class Model:
         the lengths of these averages. `quality` is the mean of the views' predictions if the model has a layer that
         predicts it; otherwise it equals `norms`. `batch_size` is by default 64 on the CPU and 256 on a GPU.
         `progress(done, all)` is called after every batch. Raises CorruptImageError, which names the image, if an image
-        cannot be read, and ConfigError if the model has no recogniser.
+        cannot be read, and ConfigError if the model has no recogniser. Images that are not square are squashed to a
+        square, and a warning counts them.
         """
-        source = given_images(images)
+        with squashed_counted(given_images(images)) as source:
+            return self._embed(source, batch_size, views, progress)
+
+    def _embed(
+        self, source: ImageSource, batch_size: int | None, views: Views | None, progress: Progress | None
+    ) -> Embeddings:
         features_ND = np.empty((len(source), self.info.embedding_size), np.float32)
         predicted_N = np.empty(len(source), np.float32)
         batches = batches_of(len(source), self.batch_size if batch_size is None else batch_size)
@@ -210,7 +219,8 @@ class Model:
         source = given_images(images)
         if not len(source):
             raise DataError("there are no images to reconstruct")
-        pixels_BCHW = read_pixels(source, self.info.input_size, range(len(source)))
+        with squashed_counted(source) as images:
+            pixels_BCHW = read_pixels(images, self.info.input_size, range(len(source)))
         inputs_BCHW = network_input(pixels_BCHW.to(self.device), self.info).contiguous()
         reconstruction: Reconstruction = self.recognizer.reconstructor(inputs_BCHW)
         return reconstruction

@@ -13,6 +13,7 @@ from torch import Tensor
 from facemargin.counting import none_readable
 from facemargin.data.images.pixels import resize_square, stack_images, to_tensor
 from facemargin.data.source import ImageSource
+from facemargin.data.squareness import squashed_counted
 from facemargin.errors import DataError, ImageError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.models.model import Model, Progress
@@ -45,6 +46,13 @@ def readable_results(
 ) -> Iterator[ReadableResults]:
     """Yields the results of every batch, in order. Raises DataError if the model returns a value that is not finite
     (the message names the image)."""
+    with squashed_counted(images) as source:
+        yield from _results(model, source, batches, views)
+
+
+def _results(
+    model: Model, images: ImageSource, batches: Sequence[range], views: Views | None
+) -> Iterator[ReadableResults]:
     size = model.info.input_size
 
     def read(batch: range) -> tuple[Tensor | None, tuple[list[int], dict[int, str]]]:

@@ -50,6 +50,7 @@ class DegradedImages(ImageSource):
         self.name = f"{source.name} (degraded)"
         self.strengths = np.array([self._generator(seed, index).random() for index in range(len(source))])
         self._source, self.threadsafe = source, source.threadsafe
+        self.squashing_told = source.squashing_told
         self._seed = seed
 
     def __len__(self) -> int:

@@ -136,6 +136,7 @@ class DegradedByKinds(ImageSource):
             raise ConfigError(f"degradation strength is {strength}, expected a number from 0 to 1")
         self.name = f"{source.name} ({', '.join(kinds)} {strength:g})"
         self._source, self.threadsafe = source, source.threadsafe
+        self.squashing_told = source.squashing_told
         self._kinds = [kind for kind in KINDS if kind in kinds]
         self._strength = strength
         self._seed = seed

@@ -14,6 +14,7 @@ from facemargin.data.open import open_verification
 from facemargin.data.overlap import identity_overlap
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabeledImages
+from facemargin.data.squareness import warn_of_squashed
 from facemargin.data.synthetic_identities import WithSyntheticIdentities
 from facemargin.data.training_set import CorruptImageLog
 from facemargin.errors import ConfigError, NonFiniteLossError
@@ -85,6 +86,8 @@ def _train(recipe: Recipe, output: Path, resume: bool, console: Console, process
     saved = folder.open(recipe, resume, processes, check)
     if processes.is_main:
         report_overlap(images, sets, console)
+        for test_set in sets:
+            warn_of_squashed(test_set.images)
     if recipe.data.synthetic_identities:
         images = WithSyntheticIdentities(images, recipe.data.synthetic_identities)
     state = TrainingState(recipe, images.num_identities, processes, recipe.epochs * len(images) // processes.size)

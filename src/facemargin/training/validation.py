@@ -3,7 +3,10 @@
 from collections.abc import Sequence
 
 from facemargin.data.pairs.verification_set import VerificationSet
+from facemargin.data.source import ImageSource
+from facemargin.data.squareness import SquashingTold
 from facemargin.evaluation import VerificationSummary, evaluate_verification, summarize
+from facemargin.evaluation.embeddings import Embeddings
 from facemargin.evaluation.figures import Scope, list_metrics
 from facemargin.models.model import Model
 from facemargin.models.recognizer import create_recognizer
@@ -24,8 +27,12 @@ def model_so_far(state: TrainingState) -> Model:
 
 
 def validate(model: Model, sets: Sequence[VerificationSet]) -> list[VerificationSummary]:
-    """One summary a set, without bootstrap intervals."""
-    return [summarize(evaluate_verification(model.embed, pairs, model.info.loss), bootstrap=None) for pairs in sets]
+    """One summary a set, without bootstrap intervals. Of images that are not square, the run tells when it starts."""
+
+    def embed(images: ImageSource) -> Embeddings:
+        return model.embed(SquashingTold(images))
+
+    return [summarize(evaluate_verification(embed, pairs, model.info.loss), bootstrap=None) for pairs in sets]
 
 
 def validation_row(step: int, epoch: int, summary: VerificationSummary) -> dict[str, object]:

@@ -60,6 +60,7 @@ class EmbeddedFaces(LabeledImages):
         )
         self._images: ImageSource = FaceSquares(frames) if square else frames
         self.threadsafe = self._images.threadsafe
+        self.squashing_told = True  # whole frames are asked for by name
 
     def __len__(self) -> int:
         return len(self._images)

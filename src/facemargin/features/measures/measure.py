@@ -125,6 +125,7 @@ class _Watched(ImageSource):
 
     def __init__(self, source: ImageSource, progress: Progress) -> None:
         self.name, self.threadsafe = source.name, False  # one thread counts
+        self.squashing_told = source.squashing_told
         self.source, self._progress, self._read = source, progress, 0
 
     def __len__(self) -> int:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from facemargin.backbones import Backbone
 from facemargin.data.source import ImageSource
+from facemargin.data.squareness import squashed_counted
 from facemargin.errors import ConfigError
 from facemargin.interop.onnx_backbone import OnnxBackbone
 from facemargin.models.device import full_float32
@@ -37,16 +38,17 @@ def backbone_inputs(model: Model, images: ImageSource, batch_size: int) -> Itera
     """Yields what the backbone reads of each batch of `images`, in order: (B, C, H, W) on the model's device, the image
     itself without other views, with the maps of a reconstruction where the model has one."""
     recognizer, size = model.recognizer, model.info.input_size
-
-    def read(batch: range) -> Tensor:
-        return read_pixels(images, size, batch)
-
     batches = batches_of(len(images), batch_size)
-    for batch, pixels_BCHW in read_ahead(read, batches, num_readers(images, model.device)):
-        with torch.no_grad(), full_float32(model.device):
-            images_BCHW = network_input(pixels_BCHW.to(model.device), model.info)
-            reconstruction = None if recognizer.reconstructor is None else recognizer.reconstructor(images_BCHW)
-            yield batch, recognizer.backbone_input(images_BCHW, reconstruction)
+    with squashed_counted(images) as source:
+
+        def read(batch: range) -> Tensor:
+            return read_pixels(source, size, batch)
+
+        for batch, pixels_BCHW in read_ahead(read, batches, num_readers(source, model.device)):
+            with torch.no_grad(), full_float32(model.device):
+                images_BCHW = network_input(pixels_BCHW.to(model.device), model.info)
+                reconstruction = None if recognizer.reconstructor is None else recognizer.reconstructor(images_BCHW)
+                yield batch, recognizer.backbone_input(images_BCHW, reconstruction)
 
 
 @contextlib.contextmanager
