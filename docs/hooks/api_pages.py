@@ -37,7 +37,17 @@ PAGES = {
     "data": (
         "Data and training",
         "Any format that the verbs read, and trainings as `facemargin train` does them.",
-        ("open_images", "open_verification", "VerificationSet", "load_recipe", "train", "load_recording", "Recording"),
+        (
+            "open_images",
+            "open_verification",
+            "VerificationSet",
+            "load_recipe",
+            "train",
+            "load_recording",
+            "Recording",
+            "replay",
+            "Replay",
+        ),
     ),
     "losses": (
         "Losses and heads",

@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from facemargin.models import Model, load, wrap
     from facemargin.quality.gate import QualityGate
     from facemargin.quality.image_statistics import ImageStatistics, image_statistics
-    from facemargin.recording import Recording, load_recording
+    from facemargin.recording import Recording, Replay, load_recording, replay
     from facemargin.training.recipe import load_recipe
     from facemargin.training.trainer import train
 
@@ -73,6 +73,7 @@ __all__ = [
     "OutputError",
     "QualityGate",
     "Recording",
+    "Replay",
     "SeveralFacesError",
     "VerificationSet",
     "VideoFaces",
@@ -109,6 +110,7 @@ __all__ = [
     "open_images",
     "open_verification",
     "quality",
+    "replay",
     "softmax_terms",
     "train",
     "verify",
@@ -144,7 +146,7 @@ _HOMES = {
     "models": ("Model", "load", "wrap"),
     "quality.gate": ("QualityGate",),
     "quality.image_statistics": ("ImageStatistics", "image_statistics"),
-    "recording": ("Recording", "load_recording"),
+    "recording": ("Recording", "Replay", "load_recording", "replay"),
     "training.recipe": ("load_recipe",),
     "training.trainer": ("train",),
 }

@@ -28,6 +28,7 @@ VERBS = {
     "degrade": "write a low-quality copy of a verification set: blurred, small, noisy, …",
     "reconstruct": "reconstruct depth, albedo, light and view of faces, and draw them relit and turned",
     "compare": "train several heads with several seeds and compare them: facemargin compare RECIPE --heads …",
+    "replay": "compute what other margins would have made of a recorded training",
     "plan": "compute what a training would need without running it: memory, communication and time per step",
     "report": "write the HTML report of a run or an evaluation",
     "completion": "complete verbs, recipes and options in your shell",

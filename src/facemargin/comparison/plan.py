@@ -60,7 +60,7 @@ def plan_runs(
         raise ConfigError("--head.name is given, but --heads chooses the heads: remove --head.name")
     mapping = read_yaml(recipe_path(recipe))
     settings = {
-        label: [*overrides, *_scale_of(head_settings[1], scale), *head_settings]
+        label: [*overrides, *scale_of(head_settings[1], scale), *head_settings]
         for label, head_settings in heads.items()
     }
     first = recipe_from_mapping(mapping, recipe, next(iter(settings.values())))
@@ -83,7 +83,7 @@ def plan_runs(
     ]
 
 
-def _scale_of(name: str, scale: float | None) -> list[str]:
+def scale_of(name: str, scale: float | None) -> list[str]:
     """The override that sets the scale of the margin `name`; empty for a margin whose scale is the feature norm."""
     has_scale = any(field.name == "scale" for field in fields(margin_class(name).Config))
     return ["--head.scale", str(scale)] if scale is not None and has_scale else []

@@ -8,7 +8,7 @@ import torch
 from facemargin.errors import ConfigError
 from facemargin.heads.head import Head
 from facemargin.heads.options import HeadOptions
-from facemargin.margins.base import MarginConfig, check_settings, create_margin, list_margins, margin_class
+from facemargin.margins.base import MarginConfig, check_settings, create_margin, margin_class, margin_name
 
 
 @overload
@@ -74,7 +74,7 @@ def create_head(
     """
     config = None
     if isinstance(name, MarginConfig):
-        config, name = name, _margin_of(name)
+        config, name = name, margin_name(name)
         if given := [item.name for item in fields(config) if item.name in settings]:
             raise ConfigError(f"{given[0]} is given beside {config!r}: set it there")
     option_names = [item.name for item in fields(HeadOptions)]
@@ -83,12 +83,3 @@ def create_head(
     margin = create_margin(name, **(settings if config is None else vars(config)))
     margin.seed = options.seed
     return Head(margin, num_classes, embedding_size, options, generator)
-
-
-def _margin_of(config: MarginConfig) -> str:
-    """The name of the margin whose configuration it is; ConfigError where several share it."""
-    names = [name for name in list_margins() if margin_class(name).Config is type(config)]
-    if len(names) != 1:
-        whose = "no margin" if not names else " and ".join(names)
-        raise ConfigError(f"{type(config).__name__} is the configuration of {whose}: name the margin instead")
-    return names[0]

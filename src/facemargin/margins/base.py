@@ -182,6 +182,20 @@ def margin_class(name: str) -> type[Margin]:
     return _MARGINS[name]
 
 
+def margin_name(config: MarginConfig) -> str:
+    """The name of the margin whose configuration it is. Raises ConfigError where several share it."""
+    names = [name for name in list_margins() if margin_class(name).Config is type(config)]
+    if len(names) != 1:
+        whose = "no margin" if not names else " and ".join(names)
+        raise ConfigError(f"{type(config).__name__} is the configuration of {whose}: name the margin instead")
+    return names[0]
+
+
+def reweights_negatives(margin: Margin) -> bool:
+    """Whether the margin changes cosines to other classes' centers, so that its log-sum-exp is its own."""
+    return type(margin).negatives is not Margin.negatives or margin.config.interclass_filtering_threshold is not None
+
+
 def create_margin(name: str, **settings: Any) -> Margin:
     """Build the margin registered as `name` from its settings.
 

@@ -129,6 +129,11 @@ def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) ->
     )
 
 
+def margin_settings(head: HeadConfig) -> dict[str, Any]:
+    """The settings of the margin among those of a recipe's head."""
+    return {item.name: getattr(head, item.name) for item in fields(margin_class(head.name).Config)}
+
+
 def check_networks(recipe: Recipe) -> None:
     """Raise ConfigError if the networks or the head of the recipe cannot be built. The networks take no memory, and
     nothing is read, so that a wrong field is said before data are opened."""

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from facemargin.data.source import LabeledImages
 from facemargin.errors import OutputError
 from facemargin.heads import Head
-from facemargin.margins.base import ConstantScaleMargin, Margin
+from facemargin.margins.base import ConstantScaleMargin, reweights_negatives
 from facemargin.recording.writer import RecordingWriter, write_samples
 from facemargin.training.state import TrainingState
 from facemargin.training.visits import Visits
@@ -76,16 +76,14 @@ def _about(state: TrainingState, head: Head, num_samples: int) -> dict[str, Any]
     """What the files say of the training that they are of."""
     margin, options = head.margin, head.options
     sampled = options.sample_rate < 1 and not options.exact_hardest_negative
-    reweighted = (
-        type(margin).negatives is not Margin.negatives or margin.config.interclass_filtering_threshold is not None
-    )
     return {
         "margin": state.recipe.head.name,
         "scale": margin.config.scale if isinstance(margin, ConstantScaleMargin) else "feature_norm",
-        "negatives": "re-weighted by the margin" if reweighted else "as they are",
+        "negatives": "re-weighted by the margin" if reweights_negatives(margin) else "as they are",
         "lse_among": "sampled classes" if options.sample_rate < 1 else "all classes",
         "hardest_among": "sampled classes" if sampled else "all classes",
         "num_classes": head.num_classes,
         "num_samples": num_samples,
         "processes": state.processes.size,
+        "passes": state.recipe.accumulation_steps,
     }

@@ -1,0 +1,69 @@
+"""`facemargin replay`, by its `main`: what is shown, what is written, what is refused."""
+
+import json
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+import facemargin as fm
+from facemargin.commands import replay
+from facemargin.errors import ConfigError, DataError
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory):
+    run = tmp_path_factory.mktemp("recorded") / "run"
+    recipe = fm.load_recipe("small_cpu", epochs=2, batch_size=10, data={"train": "orl:1-4"}, recorder=True)
+    fm.train(recipe, run, console=Console(quiet=True))
+    return run
+
+
+def test_margins_side_by_side(recorded, tmp_path, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "200")
+    output = tmp_path / "replay.json"
+    heads = "funface,adaface,arcface:margin=0.3"
+    assert replay.main([str(recorded), "--heads", heads, "--bands", "3", "--output", str(output)]) == 0
+    out = capsys.readouterr().out
+    assert "steps 5 to 8: 40 visits" in out and "from the shortest features (1) to the longest (3)" in out
+    written = json.loads(output.read_text())
+    # the run's own margin once, though it is also asked for
+    assert list(written["margins"]) == ["funface (this run)", "adaface", "arcface:margin=0.3"]
+    recording = fm.load_recording(recorded)
+    replayed = fm.replay(recording, "arcface", margin=0.3)  # at the recorded scale, 32
+    late_V = recording["step"] >= 5
+    arcface = written["margins"]["arcface:margin=0.3"]
+    assert arcface["mean_loss"] == pytest.approx(replayed.loss_V[late_V].mean())
+    order_L = np.argsort(recording["feature_norm"][late_V].astype(float), kind="stable")
+    parts = [replayed.gradient_V[late_V][part].sum() for part in np.split(order_L, [14, 27])]
+    assert arcface["band_shares"] == pytest.approx([part / sum(parts) for part in parts])
+
+
+def test_all_leaves_out_what_the_recording_cannot_tell_and_says_why(recorded, capsys):
+    assert replay.main([str(recorded), "--heads", "all", "--steps", "1-8"]) == 0
+    out = capsys.readouterr().out
+    assert "steps 1 to 8: 80 visits" in out
+    assert "note: lh2face is left out: lh2face has the scale of each feature's norm" in out
+    assert "note: curricularface is left out: curricularface with these settings re-weights" in out
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--heads", "curricularface"], "re-weights hard negatives"),
+        (["--heads", "arcface:scale=3"], "arcface has the scale 3.0, the training was recorded at 32.0"),
+        (["--steps", "3-x"], "--steps is '3-x', expected a step or a range"),
+        (["--steps", "9"], "no visit is of the steps 9 to 9: the recording has 1 to 8"),
+        (["--bands", "0"], "bands is 0, expected 1 to 40"),
+        (["--bands", "41"], "bands is 41, expected 1 to 40"),
+        (["--output", "replay.csv"], "expected a name that ends in .json"),
+    ],
+)
+def test_refused(recorded, options, words):
+    with pytest.raises(ConfigError, match=words):
+        replay.main([str(recorded), *options])
+
+
+def test_a_folder_without_a_recording(tmp_path):
+    with pytest.raises(DataError, match="holds no recording: train with --recorder True"):
+        replay.main([str(tmp_path)])
