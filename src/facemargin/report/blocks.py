@@ -1,9 +1,10 @@
 """The blocks from which the sections of a report are built. Every format writes the same blocks, so that a section is
 written once; what a format cannot show, it counts and names."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 
 from matplotlib.figure import Figure
 
@@ -27,10 +28,12 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """The headings of the number columns, and the name and cells of each system."""
+    """The headings of the number columns, and the name and cells of each system. `more`: columns of numbers by heading
+    that .csv files have in place of the columns whose cells are several numbers in one text."""
 
     headings: list[str]
     rows: list[tuple[str, list[Cell]]]
+    more: dict[str, list[float | None]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -168,3 +171,13 @@ class Section:
     def file_stem(self, block: TableBlock | FigureBlock) -> str:
         """The name of the file of one of its blocks, without its suffix."""
         return f"{self.stem}{block.name.removeprefix(self.prefix)}" if self.stem else block.name
+
+
+def grouped(blocks: Iterable[Block]) -> Iterator[tuple[str, list[Block]]]:
+    """Neighbouring blocks of one kind, with its name: figures that follow each other share a grid."""
+    for kind, neighbours in groupby(blocks, type):
+        if kind is FigureBlock:
+            yield kind.__name__, list(neighbours)
+        else:
+            for block in neighbours:
+                yield kind.__name__, [block]

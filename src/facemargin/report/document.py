@@ -25,6 +25,10 @@ class Document:
     summary: list[str]
     sections: list[Section]
 
+    @property
+    def subtitle(self) -> str:
+        return f"facemargin report, {self.date}" if self.date else "facemargin report"
+
 
 def report_document(content: ReportContent, bootstrap: Bootstrap | None) -> Document:
     """The report of `content`. `bootstrap` computes the intervals; None leaves them out. Raises DataError for scores

@@ -107,7 +107,17 @@ def _differences_table(differences: SystemDifferences) -> Table | None:
             Cell(value, below, number=n, span=s) for (value, _, below), n, s in zip(texts, numbers, spans, strict=True)
         ]
         rows.append((name, cells))
-    return Table(list(HEADINGS), rows)
+    points = [row.point for row in differences.rows]
+    more: dict[str, list[float | None]] = {
+        "FAR": [point.target_far for point in points],
+        "Std. error, unbiased": [
+            point.unbiased_variance**0.5 if point.unbiased_variance > 0 else None for point in points
+        ],
+    }
+    for place, which in enumerate(("first", "second")):
+        more[f"Impostor pairs, {which}"] = [getattr(point, which).impostors_accepted for point in points]
+        more[f"People, {which}"] = [point.people[place] for point in points]
+    return Table(list(HEADINGS), rows, more)
 
 
 def discard_caption(pairs: str) -> str:

@@ -1,9 +1,8 @@
 """Writes a report as one HTML file that needs no other file."""
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from itertools import groupby
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -12,14 +11,15 @@ from markupsafe import Markup, escape
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP
 from facemargin.files.atomic import write_text_atomically
-from facemargin.report.blocks import Block, FigureBlock
+from facemargin.report.blocks import grouped
 from facemargin.report.content import ReportContent, load_run
 from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.document import Document, report_document
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.page_colors import FIGURE_COLORS, page_svg
+from facemargin.report.page_numbers import thinned
 from facemargin.report.png import png_uri
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
-from facemargin.report.svg import figure_svg
 from facemargin.report.wording import angle_text, psnr_text
 
 REPORT_FILE = "report.html"
@@ -54,22 +54,14 @@ def report_html(document: Document) -> str:
     return environment.get_template("page.html.jinja").render(
         document=document,
         grouped=grouped,
-        svg=figure_svg,
+        svg=page_svg,
+        thinned=thinned,
+        figure_colors=FIGURE_COLORS,
         face_pictures=face_pictures,
         decision_pictures=decision_pictures,
         reconstruction_rows=reconstruction_rows,
         breakable=breakable,
     )
-
-
-def grouped(blocks: Iterable[Block]) -> Iterator[tuple[str, list[Block]]]:
-    """Neighbouring blocks of one kind, with its name: figures that follow each other share a grid."""
-    for kind, neighbours in groupby(blocks, type):
-        if kind is FigureBlock:
-            yield kind.__name__, list(neighbours)
-        else:
-            for block in neighbours:
-                yield kind.__name__, [block]
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from facemargin.report.wording import percent, short
 INK = "#2b2b2b"
 MUTED = "#767676"
 SHADE = "#ececec"
+GRID = "#e2e2e2"
 
 # Okabe and Ito's colours (jfly.uni-koeln.de/color), without the yellow, which is hardly visible on white
-_COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
+COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 _LINES = ("-", "--", "-.", (0, (4, 1, 1, 1, 1, 1)), (0, (6, 2)), ":")
 
 FIGURE_WIDTH = 4.4
@@ -37,7 +38,7 @@ STYLE: dict[Any, Any] = {
     "axes.axisbelow": True,
     "axes.titlesize": 9.5,
     "axes.titlelocation": "left",
-    "grid.color": "#e2e2e2",
+    "grid.color": GRID,
     "grid.linewidth": 0.6,
     "xtick.color": MUTED,
     "ytick.color": MUTED,
@@ -66,7 +67,7 @@ def line_styles(names: Iterable[str]) -> dict[str, LineStyle]:
     """A style for each distinct name, in order; the dashes differ as well, for print and if there are more names than
     colours."""
     return {
-        name: LineStyle(_COLORS[i % len(_COLORS)], _LINES[(i + i // len(_COLORS)) % len(_LINES)])
+        name: LineStyle(COLORS[i % len(COLORS)], _LINES[(i + i // len(COLORS)) % len(_LINES)])
         for i, name in enumerate(dict.fromkeys(names))
     }
 
