@@ -7,13 +7,16 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
 from facemargin.detection.face import Face
 from facemargin.detection.journal import FaceJournal, ImageFaces
+from facemargin.evaluation.groups import ImageGroups
 from facemargin.evaluation.origin import Origin, note_origin, read_origin
 from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.features.embeddings_file import EmbeddingsFile
+from facemargin.features.groups_file import GroupsFile
 from facemargin.features.quality_file import QualityFile
 from facemargin.features.store import features_key
 from facemargin.features.store_files import FeatureFiles
@@ -63,6 +66,19 @@ def write_quality(folder: Path) -> None:
 
 def read_quality(folder: Path) -> None:
     assert np.isfinite(QualityFile(folder / "q.csv").of(NAMED)).all()
+
+
+def write_groups(folder: Path) -> None:
+    lines = ["image;sex;camera"] + [f'"{path}";f;"a ""b"""' for path in PATHS]
+    (folder / "g.csv").write_text("\n".join(lines) + "\n")
+
+
+def read_groups(folder: Path) -> None:
+    numbers = np.arange(3)
+    pairs = VerificationSet("a", NAMED, numbers, numbers[::-1], numbers == 1, identities_N=numbers)
+    found = GroupsFile(folder / "g.csv").of(pairs)
+    assert all(len(labels) == 3 for labels in found.values())
+    ImageGroups.of(pairs, found)
 
 
 def write_features(folder: Path) -> None:
@@ -156,6 +172,9 @@ def write_report(folder: Path) -> None:
         "facemargin", "people", ["norm", "other"], scores.scores_K, scores.same_K, indices, (indices + 1) % 9,
         np.random.default_rng(0).normal(size=(2, 9)),
     ).save(place / "quality.npz")  # fmt: skip
+    ImageGroups(
+        "people", ["site"], [["north", "south"]], np.array([np.arange(9) % 3 - 1]), indices, (indices + 1) % 9
+    ).save(place / "groups.npz")
     write_csv(folder / "metrics.csv", metrics_columns(5))
     write_csv(folder / "validation.csv", validation_columns())
     (folder / "recipe.yaml").write_text("epochs: 8\nhead:\n  name: funface\n")
@@ -215,6 +234,7 @@ READERS = [
     Reader("embeddings", write_embeddings(False), read_embeddings),
     Reader("compressed embeddings", write_embeddings(True), read_embeddings),
     Reader("quality table", write_quality, read_quality),
+    Reader("groups table", write_groups, read_groups),
     Reader("stored features", write_features, read_features),
     Reader("manifest of features", write_features, read_features, ("*.json",)),
     Reader("journal of faces", write_journal, read_journal),

@@ -12,6 +12,7 @@ from rich.console import Console
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol
+from facemargin.commands._groups import GroupOptions, show_groups
 from facemargin.commands._measuring_quality import MeasuredEmbed, is_measure, quality_measures, write_comparison
 from facemargin.commands._origin import model_origin
 from facemargin.commands._own_network import file_key
@@ -73,6 +74,14 @@ class Arguments(ComputingArguments):
     """The measure of an image's quality. The default is the prediction of CR-FIQA's layer if the model has one,
     otherwise the norm. Choices: those of `facemargin list measures`, some with settings (serfiq:dropout=0.4), or a .csv
     file of any tool, with :COLUMN if it has several columns. Several measures are compared."""
+    groups: Path | None = None
+    """A .csv file with groups of the images or people, such as sex, age or camera: a line of headings, image or person
+    first. Shows false match and non-match rates by group and by pair of groups."""
+    fmr: float | None = None
+    """The FMR of all pairs for which the one threshold of all groups is chosen. The default is 0.01."""
+    threshold: float | None = None
+    """The one threshold of all groups, instead of choosing it: for bounds that are promises, one that was not chosen on
+    these pairs."""
     refit: bool = False
     """When comparing measures of quality, choose the threshold again for every discarded fraction."""
     views: Views | None = None
@@ -122,6 +131,7 @@ def main(arguments: Sequence[str]) -> int:
     sets = [open_verification(name) for name in args.data]
     sets += [degraded_twin(pairs) for pairs in sets] if args.degraded else []
     _check(args, sets)
+    groups = GroupOptions(args.groups, args.fmr, args.threshold).read(sets, len(args.model))
     baselines: dict[str, Embed] = {}
     if args.baselines is not None:
         images = open_images(args.baselines)
@@ -139,7 +149,7 @@ def main(arguments: Sequence[str]) -> int:
     if any(model.suffix != ".npz" for model in args.model):  # otherwise no image is read
         for pairs in sets[: len(args.data)]:  # the degraded copies have the same sizes
             warn_of_squashed(pairs.images)
-    for pairs, data in zip(sets, of_sets, strict=True):
+    for number, (pairs, data) in enumerate(zip(sets, of_sets, strict=True)):
         place = evaluation_folder(output, pairs.name)
         with embedding_progress(console, pairs.name) as progress:
             embeds = {system.name: system.embed_of(pairs, progress) for system in systems if system.embed_of}
@@ -151,6 +161,8 @@ def main(arguments: Sequence[str]) -> int:
             console.print(summary_table(summaries))
         if len(embeds) > 1:
             _print_differences(place, list(embeds), console)
+        if groups is not None:
+            show_groups(groups[number], list(embeds), place, console)
         for name, embed in embeds.items():
             write_comparison(embed, PairScores.load(place / f"{slug(name)}.npz"), pairs, place, args.refit, console)
     alone = systems[0].model if len(systems) == 1 else None
@@ -174,7 +186,7 @@ def _protocol_arguments(
     args: Arguments, model: Path, name: str, protocol: ProtocolName, output: Path
 ) -> ProtocolArguments:
     """Raises ConfigError for options that a protocol would ignore."""
-    for option in ("degraded", "baselines", "quality", "refit", "folds", "grid"):
+    for option in ("degraded", "baselines", "quality", "refit", "folds", "grid", "groups", "fmr", "threshold"):
         if getattr(args, option):
             raise ConfigError(f"--{option} does not apply to --protocol {protocol}")
     if len(args.data) != 1:

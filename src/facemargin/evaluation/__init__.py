@@ -11,6 +11,7 @@ from facemargin.evaluation.metrics.certified_bound import certified_upper_bound,
 from facemargin.evaluation.metrics.certified_thresholds import CertifiedBand, CertifiedRate, CertifiedThresholds
 from facemargin.evaluation.metrics.certify import certify_embeddings, certify_threshold
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
+from facemargin.evaluation.metrics.group_rates import GroupRate, GroupRates, WorstGroup, group_rates
 from facemargin.evaluation.metrics.holm import holm
 from facemargin.evaluation.metrics.identification import Identification, identification
 from facemargin.evaluation.metrics.pair_scores import pair_scores
@@ -47,6 +48,8 @@ __all__ = [
     "Embed",
     "Embeddings",
     "ErrorVersusDiscard",
+    "GroupRate",
+    "GroupRates",
     "Identification",
     "Measured",
     "OperatingPoint",
@@ -59,6 +62,7 @@ __all__ = [
     "Templates",
     "VerificationAccuracy",
     "VerificationSummary",
+    "WorstGroup",
     "best_balanced_accuracy",
     "centered_accuracy",
     "certified_upper_bound",
@@ -71,6 +75,7 @@ __all__ = [
     "evaluate_verification",
     "fit_pca_embed",
     "fit_pixel_embed",
+    "group_rates",
     "holm",
     "identification",
     "list_protocols",

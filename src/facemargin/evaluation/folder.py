@@ -7,6 +7,7 @@ evaluation/<data set>/quality.npz           QualityMeasures
 evaluation/<data set>/checked_faces.npz     a FaceGallery of a check of quality, some of them degraded
 evaluation/<data set>/not_faces.npz         a FaceGallery of its pictures without a face
 evaluation/<data set>/decisions.npz         the report's DecisionGallery
+evaluation/<data set>/groups.npz            ImageGroups
 evaluation/<data set>/reconstructions.npz   the report's ReconstructionGallery
 protocols/<protocol>/<system>.json          figures of each system by a protocol
 summary.txt                                 sentences for people, one a line
@@ -24,6 +25,7 @@ QUALITY_FILE = "quality.npz"
 CHECKED_FACES_FILE = "checked_faces.npz"
 NOT_FACES_FILE = "not_faces.npz"
 DECISIONS_FILE = "decisions.npz"
+GROUPS_FILE = "groups.npz"
 RECONSTRUCTIONS_FILE = "reconstructions.npz"
 ORIGIN_FILE = "origin.json"
 SUMMARY_FILE = "summary.txt"
@@ -35,6 +37,7 @@ OTHER_FILES = (
     CHECKED_FACES_FILE,
     NOT_FACES_FILE,
     DECISIONS_FILE,
+    GROUPS_FILE,
     RECONSTRUCTIONS_FILE,
     ORIGIN_FILE,
 )

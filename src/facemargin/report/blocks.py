@@ -17,13 +17,15 @@ from facemargin.report.reconstruction_gallery import ReconstructionGallery
 @dataclass(frozen=True)
 class Cell:
     """A number as text, its interval as text (empty if there is none), and whether it is the best of all rows.
-    `number` and `span` are the same in full precision, as .csv files have them; None where the text is no number."""
+    `number` and `span` are the same in full precision, as .csv files have them; None where the text is no number.
+    `heat`: the strength of a tint behind it, from 0 to 1."""
 
     value: str
     interval: str = ""
     best: bool = False
     number: float | None = None
     span: tuple[float, float] | None = None
+    heat: float = 0.0
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from facemargin.evaluation.folder import (
     DECISIONS_FILE,
     EVALUATION_FOLDER,
     FACES_FILE,
+    GROUPS_FILE,
     NOT_FACES_FILE,
     ORIGIN_FILE,
     PROTOCOLS_FOLDER,
@@ -24,6 +25,7 @@ from facemargin.evaluation.folder import (
     SUMMARY_FILE,
     slug,
 )
+from facemargin.evaluation.groups import ImageGroups
 from facemargin.evaluation.origin import read_origin
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.evaluation.scores import PairScores
@@ -46,6 +48,7 @@ _NO_SCORES = {
     CHECKED_FACES_FILE,
     NOT_FACES_FILE,
     DECISIONS_FILE,
+    GROUPS_FILE,
 }
 
 EnvironmentValue = str | int | float | bool | None
@@ -62,8 +65,8 @@ class Validation:
 @dataclass(frozen=True)
 class DatasetEvaluation:
     """The scores of every system on one data set (the model first, the baselines last), some of its faces, the model's
-    reconstructions of some faces, measures of its quality, pictures with which its quality was checked, and its
-    decisions."""
+    reconstructions of some faces, measures of its quality, pictures with which its quality was checked, its
+    decisions, and the groups of its images."""
 
     dataset: str
     systems: list[PairScores]
@@ -73,6 +76,7 @@ class DatasetEvaluation:
     checked_faces: FaceGallery | None = None
     not_faces: FaceGallery | None = None
     decisions: DecisionGallery | None = None
+    groups: ImageGroups | None = None
 
 
 @dataclass(frozen=True)
@@ -176,8 +180,8 @@ def _shows_anything(evaluation: DatasetEvaluation) -> bool:
 
 def _read_evaluation(folder: Path) -> DatasetEvaluation:
     faces, reconstructions, quality = (folder / name for name in (FACES_FILE, RECONSTRUCTIONS_FILE, QUALITY_FILE))
-    checked_faces, not_faces, decisions = (
-        folder / name for name in (CHECKED_FACES_FILE, NOT_FACES_FILE, DECISIONS_FILE)
+    checked_faces, not_faces, decisions, groups = (
+        folder / name for name in (CHECKED_FACES_FILE, NOT_FACES_FILE, DECISIONS_FILE, GROUPS_FILE)
     )
     systems: list[PairScores] = []
     for path in entries(folder):
@@ -204,6 +208,7 @@ def _read_evaluation(folder: Path) -> DatasetEvaluation:
         checked_faces=FaceGallery.load(checked_faces) if checked_faces.exists() else None,
         not_faces=FaceGallery.load(not_faces) if not_faces.exists() else None,
         decisions=DecisionGallery.load(decisions) if decisions.exists() else None,
+        groups=ImageGroups.load(groups) if groups.exists() else None,
     )
 
 

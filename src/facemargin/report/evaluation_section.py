@@ -8,7 +8,7 @@ from facemargin.evaluation import Bootstrap, PairScores, VerificationSummary, su
 from facemargin.evaluation.differences_table import HEADINGS, difference_cells
 from facemargin.evaluation.figures import DEFAULT_FARS
 from facemargin.evaluation.system_differences import SystemDifferences, system_differences
-from facemargin.report.blocks import Cell, FigureBlock, Table
+from facemargin.report.blocks import Block, Cell, FigureBlock, Table
 from facemargin.report.comparison import comparison_table, discard_table
 from facemargin.report.content import DatasetEvaluation, is_baseline
 from facemargin.report.decision_gallery import DecisionGallery
@@ -16,6 +16,7 @@ from facemargin.report.discard_figures import FEW_PAIRS, discard_figure
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS, det_figure, roc_figure
 from facemargin.report.findings import HEADLINE_FAR, discard_sentence, headline, pair_counts, table_notes
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.groups_section import groups_blocks
 from facemargin.report.quality_section import QualitySection, quality_section
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.report.score_figures import score_figure
@@ -40,6 +41,7 @@ class EvaluationSection:
     differences: Table | None = None
     differences_notes: tuple[str, ...] = ()
     decisions: DecisionGallery | None = None
+    groups: list[Block] = field(default_factory=list)
 
 
 def evaluation_section(
@@ -67,7 +69,8 @@ def evaluation_section(
                 discard_caption(pairs),
             )
         )
-    differences = _differences([system for system in evaluation.systems if not is_baseline(system)], bootstrap)
+    models = [system for system in evaluation.systems if not is_baseline(system)]
+    differences = _differences(models, bootstrap)
     return EvaluationSection(
         dataset=evaluation.dataset,
         headline=headline(summaries),
@@ -86,6 +89,7 @@ def evaluation_section(
         differences=_differences_table(differences),
         differences_notes=differences.notes,
         decisions=evaluation.decisions,
+        groups=[] if evaluation.groups is None else groups_blocks(models, evaluation.groups, number),
     )
 
 

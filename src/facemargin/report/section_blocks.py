@@ -55,6 +55,7 @@ def evaluation_blocks(
         check = None  # it says nothing of another measure
     if section.table:
         yield from _verification(section, section.table, prefix)
+    yield from section.groups
     if checked:
         yield from _checked(checked)
     said = bool(checked)
