@@ -14,7 +14,7 @@ PACKAGE = Path(facemargin.__file__).parent
 
 # From the top down; each may import those after it, and its own modules.
 ROOMS = [
-    "cli", "commands", "recipes", "report", "comparison", "training", "recording", "decision", "export",
+    "cli", "commands", "recipes", "report", "comparison", "auditing", "training", "recording", "decision", "export",
     "features", "detection", "models", "reconstruction", "interop", "planning", "evaluation", "heads", "margins",
     "quality", "backbones", "data", "files", "randomness", "full_precision", "transfer", "registry", "plugins",
     "timing", "extras", "errors", "counting", "tables", "version",

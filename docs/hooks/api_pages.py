@@ -47,6 +47,9 @@ PAGES = {
             "Recording",
             "replay",
             "Replay",
+            "load_audit",
+            "Audit",
+            "Finding",
         ),
     ),
     "losses": (

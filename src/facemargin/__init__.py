@@ -7,6 +7,7 @@ from facemargin.version import __version__
 
 if TYPE_CHECKING:
     from facemargin import (
+        auditing,
         backbones,
         data,
         decision,
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
         models,
         quality,
     )
+    from facemargin.auditing import Audit, load_audit
     from facemargin.backbones import create_backbone, list_backbones
+    from facemargin.data.findings import Finding
     from facemargin.data.open import open_images, open_verification
     from facemargin.data.pairs.verification_set import VerificationSet
     from facemargin.decision import Calibration, calibrate, verify
@@ -54,6 +57,7 @@ if TYPE_CHECKING:
     from facemargin.training.trainer import train
 
 __all__ = [
+    "Audit",
     "Calibration",
     "CheckpointError",
     "ConfigError",
@@ -63,6 +67,7 @@ __all__ = [
     "Face",
     "FaceTrack",
     "FacemarginError",
+    "Finding",
     "Head",
     "HeadOutput",
     "ImageError",
@@ -79,6 +84,7 @@ __all__ = [
     "VideoFaces",
     "__version__",
     "align",
+    "auditing",
     "backbones",
     "calibrate",
     "create_backbone",
@@ -101,6 +107,7 @@ __all__ = [
     "list_measures",
     "list_models",
     "load",
+    "load_audit",
     "load_head",
     "load_recipe",
     "load_recording",
@@ -118,6 +125,8 @@ __all__ = [
 ]
 
 _HOMES = {
+    "auditing": ("Audit", "load_audit"),
+    "data.findings": ("Finding",),
     "backbones": ("create_backbone", "list_backbones"),
     "heads": ("Head", "HeadOutput", "create_head", "softmax_terms"),
     "decision": ("Calibration", "calibrate", "verify"),

@@ -10,8 +10,11 @@ import cv2
 import numpy as np
 import torch
 
+from facemargin.auditing import Audit, AuditedData, LookedFor
 from facemargin.cli import main
+from facemargin.data.findings import KINDS, Finding
 from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.data.open import open_images
 from tests.clips import clip, stand, write_video
 from tests.docs.docs_pages import ROOT, blocks_of
 from tests.interop.foreign_files import adaface_checkpoint, state
@@ -189,7 +192,15 @@ def _aligned_face(person: int) -> Callable[[StandIns, Path], None]:
     return make
 
 
+def _audit(stand_ins: StandIns, folder: Path) -> None:
+    images = open_images(stand_ins.make("path/to/faces"))
+    kinds = {kind: LookedFor("as in a stand-in", 0.5, 0.9) for kind in KINDS}
+    finding = Finding(images.describe(0), "mislabelled", 0.9, images.identity_names[0], reason="nobody of the set")
+    Audit([finding], kinds, AuditedData.of(images), "embeddings").save(folder)
+
+
 MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
+    "audits/faces": _audit,
     "clip.mp4": _clip,
     "path/to/faces": _faces,
     "faces": _faces,

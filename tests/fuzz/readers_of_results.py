@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 import scipy.io
 
+from facemargin.auditing import Audit, AuditedData, LookedFor, load_audit
+from facemargin.data.findings import KINDS, Finding
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
 from facemargin.detection.face import Face
@@ -228,7 +230,22 @@ def read_recording(folder: Path) -> None:
     assert recording.labels.min() >= 0 and recording.labels.max() < len(recording.identity_names)
 
 
+def write_audit(folder: Path) -> None:
+    kinds = {kind: LookedFor("how", 0.5, 0.9) for kind in KINDS}
+    findings = [Finding(f"a/{number}.jpg", "split", number / 7, "a", "b", "b/1.jpg", "why") for number in range(5)]
+    data = AuditedData("faces", 9, 2, "1" * 32, "2" * 32, "3" * 32)
+    Audit(findings, kinds, data, "embeddings", {"name": "m"}, None, {"a": ["a/1.jpg"]}, ["a/2.jpg: broken"]).save(
+        folder
+    )
+
+
+def read_audit(folder: Path) -> None:
+    audit = load_audit(folder)
+    assert sum(audit.counts().values()) == len(audit) and all(np.isfinite(finding.score) for finding in audit)
+
+
 READERS = [
+    Reader("audit", write_audit, read_audit),
     Reader("recording", write_recording, read_recording),
     Reader("origin of figures", write_origin, read_figures_origin),
     Reader("embeddings", write_embeddings(False), read_embeddings),

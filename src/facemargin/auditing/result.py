@@ -1,0 +1,181 @@
+"""The result of an audit, and its folder: findings.csv and audit.json."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from facemargin.counting import counted
+from facemargin.data.findings import KINDS, Finding, Kind, read_findings, write_findings
+from facemargin.data.source import LabeledImages
+from facemargin.errors import DataError
+from facemargin.files.atomic import write_text_atomically
+from facemargin.training.data_fingerprint import DataFingerprint
+
+FINDINGS_FILE, AUDIT_FILE = "findings.csv", "audit.json"
+_FORMAT = 1
+
+
+@dataclass(frozen=True)
+class LookedFor:
+    """How findings of a kind were looked for: `how`, in words, or why they were not. `threshold`: the smallest score
+    that is listed. `estimated_precision`: the share of the listed findings that is estimated to be right. Both are None
+    where it was not looked for."""
+
+    how: str
+    threshold: float | None = None
+    estimated_precision: float | None = None
+
+
+@dataclass(frozen=True)
+class AuditedData:
+    """Which images were audited: the `name` of the set, how many, and digests of the people's names in their order, of
+    all labels, and of the stored bytes of up to 1,024 images drawn evenly."""
+
+    name: str
+    images: int
+    people: int
+    names_digest: str
+    labels_digest: str
+    pictures_digest: str
+
+    @classmethod
+    def of(cls, images: LabeledImages) -> "AuditedData":
+        fingerprint = DataFingerprint.of(images)
+        return cls(
+            images.name,
+            len(images),
+            images.num_identities,
+            hashlib.blake2b(fingerprint.people.numpy().tobytes(), digest_size=16).hexdigest(),
+            fingerprint.labels,
+            hashlib.blake2b(fingerprint.sample_S.numpy().astype("<i8").tobytes(), digest_size=16).hexdigest(),
+        )
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What `audit` found. Iterating gives the findings: by kind, surest first.
+
+    `kinds` {kind: LookedFor} says how each kind was looked for. `groups` {label: paths} are the images of the smaller
+    group under every label of a "merged" finding. `source` is "embeddings" or "recording"; `model` and `recording` say
+    of which. `left_out` are sentences on what was not audited.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> finding = fm.Finding("s2/9.png", "mislabelled", 0.98, "s2", "s1")
+        >>> images, looked = fm.open_images("orl:1-2"), fm.auditing.LookedFor("by eye", 0.5)
+        >>> data = fm.auditing.AuditedData.of(images)
+        >>> audit = fm.Audit([finding], dict.fromkeys(fm.auditing.KINDS, looked), data, "embeddings")
+        >>> len(audit), audit.counts()["mislabelled"], next(iter(audit)).suggested
+        (1, 1, 's1')
+    """
+
+    findings: list[Finding]
+    kinds: dict[Kind, LookedFor]
+    data: AuditedData
+    source: str
+    model: dict[str, Any] | None = None
+    recording: dict[str, Any] | None = None
+    groups: dict[str, list[str]] = field(default_factory=dict)
+    left_out: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        order = {kind: number for number, kind in enumerate(KINDS)}
+        self.findings.sort(key=lambda finding: (order[finding.kind], -finding.score))
+
+    def __len__(self) -> int:
+        return len(self.findings)
+
+    def __iter__(self) -> Iterator[Finding]:
+        return iter(self.findings)
+
+    def counts(self) -> dict[Kind, int]:
+        """The number of findings of every kind, also 0."""
+        found = Counter(finding.kind for finding in self.findings)
+        return {kind: found[kind] for kind in KINDS}
+
+    def save(self, folder: Path | str) -> None:
+        """Write findings.csv and audit.json to `folder`, which is made. Raises OutputError."""
+        write_findings(self.findings, Path(folder) / FINDINGS_FILE)
+        about = {
+            "format": _FORMAT,
+            "source": self.source,
+            "data": asdict(self.data),
+            "model": self.model,
+            "recording": self.recording,
+            "kinds": {kind: {"findings": n, **asdict(self.kinds[kind])} for kind, n in self.counts().items()},
+            "groups": self.groups,
+            "left_out": self.left_out,
+        }
+        write_text_atomically(Path(folder) / AUDIT_FILE, json.dumps(about, indent=1, allow_nan=False) + "\n")
+
+    def require_same_data(self, images: LabeledImages) -> None:
+        """Raises DataError, saying what differs, unless `images` are those that were audited, in the same order. Where
+        they lie does not matter."""
+        now, before = AuditedData.of(images), self.data
+        differs = [
+            f"{what} {getattr(before, name):,} before, {getattr(now, name):,} now"
+            if isinstance(getattr(now, name), int)
+            else what
+            for name, what in _DIFFERENCES.items()
+            if getattr(now, name) != getattr(before, name)
+        ]
+        if differs:
+            raise DataError(
+                f"{images.name} is not the set that was audited, {before.name}: {'; '.join(differs)}. Its findings "
+                "would mean other images: audit it again"
+            )
+
+
+_DIFFERENCES = {
+    "images": "the number of images:",
+    "people": "the number of people:",
+    "names_digest": "other names of people, or in another order",
+    "labels_digest": "other labels, or images in another order",
+    "pictures_digest": "other pictures",
+}
+
+
+def load_audit(folder: Path | str) -> Audit:
+    """The audit that was saved to `folder`. Raises DataError, which names the file, if one is missing or damaged.
+
+    Examples:
+        >>> import facemargin as fm, tempfile
+        >>> images, looked = fm.open_images("orl:1-2"), fm.auditing.LookedFor("by eye", 0.5)
+        >>> data, folder = fm.auditing.AuditedData.of(images), tempfile.mkdtemp()
+        >>> fm.Audit([], dict.fromkeys(fm.auditing.KINDS, looked), data, "embeddings").save(folder)
+        >>> audit = fm.load_audit(folder)
+        >>> audit.require_same_data(images)
+        >>> len(audit), audit.data.people
+        (0, 2)
+    """
+    path = Path(folder) / AUDIT_FILE
+    findings = read_findings(Path(folder) / FINDINGS_FILE)
+    try:
+        about = json.loads(path.read_text(encoding="utf-8"))
+        if about["format"] != _FORMAT:
+            raise DataError(f"{path} has format {about['format']!r}, expected {_FORMAT}: it needs a later facemargin")
+        kinds = {kind: LookedFor(*(about["kinds"][kind][name] for name in _LOOKED_FOR)) for kind in KINDS}
+        counts = {kind: about["kinds"][kind]["findings"] for kind in KINDS}
+        groups = {str(label): [str(path) for path in paths] for label, paths in about["groups"].items()}
+        audit = Audit(
+            findings, kinds, AuditedData(**about["data"]), str(about["source"]), about["model"], about["recording"],
+            groups, [str(text) for text in about["left_out"]],
+        )  # fmt: skip
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        if isinstance(error, DataError):
+            raise
+        raise DataError(f"{path} is damaged or missing ({error!r}): audit again") from error
+    if audit.counts() != counts:
+        raise DataError(
+            f"{path} tells of {counted(sum(counts.values()), 'finding')}, but {FINDINGS_FILE} beside it holds others, "
+            f"{len(audit):,}: they belong to two audits, or rows were changed. To decide, keep decisions in a file of "
+            "their own"
+        )
+    return audit
+
+
+_LOOKED_FOR = ("how", "threshold", "estimated_precision")
