@@ -30,6 +30,8 @@ PAGES = {
             "QualityGate",
             "calibrate",
             "Calibration",
+            "certify",
+            "Certificate",
             "verify",
             "export_onnx",
         ),

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from facemargin.data.findings import Finding
     from facemargin.data.open import open_images, open_verification
     from facemargin.data.pairs.verification_set import VerificationSet
-    from facemargin.decision import Calibration, calibrate, verify
+    from facemargin.decision import Calibration, Certificate, calibrate, certify, verify
     from facemargin.detection import Face, align, detect
     from facemargin.errors import (
         CheckpointError,
@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Audit",
     "Calibration",
+    "Certificate",
     "CheckpointError",
     "ConfigError",
     "CorruptImageError",
@@ -87,6 +88,7 @@ __all__ = [
     "auditing",
     "backbones",
     "calibrate",
+    "certify",
     "create_backbone",
     "create_head",
     "data",
@@ -129,7 +131,7 @@ _HOMES = {
     "data.findings": ("Finding",),
     "backbones": ("create_backbone", "list_backbones"),
     "heads": ("Head", "HeadOutput", "create_head", "softmax_terms"),
-    "decision": ("Calibration", "calibrate", "verify"),
+    "decision": ("Calibration", "Certificate", "calibrate", "certify", "verify"),
     "data.open": ("open_images", "open_verification"),
     "data.pairs.verification_set": ("VerificationSet",),
     "detection": ("Face", "align", "detect"),

@@ -59,6 +59,85 @@ def test_a_decision_and_its_exit_code(command, trained_run, calibrated, tmp_path
     assert "enough from" in lines[1]
 
 
+@pytest.fixture(scope="module")
+def certificate(trained_run):
+    """Three answers in a better and a poorer band, and below them "too poor"."""
+    found = fm.certify(fm.load(trained_run), fm.open_images("orl:1-40"), 0.5, fnmr=0.5, bands=3)
+    assert found.promises
+    return found
+
+
+def certificate_with(certificate, low, high, qualities):
+    """With other thresholds and edges; the poorest band is refused."""
+    rates = {"fmr": certificate.thresholds.bands[0].fmr, "fnmr": certificate.thresholds.bands[0].fnmr}
+    rates = {name: replace(rate, threshold=at) for (name, rate), at in zip(rates.items(), (high, low), strict=True)}
+    refused = replace(rates["fmr"], threshold=None, certified=None, observed=None, estimated=None, refusal="too few")
+    bands = tuple(
+        replace(
+            certificate.thresholds.bands[0], lowest_quality=quality, **rates | ({} if place < 2 else {"fmr": refused})
+        )
+        for place, quality in enumerate((*qualities, None))
+    )
+    thresholds = replace(certificate.thresholds, bands=bands, quality_floor=qualities[-1])
+    return replace(certificate, thresholds=thresholds)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "qualities", "answer", "exit_code", "said"),
+    [
+        (-2.0, -1.5, (1e6, 0.0), "same", 0, "promised: at most 1 of 2 pairs of other people score this high"),
+        (1.5, 2.0, (1e6, 0.0), "different", 1, "promised: at most 1 of 2 pairs of the same person score this low"),
+        (-2.0, 2.0, (0.0, -1.0), "cannot tell", 3, '"same" is certified from 2.0000 on, "different" below -2.0000'),
+        (-2.0, -1.5, (2e6, 1e6), "too poor to decide", 3, "it takes 1e+06"),
+    ],
+)
+def test_a_certificate_names_its_guarantee(
+    command, trained_run, certificate, tmp_path, low, high, qualities, answer, exit_code, said
+):
+    faces = write_faces(tmp_path / "faces", range(1, 2))
+    given = certificate_with(certificate, low, high, qualities)
+    given.save(tmp_path / "c.json")
+    code, out, err = command("verify", trained_run, *faces[:2], "--certificate", tmp_path / "c.json")
+    lines = out.splitlines()
+    assert (code, err) == (exit_code, "") and len(lines) == 4 and lines[2] == answer and said in lines[3]
+    people = given.thresholds.bands[0].fmr.people
+    assert ("95 % confidence, certified on" in lines[3]) == (exit_code < 3)
+    assert exit_code != 0 or lines[3].endswith(f"certified on {people} people")
+    result = fm.verify(fm.load(trained_run), read(faces[0]), read(faces[1]), certificate=given)
+    assert (result.decision, result.guarantee) == (answer, lines[3]) and result.threshold is None
+    names = [path.relative_to(tmp_path).as_posix() for path in faces]
+    (tmp_path / "pairs.csv").write_text(f"{names[0]},{names[1]}\n{names[1]},{names[2]}\n")
+    code, out, _ = command(
+        "verify", trained_run, "--pairs", tmp_path / "pairs.csv", "--output", tmp_path / "r.csv", "--certificate",
+        tmp_path / "c.json",
+    )  # fmt: skip
+    assert code == 0 and "2 pairs: " in out and f"2 {answer}" in out
+    assert 'promised with 95 % confidence: at most 1 of 2 pairs of other people get "same"' in out
+    with (tmp_path / "r.csv").open(newline="") as file:
+        assert [row["decision"] for row in csv.DictReader(file)] == [answer, answer]
+
+
+def test_a_certificate_that_promises_nothing_and_two_sources_of_thresholds_are_refused(
+    command, trained_run, calibrated, certificate, tmp_path
+):
+    first, second, _ = write_faces(tmp_path, range(1, 2))
+    model = fm.load(trained_run)
+    nothing = fm.certify(model, fm.open_images("orl:1-4"), fmr=1e-3)
+    nothing.save(tmp_path / "c.json")
+    verify = "verify", trained_run, first, second, "--certificate", tmp_path / "c.json"
+    code, out, err = command(*verify)
+    assert (code, out) == (2, "") and "promises nothing, so there is nothing to decide by: FMR 0.001 needs 5,990" in err
+    for option in (["--calibration", calibrated], ["--fmr", "0.1"]):
+        code, out, err = command(*verify, *option)
+        assert (code, out) == (2, "") and f"--certificate and {option[0]} are both given" in err
+    calibration = fm.Calibration.load(calibrated)
+    for given, what in (({"calibration": calibration}, "a calibration"), ({"fmr": 0.1}, "an fmr of 0.1")):
+        with pytest.raises(fm.ConfigError, match=f"a certificate and {what} are given"):
+            fm.verify(model, read(first), read(second), certificate=certificate, **given)
+    with pytest.raises(fm.ConfigError, match="promises nothing"):
+        fm.verify(model, read(first), read(second), certificate=nothing)
+
+
 def test_a_rate_is_doubted_or_refused(command, trained_run, calibrated, tmp_path):
     first, second, _ = write_faces(tmp_path, range(1, 2))
     arguments = "verify", trained_run, first, second, "--calibration", calibrated, "--fmr"

@@ -1,6 +1,7 @@
 """Every reader of models, checkpoints and recipes, with a real file by the tool that usually writes it."""
 
 import argparse
+import contextlib
 import functools
 import json
 from collections import OrderedDict
@@ -17,9 +18,11 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 import facemargin as fm
+from facemargin.decision import Certificate, CertifiedFaces
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.checked_model import CheckedModel
 from facemargin.decision.fingerprint import fingerprint, is_same_model
+from facemargin.decision.guarantee import guarantee
 from facemargin.evaluation.quality_check_table import check_tables
 from facemargin.export.exported_model import ExportedModel
 from facemargin.heads import create_head
@@ -28,6 +31,7 @@ from facemargin.interop.model_yaml import declared_order
 from facemargin.interop.reading import read_checkpoint_file
 from facemargin.interop.recognize import tensors_in
 from facemargin.models.info import save_model
+from facemargin.report.certificate_page import write_certificate_page
 from facemargin.training.checkpoint import checkpoint_steps, latest_checkpoint
 from facemargin.training.recipe import load_recipe
 from tests.fuzz.fuzzing import Reader
@@ -197,6 +201,19 @@ def write_calibration(folder: Path) -> None:
     calibration.save(folder / "c.json")
 
 
+def write_certificate(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    labels = np.repeat(np.arange(60), 2)
+    vectors = generator.normal(size=(60, 8))[labels] + 0.2 * generator.normal(size=(120, 8))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    quality = np.linspace(1, 9, 120, dtype=np.float32)
+    thresholds = fm.evaluation.certify_embeddings(
+        fm.evaluation.Embeddings(vectors, quality, quality), labels, 0.25, fnmr=0.4, bands=[3.0]
+    )
+    faces = CertifiedFaces("faces", 60, 120, "0a1b", "toy", {"min_score": 0.5, "longest_side": 1280})
+    Certificate(thresholds, faces, "norm", "flip", _fingerprint(), "2026-11-27", "0.1.0").save(folder / "c.json")
+
+
 def write_quality_check(folder: Path) -> None:
     CheckedModel(_fingerprint(), "flip", {"norm": quality_check()}).save(folder / "q.json")
 
@@ -232,6 +249,18 @@ def read_calibration(path: Path) -> None:
         except fm.errors.ConfigError:
             continue
         assert point.threshold <= 0.5 or point.threshold > 0
+
+
+def read_certificate(path: Path) -> None:
+    certificate = Certificate.load(path)
+    assert certificate.to_json() and repr(certificate) and isinstance(certificate.promises, bool)
+    for quality in (1.0, 5.0, 20.0):
+        for score in (-1.0, 0.4, 1.0):
+            assert guarantee(certificate.thresholds, certificate.thresholds.decide(score, quality), quality)
+    for check in (lambda: certificate.require_faces(SomeDetector()), certificate.require_promise):
+        with contextlib.suppress(fm.errors.ConfigError):
+            check()
+    write_certificate_page(certificate, "model", path.with_suffix(".html"))
 
 
 def write_exported(folder: Path) -> None:
@@ -282,6 +311,7 @@ READERS = [
     Reader("checkpoint of several processes", write_shared_checkpoint, read_checkpoints),
     Reader("recipe", write_recipe, reads("mine.yaml", lambda path: load_recipe(str(path)))),
     Reader("calibration", write_calibration, reads("c.json", read_calibration)),
+    Reader("certificate", write_certificate, reads("c.json", read_certificate), slow=10),
     Reader("quality check", write_quality_check, reads("q.json", read_quality_check)),
     Reader("exported model", write_exported, reads("m.onnx", read_exported)),
 ]

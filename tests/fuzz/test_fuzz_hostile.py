@@ -235,6 +235,7 @@ HOSTILE = {
         "refused",
     ),
     "a deep recipe": ("recipe", text("mine.yaml", DEEP), "refused"),
+    "a deep certificate": ("certificate", text("c.json", DEEP), "refused"),
     "a deep calibration": ("calibration", text("c.json", DEEP), "refused"),
     "a deep journal": (
         "journal of faces",

@@ -16,6 +16,7 @@ VERBS = {
     "embed": "write the embeddings, norms and qualities of images to a file",
     "quality": "list the quality of images for recognition, worst first",
     "calibrate": "measure a model's thresholds on verification pairs, for facemargin verify",
+    "certify": "find thresholds whose error rates can be promised for people whom nobody has tested",
     "verify": "decide whether two images show the same person, or are too poor to decide",
     "convert": "write a training set in another format: facemargin convert SRC DST --to webdataset",
     "data": "describe a training set: identities, sizes, corrupt and duplicate images",

@@ -24,6 +24,7 @@ _TAKING_FIELDS = ("train", "compare", "demo")
 # Commands whose first argument is a model: the names of released ones are offered beside files.
 _TAKING_A_MODEL = (
     "calibrate",
+    "certify",
     "check-model",
     "convert-weights",
     "embed",

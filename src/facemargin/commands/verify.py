@@ -25,23 +25,31 @@ from facemargin.counting import counted
 from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
+from facemargin.decision.certificate import Certificate
+from facemargin.decision.guarantee import promises
 from facemargin.decision.shipped import shipped_calibration
-from facemargin.decision.verify import Decision, Verification, decide, require_finite
+from facemargin.decision.verify import DEFAULT_FMR, Decision, Verification, decide, require_finite
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
 
 # The exit codes are like those of cmp and diff; 2 means an error.
-_EXIT_CODES: dict[Decision | None, int] = {None: 0, "same": 0, "different": 1, "too poor to decide": 3}
+_EXIT_CODES: dict[Decision | None, int] = {
+    None: 0,
+    "same": 0,
+    "different": 1,
+    "cannot tell": 3,
+    "too poor to decide": 3,
+}
 _COLUMNS = ["path1", "path2", "score", "quality1", "quality2", "decision", "problem"]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(ComputingArguments):
-    """Compare two faces: print the score, the qualities and, with a calibration, a decision. The exit code is 0 for
-    "same" (and without a calibration), 1 for "different", 3 for "too poor to decide", 2 for errors. With --pairs it is
-    0."""
+    """Compare two faces: print the score, the qualities and, with a calibration or a certificate, a decision. The exit
+    code is 0 for "same" (and without a decision), 1 for "different", 3 for "too poor to decide" and "cannot tell", 2
+    for errors. With --pairs it is 0."""
 
     model: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="MODEL")]
     """A run folder, a model file, the name of a released model (facemargin models), or FILE.py:NAME, a network of your
@@ -55,8 +63,12 @@ class Arguments(ComputingArguments):
     calibration: Path | None = None
     """The file that facemargin calibrate wrote for this model. Without it, a released model may have thresholds that
     come with facemargin, as a note says; otherwise there are scores, but no decisions."""
-    fmr: float = 1e-3
-    """The allowed false match rate: the rate at which pairs of different people may be taken for the same person."""
+    certificate: Path | None = None
+    """Instead of --calibration: the file that facemargin certify wrote for this model. The answer says what is promised
+    of it."""
+    fmr: float | None = None
+    """With a calibration: the allowed false match rate, at which pairs of different people were taken for the same
+    person in its pairs. The default is 1e-3."""
     detect: bool = False
     """Find and align the face in each image first."""
     on_several: OnSeveral = "largest"
@@ -72,17 +84,28 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "verify", arguments)
     _check(args)
     model = load_on_device(args.model, args)
-    calibration = _calibration(args, model)
-    threshold = None
-    if calibration is not None:
-        threshold = calibration.at(args.fmr)
-        if doubt := calibration.doubt(args.fmr):
-            say(f"warning: {doubt}", stderr=True)
-        if doubt := calibration.doubt_detector(args.detector if args.detect else None):
-            say(f"warning: {doubt}", stderr=True)
-    if args.pairs is not None:
-        return _verify_pairs(args, model, calibration, threshold)
-    return _verify_two(args, model, calibration, threshold)
+    by = _certificate(args, model) or _calibration(args, model)
+    if isinstance(by, Calibration):
+        fmr = DEFAULT_FMR if args.fmr is None else args.fmr
+        for doubt in (by.doubt(fmr), by.doubt_detector(args.detector if args.detect else None)):
+            if doubt:
+                say(f"warning: {doubt}", stderr=True)
+    return _verify_two(args, model, by) if args.pairs is None else _verify_pairs(args, model, by)
+
+
+def _thresholds(args: Arguments, by: Calibration | Certificate | None) -> Threshold | Certificate | None:
+    return by.at(DEFAULT_FMR if args.fmr is None else args.fmr) if isinstance(by, Calibration) else by
+
+
+def _certificate(args: Arguments, model: Model) -> Certificate | None:
+    """The given one, if it fits to the model and to how the faces are found."""
+    if args.certificate is None:
+        return None
+    given = Certificate.load(args.certificate)
+    given.require_model(model)
+    given.require_faces(args.detector if args.detect else None)
+    given.require_promise()
+    return given
 
 
 def _calibration(args: Arguments, model: Model) -> Calibration | None:
@@ -116,6 +139,13 @@ def _check(args: Arguments) -> None:
     if args.pairs is not None and (args.output is None or args.output.suffix != ".csv"):
         given = "missing" if args.output is None else str(args.output)
         raise ConfigError(f"--output is {given}, expected a name that ends in .csv for the results of --pairs")
+    if args.certificate is not None:
+        for option, value in (("--calibration", args.calibration), ("--fmr", args.fmr)):
+            if value is not None:
+                raise ConfigError(
+                    f"--certificate and {option} are both given, but a certificate has its own thresholds and FMR: "
+                    f"remove {option}"
+                )
     check_batch_size(args.batch_size)
     check_detection(args.detect, args.on_several, args.detector)
 
@@ -124,25 +154,27 @@ def _source(args: Arguments, paths: Sequence[Path], name: str) -> FaceSource:
     return FaceSource(ImageFiles(Path(), paths, name), args.detect, args.on_several, args.detector)
 
 
-def _verify_two(args: Arguments, model: Model, calibration: Calibration | None, threshold: Threshold | None) -> int:
+def _verify_two(args: Arguments, model: Model, by: Calibration | Certificate | None) -> int:
     source = _source(args, args.images, "the two images")
-    embeddings = model.embed(source, views=None if calibration is None else calibration.views)
+    embeddings = model.embed(source, views=None if by is None else by.views)
     source.warn()
     require_finite(embeddings)
-    (result,) = decide(embeddings, np.array([[0, 1]]), threshold)
+    (result,) = decide(embeddings, np.array([[0, 1]]), _thresholds(args, by))
     say(f"score {result.score:.4f}{_against(result)}")
     say(f"quality {result.quality_a:.4g} and {result.quality_b:.4g}{_floor(result)}")
     warn_of_quality(args.model, model)
     if result.decision is not None:
         say(result.decision)
+    if result.guarantee is not None:
+        say(result.guarantee)
     return _EXIT_CODES[result.decision]
 
 
-def _verify_pairs(args: Arguments, model: Model, calibration: Calibration | None, threshold: Threshold | None) -> int:
+def _verify_pairs(args: Arguments, model: Model, by: Calibration | Certificate | None) -> int:
     assert args.pairs is not None and args.output is not None
     pairs = read_path_pairs(args.pairs)
     source = _source(args, [args.pairs.parent / name for name in pairs.names], str(args.pairs))
-    views = None if calibration is None else calibration.views
+    views = None if by is None else by.views
     with embedding_progress(Console(stderr=True), source.name) as progress:
         embedded = embed_readable(model, source, args.batch_size, views, progress)
     source.warn()
@@ -150,16 +182,19 @@ def _verify_pairs(args: Arguments, model: Model, calibration: Calibration | None
     row_of_N[embedded.indices_R] = np.arange(len(embedded.indices_R))
     rows_K2 = row_of_N[pairs.images_K2]
     usable_K = np.asarray((rows_K2 >= 0).all(axis=1))
-    results = iter(decide(embedded.embeddings, rows_K2[usable_K], threshold))
+    results = iter(decide(embedded.embeddings, rows_K2[usable_K], _thresholds(args, by)))
     decisions: list[Verification | None] = [next(results) if usable else None for usable in usable_K.tolist()]
     rows = (_row(pairs.names, images, result) for images, result in zip(pairs.images_K2, decisions, strict=True))
     say_replaced(args.output)
     write_csv(_COLUMNS, rows, args.output)
     warn_of_unreadable(embedded.unreadable, len(embedded.indices_R), args.detect)
-    counts = [f"{_count(decisions, decision):,} {decision}" for decision in _EXIT_CODES if decision is not None]
-    said = ", ".join(counts) if threshold is not None else f"{int(usable_K.sum()):,} scored"
+    answers = [answer for answer in _EXIT_CODES if answer and (answer != "cannot tell" or isinstance(by, Certificate))]
+    counts = [f"{_count(decisions, answer):,} {answer}" for answer in answers]
+    said = ", ".join(counts) if by is not None else f"{int(usable_K.sum()):,} scored"
     left = int((~usable_K).sum())
     say(f"{counted(len(decisions), 'pair')}: {said}, {left:,} with an image that cannot be used; {args.output}")
+    for promise in promises(by.thresholds) if isinstance(by, Certificate) else ():
+        say(promise)
     warn_of_quality(args.model, model)
     return 0
 

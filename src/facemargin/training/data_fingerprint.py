@@ -14,16 +14,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
-from facemargin.data.source import ImageSource, LabeledImages
-from facemargin.errors import CheckpointError, ConfigError, ImageError
+from facemargin.data.digest import image_digest, sampled
+from facemargin.data.source import LabeledImages
+from facemargin.errors import CheckpointError, ConfigError
 
-# Reading so many takes about a second from a cold SSD; smaller sets are compared whole.
-_SAMPLE = 1024
-_SEED = 20261126
-_UNREADABLE = -1
 _MOST_NAMED = 5
 
 
@@ -46,7 +42,9 @@ class DataFingerprint:
             people=torch.from_numpy(np.frombuffer(names.encode("utf-8", "surrogateescape"), np.uint8).copy()),
             counts_C=torch.from_numpy(np.bincount(labels_N[labels_N >= 0], minlength=images.num_identities)),
             labels=hashlib.blake2b(labels_N.tobytes(), digest_size=16).hexdigest(),
-            sample_S=torch.tensor([_digest(images, int(index)) for index in sampled(len(images))], dtype=torch.int64),
+            sample_S=torch.tensor(
+                [image_digest(images, int(index)) for index in sampled(len(images))], dtype=torch.int64
+            ),
         )
 
     @classmethod
@@ -101,25 +99,6 @@ class DataFingerprint:
                 f"{len(differ)} of {len(self.sample_S)} images compared have other content: {_listed(shown)}"
             )
         return changes
-
-
-def sampled(number: int) -> NDArray[np.int64]:
-    """Which of `number` images are compared, (S,), ascending: all up to 1,024, else that many drawn evenly."""
-    if number <= _SAMPLE:
-        return np.arange(number, dtype=np.int64)
-    return np.sort(np.random.Generator(np.random.Philox(_SEED)).choice(number, _SAMPLE, replace=False))
-
-
-def _digest(images: LabeledImages, index: int) -> int:
-    """Of the image's stored bytes, of its pixels where it is not stored as a file."""
-    try:
-        if type(images).read_encoded is ImageSource.read_encoded:
-            content = images.read(index).tobytes()  # how a PNG of it looks depends on OpenCV's version
-        else:
-            content = images.read_encoded(index)
-    except ImageError:
-        return _UNREADABLE
-    return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)
 
 
 def _people(names: Sequence[str]) -> str:

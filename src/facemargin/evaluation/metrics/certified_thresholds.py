@@ -2,6 +2,7 @@
 
 import math
 from bisect import bisect_right
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
@@ -128,17 +129,25 @@ class CertifiedThresholds:
             )
         return self.bands[0].fmr.threshold
 
+    def band_of(self, quality: float | None) -> CertifiedBand:
+        """The band of a pair whose poorer image has this quality. Several bands need one: ConfigError without it."""
+        if len(self.bands) == 1:
+            return self.bands[0]
+        if quality is None or math.isnan(quality):
+            raise ConfigError(f"the quality is {quality}; expected that of the pair's poorer image, to find its band")
+        edges = [band.lowest_quality for band in self.bands[-2::-1] if band.lowest_quality is not None]
+        return self.bands[len(edges) - bisect_right(edges, quality)]
+
+    def is_too_poor(self, band: CertifiedBand) -> bool:
+        """Whether pairs of this band get the answer "too poor"."""
+        floor = self.quality_floor
+        return floor is not None and (band.lowest_quality is None or band.lowest_quality < floor)
+
     def decide(self, score: float, quality: float | None = None) -> Answer:
         """The answer for a pair with this score and the quality of its poorer image, which several bands need."""
-        if len(self.bands) == 1:
-            band = self.bands[0]
-        elif quality is None or math.isnan(quality):
-            raise ConfigError(f"the quality is {quality}; expected that of the pair's poorer image, to find its band")
-        else:
-            edges = [band.lowest_quality for band in self.bands[-2::-1] if band.lowest_quality is not None]
-            band = self.bands[len(edges) - bisect_right(edges, quality)]
-            if self.quality_floor is not None and quality < self.quality_floor:
-                return "too poor"
+        band = self.band_of(quality)
+        if quality is not None and self.quality_floor is not None and quality < self.quality_floor:
+            return "too poor"
         if band.fmr.threshold is not None and score >= band.fmr.threshold:
             return "same"
         if band.fnmr is not None and band.fnmr.threshold is not None and score < band.fnmr.threshold:
@@ -154,6 +163,17 @@ class CertifiedThresholds:
         several = f", best of {len(self.bands)} bands" if len(self.bands) > 1 else ""
         people = counted(best.people, "person", "people")
         return f"CertifiedThresholds({promised}; {100 * self.confidence:g} % confidence, {people}{several})"
+
+
+def quality_floor(bands: Sequence[CertifiedBand]) -> float | None:
+    """Walk down from the best band, and stop above the first that cannot be certified. None if there is no such band;
+    +inf if the best of several is such a band."""
+    floor: float | None = math.inf
+    for band in bands:
+        if band.fmr.threshold is None:
+            return floor if len(bands) > 1 else None
+        floor = band.lowest_quality
+    return None
 
 
 class RateAt(NamedTuple):

@@ -31,6 +31,7 @@ from facemargin.evaluation.metrics.certified_thresholds import (
     CertifiedThresholds,
     RateAt,
     certified_rate,
+    quality_floor,
 )
 from facemargin.evaluation.metrics.clustered_wilson import variance_of_pairs, variance_of_people, wilson_interval
 from facemargin.evaluation.metrics.inputs import as_flags, as_identities, as_rate, as_rates
@@ -205,17 +206,7 @@ def _certify(
             )
         )
     made.reverse()
-    return CertifiedThresholds(design, 1 - delta, tuple(made), _floor(made), left_out)
-
-
-def _floor(bands: list[CertifiedBand]) -> float | None:
-    """Walk down from the best band, and stop above the first that cannot be certified."""
-    floor: float | None = np.inf
-    for band in bands:
-        if band.fmr.threshold is None:
-            return floor if len(bands) > 1 else None
-        floor = band.lowest_quality
-    return None
+    return CertifiedThresholds(design, 1 - delta, tuple(made), quality_floor(made), left_out)
 
 
 def _fmr(
