@@ -78,7 +78,9 @@ def test_two_models_of_one_name_are_not_mixed_up(command, places):
     other = shutil.copy(second, places / "other.npz")
     assert command("evaluate", other, "--data", places / "a" / "mine", "--output", places / "out")[0] == 0
     origin = json.loads((places / "out" / "evaluation" / "mine" / "origin.json").read_text())
-    assert sorted(origin["systems"]) == ["other", "theirs"]
+    assert sorted(origin["systems"]) == sorted(origin["making"]) == ["other", "theirs"]
+    made = origin["making"]["other"]
+    assert "UTC" in made["date"] and made["versions"].startswith("facemargin ") and not made["loss"]
     (places / "out" / "evaluation" / "mine" / "origin.json").write_text("{")
     code, _, err = command("evaluate", other, "--data", places / "a" / "mine", "--output", places / "out")
     assert code == 2 and "origin.json is damaged" in err

@@ -14,7 +14,7 @@ from facemargin.data.source import ArrayImages
 from facemargin.detection.face import Face
 from facemargin.detection.journal import FaceJournal, ImageFaces
 from facemargin.evaluation.groups import ImageGroups
-from facemargin.evaluation.origin import Origin, note_origin, read_origin
+from facemargin.evaluation.origin import Making, Origin, note_origin, read_making, read_origin
 from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.features.embeddings_file import EmbeddingsFile
@@ -204,11 +204,17 @@ def draw_report(folder: Path) -> None:
 
 
 def write_origin(folder: Path) -> None:
-    note_origin(folder, Origin("people", "0a1b"), {"facemargin": Origin("runs/a", "2c3d")})
+    note_origin(
+        folder,
+        Origin("people", "0a1b"),
+        {"facemargin": Origin("runs/a", "2c3d")},
+        {"facemargin": Making("funface", "2026", "c", "v")},
+    )
 
 
 def read_figures_origin(folder: Path) -> None:
     read_origin(folder / "origin.json")
+    read_making(folder / "origin.json")
 
 
 def write_recording(folder: Path) -> None:

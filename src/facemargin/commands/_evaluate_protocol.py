@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
-from facemargin.commands._origin import model_origin
+from facemargin.commands._origin import making, model_origin
 from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
@@ -72,6 +72,7 @@ class _Features:
     system: str
     views: str
     origin: Origin
+    loss: str = ""
 
 
 def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
@@ -96,7 +97,12 @@ def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
         protocol, features.features_ND, features.readable_N, features.system, preset, features.views, args.rule
     )
     write_text_atomically(place / f"{slug(features.system)}.json", protocol_json(result))
-    note_origin(place, _data_origin(protocol), {slug(features.system): features.origin})
+    note_origin(
+        place,
+        _data_origin(protocol),
+        {slug(features.system): features.origin},
+        {slug(features.system): making(features.loss)},
+    )
     console.print(protocol_table(result))
     say(protocol_settings(result))
     say(f"report: {write_run_report(args.output)}")
@@ -148,7 +154,8 @@ def _embed(args: ProtocolArguments, protocol: Protocol, place: Path, console: Co
     folder = args.cache / f"{protocol.name}-{key[:16]}"
     with embedding_progress(console, protocol.name) as progress:
         stored = extract_features(model, SquashingTold(protocol.images), folder, key, args.batch_size, views, progress)
-    return _Features(stored.features_ND, stored.readable_N, list(stored.unreadable.values()), args.name, views, origin)
+    unreadable = list(stored.unreadable.values())
+    return _Features(stored.features_ND, stored.readable_N, unreadable, args.name, views, origin, model.info.loss)
 
 
 def _views(args: ProtocolArguments, protocol: Protocol) -> Views | None:

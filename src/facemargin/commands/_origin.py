@@ -6,8 +6,9 @@ from pathlib import Path
 import torch
 
 from facemargin.commands._say import say
-from facemargin.evaluation.origin import FINGERPRINT_DIGITS, Origin
+from facemargin.evaluation.origin import FINGERPRINT_DIGITS, Making, Origin
 from facemargin.models import Model
+from facemargin.training.environment import environment
 
 
 def say_replaced(path: Path) -> None:
@@ -25,3 +26,10 @@ def model_origin(name: str | Path, model: Model, file_key: str = "") -> Origin:
         digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes())
     precision = "" if model.precision == "float32" else f" in {model.precision}"
     return Origin(str(name), digest.hexdigest()[:FINGERPRINT_DIGITS] + precision)
+
+
+def making(loss: str) -> Making:
+    """How this command makes the figures of a model that was trained with `loss` (empty if that is not known)."""
+    now = environment()
+    versions = ", ".join(f"{name} {now[name]}" for name in ("facemargin", "python", "torch"))
+    return Making(loss, str(now["date"]), str(now["command"]), versions)

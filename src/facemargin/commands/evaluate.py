@@ -14,7 +14,7 @@ from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol
 from facemargin.commands._groups import GroupOptions, show_groups
 from facemargin.commands._measuring_quality import MeasuredEmbed, is_measure, quality_measures, write_comparison
-from facemargin.commands._origin import model_origin
+from facemargin.commands._origin import making, model_origin
 from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._quality_check import drop_check, keep_check
@@ -156,7 +156,9 @@ def main(arguments: Sequence[str]) -> int:
             summaries = score_systems(
                 {**embeds, **baselines}, pairs, output, args.grid, args.folds, reconstruct, next(iter(args.quality), "")
             )
-        note_origin(place, data, origins)
+        losses = {slug(system.name): system.model.info.loss for system in systems if system.model}
+        losses |= dict.fromkeys(map(slug, baselines), "none")
+        note_origin(place, data, origins, {name: making(losses.get(name, "")) for name in origins})
         if summaries:
             console.print(summary_table(summaries))
         if len(embeds) > 1:

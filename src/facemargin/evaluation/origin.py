@@ -33,6 +33,17 @@ class Origin:
         return f"{self.name} (fingerprint {self.fingerprint})"
 
 
+@dataclass(frozen=True)
+class Making:
+    """How the figures of a system were made: the loss of its training, the date, the command and the versions, as
+    texts; empty for what is not known."""
+
+    loss: str = ""
+    date: str = ""
+    command: str = ""
+    versions: str = ""
+
+
 def require_place(
     place: Path, data: Origin, systems: Mapping[str, Origin], overwrite: bool, of_a_run: bool = False
 ) -> None:
@@ -59,15 +70,20 @@ def require_place(
             _refuse(place, stored_origin, system)
 
 
-def note_origin(place: Path, data: Origin, systems: Mapping[str, Origin]) -> None:
-    """Add to the folder's origin.json that it has the figures of `systems` on `data`."""
+def note_origin(
+    place: Path, data: Origin, systems: Mapping[str, Origin], making: Mapping[str, Making] | None = None
+) -> None:
+    """Add to the folder's origin.json that it has the figures of `systems` on `data`, and their `making`."""
     known = read_origin(place / ORIGIN_FILE)
+    made = read_making(place / ORIGIN_FILE) | dict(making or {})
     before = {} if known is None else known[1]
     kept = [
         name for name, origin in systems.items() if name in before and before[name].fingerprint == origin.fingerprint
     ]
     all_systems = before | {name: origin for name, origin in systems.items() if name not in kept}
     content = {"data": vars(data), "systems": {name: vars(origin) for name, origin in all_systems.items()}}
+    if made:
+        content["making"] = {name: vars(one) for name, one in made.items() if name in all_systems}
     write_text_atomically(place / ORIGIN_FILE, json.dumps(content, indent=2))
 
 
@@ -98,6 +114,21 @@ def set_origin(pairs: VerificationSet, looked_at: int = IMAGES_LOOKED_AT) -> Ori
     """The origin of a verification set, with a fingerprint of its images (see `images_origin`) and pairs."""
     arrays = {name: getattr(pairs, name) for name in ("first_K", "second_K", "same_K")}
     return images_origin(pairs.images, arrays, looked_at)
+
+
+def read_making(path: Path) -> dict[str, Making]:
+    """How the figures of each system in an origin.json were made, as far as it says so. Raises DataError if it is
+    damaged."""
+    try:
+        made = json.loads(path.read_text(encoding="utf-8")).get("making", {})
+        making = {name: Making(**one) for name, one in made.items()}
+        if not all(isinstance(text, str) for one in making.values() for text in vars(one).values()):
+            raise TypeError("not all are texts")
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{path} does not say how the figures in its folder were made: {error!r}") from error
+    return making
 
 
 def read_origin(path: Path) -> tuple[Origin, dict[str, Origin]] | None:

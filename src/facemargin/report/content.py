@@ -34,6 +34,7 @@ from facemargin.files.listing import entries
 from facemargin.models.load import load
 from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.gallery import FaceGallery
+from facemargin.report.origins import FolderOrigin, read_origins
 from facemargin.report.protocol_scores import ProtocolScores, read_protocols
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.training.run_folder import RunFolder
@@ -94,6 +95,7 @@ class ReportContent:
     evaluations: list[DatasetEvaluation] = field(default_factory=list)
     protocols: list[list[ProtocolScores]] = field(default_factory=list)
     quality_check: QualityCheck | None = None
+    origins: list[FolderOrigin] = field(default_factory=list)
 
 
 def load_run(folder: Path) -> ReportContent:
@@ -121,6 +123,7 @@ def _load(folder: Path) -> ReportContent:
         validation=_read_validation(run.validation) if run.validation.exists() else None,
         evaluations=_read_evaluations(folder / EVALUATION_FOLDER),
         protocols=read_protocols(folder / PROTOCOLS_FOLDER),
+        origins=read_origins(folder),
     )
     if content == ReportContent(content.title):
         raise DataError(

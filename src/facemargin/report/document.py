@@ -1,18 +1,20 @@
 """The whole report as sections of blocks, which every format writes."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.folder import slug
 from facemargin.report.blocks import Block, Code, Facts, Section
 from facemargin.report.checked_section import checked_section
-from facemargin.report.content import ReportContent
-from facemargin.report.evaluation_section import evaluation_section
+from facemargin.report.content import ReportContent, is_baseline
+from facemargin.report.evaluation_section import EvaluationSection, evaluation_section
+from facemargin.report.origins import latest_date, origin_blocks
 from facemargin.report.protocol_section import protocol_section
 from facemargin.report.released_section import released_section
 from facemargin.report.section_blocks import evaluation_blocks, protocol_blocks, released_blocks
 from facemargin.report.style import LineStyle, line_styles
+from facemargin.report.summary_sentences import evaluation_sentences, protocol_sentences, training_sentences
 from facemargin.report.training_section import training_figures, validation_figures
 
 
@@ -35,11 +37,32 @@ def report_document(content: ReportContent, bootstrap: Bootstrap | None) -> Docu
     that the metrics do not accept."""
     systems = [system.system for evaluation in content.evaluations for system in evaluation.systems]
     systems += [system.system for protocol in content.protocols for system in protocol]
-    sections = list(_sections(content, line_styles(systems), bootstrap))
-    return Document(content.title, str(content.environment.get("date") or ""), content.summary, sections)
+    styles = line_styles(systems)
+    evaluated = [
+        evaluation_section(evaluation, number, styles, bootstrap)
+        for number, evaluation in enumerate(content.evaluations, start=1)
+    ]
+    sections = list(_sections(content, evaluated, styles, bootstrap))
+    date = str(content.environment.get("date") or latest_date(content.origins))
+    return Document(content.title, date, content.summary or _summary(content, evaluated, bootstrap), sections)
 
 
-def _sections(content: ReportContent, styles: dict[str, LineStyle], bootstrap: Bootstrap | None) -> Iterator[Section]:
+def _summary(content: ReportContent, evaluated: Sequence[EvaluationSection], bootstrap: Bootstrap | None) -> list[str]:
+    with_scores = [place for place, section in enumerate(evaluated) if section.summaries]
+    if with_scores:
+        first = with_scores[0]
+        baselines = [scores.system for scores in content.evaluations[first].systems if is_baseline(scores)]
+        others = len(with_scores) - 1
+        return evaluation_sentences(evaluated[first], baselines, content.quality_check, others, bootstrap)
+    return protocol_sentences(content.protocols[0]) if content.protocols else training_sentences(content)
+
+
+def _sections(
+    content: ReportContent,
+    evaluated: Sequence[EvaluationSection],
+    styles: dict[str, LineStyle],
+    bootstrap: Bootstrap | None,
+) -> Iterator[Section]:
     released = None if content.released is None else released_section(content.released, bootstrap)
     if released is not None:
         title = f"A released recogniser: {released.system}"
@@ -49,13 +72,14 @@ def _sections(content: ReportContent, styles: dict[str, LineStyle], bootstrap: B
         name, prefix = protocol.protocol, f"protocol-{number}"
         blocks = list(protocol_blocks(protocol, prefix))
         yield Section(prefix, f"Protocol {name}", name, blocks, prefix, f"protocol-{slug(name)}")
-    for number, evaluation in enumerate(content.evaluations, start=1):
-        section = evaluation_section(evaluation, number, styles, bootstrap)
+    for number, (section, evaluation) in enumerate(zip(evaluated, content.evaluations, strict=True), start=1):
         checked = checked_section(content.quality_check, evaluation)
         prefix = f"evaluation-{number}"
         blocks = list(evaluation_blocks(section, checked, content.quality_check, prefix))
         title = f"Evaluation on {section.dataset}"
         yield Section(f"data-set-{number}", title, section.dataset, blocks, prefix, slug(section.dataset))
+    if content.origins:
+        yield Section("origin", "Origin of the figures", "Origin", list(origin_blocks(content.origins)))
     training: list[Block] = [*training_figures(content.metrics), *validation_figures(content.validation)]
     if training:
         yield Section("training", "Training", "Training", training)

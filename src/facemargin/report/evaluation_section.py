@@ -23,10 +23,13 @@ from facemargin.report.score_figures import score_figure
 from facemargin.report.style import LineStyle
 from facemargin.report.wording import far_text, percent
 
+_UNTESTED = SystemDifferences((), ())
+
 
 @dataclass(frozen=True)
 class EvaluationSection:
-    """The section of one data set. A table or sentence that does not apply is None or empty."""
+    """The section of one data set. A table or sentence that does not apply is None or empty. `summaries` and `tested`
+    are what its tables were made from."""
 
     dataset: str
     headline: str = ""
@@ -42,6 +45,8 @@ class EvaluationSection:
     differences_notes: tuple[str, ...] = ()
     decisions: DecisionGallery | None = None
     groups: list[Block] = field(default_factory=list)
+    summaries: list[VerificationSummary] = field(default_factory=list)
+    tested: SystemDifferences = _UNTESTED
 
 
 def evaluation_section(
@@ -90,11 +95,13 @@ def evaluation_section(
         differences_notes=differences.notes,
         decisions=evaluation.decisions,
         groups=[] if evaluation.groups is None else groups_blocks(models, evaluation.groups, number),
+        summaries=summaries,
+        tested=differences,
     )
 
 
 def _differences(systems: Sequence[PairScores], bootstrap: Bootstrap | None) -> SystemDifferences:
-    return SystemDifferences((), ()) if bootstrap is None else system_differences(systems, DEFAULT_FARS, bootstrap)
+    return _UNTESTED if bootstrap is None else system_differences(systems, DEFAULT_FARS, bootstrap)
 
 
 def _differences_table(differences: SystemDifferences) -> Table | None:

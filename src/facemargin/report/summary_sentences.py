@@ -1,0 +1,145 @@
+"""Three sentences for the top of a report: what was measured, the main figure with its interval, and what to be careful
+of. They claim nothing that the intervals do not support."""
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+
+from facemargin.counting import counted
+from facemargin.evaluation import Bootstrap, VerificationSummary
+from facemargin.evaluation.checked_quality import QualityCheck
+from facemargin.evaluation.metrics.bootstrap import FEWEST_IDENTITIES
+from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
+from facemargin.evaluation.system_differences import SystemDifferences
+from facemargin.report.content import ReportContent
+from facemargin.report.error_rate_figures import FEW_IMPOSTORS
+from facemargin.report.evaluation_section import EvaluationSection
+from facemargin.report.findings import HEADLINE_FAR, pair_counts
+from facemargin.report.protocol_scores import ProtocolScores
+from facemargin.report.wording import far_text, listed, measured_rate, percent
+
+FEW_PEOPLE = 40
+"""With fewer people than this, bootstrap intervals over people are known to be too narrow."""
+
+COUNTS_BELOW = 0.05
+"""A p-value below this, by Holm's correction, is called a difference, as in the table of differences."""
+
+_ELSEWHERE = "other people and cameras have other error rates, so measure on your own before you rely on these"
+
+
+def evaluation_sentences(
+    section: EvaluationSection,
+    baselines: Sequence[str],
+    check: QualityCheck | None,
+    other_sets: int,
+    bootstrap: Bootstrap | None,
+) -> list[str]:
+    """The sentences of the first data set of a report, which has `other_sets` more. `baselines`: the names of the
+    systems that have learnt nothing."""
+    systems = [one for one in section.summaries if one.system not in baselines] or section.summaries
+    return [
+        _measured(systems, baselines, other_sets),
+        _main_figure(systems, section.tested, bootstrap),
+        _careful(systems, section.tested, check, bootstrap),
+    ]
+
+
+def protocol_sentences(systems: Sequence[ProtocolScores]) -> list[str]:
+    """The sentences of the first protocol of a report without verification sets."""
+    names = [system.system for system in systems]
+    main = next((name for name, value, _ in systems[0].figures if np.isfinite(value)), None)
+    figures = []
+    for system in systems:
+        figures += [f"{system.system} {value:.2%} ({behind})" for name, value, behind in system.figures if name == main]
+    was = "was" if len(names) == 1 else "were"
+    return [
+        f"{listed(names)} {was} measured by the protocol {systems[0].protocol}.",
+        f"{main}: {listed(figures)}." if figures else "None of its figures could be measured.",
+        "Be careful: these figures have no intervals, because the protocol does not say who is in every template; "
+        f"{_ELSEWHERE}.",
+    ]
+
+
+def training_sentences(content: ReportContent) -> list[str]:
+    """The sentences of a run that nothing was evaluated of."""
+    steps = len(content.metrics.get("step", ()))
+    if not steps:
+        return []
+    loss = _loss_of(content.recipe)
+    return [
+        f"A model was trained{f' with the loss {loss}' if loss else ''}, with {counted(steps, 'logged step')}.",
+        "Nothing was measured on pairs of faces yet: facemargin evaluate does.",
+        "Be careful: a low training loss says nothing about people whom the model has not seen.",
+    ]
+
+
+def _loss_of(recipe: str) -> str:
+    """The name of the head in a recipe; empty if it has none."""
+    found = re.search(r"^head:\n(?: +.*\n)*? +name: *(\S+)", recipe, re.MULTILINE)
+    return found[1] if found else ""
+
+
+def _measured(systems: Sequence[VerificationSummary], baselines: Sequence[str], other_sets: int) -> str:
+    names = listed([summary.system for summary in systems])
+    verb = "was measured" if len(systems) == 1 else "were compared"
+    people = {summary.people for summary in systems}
+    known = people.pop() if len(people) == 1 else None
+    of_people = f" of {counted(known, 'person', 'people')}" if known else ""
+    beside = f", beside {counted(len(baselines), 'baseline')} that learnt nothing of faces" if baselines else ""
+    more = f"; {counted(other_sets, 'other set')} below" if other_sets else ""
+    return f"{names} {verb} on {systems[0].dataset}: {pair_counts(systems)}{of_people}{beside}{more}."
+
+
+def _main_figure(
+    systems: Sequence[VerificationSummary], differences: SystemDifferences, bootstrap: Bootstrap | None
+) -> str:
+    figures = []
+    for summary in systems:
+        point = _point(summary)
+        interval = ""
+        if point.interval is not None and bootstrap is not None:
+            low, high = (measured_rate(rate, summary.genuine) for rate in point.interval)
+            interval = f" ({percent(bootstrap.confidence)} interval {low} to {high})"
+        figures.append(f"{summary.system} {measured_rate(point.tar, summary.genuine)}{interval}")
+    found = [row for row in differences.rows if row.point.target_far == HEADLINE_FAR]
+    told = [f"{row.first} and {row.second}" for row in found if row.adjusted_p < COUNTS_BELOW]
+    not_told = [f"{row.first} and {row.second}" for row in found if not row.adjusted_p < COUNTS_BELOW]
+    verdict = ""
+    if told:
+        verdict += f"; between {listed(told)} this is more than other people would explain"
+    if not_told:
+        verdict += f"; between {listed(not_told)} no difference is shown"
+    return f"At {far_text(HEADLINE_FAR)} the share of genuine pairs accepted is: {listed(figures)}{verdict}."
+
+
+def _careful(
+    systems: Sequence[VerificationSummary],
+    differences: SystemDifferences,
+    check: QualityCheck | None,
+    bootstrap: Bootstrap | None,
+) -> str:
+    accepted = min(_point(summary).impostors_accepted for summary in systems)
+    people = min((summary.people for summary in systems if summary.people is not None), default=None)
+    cautions = []
+    if accepted < FEW_IMPOSTORS:
+        cautions.append(f"this figure rests on {counted(accepted, 'wrongly accepted impostor pair')}")
+    if bootstrap is None:
+        cautions.append("no intervals were computed")
+    elif people is None:
+        cautions.append("there are no intervals, because it is not known which people the pairs show")
+    elif people < FEWEST_IDENTITIES:
+        cautions.append(f"{counted(people, 'person', 'people')} are too few for intervals")
+    elif people < FEW_PEOPLE:
+        known = counted(people, "person", "people")
+        cautions.append(f"with {known} the intervals are too narrow, and differences look surer than they are")
+    if len(systems) > 1 and not differences.rows:
+        cautions.append("whether the systems differ could not be tested")
+    if check is not None and not check.helps:
+        cautions.append("the quality is not shown to help")
+    cautions.append(_ELSEWHERE)
+    return f"Be careful: {'; '.join(cautions)}."
+
+
+def _point(summary: VerificationSummary) -> OperatingPoint:
+    return next(point for point in summary.tar_at_far.points if point.target_far == HEADLINE_FAR)
