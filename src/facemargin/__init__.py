@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from facemargin.features.measures import list_measures, measure_quality
     from facemargin.features.tracks import FaceTrack
     from facemargin.features.video import VideoFaces, embed_video
+    from facemargin.gallery import Clusters, cluster
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
     from facemargin.interop import list_models, load_head
     from facemargin.margins import list_margins
@@ -61,6 +62,7 @@ __all__ = [
     "Calibration",
     "Certificate",
     "CheckpointError",
+    "Clusters",
     "ConfigError",
     "CorruptImageError",
     "CorruptVideoError",
@@ -89,6 +91,7 @@ __all__ = [
     "backbones",
     "calibrate",
     "certify",
+    "cluster",
     "create_backbone",
     "create_head",
     "data",
@@ -151,6 +154,7 @@ _HOMES = {
     "features.tracks": ("FaceTrack",),
     "features.video": ("VideoFaces", "embed_video"),
     "export": ("export_onnx",),
+    "gallery": ("Clusters", "cluster"),
     "features.measures": ("list_measures", "measure_quality"),
     "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),

@@ -18,6 +18,7 @@ VERBS = {
     "calibrate": "measure a model's thresholds on verification pairs, for facemargin verify",
     "certify": "find thresholds whose error rates can be promised for people whom nobody has tested",
     "verify": "decide whether two images show the same person, or are too poor to decide",
+    "cluster": "group images of unknown people by person",
     "convert": "write a training set in another format: facemargin convert SRC DST --to webdataset",
     "data": "describe a training set: identities, sizes, corrupt and duplicate images",
     "models": "list the released models that can be loaded by name, and fetch them",

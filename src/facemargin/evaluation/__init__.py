@@ -10,6 +10,7 @@ from facemargin.evaluation.metrics.centered_accuracy import centered_accuracy
 from facemargin.evaluation.metrics.certified_bound import certified_upper_bound, people_needed
 from facemargin.evaluation.metrics.certified_thresholds import CertifiedBand, CertifiedRate, CertifiedThresholds
 from facemargin.evaluation.metrics.certify import certify_embeddings, certify_threshold
+from facemargin.evaluation.metrics.clustering import Agreement, ClusteringScores, clustering_scores
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.group_rates import GroupRate, GroupRates, WorstGroup, group_rates
 from facemargin.evaluation.metrics.holm import holm
@@ -39,11 +40,13 @@ from facemargin.evaluation.summary import VerificationSummary, summarize
 from facemargin.evaluation.table import summary_table
 
 __all__ = [
+    "Agreement",
     "BestBalancedAccuracy",
     "Bootstrap",
     "CertifiedBand",
     "CertifiedRate",
     "CertifiedThresholds",
+    "ClusteringScores",
     "DiscardLimit",
     "Embed",
     "Embeddings",
@@ -71,6 +74,7 @@ __all__ = [
     "check_measures",
     "check_quality",
     "choose_faces",
+    "clustering_scores",
     "error_versus_discard",
     "evaluate_verification",
     "fit_pca_embed",
