@@ -8,6 +8,7 @@ from rich.console import Console
 
 import facemargin as fm
 from facemargin.commands import replay
+from facemargin.data.findings import write_findings
 from facemargin.errors import ConfigError, DataError
 
 
@@ -67,3 +68,28 @@ def test_refused(recorded, options, words):
 def test_a_folder_without_a_recording(tmp_path):
     with pytest.raises(DataError, match="holds no recording: train with --recorder True"):
         replay.main([str(tmp_path)])
+
+
+def test_the_pull_on_what_an_audit_suspects(recorded, tmp_path, capsys):
+    images = fm.open_images("orl:1-4")
+    noise = [fm.Finding(images.describe(index), "mislabelled", 0.9, "s1") for index in (3, 17, 17)]
+    others = [fm.Finding(images.describe(5), "duplicate", 0.9, "s1"), fm.Finding("s1", "split", 0.9, "s1", "s2")]
+    write_findings([*noise, *others], tmp_path / "findings.csv")
+    output = tmp_path / "replay.json"
+    arguments = [str(recorded), "--audit", str(tmp_path), "--output", str(output), "--heads", "cosface"]
+    assert replay.main(arguments) == 0
+    assert "suspects: the images that the audit found, 5.00% of the visits" in capsys.readouterr().out
+    written = json.loads(output.read_text())
+    recording = fm.load_recording(recorded)
+    late_V = recording["step"] >= 5
+    gradient_V = fm.replay(recording, "cosface").gradient_V
+    suspect_V = np.isin(recording["sample"], (3, 17)) & late_V
+    expected = gradient_V[suspect_V].sum() / gradient_V[late_V].sum()
+    assert written["margins"]["cosface"]["suspect_share"] == pytest.approx(expected)
+    assert written["suspect_visits"] == pytest.approx(0.05)
+
+
+def test_an_audit_of_another_set_is_refused(recorded, tmp_path):
+    write_findings([fm.Finding("elsewhere/1.png", "no_face", 0.9, "s1")], tmp_path / "findings.csv")
+    with pytest.raises(DataError, match=r"1 finding is of images that orl:1-4 does not have, such as elsewhere/1\.png"):
+        replay.main([str(recorded), "--audit", str(tmp_path)])

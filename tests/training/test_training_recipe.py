@@ -99,6 +99,7 @@ def leaves(config: Any, prefix: str = ""):
 
 
 OTHER = {
+    "data.drop_suspects": "audits/faces",
     "head.name": "cosface",
     "head.implementation": "eager",
     "head.center_initialization": "unit",

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from facemargin.counting import counted
-from facemargin.data.findings import KINDS, Finding, Kind, read_findings, write_findings
+from facemargin.data.findings import FINDINGS_FILE, KINDS, Finding, Kind, read_findings, write_findings
 from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
 from facemargin.files.atomic import write_text_atomically
 from facemargin.training.data_fingerprint import DataFingerprint
 
-FINDINGS_FILE, AUDIT_FILE = "findings.csv", "audit.json"
+AUDIT_FILE = "audit.json"
 _FORMAT = 1
 
 

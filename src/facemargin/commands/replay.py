@@ -6,7 +6,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
+import numpy as np
 import tyro
+from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
@@ -14,7 +16,8 @@ from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.comparison.plan import parse_heads, scale_of
-from facemargin.errors import ConfigError
+from facemargin.data.findings import FINDINGS_FILE, NOISE, found_images, read_findings
+from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.plain import plain
 from facemargin.files.atomic import write_text_atomically
 from facemargin.files.yaml import read_yaml
@@ -22,8 +25,10 @@ from facemargin.recording import Recording, load_recording
 from facemargin.recording.replay import NEEDED, replay
 from facemargin.recording.replay_summary import LOSS_QUANTILES, ReplayedVisits, ReplaySummary, replayed_visits
 from facemargin.tables import Table
+from facemargin.training.config import Recipe
 from facemargin.training.recipe import margin_settings, recipe_from_mapping
 from facemargin.training.run_folder import RunFolder
+from facemargin.training.training_images import open_training_images
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +46,9 @@ class Arguments:
     """The steps to look at, such as 1-500. The default is the later half of the recording."""
     bands: int = 5
     """The number of equal parts in which images are divided by the length of their feature, their quality."""
+    audit: Path | None = None
+    """The folder of an audit of the training set (facemargin audit): also show which share of the gradient falls on
+    images that it found mislabelled, unrecognisable or without a face."""
     output: Path | None = None
     """A .json file for the numbers."""
 
@@ -50,7 +58,9 @@ def main(arguments: Sequence[str]) -> int:
     if args.output is not None and args.output.suffix != ".json":
         raise ConfigError(f"--output is {args.output}, expected a name that ends in .json")
     recording = load_recording(args.run, NEEDED)
-    visits = replayed_visits(recording, _steps(args.steps), args.bands)
+    recipe = RunFolder(args.run).followed_recipe()
+    suspect_N = None if args.audit is None else _suspects(args.audit, recipe, recording)
+    visits = replayed_visits(recording, _steps(args.steps), args.bands, suspect_N)
     console = Console()
     summaries: dict[str, ReplaySummary] = {}
     refused: dict[str, str] = {}
@@ -71,6 +81,21 @@ def main(arguments: Sequence[str]) -> int:
         write_text_atomically(args.output, json.dumps(_json(summaries, refused, visits), indent=2) + "\n")
         say(f"all numbers: {args.output}")
     return 0
+
+
+def _suspects(audit: Path, recipe: Recipe, recording: Recording) -> NDArray[np.bool_]:
+    """Which samples (N,) the audit suspects; those of synthetic identities with the images that they are made of."""
+    images = open_training_images(recipe)
+    path = audit / FINDINGS_FILE
+    suspect_N = np.tile(
+        found_images(images, read_findings(path), NOISE, str(path)), len(recipe.data.synthetic_identities) + 1
+    )
+    if len(suspect_N) != len(recording.labels):
+        raise DataError(
+            f"{recipe.data.train} has {len(suspect_N):,} images now, {len(recording.labels):,} were recorded: the "
+            "training set has changed"
+        )
+    return suspect_N
 
 
 def _margins(args: Arguments, recording: Recording) -> dict[str, tuple[str, dict[str, object], int]]:
@@ -106,9 +131,13 @@ def _table(summaries: Mapping[str, ReplaySummary], visits: ReplayedVisits) -> Ta
     table.add_column("\n5–95 %", justify="right")
     for band in range(visits.bands):
         table.add_column(f"pull\non {band + 1}", justify="right")
+    if visits.suspect_V is not None:
+        table.add_column("pull on\nsuspects", justify="right")
     for label, summary in summaries.items():
         low, _, median, _, high = summary.loss_quantiles
         shares = [f"{share:.1%}" for share in summary.band_shares]
+        if summary.suspect_share is not None:
+            shares.append(f"{summary.suspect_share:.1%}")
         table.add_row(label, f"{summary.mean_loss:.3g}", f"{median:.3g}", f"{low:.2g}–{high:.3g}", *shares)
     return table
 
@@ -118,6 +147,8 @@ def _say_rest(summaries: Mapping[str, ReplaySummary], refused: Mapping[str, str]
         "pull: the share of the gradient with respect to the target cosines that falls on each of "
         f"{visits.bands} equal parts of the visits, from the shortest features (1) to the longest ({visits.bands})"
     )
+    if visits.suspect_visits is not None:
+        say(f"suspects: the images that the audit found, {visits.suspect_visits:.2%} of the visits")
     noted: dict[str, list[str]] = {}
     for label, summary in summaries.items():
         for note in summary.notes:
@@ -133,6 +164,7 @@ def _json(summaries: Mapping[str, ReplaySummary], refused: Mapping[str, str], vi
         {
             "steps": [visits.first_step, visits.last_step],
             "visits": visits.count,
+            "suspect_visits": visits.suspect_visits,
             "loss_quantiles_at": LOSS_QUANTILES,
             "margins": {label: asdict(summary) for label, summary in summaries.items()},
             "left_out": dict(refused),

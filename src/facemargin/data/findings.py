@@ -7,6 +7,11 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.counting import counted
+from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
 from facemargin.files.atomic import write_atomically
 from facemargin.registry import unknown_name
@@ -52,6 +57,7 @@ reason='nearer to Bob (.71) than to Ann (.12)')
     reason: str = ""
 
 
+FINDINGS_FILE = "findings.csv"
 COLUMNS = tuple(field.name for field in fields(Finding))
 
 
@@ -81,6 +87,27 @@ def read_findings(path: Path) -> list[Finding]:
             return [_finding(row, places, f"{path}, line {rows.line_num}") for row in rows]
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as findings: {error}") from error
+
+
+NOISE: tuple[Kind, ...] = ("mislabelled", "unrecognisable", "no_face")
+"""The kinds of findings that say that an image teaches something wrong, or nothing."""
+
+
+def found_images(
+    images: ImageSource, findings: Iterable[Finding], kinds: Sequence[Kind], where: str
+) -> NDArray[np.bool_]:
+    """Which of `images` (N,) have a finding of one of the `kinds`. Raises DataError, which names the file of the
+    findings, `where`, if one is of an image that is not among them: they are then of another set."""
+    found = [finding.path for finding in findings if finding.kind in kinds]
+    number = {images.describe(index): index for index in range(len(images))} if found else {}
+    if missing := [path for path in found if path not in number]:
+        raise DataError(
+            f"{where}: {counted(len(missing), 'finding is', 'findings are')} of images that {images.name} does not "
+            f"have, such as {missing[0]}: the audit was of another set, or of one in another place. Audit {images.name}"
+        )
+    among_N = np.zeros(len(images), bool)
+    among_N[[number[path] for path in found]] = True
+    return among_N
 
 
 def _finding(row: Sequence[str], places: Sequence[int], where: str) -> Finding:

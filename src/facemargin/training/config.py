@@ -111,6 +111,9 @@ class DataConfig:
     limit: Annotated[int, tyro.conf.arg(aliases=("--limit",)), AtLeast(0)] = 0
     """For a smoke test, train on at most so many images (not steps): all of the first people, as far as they fit; 0 for
     all."""
+    drop_suspects: Annotated[str, tyro.conf.arg(aliases=("--drop-suspects",))] = ""
+    """The folder of an audit of this set (`facemargin audit`): the images that it found mislabelled, unrecognisable,
+    without a face or twice are left out, which is said."""
     workers: Annotated[int, AtLeast(0)] = 2
     """Processes that read and augment, 0 for none."""
     synthetic_identities: tuple[SyntheticIdentity, ...] = ()

@@ -4,12 +4,14 @@ Shapes: N images, C people.
 """
 
 import logging
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.counting import counted
+from facemargin.data.findings import FINDINGS_FILE, NOISE, found_images, read_findings
 from facemargin.data.formats.folder import FolderImages, folders_of_people
 from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages, labeled_subset
@@ -28,7 +30,7 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
     """
     if not recipe.data.train:
         raise ConfigError("data.train is empty: name a data set, as in --data.train path/to/faces")
-    images = open_images(recipe.data.train)
+    images = _without_suspects(open_images(recipe.data.train), recipe.data.drop_suspects, console)
     if recipe.reconstruction.mode != "alone":  # it trains on faces, whoever they are
         _check_people(images, recipe)
     warn_of_squashed(images)
@@ -45,6 +47,27 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
             markup=False,
         )
     return limited
+
+
+def _without_suspects(images: LabeledImages, audit: str, console: Console | None) -> LabeledImages:
+    if not audit:
+        return images
+    path = Path(audit) / FINDINGS_FILE
+    findings = read_findings(path)
+    suspect_N = found_images(images, findings, (*NOISE, "duplicate"), str(path))
+    left = labeled_subset(images, np.flatnonzero(~suspect_N))
+    if console is not None:
+        per_kind = {
+            kind: int(found_images(images, findings, (kind,), str(path)).sum()) for kind in (*NOISE, "duplicate")
+        }
+        console.print(
+            f"data.drop_suspects {audit}: {int(suspect_N.sum()):,} of {counted(len(images), 'image')} left out ("
+            f"{', '.join(f'{kind} {number:,}' for kind, number in per_kind.items())}); {left.num_identities:,} of "
+            f"{counted(images.num_identities, 'person', 'people')} remain",
+            highlight=False,
+            markup=False,
+        )
+    return left
 
 
 def limited_indices(labels_N: NDArray[np.int64], limit: int) -> NDArray[np.int64]:
