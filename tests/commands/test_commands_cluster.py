@@ -92,6 +92,20 @@ def test_the_thresholds_of_a_calibration(trained_run, photographs, tmp_path, cap
     assert "of 40 images of different people about 390 pairs reach the threshold by chance" in capsys.readouterr().err
 
 
+def test_the_threshold_of_a_certificate(trained_run, photographs, tmp_path, capsys):
+    certificate = fm.certify(fm.load(trained_run), fm.open_images("orl:5-40"), fmr=0.3)
+    path = tmp_path / "certificate.json"
+    certificate.save(path)
+    assert run(trained_run, photographs, "--certificate", path) == 0
+    out, err = capsys.readouterr()
+    (band,) = certificate.thresholds.bands
+    assert f"{band.fmr.threshold:.4f} on (FMR 0.3 of pairs, certified on orl:5-40)" in out
+    assert "about 234 pairs reach the threshold by chance" in err
+    fm.certify(fm.load(trained_run), fm.open_images("orl:5-40"), fmr=1e-3).save(path)
+    with pytest.raises(ConfigError, match="this certificate has no threshold: FMR 0.001 needs"):
+        run(trained_run, photographs, "--certificate", path)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -99,6 +113,8 @@ def test_the_thresholds_of_a_calibration(trained_run, photographs, tmp_path, cap
         (["a.png", "--data", "orl:1-2", "--threshold", "0.5"], "and not both"),
         (["a.png", "--threshold", "0.5", "--fmr", "0.1"], "--fmr has no effect"),
         (["--data", "orl:1-2", "--threshold", "0.5", "--output", "folder"], "ends in .csv"),
+        (["a.png", "--certificate", "c.json", "--fmr", "0.1"], "--fmr has no effect"),
+        (["a.png", "--views", "image"], "--views goes with --threshold"),
         (["--data", "orl:1-2"], "this model has no thresholds"),
     ],
 )

@@ -29,6 +29,7 @@ from facemargin.data.formats.named_images import NamedImages
 from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource, LabeledImages
 from facemargin.decision.calibration import Calibration
+from facemargin.decision.certificate import Certificate
 from facemargin.decision.shipped import shipped_calibration
 from facemargin.errors import ConfigError
 from facemargin.evaluation.metrics.clustering import clustering_scores
@@ -56,6 +57,9 @@ class Arguments(EmbeddingArguments):
     """Join groups whose images have this mean score or more, instead of the threshold of a calibration."""
     calibration: Path | None = None
     """The file that facemargin calibrate wrote for this model. A released model may have thresholds of its own."""
+    certificate: Path | None = None
+    """A file of facemargin certify for this model, instead of a calibration: the largest threshold of its bands of
+    quality, and its lowest quality. Its promise is of pairs, not of groups."""
     fmr: float | None = None
     """The false match rate whose threshold to take. The default is 1 / the number of images, or the lowest rate that
     the calibration has."""
@@ -79,12 +83,12 @@ def main(arguments: Sequence[str]) -> int:
     _check(args)
     images: ImageSource = NamedImages(args.images) if args.data is None else open_images(args.data)
     model = load_on_device(args.model, args)
-    calibration = _calibration(args, model)
-    rule = _rule(args, calibration, len(images))
+    by = _certificate(args, model) or _calibration(args, model)
+    rule = _certified_rule(args, by, len(images)) if isinstance(by, Certificate) else _rule(args, by, len(images))
     source = FaceSource(images, args.detect, args.on_several, args.detector)
-    if calibration is not None and (doubt := calibration.doubt_detector(args.detector if args.detect else None)):
+    if isinstance(by, Calibration) and (doubt := by.doubt_detector(args.detector if args.detect else None)):
         say(doubt, "warning", stderr=True)
-    views = args.views if calibration is None else calibration.views
+    views = args.views if by is None else by.views
     console = Console(stderr=True)
     with embedding_progress(console, images.name) as progress:
         embedded = embed_readable(model, source, args.batch_size, views, progress)
@@ -108,15 +112,41 @@ def _check(args: Arguments) -> None:
     check_arguments(args)
     if (args.data is None) == (not args.images):
         raise ConfigError("give images of unknown people, or --data with a labelled set, and not both")
-    if args.threshold is not None:
-        for name in ("calibration", "fmr"):
+    for ruling, others in (
+        ("threshold", ("calibration", "certificate", "fmr")),
+        ("certificate", ("calibration", "fmr")),
+    ):
+        for name in others if getattr(args, ruling) is not None else ():
             if getattr(args, name) is not None:
-                raise ConfigError(f"--threshold is given, so --{name} has no effect: remove one of them")
+                raise ConfigError(f"--{ruling} is given, so --{name} has no effect: remove one of them")
+    if args.views is not None and args.threshold is None:
+        raise ConfigError("--views goes with --threshold: a calibration and a certificate have views of their own")
     if args.output is not None and args.output.suffix != ".csv":
         if args.data is not None:
             raise ConfigError(f"--output is {args.output}, expected with --data a name that ends in .csv")
         if args.output.exists():
             raise ConfigError(f"--output {args.output} exists already: give a new folder, or a name that ends in .csv")
+
+
+def _certificate(args: Arguments, model: Model) -> Certificate | None:
+    if args.certificate is None:
+        return None
+    given = Certificate.load(args.certificate)
+    given.require_model(model)
+    given.require_faces(args.detector if args.detect else None)
+    return given
+
+
+def _certified_rule(args: Arguments, certificate: Certificate, images: int) -> _Rule:
+    thresholds = certificate.thresholds
+    certified = [rate for rate in (band.fmr for band in thresholds.bands) if rate.threshold is not None]
+    if not certified:
+        raise ConfigError(f"this certificate has no threshold: {'; '.join(certificate.refusals)}")
+    given = args.quality_floor if args.quality_floor is not None else thresholds.quality_floor
+    fmr = max(rate.target for rate in certified)
+    _warn_of_chance(fmr, images)
+    words = f"FMR {fmr:.2g} of pairs, certified on {certificate.faces.name}"
+    return _Rule(max(rate.threshold for rate in certified), -math.inf if given is None else given, words)
 
 
 def _calibration(args: Arguments, model: Model) -> Calibration | None:
@@ -147,7 +177,13 @@ def _rule(args: Arguments, calibration: Calibration | None, images: int) -> _Rul
     if doubt := calibration.doubt(fmr):
         say(doubt, "warning", stderr=True)
     words = f"FMR {point.target_fmr:.2g} on {calibration.pairs}"
-    expected = point.target_fmr * images * (images - 1) / 2
+    _warn_of_chance(point.target_fmr, images)
+    return _Rule(point.threshold, point.quality_floor if args.quality_floor is None else floor, words)
+
+
+def _warn_of_chance(fmr: float, images: int) -> None:
+    """Where the threshold is one that many pairs of different people reach."""
+    expected = fmr * images * (images - 1) / 2
     if expected > images:
         say(
             f"of {images:,} images of different people about {expected:,.0f} pairs reach the threshold by chance: "
@@ -155,7 +191,6 @@ def _rule(args: Arguments, calibration: Calibration | None, images: int) -> _Rul
             "warning",
             stderr=True,
         )
-    return _Rule(point.threshold, point.quality_floor if args.quality_floor is None else floor, words)
 
 
 def _say(found: Clusters, rule: _Rule, too_poor: int) -> None:
