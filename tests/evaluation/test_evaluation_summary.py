@@ -112,12 +112,12 @@ def test_the_table_shows_every_figure_and_the_impostors_behind_it():
     def cells(label):
         return next(line for line in text.splitlines() if f" {label} " in line).split("│")[2:4]
 
-    assert cells("TAR @ FAR 0.05 · impostors")[0].strip() == f"{point.tar:.4f} · {point.impostors_accepted}"
-    assert f"{point.interval[0]:.3f}–{point.interval[1]:.3f}" in text
-    assert cells("accuracy ± std of folds")[0].strip() == f"{mine.accuracy.mean:.4f} ± {mine.accuracy.std:.4f}"
+    assert cells("TAR @ FAR 0.05 · impostors")[0].strip() == f"{point.tar:.1%} · {point.impostors_accepted}"
+    assert f"{100 * point.interval[0]:.1f}–{point.interval[1]:.1%}" in text
+    assert cells("accuracy ± std of folds")[0].strip() == f"{mine.accuracy.mean:.1%} ± {mine.accuracy.std:.1%}"
     assert cells("AUC")[1].strip() == f"{other.roc.auc:.4f}"
-    assert cells("FNMR, nothing discarded")[0].strip() == f"{discard.fnmr_T[0]:.4f}"
-    assert cells("FNMR, 20% discarded")[0].strip() == f"{discard.limits[1].fnmr:.4f}"
+    assert cells("FNMR, nothing discarded")[0].strip() == f"{discard.fnmr_T[0]:.1%}"
+    assert cells("FNMR, 20% discarded")[0].strip() == f"{discard.limits[1].fnmr:.1%}"
     for label in ("TAR @ FAR 0.05 · impostors", "accuracy ± std of folds", "FNMR, 20% discarded"):
         assert cells(label)[1].strip() == "–"
     assert cells("TAR @ FAR 0.1 · impostors")[0].strip() == "–"

@@ -6,13 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from facemargin.evaluation import PairScores, summarize
+from facemargin.evaluation.number_format import measured_rate
 from facemargin.report.discard_figures import discard_figure
 from facemargin.report.error_rate_figures import det_figure, roc_figure, roc_points
 from facemargin.report.score_figures import score_figure
 from facemargin.report.style import line_styles
 from facemargin.report.svg import figure_svg
 from facemargin.report.training_figures import step_figure
-from facemargin.report.wording import far_text, listed, measured_rate, percent
+from facemargin.report.wording import far_text, listed, percent
 from tests.report.report_runs import metrics_columns, pair_scores
 
 

@@ -5,8 +5,9 @@ import pytest
 
 from facemargin.errors import DataError
 from facemargin.evaluation import PairScores, summarize
+from facemargin.evaluation.number_format import NOT_AVAILABLE
 from facemargin.report import DatasetEvaluation, Validation
-from facemargin.report.comparison import NOT_AVAILABLE, comparison_table, discard_table
+from facemargin.report.comparison import comparison_table, discard_table
 from facemargin.report.evaluation_section import evaluation_section
 from facemargin.report.style import line_styles
 from facemargin.report.training_section import training_figures, validation_figures
@@ -67,7 +68,7 @@ def test_the_discard_table_follows_the_curve():
     assert [cell.value for cell in cells[:4]] == [
         f"{100 * fnmr:.1f}%" for fnmr in (curve.fnmr_T[0], *(limit.fnmr for limit in curve.limits))
     ]
-    assert cells[4].value == f"{curve.limits[-1].relative_to_start:.2f}"
+    assert cells[4].value == f"{curve.limits[-1].relative_to_start:.3f}"
 
 
 def test_a_system_without_errors_has_no_relative_area():

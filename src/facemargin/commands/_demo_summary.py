@@ -6,9 +6,10 @@ from facemargin.detection.detector import create_detector
 from facemargin.errors import ConfigError
 from facemargin.evaluation import VerificationSummary
 from facemargin.evaluation.checked_quality import QualityCheck
+from facemargin.evaluation.number_format import measured_rate
 from facemargin.extras import install
 from facemargin.report.findings import HEADLINE_FAR
-from facemargin.report.wording import measured_rate, percent
+from facemargin.report.wording import percent
 
 
 def summary_lines(

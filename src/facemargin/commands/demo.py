@@ -30,6 +30,7 @@ from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, VerificationSummary, fit_pca_embed, fit_pixel_embed
 from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.folder import RELEASED_FOLDER, SUMMARY_FILE
+from facemargin.evaluation.number_format import measured_rate
 from facemargin.files.atomic import write_text_atomically
 from facemargin.models.load import load
 from facemargin.quality.degradation import degraded_twin
@@ -160,8 +161,8 @@ def _table(rows: str, summaries: Mapping[str, VerificationSummary]) -> Table:
     fars = [point.target_far for point in next(iter(summaries.values())).tar_at_far.points][::-1]
     table = Table(rows, *(f"TAR @\nFAR {far:g}" for far in fars), "best balanced\naccuracy")
     for name, summary in summaries.items():
-        tars = [f"{point.tar:.3f}" for point in summary.tar_at_far.points][::-1]
-        table.add_row(name, *tars, f"{summary.balanced_accuracy.value:.3f}")
+        tars = [measured_rate(point.tar, summary.genuine) for point in summary.tar_at_far.points][::-1]
+        table.add_row(name, *tars, measured_rate(summary.balanced_accuracy.value, summary.genuine))
     return table
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from facemargin.evaluation.metrics.bootstrap import Bootstrap, Interval
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.number_format import AREA_DECIMALS, RATIO_DECIMALS, measured_rate
 from facemargin.evaluation.scores import PairScores
 from facemargin.registry import Registry
 
@@ -66,11 +67,15 @@ class Metric:
     far: float | None = None
     row: str = ""
     column: str = ""
-    decimals: int = 4
+    decimals: int = AREA_DECIMALS
     by_quality: bool = False
     has_range: bool = True
     json_keys: tuple[str, ...] = ()
     of: "Callable[[VerificationSummary], Measured | None]" = field(default=_nothing, compare=False)
+
+    def text(self, value: float, pairs: int) -> str:
+        """`value` as tables show it; rates of a system with so many genuine `pairs`."""
+        return measured_rate(value, pairs) if self.is_rate else f"{value:.{self.decimals}f}"
 
     def is_told_by(self, impostors: int) -> bool:
         """Whether there are enough impostor pairs to measure it: at its FAR, at least one may be accepted."""
@@ -180,7 +185,11 @@ def _declare(name: str, description: str) -> Callable[[MakeMetrics], MakeMetrics
 def _accuracy(scope: Scope) -> Iterator[Metric]:
     def of(summary: "VerificationSummary") -> Measured | None:
         accuracy = summary.accuracy
-        return None if accuracy is None else Measured(accuracy.mean, accuracy.interval, f" ± {accuracy.std:.4f}")
+        return (
+            None
+            if accuracy is None
+            else Measured(accuracy.mean, accuracy.interval, f" ± {measured_rate(accuracy.std, summary.genuine)}")
+        )
 
     way = "" if list(scope.accuracy_by) == [EXACT_THRESHOLDS] else f"\n({', '.join(scope.accuracy_by)})"
     yield Metric(
@@ -297,7 +306,14 @@ def _pauc(scope: Scope) -> Iterator[Metric]:
         ("relative_pauc", "pAUC / random", largest, relative),
     ):
         yield Metric(
-            name, heading, higher_is_better=False, is_rate=False, column=column, decimals=2, by_quality=True, of=of
+            name,
+            heading,
+            higher_is_better=False,
+            is_rate=False,
+            column=column,
+            decimals=RATIO_DECIMALS,
+            by_quality=True,
+            of=of,
         )
 
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from facemargin.evaluation.number_format import NOT_AVAILABLE, correlation_text, rate_text, ratio_text
 from facemargin.evaluation.quality_comparison import QualityComparison
 from facemargin.tables import Table
 
@@ -14,7 +15,7 @@ def quality_tables(comparison: QualityComparison) -> list[Table]:
     for name in comparison.measures:
         correlations.add_column(name, justify="right")
     for name, rho_M in zip(comparison.measures, comparison.spearman_MM, strict=True):
-        correlations.add_row(name, *("–" if np.isnan(rho) else f"{rho:.3f}" for rho in rho_M))
+        correlations.add_row(name, *(NOT_AVAILABLE if np.isnan(rho) else correlation_text(rho) for rho in rho_M))
     return [*tables, correlations]
 
 
@@ -30,10 +31,10 @@ def _at_fmr(comparison: QualityComparison, fmr: float) -> Table:
     for heading in ["FNMR", *(f"{limit:.0%} off" for limit in limits), *(f"pAUC {limit:.0%}" for limit in limits)]:
         table.add_column(heading, justify="right")
     for name, curve in curves.items():
-        left = ["–" if np.isnan(figures.fnmr) else f"{figures.fnmr:.4f}" for figures in curve.limits]
+        left = [NOT_AVAILABLE if np.isnan(figures.fnmr) else rate_text(figures.fnmr) for figures in curve.limits]
         areas = [
-            "–" if np.isnan(figures.relative_to_start) else f"{figures.relative_to_start:.3f}"
+            NOT_AVAILABLE if np.isnan(figures.relative_to_start) else ratio_text(figures.relative_to_start)
             for figures in curve.limits
         ]
-        table.add_row(name, f"{curve.fnmr_T[0]:.4f}", *left, *areas)
+        table.add_row(name, rate_text(float(curve.fnmr_T[0])), *left, *areas)
     return table

@@ -1,14 +1,14 @@
 """The summaries of several systems as one table for the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 
 from facemargin.evaluation.figures import Measured, Scope, list_metrics
+from facemargin.evaluation.number_format import NOT_AVAILABLE, interval_text
 from facemargin.evaluation.summary import VerificationSummary, without_interval
 from facemargin.tables import Table
-
-NOT_AVAILABLE = "–"
 
 
 def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
@@ -26,7 +26,8 @@ def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
         ['pixels', 'orl:1-4', '180 + 600 pairs']
     """
     metrics = [metric for metric in list_metrics(Scope.of(summaries)) if metric.row]
-    rows = {metric.row: [metric.of(summary) for summary in summaries] for metric in metrics}
+    rows = {metric: [metric.of(summary) for summary in summaries] for metric in metrics}
+    genuine = max(summary.genuine for summary in summaries)
     table = Table()
     has_ranges = any(number is not None and number.interval for measured in rows.values() for number in measured)
     ranges = "Ranges are bootstrap intervals by identity. " if has_ranges else ""
@@ -35,14 +36,14 @@ def summary_table(summaries: Sequence[VerificationSummary]) -> Table:
     for summary in summaries:
         pairs = f"{summary.genuine:,} + {summary.impostors:,} pairs"
         table.add_column(f"{summary.system}\n{summary.dataset}\n{pairs}", justify="right")
-    for row, measured in rows.items():
+    for metric, measured in rows.items():
         if any(number is not None for number in measured):
-            table.add_row(row, *map(_cell, measured))
+            table.add_row(metric.row, *(_cell(number, partial(metric.text, pairs=genuine)) for number in measured))
     return table
 
 
-def _cell(measured: Measured | None) -> str:
+def _cell(measured: Measured | None, write: Callable[[float], str]) -> str:
     if measured is None or np.isnan(measured.value):
         return NOT_AVAILABLE
-    below = f"\n{measured.interval[0]:.3f}–{measured.interval[1]:.3f}" if measured.interval else ""
-    return f"{measured.value:.4f}{measured.note}{below}"
+    below = f"\n{interval_text(measured.interval, write)}" if measured.interval else ""
+    return f"{write(measured.value)}{measured.note}{below}"

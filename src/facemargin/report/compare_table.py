@@ -8,8 +8,8 @@ from rich.markup import escape
 from facemargin.comparison.result import HeadComparison, best_head, near_best, spread
 from facemargin.evaluation.figures import DEFAULT_FARS, Metric
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.number_format import NOT_AVAILABLE
 from facemargin.report.blocks import Cell, Table
-from facemargin.report.comparison import NOT_AVAILABLE
 from facemargin.tables import Table as TerminalTable
 
 NEAR_BEST = "≈"
@@ -142,9 +142,7 @@ def _impostors(comparison: HeadComparison, dataset: str) -> int:
 
 
 def _number(value: float, metric: Metric, genuine: int) -> str:
-    if metric.is_rate:
-        return f"{100 * value:.1f}" if genuine < 1000 else f"{100 * value:.2f}"
-    return f"{value:.3f}"
+    return metric.text(value, genuine).removesuffix("%")
 
 
 def _seeds(comparison: HeadComparison, head: str) -> Cell:

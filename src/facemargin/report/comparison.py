@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from facemargin.evaluation import VerificationSummary
 from facemargin.evaluation.figures import Measured, Metric, Scope, largest_far_first, list_metrics
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.number_format import NOT_AVAILABLE, interval_text, rate_text, ratio_text
 from facemargin.evaluation.quality_comparison import QualityComparison
 from facemargin.report.blocks import Cell, Table
-from facemargin.report.wording import measured_rate, percent
-
-NOT_AVAILABLE = "–"
-_FNMR = "{:.2%}".format
+from facemargin.report.wording import percent
 
 
 @dataclass(frozen=True)
@@ -38,8 +37,7 @@ class _Column:
             return Cell(NOT_AVAILABLE)
         text, span = self.write(value), ""
         if interval is not None and np.isfinite(interval).all():
-            low, high = map(self.write, interval)
-            span = f"{low.removesuffix('%')}–{high}"
+            span = interval_text(interval, self.write)
         # values that are printed the same are equally good
         return Cell(text, span, text == best, value, interval if span else None)
 
@@ -65,7 +63,7 @@ def _metrics(summaries: Sequence[VerificationSummary]) -> list[Metric]:
 
 
 def _metrics_table(summaries: Sequence[VerificationSummary], metrics: Sequence[Metric]) -> Table:
-    rate = _rate_of(summaries)
+    pairs = max(summary.genuine for summary in summaries)
     columns = []
     for metric in metrics:
         measured = [metric.of(summary) or Measured(np.nan) for summary in summaries]
@@ -73,7 +71,7 @@ def _metrics_table(summaries: Sequence[VerificationSummary], metrics: Sequence[M
             _Column(
                 metric.column,
                 [(number.value, number.interval) for number in measured],
-                rate if metric.is_rate else f"{{:.{metric.decimals}f}}".format,
+                partial(metric.text, pairs=pairs),
                 _best_of(metric, summaries),
             )
         )
@@ -93,21 +91,20 @@ def measures_table(comparison: QualityComparison, fmr: float) -> Table:
     to discarding at random. The best of each column is marked, unless the FMR is too low to accept one impostor."""
     best_of = min if allowed_count(fmr, comparison.impostors) else None
     curves = comparison.curves[fmr]
-    columns = [_Column("FNMR, nothing discarded", [(float(curve.fnmr_T[0]), None) for curve in curves.values()], _FNMR)]
+    columns = [
+        _Column("FNMR, nothing discarded", [(float(curve.fnmr_T[0]), None) for curve in curves.values()], rate_text)
+    ]
     at_limits = list(zip(*(curve.limits for curve in curves.values()), strict=True))
     for limits in at_limits:
         columns.append(
-            _Column(f"{percent(limits[0].limit)} discarded", [(limit.fnmr, None) for limit in limits], _FNMR, best_of)
+            _Column(
+                f"{percent(limits[0].limit)} discarded", [(limit.fnmr, None) for limit in limits], rate_text, best_of
+            )
         )
     for limits in at_limits:
         areas: list[tuple[float, tuple[float, float] | None]] = [(limit.relative_to_start, None) for limit in limits]
-        columns.append(_Column(f"pAUC to {percent(limits[0].limit)}", areas, "{:.3f}".format, best_of))
+        columns.append(_Column(f"pAUC to {percent(limits[0].limit)}", areas, ratio_text, best_of))
     return _table(list(curves), columns)
-
-
-def _rate_of(summaries: Sequence[VerificationSummary]) -> Callable[[float], str]:
-    pairs = max(summary.genuine for summary in summaries)
-    return lambda fraction: measured_rate(fraction, pairs)
 
 
 def _table(systems: Sequence[str], columns: Sequence[_Column]) -> Table:

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 
 from facemargin.evaluation import Bootstrap, ErrorVersusDiscard, VerificationSummary
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
+from facemargin.evaluation.number_format import measured_rate
 from facemargin.evaluation.summary import without_interval
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS
-from facemargin.report.wording import far_text, listed, measured_rate, percent
+from facemargin.report.wording import far_text, listed, percent
 
 HEADLINE_FAR = 1e-2
 """The FAR of the sentence above the table, of the threshold in the histograms, and of the error-versus-discard

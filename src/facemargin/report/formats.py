@@ -4,7 +4,7 @@ report.html                        the page, in the folder of the run or evaluat
 report/report.md, report.pdf       the whole report
 report/article.tex                 the same for LaTeX, of which pdflatex makes article.pdf
 report/tables/NAME.md, .tex, .csv  every table
-report/figures/NAME.svg, .pdf      every figure; .csv: the points that it draws
+report/figures/NAME.svg, .pdf      every figure; .csv: the points that it draws, if it has curves
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -117,7 +117,7 @@ def _figure_files(
 ) -> Iterator[tuple[Path, Callable[[Path], object]]]:
     yield place / f"{stem}.svg", lambda path: write_figure_svg(block, path)
     yield place / f"{stem}.pdf", lambda path: write_figure_pdf(block.figure, path)
-    if points:
+    if points and block.data:  # squares of colour have theirs in a table
         yield place / f"{stem}.csv", _text_writer(figure_csv(block))
 
 

@@ -25,6 +25,8 @@ from facemargin.report.blocks import Block, Cell, FigureBlock, Heading, Notes, T
 from facemargin.report.style import MUTED, STYLE, new_axes
 from facemargin.report.wording import short
 
+# Numbers on the colours of the squares, which stay the same on a dark page; no colours of the style, which do not.
+_ON_LIGHT, _ON_DARK = "#1f1f1f", "#fefefe"
 _STRONGEST = 0.55
 _RATE_COLUMNS: dict[int, RateName] = {1: "FMR", 3: "FNMR"}
 _LARGEST_WITH_TEXT = 8
@@ -117,7 +119,8 @@ def _figure_caption(found: ColumnGroups, kind: RateName) -> str:
 def _matrix_figure(rates: list[list[GroupRate | None]], groups: Sequence[str], kind: str) -> Figure:
     size = len(groups)
     figure, axes = new_axes(height=min(4.2, 1.2 + 0.45 * size))
-    values = np.array([[np.nan if rate is None else rate.observed for rate in row] for row in rates])
+    told = [[None if rate is None or rate.too_small else rate.observed for rate in row] for row in rates]
+    values = np.array(told, dtype=float)  # None becomes NaN
     values[np.triu_indices(size, 1)] = np.nan  # the pairs of two groups stand once
     positive = values[values > 0]
     low, high = (positive.min(), positive.max()) if len(positive) else (0.001, 0.01)
@@ -147,7 +150,7 @@ def _write_rates(axes: Axes, rates: list[list[GroupRate | None]], norm: LogNorm)
         for column, rate in enumerate(cells[: row + 1]):
             if rate is not None:
                 dark = rate.observed > 0 and norm(rate.observed) > 0.6
-                color = MUTED if rate.too_small else "white" if dark else "#2b2b2b"
+                color = MUTED if rate.too_small else _ON_DARK if dark else _ON_LIGHT
                 axes.text(
                     column + 0.5, row + 0.5, rate_text(rate.observed), ha="center", va="center", color=color, size=8.5
                 )

@@ -8,8 +8,8 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from facemargin.evaluation.number_format import NOT_AVAILABLE, rate_text
 from facemargin.report.blocks import Cell, FigureBlock, Table
-from facemargin.report.comparison import NOT_AVAILABLE
 from facemargin.report.figure_data import data_label
 from facemargin.report.protocol_scores import Curve, ProtocolScores
 from facemargin.report.published import SOURCE, published
@@ -70,7 +70,7 @@ def _table(names: Sequence[str], rows: Sequence[tuple[str, Mapping[str, float]]]
 
 
 def _cell(value: float) -> Cell:
-    return Cell(NOT_AVAILABLE) if math.isnan(value) else Cell(f"{value:.2%}", number=value)
+    return Cell(NOT_AVAILABLE) if math.isnan(value) else Cell(rate_text(value), number=value)
 
 
 def _curves(systems: Sequence[ProtocolScores], number: int, styles: Mapping[str, LineStyle]) -> list[FigureBlock]:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from facemargin.evaluation.number_format import correlation_text
 from facemargin.evaluation.quality_comparison import QualityComparison, QualityMeasures, compare_quality
 from facemargin.report.blocks import Cell, FigureBlock, Table
 from facemargin.report.comparison import measures_table
@@ -43,7 +44,7 @@ def _figure(comparison: QualityComparison, fmr: float, genuine: int, number: int
 
 def _correlations(comparison: QualityComparison) -> Table:
     rows = [
-        (name, [Cell("–") if np.isnan(rho) else Cell(f"{rho:.2f}", number=float(rho)) for rho in rho_M])
+        (name, [Cell("–") if np.isnan(rho) else Cell(correlation_text(rho), number=float(rho)) for rho in rho_M])
         for name, rho_M in zip(comparison.measures, comparison.spearman_MM, strict=True)
     ]
     return Table(comparison.measures, rows)

@@ -11,13 +11,14 @@ from facemargin.evaluation import Bootstrap, VerificationSummary
 from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.metrics.bootstrap import FEWEST_IDENTITIES
 from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
+from facemargin.evaluation.number_format import measured_rate
 from facemargin.evaluation.system_differences import SystemDifferences
 from facemargin.report.content import ReportContent
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS
 from facemargin.report.evaluation_section import EvaluationSection
 from facemargin.report.findings import HEADLINE_FAR, pair_counts
 from facemargin.report.protocol_scores import ProtocolScores
-from facemargin.report.wording import far_text, listed, measured_rate, percent
+from facemargin.report.wording import far_text, listed, percent
 
 FEW_PEOPLE = 40
 """With fewer people than this, bootstrap intervals over people are known to be too narrow."""

@@ -3,8 +3,8 @@
 import csv
 import io
 
+from facemargin.evaluation.number_format import NOT_AVAILABLE
 from facemargin.report.blocks import Cell, TableBlock
-from facemargin.report.comparison import NOT_AVAILABLE
 
 
 def table_csv(block: TableBlock) -> str:

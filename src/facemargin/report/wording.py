@@ -14,12 +14,6 @@ def far_text(far: float) -> str:
     return f"FAR\N{NO-BREAK SPACE}{percent(far)}"
 
 
-def measured_rate(fraction: float, pairs: int) -> str:
-    """A measured rate in percent, with the digits that this number of pairs justifies: 92.9%, or 99.55% from 1,000
-    pairs on."""
-    return f"{fraction:.1%}" if pairs < 1000 else f"{fraction:.2%}"
-
-
 def angle_text(degrees: float) -> str:
     """ "+12°", "−3°" or "+0°" """
     return f"{round(degrees):+d}°".replace("-", "−")

@@ -3,10 +3,10 @@
 import math
 
 from facemargin.counting import counted
+from facemargin.evaluation.number_format import NOT_AVAILABLE, rate_text
 from facemargin.evaluation.protocols.figures import protocol_figures
 from facemargin.evaluation.protocols.gallery import GALLERY_WORDS
 from facemargin.evaluation.protocols.protocol_result import ProtocolResult
-from facemargin.evaluation.table import NOT_AVAILABLE
 from facemargin.tables import Table
 
 
@@ -15,7 +15,9 @@ def protocol_table(result: ProtocolResult) -> Table:
     table = Table(result.protocol, result.system, "stands on")
     table.columns[1].justify = "right"
     for figure in protocol_figures(result):
-        table.add_row(figure.name, NOT_AVAILABLE if math.isnan(figure.value) else f"{figure.value:.2%}", figure.behind)
+        table.add_row(
+            figure.name, NOT_AVAILABLE if math.isnan(figure.value) else rate_text(figure.value), figure.behind
+        )
     return table
 
 
