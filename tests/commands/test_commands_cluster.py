@@ -102,7 +102,7 @@ def test_the_threshold_of_a_certificate(trained_run, photographs, tmp_path, caps
     assert f"{band.fmr.threshold:.4f} on (FMR 0.3 of pairs, certified on orl:5-40)" in out
     assert "about 234 pairs reach the threshold by chance" in err
     fm.certify(fm.load(trained_run), fm.open_images("orl:5-40"), fmr=1e-3).save(path)
-    with pytest.raises(ConfigError, match="this certificate has no threshold: FMR 0.001 needs"):
+    with pytest.raises(ConfigError, match=r"this certificate has no threshold: FMR 0\.001 needs"):
         run(trained_run, photographs, "--certificate", path)
 
 
@@ -114,7 +114,7 @@ def test_the_threshold_of_a_certificate(trained_run, photographs, tmp_path, caps
         (["a.png", "--threshold", "0.5", "--fmr", "0.1"], "--fmr has no effect"),
         (["--data", "orl:1-2", "--threshold", "0.5", "--output", "folder"], "ends in .csv"),
         (["a.png", "--certificate", "c.json", "--fmr", "0.1"], "--fmr has no effect"),
-        (["a.png", "--views", "image"], "--views goes with --threshold"),
+        (["a.png", "--views", "one"], "--views goes with --threshold"),
         (["--data", "orl:1-2"], "this model has no thresholds"),
     ],
 )

@@ -139,14 +139,14 @@ def _certificate(args: Arguments, model: Model) -> Certificate | None:
 
 def _certified_rule(args: Arguments, certificate: Certificate, images: int) -> _Rule:
     thresholds = certificate.thresholds
-    certified = [rate for rate in (band.fmr for band in thresholds.bands) if rate.threshold is not None]
-    if not certified:
+    found = {band.fmr.threshold: band.fmr.target for band in thresholds.bands if band.fmr.threshold is not None}
+    if not found:
         raise ConfigError(f"this certificate has no threshold: {'; '.join(certificate.refusals)}")
     given = args.quality_floor if args.quality_floor is not None else thresholds.quality_floor
-    fmr = max(rate.target for rate in certified)
+    fmr = max(found.values())
     _warn_of_chance(fmr, images)
     words = f"FMR {fmr:.2g} of pairs, certified on {certificate.faces.name}"
-    return _Rule(max(rate.threshold for rate in certified), -math.inf if given is None else given, words)
+    return _Rule(max(found), -math.inf if given is None else given, words)
 
 
 def _calibration(args: Arguments, model: Model) -> Calibration | None:
