@@ -15,16 +15,18 @@ import pytest
 import yaml
 
 from facemargin.commands import compare
+from facemargin.commands._compared_scores import place_figures
 from facemargin.commands.compare import require_nothing_lost
 from facemargin.comparison.plan import parse_heads, plan_runs
 from facemargin.comparison.run import ComparisonRun, stored_scores
 from facemargin.data.formats.orl import embedded_verification_set
 from facemargin.errors import ConfigError
 from facemargin.evaluation import error_versus_discard, tar_at_far
-from facemargin.evaluation.origin import set_origin
+from facemargin.evaluation.origin import Origin, note_origin, read_origin, set_origin
 from facemargin.margins import list_margins
 from facemargin.models.load import load
 from facemargin.quality.degradation import degraded_twin
+from facemargin.report import load_run
 from facemargin.training.checkpoint import checkpoint_steps
 from tests.processes import Program
 from tests.systems import linux_only
@@ -165,6 +167,19 @@ def test_heads_are_trained_alike_scored_and_compared(command, forked_runs, recip
     for text in ("## orl:31-33-degraded", "normface:scale=3e38, seed 1 failed", "margin=0.3", "Balanced accuracy"):
         assert text in page
     assert str(tmp_path) not in page and "<svg" in (output / "comparison.svg").read_text()
+
+    # One report shows all runs that did not fail, with everything that `evaluate` shows of several models.
+    report = load_run(output)
+    assert [evaluation.dataset for evaluation in report.evaluations] == ["orl:31-33", "orl:31-33-degraded"]
+    for evaluation in report.evaluations:
+        assert [system.system for system in evaluation.systems] == [f"arcface,margin=0.3 seed {n}" for n in (0, 1)]
+    (scores,) = [one.scores_K for one in report.evaluations[0].systems if one.system.endswith("1")]
+    assert tar_at_far(scores, clean.same_K, [0.1]).tar[0.1] == run["metrics"]["orl:31-33"]["tar_at_far_0.1"]
+    shown = (output / "report.html").read_text()
+    assert (
+        all(text in shown for text in ("Do the systems differ?", "Error versus discard", "DET"))
+        and "normface" not in shown
+    )
 
     # The same command does only what is missing.
     (folder / "evaluation" / "orl-31-33" / "compare.json").unlink()
@@ -362,15 +377,38 @@ def test_a_comparison_that_would_lose_something_is_refused(tmp_path):
 
 def test_scores_of_other_pairs_of_the_same_name_do_not_count(tmp_path):
     pairs = embedded_verification_set([5, 6])
-    path = tmp_path / "evaluation" / "orl-5-6" / "compare.json"
+    folder = tmp_path / "funface" / "seed_0"
+    path = folder / "evaluation" / "orl-5-6" / "compare.json"
     path.parent.mkdir(parents=True)
     counts = {"images": 20, "genuine": 90, "impostors": 100, "fingerprint": set_origin(pairs, 4).fingerprint}
     stored = {"pairs": counts, "metrics": {"a": 0.5, "b": None}, "seconds": 2}
     path.write_text(json.dumps(stored))
-    found = stored_scores(tmp_path, pairs)
+    assert stored_scores(folder, pairs) is None  # without scores, the report would lack this run
+    for name in ("orl-5-6", "orl-5-7"):
+        (tmp_path / "evaluation" / name).mkdir(parents=True)
+        (tmp_path / "evaluation" / name / "funface-seed-0.npz").touch()
+    found = stored_scores(folder, pairs)
     assert found.metrics["a"] == 0.5 and np.isnan(found.metrics["b"]) and found.seconds == 2
     fewer = replace(pairs, first_K=pairs.first_K[1:], second_K=pairs.second_K[1:], same_K=pairs.same_K[1:])
-    assert stored_scores(tmp_path, fewer) is None
+    assert stored_scores(folder, fewer) is None
     as_many = replace(embedded_verification_set([5, 7]), name=pairs.name)
-    assert stored_scores(tmp_path, as_many) is None
-    assert stored_scores(tmp_path, embedded_verification_set([5, 7])) is None
+    assert stored_scores(folder, as_many) is None
+    assert stored_scores(folder, embedded_verification_set([5, 7])) is None
+
+
+def test_scores_of_runs_that_are_no_longer_compared_are_removed(tmp_path):
+    pairs = embedded_verification_set([5, 6])
+    runs = [
+        ComparisonRun(head, 0, tmp_path / head / "seed_0", {}, "here", [], [], 1) for head in ("funface", "adaface")
+    ]
+    place_figures(runs, [pairs], overwrite=False)
+    place = tmp_path / "evaluation" / "orl-5-6"
+    note_origin(place, set_origin(pairs), {"sface": Origin("sface", "1a")})  # `evaluate` into the same folder
+    for name in ("funface-seed-0", "adaface-seed-0", "sface"):
+        (place / f"{name}.npz").touch()
+    place_figures(runs[:1], [pairs], overwrite=False)
+    assert sorted(path.name for path in place.iterdir()) == ["funface-seed-0.npz", "origin.json", "sface.npz"]
+    assert list(read_origin(place / "origin.json")[1]) == ["funface-seed-0", "sface"]
+    other = replace(embedded_verification_set([5, 7]), name=pairs.name)
+    with pytest.raises(ConfigError, match="holds figures of"):
+        place_figures(runs, [other], overwrite=False)

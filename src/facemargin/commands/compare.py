@@ -14,6 +14,8 @@ from rich.console import Console
 from rich.markup import escape
 
 from facemargin.commands._arguments import parse_with_recipe
+from facemargin.commands._compared_scores import place_figures
+from facemargin.commands._say import say
 from facemargin.comparison.plan import parse_heads, plan_runs
 from facemargin.comparison.processes import complete_runs
 from facemargin.comparison.result import ComparedSet, HeadComparison
@@ -23,6 +25,7 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import ConfigError
 from facemargin.evaluation.folder import slug
 from facemargin.files.atomic import write_text_atomically
+from facemargin.report import write_run_report
 from facemargin.report.compare_figure import comparison_figure
 from facemargin.report.compare_table import comparison_markdown, legend, metric_table, notes, terminal_table
 from facemargin.report.svg import figure_svg
@@ -56,7 +59,7 @@ class Arguments:
     """Replace an existing comparison in the output, even if it has heads, seeds or test sets that this one does not
     have."""
     output: Path = Path("runs/compare")
-    """The output folder for comparison.md, .json, .svg, and the folder HEAD/seed_N of every run."""
+    """The output folder for comparison.md, .json, .svg, report.html, and the folder HEAD/seed_N of every run."""
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -78,6 +81,7 @@ def main(arguments: Sequence[str]) -> int:
     report_overlap(open_training_images(recipes[0], console), sets, console)
     _say_scales(recipes, console)
     tested = with_twins(sets)
+    place_figures(runs, tested, args.overwrite)
     failures = complete_runs([run for run in runs if not is_complete(run, tested)], args.jobs, console)
     comparison = HeadComparison(
         heads=list(dict.fromkeys(run.head for run in runs)),
@@ -89,6 +93,8 @@ def main(arguments: Sequence[str]) -> int:
     )
     _write(comparison, Path(recipe_name).stem, arguments, args.output)
     _show(comparison, args.output, console)
+    if len(failures) < len(runs):
+        say(f"report of all runs: {write_run_report(args.output)}")
     return _SOME_RUN_FAILED if failures else 0
 
 

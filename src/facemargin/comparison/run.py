@@ -15,9 +15,9 @@ from facemargin.comparison.result import HeadRun, metric_values
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.evaluation import evaluate_verification, summarize
-from facemargin.evaluation.folder import evaluation_folder
+from facemargin.evaluation.folder import evaluation_folder, slug
 from facemargin.evaluation.origin import set_origin
-from facemargin.files.atomic import write_text_atomically
+from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.files.columns import read_columns
 from facemargin.margins import margin_class
 from facemargin.models.load import load
@@ -102,10 +102,10 @@ def train_and_score(run: ComparisonRun, console: Console) -> bool:
 
 
 def stored_scores(folder: Path, test_set: VerificationSet) -> StoredScores | None:
-    """The stored figures of the run in `folder` on these pairs. None if there are none, or if they are of another set
-    with the same name."""
+    """The stored figures of the run in `folder` on these pairs. None if there are none, if they are of another set with
+    the same name, and without the scores for the report."""
     path = _scores_path(folder, test_set)
-    if not path.exists():
+    if not path.exists() or not pair_scores_path(folder, test_set).exists():
         return None
     stored = json.loads(path.read_text(encoding="utf-8"))
     if stored["pairs"] != _pairs(test_set):
@@ -134,12 +134,23 @@ def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSe
 
 def _score(folder: Path, test_set: VerificationSet, device: str) -> None:
     started = time.monotonic()
-    summary = summarize(
-        evaluate_verification(load(folder, device, precision="float32").embed, test_set, "facemargin"), bootstrap=None
-    )
+    scores = evaluate_verification(load(folder, device, precision="float32").embed, test_set, system_name(folder))
+    summary = summarize(scores, bootstrap=None)
+    write_atomically(pair_scores_path(folder, test_set), scores.save)
     values = {name: value if math.isfinite(value) else None for name, value in metric_values(summary).items()}
     stored = {"pairs": _pairs(test_set), "metrics": values, "seconds": round(time.monotonic() - started, 1)}
     write_text_atomically(_scores_path(folder, test_set), json.dumps(stored, indent=2, allow_nan=False))
+
+
+def system_name(folder: Path) -> str:
+    """What the run in `folder` is called in the report of the comparison."""
+    return f"{folder.parent.name} {folder.name.replace('_', ' ')}"
+
+
+def pair_scores_path(folder: Path, test_set: VerificationSet) -> Path:
+    """The scores of the run in `folder` on these pairs: in the folder of the comparison, whose report shows all
+    runs."""
+    return evaluation_folder(folder.parents[1], test_set.name) / f"{slug(system_name(folder))}.npz"
 
 
 def _scores_path(folder: Path, test_set: VerificationSet) -> Path:
