@@ -79,7 +79,7 @@ def test_differences_are_those_of_the_resampled_populations(pairs, random):
 
 
 def compare_with_the_loop(scores, other, same, a, b, fars, bootstrap):
-    found = paired_difference(scores, other, same, a, b, fars, bootstrap)
+    found = paired_difference(scores, other, same, a, b, fars, bootstrap, rescale=False)
     assert found.people == len(np.unique(np.concatenate([a, b])))
     ones = np.ones(len(scores), dtype=int)
     for far, point in zip(fars, found.points, strict=True):
@@ -92,7 +92,8 @@ def compare_with_the_loop(scores, other, same, a, b, fars, bootstrap):
         assert point.interval == (pytest.approx((low, high), abs=1e-12) if high - low > 1e-12 else None)
         if len(expected) > 1:
             assert point.variance == pytest.approx(np.var(expected, ddof=1), abs=1e-12)
-        fewer = min((expected < 1e-12).sum(), (expected > -1e-12).sum())
+        none = (np.abs(expected) < 1e-12).sum() / 2
+        fewer = min((expected < -1e-12).sum() + none, (expected > 1e-12).sum() + none)
         assert point.p_value == pytest.approx(min(1, (2 * fewer + 1) / (len(expected) + 1)))
 
 
@@ -109,7 +110,7 @@ def test_resampled_tars_are_bit_for_bit_those_of_sorting_anew(monkeypatch, narro
         monkeypatch.setattr(resampled_tar, name, value)
     scores, other, same, a, b = population(40, 3)
     nobody = np.where(same, -100.0, other)  # no genuine pair is accepted, so that the difference is the other's TAR
-    (point,) = paired_difference(scores, nobody, same, a, b, far, Bootstrap(90)).points
+    (point,) = paired_difference(scores, nobody, same, a, b, far, Bootstrap(90), rescale=False).points
     (anew,) = tar_at_far(scores, same, far, identities_a=a, identities_b=b, bootstrap=Bootstrap(90)).points
     assert (point.difference, point.interval, point.first.threshold) == (anew.tar, anew.interval, anew.threshold)
 
@@ -194,23 +195,70 @@ def test_unbiased_variance_needs_four_people():
     assert np.isnan(paired_difference(scores, other, same, a, b, 0.1, FEW).points[0].unbiased_variance)
 
 
-def test_rescaled_intervals_have_the_unbiased_variance():
-    scores, other, same, a, b = population(40, 2)
-    plain = paired_difference(scores, other, same, a, b, [0.01, 0.1])
-    rescaled = paired_difference(scores, other, same, a, b, [0.01, 0.1], rescale=True)
+def linear_differences(scores, other, same, a, b, point, bootstrap):
+    """In each resample of people, by loops over them: the difference of TAR − κ·FAR at the sample's thresholds, κ the
+    slope by which the resampled TARs move with that FAR."""
+    people = np.unique(a).tolist()
+    drawn = [dict(zip(people, one.tolist(), strict=True)) for one in identity_multiplicities(len(people), bootstrap)]
+    found = 0.0
+    for sign, values, operating in ((1, scores, point.first), (-1, other, point.second)):
+        fars, fixed, moved = [], [], []
+        for count in drawn:
+            weights = np.array(
+                [count[i] if s else count[i] * count[j] for i, j, s in zip(a, b, same, strict=True)], dtype=float
+            )
+            accepted = weights * (values >= operating.threshold)
+            fars.append(accepted[~same].sum() / weights[~same].sum())
+            fixed.append(accepted[same].sum() / weights[same].sum())
+            moved.append(weighted_tar(values, same, weights, point.target_far) - fixed[-1])
+        slope = max(0.0, -np.polyfit(fars, moved, 1)[0])
+        found = found + sign * (np.array(fixed) - slope * np.array(fars))
+    return found
+
+
+def test_rescaled_intervals_are_freed_of_the_bias_of_the_resamples():
+    scores, other, same, a, b = population(30, 2)
+    bootstrap = Bootstrap(80, confidence=0.8, seed=2)
+    plain = paired_difference(scores, other, same, a, b, [0.01, 0.1], bootstrap, rescale=False)
+    rescaled = paired_difference(scores, other, same, a, b, [0.01, 0.1], bootstrap)
     assert (plain.rescaled, rescaled.rescaled) == (False, True)
     for before, after in zip(plain.points, rescaled.points, strict=True):
-        factor = np.sqrt(before.unbiased_variance / before.variance)
+        linear = linear_differences(scores, other, same, a, b, before, bootstrap)
+        factor = np.sqrt(before.unbiased_variance / np.var(linear, ddof=1))
+        assert after.scale == pytest.approx(factor, rel=1e-9) and before.scale == 1 and abs(factor - 1) > 0.01
         assert (after.variance, after.unbiased_variance) == (before.variance, before.unbiased_variance)
-        for old, new in zip(before.interval, after.interval, strict=True):
-            assert new - after.difference == pytest.approx(factor * (old - before.difference), abs=1e-12)
-            assert new != old
+        drawn = resampled_differences(scores, other, same, a, b, before.target_far, bootstrap)
+        moved = after.difference + factor * (drawn - after.difference)
+        moved[np.abs(moved) < 0.5 / same.sum()] = 0
+        assert after.interval == pytest.approx(np.quantile(moved, [0.1, 0.9]), abs=1e-9)
+        none = (moved == 0).sum() / 2
+        fewer = min((moved < 0).sum() + none, (moved > 0).sum() + none)
+        assert after.p_value == pytest.approx((2 * fewer + 1) / 81)
+
+
+def test_the_correction_is_no_larger_than_the_bias_can_be(monkeypatch):
+    scores, other, same, a, b = population(30, 2)
+    monkeypatch.setattr(PairGraph, "variance", lambda *_: 1e-9)  # as an uncertain estimate may be
+    (point,) = paired_difference(scores, other, same, a, b, 0.1, Bootstrap(40)).points
+    assert point.scale == pytest.approx(3**-0.5)
+    monkeypatch.setattr(PairGraph, "variance", lambda *_: -1e-9)
+    assert paired_difference(scores, other, same, a, b, 0.1, Bootstrap(40)).points[0].scale == 1
+
+
+def test_resamples_without_a_difference_stay_so():
+    """Most resamples have the same TAR for both systems: rescaling must not make them differences on one side."""
+    scores, other, same, a, b = population(40, 2, decimals=4)
+    other = scores.copy()
+    other[np.flatnonzero(same)[0]] = -9.0  # one genuine pair is missed by one system only
+    (point,) = paired_difference(scores, other, same, a, b, 0.1, Bootstrap(200)).points
+    assert point.difference == pytest.approx(1 / 40) and point.scale != 1
+    assert point.p_value > 0.3 and point.interval[0] == 0
 
 
 def test_bca_interval_is_that_of_efron():
     scores, other, same, a, b = population(15, 3, decimals=1)
     bootstrap = Bootstrap(150, confidence=0.9)
-    (point,) = paired_difference(scores, other, same, a, b, 0.05, bootstrap, interval="bca").points
+    (point,) = paired_difference(scores, other, same, a, b, 0.05, bootstrap, interval="bca", rescale=False).points
     drawn = resampled_differences(scores, other, same, a, b, 0.05, bootstrap)
     left_out = []
     for person in range(15):

@@ -86,8 +86,8 @@ def _notes(first: str, found: Sequence[PairedDifference], bootstrap: Bootstrap, 
         f"ranges are {found[0].confidence:.0%} intervals.",
         f"p is the probability of such a difference between equal systems; Holm's p allows for the "
         f"{counted(len(points), 'comparison')} of this table, and below 0.05 a difference counts.",
-        "In brackets is the unbiased standard error, or – if the people are too few for one: if it is the smaller one, "
-        "the intervals, which use the other, are too wide, and if it is much larger, too narrow.",
+        "Std. error: the spread among resamples and, in brackets, an estimate without its bias, or – if the people are "
+        "too few for one. Ranges and p are freed of this bias where there is such an estimate.",
     ]
     if fars_left_out:
         notes.append(f"{counted(fars_left_out, 'FAR')} left out: there are too few impostor pairs to accept one.")

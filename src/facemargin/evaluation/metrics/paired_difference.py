@@ -4,12 +4,17 @@ The figure is D = TAR of one system − TAR of the other, each at its own thresh
 replacement (see `bootstrap`), the same people for both systems, and both thresholds are chosen again each time. So what
 is hard or easy about the people drawn, which both systems share, does not blur the difference.
 
-p-value: as often as a resample has a difference on the other side of 0, doubled, (2·min(#D* ≤ 0, #D* ≥ 0) + 1) / (R +
-1): about the smallest δ for which the percentile interval at confidence 1 − δ excludes 0.
+p-value: as often as a resample has a difference on the other side of 0, doubled, where resamples without a difference
+count half (H. O. Lancaster, "Significance tests in discrete distributions", JASA 1961): with the numbers
+b = #(D* < 0) + #(D* = 0)/2 and a = #(D* > 0) + #(D* = 0)/2, p = (2·min(b, a) + 1) / (R + 1). It is about the smallest δ
+for which the percentile interval at confidence 1 − δ excludes 0.
 
 The variance among resamples is too large if pairs that share a person are nearly independent (`pair_variance`): then
 intervals are too wide, and the test finds too few differences. `rescale` multiplies the resamples' distance from D by
-√(unbiased variance / variance among resamples), as discussed by Conti and Clémençon (arXiv 2211.07245).
+√(unbiased variance / variance among resamples), as discussed by Conti and Clémençon (arXiv 2211.07245). Both variances
+are those of the difference to first order, which is linear in the rates: the resamples' difference itself also varies
+because its thresholds move, of which the unbiased variance knows nothing, so that their ratio would make intervals too
+narrow. A difference of less than half a genuine pair is none, as before it was rescaled.
 
 Shapes: K pairs, S people, R resamples.
 """
@@ -40,6 +45,9 @@ from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
 IntervalKind = Literal["percentile", "bca"]
 INTERVAL_KINDS = get_args(IntervalKind)
 
+_SMALLEST_SCALE = 3**-0.5
+"""The resamples' variance is at most three times too large; an estimate that says more is off, as with few people."""
+
 _ROUNDING = 1e-12
 """Differences of rates that are closer to 0 than this are 0."""
 
@@ -56,9 +64,10 @@ class TarDifference:
         p_value: The probability of a difference as far from 0 or farther if the systems were equal.
         first, second: The operating points.
         people: How many people are in the impostor pairs that the first and the second system accept.
-        variance: The variance of the difference among resamples.
+        variance: The variance of the difference among resamples, before they are rescaled.
         unbiased_variance: The variance without the bias of resampling people; NaN with fewer than four people. With few
             people it may be negative.
+        scale: By what the resamples' distance from the difference was multiplied; 1 if they were not rescaled.
         resamples: How many resamples had pairs of both kinds.
 
     Examples:
@@ -85,13 +94,15 @@ class TarDifference:
     people: tuple[int, int]
     variance: float
     unbiased_variance: float
+    scale: float
     resamples: int
 
 
 @dataclass(frozen=True)
 class PairedDifference:
     """Differences in the order of the requested FARs, of `people` people, with intervals of this `confidence` and kind.
-    `rescaled`: whether they have the unbiased variance, at the FARs at which it is positive.
+    `rescaled`: whether they are freed of the bias of the resamples' variance, at the FARs at which the unbiased one is
+    positive.
 
     Examples:
         >>> import facemargin as fm
@@ -123,7 +134,7 @@ def paired_difference(
     fars: float | Sequence[float],
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
     interval: IntervalKind = "percentile",
-    rescale: bool = False,
+    rescale: bool = True,
 ) -> PairedDifference:
     """The difference of the TARs of two systems at each FAR of `fars`, with interval and p-value.
 
@@ -134,7 +145,8 @@ def paired_difference(
     interval: "percentile", or "bca" (B. Efron, "Better bootstrap confidence intervals", JASA 1987), which corrects the
         bias and the skewness of the resamples, by leaving out each person once: it takes as long as S more resamples.
         If all resamples are on one side of the difference, there is none.
-    rescale: Adjust the resamples to the unbiased variance, where it is positive (see the start of this page).
+    rescale: Free the resamples of the bias of their variance, where the unbiased one is positive (see the start of this
+        page).
 
     Thresholds are the lowest with FAR ≤ target, as of `tar_at_far`. 15.6 million pairs, six FARs and 1,000 resamples
     take seconds (docs/benchmarks.md). Memory beside the inputs: 4 bytes a pair for each system's sorted scores, 8 for
@@ -167,7 +179,7 @@ def tar_differences(
     first: SystemRates,
     second: SystemRates,
     interval: IntervalKind = "percentile",
-    rescale: bool = False,
+    rescale: bool = True,
 ) -> PairedDifference:
     """TAR of the first system − TAR of the second, at each FAR. "bca" needs systems that were rated without each
     person."""
@@ -184,8 +196,10 @@ def _at(
     drawn_R = drawn_R[~np.isnan(drawn_R)]
     variance = float(np.var(drawn_R, ddof=1)) if len(drawn_R) > 1 else float("nan")
     unbiased = _unbiased_variance(place, shared, first, second)
-    if rescale and unbiased > 0 and variance > 0:
-        drawn_R = difference + (drawn_R - difference) * np.sqrt(unbiased / variance)
+    scale = _scale(place, first, second, unbiased) if rescale else 1.0
+    if scale != 1:
+        drawn_R = difference + (drawn_R - difference) * scale
+        drawn_R = np.where(np.abs(drawn_R) < 0.5 / one.genuine, 0.0, drawn_R)
     equal_tails = two_tails(shared.bootstrap.confidence)
     tails: tuple[float, float] | None = equal_tails
     if interval == "bca":
@@ -202,6 +216,7 @@ def _at(
         people=(_num_people(first.accepted[place]), _num_people(second.accepted[place])),
         variance=variance,
         unbiased_variance=unbiased,
+        scale=scale,
         resamples=len(drawn_R),
     )
 
@@ -212,6 +227,21 @@ def _unbiased_variance(place: int, shared: SharedPairs, first: SystemRates, seco
         for system, sign in ((first, -1), (second, 1))
     ]
     return shared.graph.variance((first.genuine_FS[place] - second.genuine_FS[place]).astype(np.float64), accepted)
+
+
+def _scale(place: int, first: SystemRates, second: SystemRates, unbiased: float) -> float:
+    """√(unbiased variance / variance among resamples) of the difference to first order. 1 if either is not positive."""
+    linear_R = _linear(first.resampled, place) - _linear(second.resampled, place)
+    linear_R = linear_R[~np.isnan(linear_R)]
+    variance = float(np.var(linear_R, ddof=1)) if len(linear_R) > 1 else 0.0
+    return max(_SMALLEST_SCALE, float(np.sqrt(unbiased / variance))) if unbiased > 0 and variance > 0 else 1.0
+
+
+def _linear(resampled: ResampledTars, place: int) -> FloatArray:
+    """The TAR in each resample to first order: at the sample's threshold, and as far as the FAR there moves it."""
+    return np.asarray(
+        resampled.fixed_tar_RF[:, place] - _roc_slope(resampled, place) * resampled.fixed_far_RF[:, place]
+    )
 
 
 def _roc_slope(resampled: ResampledTars, place: int) -> float:
@@ -230,8 +260,9 @@ def _roc_slope(resampled: ResampledTars, place: int) -> float:
 
 
 def _p_value(drawn_R: FloatArray) -> float:
-    fewer = min(int(np.count_nonzero(drawn_R <= 0)), int(np.count_nonzero(drawn_R >= 0)))
-    return min(1.0, (2 * fewer + 1) / (len(drawn_R) + 1))
+    none = np.count_nonzero(drawn_R == 0) / 2
+    fewer = min(np.count_nonzero(drawn_R < 0) + none, np.count_nonzero(drawn_R > 0) + none)
+    return float(min(1.0, (2 * fewer + 1) / (len(drawn_R) + 1)))
 
 
 def _rounded(values: FloatArray | float) -> FloatArray:
