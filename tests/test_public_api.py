@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import facemargin as fm
-from facemargin.heads.create import _margin_of
+from facemargin.margins.base import margin_name
 from facemargin.models.info import read_model
 
 
@@ -116,7 +116,7 @@ def test_every_margin_with_a_configuration_of_its_own_is_found_by_it():
     own = [config for config in configs if configs.count(config) == 1]
     assert len(own) >= 8
     for config in own:
-        assert fm.margins.margin_class(_margin_of(config())).Config is config
+        assert fm.margins.margin_class(margin_name(config())).Config is config
         assert getattr(fm.margins, config.__name__) is config
 
 

@@ -1,4 +1,5 @@
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -7,6 +8,7 @@ import facemargin as fm
 from facemargin.commands import calibrate
 from facemargin.data.formats.image_files import read_image_file
 from facemargin.data.formats.orl import embedded_verification_set
+from facemargin.data.source import encode_png
 from tests.commands.face_folder import write_crfiqa_model, write_faces
 from tests.commands.photo_folder import write_empty, write_photographs
 
@@ -23,9 +25,23 @@ def test_the_file_holds_what_the_python_form_measures(command, trained_run, tmp_
         assert ours["impostors_accepted"] == theirs["impostors_accepted"]
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line[:1] == "│"]
     assert [row[0] for row in rows] == ["0.5", "0.2", "0.1", "0.05", "0.02", "0.01", "0.005", "0.002"]
-    assert [row[2].endswith(" (few)") for row in rows] == [False] * 5 + [True] * 3  # fewer than ten
+    for row, point in zip(rows, calibration.thresholds, strict=True):
+        low, high = point.estimated or (None, None)
+        assert row[3] == ("–" if low is None else f"{low:.2g} – {high:.2g}")
+        assert point.certified <= float(row[4].removeprefix("≤ ")) <= 1.1 * point.certified
+    assert "certified: what it does not exceed, with 95 % confidence" in out
     assert int(rows[0][2]) == calibration.thresholds[0].impostors_accepted
     assert "600 impostor and 180 genuine pairs of orl:1-4, quality: norm, floor by percentile 1" in out
+
+
+def test_pairs_without_names_say_nothing_of_other_people(command, trained_run, tmp_path):
+    pairs = tmp_path / "pairs.bin"
+    encoded = [bytes(image) for image in map(encode_png, embedded_verification_set(range(1, 3)).images)]
+    pairs.write_bytes(pickle.dumps((encoded, [index < 3 for index in range(10)]), protocol=2))
+    code, out, _ = command("calibrate", trained_run, "--pairs", pairs, "--output", tmp_path / "c.json")
+    assert code == 0 and "the rates of other people can be neither estimated nor certified: use pairs with names" in out
+    rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line[:1] == "│"]
+    assert all(row[3:5] == ["–", "–"] for row in rows)
 
 
 def test_the_floor_is_chosen(command, tmp_path):

@@ -43,7 +43,9 @@ def test_from_photographs_to_decisions(command, trained_run, tmp_path):
     options = "--calibration", calibration, "--fmr", "0.2", "--detect"
     results = tmp_path / "results.csv"
     code, out, err = command("verify", trained_run, "--pairs", photos / "pairs.csv", "--output", results, *options)
-    assert (code, err) == (0, "") and "0 with an image that cannot be used" in out
+    assert code == 0 and "0 with an image that cannot be used" in out
+    assert err.startswith("warning: FMR 0.2 is the rate of the 54 impostor pairs") and err.count("\n") == 1
+    assert "the calibration does not say who is in its images" in err
     with results.open(newline="") as file:
         rows = list(csv.DictReader(file))
     different = [row for row, line in zip(rows, labeled, strict=True) if line.endswith("0")]

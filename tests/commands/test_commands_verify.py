@@ -49,7 +49,7 @@ def test_without_a_calibration_there_is_a_score(command, trained_run, tmp_path):
 )
 def test_a_decision_and_its_exit_code(command, trained_run, calibrated, tmp_path, changes, answer, exit_code):
     first, second, _ = write_faces(tmp_path, range(1, 2))
-    with_threshold(calibrated, **changes).save(tmp_path / "c.json")
+    with_threshold(calibrated, **changes, estimated=(0.01, 0.1)).save(tmp_path / "c.json")
     code, out, err = command(
         "verify", trained_run, first, second, "--calibration", tmp_path / "c.json", "--fmr", "0.05"
     )
@@ -143,7 +143,9 @@ def test_a_rate_is_doubted_or_refused(command, trained_run, calibrated, tmp_path
     arguments = "verify", trained_run, first, second, "--calibration", calibrated, "--fmr"
     code, out, err = command(*arguments, "0.005")
     assert code in (0, 1, 3) and len(out.splitlines()) == 3
-    assert "warning: FMR 0.005 rests on 600 impostor pairs" in err and "2,000 pairs are recommended" in err
+    assert (
+        "warning: FMR 0.005 is the rate of the 600 impostor pairs of orl:1-4; " in err and "facemargin certify" in err
+    )
     code, out, err = command(*arguments, "1e-3")
     assert (code, out) == (2, "") and "an FMR of 0.001 cannot be measured with the 600 impostor pairs of orl:1-4" in err
 

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -5,8 +7,9 @@ import facemargin as fm
 from facemargin.data.formats.orl import embedded_verification_set
 from facemargin.decision.measuring import measure_thresholds, quality_floor
 from facemargin.errors import ConfigError, DataError
-from facemargin.evaluation import PairScores
-from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, identity_multiplicities
+from facemargin.evaluation import Embeddings, PairScores, certified_upper_bound
+from facemargin.evaluation.metrics.clustered_wilson import wilson_interval
+from facemargin.evaluation.metrics.rates_at import fmr_at
 from tests.models.tiny_models import tiny_model
 
 
@@ -40,7 +43,7 @@ def test_thresholds_are_those_of_the_loops():
         assert point.fnmr == pytest.approx(sum(s < point.threshold for s in good) / len(good))
         poor = [min(a, b) < point.quality_floor for _, _, a, b in pairs]
         assert point.too_poor == pytest.approx(sum(poor) / len(poor))
-        assert point.fmr_interval[0] < point.fmr < point.fmr_interval[1]
+        assert point.estimated is None and point.certified is None
 
 
 def test_the_floor_by_fnmr_is_that_of_the_loops():
@@ -75,48 +78,48 @@ def test_equal_impostor_scores_are_accepted_together():
         assert last.threshold == (np.nextafter(0.5, 1) if threshold is None else threshold)
 
 
-def test_intervals_resample_people_where_they_are_known():
-    generator = np.random.default_rng(0)
-    people = generator.integers(0, 15, (2, 1300))
-    people[1, :300] = people[0, :300]
-    people[1, 300:] = (people[0, 300:] + generator.integers(1, 15, 1000)) % 15
-    effect = generator.normal(size=15)  # some people are taken for others more often
-    scores = pair_scores()
-    scores_K = scores.scores_K + np.where(scores.same_K, 0, 0.3 * (effect[people[0]] + effect[people[1]]))
-    by_people = measure_thresholds(pair_scores(scores_K=scores_K, identities_a_K=people[0], identities_b_K=people[1]))
-    by_pairs = measure_thresholds(pair_scores(scores_K=scores_K))
-    wider = [
-        (one.fmr_interval[1] - one.fmr_interval[0]) / (other.fmr_interval[1] - other.fmr_interval[0])
-        for one, other in zip(by_people, by_pairs, strict=True)
-    ]
-    assert np.median(wider) > 1.5
-
-
-def test_intervals_are_those_of_a_loop_over_resamples_and_pairs():
+def test_the_rates_of_other_people_are_those_of_loops_over_people_and_images():
     generator = np.random.default_rng(1)
-    people = generator.integers(0, 12, (2, 120))
-    same_K = people[0] == people[1]
-    scores_K = generator.normal(size=120) + same_K
-    found = measure_thresholds(pair_scores(
-        scores_K=scores_K, same_K=same_K, identities_a_K=people[0], identities_b_K=people[1],
-        quality_a_K=np.ones(120), quality_b_K=np.ones(120),
-    ))  # fmt: skip
-    compared = 0
-    for point in found:
-        rates = []
-        for times_I in identity_multiplicities(12, DEFAULT_BOOTSTRAP):
-            accepted = total = 0
-            for k in np.flatnonzero(~same_K):
-                weight = int(times_I[people[0, k]] * times_I[people[1, k]])
-                total += weight
-                accepted += weight * (scores_K[k] >= point.threshold)
-            if total:
-                rates.append(accepted / total)
-        expected = tuple(np.percentile(rates, [2.5, 97.5]))
-        if expected[0] < expected[1]:  # else it is Wilson's
-            assert point.fmr_interval == pytest.approx(expected, abs=1e-12)
-            compared += 1
-    assert compared >= 3
+    labels = np.repeat(np.arange(15), generator.integers(1, 5, 15))
+    vectors = generator.normal(size=(15, 4))[labels] + generator.normal(size=(len(labels), 4))
+    vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+    thresholds, rungs = [-0.6, 0.1, 0.55, 0.9, 1.1], [0.5, 0.2, 0.1, 0.05]
+    found = fmr_at(Embeddings(vectors, labels, labels), labels, thresholds, rungs, confidence=0.9)
+    bounds = certified_upper_bound(rungs, units=7, confidence=1 - 0.1 / 4)
+    for at, threshold in zip(found, thresholds, strict=True):
+        h = np.zeros((15, 15))
+        for i in range(15):
+            for j in range(15):
+                a_s, b_s = np.flatnonzero(labels == i), np.flatnonzero(labels == j)
+                errors = [vectors[a] @ vectors[b] >= threshold for a in a_s for b in b_s]
+                h[i, j] = 0 if i == j else np.mean(errors)
+        rate = h.sum() / (15 * 14)
+        d = np.where(np.eye(15, dtype=bool), 0, h - rate)
+        shared = sum(d[i, j] * d[i, k] for i in range(15) for j in range(15) for k in range(15) if j != k)
+        variance = ((d**2).sum() / 2 + max(0, shared)) / 105**2
+        assert at.observed == pytest.approx(rate, abs=1e-12)
+        enough = [bound for rung, bound in zip(rungs, bounds, strict=True) if rung >= rate]
+        assert at.certified == pytest.approx(min(enough, default=1), abs=1e-11)
+        if rate == 0:
+            assert at.estimated is None
+        else:
+            assert at.estimated == pytest.approx(wilson_interval(rate, variance, 0.9), abs=1e-12)
+    assert found[0].certified == 1 and found[-1].observed == 0
+
+
+def test_a_rate_that_is_observed_exactly_is_certified_by_its_own_rung():
+    vectors = np.float32([[1, 0], [1, 0], [0, 1], [-1, 0], [0, -1]])
+    embeddings, labels = Embeddings(vectors, np.ones(5), np.ones(5)), np.arange(5)
+    (at,) = fmr_at(embeddings, labels, [0.5], [0.5, 0.1])
+    assert at.observed == 0.1 and at.certified == pytest.approx(certified_upper_bound(0.1, 2, 1 - 0.05 / 2), abs=1e-11)
+
+
+def test_only_pairs_that_say_who_is_in_them_tell_of_other_people():
+    pairs, model = embedded_verification_set(range(1, 5)), tiny_model()
+    known, unknown = (fm.calibrate(model, replace(pairs, identities_N=given)) for given in (pairs.identities_N, None))
+    assert all(point.certified is not None for point in known.thresholds) and known.thresholds[0].estimated is not None
+    assert all(point.certified is point.estimated is None for point in unknown.thresholds)
+    assert [point.threshold for point in known.thresholds] == [point.threshold for point in unknown.thresholds]
 
 
 @pytest.mark.parametrize(

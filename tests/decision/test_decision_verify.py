@@ -14,7 +14,7 @@ from facemargin.models.model import Model
 from tests.models.tiny_models import tiny_model, tiny_recognizer
 from tests.photographs import orl_photograph
 
-POINT = Threshold(0.01, 0.5, 0.01, (0.0, 0.02), 10, 0.1, 2.0, 0.02)
+POINT = Threshold(0.01, 0.5, 0.01, 10, 0.1, 2.0, 0.02)
 
 
 @pytest.fixture(scope="module")

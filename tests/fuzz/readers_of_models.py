@@ -195,7 +195,7 @@ def write_recipe(folder: Path) -> None:
 
 
 def write_calibration(folder: Path) -> None:
-    points = tuple(Threshold(fmr, 0.3, fmr, (0.001, 0.1), 20, 0.1, 3.0, 0.02) for fmr in (0.1, 0.01))
+    points = tuple(Threshold(fmr, 0.3, fmr, 20, 0.1, 3.0, 0.02, (0.001, 0.1), 0.3) for fmr in (0.1, 0.01))
     found_by = "toy", {"min_score": 0.5, "longest_side": 1280}
     calibration = Calibration("lfw", 2000, 1000, "norm", "flip", "percentile 1", _fingerprint(), points, *found_by)
     calibration.save(folder / "c.json")

@@ -97,10 +97,8 @@ def test_thresholds_hold_on_other_people(shared_data, lfw):
     assert [point.target_fmr for point in points][-1] == 0.001  # of 1,200 impostors
     for point in points:
         fmr = np.mean(other.scores_K[~other.same_K] >= point.threshold)
-        low, high = point.fmr_interval
-        # Intervals of two halves that overlap, roughly: each has half of the pairs.
-        margin = 2 * np.sqrt(point.target_fmr / 900)
-        assert low - margin <= fmr <= high + margin, point
+        # Both halves have 1,200 impostor pairs; people in several of them make the rates differ somewhat more.
+        assert abs(fmr - point.fmr) <= 5 * np.sqrt(point.target_fmr / 1200), point
     by_fmr = {point.target_fmr: point for point in points}
     assert by_fmr[0.01].fnmr < 0.03
     assert 0.005 < by_fmr[0.01].too_poor < 0.05

@@ -16,7 +16,8 @@ from facemargin.counting import counted
 from facemargin.data.formats.orl import ORL_CREDIT, EmbeddedFaces
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages, ImageSubset, LabeledImages, RGBImage
-from facemargin.decision.calibration import Calibration
+from facemargin.decision.calibration import Calibration, Threshold
+from facemargin.decision.guarantee import rounded_up
 from facemargin.decision.shipped import shipped_calibration
 from facemargin.decision.verify import Verification, decide
 from facemargin.detection.detect import DetectedFaces
@@ -208,14 +209,17 @@ def _decisions(
         threshold=point.threshold,
         quality_floor=point.quality_floor,
         fmr=point.target_fmr,
-        measured_on=_measured_on(calibration),
+        measured_on=_measured_on(calibration, point),
         credit=ORL_CREDIT,
         doubt=calibration.doubt_detector(released.detector),
     )
 
 
-def _measured_on(calibration: Calibration) -> str:
-    return f"{calibration.pairs}, {calibration.genuine:,} genuine and {calibration.impostors:,} impostor pairs"
+def _measured_on(calibration: Calibration, point: Threshold) -> str:
+    pairs = f"{calibration.pairs}, {calibration.genuine:,} genuine and {calibration.impostors:,} impostor pairs"
+    if point.certified is None:
+        return pairs
+    return f"{pairs}; for other people like these, no more than {100 * rounded_up(point.certified):g} % is certified"
 
 
 def _counts(described: str, same_K: NDArray[np.bool_], taken: list[Verification]) -> list[DecisionCounts]:

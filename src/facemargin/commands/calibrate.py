@@ -20,7 +20,8 @@ from facemargin.data.open import open_images, open_verification
 from facemargin.data.pairs.sampling import at_most, count_pairs
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
-from facemargin.decision.calibration import ENOUGH, Calibration
+from facemargin.decision.calibration import Calibration
+from facemargin.decision.guarantee import rounded_up
 from facemargin.decision.measuring import calibrate
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError, DataError
@@ -83,6 +84,7 @@ def main(arguments: Sequence[str]) -> int:
         f"{calibration.impostors:,} impostor and {calibration.genuine:,} genuine pairs of {calibration.pairs}, "
         f"quality: {calibration.quality}, floor by {calibration.floor_rule}; {args.output}"
     )
+    _say_people(calibration)
     warn_of_quality(args.model, model)
     return 0
 
@@ -153,17 +155,31 @@ def _of_images(args: Arguments) -> tuple[Model, Calibration]:
 
 
 def _table(calibration: Calibration) -> Table:
-    table = Table("FMR", "threshold", "impostors", "95 % of FMR", "FNMR", "floor", "too poor")
+    table = Table("FMR", "threshold", "impostors", "estimated", "certified", "FNMR", "floor", "too poor")
     for point in calibration.thresholds:
-        low, high = point.fmr_interval
-        few = "" if calibration.impostors * point.target_fmr >= ENOUGH else " (few)"
         table.add_row(
             f"{point.target_fmr:g}",
             f"{point.threshold:.4f}",
-            f"{point.impostors_accepted:,}{few}",
-            f"{low:.2g} – {high:.2g}",
+            f"{point.impostors_accepted:,}",
+            "–" if point.estimated is None else " – ".join(f"{rate:.2g}" for rate in point.estimated),
+            "–" if point.certified is None else f"≤ {rounded_up(point.certified):g}",
             f"{100 * point.fnmr:.2f} %",
             f"{point.quality_floor:.4g}",
             f"{100 * point.too_poor:.1f} %",
         )
     return table
+
+
+def _say_people(calibration: Calibration) -> None:
+    """What the two figures rest on."""
+    if calibration.thresholds[0].certified is None:
+        say(
+            "these pairs do not say who is in the images, so the rates of other people can be neither estimated nor "
+            "certified: use pairs with names (pairs.txt and its folders), or --images"
+        )
+        return
+    say(
+        "estimated: where the FMR of other people probably is; certified: what it does not exceed, with 95 % "
+        "confidence, whatever they are like, in all rows together. facemargin certify finds the threshold for a rate "
+        "to promise"
+    )

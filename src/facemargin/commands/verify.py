@@ -26,7 +26,7 @@ from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.certificate import Certificate
-from facemargin.decision.guarantee import promises
+from facemargin.decision.guarantee import promises, rounded_up
 from facemargin.decision.shipped import shipped_calibration
 from facemargin.decision.verify import DEFAULT_FMR, Decision, Verification, decide, require_finite
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
@@ -222,7 +222,12 @@ def _against(result: Verification) -> str:
     point = result.threshold
     if point is None:
         return ""
-    return f", same from {point.threshold:.4f} on (FMR {point.target_fmr:g}, measured {point.fmr:.2g})"
+    of_others = ""
+    if point.estimated is not None:
+        of_others += f"; of other people estimated {' to '.join(f'{rate:.2g}' for rate in point.estimated)}"
+    if point.certified is not None:
+        of_others += f", certified ≤ {rounded_up(point.certified):g}"
+    return f", same from {point.threshold:.4f} on (FMR {point.target_fmr:g}, measured {point.fmr:.2g}{of_others})"
 
 
 def _floor(result: Verification) -> str:

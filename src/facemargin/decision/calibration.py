@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from facemargin.decision.fingerprint import fingerprint, is_same_model
+from facemargin.decision.guarantee import rounded_up
 from facemargin.detection.detector import (
     DEFAULT_DETECTOR,
     Detector,
@@ -23,10 +24,13 @@ from facemargin.files.atomic import write_text_atomically
 from facemargin.models.model import Model
 from facemargin.models.views import Views
 
-FORMAT = "facemargin calibration 1"
-ENOUGH = 10
-"""The number of impostor pairs that should be accepted at a threshold, so that its FMR is known. With fewer, it is a
-guess."""
+FORMAT = "facemargin calibration 2"
+
+EARLIER = "facemargin calibration 1"
+"""Its intervals of the FMR rest on pairs, some of them as if nobody were in two, and are not read."""
+
+_SURE = 2
+"""An FMR whose estimated interval ends above this multiple of it is doubted."""
 
 
 @dataclass(frozen=True)
@@ -34,20 +38,24 @@ class Threshold:
     """If scores at or above `threshold` are accepted, the calibration pairs are falsely matched at a rate of `fmr` ≤
     `target_fmr`.
 
-    impostors_accepted: the number of these pairs. fmr_interval: the 95 % interval, by resampling people if the pairs
-    have identities, otherwise by Wilson's formula, as if pairs were independent. fnmr: the rate of genuine pairs of
-    sufficient quality that are falsely not matched. quality_floor: images of lower quality are too poor. too_poor: the
-    share of all pairs with such an image.
+    impostors_accepted: the number of these pairs. estimated: where the FMR of other people probably is (95 %), all
+    people of the pairs compared with each other and everybody counted alike; None if the pairs do not say who is in the
+    images, if nobody matches another, and in files of earlier versions. certified: the FMR that other people do not
+    exceed, with 95 % confidence for all thresholds of the calibration together, whatever they are like; None if it is
+    not known who is in the images. For a lower one at a threshold chosen for it, see `certify`. fnmr: the rate of
+    genuine pairs of sufficient quality that are falsely not matched. quality_floor: images of lower quality are too
+    poor. too_poor: the share of all pairs with such an image.
     """
 
     target_fmr: float
     threshold: float
     fmr: float
-    fmr_interval: tuple[float, float]
     impostors_accepted: int
     fnmr: float
     quality_floor: float
     too_poor: float
+    estimated: tuple[float, float] | None = None
+    certified: float | None = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -102,22 +110,29 @@ class Calibration:
             lowest = min(point.target_fmr for point in self.thresholds)
             raise ConfigError(
                 f"an FMR of {fmr:g} cannot be measured with the {self.impostors:,} impostor pairs of "
-                f"{self.pairs}: at least {math.ceil(1 / fmr):,} are needed, and {math.ceil(ENOUGH / fmr):,} for a "
-                f"reliable value. The lowest rate here is {lowest:g}; calibrate on more pairs, or choose a higher "
-                "rate"
+                f"{self.pairs}: at least {math.ceil(1 / fmr):,} are needed. The lowest rate here is {lowest:g}; "
+                "calibrate on more people, or choose a higher rate. What can be promised depends on the number of "
+                "people alone: facemargin certify"
             )
         return max(usable, key=lambda point: point.target_fmr)
 
     def doubt(self, fmr: float) -> str:
-        """A warning about the threshold for `fmr`; empty if it rests on enough impostor pairs."""
+        """A warning about the threshold for `fmr`; empty if the FMR of other people is estimated to be at most twice
+        that."""
         point = self.at(fmr)
-        if self.impostors * point.target_fmr >= ENOUGH * (1 - 1e-9):
+        if point.estimated is not None and point.estimated[1] <= _SURE * point.target_fmr:
             return ""
-        low, high = point.fmr_interval
+        certified = "" if point.certified is None else f"; certified is only {100 * rounded_up(point.certified):.2g} %"
+        if point.estimated is not None:
+            low, high = point.estimated
+            known = f"of other people it is estimated to be between {_percent(low)} and {_percent(high)}"
+        elif point.certified is not None:
+            known = "none of the people matches another there, so that no rate of other people can be estimated"
+        else:
+            known = "the calibration does not say who is in its images, so that nothing is known of other people"
         return (
-            f"FMR {point.target_fmr:g} rests on {self.impostors:,} impostor pairs, of which "
-            f"{point.impostors_accepted} are accepted; {math.ceil(ENOUGH / point.target_fmr):,} pairs are "
-            f"recommended. The true rate is probably between {low:.2g} and {high:.2g}"
+            f"FMR {point.target_fmr:g} is the rate of the {self.impostors:,} impostor pairs of {self.pairs}; {known}"
+            f"{certified}. facemargin certify finds what can be promised, and says how many people it needs"
         )
 
     def doubt_detector(self, detector: Detector | str | None) -> str:
@@ -203,12 +218,20 @@ def _doubt_without_detector(detector: str) -> str:
     )
 
 
+def _percent(rate: float) -> str:
+    return f"{100 * rate:.2g} %"
+
+
 def calibration_from_json(content: dict[str, Any]) -> Calibration:
     """The calibration in the content of a file; ValueError, TypeError, LookupError or AttributeError where it is
     none."""
-    if content.pop("format", None) != FORMAT:
+    format_ = content.pop("format", None)
+    if format_ not in (FORMAT, EARLIER):
         raise ValueError(f"its format is not {FORMAT!r}")
-    thresholds = tuple(Threshold(**point) for point in content.pop("thresholds"))
+    points = content.pop("thresholds")
+    if format_ == EARLIER:
+        points = [{name: value for name, value in point.items() if name != "fmr_interval"} for point in points]
+    thresholds = tuple(Threshold(**point) for point in points)
     numbers = [
         value
         for point in thresholds
@@ -216,9 +239,10 @@ def calibration_from_json(content: dict[str, Any]) -> Calibration:
     ]
     if not thresholds or any(type(value) not in (int, float) or not math.isfinite(value) for value in numbers):
         raise ValueError("a threshold, rate or quality floor is missing or not a finite number")
-    thresholds = tuple(
-        replace(point, fmr_interval=(point.fmr_interval[0], point.fmr_interval[1])) for point in thresholds
-    )
+    thresholds = tuple(replace(point, estimated=_rates(point.estimated)) for point in thresholds)
+    for point in thresholds:
+        if point.certified is not None and not _is_rate(point.certified):
+            raise ValueError(f"certified is {point.certified!r}")
     calibration = Calibration(thresholds=thresholds, **content)
     if type(calibration.impostors) is not int or calibration.impostors < 1:
         raise ValueError(f"impostors is {calibration.impostors!r}")
@@ -232,3 +256,16 @@ def calibration_from_json(content: dict[str, Any]) -> Calibration:
     ):
         raise ValueError(f"detector_settings are {settings!r}")
     return calibration
+
+
+def _rates(interval: Any) -> tuple[float, float] | None:
+    if interval is None:
+        return None
+    low, high = interval
+    if not (_is_rate(low) and _is_rate(high)):
+        raise ValueError(f"estimated is {interval!r}")
+    return low, high
+
+
+def _is_rate(value: Any) -> bool:
+    return type(value) in (int, float) and 0 <= value <= 1

@@ -23,6 +23,12 @@ def confidence_text(confidence: float) -> str:
     return f"{100 * confidence:.10g} %"
 
 
+def rounded_up(rate: float) -> float:
+    """To two digits; a bound that is rounded down would be none."""
+    unit = 10.0 ** (math.floor(math.log10(rate)) - 1)
+    return min(1.0, math.ceil(rate / unit * (1 - 1e-12)) * unit)
+
+
 def band_quality(bands: Sequence[CertifiedBand], number: int) -> str:
     """The qualities of a band, numbered from the best down: "from 9 on", "5 to 9", "below 5"; "any" if it is the only
     one."""

@@ -2,6 +2,7 @@
 genuine."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,8 +14,8 @@ from facemargin.decision.fingerprint import fingerprint
 from facemargin.detection.detector import Detector, identify_detector
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
-from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, pair_intervals
 from facemargin.evaluation.metrics.pairs import check_pairs
+from facemargin.evaluation.metrics.rates_at import fmr_at
 from facemargin.evaluation.metrics.sorted_scores import SortedPairs, highest_rejected
 from facemargin.evaluation.protocols.verification import evaluate_verification
 from facemargin.evaluation.scores import PairScores
@@ -40,6 +41,8 @@ def calibrate(
     """The thresholds of `model` for FMRs of 0.5, 0.2, 0.1, … down to the lowest that the impostor pairs can measure
     (one accepted), each with the quality below which the model should not decide; see `quality_floor`.
 
+    If the pairs say who is in the images, each also has an estimated FMR and a certified one: see `Threshold`.
+
     `embeddings` are those of the images of `pairs`, if they are computed already. `detector` is the detector that found
     the faces of `pairs`, as an object or by its name. The calibration stores its name and settings, and decisions on
     faces that were found in another way come with a warning.
@@ -56,12 +59,17 @@ def calibrate(
     """
     used = views or model.info.views
 
+    found: list[Embeddings] = []
+
     def embed(images: ImageSource) -> Embeddings:
-        return model.embed(images, views=used, progress=progress) if embeddings is None else embeddings
+        found.append(model.embed(images, views=used, progress=progress) if embeddings is None else embeddings)
+        return found[-1]
 
     name, settings = (None, None) if detector is None else identify_detector(detector)
     scores = evaluate_verification(embed, pairs, "facemargin")
     thresholds = measure_thresholds(scores, floor_percentile, max_fnmr)
+    if pairs.identities_N is not None:
+        thresholds = with_people(thresholds, found[-1], pairs.identities_N)
     same_K = scores.same_K
     return Calibration(
         pairs=pairs.name,
@@ -96,9 +104,8 @@ def measure_thresholds(
     if not np.isfinite(limits[-1]):
         # The next number above the highest impostor score.
         limits = [limit if np.isfinite(limit) else float(np.nextafter(scores_K.max(), np.inf)) for limit in limits]
-    intervals = _fmr_intervals(scores, limits)
     points = []
-    for target, threshold, interval in zip(targets, limits, intervals, strict=True):
+    for target, threshold in zip(targets, limits, strict=True):
         floor = (
             images_floor
             if max_fnmr is None
@@ -112,7 +119,6 @@ def measure_thresholds(
                 target_fmr=target,
                 threshold=threshold,
                 fmr=accepted / sorted_pairs.impostor.total,
-                fmr_interval=interval,
                 impostors_accepted=accepted,
                 fnmr=float(missed_G[good_G].mean()) if good_G.any() else 1.0,
                 quality_floor=floor,
@@ -120,6 +126,20 @@ def measure_thresholds(
             )
         )
     return tuple(points)
+
+
+def with_people(
+    thresholds: Sequence[Threshold], embeddings: Embeddings, identities_N: NDArray[np.int64]
+) -> tuple[Threshold, ...]:
+    """The operating points with the estimated and the certified FMR, all people of the images compared with each
+    other."""
+    rates = fmr_at(
+        embeddings, identities_N, [point.threshold for point in thresholds], [point.target_fmr for point in thresholds]
+    )
+    return tuple(
+        replace(point, estimated=rate.estimated, certified=rate.certified)
+        for point, rate in zip(thresholds, rates, strict=True)
+    )
 
 
 def quality_floor(missed_G: NDArray[np.bool_], quality_G: FloatArray, max_fnmr: float) -> float:
@@ -145,45 +165,6 @@ def _targets(impostors: int) -> list[float]:
     targets = [rate for rate in rates if rate * impostors >= 1 - 1e-9]
     if not targets:
         raise DataError(
-            f"{impostors} impostor pair is too few for any threshold; expected at least 10/FMR impostor pairs"
+            f"{impostors} impostor pair is too few for any threshold; expected at least 2, and 1/FMR for an FMR"
         )
     return targets
-
-
-def _fmr_intervals(scores: PairScores, limits: Sequence[float]) -> list[tuple[float, float]]:
-    """95 % intervals of the FMR at fixed thresholds, by resampling people. Wilson's formula, as if pairs were
-    independent, is used if people are not known or if resampling gives an interval of width zero (two people, or no
-    impostor accepted)."""
-    impostor_I = scores.scores_K[~scores.same_K]
-    of_pairs = [_wilson(int(np.count_nonzero(impostor_I >= limit)), len(impostor_I)) for limit in limits]
-    if scores.identities_a_K is None or scores.identities_b_K is None:
-        return of_pairs
-
-    # Pairs of the same two people between the same thresholds are counted together, because they are equal in every
-    # resample.
-    names, codes_2K = np.unique(np.stack([scores.identities_a_K, scores.identities_b_K]), return_inverse=True)
-    codes_2K = codes_2K.reshape(2, -1)
-    ascending = np.sort(limits)
-    passed_K = np.where(scores.same_K, 0, np.searchsorted(ascending, scores.scores_K, side="right"))
-    keys_K = (codes_2K[0] * len(names) + codes_2K[1]) * (len(limits) + 1) + passed_K
-    _, first_C, count_C = np.unique(keys_K, return_index=True, return_counts=True)
-    same_C, passed_C = scores.same_K[first_C], passed_K[first_C]
-    count_C = np.where(same_C, 0, count_C)
-
-    def rates(weights_C: NDArray[np.int64]) -> list[float]:
-        passing = np.bincount(passed_C, weights_C * count_C, len(limits) + 1)[::-1].cumsum()[::-1]
-        of_limit = passing[1 + np.searchsorted(ascending, limits)]
-        return [float(number / passing[0]) if passing[0] else np.nan for number in of_limit]
-
-    a_C, b_C = codes_2K[:, first_C]
-    intervals = pair_intervals(rates, len(limits), same_C, a_C, b_C, DEFAULT_BOOTSTRAP)
-    return [interval or fallback for interval, fallback in zip(intervals, of_pairs, strict=True)]
-
-
-def _wilson(count: int, total: int) -> tuple[float, float]:
-    """Wilson's score interval of a rate, 95 %."""
-    z = 1.959963984540054
-    center = (count + z * z / 2) / (total + z * z)
-    half = z / (total + z * z) * float(np.sqrt(count * (total - count) / total + z * z / 4))
-    # at 0 and 1 the exact results are 0 and 1, but rounding gives values such as 1.4e-17
-    return 0.0 if count == 0 else center - half, 1.0 if count == total else center + half
