@@ -1,5 +1,6 @@
 """Shared by all tests: threads are few, so that parallel test processes do not fight over two cores."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -7,6 +8,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, settings
 
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP
 from tests.processes import forking
 
 torch.set_num_threads(1)
@@ -31,3 +33,12 @@ def forked_runs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         "facemargin.comparison.processes.multiprocessing", SimpleNamespace(get_context=lambda _: forking())
     )
+
+
+@pytest.fixture(scope="module")
+def few_resamples() -> Iterator[None]:
+    """Intervals of 40 resamples where nobody says how many, for tests of what is done with them: 1000 take seconds."""
+    usual = DEFAULT_BOOTSTRAP.resamples
+    object.__setattr__(DEFAULT_BOOTSTRAP, "resamples", 40)  # the default argument of many functions
+    yield
+    object.__setattr__(DEFAULT_BOOTSTRAP, "resamples", usual)

@@ -19,6 +19,11 @@ def trained_run(tmp_path_factory) -> Path:
     return folder / "run"
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _few_resamples(few_resamples) -> None:
+    """Verbs are tested for what they do with intervals."""
+
+
 @pytest.fixture
 def command(capsys, monkeypatch):
     """Runs a command line in this process: (exit code, stdout, stderr)."""

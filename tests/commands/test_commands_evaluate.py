@@ -352,5 +352,6 @@ def test_embeddings_in_a_file_called_like_another_result_need_a_name(command, st
     code, _, err = command(*arguments)
     assert code == 2 and f"a system cannot be called '{name}'" in err and "with --name" in err
     assert not (tmp_path / "out").exists()
-    code, _, _ = command(*arguments, "--name", "theirs")
-    assert code == 0 and len(evaluation(tmp_path / "out", "orl-31-34", "theirs").scores_K) == 780
+    if name == "faces":
+        code, _, _ = command(*arguments, "--name", "theirs")
+        assert code == 0 and len(evaluation(tmp_path / "out", "orl-31-34", "theirs").scores_K) == 780

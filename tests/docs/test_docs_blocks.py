@@ -14,6 +14,8 @@ from tests.docs.docs_commands import Commands, replace_placeholders
 from tests.docs.docs_pages import ALL_BLOCKS, PAGES, ROOT, blocks_of
 from tests.docs.docs_stand_ins import StandIns, named_in
 
+pytestmark = pytest.mark.usefixtures("few_resamples")
+
 KINDS = {"sh", "python", "yaml", "toml", "console", "text"}
 # How many blocks are marked `<!-- not run: … -->`: what takes hours, a GPU, an account or a download, and nothing else.
 NOT_RUN = 4

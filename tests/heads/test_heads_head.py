@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import torch
@@ -48,36 +50,35 @@ CORNERS = {
 }
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
-@pytest.mark.parametrize("corner", CORNERS)
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("name", list_margins())
-def test_corners_have_finite_losses_and_gradients(name, implementation, corner, dtype):
-    head, x, y = head_and_batch(name, implementation)
-    x = CORNERS[corner](x, head.weight.detach(), y)
-    x = (x.clamp(-6e4, 6e4) if dtype == torch.float16 else x).to(dtype).requires_grad_()
-    with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
-        out = head(x, y)
-    out.loss.backward()
-    assert out.loss.dtype == torch.float32 and out.loss.isfinite()
-    assert x.grad.isfinite().all() and head.weight.grad.isfinite().all()
+def test_corners_have_finite_losses_and_gradients(name, implementation):
+    for case in itertools.product(CORNERS, [torch.float32, torch.bfloat16, torch.float16]):
+        corner, dtype = case
+        head, x, y = head_and_batch(name, implementation)
+        x = CORNERS[corner](x, head.weight.detach(), y)
+        x = (x.clamp(-6e4, 6e4) if dtype == torch.float16 else x).to(dtype).requires_grad_()
+        with torch.autocast("cpu", dtype=dtype, enabled=dtype != torch.float32):
+            out = head(x, y)
+        out.loss.backward()
+        assert out.loss.dtype == torch.float32 and out.loss.isfinite(), case
+        assert x.grad.isfinite().all() and head.weight.grad.isfinite().all(), case
 
 
-@pytest.mark.parametrize("rows", [0, 1])
-@pytest.mark.parametrize("classes", [1, 5])
-@pytest.mark.parametrize("labeled", [True, False])
 @pytest.mark.parametrize("implementation", IMPLEMENTATIONS)
 @pytest.mark.parametrize("name", list_margins())
-def test_tiny_batches_and_class_counts(name, implementation, labeled, classes, rows):
-    head, x, y = head_and_batch(name, implementation, b=rows, c=classes)
-    x.requires_grad_()
-    out = head(x, y if labeled else y * 0 - 1)
-    out.loss.backward()
-    assert out.loss.isfinite() and x.grad.isfinite().all()
-    assert head.weight.grad is None or head.weight.grad.isfinite().all()
-    assert all(value.isfinite().all() for value in head.state_dict().values())
-    if classes == 1:
-        assert torch.equal(out.losses_B, torch.zeros(rows))
+def test_tiny_batches_and_class_counts(name, implementation):
+    for case in itertools.product([True, False], [1, 5], [0, 1]):
+        labeled, classes, rows = case
+        head, x, y = head_and_batch(name, implementation, b=rows, c=classes)
+        x.requires_grad_()
+        out = head(x, y if labeled else y * 0 - 1)
+        out.loss.backward()
+        assert out.loss.isfinite() and x.grad.isfinite().all(), case
+        assert head.weight.grad is None or head.weight.grad.isfinite().all(), case
+        assert all(value.isfinite().all() for value in head.state_dict().values()), case
+        if classes == 1:
+            assert torch.equal(out.losses_B, torch.zeros(rows)), case
 
 
 def test_a_zero_centre_and_label_types():

@@ -10,6 +10,7 @@ import torch
 import yaml
 from rich.console import Console
 
+from facemargin.cli import main
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.open import open_images
 from facemargin.data.source import ArrayImages, WithLabels
@@ -247,24 +248,31 @@ def test_a_limit_of_one_image_is_refused(faces):
 
 
 @pytest.mark.slow
-def test_limit_is_a_smoke_test_of_train_and_compare(faces, tmp_path):
+def test_limit_is_a_smoke_test_of_train_and_compare(faces, tmp_path, capsys, monkeypatch, forked_runs):
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run_here(*arguments):
+        capsys.readouterr()
+        code = main([str(argument) for argument in arguments])
+        return code, *capsys.readouterr()
+
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump({**MAPPING, "data": {"train": str(faces), "workers": 0}}))
     small = ("--limit", "8", "--epochs", "1")
-    code, out, err = run("train", path, "--output", tmp_path / "run", *small)
+    code, out, err = run_here("train", path, "--output", tmp_path / "run", *small)
     assert code == 0, err
     assert "data.limit 8: training on 8 of 16 images, of 2 of 4 people" in out
     assert latest_checkpoint(tmp_path / "run" / "checkpoints")[1]["num_classes"] == 2
-    code, out, err = run("train", path, "--output", tmp_path / "run", "--epochs", "1", "--resume")
-    assert code != 0 and "data.limit (8 -> 0)" in err
-    code, out, err = run("train", path, "--output", tmp_path / "few", "--limit", "3")
-    assert code != 0 and "batch_size 8 is larger than the training set of 3 images" in err
+    code, out, err = run_here("train", path, "--output", tmp_path / "run", "--epochs", "1", "--resume")
+    assert code == 2 and "data.limit (8 -> 0)" in err
+    code, out, err = run_here("train", path, "--output", tmp_path / "few", "--limit", "3")
+    assert code == 2 and "batch_size 8 is larger than the training set of 3 images" in err
     arguments = ("--heads", "cosface", "--seeds", "1", "--data", "orl:31-32", "--output", tmp_path / "compared")
-    code, out, err = run("compare", path, *arguments, *small)
+    code, out, err = run_here("compare", path, *arguments, *small)
     assert code == 0, out + err
     assert "training on 8 of 16 images" in out
-    code, out, err = run("compare", path, *arguments, "--limit", "8", "--epochs", "2")
-    assert code != 0 and "epochs (1 -> 2)" in err
+    code, out, err = run_here("compare", path, *arguments, "--limit", "8", "--epochs", "2")
+    assert code == 2 and "epochs (1 -> 2)" in err
 
 
 def test_a_set_in_another_format_with_the_same_bytes_is_the_same_set(faces, tmp_path):

@@ -33,9 +33,8 @@ def state_on_gpu(**changes):
     return state
 
 
-@pytest.mark.parametrize("implementation", ["eager", "chunked"])
+@pytest.mark.parametrize(("implementation", "recorder"), [("eager", False), ("chunked", True)])
 @pytest.mark.parametrize("name", list_margins())
-@pytest.mark.parametrize("recorder", [False, True])
 def test_no_step_waits_for_the_device(name, implementation, recorder):
     state = state_on_gpu(head={"name": name, "implementation": implementation}, recorder=recorder)
     with Waits() as waits:
