@@ -12,15 +12,18 @@ NETWORKS := $(BIN)/python -m pip install --quiet --disable-pip-version-check --n
 demo: .venv/faces .venv/networks
 	$(BIN)/facemargin demo
 
+# Each process takes whole files, so that what the tests of a file share is made once.
+PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
+
 test: .venv/dev
-	$(BIN)/pytest --numprocesses 2
+	$(PYTEST)
 
 test-fast: .venv/dev
-	$(BIN)/pytest --numprocesses 2 -m "not slow"
+	$(PYTEST) -m "not slow"
 
 # What computes, once more as a processor with AVX2 alone computes it: other kernels, other rounding, no bf16.
 test-avx2: .venv/dev
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(BIN)/pytest --numprocesses 2 -m "not slow" tests/backbones \
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m "not slow" tests/backbones \
 		tests/training tests/heads tests/planning tests/export/test_export_export.py
 
 lint: .venv/dev

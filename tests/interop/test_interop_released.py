@@ -245,26 +245,25 @@ import json, sys
 from facemargin.errors import FacemarginError
 from facemargin.interop.released import *
 from facemargin.interop.released_source import HubFile, WheelFile
-facts = json.loads(sys.argv[1])
-sources = tuple(HubFile(*one) if len(one) == 3 and "/" in one[0] else WheelFile(*one) for one in facts.pop("sources"))
-register_released(ReleasedModel(name="toyface", sources=sources, references=(), **facts))
 print("ready", flush=True)
-for line in sys.stdin:
-    said = []
+for number, line in enumerate(sys.stdin):
+    facts, said, name = json.loads(line), [], f"toyface{number}"
+    given = facts.pop("sources")
+    sources = tuple(HubFile(*one) if len(one) == 3 and "/" in one[0] else WheelFile(*one) for one in given)
+    register_released(ReleasedModel(name=name, sources=sources, references=(), **facts))
     try:
-        print(json.dumps([str(released_file("toyface", said.append)), said]), flush=True)
+        print(json.dumps([str(released_file(name, said.append)), said]), flush=True)
     except FacemarginError as error:
         print(json.dumps([str(error), said]), flush=True)
 """
 
 
 class Client:
-    """Another process that knows the model and asks for its file."""
+    """Another process that asks for the file of a model, each time of another one."""
 
-    def __init__(self, sources, environment, sha256=DIGEST):
-        facts = {**FACTS, "sources": sources, "sha256": sha256, "size": len(CONTENT) if sha256 else None}
+    def __init__(self, environment):
         self.process = subprocess.Popen(
-            [sys.executable, "-c", CLIENT, json.dumps(facts)],
+            [sys.executable, "-c", CLIENT],
             env={**os.environ, **environment}, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
 
@@ -277,8 +276,9 @@ class Client:
         with self.process:
             pass
 
-    def ask(self):
-        self.process.stdin.write("\n")
+    def ask(self, sources, sha256=DIGEST):
+        facts = {**FACTS, "sources": sources, "sha256": sha256, "size": len(CONTENT) if sha256 else None}
+        self.process.stdin.write(json.dumps(facts) + "\n")
         self.process.stdin.flush()
 
     def answer(self):
@@ -289,9 +289,9 @@ class Client:
 def test_two_processes_fetch_it_at_once(tmp_path):
     write_wheel(tmp_path / "index")
     sources = [["toy-weights", "1.0", PATH]]
-    with Client(sources, {}) as one, Client(sources, {}) as other:
-        one.ask()
-        other.ask()
+    with Client({}) as one, Client({}) as other:
+        one.ask(sources)
+        other.ask(sources)
         answers = [one.answer(), other.answer()]
     file = cached(tmp_path)
     assert [place for place, _ in answers] == [str(file)] * 2 and file.read_bytes() == CONTENT
@@ -308,26 +308,31 @@ def test_the_hub_is_asked_last_and_its_file_checked(tmp_path):
     environment |= {"HF_HUB_DISABLE_PROGRESS_BARS": "1", "HF_HUB_DISABLE_XET": "1"}
     wheel = ["toy-weights", "1.0", PATH]
 
-    def answer(sources, **changes):
-        with Client(sources, environment, **changes) as client:
-            client.ask()
-            return client.answer()
+    def answer(client, sources, **changes):
+        client.ask(sources, **changes)
+        return client.answer()
 
     try:
-        place, said = answer([wheel, ["someone/toys", "main", "toy.onnx"]])
-        assert place.startswith(str(tmp_path / "home")) and "snapshots" in place
-        assert "from toy-weights" in said[0] and "from hf:someone/toys@main (toy.onnx)" in said[1]
-        assert answer([wheel, ["someone/toys", "main", "toy.onnx"]]) == [place, []]  # found in the Hub's cache
-        assert answer([["someone/toys", COMMIT, "toy.onnx"]], sha256="") == [place, []]  # the commit pins it
-        problem, _ = answer([["someone/toys", "main", "toy.onnx"]], sha256="0" * 64)
-        assert "hf:someone/toys@main (toy.onnx): the file there is not the one that is known" in problem
-        problem, _ = answer([["someone/toys", "main", "none.onnx"]])
-        assert "hf:someone/toys@main/none.onnx holds no none.onnx; its files: toy.onnx" in problem
-        problem, _ = answer([["someone/nothing", "main", "toy.onnx"]])
-        assert "hf:someone/nothing does not exist, or is private" in problem
-        hub.close()
-        assert answer([wheel, ["someone/toys", "main", "toy.onnx"]]) == [place, []]
-        problem, _ = answer([["someone/unseen", "main", "toy.onnx"]])
-        assert "hf:someone/unseen@main/toy.onnx cannot be reached" in problem and "not in the cache" in problem
+        with Client(environment) as client:
+            place, said = answer(client, [wheel, ["someone/toys", "main", "toy.onnx"]])
+            assert place.startswith(str(tmp_path / "home")) and "snapshots" in place
+            assert "from toy-weights" in said[0] and "from hf:someone/toys@main (toy.onnx)" in said[1]
+            assert answer(client, [["someone/toys", COMMIT, "toy.onnx"]], sha256="") == [
+                place,
+                [],
+            ]  # the commit pins it
+            problem, _ = answer(client, [["someone/toys", "main", "toy.onnx"]], sha256="0" * 64)
+            assert "hf:someone/toys@main (toy.onnx): the file there is not the one that is known" in problem
+            problem, _ = answer(client, [["someone/toys", "main", "none.onnx"]])
+            assert "hf:someone/toys@main/none.onnx holds no none.onnx; its files: toy.onnx" in problem
+            problem, _ = answer(client, [["someone/nothing", "main", "toy.onnx"]])
+            assert "hf:someone/nothing does not exist, or is private" in problem
+        with Client(environment) as client:
+            # found in the Hub's cache, now and without the Hub
+            assert answer(client, [wheel, ["someone/toys", "main", "toy.onnx"]]) == [place, []]
+            hub.close()
+            assert answer(client, [wheel, ["someone/toys", "main", "toy.onnx"]]) == [place, []]
+            problem, _ = answer(client, [["someone/unseen", "main", "toy.onnx"]])
+            assert "hf:someone/unseen@main/toy.onnx cannot be reached" in problem and "not in the cache" in problem
     finally:
         hub.close()

@@ -19,7 +19,7 @@ from facemargin.training.checkpoint import latest_checkpoint
 from facemargin.training.data_fingerprint import DataFingerprint, sampled
 from facemargin.training.trainer import train
 from facemargin.training.training_images import limited_indices, open_training_images
-from tests.training.run_process import rows, run
+from tests.training.run_process import rows
 from tests.training.training_objects import MAPPING, tiny_recipe
 
 PEOPLE, EACH = 4, 4
