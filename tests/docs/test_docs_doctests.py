@@ -2,12 +2,15 @@
 
 import doctest
 import inspect
+import tempfile
 from operator import attrgetter
 
 import pytest
 
 import facemargin as fm
 from facemargin.evaluation.figures import METRICS
+
+pytestmark = pytest.mark.usefixtures("few_resamples")
 
 OPTIONS = doctest.ELLIPSIS
 # Embed is the name of a type, which has no docstring of its own.
@@ -25,6 +28,7 @@ def test_every_public_name_has_an_example():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_example_runs(name, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))  # what an example leaves goes with the test's folder
     monkeypatch.setattr(METRICS, "_entries", dict(METRICS._entries))  # an example adds one
     (test,) = doctest.DocTestFinder(recurse=False).find(attrgetter(name)(fm), name, globs={})
     said: list[str] = []
