@@ -166,7 +166,7 @@ def test_every_verb_that_shows_qualities_warns_of_one_that_fails(command, run, f
         if arguments[0] == "evaluate":
             page = (tmp_path / "ev" / "report.html").read_text(encoding="utf-8")
             assert ("can be trusted was checked on 9 faces" in page) == (verdict is not None)
-            assert ("<strong>not shown to help</strong>" in page) == (verdict == "not shown to help")
+            assert ("<strong>not shown to help.</strong>" in page) == (verdict == "not shown to help")
             assert (tmp_path / "ev" / "quality_check.json").exists() == (verdict is not None)
     assert said == {None: False, "helps": False, "not shown to help": True}
 
@@ -215,7 +215,7 @@ def test_another_model_leaves_the_check_of_the_run_in_whose_folder_it_is_evaluat
 def test_the_report_of_a_run_takes_no_check_of_the_model_before_it_changed(command, run, caplog):
     leave(run, "not shown to help")
     command("evaluate", run, "--data", "orl:5-6")
-    assert "<strong>not shown to help</strong>" in (run / "report.html").read_text(encoding="utf-8")
+    assert "<strong>not shown to help.</strong>" in (run / "report.html").read_text(encoding="utf-8")
     content = json.loads((run / "quality_check.json").read_text(encoding="utf-8"))
     content["fingerprint"] = content["fingerprint"][::-1]
     (run / "quality_check.json").write_text(json.dumps(content), encoding="utf-8")
