@@ -167,9 +167,35 @@ def test_several_systems_are_in_one_report(command, tmp_path):
     arguments = ("--protocol", "survface", "--data", tmp_path / "data", "--name", "ours", "theirs")
     code, out, _ = command("evaluate", tmp_path / "a.npz", tmp_path / "b.npz", *arguments, "--output", tmp_path / "out")
     assert code == 0
-    assert "differences between the models are not tested: protocols do not say who is in every template" in out
+    assert (
+        "differences between the models are not tested: the lists of the protocol do not say who is in every template"
+        in out
+    )
     assert rates(written(tmp_path / "out", "survface", "ours")) != rates(
         written(tmp_path / "out", "survface", "theirs")
     )
     page = (tmp_path / "out" / "report.html").read_text()
     assert "ours" in page and "theirs" in page
+
+
+@pytest.mark.parametrize("protocol", ["ijbc", "pairs"])
+def test_systems_differ_by_people_where_the_lists_say_who_they_are(command, tmp_path, ijbc, protocol):
+    data = ijbc if protocol == "ijbc" else "orl:31-36"
+    loaded = load_protocol(protocol, data)
+    paths = np.array([loaded.images.describe(index) for index in range(len(loaded.images))])
+    for seed, name in enumerate(("a", "b")):
+        np.savez(
+            tmp_path / f"{name}.npz", paths=paths,
+            embeddings=np.random.default_rng(seed).normal(size=(len(paths), 4)),
+        )  # fmt: skip
+    code, out, err = command(
+        "evaluate", tmp_path / "a.npz", tmp_path / "b.npz", "--protocol", protocol, "--data", data,
+        "--name", "ours", "theirs", "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert (code, err) == (0, "")
+    text = " ".join(out.split())
+    assert "p (Holm)" in text and "ours − theirs" in text
+    assert f"{5 if protocol == 'ijbc' else 6} people were resampled" in text
+    (one,) = [experiment for experiment in loaded.experiments if hasattr(experiment, "people_U")]
+    same_people = one.people_U[one.first_K] == one.people_U[one.second_K]
+    np.testing.assert_array_equal(same_people, one.same_K.astype(bool))

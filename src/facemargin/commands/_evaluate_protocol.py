@@ -22,6 +22,7 @@ from facemargin.commands._say import say
 from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.squareness import SquashingTold, warn_of_squashed
 from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.differences_table import differences_table
 from facemargin.evaluation.folder import PROTOCOLS_FOLDER, slug
 from facemargin.evaluation.origin import Origin, file_origin, note_origin, require_place
 from facemargin.evaluation.protocols.figures import protocol_json
@@ -29,7 +30,9 @@ from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.protocols.presets import DEFAULT_PRESET, PRESETS, PresetName
 from facemargin.evaluation.protocols.protocol import GalleryName, PairExperiment, Protocol, ProtocolName, Rule
 from facemargin.evaluation.protocols.protocol_table import protocol_settings, protocol_table
-from facemargin.evaluation.protocols.score_protocol import score_protocol
+from facemargin.evaluation.protocols.score_protocol import protocol_pairs, score_protocol
+from facemargin.evaluation.scores import PairScores
+from facemargin.evaluation.system_differences import system_differences
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.features.store import extract_features, features_key
 from facemargin.files.atomic import write_text_atomically
@@ -75,8 +78,11 @@ class _Features:
     loss: str = ""
 
 
-def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
-    """Embed images that are not in the cache, score the protocol, print the table, and write JSON and the report."""
+def evaluate_protocol(
+    args: ProtocolArguments, console: Console, keep_scores: bool = False
+) -> list[tuple[PairExperiment, PairScores]]:
+    """Embed images that are not in the cache, score the protocol, print the table, and write JSON and the report. With
+    `keep_scores`, returns the scores of its pairs whose people are known."""
     check_batch_size(args.batch_size)
     # For the protocol "pairs" it may be a name: lfw, orl:31-40.
     if args.protocol != "pairs" and not args.folder.exists():
@@ -106,7 +112,33 @@ def evaluate_protocol(args: ProtocolArguments, console: Console) -> int:
     console.print(protocol_table(result))
     say(protocol_settings(result))
     say(f"report: {write_run_report(args.output)}")
-    return 0
+    if not keep_scores:
+        return []
+    return protocol_pairs(protocol, features.features_ND, features.readable_N, features.system, preset)
+
+
+def print_protocol_differences(
+    args: ProtocolArguments, found: Sequence[Sequence[tuple[PairExperiment, PairScores]]], console: Console
+) -> None:
+    """The differences of the systems on every experiment whose people are known. `found`: the experiments of each."""
+    if not found[0]:
+        say(
+            "differences between the models are not tested: the lists of the protocol do not say who is in every "
+            "template"
+        )
+    if found[0] and args.rule == "published":
+        say("the differences have the lowest thresholds with FAR ≤ target, whatever --rule is", "note")
+    for of_systems in zip(*found, strict=True):
+        experiment = of_systems[0][0]
+        try:
+            differences = system_differences([scores for _, scores in of_systems], experiment.fars)
+        except DataError as error:  # labels of pairs that contradict the lists of people
+            say(f"differences between the models are not tested: {error}")
+            continue
+        if differences.rows:
+            console.print(differences_table(differences))
+        else:
+            say("\n".join(differences.notes))
 
 
 def _require_place(args: ProtocolArguments, protocol: Protocol, place: Path, system: str, origin: Origin) -> Origin:

@@ -11,7 +11,12 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, load_on_device
-from facemargin.commands._evaluate_protocol import ProtocolArguments, Unreadable, evaluate_protocol
+from facemargin.commands._evaluate_protocol import (
+    ProtocolArguments,
+    Unreadable,
+    evaluate_protocol,
+    print_protocol_differences,
+)
 from facemargin.commands._groups import GroupOptions, show_groups
 from facemargin.commands._measuring_quality import MeasuredEmbed, is_measure, quality_measures, write_comparison
 from facemargin.commands._origin import making, model_origin
@@ -122,10 +127,14 @@ def main(arguments: Sequence[str]) -> int:
     names = system_names(args.model, args.name)
     output = args.output or default_output(args.model, names)
     if args.protocol is not None:
-        for model, name in zip(args.model, names, strict=True):
-            evaluate_protocol(_protocol_arguments(args, model, name, args.protocol, output), console)
-        if len(names) > 1:
-            say("differences between the models are not tested: protocols do not say who is in every template")
+        several = len(names) > 1
+        of_models = [
+            _protocol_arguments(args, model, name, args.protocol, output)
+            for model, name in zip(args.model, names, strict=True)
+        ]
+        found = [evaluate_protocol(of_model, console, several) for of_model in of_models]
+        if several:
+            print_protocol_differences(of_models[0], found, console)
         return 0
     _check_no_protocol(args)
     sets = [open_verification(name) for name in args.data]

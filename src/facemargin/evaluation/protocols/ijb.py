@@ -51,10 +51,16 @@ def _load(name: str, folder: Path, rule: Rule) -> Protocol:
     images = AlignedFiles(folder / "loose_crop", lists.names, landmarks_N52)
     ids_U, template_N = np.unique(lists.template_N, return_inverse=True)
     searches, note = _searches(name, meta, ids_U, rule)
+    person_of = {
+        int(ids_U[row]): int(person)
+        for search in searches
+        for rows, people in ((search.probe_P, search.probe_ids_P), (search.gallery_G, search.gallery_ids_G))
+        for row, person in zip(rows, people, strict=True)
+    }
     return Protocol(
         name=name,
         images=images,
-        experiments=(_verification(meta / f"{name}_template_pair_label.txt", ids_U), *searches),
+        experiments=(_verification(meta / f"{name}_template_pair_label.txt", ids_U, person_of), *searches),
         templates=TemplateLists(ids_U, template_N, lists.media_N, np.arange(len(images)), detector_N),
         image_key=images.alignment_key(),
         notes=(note,) if note else (),
@@ -65,11 +71,13 @@ register_protocol("ijbb", "IJB-B, 1:1 and 1:N, in InsightFace's layout")(partial
 register_protocol("ijbc", "IJB-C, 1:1 and 1:N, in InsightFace's layout")(partial(_load, "ijbc"))
 
 
-def _verification(path: Path, ids_U: IntArray) -> PairExperiment:
+def _verification(path: Path, ids_U: IntArray, person_of: dict[int, int]) -> PairExperiment:
+    """`person_of`: the subject of each template in the lists of the searches, which are those of the pairs, too."""
     first_K, second_K, same_K = read_template_pairs(path)
-    return PairExperiment(
-        "1:1", template_rows(ids_U, first_K, path), template_rows(ids_U, second_K, path), same_K, FARS
-    )
+    known = all(template in person_of for template in np.unique([first_K, second_K]).tolist())
+    people_U = np.array([person_of.get(template, -1) for template in ids_U.tolist()]) if known else None
+    rows = (template_rows(ids_U, first_K, path), template_rows(ids_U, second_K, path))
+    return PairExperiment("1:1", *rows, same_K, FARS, people_U)
 
 
 def _searches(name: str, meta: Path, ids_U: IntArray, rule: Rule) -> tuple[list[SearchExperiment], str]:

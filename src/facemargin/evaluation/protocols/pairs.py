@@ -12,5 +12,5 @@ FARS = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
 @register_protocol("pairs", "verification: any list of pairs of images")
 def load_pairs(folder: Path, rule: Rule) -> Protocol:
     pairs = open_verification(str(folder))
-    experiment = PairExperiment(pairs.name, pairs.first_K, pairs.second_K, pairs.same_K, FARS)
+    experiment = PairExperiment(pairs.name, pairs.first_K, pairs.second_K, pairs.same_K, FARS, pairs.identities_N)
     return Protocol("pairs", pairs.images, (experiment,))

@@ -44,13 +44,14 @@ class TemplateLists:
 @dataclass(frozen=True, repr=False)
 class PairExperiment:
     """Verification: pairs of units `first_K` and `second_K`, which are genuine if `same_K`, at the FARs that the
-    protocol reports."""
+    protocol reports. `people_U`: the number of the person in every unit, if the lists say it of all in the pairs."""
 
     name: str
     first_K: Units
     second_K: Units
     same_K: BoolArray
     fars: tuple[float, ...]
+    people_U: IntArray | None = None
 
     def __repr__(self) -> str:
         pairs = f"{counted(len(self.same_K), 'pair')}, {int(self.same_K.sum()):,} of them genuine"

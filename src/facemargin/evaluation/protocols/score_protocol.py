@@ -25,6 +25,7 @@ from facemargin.evaluation.metrics.tensors import as_tensor
 from facemargin.evaluation.protocols.presets import PRESETS, PresetName
 from facemargin.evaluation.protocols.protocol import PairExperiment, Protocol, Rule, SearchExperiment, TemplateLists
 from facemargin.evaluation.protocols.protocol_result import ProtocolResult, SearchResult, VerificationResult
+from facemargin.evaluation.scores import PairScores
 
 _CURVE_FARS = np.logspace(-7, 0, 71)
 
@@ -128,7 +129,40 @@ def protocol_units(
     return Units(vectors_UD, failed_U, unit_length=True)
 
 
+def protocol_pairs(
+    protocol: Protocol,
+    features_ND: NDArray[Any],
+    readable_N: BoolArray,
+    system: str,
+    preset: PresetName = "insightface",
+) -> list[tuple[PairExperiment, PairScores]]:
+    """The scores of every `PairExperiment` whose people are known. The arguments are those of `score_protocol`."""
+    units = protocol_units(protocol.templates, features_ND, readable_N, preset)
+    found = []
+    for experiment in protocol.experiments:
+        if isinstance(experiment, PairExperiment) and experiment.people_U is not None:
+            people_U = experiment.people_U
+            sides = {"a": people_U[experiment.first_K], "b": people_U[experiment.second_K]}
+            scores = PairScores(
+                system=system,
+                dataset=f"{protocol.name} {experiment.name}",
+                scores_K=_scores(experiment, units),
+                same_K=experiment.same_K.astype(np.bool_),
+                identities_a_K=sides["a"],
+                identities_b_K=sides["b"],
+            )
+            found.append((experiment, scores))
+    return found
+
+
 def _verify(experiment: PairExperiment, units: Units, rule: Rule) -> VerificationResult:
+    scores_K = _scores(experiment, units)
+    sorted_pairs = SortedPairs.of(*check_pairs(scores_K, experiment.same_K, keep_float32=True))
+    del scores_K
+    return _verified(experiment, sorted_pairs, rule)
+
+
+def _scores(experiment: PairExperiment, units: Units) -> FloatArray:
     scores_K = pair_scores(units.vectors_UD, experiment.first_K, experiment.second_K)
     if not units.unit_length:
         norms_U = as_tensor(units.vectors_UD).norm(dim=1).numpy()
@@ -138,8 +172,10 @@ def _verify(experiment: PairExperiment, units: Units, rule: Rule) -> Verificatio
         scores_K /= norms_U[experiment.first_K] * norms_U[experiment.second_K]
     if units.failed_U.any():
         scores_K[units.failed_U[experiment.first_K] | units.failed_U[experiment.second_K]] = FAILED
-    sorted_pairs = SortedPairs.of(*check_pairs(scores_K, experiment.same_K, keep_float32=True))
-    del scores_K
+    return scores_K
+
+
+def _verified(experiment: PairExperiment, sorted_pairs: SortedPairs, rule: Rule) -> VerificationResult:
     far_T, tar_T, _ = roc_corners(sorted_pairs)
     return VerificationResult(
         name=experiment.name,
