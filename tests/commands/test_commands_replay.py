@@ -10,6 +10,7 @@ import facemargin as fm
 from facemargin.commands import replay
 from facemargin.data.findings import write_findings
 from facemargin.errors import ConfigError, DataError
+from facemargin.report import write_run_report
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +94,10 @@ def test_an_audit_of_another_set_is_refused(recorded, tmp_path):
     write_findings([fm.Finding("elsewhere/1.png", "no_face", 0.9, "s1")], tmp_path / "findings.csv")
     with pytest.raises(DataError, match=r"1 finding is of images that orl:1-4 does not have, such as elsewhere/1\.png"):
         replay.main([str(recorded), "--audit", str(tmp_path)])
+
+
+def test_the_report_shows_how_the_set_was_learned(recorded):
+    path = write_run_report(recorded)
+    page = path.read_text(encoding="utf-8")
+    assert "How the set was learned" in page and "Every image at the end" in page
+    assert "People who are most often taken for each other" in page

@@ -32,6 +32,9 @@ from facemargin.evaluation.scores import PairScores
 from facemargin.files.columns import Columns, read_columns
 from facemargin.files.listing import entries
 from facemargin.models.load import load
+from facemargin.recording.columns import visits_files
+from facemargin.recording.learning import NEEDED, Learning, learning
+from facemargin.recording.reader import load_recording
 from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.origins import FolderOrigin, read_origins
@@ -95,6 +98,7 @@ class ReportContent:
     evaluations: list[DatasetEvaluation] = field(default_factory=list)
     protocols: list[list[ProtocolScores]] = field(default_factory=list)
     quality_check: QualityCheck | None = None
+    recording: Learning | None = None
     origins: list[FolderOrigin] = field(default_factory=list)
 
 
@@ -130,7 +134,15 @@ def _load(folder: Path) -> ReportContent:
             f"{folder} holds nothing to report; expected {run.metrics.name}, {run.recipe.name}, "
             f"{EVALUATION_FOLDER}/ or {PROTOCOLS_FOLDER}/ in it"
         )
-    return replace(content, quality_check=_read_check(folder, run.model))
+    return replace(content, quality_check=_read_check(folder, run.model), recording=_read_recording(folder))
+
+
+def _read_recording(folder: Path) -> Learning | None:
+    """How the set was learned, where the run has a recording with a visit."""
+    if not visits_files(RunFolder(folder).recording):
+        return None
+    recording = load_recording(folder, NEEDED)
+    return learning(recording) if len(recording) else None
 
 
 def _read_check(folder: Path, model: Path) -> QualityCheck | None:

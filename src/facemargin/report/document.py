@@ -11,6 +11,7 @@ from facemargin.report.content import ReportContent, is_baseline
 from facemargin.report.evaluation_section import EvaluationSection, evaluation_section
 from facemargin.report.origins import latest_date, origin_blocks
 from facemargin.report.protocol_section import protocol_section
+from facemargin.report.recording_section import recording_blocks
 from facemargin.report.released_section import released_section
 from facemargin.report.section_blocks import evaluation_blocks, protocol_blocks, released_blocks
 from facemargin.report.style import LineStyle, line_styles
@@ -81,6 +82,8 @@ def _sections(
     if content.origins:
         yield Section("origin", "Origin of the figures", "Origin", list(origin_blocks(content.origins)))
     training: list[Block] = [*training_figures(content.metrics), *validation_figures(content.validation)]
+    if content.recording is not None:
+        training += recording_blocks(content.recording)
     if training:
         yield Section("training", "Training", "Training", training)
     if content.recipe:
