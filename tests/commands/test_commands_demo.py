@@ -216,9 +216,9 @@ def test_the_demo_trains_evaluates_and_reports(command, tmp_path, monkeypatch, f
     assert "The quality of facemargin" in page
     looks = tmp_path / "runs" / "test_looks.csv"
     assert looks.exists() == (split == "test")
-    # Again: the folder is replaced, the log goes on.
-    assert command("demo", "--split", split, "--output", output, *TINY)[0] == 0
-    assert not looks.exists() or len(rows(looks)) == 2
+    if split == "test":  # again: the folder is replaced, the log goes on
+        assert command("demo", "--split", split, "--output", output, *TINY)[0] == 0
+        assert len(rows(looks)) == 2
 
 
 @pytest.mark.slow

@@ -211,7 +211,7 @@ def test_training_on_faces_lowers_every_loss(mode):
     rate = 0.005
     state = state_of(mode, num_classes=4, backbone=backbone, optimizer={"name": "adamw", "weight_decay": 0.0})
     batch = faces(people=4, size=32)
-    results = [training_step(state, batch, rate) for _ in range(60)]
+    results = [training_step(state, batch, rate) for _ in range(30)]
     for name in ["reconstruction", "mirrored_reconstruction", *(["softmax", "canonical"] if mode == "joint" else [])]:
         first, last = (np.mean([result.parts[name] for result in some]) for some in (results[:5], results[-5:]))
         assert last < first - 0.3, name
