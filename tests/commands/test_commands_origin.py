@@ -86,6 +86,7 @@ def test_two_models_of_one_name_are_not_mixed_up(command, places):
     assert code == 2 and "origin.json is damaged" in err
 
 
+@pytest.mark.slow
 def test_a_runs_own_figures_follow_it_and_no_other_models_take_their_place(command, trained_run, places):
     run = shutil.copytree(trained_run, places / "run")
     data = ("--data", places / "a" / "mine")

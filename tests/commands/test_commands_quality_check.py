@@ -183,6 +183,7 @@ def evaluated(command, run, tmp_path):
     return evaluate
 
 
+@pytest.mark.slow
 def test_a_check_is_said_of_its_own_measure_alone(run, evaluated):
     leave(run, "not shown to help")
     for output in (None, run):
