@@ -51,6 +51,7 @@ PAGES = {
             "Recording",
             "replay",
             "Replay",
+            "audit",
             "load_audit",
             "Audit",
             "Finding",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
         models,
         quality,
     )
-    from facemargin.auditing import Audit, load_audit
+    from facemargin.auditing import Audit, audit, load_audit
     from facemargin.backbones import create_backbone, list_backbones
     from facemargin.data.findings import Finding
     from facemargin.data.open import open_images, open_verification
@@ -87,6 +87,7 @@ __all__ = [
     "VideoFaces",
     "__version__",
     "align",
+    "audit",
     "auditing",
     "backbones",
     "calibrate",
@@ -130,7 +131,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "auditing": ("Audit", "load_audit"),
+    "auditing": ("Audit", "audit", "load_audit"),
     "data.findings": ("Finding",),
     "backbones": ("create_backbone", "list_backbones"),
     "heads": ("Head", "HeadOutput", "create_head", "softmax_terms"),

@@ -20,6 +20,7 @@ VERBS = {
     "verify": "decide whether two images show the same person, or are too poor to decide",
     "cluster": "group images of unknown people by person",
     "convert": "write a training set in another format: facemargin convert SRC DST --to webdataset",
+    "audit": "find wrong labels, copies and pictures of nobody in a training set, from a model or a recording",
     "data": "describe a training set: identities, sizes, corrupt and duplicate images",
     "models": "list the released models that can be loaded by name, and fetch them",
     "convert-weights": "convert another project's checkpoint to facemargin's own model file",

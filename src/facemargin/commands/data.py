@@ -60,6 +60,7 @@ def main(arguments: Sequence[str]) -> int:
         say(json.dumps(summary(source, inspection), indent=1))  # for other programs: as it is
     else:
         print_tables(Console(), source, inspection)
+        say(f"wrong labels, near copies and pictures of nobody: facemargin audit --model MODEL --data {args.source}")
     return 0
 
 

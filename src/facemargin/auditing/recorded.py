@@ -1,0 +1,246 @@
+"""The audit of a recording: what a training said of its own images. Shapes: V visits, N samples, C classes."""
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from facemargin.auditing.embedded import LISTED_LABELS, Found
+from facemargin.auditing.planted import LISTED, Numbers, posterior
+from facemargin.auditing.space import Integers
+from facemargin.counting import counted
+from facemargin.data.findings import Finding, Kind
+from facemargin.data.source import LabeledImages
+from facemargin.errors import DataError
+from facemargin.recording import Recording
+from facemargin.recording.columns import NO_CLASS
+
+_FEW_VISITS = 3
+
+
+@dataclass(frozen=True)
+class Visited:
+    """Means over the later half of every sample's visits: `target_N` and `negative_N`, the cosines to the own and to
+    the nearest other centre, and `norm_N`. `class_N` is the nearest other class most often, `stable_N` in what share of
+    these visits. `visits_N`: how many there are of all; without any, the means are nan."""
+
+    target_N: Numbers
+    negative_N: Numbers
+    norm_N: Numbers
+    class_N: Integers
+    stable_N: Numbers
+    visits_N: Integers
+
+
+def visited(recording: Recording) -> Visited:
+    """What the later half of the visits says, without those of which numbers are infinite."""
+    number = len(recording.labels)
+    sample_V = recording["sample"].astype(np.int64)
+    if len(sample_V) and sample_V.max() >= number:
+        raise DataError(f"the recording has a visit of sample {sample_V.max()}, but only {number:,} samples")
+    order_V = np.argsort(sample_V, kind="stable")  # rows are in the order of the steps
+    visits_N = np.bincount(sample_V, minlength=number)
+    starts_N = np.cumsum(visits_N) - visits_N
+    place_V = np.arange(len(order_V)) - np.repeat(starts_N, visits_N)
+    later_V = order_V[place_V >= np.repeat(visits_N // 2, visits_N)]
+    columns = [recording[name][later_V].astype(np.float64) for name in ("target_cosine", "hardest_negative")]
+    norm_V = np.minimum(recording["feature_norm"][later_V].astype(np.float64), np.finfo(np.float16).max)
+    class_V = recording["hardest_class"][later_V].astype(np.int64)
+    known_V = np.isfinite(columns[0]) & np.isfinite(columns[1]) & (class_V != NO_CLASS)
+    later_sample_V, class_V = sample_V[later_V][known_V], class_V[known_V]
+    count_N = np.bincount(later_sample_V, minlength=number)
+
+    def mean(values_V: Numbers) -> Numbers:
+        with np.errstate(invalid="ignore"):
+            return np.asarray(np.bincount(later_sample_V, values_V[known_V], number) / count_N)
+
+    class_N, times_N = _most_frequent(later_sample_V, class_V, number)
+    with np.errstate(invalid="ignore"):
+        stable_N = times_N / count_N
+    return Visited(mean(columns[0]), mean(columns[1]), mean(norm_V), class_N, stable_N, count_N)
+
+
+def _most_frequent(sample_V: Integers, class_V: Integers, number: int) -> tuple[Integers, Integers]:
+    """Of every sample the most frequent class, and how often it is there; −1 and 0 without a visit."""
+    class_N, times_N = np.full(number, -1, np.int64), np.zeros(number, np.int64)
+    if len(sample_V):
+        pairs_P2, times_P = np.unique(np.stack([sample_V, class_V], axis=1), axis=0, return_counts=True)
+        order_P = np.lexsort((-pairs_P2[:, 1], times_P))  # the last assignment stays: the most, then the lowest class
+        class_N[pairs_P2[order_P, 0]] = pairs_P2[order_P, 1]
+        times_N[pairs_P2[order_P, 0]] = times_P[order_P]
+    return class_N, times_N
+
+
+def audit_recording(recording: Recording, images: LabeledImages) -> Found:
+    """Findings of the kinds mislabelled, split and unrecognisable. `images` are those of the training.
+
+    Raises DataError if these are other images than those that were recorded."""
+    names = list(images.identity_names)
+    if not np.array_equal(images.labels, recording.labels) or names != recording.identity_names:
+        raise DataError(
+            f"{images.name} is not the set that was recorded: it has {counted(len(images), 'image')} of "
+            f"{counted(len(names), 'person', 'people')}, the recording {counted(len(recording.labels), 'sample')} of "
+            f"{counted(len(recording.identity_names), 'person', 'people')}, or they come in another order. Give the "
+            "images as they were"
+        )
+    seen, found = visited(recording), Found()
+    known_N = (seen.visits_N > 0) & np.isfinite(seen.target_N)
+    if not known_N.any():
+        raise DataError("the recording has no visit of a labelled image from which anything could be told")
+    _mislabelled(seen, known_N, images, found)
+    _split(seen, known_N, images, found)
+    _unrecognisable(seen, known_N, images, found)
+    _say_limits(recording, seen, known_N, found)
+    return found
+
+
+def _gap(seen: Visited) -> Numbers:
+    """d = target cosine − hardest negative cosine, times the share of the visits in which the hardest class was the
+    same where it is negative: a wrong label has one right one."""
+    gap_N = seen.target_N - seen.negative_N
+    return np.where(gap_N < 0, gap_N * seen.stable_N, gap_N)
+
+
+def _mislabelled(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, found: Found) -> None:
+    gap_N = _gap(seen)
+    good_N = known_N & (gap_N > 0)
+    # What an image with a wrong label would show: its cosines change places.
+    planted = np.abs(gap_N[good_N])
+    probability_N = np.zeros(len(gap_N))
+    probability_N[known_N] = posterior(-gap_N[known_N], planted).probability_K
+    findings = []
+    for image in np.flatnonzero((probability_N >= LISTED) | (known_N & (gap_N < 0))).tolist():
+        other = images.identity_names[int(seen.class_N[image])]
+        is_nearer = seen.negative_N[image] > seen.target_N[image] and seen.stable_N[image] >= 0.5
+        reason = (
+            f"in the later half of its visits its cosine to {_person(images, image)} was {seen.target_N[image]:.2f}, "
+            f"to the nearest other {seen.negative_N[image]:.2f}: {other} in {100 * seen.stable_N[image]:.0f} % of them"
+        )
+        findings.append(
+            _finding(images, image, "mislabelled", probability_N[image], other if is_nearer else "", reason)
+        )
+    found.add(
+        "mislabelled",
+        findings,
+        "mean target cosine less hardest negative cosine over the later half of the visits, by how stable the hardest "
+        "class is; what wrong labels look like is known from right ones whose two cosines change places, which is "
+        "optimistic where the training has memorised wrong labels. Images that were nearer to another centre are "
+        "always listed",
+    )
+
+
+def _split(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, found: Found) -> None:
+    """min(P(b|a), P(a|b)): in what share of the images of one label the other was the hardest, times the similarity of
+    the nearest other centre relative to the own."""
+    labels_N, number = images.labels, images.num_identities
+    size_C = np.bincount(labels_N[known_N], minlength=number)
+    likeness_N = np.clip(seen.negative_N / np.maximum(seen.target_N, 1e-6), 0, 1) * seen.stable_N
+    key_N = labels_N[known_N] * number + seen.class_N[known_N]
+    keys, inverse = np.unique(key_N, return_inverse=True)
+    share = {
+        (int(key) // number, int(key) % number): float(total) / size_C[int(key) // number]
+        for key, total in zip(keys, np.bincount(inverse, likeness_N[known_N]), strict=True)
+    }
+    findings = []
+    for (first, second), one in share.items():
+        both = min(one, share.get((second, first), 0.0))
+        if first < second and both >= max(LISTED_LABELS, 0.25):
+            nearest = [_nearest(seen, labels_N, label) for label in (first, second)]
+            reason = (
+                f"images of either label were as near to the other's centre: {both:.2f} of 1 for images that show one "
+                "person"
+            )
+            findings.append(
+                Finding(
+                    images.describe(nearest[0]),
+                    "split",
+                    both,
+                    images.identity_names[first],
+                    images.identity_names[second],
+                    images.describe(nearest[1]),
+                    reason,
+                )
+            )
+    found.add(
+        "split",
+        findings,
+        "the smaller of the two shares of images of one label whose hardest class is the other, times their relative "
+        "cosine: a measure and no probability, from .25 on. A training moves the centres of one person's two labels "
+        "apart, so that an audit of embeddings (--model) finds more",
+        0.25,
+    )
+    found.kinds["split"] = replace(found.kinds["split"], estimated_precision=None)
+
+
+def _nearest(seen: Visited, labels_N: Integers, label: int) -> int:
+    of_label = np.flatnonzero((labels_N == label) & np.isfinite(seen.target_N))
+    return int(of_label[seen.target_N[of_label].argmax()])
+
+
+def _unrecognisable(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, found: Found) -> None:
+    """Robust distances below the median, of target cosine, hardest negative and norm, and of a changing hardest class:
+    the least of the first three counts, as all must be low."""
+    below = [_below(values_N, known_N) for values_N in (seen.target_N, seen.negative_N, np.log(seen.norm_N + 1e-6))]
+    low_N = np.min(below, axis=0) * (1.5 - np.nan_to_num(seen.stable_N, nan=1.0))
+    # Where all three are low by chance, they are as often all high: that is what is expected without any such image.
+    high = [_below(-values_N, known_N) for values_N in (seen.target_N, seen.negative_N, np.log(seen.norm_N + 1e-6))]
+    high_N = np.min(high, axis=0) * (1.5 - np.nan_to_num(seen.stable_N, nan=1.0))
+    ordinary = np.sort(high_N[known_N])
+    findings = []
+    lows = np.sort(low_N[known_N])
+    for image in np.flatnonzero(known_N & (low_N > 1)).tolist():
+        as_low = len(lows) - np.searchsorted(lows, low_N[image])
+        by_chance = len(ordinary) - np.searchsorted(ordinary, low_N[image])
+        score = float(np.clip(1 - (by_chance + 1) / (as_low + 1), 0, 1)) * float(1 - np.exp(-low_N[image]))
+        if score >= LISTED:
+            reason = (
+                f"cosine {seen.target_N[image]:.2f} to its label and {seen.negative_N[image]:.2f} to the nearest "
+                f"other, norm {seen.norm_N[image]:.3g}, all low; the nearest other was the same in "
+                f"{100 * seen.stable_N[image]:.0f} % of the visits"
+            )
+            findings.append(_finding(images, image, "unrecognisable", score, "", reason))
+    found.add(
+        "unrecognisable",
+        findings,
+        "target cosine, hardest negative and norm all far below their medians, and a changing hardest class; how often "
+        "that is chance is known from images of which all are far above",
+    )
+
+
+def _below(values_N: Numbers, known_N: NDArray[np.bool_]) -> Numbers:
+    """How many robust deviations below the median."""
+    median = np.median(values_N[known_N])
+    deviation = 1.4826 * np.median(np.abs(values_N[known_N] - median))
+    return np.asarray((median - values_N) / max(float(deviation), 1e-9))
+
+
+def _say_limits(recording: Recording, seen: Visited, known_N: NDArray[np.bool_], found: Found) -> None:
+    about: dict[str, Any] = recording.about
+    if about.get("hardest_among") == "sampled classes":
+        found.left_out.append(
+            "the hardest negatives are those among each step's sampled classes: suggestions may miss the right person"
+        )
+    if about.get("negatives") == "re-weighted by the margin":
+        found.left_out.append(
+            "the margin re-weighted hard negatives in the loss; the cosines used here are those before"
+        )
+    if not known_N.all():
+        number = int((~known_N).sum())
+        found.left_out.append(f"{counted(number, 'image')} without a visit that could be used, such as unreadable ones")
+    few = int((known_N & (seen.visits_N < _FEW_VISITS)).sum())
+    if few:
+        found.left_out.append(
+            f"{counted(few, 'image')} with fewer than {_FEW_VISITS} visits in the later half: how stable the hardest "
+            "class is says little of them (train longer)"
+        )
+    for first, last in recording.missing_steps:
+        found.left_out.append(f"steps {first} to {last} were not recorded")
+
+
+def _finding(images: LabeledImages, image: int, kind: Kind, score: float, suggested: str, reason: str) -> Finding:
+    return Finding(images.describe(image), kind, float(score), _person(images, image), suggested, "", reason)
+
+
+def _person(images: LabeledImages, image: int) -> str:
+    return images.identity_names[int(images.labels[image])]

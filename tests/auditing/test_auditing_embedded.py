@@ -1,0 +1,214 @@
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+
+import facemargin as fm
+from facemargin.auditing.copies import near_hashes
+from facemargin.auditing.labels import fits, suspicion
+from facemargin.auditing.planted import posterior
+from facemargin.auditing.registration import correlation, small_gray
+from facemargin.auditing.space import LabeledSpace
+from facemargin.data.overlap import difference_hash
+from tests.auditing.made_people import labeled, network, people, picture, write
+
+
+def space_of(labels, size=6, seed=0):
+    generator = np.random.default_rng(seed)
+    labels = np.array(labels)
+    vectors = generator.normal(size=(labels.max() + 1, size))[labels] + 0.7 * generator.normal(size=(len(labels), size))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    norms = generator.uniform(5, 20, len(labels)).astype(np.float32)
+    classes = labels.max() + 1
+    return LabeledSpace(vectors.astype(np.float32), norms, labels, classes, torch.device("cpu"))
+
+
+def test_fits_are_what_loops_find():
+    space = space_of([0] * 5 + [1] * 4 + [2] * 3 + [3])
+    vectors, weights, labels = space.vectors_ND.astype(np.float64), space.weights_N.astype(np.float64), space.labels_N
+    found = fits(space)
+    for image in range(len(labels)):
+        fit = {}
+        for label in range(4):
+            members = [other for other in range(len(labels)) if labels[other] == label and other != image]
+            if not members:
+                continue
+            center = sum(weights[other] * vectors[other] for other in members)
+            cosines = sorted((float(vectors[image] @ vectors[other]) for other in members), reverse=True)[:3]
+            fit[label] = vectors[image] @ center / np.linalg.norm(center) + sum(cosines) / len(cosines)
+        own = fit.pop(int(labels[image]), None)
+        assert np.isnan(found.own_N[image]) if own is None else found.own_N[image] == pytest.approx(own, abs=1e-5)
+        first, second = sorted(fit, key=lambda label: -fit[label])[:2]
+        assert found.other_class_N[image] == first
+        assert (found.other_N[image], found.next_N[image]) == pytest.approx((fit[first], fit[second]), abs=1e-5)
+        likest = max(np.flatnonzero(labels == first), key=lambda other: vectors[image] @ vectors[other])
+        assert found.other_image_N[image] == likest
+    weighed = suspicion(found.own_N, found.other_N, space.weights_N)
+    assert weighed[0] == pytest.approx(np.sqrt(weights[0]) * (found.other_N[0] - found.own_N[0]), abs=1e-6)
+
+
+def test_one_person_s_labels_are_not_each_other_s_best():
+    space = space_of([0] * 4 + [1] * 4 + [2] * 4)
+    assert (fits(space).other_class_N[:4] == 1).any()
+    found = fits(space, np.array([[1, 0]]))
+    assert (found.other_class_N[:4] == 2).all() and (found.other_class_N[4:8] == 2).all()
+
+
+def test_a_posterior_is_calibrated_and_keeps_the_order():
+    generator = np.random.default_rng(0)
+    wrong = generator.random(20_000) < 0.1
+    values = generator.normal(size=20_000) + 2.5 * wrong
+    found = posterior(values, generator.normal(size=5_000) + 2.5)
+    assert found.share == pytest.approx(0.1, abs=0.03)
+    assert (np.diff(found.probability_K[np.argsort(values)]) > 0).all()
+    for low, high in ((0.05, 0.3), (0.3, 0.7), (0.7, 1)):
+        within = (found.probability_K >= low) & (found.probability_K < high)
+        assert found.probability_K[within].mean() == pytest.approx(wrong[within].mean(), abs=0.08)
+    clean = posterior(generator.normal(size=20_000), generator.normal(size=5_000) + 6)
+    assert clean.probability_K.max() < 0.5 and clean.share < 0.001
+
+
+def test_copies_fit_when_laid_over_each_other():
+    faces = fm.open_images("orl:1-6")
+    pictures = [cv2.resize(faces.read(10 * person), (112, 112)) for person in range(6)]
+    for image in pictures:
+        cut = cv2.resize(image[6:106, 4:104], (112, 112))
+        for copied, mirrored in ((image // 2 + 40, False), (np.ascontiguousarray(image[:, ::-1]), True), (cut, False)):
+            value, is_mirrored = correlation(small_gray(image), small_gray(copied))
+            assert value > 0.98 and is_mirrored == mirrored
+    assert max(correlation(small_gray(pictures[0]), small_gray(other))[0] for other in pictures[1:]) < 0.95
+
+
+def test_near_hashes_are_those_that_loops_find():
+    images = [picture(person, 0) for person in range(12)]
+    images += [np.ascontiguousarray(images[3][:, ::-1]), np.clip(images[5] * 0.9, 0, 255).astype(np.uint8)]
+    bits = np.array([difference_hash(image) > 0 for image in images])
+    expected = {(3, 12), (5, 13)}
+    assert {tuple(pair) for pair in near_hashes(np.packbits(bits, axis=1)).tolist()} == expected
+
+
+@pytest.fixture(scope="module")
+def audited():
+    """12 images with other labels, a label cut in two, two labels put together, copies, tiny faces."""
+    pictures, who = people(40, 12)
+    labels, generator = who.copy(), np.random.default_rng(1)
+    labels[who == 39] = 38
+    cut = np.flatnonzero(who == 0)[::2]
+    labels[cut] = 39
+    wrong = generator.choice(np.flatnonzero((who > 2) & (who < 37)), 12, replace=False)
+    labels[wrong] = (labels[wrong] + generator.integers(3, 30, 12)) % 36 + 1
+    labels[wrong] = np.where(labels[wrong] == who[wrong], (labels[wrong] + 1) % 36, labels[wrong])
+    copied = [
+        int(np.flatnonzero((who == 20) & (labels == 20))[0]),
+        int(np.flatnonzero((who == 21) & (labels == 21))[0]),
+    ]
+    pictures = [*pictures, np.ascontiguousarray(pictures[copied[0]][:, ::-1]), pictures[copied[1]]]
+    labels = np.append(labels, [20, 5])
+    images = labeled(pictures, labels)
+    return fm.audit(model=network(), data=images), images, who, wrong, copied
+
+
+def test_wrong_labels_are_found_and_the_right_person_is_suggested(audited):
+    audit, images, who, wrong, _ = audited
+    findings = [finding for finding in audit if finding.kind == "mislabelled"]
+    paths = [images.describe(int(index)) for index in wrong]
+    found = {finding.path: finding for finding in findings if finding.path in paths and finding.score >= 0.5}
+    assert len(found) >= 11 and all(path in {finding.path for finding in findings} for path in paths)
+    right = [
+        found[path].suggested == f"p{who[index]}" for path, index in zip(paths, wrong, strict=True) if path in found
+    ]
+    assert np.mean(right) > 0.9
+    assert {finding.path for finding in findings[:10]} <= {*paths, images.describe(481)}
+
+
+def test_split_and_merged_people_are_found(audited):
+    audit, *_ = audited
+    first = {kind: next(finding for finding in audit if finding.kind == kind) for kind in ("split", "merged")}
+    assert {first["split"].label, first["split"].suggested} == {"p0", "p39"}
+    assert first["merged"].label == "p38" and len(audit.groups["p38"]) == 12
+
+
+def test_copies_are_found_within_and_across_labels(audited):
+    audit, images, _, _, copied = audited
+    found = {finding.path: finding for finding in audit if finding.kind == "duplicate" and finding.score >= 0.5}
+    pairs = {frozenset((finding.path, finding.other_path)) for finding in found.values()}
+    for copy, original in zip((480, 481), copied, strict=True):
+        assert frozenset((images.describe(copy), images.describe(original))) in pairs
+    across = found[images.describe(481)]
+    assert (across.label, across.suggested, across.other_path) == ("p5", "p21", images.describe(copied[1]))
+
+
+def test_what_was_done_is_said(audited, tmp_path):
+    audit, images, *_ = audited
+    assert all(looked.threshold is not None and len(looked.how) > 40 for looked in audit.kinds.values())
+    assert "no detector looked" in audit.kinds["no_face"].how
+    assert audit.model["name"] == "wrapped Projection" and len(audit.model["fingerprint"]) == 48
+    audit.save(tmp_path)
+    assert fm.load_audit(tmp_path) == audit
+    audit.require_same_data(images)
+
+
+def test_what_cannot_be_audited_is_refused():
+    images = labeled(*people(1, 4))
+    with pytest.raises(fm.DataError, match="readable images of 1 label, expected 2 or more"):
+        fm.audit(model=network(), data=images)
+    for given in ({}, {"model": network()}, {"data": images}):
+        with pytest.raises(fm.ConfigError, match="audit needs a run with a recording, or a model and data"):
+            fm.audit(**given)
+
+
+@pytest.mark.parametrize("each", [[1, 1], [1, 3], [2, 2], [1] * 5])
+def test_a_small_set_is_audited(each):
+    labels = np.repeat(np.arange(len(each)), each)
+    audit = fm.audit(model=network(), data=labeled([picture(int(one), n) for n, one in enumerate(labels)], labels))
+    alone = sum(number == 1 for number in each)
+    if alone:
+        words = "the only one of their label, was" if alone == 1 else "the only ones of their label, were"
+        assert any(words in sentence for sentence in audit.left_out)
+    assert all(0 <= finding.score <= 1 for finding in audit)
+
+
+def test_the_command_writes_findings_and_goes_on_where_it_was(tmp_path, capsys):
+    from facemargin.cli import main
+
+    pictures, who = people(12, 6)
+    labels = who.copy()
+    labels[[7, 20, 40]] = [4, 9, 11]
+    faces = write(tmp_path / "faces", labeled(pictures, labels))
+    (faces / "p0" / "broken.png").write_bytes(b"\x89PNG garbage")
+    own = tmp_path / "own.py"
+    own.write_text("from tests.auditing.made_people import network\n")
+    arguments = ["audit", "--model", f"{own}:network", "--data", str(faces), "--output", str(tmp_path / "out")]
+    assert main([*arguments, "--rows", "1"]) == 0
+    captured = capsys.readouterr()
+    assert "in 73 images of 12 people" in captured.out and "left out: unreadable: " in captured.err
+    audit = fm.load_audit(tmp_path / "out")
+    surest = [finding for finding in audit if finding.kind == "mislabelled"][:3]
+    assert {(one.label, one.suggested) for one in surest} == {("p4", "p1"), ("p9", "p3"), ("p11", "p6")}
+    assert str(faces / "p4" / "0007.png") in {one.path for one in surest}
+    assert audit.model["name"] == f"{own}:network"
+    manifest = json.loads((tmp_path / "out" / "embeddings" / "manifest.json").read_text())
+    assert manifest["done"] == 73
+    assert main(arguments) == 0
+    assert "findings.csv exists already and is replaced" in capsys.readouterr().err
+    assert fm.load_audit(tmp_path / "out").findings == audit.findings
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--data", "orl:1"], "give RUN, the folder of a run with a recording, or --model MODEL with --data FACES"),
+        (["run", "--views", "one"], "--views is for embedding: add --model, or remove --views"),
+        (["run", "--detector", "yunet"], "--detector is for embedding: add --model"),
+        (["run", "--root", "x"], "--root is for an image list: add --data"),
+        (["run", "--rows", "-1"], "--rows is -1, expected 0 or more"),
+        (["run"], "run has no recipe.yaml, so it is no run folder"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(arguments, message, capsys):
+    from facemargin.cli import main
+
+    assert main(["audit", *arguments]) == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,101 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+
+import facemargin as fm
+from facemargin.auditing.recorded import audit_recording, visited
+from facemargin.recording.columns import NO_CLASS
+from tests.auditing.made_people import labeled, people
+
+PEOPLE, EACH, EPOCHS = 12, 10, 8
+SWAPPED = {3: 5, 47: 9, 88: 0}
+POOR = (20, 61)
+
+
+@pytest.fixture(scope="module")
+def recorded():
+    """A recording in which 3 images are nearer to the centre of the person that they show, 2 are near to nobody, and
+    the labels 10 and 11 are one person."""
+    pictures, labels = people(PEOPLE, EACH)
+    generator, number = np.random.default_rng(0), PEOPLE * EACH
+    columns = {name: [] for name in ("sample", "step", "feature_norm", "target_cosine", "hardest_negative")}
+    classes = []
+    for epoch in range(EPOCHS):
+        for place, sample in enumerate(generator.permutation(number).tolist()):
+            label, target, negative, norm = labels[sample], 0.7, 0.3, 20.0
+            other = int((label + 1 + generator.integers(PEOPLE - 1)) % PEOPLE)
+            if sample in SWAPPED:
+                target, negative, other = 0.25, 0.65, SWAPPED[sample]
+            elif sample in POOR:
+                target, negative, norm = 0.15, 0.1, 6.0
+            elif label >= 10:
+                target, negative, other = 0.68, 0.6, 21 - label
+            values = np.array([target, negative]) * min(1, (epoch + 3) / 6) + generator.normal(0, 0.03, 2)
+            row = (sample, epoch * number + place + 1, norm + generator.normal(), *values)
+            for column, value in zip(columns.values(), row, strict=True):
+                column.append(value)
+            classes.append(other)
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    for name in ("feature_norm", "target_cosine", "hardest_negative"):
+        arrays[name] = arrays[name].astype(np.float16)
+    arrays["hardest_class"] = np.array(classes, np.uint32)
+    images = labeled(pictures, labels)
+    about = {"hardest_among": "sampled classes", "negatives": "as they are"}
+    return fm.Recording(arrays, labels, images.identity_names, about, []), images
+
+
+def test_means_are_those_that_loops_find(recorded):
+    recording, _ = recorded
+    columns = {name: values[:500].copy() for name, values in recording.columns.items()}
+    columns["hardest_class"][5] = NO_CLASS
+    columns["feature_norm"][7] = np.inf
+    found = visited(fm.Recording(columns, recording.labels, recording.identity_names, {}, []))
+    for sample in range(len(recording.labels)):
+        rows = [row for row in range(500) if columns["sample"][row] == sample]
+        rows = [row for row in rows[len(rows) // 2 :] if columns["hardest_class"][row] != NO_CLASS]
+        assert found.visits_N[sample] == len(rows)
+        if not rows:
+            continue
+        assert found.target_N[sample] == pytest.approx(np.mean([float(columns["target_cosine"][row]) for row in rows]))
+        assert found.norm_N[sample] == pytest.approx(
+            np.mean([min(float(columns["feature_norm"][row]), 65504) for row in rows])
+        )
+        times = Counter(int(columns["hardest_class"][row]) for row in rows)
+        most = min(times, key=lambda label: (-times[label], label))
+        assert (found.class_N[sample], found.stable_N[sample]) == (most, times[most] / len(rows))
+
+
+def test_a_recording_tells_of_wrong_labels_split_people_and_poor_images(recorded):
+    recording, images = recorded
+    found = audit_recording(recording, images)
+    of = {kind: [finding for finding in found.findings if finding.kind == kind] for kind in found.kinds}
+    assert {(one.path, one.suggested) for one in of["mislabelled"][:3]} == {
+        (images.describe(sample), f"p{label}") for sample, label in SWAPPED.items()
+    }
+    assert [(one.label, one.suggested) for one in of["split"]] == [("p10", "p11")]
+    poor = sorted(of["unrecognisable"], key=lambda one: -one.score)
+    assert {one.path for one in poor[:2]} == {images.describe(sample) for sample in POOR}
+    assert list(of) == ["mislabelled", "split", "unrecognisable"]
+    assert any("sampled classes" in sentence for sentence in found.left_out)
+
+
+def test_other_images_than_the_recorded_are_refused(recorded):
+    recording, images = recorded
+    other = labeled([images.read(index) for index in range(len(images))], np.roll(images.labels, 1))
+    with pytest.raises(fm.DataError, match="is not the set that was recorded: it has 120 images of 12 people"):
+        audit_recording(recording, other)
+
+
+def test_a_run_is_audited_with_its_pictures_and_says_what_needs_a_model(tmp_path):
+    from rich.console import Console
+
+    recipe = fm.load_recipe("small_cpu", epochs=2, batch_size=10, data={"train": "orl:1-3"}, recorder=True)
+    fm.train(recipe, tmp_path / "run", console=Console(quiet=True))
+    audit = fm.audit(tmp_path / "run")
+    assert audit.source == "recording" and audit.model is None and audit.recording["num_samples"] == 30
+    for kind in ("merged", "no_face"):
+        assert audit.kinds[kind].threshold is None and "--model MODEL adds it" in audit.kinds[kind].how
+    assert audit.kinds["duplicate"].threshold is not None
+    audit.save(tmp_path / "audit")
+    assert fm.load_audit(tmp_path / "audit") == audit
