@@ -227,6 +227,7 @@ MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
     "runs/name": _run(),
     "runs/demo": _run(),
     "runs/crfiqa": _run("--quality.name", "crfiqa"),
+    "runs/recorded": _run("--recorder", "True"),
     "runs/joint": _joint_run,
     "mine.safetensors": _own_weights,
     "adaface.ckpt": _adaface,

@@ -60,7 +60,7 @@ def audit(
     Examples:
         >>> import facemargin as fm, torch
         >>> _ = torch.manual_seed(0)
-        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=32), input_size=32)
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=32), input_size=64)
         >>> found = fm.audit(model=model, data="orl:1-3")
         >>> found.source, found.data.people, found.data.images
         ('embeddings', 3, 30)

@@ -13,7 +13,7 @@ from rich.text import Text
 
 from facemargin.auditing import KINDS, Audit, Finding
 from facemargin.auditing import audit as audit_set
-from facemargin.auditing.result import AUDIT_FILE, FINDINGS_FILE
+from facemargin.auditing.result import AUDIT_FILE
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
 from facemargin.commands._origin import say_replaced
@@ -21,6 +21,7 @@ from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
+from facemargin.data.findings import FINDINGS_FILE
 from facemargin.data.open import open_images
 from facemargin.detection.detector import DETECTORS, Detector, DetectorName, create_detector, require_detector
 from facemargin.errors import ConfigError
