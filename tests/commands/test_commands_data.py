@@ -4,7 +4,9 @@ import cv2
 import numpy as np
 import pytest
 
+import facemargin as fm
 from facemargin.commands.data import histogram
+from facemargin.data.findings import write_findings
 from tests.commands.face_folder import write_faces
 
 
@@ -48,6 +50,34 @@ def test_a_set_of_corrupt_images_only(command, tmp_path):
     (tmp_path / "Ann" / "0.jpg").write_bytes(b"")
     code, out, _ = command("data", "inspect", tmp_path, "--picture", tmp_path / "p.png")
     assert code == 0 and "0 to 0" in out and (tmp_path / "p.png").is_file()
+
+
+@pytest.mark.parametrize("counts", [(3, 3), (1, 2), (1, 60), (*[1] * 22, 9)])
+def test_what_the_picture_shows(command, tmp_path, counts):
+    rng = np.random.default_rng(0)
+    for person, count in enumerate(counts):
+        (tmp_path / "set" / f"p{person:02d}").mkdir(parents=True)
+        for number in range(count):
+            image = rng.integers(0, 255, (20 + 2 * person, 24, 3), dtype=np.uint8)
+            cv2.imwrite(str(tmp_path / "set" / f"p{person:02d}" / f"{number}.png"), image)
+    code, _, _ = command("data", "inspect", tmp_path / "set", "--picture", tmp_path / "p.png")
+    picture = cv2.imread(str(tmp_path / "p.png"))
+    # A row of faces for the most and the fewest images, or one for all; it is higher than one that shows no faces.
+    assert code == 0 and picture.shape[0] > 100 * (0.6 + 3.2 + 1.75 * (1 + (len(set(counts)) > 1))) - 2
+
+
+def test_the_findings_of_an_audit_are_shown_or_refused(command, faces, tmp_path):
+    found = fm.Finding(f"{faces}/s1/s1_0001.jpg", "mislabelled", 0.9, "s1", "s2")
+    write_findings([found], tmp_path / "findings.csv")
+    plain, shown = tmp_path / "plain.png", tmp_path / "shown.png"
+    assert command("data", "inspect", faces, "--picture", plain)[0] == 0
+    assert command("data", "inspect", faces, "--picture", shown, "--audit", tmp_path)[0] == 0
+    assert cv2.imread(str(shown)).shape[0] > cv2.imread(str(plain)).shape[0]
+    code, _, err = command("data", "inspect", faces, "--audit", tmp_path)
+    assert code == 2 and "add --picture, or remove --audit" in err
+    write_findings([fm.Finding("elsewhere.png", "no_face", 0.9, "s1")], tmp_path / "findings.csv")
+    code, _, err = command("data", "inspect", faces, "--picture", shown, "--audit", tmp_path)
+    assert code == 2 and "the audit was of another set" in err
 
 
 def test_histogram():

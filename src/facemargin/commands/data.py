@@ -16,6 +16,7 @@ from facemargin.commands._arguments import parse
 from facemargin.commands._data_picture import PICTURE_SUFFIXES, draw_inspection
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
+from facemargin.data.findings import FINDINGS_FILE, NOISE, Finding, found_images, read_findings
 from facemargin.data.inspection import Duplicates, Inspection, inspect_images
 from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages
@@ -35,7 +36,9 @@ class Arguments:
     """A folder with train.rec, shards, parquet files, an image list, a folder with one folder per person, or another
     format of `facemargin list formats`."""
     picture: Path | None = None
-    """Draw images per identity and image sizes to this .svg or .png file."""
+    """Draw images per identity, image sizes and some faces to this .svg or .png file."""
+    audit: Path | None = None
+    """With --picture: the folder of an audit of this set (facemargin audit), whose surest findings are also shown."""
     json: bool = False
     """Print JSON instead of a table."""
     root: Path | None = None
@@ -50,12 +53,19 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "data inspect", arguments[1:])
     if args.picture is not None and args.picture.suffix not in PICTURE_SUFFIXES:
         raise ConfigError(f"--picture is {args.picture}, expected a name that ends in {' or '.join(PICTURE_SUFFIXES)}")
+    if args.audit is not None and args.picture is None:
+        raise ConfigError("--audit adds faces to the picture: add --picture, or remove --audit")
     source = open_images(args.source, args.root)
+    findings: list[Finding] = []
+    if args.audit is not None:
+        path = args.audit / FINDINGS_FILE
+        findings = read_findings(path)
+        found_images(source, findings, NOISE, str(path))  # refuses those of another set
     with embedding_progress(Console(stderr=True), source.name, "inspecting") as report:
         inspection = inspect_images(source, report)
     if args.picture is not None:
         picture = args.picture
-        write_atomically(picture, lambda path: draw_inspection(inspection, source.name, path, picture.suffix[1:]))
+        write_atomically(picture, lambda path: draw_inspection(inspection, source, path, picture.suffix[1:], findings))
     if args.json:
         say(json.dumps(summary(source, inspection), indent=1))  # for other programs: as it is
     else:
