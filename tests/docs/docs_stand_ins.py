@@ -199,6 +199,11 @@ def _audit(stand_ins: StandIns, folder: Path) -> None:
     Audit([finding], kinds, AuditedData.of(images), "embeddings").save(folder)
 
 
+def _groups(_: StandIns, path: Path) -> None:
+    lines = [f"s{person},{'north' if person % 2 else 'south'}" for person in range(1, 41)]
+    path.write_text("\n".join(["person,site", *lines]) + "\n")
+
+
 MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
     "audits/faces": _audit,
     "clip.mp4": _clip,
@@ -215,6 +220,7 @@ MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
     "mine.bin": _pairs,
     "pairs": _pair_folder,
     "pairs.csv": _list_of_pairs,
+    "groups.csv": _groups,
     "ofiq.csv": _quality_scores,
     "photographs": _photographs,
     "photos": _photographs,
