@@ -75,11 +75,15 @@ def test_the_pull_on_what_an_audit_suspects(recorded, tmp_path, capsys):
     images = fm.open_images("orl:1-4")
     noise = [fm.Finding(images.describe(index), "mislabelled", 0.9, "s1") for index in (3, 17, 17)]
     others = [fm.Finding(images.describe(5), "duplicate", 0.9, "s1"), fm.Finding("s1", "split", 0.9, "s1", "s2")]
+    others.append(fm.Finding(images.describe(6), "no_face", 0.49, "s1"))  # less sure than not
     write_findings([*noise, *others], tmp_path / "findings.csv")
     output = tmp_path / "replay.json"
     arguments = [str(recorded), "--audit", str(tmp_path), "--output", str(output), "--heads", "cosface"]
     assert replay.main(arguments) == 0
-    assert "suspects: the images that the audit found, 5.00% of the visits" in capsys.readouterr().out
+    assert (
+        "suspects: the images that the audit found with a score of 0.5 or more, 5.00% of the visits"
+        in capsys.readouterr().out
+    )
     written = json.loads(output.read_text())
     recording = fm.load_recording(recorded)
     late_V = recording["step"] >= 5

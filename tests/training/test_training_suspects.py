@@ -39,9 +39,18 @@ def test_the_found_images_are_left_out_and_counted(tmp_path):
     assert [left.describe(i) for i in range(len(left))] == [images.describe(i) for i in kept]
     assert left.labels.tolist() == images.labels[kept].tolist()
     assert (
-        "3 of 30 images left out (mislabelled 1, unrecognisable 1, no_face 1, duplicate 1); 3 of 3 people remain"
+        "3 of 30 images left out for findings of a score of 0.5 or more (mislabelled 1, unrecognisable 1, no_face 1, duplicate 1); 3 of 3 people remain"
         in out.getvalue()
     )
+
+
+def test_only_findings_that_are_sure_enough_count(tmp_path):
+    images = fm.open_images("orl:1-3")
+    findings = [fm.Finding(images.describe(i), "no_face", score, "s1") for i, score in ((3, 0.49), (5, 0.5), (8, 0.95))]
+    write_findings(findings, tmp_path / "findings.csv")
+    assert len(open_training_images(recipe(tmp_path))) == 28
+    assert len(open_training_images(recipe(tmp_path, drop_from=0.9))) == 29
+    assert len(open_training_images(recipe(tmp_path, drop_from=0.0))) == 27
 
 
 def test_a_person_without_an_image_left_is_no_class(tmp_path):

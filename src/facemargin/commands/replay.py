@@ -16,7 +16,7 @@ from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.comparison.plan import parse_heads, scale_of
-from facemargin.data.findings import FINDINGS_FILE, NOISE, found_images, read_findings
+from facemargin.data.findings import FINDINGS_FILE, NOISE, SURE, found_images, read_findings
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.plain import plain
 from facemargin.files.atomic import write_text_atomically
@@ -148,7 +148,9 @@ def _say_rest(summaries: Mapping[str, ReplaySummary], refused: Mapping[str, str]
         f"{visits.bands} equal parts of the visits, from the shortest features (1) to the longest ({visits.bands})"
     )
     if visits.suspect_visits is not None:
-        say(f"suspects: the images that the audit found, {visits.suspect_visits:.2%} of the visits")
+        say(
+            f"suspects: the images that the audit found with a score of {SURE:g} or more, {visits.suspect_visits:.2%} of the visits"
+        )
     noted: dict[str, list[str]] = {}
     for label, summary in summaries.items():
         for note in summary.notes:

@@ -89,16 +89,20 @@ def read_findings(path: Path) -> list[Finding]:
         raise DataError(f"{path} cannot be read as findings: {error}") from error
 
 
+SURE = 0.5
+"""From this score on a finding is more probably right than not; an audit lists others, too."""
+
 NOISE: tuple[Kind, ...] = ("mislabelled", "unrecognisable", "no_face")
 """The kinds of findings that say that an image teaches something wrong, or nothing."""
 
 
 def found_images(
-    images: ImageSource, findings: Iterable[Finding], kinds: Sequence[Kind], where: str
+    images: ImageSource, findings: Iterable[Finding], kinds: Sequence[Kind], where: str, least: float = SURE
 ) -> NDArray[np.bool_]:
-    """Which of `images` (N,) have a finding of one of the `kinds`. Raises DataError, which names the file of the
+    """Which of `images` (N,) have a finding of one of the `kinds` with a score of `least` or more. Raises DataError, which names the file of the
     findings, `where`, if one is of an image that is not among them: they are then of another set."""
-    found = [finding.path for finding in findings if finding.kind in kinds]
+    of_kinds = [finding for finding in findings if finding.kind in kinds]
+    found = [finding.path for finding in of_kinds]
     number = {images.describe(index): index for index in range(len(images))} if found else {}
     if missing := [path for path in found if path not in number]:
         raise DataError(
@@ -106,7 +110,7 @@ def found_images(
             f"have, such as {missing[0]}: the audit was of another set, or of one in another place. Audit {images.name}"
         )
     among_N = np.zeros(len(images), bool)
-    among_N[[number[path] for path in found]] = True
+    among_N[[number[finding.path] for finding in of_kinds if finding.score >= least]] = True
     return among_N
 
 

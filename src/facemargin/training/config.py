@@ -114,6 +114,9 @@ class DataConfig:
     drop_suspects: Annotated[str, tyro.conf.arg(aliases=("--drop-suspects",))] = ""
     """The folder of an audit of this set (`facemargin audit`): the images that it found mislabelled, unrecognisable,
     without a face or twice are left out, which is said."""
+    drop_from: float = 0.5
+    """The least score of the findings whose images `drop_suspects` leaves out: the estimated probability that a finding
+    is right."""
     workers: Annotated[int, AtLeast(0)] = 2
     """Processes that read and augment, 0 for none."""
     synthetic_identities: tuple[SyntheticIdentity, ...] = ()

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.counting import counted
-from facemargin.data.findings import FINDINGS_FILE, NOISE, found_images, read_findings
+from facemargin.data.findings import FINDINGS_FILE, NOISE, Kind, found_images, read_findings
 from facemargin.data.formats.folder import FolderImages, folders_of_people
 from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages, labeled_subset
 from facemargin.data.squareness import warn_of_squashed
 from facemargin.errors import ConfigError, DataError
-from facemargin.training.config import Recipe
+from facemargin.training.config import DataConfig, Recipe
 
 logger = logging.getLogger(__name__)
 
@@ -30,7 +30,7 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
     """
     if not recipe.data.train:
         raise ConfigError("data.train is empty: name a data set, as in --data.train path/to/faces")
-    images = _without_suspects(open_images(recipe.data.train), recipe.data.drop_suspects, console)
+    images = _without_suspects(open_images(recipe.data.train), recipe.data, console)
     if recipe.reconstruction.mode != "alone":  # it trains on faces, whoever they are
         _check_people(images, recipe)
     warn_of_squashed(images)
@@ -49,21 +49,21 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
     return limited
 
 
-def _without_suspects(images: LabeledImages, audit: str, console: Console | None) -> LabeledImages:
-    if not audit:
+def _without_suspects(images: LabeledImages, data: DataConfig, console: Console | None) -> LabeledImages:
+    if not data.drop_suspects:
         return images
-    path = Path(audit) / FINDINGS_FILE
+    path = Path(data.drop_suspects) / FINDINGS_FILE
     findings = read_findings(path)
-    suspect_N = found_images(images, findings, (*NOISE, "duplicate"), str(path))
+    kinds: tuple[Kind, ...] = (*NOISE, "duplicate")
+    of_kind = {kind: found_images(images, findings, (kind,), str(path), data.drop_from) for kind in kinds}
+    suspect_N = np.any([*of_kind.values()], axis=0)
     left = labeled_subset(images, np.flatnonzero(~suspect_N))
     if console is not None:
-        per_kind = {
-            kind: int(found_images(images, findings, (kind,), str(path)).sum()) for kind in (*NOISE, "duplicate")
-        }
         console.print(
-            f"data.drop_suspects {audit}: {int(suspect_N.sum()):,} of {counted(len(images), 'image')} left out ("
-            f"{', '.join(f'{kind} {number:,}' for kind, number in per_kind.items())}); {left.num_identities:,} of "
-            f"{counted(images.num_identities, 'person', 'people')} remain",
+            f"data.drop_suspects {data.drop_suspects}: {int(suspect_N.sum()):,} of {counted(len(images), 'image')} left "
+            f"out for findings of a score of {data.drop_from:g} or more ("
+            f"{', '.join(f'{kind} {int(found_N.sum()):,}' for kind, found_N in of_kind.items())}); "
+            f"{left.num_identities:,} of {counted(images.num_identities, 'person', 'people')} remain",
             highlight=False,
             markup=False,
         )
