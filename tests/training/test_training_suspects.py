@@ -39,8 +39,8 @@ def test_the_found_images_are_left_out_and_counted(tmp_path):
     assert [left.describe(i) for i in range(len(left))] == [images.describe(i) for i in kept]
     assert left.labels.tolist() == images.labels[kept].tolist()
     assert (
-        "3 of 30 images left out for findings of a score of 0.5 or more (mislabelled 1, unrecognisable 1, no_face 1, duplicate 1); 3 of 3 people remain"
-        in out.getvalue()
+        "3 of 30 images left out for findings of a score of 0.5 or more (mislabelled 1, unrecognisable 1, no_face 1, "
+        "duplicate 1); 3 of 3 people remain" in out.getvalue()
     )
 
 

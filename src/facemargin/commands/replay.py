@@ -148,9 +148,8 @@ def _say_rest(summaries: Mapping[str, ReplaySummary], refused: Mapping[str, str]
         f"{visits.bands} equal parts of the visits, from the shortest features (1) to the longest ({visits.bands})"
     )
     if visits.suspect_visits is not None:
-        say(
-            f"suspects: the images that the audit found with a score of {SURE:g} or more, {visits.suspect_visits:.2%} of the visits"
-        )
+        share = f"{visits.suspect_visits:.2%} of the visits"
+        say(f"suspects: the images that the audit found with a score of {SURE:g} or more, {share}")
     noted: dict[str, list[str]] = {}
     for label, summary in summaries.items():
         for note in summary.notes:

@@ -99,8 +99,9 @@ NOISE: tuple[Kind, ...] = ("mislabelled", "unrecognisable", "no_face")
 def found_images(
     images: ImageSource, findings: Iterable[Finding], kinds: Sequence[Kind], where: str, least: float = SURE
 ) -> NDArray[np.bool_]:
-    """Which of `images` (N,) have a finding of one of the `kinds` with a score of `least` or more. Raises DataError, which names the file of the
-    findings, `where`, if one is of an image that is not among them: they are then of another set."""
+    """Which of `images` (N,) have a finding of one of the `kinds` with a score of `least` or more. Raises DataError,
+    which names the file of the findings, `where`, if one is of an image that is not among them: they are then of
+    another set."""
     of_kinds = [finding for finding in findings if finding.kind in kinds]
     found = [finding.path for finding in of_kinds]
     number = {images.describe(index): index for index in range(len(images))} if found else {}

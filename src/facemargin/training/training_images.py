@@ -60,8 +60,8 @@ def _without_suspects(images: LabeledImages, data: DataConfig, console: Console 
     left = labeled_subset(images, np.flatnonzero(~suspect_N))
     if console is not None:
         console.print(
-            f"data.drop_suspects {data.drop_suspects}: {int(suspect_N.sum()):,} of {counted(len(images), 'image')} left "
-            f"out for findings of a score of {data.drop_from:g} or more ("
+            f"data.drop_suspects {data.drop_suspects}: {int(suspect_N.sum()):,} of {counted(len(images), 'image')} "
+            f"left out for findings of a score of {data.drop_from:g} or more ("
             f"{', '.join(f'{kind} {int(found_N.sum()):,}' for kind, found_N in of_kind.items())}); "
             f"{left.num_identities:,} of {counted(images.num_identities, 'person', 'people')} remain",
             highlight=False,
