@@ -3,6 +3,8 @@ import json
 import numpy as np
 import pytest
 
+from facemargin.evaluation.differences_file import read_differences
+from facemargin.evaluation.differences_table import difference_cells
 from facemargin.evaluation.protocols.figures import tar_name
 from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.protocols.score_protocol import score_protocol
@@ -168,9 +170,10 @@ def test_several_systems_are_in_one_report(command, tmp_path):
     code, out, _ = command("evaluate", tmp_path / "a.npz", tmp_path / "b.npz", *arguments, "--output", tmp_path / "out")
     assert code == 0
     assert (
-        "differences between the models are not tested: the lists of the protocol do not say who is in every template"
+        "Differences between the models are not tested: the lists of the protocol do not say who is in every template."
         in out
     )
+    assert "do not say who is in every template" in (tmp_path / "out" / "report.html").read_text()
     assert rates(written(tmp_path / "out", "survface", "ours")) != rates(
         written(tmp_path / "out", "survface", "theirs")
     )
@@ -199,3 +202,24 @@ def test_systems_differ_by_people_where_the_lists_say_who_they_are(command, tmp_
     (one,) = [experiment for experiment in loaded.experiments if hasattr(experiment, "people_U")]
     same_people = one.people_U[one.first_K] == one.people_U[one.second_K]
     np.testing.assert_array_equal(same_people, one.same_K.astype(bool))
+    place = tmp_path / "out" / "protocols"
+    (file,) = place.glob("*/differences.json")
+    stored = read_differences(file)
+    tested = stored.experiments[one.name]
+    assert stored.systems == ("ours", "theirs") and tested.people == (5 if protocol == "ijbc" else 6)
+    tars = {name: written(tmp_path / "out", file.parent.name, name)["verification"][0] for name in stored.systems}
+    for row in tested.rows:
+        ours, theirs = (
+            next(p["tar"] for p in tars[name]["tar_at_far"]["points"] if p["target_far"] == row.point.target_far)
+            for name in stored.systems
+        )
+        assert row.point.difference == pytest.approx(ours - theirs, abs=1e-12)
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "Do the systems differ?" in page and difference_cells(tested.rows[0])[0].split("\n")[0] in page
+    assert f"with {tested.people} people the intervals are too narrow" in page
+    code, out, _ = command(
+        "evaluate", tmp_path / "a.npz", "--protocol", protocol, "--data", data, "--name", "ours",
+        "--output", tmp_path / "out",
+    )  # fmt: skip
+    assert code == 0 and "had the differences of ours, theirs and is deleted" in " ".join(out.split())
+    assert not file.exists() and "Do the systems differ?" not in (tmp_path / "out" / "report.html").read_text()

@@ -13,10 +13,14 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
 from facemargin.detection.face import Face
 from facemargin.detection.journal import FaceJournal, ImageFaces
+from facemargin.evaluation.differences_file import ProtocolDifferences, write_differences
 from facemargin.evaluation.groups import ImageGroups
+from facemargin.evaluation.metrics.paired_difference import TarDifference
+from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
 from facemargin.evaluation.origin import Making, Origin, note_origin, read_making, read_origin
 from facemargin.evaluation.protocols.known import load_protocol
 from facemargin.evaluation.quality_comparison import QualityMeasures
+from facemargin.evaluation.system_differences import SystemDifference, SystemDifferences
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.features.groups_file import GroupsFile
 from facemargin.features.quality_file import QualityFile
@@ -191,6 +195,13 @@ def write_report(folder: Path) -> None:
         "verification": [{"name": "1:1", "impostors": 100, "far_T": [0.0, 0.1, 1.0], "tar_T": [0.5, 0.9, 1.0]}],
     }  # fmt: skip
     (protocol / "facemargin.json").write_text(json.dumps(found, indent=1))
+    write_differences(protocol / "differences.json", ProtocolDifferences(("facemargin", "b"), {"1:1": _tested()}))
+
+
+def _tested() -> SystemDifferences:
+    point = OperatingPoint(0.01, 0.01, 0.9, 0.4, 3, 300, 30)
+    difference = TarDifference(0.01, 0.1, (-0.1, 0.2), 0.4, point, point, (3, 4), 1e-3, float("nan"), 1.0, 40)
+    return SystemDifferences((SystemDifference("facemargin", "b", difference, 0.8),), ("a note",), 9)
 
 
 def read_report(folder: Path) -> None:

@@ -6,7 +6,7 @@ Shapes: N images, D embedding size.
 import hashlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -22,8 +22,9 @@ from facemargin.commands._say import say
 from facemargin.data.formats.image_files import ImageFiles
 from facemargin.data.squareness import SquashingTold, warn_of_squashed
 from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.differences_file import ProtocolDifferences, read_differences, write_differences
 from facemargin.evaluation.differences_table import differences_table
-from facemargin.evaluation.folder import PROTOCOLS_FOLDER, slug
+from facemargin.evaluation.folder import DIFFERENCES_FILE, PROTOCOLS_FOLDER, slug
 from facemargin.evaluation.origin import Origin, file_origin, note_origin, require_place
 from facemargin.evaluation.protocols.figures import protocol_json
 from facemargin.evaluation.protocols.known import load_protocol
@@ -32,7 +33,7 @@ from facemargin.evaluation.protocols.protocol import GalleryName, PairExperiment
 from facemargin.evaluation.protocols.protocol_table import protocol_settings, protocol_table
 from facemargin.evaluation.protocols.score_protocol import protocol_pairs, score_protocol
 from facemargin.evaluation.scores import PairScores
-from facemargin.evaluation.system_differences import system_differences
+from facemargin.evaluation.system_differences import SystemDifferences, system_differences
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.features.store import extract_features, features_key
 from facemargin.files.atomic import write_text_atomically
@@ -43,6 +44,7 @@ from facemargin.report import write_run_report
 Unreadable = Literal["refuse", "miss"]
 
 _SHOWN = 5
+_LOWEST_THRESHOLDS = "The differences have the lowest thresholds with FAR ≤ target, whatever --rule is."
 
 
 @dataclass(frozen=True)
@@ -78,11 +80,33 @@ class _Features:
     loss: str = ""
 
 
-def evaluate_protocol(
-    args: ProtocolArguments, console: Console, keep_scores: bool = False
-) -> list[tuple[PairExperiment, PairScores]]:
-    """Embed images that are not in the cache, score the protocol, print the table, and write JSON and the report. With
-    `keep_scores`, returns the scores of its pairs whose people are known."""
+@dataclass(frozen=True)
+class _Scored:
+    """The folder with a system's figures, and the scores of the pairs whose people are known, by experiment, if they
+    were kept."""
+
+    place: Path
+    pairs: list[tuple[PairExperiment, PairScores]]
+
+
+def evaluate_protocols(of_models: Sequence[ProtocolArguments], console: Console) -> None:
+    """Embed images that are not in the cache, score the protocol by each model, print tables and the differences of
+    several models, and write JSON and the report."""
+    names = [args.name for args in of_models]
+    scored = [_evaluate(args, names, console) for args in of_models]
+    if len(names) > 1:
+        found = ProtocolDifferences(tuple(names), _differences([one.pairs for one in scored], of_models[0].rule))
+        write_differences(scored[0].place / DIFFERENCES_FILE, found)
+        for differences in found.experiments.values():
+            if differences.rows:
+                console.print(differences_table(differences))
+            else:
+                say("\n".join(differences.notes))
+    say(f"report: {write_run_report(of_models[0].output)}")
+
+
+def _evaluate(args: ProtocolArguments, names: Sequence[str], console: Console) -> _Scored:
+    """Evaluate one of the systems called `names`."""
     check_batch_size(args.batch_size)
     # For the protocol "pairs" it may be a name: lfw, orl:31-40.
     if args.protocol != "pairs" and not args.folder.exists():
@@ -102,6 +126,7 @@ def evaluate_protocol(
     result = score_protocol(
         protocol, features.features_ND, features.readable_N, features.system, preset, features.views, args.rule
     )
+    _drop_differences(place, features.system, names)
     write_text_atomically(place / f"{slug(features.system)}.json", protocol_json(result))
     note_origin(
         place,
@@ -111,34 +136,54 @@ def evaluate_protocol(
     )
     console.print(protocol_table(result))
     say(protocol_settings(result))
-    say(f"report: {write_run_report(args.output)}")
-    if not keep_scores:
-        return []
-    return protocol_pairs(protocol, features.features_ND, features.readable_N, features.system, preset)
+    if len(names) == 1:
+        return _Scored(place, [])
+    return _Scored(place, protocol_pairs(protocol, features.features_ND, features.readable_N, features.system, preset))
 
 
-def print_protocol_differences(
-    args: ProtocolArguments, found: Sequence[Sequence[tuple[PairExperiment, PairScores]]], console: Console
-) -> None:
-    """The differences of the systems on every experiment whose people are known. `found`: the experiments of each."""
+def _differences(
+    found: Sequence[Sequence[tuple[PairExperiment, PairScores]]], rule: Rule
+) -> dict[str, SystemDifferences]:
+    """The differences of the systems by the name of every experiment whose people are known. `found`: the experiments
+    of each system."""
     if not found[0]:
-        say(
-            "differences between the models are not tested: the lists of the protocol do not say who is in every "
-            "template"
-        )
-    if found[0] and args.rule == "published":
-        say("the differences have the lowest thresholds with FAR ≤ target, whatever --rule is", "note")
+        return {"": _untested("the lists of the protocol do not say who is in every template")}
+    differences = {}
     for of_systems in zip(*found, strict=True):
         experiment = of_systems[0][0]
         try:
-            differences = system_differences([scores for _, scores in of_systems], experiment.fars)
+            tested = system_differences([scores for _, scores in of_systems], experiment.fars)
         except DataError as error:  # labels of pairs that contradict the lists of people
-            say(f"differences between the models are not tested: {error}")
-            continue
-        if differences.rows:
-            console.print(differences_table(differences))
-        else:
-            say("\n".join(differences.notes))
+            tested = _untested(str(error))
+        if tested.rows and rule == "published":
+            tested = replace(tested, notes=(*tested.notes, _LOWEST_THRESHOLDS))
+        differences[experiment.name] = tested
+    return differences
+
+
+def _untested(reason: str) -> SystemDifferences:
+    return SystemDifferences((), (f"Differences between the models are not tested: {reason.removesuffix('.')}.",))
+
+
+def _drop_differences(place: Path, system: str, names: Sequence[str]) -> None:
+    """Delete the stored differences of `system`, whose figures are replaced, and say so if not all of their systems are
+    evaluated now."""
+    path = place / DIFFERENCES_FILE
+    if not path.is_file():
+        return
+    try:
+        stored = read_differences(path).systems
+    except DataError:
+        stored = (system,)  # damaged: no report could be written beside it
+    if system not in stored:
+        return
+    path.unlink()
+    if not set(stored) <= set(names):
+        say(
+            f"{path} had the differences of {', '.join(stored)} and is deleted, because {system} is evaluated again; "
+            "evaluate them together for new ones",
+            "note",
+        )
 
 
 def _require_place(args: ProtocolArguments, protocol: Protocol, place: Path, system: str, origin: Origin) -> Origin:

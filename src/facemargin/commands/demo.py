@@ -16,6 +16,7 @@ from facemargin.commands._arguments import parse_known
 from facemargin.commands._demo_quality import check_shown
 from facemargin.commands._demo_released import NAME, ReleasedResult, open_released, try_released
 from facemargin.commands._demo_summary import left_out, summary_lines
+from facemargin.commands._origin import making, model_origin
 from facemargin.commands._say import say
 from facemargin.commands._scoring import score_systems
 from facemargin.commands.evaluate import PCA_COMPONENTS
@@ -29,8 +30,9 @@ from facemargin.data.formats.orl import (
 from facemargin.errors import ConfigError
 from facemargin.evaluation import Embed, VerificationSummary, fit_pca_embed, fit_pixel_embed
 from facemargin.evaluation.checked_quality import QualityCheck
-from facemargin.evaluation.folder import RELEASED_FOLDER, SUMMARY_FILE
+from facemargin.evaluation.folder import RELEASED_FOLDER, SUMMARY_FILE, evaluation_folder, slug
 from facemargin.evaluation.number_format import measured_rate
+from facemargin.evaluation.origin import images_origin, note_origin, set_origin
 from facemargin.files.atomic import write_text_atomically
 from facemargin.models.load import load
 from facemargin.quality.degradation import degraded_twin
@@ -133,7 +135,13 @@ def evaluate_demo(
         "PCA (whole frame)": fit_pca_embed(frames, PCA_COMPONENTS),
     }
     clean = embedded_verification_set(test_people, square=False)
-    summaries = [score_systems(systems, pairs, folder) for pairs in (clean, degraded_twin(clean))]
+    sets = (clean, degraded_twin(clean))
+    summaries = [score_systems(systems, pairs, folder) for pairs in sets]
+    learnt_nothing = {slug(name): images_origin(frames) for name in systems if name != "facemargin"}
+    origins = {"facemargin": model_origin(folder, model)} | learnt_nothing
+    made = {name: making("none" if name in learnt_nothing else model.info.loss) for name in origins}
+    for pairs in sets:
+        note_origin(evaluation_folder(folder, pairs.name), set_origin(pairs), origins, made)
     check, _ = check_shown(model, EmbeddedFaces(test_people, square=False), folder, ORL_CREDIT)
     return summaries, check
 

@@ -14,8 +14,7 @@ from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._evaluate_protocol import (
     ProtocolArguments,
     Unreadable,
-    evaluate_protocol,
-    print_protocol_differences,
+    evaluate_protocols,
 )
 from facemargin.commands._groups import GroupOptions, show_groups
 from facemargin.commands._measuring_quality import MeasuredEmbed, is_measure, quality_measures, write_comparison
@@ -127,14 +126,11 @@ def main(arguments: Sequence[str]) -> int:
     names = system_names(args.model, args.name)
     output = args.output or default_output(args.model, names)
     if args.protocol is not None:
-        several = len(names) > 1
         of_models = [
             _protocol_arguments(args, model, name, args.protocol, output)
             for model, name in zip(args.model, names, strict=True)
         ]
-        found = [evaluate_protocol(of_model, console, several) for of_model in of_models]
-        if several:
-            print_protocol_differences(of_models[0], found, console)
+        evaluate_protocols(of_models, console)
         return 0
     _check_no_protocol(args)
     sets = [open_verification(name) for name in args.data]

@@ -10,6 +10,7 @@ evaluation/<data set>/decisions.npz         the report's DecisionGallery
 evaluation/<data set>/groups.npz            ImageGroups
 evaluation/<data set>/reconstructions.npz   the report's ReconstructionGallery
 protocols/<protocol>/<system>.json          figures of each system by a protocol
+protocols/<protocol>/differences.json       the differences of systems that were evaluated together
 summary.txt                                 sentences for people, one a line
 released/                                   an evaluation of a released recogniser, as a folder of its own
 …/origin.json                               whose figures they are (`evaluation.origin`)
@@ -26,6 +27,7 @@ CHECKED_FACES_FILE = "checked_faces.npz"
 NOT_FACES_FILE = "not_faces.npz"
 DECISIONS_FILE = "decisions.npz"
 GROUPS_FILE = "groups.npz"
+DIFFERENCES_FILE = "differences.json"
 RECONSTRUCTIONS_FILE = "reconstructions.npz"
 ORIGIN_FILE = "origin.json"
 SUMMARY_FILE = "summary.txt"
@@ -38,10 +40,12 @@ OTHER_FILES = (
     NOT_FACES_FILE,
     DECISIONS_FILE,
     GROUPS_FILE,
+    DIFFERENCES_FILE,
     RECONSTRUCTIONS_FILE,
     ORIGIN_FILE,
 )
-"""The files in the folder of a data set that are not those of a system, which may have none of these names."""
+"""The files in the folder of a data set or protocol that are not those of a system, which may have none of these
+names."""
 
 
 def evaluation_folder(folder: Path, data_set: str) -> Path:

@@ -30,10 +30,11 @@ class SystemDifference:
 @dataclass(frozen=True)
 class SystemDifferences:
     """The differences of all other systems from the first one, and `notes`: what they stand on, or why there are
-    none."""
+    none. `people`: how many were resampled."""
 
     rows: tuple[SystemDifference, ...]
     notes: tuple[str, ...]
+    people: int = 0
 
 
 def system_differences(
@@ -69,7 +70,7 @@ def system_differences(
     rates = [shared.system(system.scores_K) for system in systems]
     found = [tar_differences(shared, rates[0], other) for other in rates[1:]]
     rows = _rows(first.system, [other.system for other in others], found)
-    return SystemDifferences(rows, tuple(_notes(first.system, found, bootstrap, len(fars) - len(told))))
+    return SystemDifferences(rows, tuple(_notes(first.system, found, bootstrap, len(fars) - len(told))), people)
 
 
 def _rows(first: str, others: Sequence[str], found: Sequence[PairedDifference]) -> tuple[SystemDifference, ...]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from facemargin.decision.checked_model import CHECK_FILE, CheckedModel, find_check
 from facemargin.errors import DataError
 from facemargin.evaluation.checked_quality import QualityCheck
+from facemargin.evaluation.differences_file import ProtocolDifferences
 from facemargin.evaluation.folder import (
     CHECKED_FACES_FILE,
     DECISIONS_FILE,
@@ -38,7 +39,7 @@ from facemargin.recording.reader import load_recording
 from facemargin.report.decision_gallery import DecisionGallery
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.origins import FolderOrigin, read_origins
-from facemargin.report.protocol_scores import ProtocolScores, read_protocols
+from facemargin.report.protocol_scores import ProtocolScores, read_protocol_differences, read_protocols
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.training.run_folder import RunFolder
 
@@ -86,7 +87,8 @@ class DatasetEvaluation:
 @dataclass(frozen=True)
 class ReportContent:
     """Everything that a report can show. Parts that a run does not have are empty. `summary`: its sentences in short.
-    `released`: what a released recogniser showed beside the run's."""
+    `released`: what a released recogniser showed beside the run's. `protocol_differences`: by the slug of a protocol's
+    name."""
 
     title: str
     summary: list[str] = field(default_factory=list)
@@ -97,6 +99,7 @@ class ReportContent:
     validation: Validation | None = None
     evaluations: list[DatasetEvaluation] = field(default_factory=list)
     protocols: list[list[ProtocolScores]] = field(default_factory=list)
+    protocol_differences: dict[str, ProtocolDifferences] = field(default_factory=dict)
     quality_check: QualityCheck | None = None
     recording: Learning | None = None
     origins: list[FolderOrigin] = field(default_factory=list)
@@ -127,6 +130,7 @@ def _load(folder: Path) -> ReportContent:
         validation=_read_validation(run.validation) if run.validation.exists() else None,
         evaluations=_read_evaluations(folder / EVALUATION_FOLDER),
         protocols=read_protocols(folder / PROTOCOLS_FOLDER),
+        protocol_differences=read_protocol_differences(folder / PROTOCOLS_FOLDER),
         origins=read_origins(folder),
     )
     if content == ReportContent(content.title):

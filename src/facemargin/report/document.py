@@ -1,10 +1,11 @@
 """The whole report as sections of blocks, which every format writes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.folder import slug
+from facemargin.evaluation.system_differences import SystemDifferences
 from facemargin.report.blocks import Block, Code, Facts, Section
 from facemargin.report.checked_section import checked_section
 from facemargin.report.content import ReportContent, is_baseline
@@ -55,7 +56,15 @@ def _summary(content: ReportContent, evaluated: Sequence[EvaluationSection], boo
         baselines = [scores.system for scores in content.evaluations[first].systems if is_baseline(scores)]
         others = len(with_scores) - 1
         return evaluation_sentences(evaluated[first], baselines, content.quality_check, others, bootstrap)
-    return protocol_sentences(content.protocols[0]) if content.protocols else training_sentences(content)
+    if not content.protocols:
+        return training_sentences(content)
+    return protocol_sentences(content.protocols[0], _experiments(content, content.protocols[0][0].protocol))
+
+
+def _experiments(content: ReportContent, protocol: str) -> Mapping[str, SystemDifferences]:
+    """The differences of the systems by a protocol, by experiment."""
+    found = content.protocol_differences.get(slug(protocol))
+    return {} if found is None else found.experiments
 
 
 def _sections(
@@ -71,7 +80,7 @@ def _sections(
     for number, scores in enumerate(content.protocols, start=1):
         protocol = protocol_section(scores, number, styles)
         name, prefix = protocol.protocol, f"protocol-{number}"
-        blocks = list(protocol_blocks(protocol, prefix))
+        blocks = list(protocol_blocks(protocol, prefix, _experiments(content, name)))
         yield Section(prefix, f"Protocol {name}", name, blocks, prefix, f"protocol-{slug(name)}")
     for number, (section, evaluation) in enumerate(zip(evaluated, content.evaluations, strict=True), start=1):
         checked = checked_section(content.quality_check, evaluation)

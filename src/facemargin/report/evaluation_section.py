@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 
 from facemargin.errors import DataError
 from facemargin.evaluation import Bootstrap, PairScores, VerificationSummary, summarize
-from facemargin.evaluation.differences_table import HEADINGS, difference_cells
 from facemargin.evaluation.figures import DEFAULT_FARS
 from facemargin.evaluation.system_differences import SystemDifferences, system_differences
-from facemargin.report.blocks import Block, Cell, FigureBlock, Table
+from facemargin.report.blocks import Block, FigureBlock, Table
 from facemargin.report.comparison import comparison_table, discard_table
 from facemargin.report.content import DatasetEvaluation, is_baseline
 from facemargin.report.decision_gallery import DecisionGallery
@@ -41,8 +40,6 @@ class EvaluationSection:
     faces: FaceGallery | None = None
     reconstructions: ReconstructionGallery | None = None
     quality: QualitySection | None = None
-    differences: Table | None = None
-    differences_notes: tuple[str, ...] = ()
     decisions: DecisionGallery | None = None
     groups: list[Block] = field(default_factory=list)
     summaries: list[VerificationSummary] = field(default_factory=list)
@@ -91,8 +88,6 @@ def evaluation_section(
         faces=evaluation.faces,
         reconstructions=evaluation.reconstructions,
         quality=None if evaluation.quality is None else quality_section(evaluation.quality, number),
-        differences=_differences_table(differences),
-        differences_notes=differences.notes,
         decisions=evaluation.decisions,
         groups=[] if evaluation.groups is None else groups_blocks(models, evaluation.groups, number),
         summaries=summaries,
@@ -102,33 +97,6 @@ def evaluation_section(
 
 def _differences(systems: Sequence[PairScores], bootstrap: Bootstrap | None) -> SystemDifferences:
     return _UNTESTED if bootstrap is None else system_differences(systems, DEFAULT_FARS, bootstrap)
-
-
-def _differences_table(differences: SystemDifferences) -> Table | None:
-    if not differences.rows:
-        return None
-    rows = []
-    for row in differences.rows:
-        point = row.point
-        texts = [text.partition("\n") for text in difference_cells(row)]
-        numbers = (point.difference, point.p_value, row.adjusted_p, point.variance**0.5, None)
-        spans = (point.interval, None, None, None, None)
-        name = f"{row.first} − {row.second}, {far_text(point.target_far)}"
-        cells = [
-            Cell(value, below, number=n, span=s) for (value, _, below), n, s in zip(texts, numbers, spans, strict=True)
-        ]
-        rows.append((name, cells))
-    points = [row.point for row in differences.rows]
-    more: dict[str, list[float | None]] = {
-        "FAR": [point.target_far for point in points],
-        "Std. error, unbiased": [
-            point.unbiased_variance**0.5 if point.unbiased_variance > 0 else None for point in points
-        ],
-    }
-    for place, which in enumerate(("first", "second")):
-        more[f"Impostor pairs, {which}"] = [getattr(point, which).impostors_accepted for point in points]
-        more[f"People, {which}"] = [point.people[place] for point in points]
-    return Table(list(HEADINGS), rows, more)
 
 
 def discard_caption(pairs: str) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 
 from facemargin.counting import counted
 from facemargin.errors import DataError
-from facemargin.evaluation.folder import ORIGIN_FILE
+from facemargin.evaluation.differences_file import ProtocolDifferences, read_differences
+from facemargin.evaluation.folder import DIFFERENCES_FILE, ORIGIN_FILE
 from facemargin.evaluation.protocols.gallery import GALLERY_WORDS
 from facemargin.files.listing import entries
 
@@ -47,10 +48,22 @@ def read_protocols(folder: Path) -> list[list[ProtocolScores]]:
     malformed file."""
     folders = [path for path in entries(folder) if path.is_dir()] if folder.is_dir() else []
     protocols = [
-        [_read(path) for path in entries(folder) if path.suffix == ".json" and path.name != ORIGIN_FILE]
+        [
+            _read(path)
+            for path in entries(folder)
+            if path.suffix == ".json" and path.name not in (DIFFERENCES_FILE, ORIGIN_FILE)
+        ]
         for folder in folders
     ]
     return [systems for systems in protocols if systems]
+
+
+def read_protocol_differences(folder: Path) -> dict[str, ProtocolDifferences]:
+    """The differences of systems that were evaluated together, by the folder name of their protocol in a run folder's
+    `protocols`. Raises DataError, which names the file, for a malformed file."""
+    folders = [path for path in entries(folder) if path.is_dir()] if folder.is_dir() else []
+    files = {path.name: path / DIFFERENCES_FILE for path in folders}
+    return {name: read_differences(path) for name, path in files.items() if path.is_file()}
 
 
 def _read(path: Path) -> ProtocolScores:

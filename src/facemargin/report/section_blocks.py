@@ -1,8 +1,9 @@
 """The sections of a report as blocks, in the order in which a reader meets them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from facemargin.evaluation.checked_quality import QualityCheck
+from facemargin.evaluation.system_differences import SystemDifferences
 from facemargin.report.blocks import (
     Block,
     Cell,
@@ -18,6 +19,7 @@ from facemargin.report.blocks import (
 )
 from facemargin.report.checked_section import CheckedSection
 from facemargin.report.decision_gallery import DecisionGallery
+from facemargin.report.differences_section import differences_blocks
 from facemargin.report.evaluation_section import EvaluationSection
 from facemargin.report.gallery import FaceGallery
 from facemargin.report.protocol_section import ProtocolSection
@@ -39,10 +41,18 @@ def released_blocks(section: ReleasedSection) -> Iterator[Block]:
     yield Notes(section.notes)
 
 
-def protocol_blocks(section: ProtocolSection, prefix: str) -> Iterator[Block]:
+def protocol_blocks(
+    section: ProtocolSection, prefix: str, differences: Mapping[str, SystemDifferences] | None = None
+) -> Iterator[Block]:
+    """The blocks of a protocol, with the differences of its systems by experiment."""
     for caption, table in section.tables:
         yield TableBlock(f"{prefix}-{caption.split()[0].lower()}", caption, table)
     yield Notes(section.notes)
+    several = len(differences or {}) > 1
+    for number, (experiment, tested) in enumerate((differences or {}).items(), start=1):
+        name = f"{prefix}-differences{f'-{number}' if several else ''}"
+        of = f"protocol {section.protocol}{f', {experiment}' if several else ''}"
+        yield from differences_blocks(tested, name, of, f" in {experiment}" if several else "")
     yield from section.figures
 
 
@@ -91,12 +101,7 @@ def _verification(section: EvaluationSection, table: Table, prefix: str) -> Iter
     yield Paragraph(section.headline)
     yield TableBlock(f"{prefix}-verification", f"Verification on {section.dataset}", table)
     yield Notes(section.notes)
-    if section.differences_notes:
-        yield Heading("Do the systems differ?")
-        if section.differences:
-            caption = f"Differences of TAR on {section.dataset}"
-            yield TableBlock(f"{prefix}-differences", caption, section.differences, "Systems and FAR")
-        yield Notes(section.differences_notes)
+    yield from differences_blocks(section.tested, f"{prefix}-differences", section.dataset)
     yield from section.figures
 
 

@@ -2,7 +2,7 @@
 of. They claim nothing that the intervals do not support."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,8 @@ from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.metrics.bootstrap import FEWEST_IDENTITIES
 from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
 from facemargin.evaluation.number_format import measured_rate
-from facemargin.evaluation.system_differences import SystemDifferences
+from facemargin.evaluation.protocols.figures import tar_name
+from facemargin.evaluation.system_differences import SystemDifference, SystemDifferences
 from facemargin.report.content import ReportContent
 from facemargin.report.error_rate_figures import FEW_IMPOSTORS
 from facemargin.report.evaluation_section import EvaluationSection
@@ -46,20 +47,41 @@ def evaluation_sentences(
     ]
 
 
-def protocol_sentences(systems: Sequence[ProtocolScores]) -> list[str]:
-    """The sentences of the first protocol of a report without verification sets."""
+def protocol_sentences(systems: Sequence[ProtocolScores], differences: Mapping[str, SystemDifferences]) -> list[str]:
+    """The sentences of the first protocol of a report without verification sets, with the differences of its systems
+    by experiment."""
     names = [system.system for system in systems]
-    main = next((name for name, value, _ in systems[0].figures if np.isfinite(value)), None)
+    measured = [name for name, value, _ in systems[0].figures if np.isfinite(value)]
+    main = next((name for name in measured if _of_figure(name, differences)[0]), next(iter(measured), None))
     figures = []
     for system in systems:
         figures += [f"{system.system} {value:.2%} ({behind})" for name, value, behind in system.figures if name == main]
     was = "was" if len(names) == 1 else "were"
+    rows, people = _of_figure(main or "", differences)
+    cautions = [
+        "these figures have no intervals, only their differences do" if rows else "these figures have no intervals"
+    ]
+    if rows and people < FEW_PEOPLE:
+        cautions.append(_few_people(people))
+    cautions.append(_ELSEWHERE)
     return [
         f"{listed(names)} {was} measured by the protocol {systems[0].protocol}.",
-        f"{main}: {listed(figures)}." if figures else "None of its figures could be measured.",
-        "Be careful: these figures have no intervals, because the protocol does not say who is in every template; "
-        f"{_ELSEWHERE}.",
+        f"{main}: {listed(figures)}{_verdict(rows)}." if figures else "None of its figures could be measured.",
+        f"Be careful: {'; '.join(cautions)}.",
     ]
+
+
+def _of_figure(name: str, differences: Mapping[str, SystemDifferences]) -> tuple[list[SystemDifference], int]:
+    """The differences of the figure called `name`, and how many people were resampled."""
+    for experiment, tested in differences.items():
+        rows = [
+            row
+            for row in tested.rows
+            if name in (tar_name(row.point.target_far), f"{experiment} {tar_name(row.point.target_far)}")
+        ]
+        if rows:
+            return rows, tested.people
+    return [], 0
 
 
 def training_sentences(content: ReportContent) -> list[str]:
@@ -104,14 +126,23 @@ def _main_figure(
             interval = f" ({percent(bootstrap.confidence)} interval {low} to {high})"
         figures.append(f"{summary.system} {measured_rate(point.tar, summary.genuine)}{interval}")
     found = [row for row in differences.rows if row.point.target_far == HEADLINE_FAR]
-    told = [f"{row.first} and {row.second}" for row in found if row.adjusted_p < COUNTS_BELOW]
-    not_told = [f"{row.first} and {row.second}" for row in found if not row.adjusted_p < COUNTS_BELOW]
+    return f"At {far_text(HEADLINE_FAR)} the share of genuine pairs accepted is: {listed(figures)}{_verdict(found)}."
+
+
+def _verdict(rows: Sequence[SystemDifference]) -> str:
+    told = [f"{row.first} and {row.second}" for row in rows if row.adjusted_p < COUNTS_BELOW]
+    not_told = [f"{row.first} and {row.second}" for row in rows if not row.adjusted_p < COUNTS_BELOW]
     verdict = ""
     if told:
         verdict += f"; between {listed(told)} this is more than other people would explain"
     if not_told:
         verdict += f"; between {listed(not_told)} no difference is shown"
-    return f"At {far_text(HEADLINE_FAR)} the share of genuine pairs accepted is: {listed(figures)}{verdict}."
+    return verdict
+
+
+def _few_people(people: int) -> str:
+    known = counted(people, "person", "people")
+    return f"with {known} the intervals are too narrow, and differences look surer than they are"
 
 
 def _careful(
@@ -132,8 +163,7 @@ def _careful(
     elif people < FEWEST_IDENTITIES:
         cautions.append(f"{counted(people, 'person', 'people')} are too few for intervals")
     elif people < FEW_PEOPLE:
-        known = counted(people, "person", "people")
-        cautions.append(f"with {known} the intervals are too narrow, and differences look surer than they are")
+        cautions.append(_few_people(people))
     if len(systems) > 1 and not differences.rows:
         cautions.append("whether the systems differ could not be tested")
     if check is not None and not check.helps:
