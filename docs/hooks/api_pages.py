@@ -93,6 +93,7 @@ PAGES = {
             "evaluation.Bootstrap",
             "evaluation.certify_threshold",
             "evaluation.certify_embeddings",
+            "evaluation.certify_gallery",
             "evaluation.CertifiedThresholds",
             "evaluation.CertifiedBand",
             "evaluation.CertifiedRate",

@@ -131,6 +131,11 @@ def test_several_bands_end_in_too_poor(command, trained_run, tmp_path):
         (["--fmr", "0.1", "--images", "orl:1-2", "--on-several", "error"], "--on-several error needs --detect"),
         (["--fmr", "0.1", "--images", "orl:1-2", "--batch-size", "0"], "--batch-size is 0"),
         (["--images", "orl:1-2"], "--fmr"),
+        (["--fmr", "0.1", "--pairs", "orl:1-2", "--gallery", "orl:3"], "--gallery is given without --images"),
+        (
+            ["--fmr", "0.1", "--images", "orl:1-2", "--gallery", "orl:1-2"],
+            "20 pictures of the probes are in the gallery, too",
+        ),
     ],
 )
 def test_mistakes_end_with_one_clear_line(command, trained_run, tmp_path, arguments, message):
@@ -153,3 +158,32 @@ def test_another_models_certificate_is_refused_by_verify(command, trained_run, t
     model = write_crfiqa_model(tmp_path / "model.safetensors")
     code, out, err = command("verify", model, first, second, "--certificate", tmp_path / "c.json")
     assert (code, out) == (2, "") and "measures quality by its norm, but this one does by its crfiqa" in err
+
+
+def test_people_are_compared_with_a_gallery_and_verify_refuses_the_certificate(command, trained_run, tmp_path):
+    probes, gallery = tmp_path / "probes", tmp_path / "gallery"
+    write_faces(probes, range(1, 25), each=2)
+    enrolled = write_faces(gallery, range(21, 29), each=3)
+    for path in enrolled:  # the third face of each alone is another picture than those of the probes
+        if not path.stem.endswith("3"):
+            path.unlink()
+    output = tmp_path / "c.json"
+    arguments = ["certify", trained_run, "--images", probes, "--gallery", gallery, "--output", output]
+    code, out, err = command(*arguments, "--fmr", "0.3", "--fnmr", "0.9")
+    assert (code, err) == (0, "")
+    expected = fm.certify(fm.load(trained_run), fm.open_images(probes), 0.3, fnmr=0.9, gallery=fm.open_images(gallery))
+    found = Certificate.load(output)
+    assert found.gallery == expected.gallery and found.faces == expected.faces
+    assert found.thresholds.threshold == pytest.approx(expected.thresholds.threshold, abs=1e-5)
+    assert (found.gallery.people, found.gallery.probe_people, found.thresholds.bands[0].fmr.people) == (8, 4, 20)
+    assert 'at most 30 % comparisons of people who are not enrolled with people of the gallery get "same"' in out
+    assert "compared with the gallery" in out and "whoever searches the whole gallery makes as many" in out
+    code, out, err = command("verify", trained_run, enrolled[2], enrolled[2], "--certificate", output)
+    assert (code, out) == (2, "") and "is about people who are compared with the gallery" in err
+    code, out, err = command("cluster", trained_run, probes, "--certificate", output, "--output", tmp_path / "clusters")
+    assert code == 2 and "is about people who are compared with the gallery" in err
+    code, out, _ = command(*arguments, "--fmr", "0.01")
+    assert code == 3 and "FMR 0.01 needs 299 people with no false match, there are 20 who are not enrolled" in out
+    enrolled[2].write_bytes(b"garbage")
+    code, _, err = command(*arguments, "--fmr", "0.3")
+    assert code == 2 and enrolled[2].name in err

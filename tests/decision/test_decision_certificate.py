@@ -9,7 +9,7 @@ from facemargin.data.source import ArrayImages, WithLabels
 from facemargin.decision.certificate import Certificate
 from facemargin.detection import create_detector
 from facemargin.errors import ConfigError, DataError, OutputError
-from facemargin.evaluation import Embeddings, certify_embeddings
+from facemargin.evaluation import Embeddings, certify_embeddings, certify_gallery
 from tests.models.tiny_models import tiny_model
 
 PEOPLE, IMAGES = 120, 2
@@ -217,3 +217,78 @@ def test_unusable_faces(model):
         fm.certify(model, faces_of(labels[:18]), 0.5, embeddings=embeddings)
     with pytest.raises(ConfigError, match="the faces are a list, expected images with identities"):
         fm.certify(model, [], 0.5)
+
+
+def gallery_of(people, seed=0, prefix="p"):
+    """Two embeddings each of these people, whose images are drawn with the seed."""
+    embeddings, labels = embeddings_of(60, seed)
+    wanted = np.isin(labels, people)
+    numbers = np.unique(labels[wanted], return_inverse=True)[1]
+    pixels = np.random.default_rng(seed + 1).integers(0, 255, (len(numbers), 4, 4, 3), np.uint8)
+    faces = WithLabels(ArrayImages(pixels, f"faces {seed}"), numbers, [f"{prefix}{person}" for person in people])
+    return replace(
+        embeddings, **{name: getattr(embeddings, name)[wanted] for name in ("vectors", "quality", "norms")}
+    ), faces
+
+
+@pytest.fixture(scope="module")
+def with_gallery(model):
+    """50 probe people, of whom 10 are among the 20 of the gallery."""
+    embedded, probes = gallery_of(range(50))
+    enrolled, gallery = gallery_of(range(40, 60), seed=1)
+    return fm.certify(model, probes, 0.25, fnmr=0.6, embeddings=embedded, gallery=gallery, gallery_embeddings=enrolled)
+
+
+def test_a_gallery_is_what_the_promise_is_about(with_gallery, tmp_path):
+    embedded, probes = gallery_of(range(50))
+    enrolled, gallery = gallery_of(range(40, 60), seed=1)
+    names = [[faces.identity_names[label] for label in faces.labels] for faces in (probes, gallery)]
+    found = with_gallery.thresholds
+    assert found == certify_gallery(embedded, names[0], enrolled, names[1], 0.25, fnmr=0.6)
+    assert (found.bands[0].fmr.people, found.bands[0].fnmr.people, found.left_out) == (40, 10, 20 * 38)
+    about = with_gallery.gallery
+    assert (about.name, about.people, about.images, about.probe_people) == ("faces 1", 20, 40, 10)
+    assert repr(with_gallery).endswith("100 images of 'faces 0' with the gallery 'faces 1')")
+    with_gallery.save(tmp_path / "c.json")
+    assert Certificate.load(tmp_path / "c.json") == with_gallery
+    content = json.loads((tmp_path / "c.json").read_text())
+    for path, value, message in (
+        ("gallery", KeyError, "gallery is missing"),
+        ("gallery.probe_people", 21, "at most the people of the gallery, 20"),
+        ("design", "all-pairs", "gallery is not a field of this file"),
+    ):
+        (tmp_path / "c.json").write_text(changed(content, path, value))
+        with pytest.raises(DataError, match=message):
+            Certificate.load(tmp_path / "c.json")
+
+
+def test_it_holds_for_no_other_gallery_and_no_other_pairs(with_gallery, certificates, model):
+    _, gallery = gallery_of(range(40, 60), seed=1)
+    with_gallery.require_gallery(gallery)
+    for other in (gallery_of(range(40, 60), seed=2)[1], gallery_of(range(40, 59), seed=1)[1]):
+        with pytest.raises(ConfigError, match=r"about the gallery faces 1 \(40 images of 20 people\), and faces . \("):
+            with_gallery.require_gallery(other)
+    with pytest.raises(ConfigError, match="is about people who are compared with each other, and not about a gallery"):
+        certificates["one"].require_gallery(gallery)
+    certificates["one"].require_any_people()
+    image = np.zeros((112, 112, 3), np.uint8)
+    with pytest.raises(ConfigError, match=r"about people who are compared with the gallery faces 1 .*certify without"):
+        fm.verify(model, image, image, certificate=with_gallery)
+
+
+def test_an_unusable_gallery(model):
+    embedded, probes = gallery_of(range(50))
+    enrolled, gallery = gallery_of(range(40, 60), seed=1)
+    given = {"embeddings": embedded, "gallery": gallery, "gallery_embeddings": enrolled}
+    unnamed = gallery_of(range(40, 60), seed=1)[1]
+    unnamed.has_names = False
+    for faces, changes, error, message in (
+        (probes, {"gallery": unnamed}, DataError, "faces 1 numbers its people instead of naming them"),
+        (probes, {"gallery": [1]}, ConfigError, "the gallery of a certificate for a gallery are a list"),
+        (probes, {"gallery": None}, ConfigError, "gallery_embeddings are given without a gallery"),
+        (fm.open_verification("orl:1-4"), {}, ConfigError, "the faces of a certificate for a gallery are a Verif"),
+        (probes, {"gallery_embeddings": embedded}, DataError, "100 embeddings for the 40 images of faces 1"),
+        (gallery, {"embeddings": enrolled}, DataError, "40 pictures of the probes are in the gallery, too; the first"),
+    ):
+        with pytest.raises(error, match=message):
+            fm.certify(model, faces, 0.25, **{**given, **changes})

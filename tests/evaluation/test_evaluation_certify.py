@@ -15,6 +15,7 @@ from facemargin.evaluation import (
     Embeddings,
     certified_upper_bound,
     certify_embeddings,
+    certify_gallery,
     certify_threshold,
     people_needed,
 )
@@ -172,6 +173,66 @@ def test_a_fixed_gallery():
     variance = ((shares - shares.mean()) ** 2).sum() / 34**2
     assert rate.estimated == pytest.approx(wilson(rate.observed, variance, 0.95), abs=1e-9)
     assert rate.people_needed == math.ceil(math.log(0.05) / math.log(0.75))
+
+
+@pytest.mark.parametrize("bands", [1, [0.3, 0.6], 2])
+def test_a_gallery_of_embeddings_is_that_of_its_scores(bands, monkeypatch):
+    """People 0 to 39 are probes, 30 to 47 are enrolled, with one to three images each, in tiles of a few."""
+    monkeypatch.setattr(person_pairs, "_TILE_IMAGES", 7)
+    generator = np.random.default_rng(8)
+    sides = []
+    for people in (range(40), range(30, 48)):
+        person_S = generator.permutation(np.repeat(people, 1 + np.arange(len(people)) % 3))
+        vectors = generator.normal(size=(48, 8))[person_S] + generator.normal(size=(len(person_S), 8))
+        vectors = (vectors / np.linalg.norm(vectors, axis=1, keepdims=True)).astype(np.float32)
+        quality = np.round(generator.random(len(person_S)), 3)
+        sides.append((Embeddings(vectors, quality, quality), person_S))
+    (probes, a_S), (gallery, b_T) = sides
+    if bands == 2:  # the edge is at the median of the probes
+        found = certify_gallery(probes, a_S, gallery, b_T, 0.5, fnmr=0.6, bands=2)
+        assert found.bands[0].lowest_quality == np.median(probes.quality)
+        return
+    found = certify_gallery(probes, a_S, gallery, b_T, 0.4, fnmr=0.6, bands=bands)
+    scores = (probes.vectors @ gallery.vectors.T).ravel()
+    a, b = np.repeat(a_S, len(b_T)), np.tile(b_T, len(a_S))
+    qualities = {}
+    if bands != 1:
+        qualities = {
+            "quality_a": np.repeat(probes.quality, len(b_T)), "quality_b": np.tile(gallery.quality, len(a_S)),
+            "bands": bands,
+        }  # fmt: skip
+    expected = certify_threshold(scores, a == b, a, b, 0.4, design="gallery", fnmr=0.6, **qualities)
+    assert found.left_out == expected.left_out > 0 and found.quality_floor == expected.quality_floor
+    assert any(band.fmr.threshold is not None for band in found.bands)
+    assert found.bands[0].fmr.people <= 30 and found.design == "gallery"
+    for band, other in zip(found.bands, expected.bands, strict=True):
+        for rate, same in ((band.fmr, other.fmr), (band.fnmr, other.fnmr)):
+            for field in ("certified", "errors", "people_in_error", "pairs", "people", "units", "refusal"):
+                assert getattr(rate, field) == getattr(same, field), field
+            if rate.threshold is not None:
+                assert rate.threshold == pytest.approx(same.threshold, abs=1e-6)
+                assert rate.observed == pytest.approx(same.observed, abs=1e-12)
+            assert (rate.estimated is None) == (same.estimated is None)
+            if rate.estimated is not None:
+                assert rate.estimated == pytest.approx(same.estimated, abs=1e-9)
+        assert band.undecided_impostor == pytest.approx(other.undecided_impostor)
+        assert band.undecided_genuine == pytest.approx(other.undecided_genuine)
+
+
+def test_an_unusable_gallery():
+    vectors = np.eye(3, dtype=np.float32)
+    three = Embeddings(vectors, np.ones(3), np.ones(3))
+    narrow = Embeddings(vectors[:, :2], np.ones(3), np.ones(3))
+    empty = Embeddings(vectors[:0], np.ones(0), np.ones(0))
+    for arguments, message in (
+        ((three, [0, 1, 1], three, [1, 0, 2]), "all 2 people of the probes are in the gallery, too; an FMR needs"),
+        ((three, [1, 1, 1], three, [1, 0, 2]), "the only person of the probes is in the gallery, too"),
+        ((three, [0, 1, 2], narrow, [3, 4, 5]), "the probes have 3 values, those of the gallery 2"),
+        ((three, [0, 1, 2], three, [3, 4]), r"gallery_identities have shape \(2,\), expected \(3,\)"),
+        ((three, [0, 1, 2], empty, []), "there are no embeddings for the gallery_identities"),
+    ):
+        with pytest.raises(DataError, match=message):
+            certify_gallery(*arguments, 0.4)
 
 
 def test_bands_of_quality():

@@ -18,7 +18,7 @@ from rich.console import Console
 from safetensors.torch import save_file
 
 import facemargin as fm
-from facemargin.decision import Certificate, CertifiedFaces
+from facemargin.decision import Certificate, CertifiedFaces, CertifiedGallery
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.checked_model import CheckedModel
 from facemargin.decision.fingerprint import fingerprint, is_same_model
@@ -214,6 +214,16 @@ def write_certificate(folder: Path) -> None:
     Certificate(thresholds, faces, "norm", "flip", _fingerprint(), "2026-11-27", "0.1.0").save(folder / "c.json")
 
 
+def write_gallery_certificate(folder: Path) -> None:
+    generator = np.random.default_rng(0)
+    vectors = generator.normal(size=(60, 8)).astype(np.float32)
+    embeddings = fm.evaluation.Embeddings(vectors / np.linalg.norm(vectors, axis=1, keepdims=True), *np.ones((2, 60)))
+    thresholds = fm.evaluation.certify_gallery(embeddings, range(60), embeddings, range(50, 110), 0.25, fnmr=0.4)
+    faces, gallery = CertifiedFaces("faces", 60, 60, "0a1b"), CertifiedGallery("staff", 60, 60, "2c3d", 10)
+    certificate = Certificate(thresholds, faces, "norm", "flip", _fingerprint(), "2026-11-27", "0.1.0", gallery)
+    certificate.save(folder / "c.json")
+
+
 def write_quality_check(folder: Path) -> None:
     CheckedModel(_fingerprint(), "flip", {"norm": quality_check()}).save(folder / "q.json")
 
@@ -257,7 +267,11 @@ def read_certificate(path: Path) -> None:
     for quality in (1.0, 5.0, 20.0):
         for score in (-1.0, 0.4, 1.0):
             assert guarantee(certificate.thresholds, certificate.thresholds.decide(score, quality), quality)
-    for check in (lambda: certificate.require_faces(SomeDetector()), certificate.require_promise):
+    for check in (
+        lambda: certificate.require_faces(SomeDetector()),
+        certificate.require_promise,
+        certificate.require_any_people,
+    ):
         with contextlib.suppress(fm.errors.ConfigError):
             check()
     write_certificate_page(certificate, "model", path.with_suffix(".html"))
@@ -312,6 +326,7 @@ READERS = [
     Reader("recipe", write_recipe, reads("mine.yaml", lambda path: load_recipe(str(path)))),
     Reader("calibration", write_calibration, reads("c.json", read_calibration)),
     Reader("certificate", write_certificate, reads("c.json", read_certificate), slow=10),
+    Reader("gallery certificate", write_gallery_certificate, reads("c.json", read_certificate), slow=10),
     Reader("quality check", write_quality_check, reads("q.json", read_quality_check)),
     Reader("exported model", write_exported, reads("m.onnx", read_exported)),
 ]

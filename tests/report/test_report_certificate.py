@@ -10,7 +10,7 @@ import pytest
 from facemargin.decision import Certificate
 from facemargin.report.certificate_figure import threshold_figure
 from facemargin.report.certificate_page import certificate_document, write_certificate_page
-from tests.fuzz.readers_of_models import write_certificate
+from tests.fuzz.readers_of_models import write_certificate, write_gallery_certificate
 
 
 @pytest.fixture(scope="module")
@@ -95,3 +95,22 @@ def test_a_list_says_what_its_people_could_promise(certificate, tmp_path):
     text = page_text(replace(certificate, thresholds=listed), tmp_path / "c.html").replace("\N{NO-BREAK SPACE}", " ")
     lowest = replace(certificate, thresholds=listed).lowest_if_all_compared
     assert f"(--images instead of --pairs), it would be {100 * lowest:.3g} %" in text and "the pairs of a list" in text
+
+
+def test_a_gallery_is_named_with_what_is_not_promised(tmp_path):
+    write_gallery_certificate(tmp_path)
+    certificate = Certificate.load(tmp_path / "c.json")
+    assert certificate.thresholds.design == "gallery" and certificate.promises
+    text = page_text(certificate, tmp_path / "c.html").replace("\N{NO-BREAK SPACE}", " ")
+    for part in (
+        "Of comparisons of people who are not enrolled with people of the gallery, at most 1 of 4 are taken for the",
+        "Of comparisons of enrolled people with themselves in the gallery, at most 40 % are taken for different people",
+        "They are compared with the gallery staff, 60 images of 60 people, of whom 10 are among the probes. The rates",
+        "whoever searches the whole gallery makes as many as there are people in it",
+        "590 pairs of enrolled people with others of the gallery are behind no promise",
+        "Another gallery",
+        "rests on 50 people who are not enrolled",
+        "digest 2c3d",
+    ):
+        assert part in text, part
+    assert "verify my model" not in text and "each other" not in text

@@ -1,4 +1,4 @@
-"""`facemargin certify MODEL --images FOLDER | --pairs SET --fmr 1e-3 --output certificate.json`."""
+"""`facemargin certify MODEL --images FOLDER [--gallery GALLERY] | --pairs SET --fmr 1e-3 --output certificate.json`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import LabeledImages, labeled_subset
 from facemargin.decision.certificate import Certificate
 from facemargin.decision.certifying import certify
-from facemargin.decision.guarantee import band_quality, promises
+from facemargin.decision.guarantee import ONE_COMPARISON, band_quality, left_out, promises
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
 from facemargin.evaluation.embeddings import Embeddings
@@ -48,7 +48,10 @@ class Arguments(ComputingArguments):
     own."""
     images: Annotated[str | None, tyro.conf.arg(metavar="FOLDER")] = None
     """A folder with one folder per person, or any other training set: people drawn at random from those that the
-    system is for. All of them are compared with each other."""
+    system is for. All of them are compared with each other, or with --gallery."""
+    gallery: Annotated[str | None, tyro.conf.arg(metavar="GALLERY")] = None
+    """Compare the people of --images with those enrolled here, a folder with one folder per person or any other set
+    with names. Whose name is in it is enrolled. The promise is about this gallery alone."""
     pairs: Annotated[str | None, tyro.conf.arg(metavar="SET")] = None
     """Instead of --images: a verification set that says who is in its images. A list of pairs can promise far less than
     its people compared with each other."""
@@ -67,8 +70,8 @@ class Arguments(ComputingArguments):
     output: Path
     """The .json file to write; the page beside it ends in .html. Existing files are replaced."""
     embeddings: Path | None = None
-    """The .npz file that facemargin embed wrote for this model and these images, so that they are not embedded again. A
-    sample of them is compared with what the model says."""
+    """The .npz file that facemargin embed wrote for this model and the images of --images or --pairs, so that they are
+    not embedded again. A sample of them is compared with what the model says. A gallery is embedded anyway."""
     views: Views | None = None
     """Views of an image to average. The default is that of the model."""
     detect: bool = False
@@ -85,6 +88,7 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "certify", arguments)
     _check(args)
     faces = open_images(args.images) if args.images is not None else open_verification(args.pairs or "")
+    gallery = None if args.gallery is None else open_images(args.gallery)
     model = load_on_device(args.model, args)
     faces, embeddings, source = _embedded(args, model, faces)
     certificate = certify(
@@ -97,6 +101,8 @@ def main(arguments: Sequence[str]) -> int:
         args.views,
         embeddings=embeddings,
         detector=source.detector,
+        gallery=gallery,
+        gallery_embeddings=None if gallery is None else _embedded_gallery(args, model, gallery),
     )
     page = args.output.with_suffix(".html")
     for path in (args.output, page):
@@ -115,6 +121,11 @@ def _check(args: Arguments) -> None:
         given = "neither is given" if args.pairs is None else "both are given"
         raise ConfigError(
             f"{given}: expected either --images with a folder of people, or --pairs with a verification set"
+        )
+    if args.gallery is not None and args.images is None:
+        raise ConfigError(
+            "--gallery is given without --images: the people who are compared with it, in a folder with one folder per "
+            "person"
         )
     if args.edges and args.bands != 1:
         raise ConfigError("--bands and --edges are both given: --edges chooses the bands, so remove --bands")
@@ -143,6 +154,15 @@ def _embedded(
     return faces, embeddings, source
 
 
+def _embedded_gallery(args: Arguments, model: Model, gallery: LabeledImages) -> Embeddings:
+    """An image that cannot be read is an error, because a promise about a gallery is about all of it."""
+    source = FaceSource(gallery, args.detect, args.on_several, args.detector)
+    with embedding_progress(Console(stderr=True), gallery.name) as progress:
+        embeddings = model.embed(source, args.batch_size, args.views, progress)
+    source.warn()
+    return embeddings
+
+
 def _say(certificate: Certificate, output: Path, page: Path) -> None:
     found = certificate.thresholds
     Console().print(_table(found))
@@ -158,11 +178,10 @@ def _say(certificate: Certificate, output: Path, page: Path) -> None:
             f"(--images), an FMR down to {100 * certificate.lowest_if_all_compared:.3g} % could be certified, with the "
             f"list {100 * certificate.lowest_fmr:.3g} %"
         )
-    if found.left_out:
-        say(
-            f"{counted(found.left_out, 'pair')} of different people {'is' if found.left_out == 1 else 'are'} behind no "
-            "promise: one of the two has no image in the pair's band"
-        )
+    if behind_none := left_out(found):
+        say(behind_none)
+    if certificate.gallery is not None:
+        say(f"compared with {certificate.gallery}. {ONE_COMPARISON}")
     say(f"{images} of {people} of {certificate.faces.name}; {output}, and {page} says what would break the promise")
 
 

@@ -132,6 +132,7 @@ def _certificate(args: Arguments, model: Model) -> Certificate | None:
     if args.certificate is None:
         return None
     given = Certificate.load(args.certificate)
+    given.require_any_people()
     given.require_model(model)
     given.require_faces(args.detector if args.detect else None)
     return given

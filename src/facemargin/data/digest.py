@@ -11,7 +11,7 @@ from facemargin.errors import ImageError
 # Reading so many takes about a second from a cold SSD; smaller sets are compared whole.
 _SAMPLE = 1024
 _SEED = 20261126
-_UNREADABLE = -1
+UNREADABLE = -1
 
 
 def sampled(number: int) -> NDArray[np.int64]:
@@ -29,7 +29,7 @@ def image_digest(images: ImageSource, index: int) -> int:
         else:
             content = images.read_encoded(index)
     except ImageError:
-        return _UNREADABLE
+        return UNREADABLE
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)
 
 

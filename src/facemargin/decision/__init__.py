@@ -1,7 +1,7 @@
 """Decides whether two faces show the same person, by thresholds that are measured on pairs."""
 
 from facemargin.decision.calibration import Calibration
-from facemargin.decision.certificate import Certificate, CertifiedFaces
+from facemargin.decision.certificate import Certificate, CertifiedFaces, CertifiedGallery
 from facemargin.decision.certifying import certify
 from facemargin.decision.measuring import calibrate
 from facemargin.decision.shipped import shipped_calibration
@@ -11,6 +11,7 @@ __all__ = [
     "Calibration",
     "Certificate",
     "CertifiedFaces",
+    "CertifiedGallery",
     "Verification",
     "calibrate",
     "certify",

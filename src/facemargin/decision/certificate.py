@@ -7,7 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import cast, get_args
 
+import numpy as np
+
 from facemargin.counting import counted
+from facemargin.data.digest import data_digest
+from facemargin.data.source import LabeledImages
 from facemargin.decision.certificate_file import thresholds_from
 from facemargin.decision.fingerprint import fingerprint, is_same_model
 from facemargin.decision.guarantee import promises
@@ -44,13 +48,34 @@ class CertifiedFaces:
     settings: Mapping[str, Setting] | None = None
 
 
+@dataclass(frozen=True)
+class CertifiedGallery:
+    """The fixed gallery that a certificate is about: its name, how many people and images there are in it, and a digest
+    of the images and of which of them show the same person. probe_people: how many people of it are among the faces
+    that the certificate rests on."""
+
+    name: str
+    people: int
+    images: int
+    digest: str
+    probe_people: int
+
+    def __str__(self) -> str:
+        people = counted(self.people, "person", "people")
+        enrolled = f"{self.probe_people:,} {'is' if self.probe_people == 1 else 'are'}"
+        return (
+            f"the gallery {self.name}, {counted(self.images, 'image')} of {people}, of whom {enrolled} among the probes"
+        )
+
+
 @dataclass(frozen=True, repr=False)
 class Certificate:
     """What `certify` promises of a model, and on what it rests.
 
     thresholds: by band of quality, with the promised, observed and estimated rates. faces: who was compared. quality:
     how the model measures quality. views: the views of every image. fingerprint: identifies the model. date,
-    version: when it was made, and by which facemargin.
+    version: when it was made, and by which facemargin. gallery: what the faces were compared with; None if they were
+    compared with each other. Promises about a gallery hold for it alone.
 
     Examples:
         >>> import facemargin as fm
@@ -69,13 +94,18 @@ class Certificate:
     fingerprint: list[float]
     date: str
     version: str
+    gallery: CertifiedGallery | None = None
 
     def __repr__(self) -> str:
         rates = " and ".join(f"{rate.name} {rate.target:g}" for rate in self._rates(self.thresholds.bands[0]))
         promised = "promised" if self.promises else "not promised"
         faces = f"{counted(self.faces.people, 'person', 'people')}, {counted(self.faces.images, 'image')}"
         confidence = f"{100 * self.thresholds.confidence:g} % confidence"
-        return f"Certificate({rates} {promised} with {confidence}: {faces} of {self.faces.name!r})"
+        return f"Certificate({rates} {promised} with {confidence}: {faces} of {self.faces.name!r}{self._compared})"
+
+    @property
+    def _compared(self) -> str:
+        return "" if self.gallery is None else f" with the gallery {self.gallery.name!r}"
 
     @property
     def promises(self) -> bool:
@@ -130,6 +160,33 @@ class Certificate:
             raise ConfigError(
                 f"this certificate promises nothing, so there is nothing to decide by: {'; '.join(self.refusals)}. "
                 "Certify on more people, or promise a higher rate"
+            )
+
+    def require_any_people(self) -> None:
+        """Raise ConfigError, with the reason, if the promises are about a gallery, and therefore not about any two
+        people."""
+        if self.gallery is not None:
+            raise ConfigError(
+                f"this certificate is about people who are compared with the gallery {self.gallery.name} (digest "
+                f"{self.gallery.digest}), and promises nothing about other pairs of people: certify without --gallery, "
+                "or, for scores against that gallery, ask Certificate.require_gallery and Certificate.decide in Python"
+            )
+
+    def require_gallery(self, gallery: LabeledImages) -> None:
+        """Raise ConfigError, with the reason, if the promises are not about this gallery: about another one, about this
+        one before an image was added or replaced, or about people who were compared with each other."""
+        if self.gallery is None:
+            raise ConfigError(
+                "this certificate is about people who are compared with each other, and not about a gallery: certify "
+                "with --gallery"
+            )
+        if data_digest(gallery, gallery.labels) != self.gallery.digest:
+            ours = f"{counted(len(gallery), 'image')} of {counted(len(np.unique(gallery.labels)), 'person', 'people')}"
+            theirs = f"{counted(self.gallery.images, 'image')} of {counted(self.gallery.people, 'person', 'people')}"
+            raise ConfigError(
+                f"this certificate is about the gallery {self.gallery.name} ({theirs}), and {gallery.name} ({ours}) is "
+                "another one, or that one before it changed: no promise about one gallery holds for another, so "
+                "certify with this one"
             )
 
     def require_faces(self, detector: Detector | str | None) -> None:
@@ -200,6 +257,8 @@ class Certificate:
             "left_out": found.left_out,
             "bands": found.bands,
         }
+        if self.gallery is not None:
+            content["gallery"] = self.gallery
         return json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
     def _rates(self, band: CertifiedBand) -> list[CertifiedRate]:
@@ -219,8 +278,18 @@ def _certificate(file: Fields) -> Certificate:
     model.end()
     faces = _faces(file.fields("faces"))
     thresholds = thresholds_from(file)
+    gallery = _gallery(file.fields("gallery")) if thresholds.design == "gallery" else None
     file.end()
-    return Certificate(thresholds, faces, quality, cast(Views, views), values, date, version)
+    return Certificate(thresholds, faces, quality, cast(Views, views), values, date, version, gallery)
+
+
+def _gallery(gallery: Fields) -> CertifiedGallery:
+    name, people, images = gallery.text("name"), gallery.count("people"), gallery.count("images")
+    digest, probe_people = gallery.text("digest"), gallery.count("probe_people")
+    gallery.end()
+    if probe_people > people:
+        raise gallery.refuse("probe_people", probe_people, f"at most the people of the gallery, {people}")
+    return CertifiedGallery(name, people, images, digest, probe_people)
 
 
 def _faces(faces: Fields) -> CertifiedFaces:

@@ -11,6 +11,7 @@ from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSource, LabeledImages
 from facemargin.decision.certificate import Certificate, CertifiedFaces
 from facemargin.decision.fingerprint import fingerprint
+from facemargin.decision.gallery import with_gallery
 from facemargin.detection.detector import Detector, Setting, identify_detector
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embed, Embeddings
@@ -33,6 +34,8 @@ def certify(
     progress: Progress | None = None,
     embeddings: Embeddings | None = None,
     detector: Detector | str | None = None,
+    gallery: LabeledImages | None = None,
+    gallery_embeddings: Embeddings | None = None,
 ) -> Certificate:
     """The thresholds of `model` at which an FMR of at most `fmr` is promised for people whom nobody has tested, with
     `confidence`, whatever these people are like.
@@ -41,11 +44,14 @@ def certify(
     less. People must be drawn at random from those the model will meet. fnmr: also the highest threshold below which
     pairs are "different", with at most this FNMR; without it nobody is. bands: a number of bands of quality, each with
     thresholds of its own, or their edges. embeddings: those of the images of `faces`, if they are computed already.
-    detector: what found the faces, as an object or by its name; None for images that are used as they are.
+    detector: what found the faces, as an object or by its name; None for images that are used as they are. gallery:
+    compare them with the people who are enrolled in it instead of with each other, as `certify_gallery` does; names say
+    who is enrolled, and the promise is about this gallery alone. gallery_embeddings: as `embeddings`, of its images.
 
     A rate that so few people cannot certify is no error: the certificate says what it would need. Raises ConfigError
     for a rate or confidence outside (0, 1), unusable bands and a detector that does not say its settings; DataError for
-    pairs that do not say who is in the images, for fewer than two people, and for vectors that are zero or not finite.
+    pairs that do not say who is in the images, for fewer than two people, for vectors that are zero or not finite, for
+    a gallery without names or in which everybody is enrolled, and for pictures that are in the faces and the gallery.
 
     Examples:
         >>> import facemargin as fm
@@ -59,21 +65,27 @@ def certify(
             f"the faces are a {type(faces).__name__}, expected images with identities or a list of pairs, as "
             "open_images and open_verification return"
         )
+    if gallery is None and gallery_embeddings is not None:
+        raise ConfigError("gallery_embeddings are given without a gallery: give the images that they are of, too")
     used = views or model.info.views
     name, settings = _found_by(detector)
 
     def embed(images: ImageSource) -> Embeddings:
-        found = model.embed(images, views=used, progress=progress) if embeddings is None else embeddings
+        given = gallery_embeddings if images is gallery else embeddings
+        found = model.embed(images, views=used, progress=progress) if given is None else given
         _require_directions(found, images)
         return found
 
-    if isinstance(faces, VerificationSet):
+    about = None
+    if gallery is not None:
+        found, people, digest, about = with_gallery(embed, faces, gallery, fmr, confidence, fnmr, bands)
+    elif isinstance(faces, VerificationSet):
         found, people, digest = _of_list(embed, faces, fmr, confidence, fnmr, bands)
-        images: ImageSource = faces.images
     else:
-        images, people = faces, len(np.unique(faces.labels))
+        people = len(np.unique(faces.labels))
         found = certify_embeddings(embed(faces), faces.labels, fmr, confidence, fnmr, bands)
         digest = data_digest(faces, faces.labels)
+    images = faces.images if isinstance(faces, VerificationSet) else faces
     return Certificate(
         thresholds=found,
         faces=CertifiedFaces(faces.name, people, len(images), digest, name, settings),
@@ -82,6 +94,7 @@ def certify(
         fingerprint=fingerprint(model, used),
         date=datetime.now(UTC).date().isoformat(),
         version=__version__,
+        gallery=about,
     )
 
 

@@ -2,13 +2,20 @@
 
 import math
 from collections.abc import Sequence
+from typing import Literal
 
 from facemargin.counting import counted
+from facemargin.evaluation.metrics.certified_bound import Design
 from facemargin.evaluation.metrics.certified_thresholds import (
     Answer,
     CertifiedBand,
     CertifiedRate,
     CertifiedThresholds,
+)
+
+ONE_COMPARISON = (
+    "The rates are those of one comparison with one enrolled person: whoever searches the whole gallery makes as many "
+    "as there are people in it, and may be wrong as many times as often"
 )
 
 
@@ -47,11 +54,36 @@ def promises(found: CertifiedThresholds) -> list[str]:
     """What is promised, a sentence for each rate that is certified in the best band."""
     best = found.bands[0]
     return [
-        f"promised with {confidence_text(found.confidence)} confidence: at most {at_most(rate.target)} pairs of {who} "
-        f'get "{"same" if rate.name == "FMR" else "different"}"'
-        for rate, who in ((best.fmr, "other people"), (best.fnmr, "the same person"))
+        f"promised with {confidence_text(found.confidence)} confidence: at most {at_most(rate.target)} "
+        f'{pairs_of(found.design, rate.name)} get "{"same" if rate.name == "FMR" else "different"}"'
+        for rate in (best.fmr, best.fnmr)
         if rate is not None and is_promised(found, rate)
     ]
+
+
+def pairs_of(design: Design, rate: Literal["FMR", "FNMR"]) -> str:
+    """The pairs that a rate is of."""
+    if design == "gallery":
+        who = "people who are not enrolled" if rate == "FMR" else "enrolled people"
+        whom = "people of the gallery" if rate == "FMR" else "themselves in the gallery"
+        return f"comparisons of {who} with {whom}"
+    return f"pairs of {'other people' if rate == 'FMR' else 'the same person'}"
+
+
+def left_out(found: CertifiedThresholds) -> str:
+    """Which pairs no promise rests on, and why; empty if there are none."""
+    if not found.left_out:
+        return ""
+    verb = "is" if found.left_out == 1 else "are"
+    if found.design == "gallery":
+        return (
+            f"{counted(found.left_out, 'pair')} of enrolled people with others of the gallery {verb} behind no "
+            "promise: the FMR is that of people who are not enrolled"
+        )
+    return (
+        f"{counted(found.left_out, 'pair')} of different people {verb} behind no promise: one of the two has no image "
+        "in the pair's band"
+    )
 
 
 def guarantee(found: CertifiedThresholds, answer: Answer, quality: float) -> str:
@@ -62,16 +94,16 @@ def guarantee(found: CertifiedThresholds, answer: Answer, quality: float) -> str
         limit = "no quality is enough" if floor is None or math.isinf(floor) else f"it takes {floor:.4g}"
         return f"nothing is promised for pictures of quality {quality:.4g}: {limit}"
     if answer == "same":
-        return _promise(band.fmr, "pairs of other people score this high", found)
+        return _promise(band.fmr, "high", found)
     if answer == "different" and band.fnmr is not None:
-        return _promise(band.fnmr, "pairs of the same person score this low", found)
+        return _promise(band.fnmr, "low", found)
     return f"nothing is promised for this score: {_thresholds(band.fmr, band.fnmr)}"
 
 
-def _promise(rate: CertifiedRate, what: str, found: CertifiedThresholds) -> str:
+def _promise(rate: CertifiedRate, how: str, found: CertifiedThresholds) -> str:
     return (
-        f"promised: at most {at_most(rate.target)} {what}, with {confidence_text(found.confidence)} confidence, "
-        f"certified on {counted(rate.people, 'person', 'people')}"
+        f"promised: at most {at_most(rate.target)} {pairs_of(found.design, rate.name)} score this {how}, with "
+        f"{confidence_text(found.confidence)} confidence, certified on {counted(rate.people, 'person', 'people')}"
     )
 
 

@@ -60,9 +60,9 @@ def verify(
     `certificate`, at the FMR that it promises.
 
     Raises ConfigError if the calibration belongs to another model or cannot measure the `fmr`, if the certificate was
-    made for another model or faces that were found otherwise, or if it promises nothing, and NoFaceError if a
-    photograph has no face. Logs a warning if the faces of the calibration were found by another detector, with other
-    settings, or by a detector although none is given here.
+    made for another model, for a gallery or for faces that were found otherwise, or if it promises nothing, and
+    NoFaceError if a photograph has no face. Logs a warning if the faces of the calibration were found by another
+    detector, with other settings, or by a detector although none is given here.
 
     Examples:
         >>> import facemargin as fm
@@ -81,6 +81,7 @@ def verify(
             raise ConfigError(
                 f"a certificate and {other} are given, but a certificate has thresholds and FMR of its own"
             )
+        certificate.require_any_people()
         certificate.require_model(model)
         certificate.require_faces(detector)
         certificate.require_promise()

@@ -9,7 +9,7 @@ from facemargin.evaluation.metrics.bootstrap import Bootstrap
 from facemargin.evaluation.metrics.centered_accuracy import centered_accuracy
 from facemargin.evaluation.metrics.certified_bound import certified_upper_bound, people_needed
 from facemargin.evaluation.metrics.certified_thresholds import CertifiedBand, CertifiedRate, CertifiedThresholds
-from facemargin.evaluation.metrics.certify import certify_embeddings, certify_threshold
+from facemargin.evaluation.metrics.certify import certify_embeddings, certify_gallery, certify_threshold
 from facemargin.evaluation.metrics.clustering import Agreement, ClusteringScores, clustering_scores
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
 from facemargin.evaluation.metrics.group_rates import GroupRate, GroupRates, WorstGroup, group_rates
@@ -70,6 +70,7 @@ __all__ = [
     "centered_accuracy",
     "certified_upper_bound",
     "certify_embeddings",
+    "certify_gallery",
     "certify_threshold",
     "check_measures",
     "check_quality",

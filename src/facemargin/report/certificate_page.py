@@ -2,10 +2,21 @@
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from facemargin.counting import counted
-from facemargin.decision.certificate import Certificate
-from facemargin.decision.guarantee import at_most, band_quality, confidence_text, is_promised, promises
+from facemargin.decision.certificate import Certificate, CertifiedGallery
+from facemargin.decision.guarantee import (
+    ONE_COMPARISON,
+    at_most,
+    band_quality,
+    confidence_text,
+    is_promised,
+    left_out,
+    pairs_of,
+    promises,
+)
+from facemargin.evaluation.metrics.certified_bound import Design
 from facemargin.evaluation.metrics.certified_thresholds import CertifiedBand, CertifiedRate, CertifiedThresholds
 from facemargin.files.atomic import write_text_atomically
 from facemargin.report.blocks import (
@@ -52,6 +63,12 @@ _BREAKS = [
     ),
 ]
 
+_ANOTHER_GALLERY = (
+    "Another gallery",
+    "The promise is about this gallery: whoever enrolls, removes or photographs somebody anew has another one, and has "
+    "to certify again.",
+)
+
 
 def write_certificate_page(certificate: Certificate, model: str, path: Path) -> None:
     """Write the page to `path`, completely or not at all. `model` is the model's name on it."""
@@ -75,7 +92,7 @@ def _summary(certificate: Certificate, model: str, file: str) -> list[str]:
     found, best = certificate.thresholds, certificate.thresholds.bands[0]
     given = [rate for rate in (best.fmr, best.fnmr) if rate is not None and is_promised(found, rate)]
     sentences = [
-        " ".join(map(_promise, given))
+        " ".join(_promise(rate, found.design) for rate in given)
         + f" This is promised with {confidence_text(found.confidence)} confidence: whoever makes such certificates "
         f"again and again, each time of other people, breaks at most {at_most(1 - found.confidence)} of them."
         if given
@@ -90,16 +107,23 @@ def _summary(certificate: Certificate, model: str, file: str) -> list[str]:
     sentences.append(
         f"It holds for people and pictures like those that it rests on, and for no others: {_faces(certificate)}."
     )
-    if given:
+    if certificate.gallery is not None:
+        sentences.append(f"They are compared with {certificate.gallery}. {ONE_COMPARISON}.")
+    elif given:
         detect = " --detect" if certificate.faces.detector else ""
         sentences.append(f"Decide by it with: facemargin verify {model} A B --certificate {file}{detect}")
     return sentences
 
 
-def _promise(rate: CertifiedRate) -> str:
-    if rate.name == "FMR":
-        return f"Of pairs of different people, at most {at_most(rate.target)} are taken for the same person."
-    return f"Of pairs of the same person, at most {at_most(rate.target)} are taken for different people."
+def _promise(rate: CertifiedRate, design: Design) -> str:
+    taken = "the same person" if rate.name == "FMR" else "different people"
+    return f"Of {_pairs(design, rate.name)}, at most {at_most(rate.target)} are taken for {taken}."
+
+
+def _pairs(design: Design, rate: Literal["FMR", "FNMR"]) -> str:
+    if design == "gallery":
+        return pairs_of(design, rate)
+    return f"pairs of {'different people' if rate == 'FMR' else 'the same person'}"
 
 
 def _answers(found: CertifiedThresholds) -> Iterator[Block]:
@@ -128,7 +152,12 @@ def _answers(found: CertifiedThresholds) -> Iterator[Block]:
         if not found.is_too_poor(band)
     ]
     if rows:
-        table = Table(["pairs of the same person", "pairs of other people"], rows)
+        headings = (
+            ["enrolled people", "people who are not enrolled"]
+            if found.design == "gallery"
+            else ["pairs of the same person", "pairs of other people"]
+        )
+        table = Table(headings, rows)
         yield TableBlock("undecided", 'How often the answer is "cannot tell"', table, "Quality")
 
 
@@ -152,17 +181,14 @@ def _rates(certificate: Certificate) -> Iterator[Block]:
     ]
     yield TableBlock("rates", "Certified and estimated rates", Table(headings, rows), "Quality")
     notes = [
-        'FMR, false match rate: the share of pairs of different people whose answer is "same". FNMR, false non-match '
-        'rate: the share of pairs of the same person whose answer is "different".',
+        f'FMR, false match rate: the share of {_pairs(found.design, "FMR")} whose answer is "same". FNMR, false '
+        f'non-match rate: the share of {_pairs(found.design, "FNMR")} whose answer is "different".',
         f"All promises hold together with {confidence_text(found.confidence)} confidence.",
     ]
     if found.bands[0].fnmr is None:
         notes.append('No pair is "different", because no FNMR was asked for.')
-    if found.left_out:
-        notes.append(
-            f"{counted(found.left_out, 'pair')} of different people {'is' if found.left_out == 1 else 'are'} behind no "
-            "promise: one of the two has no picture in the pair's band."
-        )
+    if behind_none := left_out(found):
+        notes.append(f"{behind_none}.")
     yield Notes([*notes, *(f"Refused: {refusal}." for refusal in certificate.refusals)])
 
 
@@ -208,7 +234,8 @@ def _cells(rate: CertifiedRate) -> list[Cell]:
 
 
 def _breaks(found: CertifiedThresholds) -> Iterator[Block]:
-    for heading, text in (*_BREAKS, _looking(found)):
+    of_gallery = [_ANOTHER_GALLERY] if found.design == "gallery" else []
+    for heading, text in (*_BREAKS, *of_gallery, _looking(found)):
         yield Heading(heading)
         yield Paragraph(text)
 
@@ -224,10 +251,11 @@ def _looking(found: CertifiedThresholds) -> tuple[str, str]:
 
 def _needs(certificate: Certificate) -> Iterator[Block]:
     rate = certificate.thresholds.bands[0].fmr
+    not_enrolled = " who are not enrolled" if certificate.gallery is not None else ""
     where = " in its best band" if len(certificate.thresholds.bands) > 1 else ""
     yield Paragraph(
-        f"This certificate rests on {counted(rate.people, 'person', 'people')}{where}. However well the model tells "
-        f"them apart, no FMR below {_percent(rate.lowest)} can be certified with them."
+        f"This certificate rests on {counted(rate.people, 'person', 'people')}{not_enrolled}{where}. However well the "
+        f"model tells them apart, no FMR below {_percent(rate.lowest)} can be certified with them."
     )
     if certificate.lowest_if_all_compared is not None:
         yield Paragraph(
@@ -252,9 +280,14 @@ def _bound_to(certificate: Certificate, model: str) -> list[tuple[str, str]]:
         ("quality", certificate.quality),
         ("faces", _found_by(certificate)),
         ("data", f"{_faces(certificate)}; digest {certificate.faces.digest}"),
+        *_gallery_facts(certificate.gallery),
         ("compared", _COMPARED[certificate.thresholds.design]),
         ("made", f"{certificate.date}, facemargin {certificate.version}"),
     ]
+
+
+def _gallery_facts(gallery: CertifiedGallery | None) -> list[tuple[str, str]]:
+    return [] if gallery is None else [("gallery", f"{gallery}; digest {gallery.digest}")]
 
 
 def _faces(certificate: Certificate) -> str:

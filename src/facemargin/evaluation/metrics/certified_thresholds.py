@@ -206,6 +206,8 @@ def certified_rate(
         have = f"the pairs have {people:,}"
         if design == "list":
             have = f"the list, in which people are in several pairs, is worth {per_unit * units:,}"
+        elif design == "gallery" and name == "FMR":
+            have = f"there are {people:,} who are not enrolled"
         what = f"the lowest that can be certified is {100 * lowest:.3g} %" if units else "nothing can be certified"
         refusal = f"{name} {target:g} needs {needed:,} people with no {error}, {have}; {what}"
     return CertifiedRate(

@@ -10,9 +10,10 @@ N people, I of them with a genuine pair.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from facemargin.counting import counted
 from facemargin.errors import ConfigError, DataError
@@ -34,6 +35,7 @@ from facemargin.evaluation.metrics.certified_thresholds import (
     quality_floor,
 )
 from facemargin.evaluation.metrics.clustered_wilson import variance_of_pairs, variance_of_people, wilson_interval
+from facemargin.evaluation.metrics.gallery_pairs import EmbeddedGallery
 from facemargin.evaluation.metrics.inputs import as_flags, as_identities, as_rate, as_rates
 from facemargin.evaluation.metrics.pairs import FloatArray, check_finite
 from facemargin.evaluation.metrics.person_pairs import EmbeddedPeople, GenuinePairs, PersonPairs, ScoredPairs
@@ -132,12 +134,7 @@ def certify_embeddings(
         >>> found.bands[0].fmr.people, found.bands[0].fmr.pairs, found.bands[0].fnmr.pairs
         (20, 19000, 900)
     """
-    names_S = as_identities("identities", identities)
-    if names_S.shape != (len(embeddings),):
-        raise DataError(f"identities have shape {names_S.shape}, expected ({len(embeddings)},): one per embedding")
-    quality_S = check_finite("quality", embeddings.quality)
-    if not np.isfinite(embeddings.vectors).all():
-        raise DataError("the embeddings hold values that are not finite; leave such images out")
+    names_S, quality_S = _of_embeddings(embeddings, identities, "identities")
     names_N, person_S = np.unique(names_S, return_inverse=True)
     if len(names_N) < 2:
         raise DataError(
@@ -150,6 +147,69 @@ def certify_embeddings(
     counts_N = np.bincount(person_S)
     impostors = (len(person_S) ** 2 - int((counts_N**2).sum())) // 2
     return _certify(pairs, edges, fmr, fnmr, confidence, "all-pairs", impostors - int(pairs.pairs_B.sum()))
+
+
+def certify_gallery(
+    probes: Embeddings,
+    identities: ArrayLike,
+    gallery: Embeddings,
+    gallery_identities: ArrayLike,
+    fmr: float,
+    confidence: float = 0.95,
+    fnmr: float | None = None,
+    bands: int | Sequence[float] = 1,
+) -> CertifiedThresholds:
+    """As `certify_threshold` with design "gallery": the S probe images of people (`identities`, (S,)) compared with all
+    T images of a fixed gallery (`gallery_identities`, (T,)). The scores are never held all together.
+
+    People with the same identity in both are enrolled: they give the FNMR (each image pair of a probe and a gallery
+    image of the person), and all others the FMR. A person who is enrolled with several images counts as one: the share
+    of the image pairs in error. bands: a number of bands has edges at the quantiles of the probes' qualities.
+
+    Raises DataError if everybody is enrolled, and as `certify_embeddings` does.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> probes, gallery = fm.open_images("orl:1-20"), fm.open_images("orl:16-24")
+        >>> names = [[faces.identity_names[label] for label in faces.labels] for faces in (probes, gallery)]
+        >>> found = fm.evaluation.certify_gallery(
+        ...     model.embed(probes), names[0], model.embed(gallery), names[1], fmr=0.3, fnmr=0.5
+        ... )
+        >>> found.bands[0].fmr.people, found.bands[0].fmr.pairs, found.bands[0].fnmr.people
+        (15, 13500, 5)
+    """
+    names_S, quality_S = _of_embeddings(probes, identities, "identities")
+    names_T, quality_T = _of_embeddings(gallery, gallery_identities, "gallery_identities")
+    if probes.vectors.shape[1] != gallery.vectors.shape[1]:
+        raise DataError(
+            f"the vectors of the probes have {probes.vectors.shape[1]} values, those of the gallery "
+            f"{gallery.vectors.shape[1]}; expected the same model's"
+        )
+    names_N, person = np.unique(np.concatenate([names_S, names_T]), return_inverse=True)
+    edges = _edges(bands, quality_S)
+    sides = [
+        (embeddings.vectors, of_side, np.searchsorted(edges, quality, side="right"))
+        for embeddings, of_side, quality in (
+            (probes, person[: len(names_S)], quality_S),
+            (gallery, person[len(names_S) :], quality_T),
+        )
+    ]
+    pairs = EmbeddedGallery(sides[0], sides[1], len(names_N), len(edges) + 1)
+    return _certify(pairs, edges, fmr, fnmr, confidence, "gallery", pairs.left_out)
+
+
+def _of_embeddings(embeddings: Embeddings, identities: ArrayLike, name: str) -> tuple[NDArray[Any], FloatArray]:
+    """Who is in the images, and their qualities."""
+    names_S = as_identities(name, identities)
+    if names_S.shape != (len(embeddings),):
+        raise DataError(f"{name} have shape {names_S.shape}, expected ({len(embeddings)},): one per embedding")
+    if not len(names_S):
+        raise DataError(f"there are no embeddings for the {name}; expected at least one")
+    quality_S = check_finite("quality", embeddings.quality)
+    if not np.isfinite(embeddings.vectors).all():
+        raise DataError("the embeddings hold values that are not finite; leave such images out")
+    return names_S, quality_S
 
 
 def _edges(bands: int | Sequence[float], quality: FloatArray) -> FloatArray:

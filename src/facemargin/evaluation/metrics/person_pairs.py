@@ -182,22 +182,13 @@ class EmbeddedPeople:
         self.terms_of_BN = self._member_BN * np.maximum(self.people_B - 1, 0)[:, None]
         images_BN, better_BN = self._images_BN * self._member_BN, self._better_BN * self._member_BN
         self.pairs_B = (_cross_sum(images_BN) - _cross_sum(better_BN)) // 2
-        self._starts = self._tile_starts()
+        self._starts = tile_starts(self._person_S)
         self.genuine = self._genuine(bands)
 
     def impostor_blocks(self, lowest_B: FloatArray) -> Iterator[ImpostorBlock]:
         for number, (top, bottom) in enumerate(zip(self._starts[:-1], self._starts[1:], strict=True)):
             for left, right in zip(self._starts[number:-1], self._starts[number + 1 :], strict=True):
                 yield self._tile(slice(top, bottom), slice(left, right), lowest_B)
-
-    def _tile_starts(self) -> list[int]:
-        """Tiles begin with a person, so that all image pairs of two people are in one tile."""
-        first_S = np.flatnonzero(np.diff(self._person_S, prepend=-1))
-        starts = [0]
-        for first in first_S.tolist():
-            if first - starts[-1] >= _TILE_IMAGES:
-                starts.append(first)
-        return [*starts, len(self._person_S)]
 
     def _tile(self, rows: slice, columns: slice, lowest_B: FloatArray) -> ImpostorBlock:
         scores_RC = (self._vectors[rows] @ self._vectors[columns].T).numpy()
@@ -235,6 +226,16 @@ class EmbeddedPeople:
                 of_band.append(np.minimum(bands_of[:, a_P], bands_of[:, b_P]).ravel())
                 of_person.append(np.repeat(chunk, len(a_P)))
         return GenuinePairs.of(np.concatenate(scores), np.concatenate(of_band), np.concatenate(of_person), bands)
+
+
+def tile_starts(person_S: IntArray) -> list[int]:
+    """Tiles begin with a person, so that all image pairs of two people are in one tile. `person_S` is sorted."""
+    first_S = np.flatnonzero(np.diff(person_S, prepend=-1))
+    starts = [0]
+    for first in first_S.tolist():
+        if first - starts[-1] >= _TILE_IMAGES:
+            starts.append(first)
+    return [*starts, len(person_S)]
 
 
 def _cross_sum(counts_BN: IntArray) -> IntArray:
