@@ -9,6 +9,7 @@ from facemargin.commands import calibrate
 from facemargin.data.formats.image_files import read_image_file
 from facemargin.data.formats.orl import embedded_verification_set
 from facemargin.data.source import encode_png
+from facemargin.evaluation.number_format import small_rate
 from tests.commands.face_folder import write_crfiqa_model, write_faces
 from tests.commands.photo_folder import write_empty, write_photographs
 
@@ -24,11 +25,13 @@ def test_the_file_holds_what_the_python_form_measures(command, trained_run, tmp_
         assert ours["threshold"] == pytest.approx(theirs["threshold"], abs=1e-5)
         assert ours["impostors_accepted"] == theirs["impostors_accepted"]
     rows = [[cell.strip() for cell in line.strip("│").split("│")] for line in out.splitlines() if line[:1] == "│"]
-    assert [row[0] for row in rows] == ["0.5", "0.2", "0.1", "0.05", "0.02", "0.01", "0.005", "0.002"]
+    assert [row[0] for row in rows] == ["50%", "20%", "10%", "5%", "2%", "1%", "0.5%", "0.2%"]
     for row, point in zip(rows, calibration.thresholds, strict=True):
         low, high = point.estimated or (None, None)
-        assert row[3] == ("–" if low is None else f"{low:.2g} – {high:.2g}")
-        assert point.certified <= float(row[4].removeprefix("≤ ")) <= 1.1 * point.certified
+        assert row[3] == ("–" if low is None else f"{small_rate(low).removesuffix('%')}–{small_rate(high)}")
+        bound = float(row[4].removeprefix("≤ ").removesuffix("%")) / 100
+        assert point.certified * (1 - 1e-12) <= bound <= 1.01 * point.certified
+        assert row[5] == f"{point.fnmr:.1%}"  # of 180 genuine pairs
     assert "certified: what it does not exceed, with 95 % confidence" in out
     assert int(rows[0][2]) == calibration.thresholds[0].impostors_accepted
     assert "600 impostor and 180 genuine pairs of orl:1-4, quality: norm, floor by percentile 1" in out

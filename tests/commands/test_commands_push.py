@@ -96,7 +96,7 @@ def test_the_card_of_anothers_weights_keeps_their_licence():
         backbone="ir_18", options={}, embedding_size=512, input_size=112, loss="adaface", color_order="BGR",
         quality="crfiqa", family="adaface", licence="MIT, but: mind the data",
     )  # fmt: skip
-    result = Result("lfw", 6000, {"accuracy": None, "balanced_accuracy": 0.99, "auc": 0.998})
+    result = Result("lfw", 3000, 3000, {"accuracy": None, "balanced_accuracy": 0.99, "auc": 0.998})
     front, body = metadata(model_card("me/it", info, [result], None))
     assert front["license"] == "other" and "MIT, but: mind the data" in body
     assert "112 × 112 pixels, BGR" in body and "CR-FIQA" in body

@@ -11,8 +11,9 @@ from facemargin.data.open import open_verification
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import PairScores, certified_upper_bound, group_rates
 from facemargin.evaluation.groups import ImageGroups, groups_of
-from facemargin.evaluation.groups_table import group_notes, group_rows, groups_tables, limit_text, worst_text
+from facemargin.evaluation.groups_table import group_notes, group_rows, groups_tables, worst_text
 from facemargin.evaluation.metrics.group_rates import GroupRate
+from facemargin.evaluation.number_format import small_limit
 
 
 def images_of(people, images, seed=0):
@@ -152,7 +153,7 @@ def wrapped(**changed):
     [(0.1, "10.0%"), (0.123449, "12.4%"), (0.1231, "12.4%"), (1.0, "100%"), (0.99961, "100%"), (2.0001e-5, "0.00201%")],
 )
 def test_a_bound_is_rounded_up(certified, text):
-    assert limit_text(wrapped(certified=certified)) == text
+    assert small_limit(certified) == text
 
 
 def found_of(fmr=0.1, threshold=None):

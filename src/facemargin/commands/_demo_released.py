@@ -219,7 +219,7 @@ def _measured_on(calibration: Calibration, point: Threshold) -> str:
     pairs = f"{calibration.pairs}, {calibration.genuine:,} genuine and {calibration.impostors:,} impostor pairs"
     if point.certified is None:
         return pairs
-    return f"{pairs}; for other people like these, no more than {100 * rounded_up(point.certified):g} % is certified"
+    return f"{pairs}; for other people like these, no more than {100 * rounded_up(point.certified):g}% is certified"
 
 
 def _counts(described: str, same_K: NDArray[np.bool_], taken: list[Verification]) -> list[DecisionCounts]:

@@ -12,6 +12,7 @@ from facemargin.counting import counted
 from facemargin.data.images.normalization import number_text
 from facemargin.evaluation.checked_quality import QualityCheck
 from facemargin.evaluation.figures import Metric, Scope, list_metrics
+from facemargin.evaluation.number_format import NOT_AVAILABLE
 from facemargin.models.info import ModelInfo
 from facemargin.version import __version__
 
@@ -21,7 +22,8 @@ class Result:
     """The figures of one evaluation by the names of `_metrics`; None for a figure that the set does not have."""
 
     dataset: str
-    pairs: int
+    genuine: int
+    impostors: int
     figures: Mapping[str, float | None]
 
 
@@ -32,9 +34,9 @@ def read_results(run: Path) -> list[Result]:
     for path in sorted(run.glob("evaluation/*/facemargin.json")):
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            pairs = int(content["genuine"]) + int(content["impostors"])
+            genuine, impostors = int(content["genuine"]), int(content["impostors"])
             figures = {metric.name: _figure(content, metric.json_keys) for metric in _metrics()}
-            results.append(Result(str(content["dataset"]), pairs, figures))
+            results.append(Result(str(content["dataset"]), genuine, impostors, figures))
         except (OSError, ValueError, KeyError, TypeError):
             continue
     return results
@@ -120,11 +122,10 @@ def _index_entry(result: Result) -> dict[str, Any]:
 
 
 def _row(result: Result) -> str:
-    cells = " | ".join(_cell(metric, result.figures.get(metric.name)) for metric in _metrics())
-    return f"| {result.dataset} | {result.pairs:,} | {cells} |"
+    cells = " | ".join(_cell(metric, result) for metric in _metrics())
+    return f"| {result.dataset} | {result.genuine + result.impostors:,} | {cells} |"
 
 
-def _cell(metric: Metric, figure: float | None) -> str:
-    if figure is None:
-        return "–"
-    return f"{figure:.2%}" if metric.is_rate else f"{figure:.{metric.decimals}f}"
+def _cell(metric: Metric, result: Result) -> str:
+    figure = result.figures.get(metric.name)
+    return NOT_AVAILABLE if figure is None else metric.text(figure, result.genuine)

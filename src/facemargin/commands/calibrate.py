@@ -21,10 +21,17 @@ from facemargin.data.pairs.sampling import at_most, count_pairs
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ImageSubset
 from facemargin.decision.calibration import Calibration
-from facemargin.decision.guarantee import rounded_up
 from facemargin.decision.measuring import calibrate
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError, DataError
+from facemargin.evaluation.number_format import (
+    NOT_AVAILABLE,
+    interval_text,
+    measured_rate,
+    percent,
+    small_limit,
+    small_rate,
+)
 from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
 from facemargin.models.views import Views
@@ -158,14 +165,14 @@ def _table(calibration: Calibration) -> Table:
     table = Table("FMR", "threshold", "impostors", "estimated", "certified", "FNMR", "floor", "too poor")
     for point in calibration.thresholds:
         table.add_row(
-            f"{point.target_fmr:g}",
+            percent(point.target_fmr),
             f"{point.threshold:.4f}",
             f"{point.impostors_accepted:,}",
-            "–" if point.estimated is None else " – ".join(f"{rate:.2g}" for rate in point.estimated),
-            "–" if point.certified is None else f"≤ {rounded_up(point.certified):g}",
-            f"{100 * point.fnmr:.2f} %",
+            NOT_AVAILABLE if point.estimated is None else interval_text(point.estimated, small_rate),
+            NOT_AVAILABLE if point.certified is None else f"≤ {small_limit(point.certified)}",
+            measured_rate(point.fnmr, calibration.genuine),
             f"{point.quality_floor:.4g}",
-            f"{100 * point.too_poor:.1f} %",
+            measured_rate(point.too_poor, calibration.genuine + calibration.impostors),
         )
     return table
 

@@ -1,5 +1,6 @@
 """The differences of systems as a table for the terminal."""
 
+from facemargin.evaluation.number_format import NOT_AVAILABLE, p_text, points_text
 from facemargin.evaluation.system_differences import SystemDifference, SystemDifferences
 from facemargin.tables import Table
 
@@ -20,24 +21,16 @@ def differences_table(differences: SystemDifferences) -> Table:
 def difference_cells(row: SystemDifference) -> list[str]:
     """The texts below `HEADINGS`."""
     point = row.point
-    spread = "" if point.interval is None else f"\n{_points(point.interval[0])} to {_points(point.interval[1])}"
-    unbiased = f"{100 * point.unbiased_variance**0.5:.2f}" if point.unbiased_variance > 0 else "–"
+    spread = "" if point.interval is None else f"\n{points_text(point.interval[0])} to {points_text(point.interval[1])}"
+    unbiased = f"{100 * point.unbiased_variance**0.5:.2f}" if point.unbiased_variance > 0 else NOT_AVAILABLE
     behind = [
         f"{one.impostors_accepted:,} ({people:,})"
         for one, people in zip((point.first, point.second), point.people, strict=True)
     ]
     return [
-        f"{_points(point.difference)}{spread}",
-        _p(point.p_value),
-        _p(row.adjusted_p),
+        f"{points_text(point.difference)}{spread}",
+        p_text(point.p_value),
+        p_text(row.adjusted_p),
         f"{100 * point.variance**0.5:.2f} ({unbiased})",
         "\n".join(behind),
     ]
-
-
-def _points(difference: float) -> str:
-    return f"{100 * difference:+.2f}".replace("-", "−")
-
-
-def _p(p: float) -> str:
-    return f"{p:.3f}" if p >= 0.001 else "< 0.001"

@@ -1,18 +1,17 @@
 """The error rates and the quality of groups as tables for the terminal, and the words that reports share with them."""
 
-import math
 from collections.abc import Sequence
 
 from facemargin.counting import counted
 from facemargin.evaluation.groups import ColumnGroups
 from facemargin.evaluation.metrics.group_rates import GroupRate, RateName, WorstGroup
+from facemargin.evaluation.number_format import percent, small_limit, small_rate
 from facemargin.tables import Table
 
 HEADINGS = ("People", "FMR", "FMR at most", "FNMR", "FNMR at most", "Quality")
 NONE = "–"
 ALL = "all pairs"
 
-_DIGITS = 3
 _WIDEST_MATRIX = 8
 
 
@@ -38,12 +37,12 @@ def groups_tables(found: ColumnGroups) -> list[Table]:
 
 def _matrix_text(found: ColumnGroups, group: str, other: str) -> str:
     rate = found.rates.rate("FMR", group, other)
-    return NONE if rate is None else f"{rate_text(rate.observed)}\n{below_rate(rate)}"
+    return NONE if rate is None else f"{small_rate(rate.observed)}\n{below_rate(rate)}"
 
 
 def below_rate(rate: GroupRate) -> str:
     """What stands below the rate of two groups."""
-    return f"at most {limit_text(rate)}{', too small to say' if rate.too_small else ''}"
+    return f"at most {small_limit(rate.certified)}{', too small to say' if rate.too_small else ''}"
 
 
 def group_rows(found: ColumnGroups) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -69,10 +68,13 @@ def _cells(found: ColumnGroups, both: Sequence[GroupRate | None], group: str) ->
 def _rate_cells(rate: GroupRate | None) -> list[tuple[str, str]]:
     if rate is None:
         return [(NONE, ""), (NONE, "")]
-    spread = "" if rate.estimated is None else f"{rate_text(rate.estimated[0])} to {rate_text(rate.estimated[1])}"
+    spread = "" if rate.estimated is None else f"{small_rate(rate.estimated[0])} to {small_rate(rate.estimated[1])}"
     behind = f"{rate.errors:,} of {counted(rate.pairs, 'pair')}"
     small = f"too small to say: {rate.too_small}" if rate.too_small else ""
-    return [(rate_text(rate.observed), "\n".join(filter(None, (spread, behind)))), (limit_text(rate), small)]
+    return [
+        (small_rate(rate.observed), "\n".join(filter(None, (spread, behind)))),
+        (small_limit(rate.certified), small),
+    ]
 
 
 def group_notes(found: ColumnGroups) -> list[str]:
@@ -82,7 +84,7 @@ def group_notes(found: ColumnGroups) -> list[str]:
         source = "which was given"
     else:
         source = (
-            f"the lowest with an FMR of at most {percent_text(rates.fmr)} of all pairs, chosen on these pairs (every "
+            f"the lowest with an FMR of at most {percent(rates.fmr)} of all pairs, chosen on these pairs (every "
             f"pair of "
             "people counts alike)"
         )
@@ -97,8 +99,8 @@ def group_notes(found: ColumnGroups) -> list[str]:
     )
     notes.append(
         f"“At most” are certified bounds: all {bounds} of this table and its pairs of groups hold together with "
-        f"{percent_text(rates.confidence)} confidence, whatever the people are like.{fixed} Ranges are estimated "
-        f"{percent_text(rates.confidence)} intervals, each by itself. Everybody counts alike, however many pictures "
+        f"{percent(rates.confidence)} confidence, whatever the people are like.{fixed} Ranges are estimated "
+        f"{percent(rates.confidence)} intervals, each by itself. Everybody counts alike, however many pictures "
         f"there "
         "are of them."
     )
@@ -123,7 +125,8 @@ def worst_text(worst: WorstGroup) -> str:
         return f"No ratio of {worst.name}s: {names} {has} no error, so the smallest is not known.{left_out}"
     return (
         f"Largest {worst.name}: {worst.group}, {worst.over_geometric_mean:.3g} times the geometric mean of the "
-        f"{len(worst.groups)} groups and {worst.over_smallest:.3g} times the smallest (as in NIST IR 8429).{left_out}"
+        f"{len(worst.groups)} groups and {worst.over_smallest:.3g} times the smallest (Max/GeoMean "
+        f"and Max/Min in NIST IR 8429).{left_out}"
     )
 
 
@@ -131,23 +134,3 @@ def matrix(found: ColumnGroups, name: RateName) -> list[list[GroupRate | None]]:
     """The rates of every pair of groups, symmetric."""
     groups = found.rates.groups
     return [[found.rates.rate(name, group, other) for other in groups] for group in groups]
-
-
-def percent_text(share: float) -> str:
-    return f"{100 * share:.6g}%"
-
-
-def rate_text(rate: float) -> str:
-    """A rate in percent, with three digits."""
-    return _percent(100 * rate)
-
-
-def limit_text(rate: GroupRate) -> str:
-    """The certified bound in percent, rounded up."""
-    value = 100 * rate.certified
-    step = 10.0 ** (math.floor(math.log10(value)) - _DIGITS + 1)
-    return _percent(min(100.0, math.ceil(value / step * (1 - 1e-12)) * step))
-
-
-def _percent(value: float) -> str:
-    return "0%" if value == 0 else f"{value:#.{_DIGITS}g}".rstrip(".") + "%"

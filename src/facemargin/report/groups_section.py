@@ -16,10 +16,9 @@ from facemargin.evaluation.groups_table import (
     group_notes,
     group_rows,
     matrix,
-    percent_text,
-    rate_text,
 )
 from facemargin.evaluation.metrics.group_rates import RATE_NAMES, GroupRate, RateName
+from facemargin.evaluation.number_format import percent, small_rate
 from facemargin.evaluation.scores import PairScores
 from facemargin.report.blocks import Block, Cell, FigureBlock, Heading, Notes, Table, TableBlock
 from facemargin.report.style import MUTED, STYLE, new_axes
@@ -87,7 +86,7 @@ def _pairs_table(rates: list[list[GroupRate | None]], found: ColumnGroups) -> Ta
         cells = [
             Cell(NONE)
             if rate is None
-            else Cell(rate_text(rate.observed), below_rate(rate), number=rate.observed, heat=_heat(rate, highest))
+            else Cell(small_rate(rate.observed), below_rate(rate), number=rate.observed, heat=_heat(rate, highest))
             for rate in row[: place + 1]
         ]
         rows.append((group, cells + [Cell("")] * (len(rates) - len(cells))))  # the pairs of two groups stand once
@@ -109,7 +108,7 @@ def _figure_caption(found: ColumnGroups, kind: RateName) -> str:
         f"The {_LONG[kind]} of {found.system} on the {'impostor' if kind == 'FMR' else 'genuine'} pairs of every two "
         f"groups "
         f"({found.column}) at the one threshold {found.rates.threshold:.4g}; of all such pairs it is "
-        f"{rate_text(found.rates.overall[kind == 'FNMR'].observed)}. The darker, the more errors. Grey numbers stand "
+        f"{small_rate(found.rates.overall[kind == 'FNMR'].observed)}. The darker, the more errors. Grey numbers stand "
         f"on too "
         "few people or pairs to say anything, empty squares on none."
     )
@@ -139,7 +138,7 @@ def _matrix_figure(rates: list[list[GroupRate | None]], groups: Sequence[str], k
     if size <= _LARGEST_WITH_TEXT:
         _write_rates(axes, rates, norm)
     else:
-        bar = figure.colorbar(mesh, ax=axes, format=lambda rate, _: percent_text(float(f"{rate:.1g}")))
+        bar = figure.colorbar(mesh, ax=axes, format=lambda rate, _: percent(float(f"{rate:.1g}")))
         bar.set_label(kind)
         bar.outline.set_visible(False)
     return figure
@@ -152,5 +151,5 @@ def _write_rates(axes: Axes, rates: list[list[GroupRate | None]], norm: LogNorm)
                 dark = rate.observed > 0 and norm(rate.observed) > 0.6
                 color = MUTED if rate.too_small else _ON_DARK if dark else _ON_LIGHT
                 axes.text(
-                    column + 0.5, row + 0.5, rate_text(rate.observed), ha="center", va="center", color=color, size=8.5
+                    column + 0.5, row + 0.5, small_rate(rate.observed), ha="center", va="center", color=color, size=8.5
                 )

@@ -99,7 +99,7 @@ def decision_pictures(gallery: DecisionGallery) -> list[DecisionPictures]:
             [png_uri(image_HWC) for image_HWC in pair_2HWC],
             one.caption,
             one.decision,
-            f"{one.score:.2f}",
+            f"{one.score:.2f}".replace("-", "−"),
             f"{one.quality_a:#.3g} and {one.quality_b:#.3g}",
         )
         for pair_2HWC, one in zip(gallery.images_E2HWC, gallery.examples, strict=True)

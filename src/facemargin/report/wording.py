@@ -3,10 +3,7 @@
 import math
 from collections.abc import Sequence
 
-
-def percent(fraction: float) -> str:
-    """A fraction in percent with all its digits: 0.001 as 0.1%."""
-    return f"{100 * fraction:.6g}%"
+from facemargin.evaluation.number_format import percent as percent
 
 
 def far_text(far: float) -> str:

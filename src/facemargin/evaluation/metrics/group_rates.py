@@ -8,9 +8,10 @@ A list of E pairs of people, of which nobody is in more than Δ, falls into Δ +
 1964; D. de Werra 1971), and into Δ if there are people of two kinds, each compared with the other kind only (D. Kőnig
 1916). So all pairs of N people hold ⌊N/2⌋ terms, and all pairs of one of N and one of M other people min(N, M).
 
-The ratios are those of NIST's evaluations of demographic differentials (P. Grother, "Face Recognition Vendor Test
-(FRVT) Part 8: Summarizing Demographic Differentials", NIST IR 8429, 2022): the largest rate over the geometric mean of
-all groups, and over the smallest.
+The ratios, the largest rate over the geometric mean of all groups and over the smallest, are known as Max/GeoMean and
+Max/Min among the summary measures of NIST's evaluations of demographic differentials (P. Grother, "Face Recognition
+Vendor Test (FRVT) Part 8: Summarizing Demographic Differentials", NIST IR 8429, July 2022). How a rate of 0 is treated
+is our own choice: there is no ratio then.
 
 Shapes: K image pairs, G groups, T terms (pairs of people, or people), N people.
 """
