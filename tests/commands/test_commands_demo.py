@@ -8,11 +8,12 @@ import pytest
 
 from facemargin.commands import _demo_quality, _demo_released, _demo_summary, demo
 from facemargin.commands._demo_summary import summary_lines
-from facemargin.data.formats.orl import EmbeddedFaces
+from facemargin.data.formats.orl import EmbeddedFaces, embedded_verification_set
 from facemargin.data.source import ImageSubset
 from facemargin.detection.face import Face
 from facemargin.errors import ConfigError
 from facemargin.evaluation import PairScores, fit_pixel_embed, summarize
+from facemargin.evaluation.origin import Origin, read_origin, set_origin
 from facemargin.interop.released import RELEASED, is_here
 from facemargin.training.recipe import load_recipe
 from tests.report.report_runs import decisions, pair_scores, quality_check
@@ -249,11 +250,17 @@ def test_the_baselines_read_squares_and_whole_frames(tmp_path, monkeypatch):
     monkeypatch.setattr(
         demo,
         "load",
-        lambda folder, device, precision: SimpleNamespace(embed=lambda images: fit_pixel_embed(images)(images)),
+        lambda folder, device, precision: SimpleNamespace(
+            embed=lambda images: fit_pixel_embed(images)(images), info=SimpleNamespace(loss="funface")
+        ),
     )
+    monkeypatch.setattr(demo, "model_origin", lambda folder, model: Origin(str(folder), "0a1b"))
     monkeypatch.setattr(demo, "check_shown", lambda model, faces, folder, credit: (faces.name, model))
     (clean, degraded), checked_on = demo.evaluate_demo(tmp_path, range(1, 4), range(4, 6))
     assert checked_on == "orl-full:4-5"
+    data, systems = read_origin(tmp_path / "evaluation" / "orl-full-4-5" / "origin.json")
+    assert data == set_origin(embedded_verification_set(range(4, 6), square=False))
+    assert systems["facemargin"].fingerprint == "0a1b" and len(systems) == 5
     for name, square in (("raw-pixels", True), ("raw-pixels-whole-frame", False)):
         train, test = (EmbeddedFaces(people, square=square) for people in (range(1, 4), range(4, 6)))
         vectors = fit_pixel_embed(train)(test).vectors.astype(np.float64)
