@@ -91,11 +91,19 @@ def test_histogram():
     ("arguments", "message"),
     [
         (["inspect", "nowhere"], "facemargin data: nowhere does not exist"),
-        (["look"], "the action is missing: expected inspect, as in facemargin data inspect"),
-        ([], "the action is missing"),
+        (["look"], "unknown action 'look': expected inspect, review, clean, as in facemargin data inspect"),
+        ([], "the action is missing: expected inspect, review, clean"),
         (["inspect", "orl:1", "--picture", "p.jpg"], "expected a name that ends in .svg or .png"),
     ],
 )
 def test_mistakes(command, arguments, message):
     code, out, err = command("data", *arguments)
     assert (code, out) == (2, "") and message in err
+
+
+def test_its_help_names_the_actions(command):
+    code, out, _ = command("data", "--help")
+    assert code == 0
+    for action in ("inspect", "review", "clean"):
+        assert f"facemargin data {action}" in out
+        assert f"usage: facemargin data {action}" in command("data", action, "--help")[1]

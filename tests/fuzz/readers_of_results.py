@@ -8,6 +8,7 @@ import numpy as np
 import scipy.io
 
 from facemargin.auditing import Audit, AuditedData, LookedFor, load_audit
+from facemargin.auditing.decisions import read_decisions, write_decisions
 from facemargin.data.findings import KINDS, Finding
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.data.source import ArrayImages
@@ -261,8 +262,19 @@ def read_audit(folder: Path) -> None:
     assert sum(audit.counts().values()) == len(audit) and all(np.isfinite(finding.score) for finding in audit)
 
 
+def write_some_decisions(folder: Path) -> None:
+    findings = [Finding(f"a/{number}.jpg", "split", number / 7, "a", "b", "b/1.jpg", 'a ""b""') for number in range(5)]
+    write_decisions([(finding, number % 2 == 0) for number, finding in enumerate(findings)], folder / "decisions.csv")
+
+
+def read_some_decisions(folder: Path) -> None:
+    for decision in read_decisions(folder / "decisions.csv"):
+        assert np.isfinite(decision.finding.score) and decision.where
+
+
 READERS = [
     Reader("audit", write_audit, read_audit),
+    Reader("decisions on an audit", write_some_decisions, read_some_decisions),
     Reader("recording", write_recording, read_recording),
     Reader("origin of figures", write_origin, read_figures_origin),
     Reader("embeddings", write_embeddings(False), read_embeddings),

@@ -21,7 +21,7 @@ VERBS = {
     "cluster": "group images of unknown people by person",
     "convert": "write a training set in another format: facemargin convert SRC DST --to webdataset",
     "audit": "find wrong labels, copies and pictures of nobody in a training set, from a model or a recording",
-    "data": "describe a training set: identities, sizes, corrupt and duplicate images",
+    "data": "describe a training set, decide on the findings of its audit, clean it: data inspect, review, clean",
     "models": "list the released models that can be loaded by name, and fetch them",
     "convert-weights": "convert another project's checkpoint to facemargin's own model file",
     "check-model": "test whether a model gets the colours and pixel values that it expects",

@@ -57,7 +57,7 @@ def _first_words() -> dict[str, list[str]]:
         "train": list_recipes(),
         "compare": list_recipes(),
         "list": list(KINDS),
-        "data": ["inspect"],
+        "data": ["inspect", "review", "clean"],
         "models": ["get", *read_catalogue()["models"]],
         **{verb: list(read_catalogue()["models"]) for verb in _TAKING_A_MODEL},
         "completion": list(_SCRIPTS),

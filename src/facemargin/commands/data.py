@@ -1,7 +1,7 @@
-"""`facemargin data inspect SRC`."""
+"""`facemargin data inspect SRC`, and the other actions of `facemargin data`."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,8 +12,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
+from facemargin.commands import _data_clean, _data_review
 from facemargin.commands._arguments import parse
+from facemargin.commands._data_clean import CleanArguments
 from facemargin.commands._data_picture import PICTURE_SUFFIXES, draw_inspection
+from facemargin.commands._data_review import ReviewArguments
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.data.findings import FINDINGS_FILE, NOISE, Finding, found_images, read_findings
@@ -29,7 +32,7 @@ _BINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments:
+class InspectArguments:
     """Read a whole training set and describe it: identities, sizes, corrupt and duplicate images."""
 
     source: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="SRC")]
@@ -45,12 +48,33 @@ class Arguments:
     """The folder to which the paths in an image list are relative. The default is the folder of the list."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class Arguments(CleanArguments, ReviewArguments, InspectArguments):
+    """The options of all actions, for the completion of a shell."""
+
+
+_ACTIONS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+    "inspect": ("read a whole training set and describe it", lambda arguments: _inspect(arguments)),
+    "review": ("write the page on which to decide on the findings of an audit", _data_review.main),
+    "clean": ("write a training set anew by the decisions on an audit", _data_clean.main),
+}
+
+
 def main(arguments: Sequence[str]) -> int:
-    if arguments and arguments[0] in ("-h", "--help"):
-        arguments = ["inspect", "--help"]
-    if not arguments or arguments[0] != "inspect":
-        raise ConfigError("the action is missing: expected inspect, as in facemargin data inspect path/to/faces")
-    args = parse(Arguments, "data inspect", arguments[1:])
+    action = arguments[0] if arguments else ""
+    if action in ("-h", "--help"):
+        for name, (text, _) in _ACTIONS.items():
+            say(f"facemargin data {name}  {text}")
+        say("facemargin data ACTION --help shows the options of one")
+        return 0
+    if action not in _ACTIONS:
+        what = "the action is missing" if not action or action.startswith("-") else f"unknown action {action!r}"
+        raise ConfigError(f"{what}: expected {', '.join(_ACTIONS)}, as in facemargin data inspect path/to/faces")
+    return _ACTIONS[action][1](arguments[1:])
+
+
+def _inspect(arguments: Sequence[str]) -> int:
+    args = parse(InspectArguments, "data inspect", arguments)
     if args.picture is not None and args.picture.suffix not in PICTURE_SUFFIXES:
         raise ConfigError(f"--picture is {args.picture}, expected a name that ends in {' or '.join(PICTURE_SUFFIXES)}")
     if args.audit is not None and args.picture is None:

@@ -53,17 +53,30 @@ class Conversion:
     num_as_png: int = 0
 
 
-def convert(source: LabeledImages, destination: Path, to: str, progress: Progress) -> Conversion:
+Finish = Callable[[Path, LabeledImages, NDArray[np.int64]], object]
+"""A function that is called before the output gets its name, with the folder, what is read from it, and for every image
+of the source its number there, -1 if it was left out."""
+
+
+def convert(
+    source: LabeledImages,
+    destination: Path,
+    to: str,
+    progress: Progress,
+    key: str = "",
+    finish: Finish = lambda folder, written, place_N: None,
+) -> Conversion:
     """Write `source` to the folder `destination` in the format `to`, and read it back.
 
-    Corrupt images are left out. An interrupted conversion continues when it is called again. Raises DataError if the
-    destination exists, cannot be written or belongs to another conversion, or if the output, read back, differs from
-    the source. Existing files are kept.
+    Corrupt images are left out. An interrupted conversion continues when it is called again. `key` tells apart sources
+    that nothing else does, such as parts of one set; `finish` may add files. Raises DataError if the destination
+    exists, cannot be written or belongs to another conversion, or if the output, read back, differs from the source.
+    Existing files are kept.
     """
     if destination.name in ("", ".."):  # the output would replace the current folder
         raise DataError(f"{destination} cannot be the name of a new folder; give one such as {destination / to}")
     try:
-        if (destination / _JOURNAL).is_dir() and (finished := _tidied(destination, _task(source, to))):
+        if (destination / _JOURNAL).is_dir() and (finished := _tidied(destination, _task(source, to, key))):
             return finished
         if destination.exists() and (not destination.is_dir() or any(destination.iterdir())):
             raise DataError(f"{destination} exists already; give another destination, or move it away")
@@ -75,11 +88,11 @@ def convert(source: LabeledImages, destination: Path, to: str, progress: Progres
         (partial / _JOURNAL).mkdir(parents=True, exist_ok=True)
         with _locked(partial) as lock:
             remove_partial_files(partial)
-            run = _Run(source, partial, to)
+            run = _Run(source, partial, to, key)
             with progress("converting") as report:
                 run.write(report)
             with progress("reading back") as report:
-                run.verify(report)
+                finish(partial, *run.verify(report))
             run.note_as_complete()
             _let_go_on_windows(lock)
             if destination.exists():
@@ -97,12 +110,12 @@ def convert(source: LabeledImages, destination: Path, to: str, progress: Progres
 class _Run:
     """The part of a conversion that one process does."""
 
-    def __init__(self, source: LabeledImages, partial: Path, to: str) -> None:
+    def __init__(self, source: LabeledImages, partial: Path, to: str, key: str) -> None:
         self.source, self.partial = source, partial
         by_person = WRITERS[to].groups_people and source.blocks is None
         order = np.argsort(source.labels, kind="stable") if by_person else np.arange(len(source))
         self.order: NDArray[np.int64] = order
-        self.task = _task(source, to)
+        self.task = _task(source, to, key)
         journal = self._load_journal()
         self.corrupt: dict[int, str] = {int(key): text for key, text in journal["corrupt"].items()}
         self.as_png: set[int] = set(journal.get("as_png", ()))
@@ -137,21 +150,27 @@ class _Run:
             raise DataError(f"{self.source.name}: none of {counted(len(self.order), 'image')} can be read")
         self.writer.finish(self.source.labels[self.order[self.entries_N["position"]]])
 
-    def verify(self, report: Report) -> None:
-        """Read the output with the usual reader of its format, and compare it with the source."""
+    def verify(self, report: Report) -> tuple[LabeledImages, NDArray[np.int64]]:
+        """Read the output with the usual reader of its format, and compare it with the source. Returns it, and which of
+        its images each of the source is, -1 for one that was left out."""
         written = open_images(self.partial)
         names = [name.encode(errors="surrogatepass") for name in written.identity_names]
-        total = np.zeros(2, dtype=np.uint64)
+        digests_N = np.zeros((len(written), 2), dtype=np.uint64)
         for index in range(len(written)):
-            total += np.array(_digest(names[written.labels[index]], written.read_encoded(index)), dtype=np.uint64)
+            digests_N[index] = _digest(names[written.labels[index]], written.read_encoded(index))
             if index % _REPORT_EVERY == 0:
                 report(index, len(written))
-        if len(written) != len(self.entries_N) or not np.array_equal(total, self.entries_N["digest"].sum(axis=0)):
+        expected_N = self.entries_N["digest"]
+        by_content = [np.lexsort(one.T) for one in (expected_N, digests_N)]  # a reader may have another order
+        if len(written) != len(expected_N) or not np.array_equal(expected_N[by_content[0]], digests_N[by_content[1]]):
             raise DataError(
                 f"{self.partial}: {len(self.entries_N)} images were written, but reading them back "
                 f"({counted(len(written), 'image')}) gives different content; delete it and try again, perhaps on "
                 "another disk"
             )
+        place_N = np.full(len(self.order), -1, dtype=np.int64)
+        place_N[self.order[self.entries_N["position"][by_content[0]]]] = by_content[1]
+        return written, place_N
 
     def note_as_complete(self) -> None:
         """Mark the conversion as complete in the journal, in case the process is killed before it removes the
@@ -204,9 +223,9 @@ class _Run:
         return journal
 
 
-def _task(source: LabeledImages, to: str) -> dict[str, Any]:
+def _task(source: LabeledImages, to: str, key: str) -> dict[str, Any]:
     """The facts that identify a conversion."""
-    return {
+    return ({"key": key} if key else {}) | {
         "to": to,
         "images": len(source),
         "source": source.describe(0),
@@ -238,8 +257,7 @@ def _remove_journal(folder: Path) -> None:
 
 
 def _digest(name: bytes, encoded: bytes) -> tuple[int, int]:
-    """128 bits that depend on the person's name and the image's bytes. The sum of digests does not depend on the
-    order."""
+    """128 bits that depend on the person's name and the image's bytes."""
     digest = hashlib.blake2b(len(name).to_bytes(8, "little") + name + encoded, digest_size=16).digest()
     return int.from_bytes(digest[:8], "little"), int.from_bytes(digest[8:], "little")
 

@@ -2,10 +2,10 @@
 
 import csv
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, fields
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,14 +77,33 @@ def write_findings(findings: Iterable[Finding], path: Path) -> None:
 def read_findings(path: Path) -> list[Finding]:
     """The findings of a file that `write_findings` or another program wrote: columns by name, in any order, others are
     passed over. Raises DataError, which names the file and the line, for anything else."""
+    return [row.finding for row in read_rows(path)]
+
+
+class Row(NamedTuple):
+    """A finding of a file, `where` it stands ("findings.csv, line 3"), and the texts of further columns."""
+
+    finding: Finding
+    where: str
+    more: list[str]
+
+
+def read_rows(path: Path, more: Sequence[str] = ()) -> Iterator[Row]:
+    """The rows of a file of findings that has the columns `more`, too; raises the errors of `read_findings`."""
+    columns = (*COLUMNS, *more)
     try:
-        with path.open(newline="", encoding="utf-8", errors="surrogateescape") as file:
+        with path.open(newline="", encoding="utf-8-sig", errors="surrogateescape") as file:
             rows = csv.reader(file, strict=True)
             header = next(rows, [])
-            if missing := [name for name in COLUMNS if header.count(name) != 1]:
-                raise DataError(f"{path}: expected the columns {', '.join(COLUMNS)}, each once; wrong: {missing[0]}")
-            places = [header.index(name) for name in COLUMNS]
-            return [_finding(row, places, f"{path}, line {rows.line_num}") for row in rows]
+            if missing := [name for name in columns if header.count(name) != 1]:
+                raise DataError(f"{path}: expected the columns {', '.join(columns)}, each once; wrong: {missing[0]}")
+            places = [header.index(name) for name in columns]
+            for row in rows:
+                where = f"{path}, line {rows.line_num}"
+                if len(row) <= max(places):
+                    raise DataError(f"{where}: expected {len(columns)} values or more, found {len(row)}")
+                values = [row[place] for place in places]
+                yield Row(_finding(values[: len(COLUMNS)], where), where, values[len(COLUMNS) :])
     except (OSError, csv.Error) as error:
         raise DataError(f"{path} cannot be read as findings: {error}") from error
 
@@ -115,10 +134,8 @@ def found_images(
     return among_N
 
 
-def _finding(row: Sequence[str], places: Sequence[int], where: str) -> Finding:
-    if len(row) <= max(places):
-        raise DataError(f"{where}: expected {len(COLUMNS)} values or more, found {len(row)}")
-    path, kind, score, label, suggested, other_path, reason = (row[place] for place in places)
+def _finding(values: Sequence[str], where: str) -> Finding:
+    path, kind, score, label, suggested, other_path, reason = values
     if kind not in get_args(Kind):
         raise DataError(f"{where}: {unknown_name('kind', kind, list(KINDS))}")
     try:
