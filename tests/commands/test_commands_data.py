@@ -105,5 +105,5 @@ def test_its_help_names_the_actions(command):
     code, out, _ = command("data", "--help")
     assert code == 0
     for action in ("inspect", "review", "clean"):
-        assert f"facemargin data {action}" in out
+        assert f"\n  {action} " in out
         assert f"usage: facemargin data {action}" in command("data", action, "--help")[1]

@@ -11,12 +11,10 @@ import numpy as np
 import torch
 
 from facemargin.auditing import Audit, AuditedData, LookedFor
-from facemargin.auditing.decisions import write_decisions
 from facemargin.cli import main
 from facemargin.data.findings import KINDS, Finding
 from facemargin.data.formats.orl import EmbeddedFaces
 from facemargin.data.open import open_images
-from facemargin.data.source import LabeledImages
 from tests.clips import clip, stand, write_video
 from tests.docs.docs_pages import ROOT, blocks_of
 from tests.interop.foreign_files import adaface_checkpoint, state
@@ -197,17 +195,9 @@ def _aligned_face(person: int) -> Callable[[StandIns, Path], None]:
 def _audit(stand_ins: StandIns, folder: Path) -> None:
     images = open_images(stand_ins.make("path/to/faces"))
     kinds = {kind: LookedFor("as in a stand-in", 0.5, 0.9) for kind in KINDS}
-    Audit([_a_finding(stand_ins, images)], kinds, AuditedData.of(images), "embeddings").save(folder)
-
-
-def _a_finding(stand_ins: StandIns, images: LabeledImages) -> Finding:
     path = images.describe(0).removeprefix(f"{stand_ins.root}/")  # as it is called in a page's folder
-    return Finding(path, "mislabelled", 0.9, images.identity_names[0], reason="nobody of the set")
-
-
-def _decisions(stand_ins: StandIns, path: Path) -> None:
-    images = open_images(stand_ins.make("path/to/faces"))
-    write_decisions([(_a_finding(stand_ins, images), True)], path)
+    finding = Finding(path, "mislabelled", 0.9, images.identity_names[0], reason="nobody of the set")
+    Audit([finding], kinds, AuditedData.of(images), "embeddings").save(folder)
 
 
 def _groups(_: StandIns, path: Path) -> None:
@@ -217,7 +207,6 @@ def _groups(_: StandIns, path: Path) -> None:
 
 MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
     "audits/faces": _audit,
-    "decisions.csv": _decisions,
     "clip.mp4": _clip,
     "path/to/faces": _faces,
     "faces": _faces,

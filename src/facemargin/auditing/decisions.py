@@ -32,12 +32,12 @@ def finding_key(finding: Finding) -> FindingKey:
     return finding.path, finding.kind, finding.label, finding.suggested, finding.other_path
 
 
-def read_decisions(path: Path) -> list[Decision]:
+def read_decisions(path: Path | str) -> list[Decision]:
     """The decisions of a file with the columns of findings.csv and `decision`: accept, reject, or nothing, which is not
     decided yet and left out. Raises DataError, which names the file and the line, for anything else, and for two
     decisions on one finding that differ."""
     found: dict[FindingKey, Decision] = {}
-    for finding, where, (text,) in read_rows(path, [DECISION_COLUMN]):
+    for finding, where, (text,) in read_rows(Path(path), [DECISION_COLUMN]):
         word = text.strip().lower()
         if not word:
             continue
@@ -50,7 +50,7 @@ def read_decisions(path: Path) -> list[Decision]:
     return list(found.values())
 
 
-def write_decisions(decisions: Iterable[tuple[Finding, bool]], path: Path) -> None:
+def write_decisions(decisions: Iterable[tuple[Finding, bool]], path: Path | str) -> None:
     """Write findings, each with whether it was accepted, completely or not at all. Raises OutputError."""
 
     def write(temporary: Path) -> None:
@@ -59,7 +59,7 @@ def write_decisions(decisions: Iterable[tuple[Finding, bool]], path: Path) -> No
             writer.writerow([*COLUMNS, DECISION_COLUMN])
             writer.writerows([*astuple(finding), ACCEPT if accepted else REJECT] for finding, accepted in decisions)
 
-    write_atomically(path, write)
+    write_atomically(Path(path), write)
 
 
 def require_of_audit(decisions: Iterable[Decision], audit: Audit) -> None:

@@ -68,7 +68,7 @@ def audit(
     if run is None and (model is None or data is None):
         raise ConfigError("audit needs a run with a recording, or a model and data: give one, or both of the others")
     looks = None if detector is None else require_detector(detector)
-    images = _images(run, data)
+    images = audited_images(run, data)
     if len(images) == 0:
         raise DataError(f"{images.name} holds no images to audit")
     recording = None if run is None else load_recording(run, _COLUMNS)
@@ -91,7 +91,8 @@ def audit(
     )
 
 
-def _images(run: Path | str | None, data: LabeledImages | Path | str | None) -> LabeledImages:
+def audited_images(run: Path | str | None, data: LabeledImages | Path | str | None) -> LabeledImages:
+    """The images that `audit` looks at."""
     if isinstance(data, LabeledImages):
         return data
     if data is not None:

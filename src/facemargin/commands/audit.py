@@ -14,6 +14,7 @@ from rich.text import Text
 from facemargin.auditing import KINDS, Audit, Finding
 from facemargin.auditing import audit as audit_set
 from facemargin.auditing.result import AUDIT_FILE
+from facemargin.auditing.run import audited_images
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
 from facemargin.commands._origin import say_replaced
@@ -23,12 +24,14 @@ from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.findings import FINDINGS_FILE
 from facemargin.data.open import open_images
+from facemargin.data.source import LabeledImages
 from facemargin.detection.detector import DETECTORS, Detector, DetectorName, create_detector, require_detector
-from facemargin.errors import ConfigError
+from facemargin.errors import ConfigError, DataError
 from facemargin.models.load import named_code
 from facemargin.models.model import Model
 from facemargin.models.model import Progress as Report
 from facemargin.models.views import Views
+from facemargin.report.audit_page import PAGE_FILE, write_audit_page
 from facemargin.tables import Table
 
 EMBEDDINGS = "embeddings"
@@ -51,8 +54,8 @@ class Arguments(ComputingArguments):
     root: Path | None = None
     """The folder to which the paths in an image list are relative. The default is the folder of the list."""
     output: Path | None = None
-    """A folder for findings.csv and audit.json. Embeddings are kept in it, too, so that an audit that was interrupted
-    goes on, and another audit by the same model need not embed again."""
+    """A folder for findings.csv, audit.json and audit.html, the page to decide on. Embeddings are kept in it, too, so
+    that an audit that was interrupted goes on, and another audit by the same model need not embed again."""
     rows: int = 20
     """The number of findings to print, the surest of each kind in turn."""
     batch_size: int | None = None
@@ -66,12 +69,12 @@ class Arguments(ComputingArguments):
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "audit", arguments)
     _check(args)
-    images = None if args.data is None else open_images(args.data, args.root)
+    images = audited_images(args.run, None if args.data is None else open_images(args.data, args.root))
     detector = _detector(args)
     model = None if args.model is None else load_on_device(args.model, args)
     store = None if args.output is None or model is None else args.output / EMBEDDINGS
     if args.output is not None:
-        for name in (FINDINGS_FILE, AUDIT_FILE):
+        for name in (FINDINGS_FILE, AUDIT_FILE, PAGE_FILE):
             say_replaced(args.output / name)
     audit = audit_set(
         args.run,
@@ -88,6 +91,7 @@ def main(arguments: Sequence[str]) -> int:
         audit.model["name"] = args.model
     if args.output is not None:
         audit.save(args.output)
+        _write_page(audit, images, args.output / PAGE_FILE)
     _say(audit, args)
     return 0
 
@@ -133,6 +137,17 @@ def _detector(args: Arguments) -> Detector | None:
 def _file_key(given: str, model: Model | None) -> str:
     needed = model is not None and (not model.recognizer.state_dict() or named_code(given) is not None)
     return file_key(given) if needed else ""
+
+
+def _write_page(audit: Audit, images: LabeledImages, path: Path) -> None:
+    with _progress("reading faces", "images") as report:
+        try:
+            shown = write_audit_page(audit, images, path, report)
+        except DataError as error:  # the findings are there all the same
+            say(f"{path} is not written: {error}", "warning", stderr=True)
+            return
+    if shown < len(audit):
+        say(f"{path} shows {shown:,} of {len(audit):,} findings; facemargin data review --most shows more", stderr=True)
 
 
 @contextmanager

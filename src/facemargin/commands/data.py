@@ -63,9 +63,10 @@ _ACTIONS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
 def main(arguments: Sequence[str]) -> int:
     action = arguments[0] if arguments else ""
     if action in ("-h", "--help"):
+        say("usage: facemargin data ACTION …\n")
         for name, (text, _) in _ACTIONS.items():
-            say(f"facemargin data {name}  {text}")
-        say("facemargin data ACTION --help shows the options of one")
+            say(f"  {name:8} {text}")
+        say("\nfacemargin data ACTION --help shows the options of one.")
         return 0
     if action not in _ACTIONS:
         what = "the action is missing" if not action or action.startswith("-") else f"unknown action {action!r}"
