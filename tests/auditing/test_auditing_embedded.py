@@ -11,7 +11,9 @@ from facemargin.auditing.labels import fits, suspicion
 from facemargin.auditing.planted import posterior
 from facemargin.auditing.registration import correlation, small_gray
 from facemargin.auditing.space import LabeledSpace
+from facemargin.auditing.unusable import Measured, decide_kinds, shows_face, unusable
 from facemargin.data.overlap import difference_hash
+from facemargin.data.source import ArrayImages
 from tests.auditing.made_people import labeled, network, people, picture, write
 
 
@@ -45,6 +47,7 @@ def test_fits_are_what_loops_find():
         assert (found.other_N[image], found.next_N[image]) == pytest.approx((fit[first], fit[second]), abs=1e-5)
         likest = max(np.flatnonzero(labels == first), key=lambda other: vectors[image] @ vectors[other])
         assert found.other_image_N[image] == likest
+        assert np.isnan(found.any_N[image]) or min(abs(found.any_N[image] - value) for value in fit.values()) < 1e-5
     weighed = suspicion(found.own_N, found.other_N, space.weights_N)
     assert weighed[0] == pytest.approx(np.sqrt(weights[0]) * (found.other_N[0] - found.own_N[0]), abs=1e-6)
 
@@ -87,6 +90,62 @@ def test_near_hashes_are_those_that_loops_find():
     bits = np.array([difference_hash(image) > 0 for image in images])
     expected = {(3, 12), (5, 13)}
     assert {tuple(pair) for pair in near_hashes(np.packbits(bits, axis=1)).tolist()} == expected
+
+
+def faces_of(quality, cosine, spread=0.1):
+    generator = np.random.default_rng(len(quality))
+    own = (cosine + spread * generator.normal(size=len(quality))).astype(np.float32)
+    return Measured(np.asarray(quality, np.float32), own, np.fmax(own, 0.25).astype(np.float32))
+
+
+def joined(*several):
+    parts = ("quality", "own", "nearest")
+    return Measured(*(np.concatenate([getattr(one, part) for one in several]) for part in parts))
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_good_picture_that_fits_nobody_is_not_unrecognisable(tells):
+    """Its label is wrong. Where quality does not tell poor pictures from good ones, nobody knows."""
+    generator = np.random.default_rng(0)
+    poor = 7.5 if tells else 12
+    real = joined(
+        faces_of(12 + 1.5 * generator.normal(size=2000), 0.7),
+        faces_of(np.full(5, 11.0), -0.1, 0.01),
+        faces_of(np.full(20, poor - 1), 0.0, 0.01),
+    )
+    planted = faces_of(poor + 1.2 * generator.normal(size=200), 0.0)
+    found = unusable(real, planted, planted)
+    for probability in (found.unrecognisable_N, found.no_face_N):
+        assert (probability[2005:] > 0.5).all()
+        assert (probability[2000:2005] < 0.1).all() if tells else (probability[2000:2005] > 0.5).all()
+
+
+def test_noise_is_rather_no_face_than_unrecognisable():
+    generator = np.random.default_rng(0)
+    tiny, noise = (faces_of(quality + generator.normal(size=200), 0.0) for quality in (7.5, 4))
+    real = joined(faces_of(12 + generator.normal(size=1000), 0.7), faces_of([7.5] * 9, 0.0), faces_of([4] * 9, 0.0))
+    found = unusable(real, tiny, noise)
+    decided = decide_kinds(found, ArrayImages([picture(0, 0)] * 1018, "made"), None)
+    assert not any(decided[image][0] for image in range(1000, 1009))
+    assert all(decided[image][0] for image in range(1009, 1018))
+    assert (found.either()[1000:] > 0.5).all() and np.median(found.either()) < 0.01
+
+
+class Upright:
+    """A detector of pictures whose upper half is the darker one."""
+
+    name = "upright"
+
+    def detect(self, image):
+        half = len(image) // 2
+        return [True] if image[:half].mean() < image[half:].mean() - 20 else []
+
+
+def test_a_face_is_looked_for_in_every_turn():
+    image = np.zeros((64, 64, 3), np.uint8)
+    assert not shows_face(Upright(), image)
+    image[32:] = 200
+    assert all(shows_face(Upright(), np.ascontiguousarray(np.rot90(image, turns))) for turns in range(4))
 
 
 @pytest.fixture(scope="module")

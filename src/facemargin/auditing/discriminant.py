@@ -4,6 +4,7 @@ Shapes: N samples, M planted ones, F measures.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facemargin.auditing.planted import Numbers, Posterior, posterior
 
@@ -19,8 +20,25 @@ def discriminated(measures_NF: Numbers, planted_MF: Numbers) -> Posterior:
     middle_F = np.median(measures_NF, axis=0)
     scale_F = np.maximum(measures_NF.std(0) + planted_MF.std(0), 1e-9)
     all_NF, wrong_MF = (measures_NF - middle_F) / scale_F, (planted_MF - middle_F) / scale_F
-    difference_F = wrong_MF.mean(0) - all_NF.mean(0)
-    scatter_FF = np.cov(all_NF.T).reshape(2 * (len(middle_F),)) + np.cov(wrong_MF.T).reshape(2 * (len(middle_F),))
-    direction_F = np.linalg.solve(scatter_FF + _RIDGE * np.eye(len(middle_F)), difference_F)
-    direction_F[direction_F * difference_F < 0] = 0
+    direction_F = _direction(all_NF, wrong_MF)
     return posterior(all_NF @ direction_F, wrong_MF @ direction_F)
+
+
+def likelier_second(measures_NF: Numbers, first_MF: Numbers, second_MF: Numbers) -> NDArray[np.bool_]:
+    """Which samples (N,) are nearer to the planted errors of a second kind than to those of a first, by the
+    discriminant of the two."""
+    if len(first_MF) < 2 or len(second_MF) < 2:
+        return np.zeros(len(measures_NF), bool)
+    scale_F = np.maximum(first_MF.std(0) + second_MF.std(0), 1e-9)
+    direction_F = _direction(first_MF / scale_F, second_MF / scale_F) / scale_F
+    middle = ((first_MF.mean(0) + second_MF.mean(0)) / 2) @ direction_F
+    return np.asarray(measures_NF @ direction_F > middle)
+
+
+def _direction(first_NF: Numbers, second_MF: Numbers) -> Numbers:
+    difference_F = second_MF.mean(0) - first_NF.mean(0)
+    size = len(difference_F)
+    scatter_FF = np.cov(first_NF.T).reshape(size, size) + np.cov(second_MF.T).reshape(size, size)
+    direction_F = np.linalg.solve(scatter_FF + _RIDGE * np.eye(size), difference_F)
+    direction_F[direction_F * difference_F < 0] = 0
+    return np.asarray(direction_F)

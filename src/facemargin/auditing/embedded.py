@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from facemargin.auditing.copies import NEIGHBORS, Copies, copies
 from facemargin.auditing.labels import Fits, fits, mislabelled
@@ -14,7 +15,15 @@ from facemargin.auditing.planted import LISTED, Numbers
 from facemargin.auditing.plants import copy, no_face, plant, tiny
 from facemargin.auditing.result import LookedFor
 from facemargin.auditing.space import Floats, Integers, LabeledSpace
-from facemargin.auditing.unusable import decide_kinds, measured, measured_planted, sampled, unusable
+from facemargin.auditing.unusable import (
+    Measured,
+    Unusable,
+    decide_kinds,
+    measured,
+    measured_planted,
+    sampled,
+    unusable,
+)
 from facemargin.counting import counted
 from facemargin.data.findings import Finding, Kind
 from facemargin.data.source import ImageSubset, LabeledImages
@@ -99,9 +108,13 @@ def audit_embeddings(
     with progress("comparing", "labels") as report:
         image_fits = fits(space, linked, report)
     wrong, suspicion_N = mislabelled(image_fits, space.weights_N)
-    _mislabelled(faces, space, image_fits, wrong.probability_K, suspicion_N, found)
-    _copies(faces, space, image_fits, wrong.probability_K, found, progress)
-    _unusable(faces, space, detector, found, progress)
+    real = measured(space, faces.embeddings.quality)
+    poor = _poor(faces, space, real)
+    # Nobody can say whose picture it is: not that its label is wrong.
+    wrong_N = wrong.probability_K * (1 - poor.either())
+    _mislabelled(faces, space, image_fits, wrong_N, (suspicion_N > 0) & (poor.either() < 0.5), found)
+    _copies(faces, space, image_fits, wrong_N, found, progress)
+    _unusable(faces, space, real, poor, detector, found, progress)
     if only is not None:
         found.findings = [finding for finding in found.findings if finding.kind in only]
         found.kinds = {kind: how for kind, how in found.kinds.items() if kind in only}
@@ -171,7 +184,7 @@ def _mislabelled(
     space: LabeledSpace,
     image_fits: Fits,
     probability_N: Numbers,
-    suspicion_N: Numbers,
+    fits_other_N: NDArray[np.bool_],
     found: Found,
 ) -> None:
     own_N, other_N = image_fits.own_N / 2, image_fits.other_N / 2
@@ -179,7 +192,7 @@ def _mislabelled(
     good_N = known_N & (own_N > other_N)
     fitting = _FITTING * float(np.median(own_N[good_N])) if good_N.any() else np.inf
     findings = []
-    for image in np.flatnonzero((probability_N >= LISTED) | (known_N & (suspicion_N > 0))).tolist():
+    for image in np.flatnonzero((probability_N >= LISTED) | (known_N & fits_other_N)).tolist():
         label = faces.person(int(space.labels_N[image]))
         other, like = faces.person(int(image_fits.other_class_N[image])), ""
         if image_fits.other_image_N[image] >= 0:
@@ -198,7 +211,8 @@ def _mislabelled(
         findings,
         "how well an image fits its own label, without itself, and the best other: mean of the cosines to the label's "
         "centre and to its three most similar images, times √norm; what wrong labels look like is known from images "
-        "that were given the other label that they fit best. Images that fit another label better are always listed",
+        "that were given the other label that they fit best, or any, as strangers. Images that fit another label "
+        "better are always listed, unless they are likely to be unrecognisable",
     )
     if not known_N.all():
         alone = int((~known_N).sum())
@@ -264,18 +278,26 @@ def duplicate_findings(
     return list(best.values())
 
 
-def _unusable(
-    faces: EmbeddedImages, space: LabeledSpace, detector: Detector | None, found: Found, progress: Progress
-) -> None:
-    pictures = ImageSubset(faces.images, faces.rows_N)
-    real, planted = measured(space, faces.embeddings.quality), []
+def _poor(faces: EmbeddedImages, space: LabeledSpace, real: Measured) -> Unusable:
+    pictures, planted = ImageSubset(faces.images, faces.rows_N), []
     for make in (tiny, no_face):
         made, originals_M = plant(pictures, sampled(len(space), PLANTED), make)
         embeddings = faces.embed(made)
         planted.append(measured_planted(space, embeddings.vectors, embeddings.quality, originals_M))
-    both = unusable(real, *planted)
+    return unusable(real, *planted)
+
+
+def _unusable(
+    faces: EmbeddedImages,
+    space: LabeledSpace,
+    real: Measured,
+    both: Unusable,
+    detector: Detector | None,
+    found: Found,
+    progress: Progress,
+) -> None:
     with progress("looking for faces in" if detector else "judging", "images") as report:
-        decided = decide_kinds(both, pictures, detector, report)
+        decided = decide_kinds(both, ImageSubset(faces.images, faces.rows_N), detector, report)
     poor: list[Finding] = []
     none: list[Finding] = []
     for image, (is_none, score, seen) in decided.items():
@@ -289,7 +311,10 @@ def _unusable(
         (none if is_none else poor).append(
             Finding(faces.path(image), "no_face" if is_none else "unrecognisable", score, label, reason=words)
         )
-    measures = "quality and the cosines to its own and the nearest label, together"
+    measures = (
+        "quality and the cosines to its own and the nearest label, together, and the quality alone if it tells such "
+        "images"
+    )
     looked = "" if detector is None else f", and by the detector {detector.name}, which found none"
     found.add("unrecognisable", poor, f"{measures}; what such images look like is known from faces of 8 pixels")
     found.add(
