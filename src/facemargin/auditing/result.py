@@ -156,8 +156,12 @@ def load_audit(folder: Path | str) -> Audit:
     findings = read_findings(Path(folder) / FINDINGS_FILE)
     try:
         about = json.loads(path.read_text(encoding="utf-8"))
-        if about["format"] != _FORMAT:
-            raise DataError(f"{path} has format {about['format']!r}, expected {_FORMAT}: it needs a later facemargin")
+        written = about["format"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    if written != _FORMAT:
+        raise DataError(f"{path} has format {written!r}, expected {_FORMAT}: it needs a later facemargin")
+    try:
         kinds = {kind: LookedFor(*(about["kinds"][kind][name] for name in _LOOKED_FOR)) for kind in KINDS}
         counts = {kind: about["kinds"][kind]["findings"] for kind in KINDS}
         groups = {str(label): [str(path) for path in paths] for label, paths in about["groups"].items()}
@@ -165,10 +169,8 @@ def load_audit(folder: Path | str) -> Audit:
             findings, kinds, AuditedData(**about["data"]), str(about["source"]), about["model"], about["recording"],
             groups, [str(text) for text in about["left_out"]],
         )  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"{path} is damaged or missing ({error!r}): audit again") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _damaged(path, error) from error
     if audit.counts() != counts:
         raise DataError(
             f"{path} tells of {counted(sum(counts.values()), 'finding')}, but {FINDINGS_FILE} beside it holds others, "
@@ -179,3 +181,7 @@ def load_audit(folder: Path | str) -> Audit:
 
 
 _LOOKED_FOR = ("how", "threshold", "estimated_precision")
+
+
+def _damaged(path: Path, error: Exception) -> DataError:
+    return DataError(f"{path} is damaged or missing ({error!r}): audit again")

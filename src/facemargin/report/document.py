@@ -14,7 +14,7 @@ from facemargin.report.origins import latest_date, origin_blocks
 from facemargin.report.protocol_section import protocol_section
 from facemargin.report.recording_section import recording_blocks
 from facemargin.report.released_section import released_section
-from facemargin.report.section_blocks import evaluation_blocks, protocol_blocks, released_blocks
+from facemargin.report.section_blocks import check_of_shown, evaluation_blocks, protocol_blocks, released_blocks
 from facemargin.report.style import LineStyle, line_styles
 from facemargin.report.summary_sentences import evaluation_sentences, protocol_sentences, training_sentences
 from facemargin.report.training_section import training_figures, validation_figures
@@ -55,7 +55,8 @@ def _summary(content: ReportContent, evaluated: Sequence[EvaluationSection], boo
         first = with_scores[0]
         baselines = [scores.system for scores in content.evaluations[first].systems if is_baseline(scores)]
         others = len(with_scores) - 1
-        return evaluation_sentences(evaluated[first], baselines, content.quality_check, others, bootstrap)
+        check = check_of_shown(content.quality_check, evaluated[first])
+        return evaluation_sentences(evaluated[first], baselines, check, others, bootstrap)
     if not content.protocols:
         return training_sentences(content)
     return protocol_sentences(content.protocols[0], _experiments(content, content.protocols[0][0].protocol))

@@ -30,7 +30,10 @@ def read_origins(folder: Path) -> list[FolderOrigin]:
     for place in [path for kind in places if kind.is_dir() for path in entries(kind) if path.is_dir()]:
         known = read_origin(place / ORIGIN_FILE)
         if known is not None:
-            found.append(FolderOrigin(place.name, *known, read_making(place / ORIGIN_FILE)))
+            data, systems = known
+            if place.parent.name == EVALUATION_FOLDER:  # a run of a comparison that failed has no scores
+                systems = {name: origin for name, origin in systems.items() if (place / f"{name}.npz").is_file()}
+            found.append(FolderOrigin(place.name, data, systems, read_making(place / ORIGIN_FILE)))
     return found
 
 

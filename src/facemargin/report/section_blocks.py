@@ -56,13 +56,18 @@ def protocol_blocks(
     yield from section.figures
 
 
+def check_of_shown(check: QualityCheck | None, section: EvaluationSection) -> QualityCheck | None:
+    """`check`, unless the section shows faces by another measure, of which it says nothing."""
+    measure = section.faces.measure if section.faces else ""
+    return None if check is None or measure not in ("", check.measure) else check
+
+
 def evaluation_blocks(
     section: EvaluationSection, checked: CheckedSection | None, check: QualityCheck | None, prefix: str
 ) -> Iterator[Block]:
     """The blocks of one data set. `check`: of the quality of the model, which is named beside what rests on it."""
     measure = section.faces.measure if section.faces else ""
-    if check and measure not in ("", check.measure):
-        check = None  # it says nothing of another measure
+    check = check_of_shown(check, section)
     if section.table:
         yield from _verification(section, section.table, prefix)
     yield from section.groups
