@@ -97,8 +97,10 @@ def test_the_sentences_of_a_folder_come_first():
 def evaluated(tmp_path):
     place = tmp_path / "evaluation" / "people"
     place.mkdir(parents=True)
-    pair_scores("mine").save(place / "mine.npz")
+    for name in ("mine", "old"):
+        pair_scores(name).save(place / f"{name}.npz")
     systems = {"mine": Origin("/home/ann/mine.safetensors", "0123456789ab"), "old": Origin("old.npz", "ba9876543210")}
+    systems["failed"] = Origin("failed", "a run of a comparison")  # it has no scores, so it is not shown
     making = {"mine": Making("funface", "2026-11-27 10:00 UTC", "facemargin evaluate mine", "facemargin 1, torch 2")}
     note_origin(place, Origin("lfw", "aaaabbbbcccc"), systems, making)
     return tmp_path

@@ -31,8 +31,9 @@ def read_origins(folder: Path) -> list[FolderOrigin]:
         known = read_origin(place / ORIGIN_FILE)
         if known is not None:
             data, systems = known
-            if place.parent.name == EVALUATION_FOLDER:  # a run of a comparison that failed has no scores
-                systems = {name: origin for name, origin in systems.items() if (place / f"{name}.npz").is_file()}
+            # A run of a comparison that failed has no scores beside those of the others.
+            scored = {name: origin for name, origin in systems.items() if (place / f"{name}.npz").is_file()}
+            systems = scored or systems
             found.append(FolderOrigin(place.name, data, systems, read_making(place / ORIGIN_FILE)))
     return found
 
