@@ -12,7 +12,7 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation import PairScores, certified_upper_bound, group_rates
 from facemargin.evaluation.groups import ImageGroups, groups_of
 from facemargin.evaluation.groups_table import group_notes, group_rows, groups_tables, worst_text
-from facemargin.evaluation.metrics.group_rates import GroupRate
+from facemargin.evaluation.metrics.group_results import GroupRate
 from facemargin.evaluation.number_format import small_limit
 
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._certificates import fitting_certificate
 from facemargin.commands._device import load_on_device
 from facemargin.commands._embedding import EmbeddingArguments, check_arguments, warn_of_unreadable
 from facemargin.commands._face_files import write_csv
@@ -83,7 +84,8 @@ def main(arguments: Sequence[str]) -> int:
     _check(args)
     images: ImageSource = NamedImages(args.images) if args.data is None else open_images(args.data)
     model = load_on_device(args.model, args)
-    by = _certificate(args, model) or _calibration(args, model)
+    certificate = fitting_certificate(args.certificate, model, args.detector if args.detect else None)
+    by = certificate or _calibration(args, model)
     rule = _certified_rule(args, by, len(images)) if isinstance(by, Certificate) else _rule(args, by, len(images))
     source = FaceSource(images, args.detect, args.on_several, args.detector)
     if isinstance(by, Calibration) and (doubt := by.doubt_detector(args.detector if args.detect else None)):
@@ -126,16 +128,6 @@ def _check(args: Arguments) -> None:
             raise ConfigError(f"--output is {args.output}, expected with --data a name that ends in .csv")
         if args.output.exists():
             raise ConfigError(f"--output {args.output} exists already: give a new folder, or a name that ends in .csv")
-
-
-def _certificate(args: Arguments, model: Model) -> Certificate | None:
-    if args.certificate is None:
-        return None
-    given = Certificate.load(args.certificate)
-    given.require_any_people()
-    given.require_model(model)
-    given.require_faces(args.detector if args.detect else None)
-    return given
 
 
 def _certified_rule(args: Arguments, certificate: Certificate, images: int) -> _Rule:

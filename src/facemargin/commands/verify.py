@@ -13,6 +13,7 @@ import tyro
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._certificates import fitting_certificate
 from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_files import write_csv
@@ -98,14 +99,10 @@ def _thresholds(args: Arguments, by: Calibration | Certificate | None) -> Thresh
 
 
 def _certificate(args: Arguments, model: Model) -> Certificate | None:
-    """The given one, if it fits to the model and to how the faces are found."""
-    if args.certificate is None:
-        return None
-    given = Certificate.load(args.certificate)
-    given.require_any_people()
-    given.require_model(model)
-    given.require_faces(args.detector if args.detect else None)
-    given.require_promise()
+    """The given one, if it fits and promises something."""
+    given = fitting_certificate(args.certificate, model, args.detector if args.detect else None)
+    if given is not None:
+        given.require_promise()
     return given
 
 

@@ -12,7 +12,8 @@ from facemargin.evaluation.metrics.certified_thresholds import CertifiedBand, Ce
 from facemargin.evaluation.metrics.certify import certify_embeddings, certify_gallery, certify_threshold
 from facemargin.evaluation.metrics.clustering import Agreement, ClusteringScores, clustering_scores
 from facemargin.evaluation.metrics.error_versus_discard import DiscardLimit, ErrorVersusDiscard, error_versus_discard
-from facemargin.evaluation.metrics.group_rates import GroupRate, GroupRates, WorstGroup, group_rates
+from facemargin.evaluation.metrics.group_rates import group_rates
+from facemargin.evaluation.metrics.group_results import GroupRate, GroupRates, WorstGroup
 from facemargin.evaluation.metrics.holm import holm
 from facemargin.evaluation.metrics.identification import Identification, identification
 from facemargin.evaluation.metrics.pair_scores import pair_scores

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from facemargin.counting import counted
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import DataError
-from facemargin.evaluation.metrics.group_rates import MOST_GROUPS, GroupRates, group_rates
+from facemargin.evaluation.metrics.group_rates import MOST_GROUPS, group_rates
+from facemargin.evaluation.metrics.group_results import GroupRates
 from facemargin.evaluation.metrics.pairs import FloatArray
 from facemargin.evaluation.scores import PairScores
 from facemargin.files.npz import load_arrays

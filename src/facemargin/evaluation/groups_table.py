@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from facemargin.counting import counted
 from facemargin.evaluation.groups import ColumnGroups
-from facemargin.evaluation.metrics.group_rates import GroupRate, RateName, WorstGroup
+from facemargin.evaluation.metrics.group_results import GroupRate, RateName, WorstGroup
 from facemargin.evaluation.number_format import percent, small_limit, small_rate
 from facemargin.tables import Table
 

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import cv2
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from facemargin.auditing import KINDS, Audit, Finding
@@ -22,6 +21,7 @@ from facemargin.errors import ImageError
 from facemargin.files.atomic import write_text_atomically
 from facemargin.report.audit_faces import AuditFaces
 from facemargin.report.page_colors import FIGURE_COLORS
+from facemargin.report.templates import page_templates
 
 PAGE_FILE = "audit.html"
 MOST_FINDINGS = 5_000
@@ -72,13 +72,7 @@ def surest(audit: Audit, most: int) -> list[tuple[int, Finding]]:
 
 def audit_html(audit: Audit, images: LabeledImages, shown: list[tuple[int, Finding]], report: Report) -> str:
     """The page of the findings `shown`."""
-    environment = Environment(
-        loader=PackageLoader("facemargin", "report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = page_templates()
     environment.filters |= {"counted": lambda number, *names: counted(number, *names), "shown": _shown}
     script = Markup(environment.get_template("audit.js.jinja").render())
     return environment.get_template("audit.html.jinja").render(

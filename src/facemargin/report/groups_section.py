@@ -17,7 +17,7 @@ from facemargin.evaluation.groups_table import (
     group_rows,
     matrix,
 )
-from facemargin.evaluation.metrics.group_rates import RATE_NAMES, GroupRate, RateName
+from facemargin.evaluation.metrics.group_results import RATE_NAMES, GroupRate, RateName
 from facemargin.evaluation.number_format import percent, small_rate
 from facemargin.evaluation.scores import PairScores
 from facemargin.report.blocks import Block, Cell, FigureBlock, Heading, Notes, Table, TableBlock

@@ -5,7 +5,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from facemargin.evaluation import Bootstrap
@@ -20,6 +19,7 @@ from facemargin.report.page_colors import FIGURE_COLORS, page_svg
 from facemargin.report.page_numbers import thinned
 from facemargin.report.png import png_uri
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
+from facemargin.report.templates import page_templates
 from facemargin.report.wording import angle_text, psnr_text
 
 REPORT_FILE = "report.html"
@@ -44,13 +44,7 @@ def write_report(content: ReportContent, path: Path, bootstrap: Bootstrap | None
 
 def report_html(document: Document) -> str:
     """The page of a report."""
-    environment = Environment(
-        loader=PackageLoader("facemargin", "report"),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=StrictUndefined,
-    )
+    environment = page_templates()
     return environment.get_template("page.html.jinja").render(
         document=document,
         grouped=grouped,
