@@ -21,7 +21,8 @@ from measure import machine
 from numpy.typing import NDArray
 
 import facemargin as fm
-from facemargin.auditing.embedded import EmbeddedImages, Found, audit_embeddings
+from facemargin.auditing.embedded import audit_embeddings
+from facemargin.auditing.found import EmbeddedImages, Found
 from facemargin.auditing.plants import copy
 from facemargin.data.source import ArrayImages, LabeledImages, RGBImage, WithLabels
 from facemargin.detection.detector import DETECTORS, Detector, create_detector

@@ -1,19 +1,14 @@
 """The audit of labelled embeddings: all kinds of findings. Shapes: N images, P pairs."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, field
-
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from facemargin.auditing.copies import NEIGHBORS, Copies, copies
+from facemargin.auditing.found import EmbeddedImages, Found, Progress, unseen
 from facemargin.auditing.labels import Fits, fits, mislabelled
 from facemargin.auditing.people import LEAST_GROUP, merged_labels, split_pairs
 from facemargin.auditing.planted import LISTED, Numbers
 from facemargin.auditing.plants import copy, no_face, plant, tiny
-from facemargin.auditing.result import LookedFor
 from facemargin.auditing.space import Floats, Integers, LabeledSpace
 from facemargin.auditing.unusable import (
     Measured,
@@ -26,10 +21,9 @@ from facemargin.auditing.unusable import (
 )
 from facemargin.counting import counted
 from facemargin.data.findings import Finding, Kind
-from facemargin.data.source import ImageSubset, LabeledImages
+from facemargin.data.source import ImageSubset
 from facemargin.detection.detector import Detector
 from facemargin.errors import DataError
-from facemargin.evaluation.embeddings import Embed, Embeddings
 
 LISTED_LABELS = 0.02
 """Labels that may be split or merged are listed from this probability on: there are few, and each concerns many
@@ -42,51 +36,6 @@ _LINKED = 0.5
 # An image is suggested another label if it fits that by this share of the median fit of right labels: others fit
 # nobody of the set.
 _FITTING = 0.6
-
-Report = Callable[[int, int], None]
-Progress = Callable[[str, str], AbstractContextManager[Report]]
-"""A function that shows the progress of what is done, "comparing", with its unit, "labels"."""
-
-
-def unseen(doing: str, unit: str) -> AbstractContextManager[Report]:
-    """No progress is shown."""
-    return nullcontext(lambda done, total: None)
-
-
-@dataclass
-class Found:
-    """Findings, how they were looked for, and what was left out; see `Audit`."""
-
-    findings: list[Finding] = field(default_factory=list)
-    kinds: dict[Kind, LookedFor] = field(default_factory=dict)
-    groups: dict[str, list[str]] = field(default_factory=dict)
-    left_out: list[str] = field(default_factory=list)
-
-    def add(self, kind: Kind, findings: list[Finding], how: str, threshold: float = LISTED) -> None:
-        """The findings of a kind: all that have at least the threshold as their score, or are listed anyway."""
-        threshold = min([threshold, *(finding.score for finding in findings)])
-        precision = float(np.mean([finding.score for finding in findings])) if findings else None
-        self.findings += findings
-        self.kinds[kind] = LookedFor(how, threshold, precision)
-
-
-@dataclass(frozen=True)
-class EmbeddedImages:
-    """`embeddings` of the `images` at `rows_N`, those that can be read. `embed` embeds more pictures the same way, and
-    `device` computes products."""
-
-    images: LabeledImages
-    embeddings: Embeddings
-    rows_N: Integers
-    embed: Embed
-    device: torch.device
-
-    def path(self, image: int) -> str:
-        """What the set calls one of the embedded images."""
-        return self.images.describe(int(self.rows_N[image]))
-
-    def person(self, label: int) -> str:
-        return self.images.identity_names[int(label)]
 
 
 def audit_embeddings(

@@ -6,7 +6,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.auditing.embedded import LISTED_LABELS, Found
+from facemargin.auditing.embedded import LISTED_LABELS
+from facemargin.auditing.found import Found
 from facemargin.auditing.planted import LISTED, Numbers, posterior
 from facemargin.auditing.space import Integers
 from facemargin.counting import counted

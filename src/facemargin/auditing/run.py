@@ -7,7 +7,8 @@ import numpy as np
 import torch
 
 from facemargin.auditing.copies import copies_by_pictures
-from facemargin.auditing.embedded import EmbeddedImages, Found, Progress, audit_embeddings, duplicate_findings, unseen
+from facemargin.auditing.embedded import audit_embeddings, duplicate_findings
+from facemargin.auditing.found import EmbeddedImages, Found, Progress, unseen
 from facemargin.auditing.recorded import audit_recording
 from facemargin.auditing.result import Audit, AuditedData, LookedFor
 from facemargin.counting import none_readable
