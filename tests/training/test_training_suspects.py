@@ -2,6 +2,8 @@
 
 import io
 
+import cv2
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -77,3 +79,41 @@ def test_an_audit_of_another_set_is_refused(tmp_path):
         open_training_images(recipe(tmp_path))
     with pytest.raises(fm.DataError, match="nowhere"):
         open_training_images(recipe(tmp_path / "nowhere"))
+
+
+def saved_audit(folder, faces):
+    """Of a folder of faces: image 1 is mislabelled."""
+    images = fm.open_images(faces)
+    looked = dict.fromkeys(fm.auditing.KINDS, fm.auditing.LookedFor("by hand", 0.5))
+    finding = fm.Finding(images.describe(1), "mislabelled", 0.9, images.identity_names[0])
+    fm.Audit([finding], looked, fm.auditing.AuditedData.of(images), "embeddings").save(folder)
+
+
+def write_faces(root):
+    for person in ("Ann", "Bob"):
+        (root / person).mkdir(parents=True)
+        for number in range(3):
+            pixels = np.full((8, 8, 3), 40 * number + 9 * len(root.parts) * (person == "Bob"), np.uint8)
+            cv2.imwrite(str(root / person / f"{number}.png"), pixels)
+    return root
+
+
+def test_a_set_that_was_moved_is_recognised_by_what_it_holds(tmp_path):
+    faces = write_faces(tmp_path / "here" / "faces")
+    saved_audit(tmp_path / "audit", faces)
+    there = faces.rename(tmp_path / "there")
+    moved = fm.load_recipe("small_cpu", data={"train": str(there), "drop_suspects": str(tmp_path / "audit")})
+    left = open_training_images(moved)
+    assert len(left) == 5 and not any(left.describe(index).endswith("Ann/1.png") for index in range(5))
+    cv2.imwrite(str(there / "Bob" / "2.png"), np.full((8, 8, 3), 255, np.uint8))
+    with pytest.raises(fm.DataError, match=r"such as .*: the audit was of another set \(other pictures\)"):
+        open_training_images(moved)
+
+
+def test_a_set_that_has_changed_in_its_place_is_warned_of(tmp_path, caplog):
+    faces = write_faces(tmp_path / "faces")
+    saved_audit(tmp_path / "audit", faces)
+    cv2.imwrite(str(faces / "Bob" / "3.png"), np.full((8, 8, 3), 255, np.uint8))
+    changed = fm.load_recipe("small_cpu", data={"train": str(faces), "drop_suspects": str(tmp_path / "audit")})
+    assert len(open_training_images(changed)) == 6
+    assert "is not quite the set that was audited" in caplog.text and "6 before, 7 now" in caplog.text

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from facemargin.auditing.accepted import Accepted, reason
 from facemargin.auditing.cleaning_plan import CleaningPlan
 from facemargin.auditing.decisions import Decision
-from facemargin.auditing.image_places import ImagePlaces
 from facemargin.auditing.result import Audit
 from facemargin.counting import counted
 from facemargin.data.formats.blocks import Blocks
+from facemargin.data.image_places import ImagePlaces
 from facemargin.data.source import ImageSubset, LabeledImages, WithLabels
 from facemargin.errors import DataError
 
@@ -79,7 +79,7 @@ def plan_cleaning(
     hand contradict each other.
     """
     audit.require_same_data(images)
-    plan = CleaningPlan(images, ImagePlaces(audit, images), audit.groups, wrong_labels == "move")
+    plan = CleaningPlan(images, ImagePlaces(images, audit, audit.groups), audit.groups, wrong_labels == "move")
     for decision in rejected:
         if decision.finding.kind == "split" and not decision.accepted:
             plan.keep_apart(decision)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from facemargin.auditing.accepted import Accepted
 from facemargin.auditing.decisions import Decision
-from facemargin.auditing.image_places import ImagePlaces
+from facemargin.data.image_places import ImagePlaces
 from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
 

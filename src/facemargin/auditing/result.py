@@ -1,6 +1,5 @@
 """The result of an audit, and its folder: findings.csv and audit.json."""
 
-import hashlib
 import json
 from collections import Counter
 from collections.abc import Iterator
@@ -13,10 +12,7 @@ from facemargin.data.findings import FINDINGS_FILE, KINDS, Finding, Kind, read_f
 from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
 from facemargin.files.atomic import write_text_atomically
-from facemargin.training.data_fingerprint import DataFingerprint
-
-AUDIT_FILE = "audit.json"
-_FORMAT = 1
+from facemargin.training.audited_data import AUDIT_FILE, AUDIT_FORMAT, AuditedData, damaged, read_audit_file
 
 
 @dataclass(frozen=True)
@@ -28,31 +24,6 @@ class LookedFor:
     how: str
     threshold: float | None = None
     estimated_precision: float | None = None
-
-
-@dataclass(frozen=True)
-class AuditedData:
-    """Which images were audited: the `name` of the set, how many, and digests of the people's names in their order, of
-    all labels, and of the stored bytes of up to 1,024 images drawn evenly."""
-
-    name: str
-    images: int
-    people: int
-    names_digest: str
-    labels_digest: str
-    pictures_digest: str
-
-    @classmethod
-    def of(cls, images: LabeledImages) -> "AuditedData":
-        fingerprint = DataFingerprint.of(images)
-        return cls(
-            images.name,
-            len(images),
-            images.num_identities,
-            hashlib.blake2b(fingerprint.people.numpy().tobytes(), digest_size=16).hexdigest(),
-            fingerprint.labels,
-            hashlib.blake2b(fingerprint.sample_S.numpy().astype("<i8").tobytes(), digest_size=16).hexdigest(),
-        )
 
 
 @dataclass(frozen=True)
@@ -101,7 +72,7 @@ class Audit:
         """Write findings.csv and audit.json to `folder`, which is made. Raises OutputError."""
         write_findings(self.findings, Path(folder) / FINDINGS_FILE)
         about = {
-            "format": _FORMAT,
+            "format": AUDIT_FORMAT,
             "source": self.source,
             "data": asdict(self.data),
             "model": self.model,
@@ -115,28 +86,7 @@ class Audit:
     def require_same_data(self, images: LabeledImages) -> None:
         """Raises DataError, saying what differs, unless `images` are those that were audited, in the same order. Where
         they lie does not matter."""
-        now, before = AuditedData.of(images), self.data
-        differs = [
-            f"{what} {getattr(before, name):,} before, {getattr(now, name):,} now"
-            if isinstance(getattr(now, name), int)
-            else what
-            for name, what in _DIFFERENCES.items()
-            if getattr(now, name) != getattr(before, name)
-        ]
-        if differs:
-            raise DataError(
-                f"{images.name} is not the set that was audited, {before.name}: {'; '.join(differs)}. Its findings "
-                "would mean other images: audit it again"
-            )
-
-
-_DIFFERENCES = {
-    "images": "the number of images:",
-    "people": "the number of people:",
-    "names_digest": "other names of people, or in another order",
-    "labels_digest": "other labels, or images in another order",
-    "pictures_digest": "other pictures",
-}
+        self.data.require_same(images)
 
 
 def load_audit(folder: Path | str) -> Audit:
@@ -154,13 +104,7 @@ def load_audit(folder: Path | str) -> Audit:
     """
     path = Path(folder) / AUDIT_FILE
     findings = read_findings(Path(folder) / FINDINGS_FILE)
-    try:
-        about = json.loads(path.read_text(encoding="utf-8"))
-        written = about["format"]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise _damaged(path, error) from error
-    if written != _FORMAT:
-        raise DataError(f"{path} has format {written!r}, expected {_FORMAT}: it needs a later facemargin")
+    about = read_audit_file(path)
     try:
         kinds = {kind: LookedFor(*(about["kinds"][kind][name] for name in _LOOKED_FOR)) for kind in KINDS}
         counts = {kind: about["kinds"][kind]["findings"] for kind in KINDS}
@@ -170,7 +114,7 @@ def load_audit(folder: Path | str) -> Audit:
             groups, [str(text) for text in about["left_out"]],
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise _damaged(path, error) from error
+        raise damaged(path, error) from error
     if audit.counts() != counts:
         raise DataError(
             f"{path} tells of {counted(sum(counts.values()), 'finding')}, but {FINDINGS_FILE} beside it holds others, "
@@ -181,7 +125,3 @@ def load_audit(folder: Path | str) -> Audit:
 
 
 _LOOKED_FOR = ("how", "threshold", "estimated_precision")
-
-
-def _damaged(path: Path, error: Exception) -> DataError:
-    return DataError(f"{path} is damaged or missing ({error!r}): audit again")

@@ -10,7 +10,7 @@ from facemargin.auditing.copies import copies_by_pictures
 from facemargin.auditing.embedded import audit_embeddings, duplicate_findings
 from facemargin.auditing.found import EmbeddedImages, Found, Progress, unseen
 from facemargin.auditing.recorded import audit_recording
-from facemargin.auditing.result import Audit, AuditedData, LookedFor
+from facemargin.auditing.result import Audit, LookedFor
 from facemargin.counting import none_readable
 from facemargin.data.findings import KINDS
 from facemargin.data.open import open_images
@@ -27,6 +27,7 @@ from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
 from facemargin.models.views import Views
 from facemargin.recording import load_recording
+from facemargin.training.audited_data import AuditedData
 from facemargin.training.recipe import recipe_from_mapping
 from facemargin.training.training_images import open_training_images
 

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
-from facemargin.data.findings import NOISE, Finding
+from facemargin.data.findings import NOISE
 from facemargin.data.inspection import Inspection
 from facemargin.data.source import LabeledImages
 from facemargin.errors import ImageError
+from facemargin.training.audited_data import FoundImages
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -34,10 +35,10 @@ class _Face:
 
 
 def draw_inspection(
-    inspection: Inspection, source: LabeledImages, path: Path, file_format: str, findings: Sequence[Finding] = ()
+    inspection: Inspection, source: LabeledImages, path: Path, file_format: str, found: FoundImages | None = None
 ) -> None:
     """Draw histograms of the images per identity and of the images' shorter sides, each if there is anything to tell
-    apart, and faces: of the people with the most and with the fewest images, and of the surest `findings` of an audit
+    apart, and faces: of the people with the most and with the fewest images, and of the surest findings of an audit
     that an image is mislabelled, unrecognisable or without a face."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
@@ -51,7 +52,7 @@ def draw_inspection(
         ("shorter side, pixels", "images", shorter_N),
     ]
     panels = [panel for panel in panels if len(np.unique(panel[2])) > 1]
-    rows = _face_rows(inspection, source, findings)
+    rows = _face_rows(inspection, source, found)
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(9, 0.6 + _PANEL_INCHES * bool(panels) + _ROW_INCHES * len(rows)))
         heights = [_PANEL_INCHES] * bool(panels) + [_ROW_INCHES] * len(rows)
@@ -116,7 +117,7 @@ def _histogram(axes: "Axes", values: NDArray[np.int64]) -> None:
 
 
 def _face_rows(
-    inspection: Inspection, source: LabeledImages, findings: Sequence[Finding]
+    inspection: Inspection, source: LabeledImages, found: FoundImages | None
 ) -> list[tuple[str, list[_Face]]]:
     readable_N = np.ones(len(source), bool)
     readable_N[list(inspection.corrupt)] = False
@@ -136,16 +137,10 @@ def _face_rows(
     elif by_count:
         rows.append(("the people with the most images", people(by_count[:_FACES])))
         rows.append(("the people with the fewest images", people(by_count[::-1][:_FACES])))
-    suspects = sorted((finding for finding in findings if finding.kind in NOISE), key=lambda finding: -finding.score)
-    if suspects:
-        number = {source.describe(index): index for index in range(len(source))}
-        found = [finding for finding in suspects if finding.path in number][:_FACES]
-        rows.append(
-            (
-                "the audit's surest findings",
-                [_Face(number[one.path], f"{one.label}: {one.kind} {one.score:.2f}") for one in found],
-            )
-        )
+    if found is not None:
+        suspects = sorted((one for one in found.findings if one.kind in NOISE), key=lambda finding: -finding.score)
+        faces = [_Face(found.image(one), f"{one.label}: {one.kind} {one.score:.2f}") for one in suspects[:_FACES]]
+        rows.append(("the audit's surest findings", faces))
     return [row for row in rows if row[1]]
 
 

@@ -13,7 +13,6 @@ from rich.text import Text
 
 from facemargin.auditing import KINDS, Audit, Finding
 from facemargin.auditing import audit as audit_set
-from facemargin.auditing.result import AUDIT_FILE
 from facemargin.auditing.run import audited_images
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
@@ -33,6 +32,7 @@ from facemargin.models.model import Progress as Report
 from facemargin.models.views import Views
 from facemargin.report.audit_page import PAGE_FILE, write_audit_page
 from facemargin.tables import Table
+from facemargin.training.audited_data import AUDIT_FILE
 
 EMBEDDINGS = "embeddings"
 

@@ -19,13 +19,14 @@ from facemargin.commands._data_picture import PICTURE_SUFFIXES, draw_inspection
 from facemargin.commands._data_review import ReviewArguments
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
-from facemargin.data.findings import FINDINGS_FILE, NOISE, Finding, found_images, read_findings
+from facemargin.data.findings import NOISE
 from facemargin.data.inspection import Duplicates, Inspection, inspect_images
 from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_atomically
 from facemargin.tables import Table
+from facemargin.training.audited_data import FoundImages
 
 _SHOWN = 5
 _BINS = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -81,16 +82,12 @@ def _inspect(arguments: Sequence[str]) -> int:
     if args.audit is not None and args.picture is None:
         raise ConfigError("--audit adds faces to the picture: add --picture, or remove --audit")
     source = open_images(args.source, args.root)
-    findings: list[Finding] = []
-    if args.audit is not None:
-        path = args.audit / FINDINGS_FILE
-        findings = read_findings(path)
-        found_images(source, findings, NOISE, str(path))  # refuses those of another set
+    found = None if args.audit is None else FoundImages(source, args.audit, NOISE)
     with embedding_progress(Console(stderr=True), source.name, "inspecting") as report:
         inspection = inspect_images(source, report)
     if args.picture is not None:
         picture = args.picture
-        write_atomically(picture, lambda path: draw_inspection(inspection, source, path, picture.suffix[1:], findings))
+        write_atomically(picture, lambda path: draw_inspection(inspection, source, path, picture.suffix[1:], found))
     if args.json:
         say(json.dumps(summary(source, inspection), indent=1))  # for other programs: as it is
     else:

@@ -16,7 +16,7 @@ from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.comparison.plan import parse_heads, scale_of
-from facemargin.data.findings import FINDINGS_FILE, NOISE, SURE, found_images, read_findings
+from facemargin.data.findings import NOISE, SURE
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.plain import plain
 from facemargin.files.atomic import write_text_atomically
@@ -25,6 +25,7 @@ from facemargin.recording import Recording, load_recording
 from facemargin.recording.replay import NEEDED, replay
 from facemargin.recording.replay_summary import LOSS_QUANTILES, ReplayedVisits, ReplaySummary, replayed_visits
 from facemargin.tables import Table
+from facemargin.training.audited_data import FoundImages
 from facemargin.training.config import Recipe
 from facemargin.training.recipe import margin_settings, recipe_from_mapping
 from facemargin.training.run_folder import RunFolder
@@ -86,10 +87,7 @@ def main(arguments: Sequence[str]) -> int:
 def _suspects(audit: Path, recipe: Recipe, recording: Recording) -> NDArray[np.bool_]:
     """Which samples (N,) the audit suspects; those of synthetic identities with the images that they are made of."""
     images = open_training_images(recipe)
-    path = audit / FINDINGS_FILE
-    suspect_N = np.tile(
-        found_images(images, read_findings(path), NOISE, str(path)), len(recipe.data.synthetic_identities) + 1
-    )
+    suspect_N = np.tile(FoundImages(images, audit, NOISE).among(NOISE), len(recipe.data.synthetic_identities) + 1)
     if len(suspect_N) != len(recording.labels):
         raise DataError(
             f"{recipe.data.train} has {len(suspect_N):,} images now, {len(recording.labels):,} were recorded: the "

@@ -7,11 +7,6 @@ from dataclasses import astuple, dataclass, fields
 from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from facemargin.counting import counted
-from facemargin.data.source import ImageSource
 from facemargin.errors import DataError
 from facemargin.files.atomic import write_atomically
 from facemargin.registry import unknown_name
@@ -113,25 +108,6 @@ SURE = 0.5
 
 NOISE: tuple[Kind, ...] = ("mislabelled", "unrecognisable", "no_face")
 """The kinds of findings that say that an image teaches something wrong, or nothing."""
-
-
-def found_images(
-    images: ImageSource, findings: Iterable[Finding], kinds: Sequence[Kind], where: str, least: float = SURE
-) -> NDArray[np.bool_]:
-    """Which of `images` (N,) have a finding of one of the `kinds` with a score of `least` or more. Raises DataError,
-    which names the file of the findings, `where`, if one is of an image that is not among them: they are then of
-    another set."""
-    of_kinds = [finding for finding in findings if finding.kind in kinds]
-    found = [finding.path for finding in of_kinds]
-    number = {images.describe(index): index for index in range(len(images))} if found else {}
-    if missing := [path for path in found if path not in number]:
-        raise DataError(
-            f"{where}: {counted(len(missing), 'finding is', 'findings are')} of images that {images.name} does not "
-            f"have, such as {missing[0]}: the audit was of another set, or of one in another place. Audit {images.name}"
-        )
-    among_N = np.zeros(len(images), bool)
-    among_N[[number[finding.path] for finding in of_kinds if finding.score >= least]] = True
-    return among_N
 
 
 def _finding(values: Sequence[str], where: str) -> Finding:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from facemargin.auditing import Audit, Finding
-from facemargin.auditing.image_places import ImagePlaces
+from facemargin.data.image_places import ImagePlaces
 from facemargin.data.source import LabeledImages
 
 _IN_A_STRIP = 6
@@ -24,7 +24,7 @@ class AuditFaces:
     """The strips of faces of each finding of `audit`, of the `images` that were audited."""
 
     def __init__(self, audit: Audit, images: LabeledImages) -> None:
-        self._groups, self._places = audit.groups, ImagePlaces(audit, images)
+        self._groups, self._places = audit.groups, ImagePlaces(images, audit, audit.groups)
         order = np.argsort(images.labels, kind="stable")
         ends = np.cumsum(np.bincount(images.labels, minlength=images.num_identities))
         self._of_label = np.split(order, ends[:-1])

@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.counting import counted
-from facemargin.data.findings import FINDINGS_FILE, NOISE, Kind, found_images, read_findings
+from facemargin.data.findings import NOISE, Kind
 from facemargin.data.formats.folder import FolderImages, folders_of_people
 from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages, labeled_subset
 from facemargin.data.squareness import warn_of_squashed
 from facemargin.errors import ConfigError, DataError
+from facemargin.training.audited_data import FoundImages
 from facemargin.training.config import DataConfig, Recipe
 
 logger = logging.getLogger(__name__)
@@ -52,10 +53,9 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
 def _without_suspects(images: LabeledImages, data: DataConfig, console: Console | None) -> LabeledImages:
     if not data.drop_suspects:
         return images
-    path = Path(data.drop_suspects) / FINDINGS_FILE
-    findings = read_findings(path)
     kinds: tuple[Kind, ...] = (*NOISE, "duplicate")
-    of_kind = {kind: found_images(images, findings, (kind,), str(path), data.drop_from) for kind in kinds}
+    found = FoundImages(images, Path(data.drop_suspects), kinds)
+    of_kind = {kind: found.among((kind,), data.drop_from) for kind in kinds}
     suspect_N = np.any([*of_kind.values()], axis=0)
     left = labeled_subset(images, np.flatnonzero(~suspect_N))
     if console is not None:

@@ -2,9 +2,9 @@
 
 import re
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
-from facemargin.auditing.result import Audit
 from facemargin.data.findings import Finding
 from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
@@ -13,20 +13,21 @@ _SEPARATOR = re.compile(r"[/\\]")
 
 
 class ImagePlaces:
-    """The images and labels that the findings of `audit` name, as numbers of `images`, which must be those that were
-    audited (`require_same_data`). A set that was moved, or is named by another path, is found all the same: what all
-    paths begin with may differ. Raises DataError for paths that the set does not have."""
+    """The images and labels that the `findings` and `groups` of an audit name, as numbers of `images`, which must be
+    those that were audited (`AuditedData.require_same`). A set that was moved, or is named by another path, is found
+    all the same: what all paths begin with may differ. Raises DataError for paths that the set does not have."""
 
-    def __init__(self, audit: Audit, images: LabeledImages) -> None:
+    def __init__(
+        self, images: LabeledImages, findings: Iterable[Finding], groups: Mapping[str, Sequence[str]] | None = None
+    ) -> None:
         self._images = images
-        self._labels = _label_numbers(images)
         described_N = [images.describe(index) for index in range(len(images))]
         begin = _common_beginning(described_N) if len(described_N) > 1 else 0
         self._found: dict[str, list[int]] = defaultdict(list)
         for index, described in enumerate(described_N):
             self._found[described[begin:]].append(index)
-        named = {finding.path for finding in audit} | {finding.other_path for finding in audit} - {""}
-        named |= {path for paths in audit.groups.values() for path in paths}
+        named = {path for finding in findings for path in (finding.path, finding.other_path)} - {""}
+        named |= {path for paths in (groups or {}).values() for path in paths}
         self._begin = self._old_beginning(sorted(named), described_N[0][:begin] if described_N else "")
 
     def label(self, name: str) -> int:
@@ -34,6 +35,10 @@ class ImagePlaces:
         if name not in self._labels:
             raise DataError(f"{self._images.name} has no person {name!r}, of whom the audit tells: audit it again")
         return self._labels[name]
+
+    @cached_property
+    def _labels(self) -> dict[str, int]:
+        return _label_numbers(self._images)
 
     def of(self, path: str, label: str = "") -> list[int]:
         """The images at `path`, of the person `label` if it is given; more than one where a list names one twice."""
