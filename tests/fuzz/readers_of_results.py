@@ -27,6 +27,7 @@ from facemargin.features.groups_file import GroupsFile
 from facemargin.features.quality_file import QualityFile
 from facemargin.features.store import features_key
 from facemargin.features.store_files import FeatureFiles
+from facemargin.gallery.folder_store import FolderStore
 from facemargin.recording import load_recording
 from facemargin.recording.columns import NUMBERS
 from facemargin.recording.writer import RecordingWriter, write_samples
@@ -34,6 +35,7 @@ from facemargin.report.content import load_run
 from facemargin.report.page import write_run_report
 from tests.fuzz.fuzzing import Reader
 from tests.fuzz.readers_of_data import PNG, read_all
+from tests.gallery.galleries import SIZE, make_store, new_images, unit_vectors
 from tests.models.tiny_models import tiny_model
 from tests.protocol_folders import IJB, cells
 from tests.report.report_runs import (
@@ -272,7 +274,30 @@ def read_some_decisions(folder: Path) -> None:
         assert np.isfinite(decision.finding.score) and decision.where
 
 
+def write_gallery(folder: Path) -> None:
+    store = make_store(folder / "gallery")
+    store.add({"ann": new_images(2), "bob": new_images(3, 1), "cy": new_images(1, 2, in_review=True)})
+    store.remove_images([2])
+    store.close()
+
+
+def read_gallery(folder: Path) -> list[str]:
+    store = FolderStore(folder / "gallery")
+    try:
+        problems = store.check()
+        found = store.search(unit_vectors(2, 5), 2)
+        store.person_names([number for number in found.people_PK.ravel().tolist() if number >= 0])
+        names = [person.name for person in store.people()]
+        assert all(store.vectors([image.number]).shape == (1, SIZE) for image in store.images())
+        store.add({name: new_images(1, 7) for name in [*names, "dan"]})
+        return problems
+    finally:
+        store.close()
+
+
 READERS = [
+    Reader("gallery", write_gallery, read_gallery),
+    Reader("tables of a gallery", write_gallery, read_gallery, ("*.sqlite",)),
     Reader("audit", write_audit, read_audit),
     Reader("decisions on an audit", write_some_decisions, read_some_decisions),
     Reader("recording", write_recording, read_recording),

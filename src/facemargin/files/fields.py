@@ -29,6 +29,12 @@ class Fields:
     def optional_text(self, field: str) -> str | None:
         return None if self._is_null(field) else self.text(field)
 
+    def flag(self, field: str) -> bool:
+        value = self._take(field)
+        if not isinstance(value, bool):
+            raise self._error(field, value, "true or false")
+        return value
+
     def count(self, field: str) -> int:
         value = self._take(field)
         if type(value) is not int or not 0 <= value < 2**63:
