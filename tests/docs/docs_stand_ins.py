@@ -235,6 +235,7 @@ MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
     "runs/demo": _run(),
     "runs/crfiqa": _run("--quality.name", "crfiqa"),
     "runs/recorded": _run("--recorder", "True"),
+    "runs/subcenters": _run("--head.sub-centers", "3"),
     "runs/joint": _joint_run,
     "mine.safetensors": _own_weights,
     "adaface.ckpt": _adaface,

@@ -33,7 +33,7 @@ def fused(*tensors, backward, hardest_class):
 
 def chosen(
     b=1024, c=20_000, d=512, device="cuda", dtype=torch.float32, scaled=False, hard=False, backward="float32",
-    hardest_class=False,
+    hardest_class=False, sub_centers=None,
 ):  # fmt: skip
     """What is chosen for tensors of a shape and device that need no memory."""
 
@@ -42,7 +42,9 @@ def chosen(
             return self.shape[0]
 
     kind = {"device": torch.device(device), "dtype": dtype, "requires_grad": scaled}
-    x, w, scale = (Rows(shape=shape, **kind) for shape in ((b, d), (c, d), (b,)))
+    x, w, scale = (
+        Rows(shape=shape, **kind) for shape in ((b, d), (c, d) if sub_centers is None else (c, sub_centers, d), (b,))
+    )
     negatives = HardNegatives(None, 0, 0, 0) if hard else None
     return automatic_implementation(x, w, scale, negatives, backward, hardest_class)
 
@@ -53,6 +55,16 @@ def chosen(
 def test_a_large_product_in_float32_on_a_gpu_is_tritons(caplog, hard, scaled, hardest_class):
     assert chosen(hard=hard, scaled=scaled, hardest_class=hardest_class) == "triton"
     assert not caplog.records
+
+
+def test_sub_centers_are_chunkeds_which_is_said_once(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert [chosen(sub_centers=3) for _ in range(2)] == ["chunked"] * 2
+    assert [record.message.rpartition(": ")[2] for record in caplog.records] == [
+        "triton has no kernels for sub-centres"
+    ]
+    assert chosen(c=LARGEST_EAGER_PRODUCT // 1024 // 3, sub_centers=3) == "eager"
+    assert chosen(c=LARGEST_EAGER_PRODUCT // 1024 // 3 + 1, sub_centers=3) == "chunked"
 
 
 def test_others_stay_as_they_were(monkeypatch):

@@ -26,6 +26,24 @@ def saved(content, path):
     return path
 
 
+@pytest.mark.parametrize("shard", [None, (3, 5)])
+def test_sub_centers_go_to_a_head_of_as_many(tmp_path, shard):
+    stored = centers(rows=CLASSES * 3).unflatten(0, (CLASSES, 3))
+    path = saved({"weight": stored}, tmp_path / "a.pt")
+    ours = head(sub_centers=3)
+    if shard is not None:
+        ours.class_range, ours.weight = shard, torch.nn.Parameter(ours.weight[slice(*shard)].detach())
+    load_head(path, ours)
+    assert torch.equal(ours.weight, stored[slice(*(shard or (0, CLASSES)))])
+    for other, found in ((head(), 3), (head(sub_centers=2), 3)):
+        before = other.weight.clone()
+        with pytest.raises(CheckpointError, match=rf"a\.pt holds {found} centres of each class.*sub_centers .* to 3"):
+            load_head(path, other)
+        assert torch.equal(other.weight, before)
+    with pytest.raises(CheckpointError, match="holds 1 centre of each class, the head has 3: set sub_centers"):
+        load_head(saved({"weight": centers()}, tmp_path / "b.pt"), ours)
+
+
 def test_adafaces_kernel_and_statistics(tmp_path):
     content = adaface_checkpoint({"model.x": torch.ones(1)})
     path, ours = saved(content, tmp_path / "a.ckpt"), head()

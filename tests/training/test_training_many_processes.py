@@ -19,7 +19,7 @@ from tests.training.torchrun import PLAIN, launch, run_many, workers_of
 
 PLAIN_RECIPE = {
     "backbone": {"name": "plain_network", "input_size": 16, "embedding_size": 16},
-    "head": {"name": "funface", "scale": 16.0, "t_alpha": 0.1},
+    "head": {"name": "funface", "scale": 16.0, "t_alpha": 0.1, "sub_centers": 2},  # rows of (2, 16)
     "quality": {"name": "crfiqa"},
     "augmentation": {"flip": 0.5, "noise": 0.5},
     "validation": {"data": [], "every_epochs": 0, "views": "flip"},
@@ -70,7 +70,8 @@ def whole(tmp_path_factory):
     recipe = plain_recipe(folder)
     code, text = run_many(1, "train", recipe, "--output", folder / "one", script=(PLAIN,))
     assert code == 0, text
-    assert load_file(folder / "one" / "head.safetensors")["weight"].dtype == torch.float64
+    centers = load_file(folder / "one" / "head.safetensors")["weight"]
+    assert centers.dtype == torch.float64 and centers.shape == (7, 2, 16)
     return recipe, folder / "one"
 
 

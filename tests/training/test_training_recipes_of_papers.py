@@ -19,6 +19,7 @@ OF_PAPERS = [name for name in list_recipes() if name.endswith(tuple(TRAINING_SET
 # Optimizer steps after which the learning rate falls to a tenth, and at which training ends.
 STEPS = {
     "arcface_ms1mv2": ([100_000, 160_000], 180_000),
+    "arcface_subcenters_ms1mv2": ([100_000, 160_000], 180_000),
     "cosface_ms1mv2": ([100_000, 160_000], 180_000),
     "normface_casia": ([20_000, 28_000], 32_000),
     "combined_casia": ([20_000, 28_000], 32_000),

@@ -17,10 +17,10 @@ from facemargin.margins.certainty_ratio import certainty_ratio
 from facemargin.models.info import read_model
 
 
-def load_centers(path: Path) -> torch.Tensor:
-    """The class centres (C, D) in the head.safetensors of a run. Raises CheckpointError, which names the file, if there
-    are none."""
-    state, _ = read_model(path)
+def load_centers(path: Path | str) -> torch.Tensor:
+    """The class centres, (C, D) or with sub-centres (C, K, D), in the head.safetensors of a run. Raises
+    CheckpointError, which names the file, if there are none."""
+    state, _ = read_model(Path(path))
     if "weight" not in state:
         raise CheckpointError(f"{path} holds no class centres, expected the head.safetensors of a run")
     return state["weight"]

@@ -4,6 +4,7 @@ Shapes: B samples, C classes, D feature values.
 """
 
 import logging
+import math
 from functools import cache
 
 import torch
@@ -12,7 +13,7 @@ from torch.nn import functional as F
 
 from facemargin.errors import ConfigError
 from facemargin.heads.chunked import softmax_terms_chunked
-from facemargin.heads.triton import softmax_terms_triton
+from facemargin.heads.triton import NO_SUB_CENTERS, softmax_terms_triton
 from facemargin.heads.triton_launch import Backward
 from facemargin.margins.base import HardNegatives
 
@@ -55,7 +56,7 @@ def _chosen(
     backward: Backward,
     hardest_class: bool,
 ) -> str:
-    if len(x_BD) * len(w_CD) <= LARGEST_EAGER_PRODUCT:
+    if len(x_BD) * math.prod(w_CD.shape[:-1]) <= LARGEST_EAGER_PRODUCT:
         return "eager"
     device, size = x_BD.device, x_BD.shape[1]
     if device.type != "cuda" or torch.version.hip is not None or x_BD.dtype != torch.float32:
@@ -64,7 +65,7 @@ def _chosen(
         return "chunked"
     precision = torch.backends.cuda.matmul.fp32_precision
     kind = (hard_negatives is not None, scale_B.requires_grad, hardest_class, backward, precision)
-    problem = _problem_of_triton(device, size, *kind)
+    problem = NO_SUB_CENTERS if len(w_CD.shape) == 3 else _problem_of_triton(device, size, *kind)
     if problem is None:
         return "triton"
     _warn_once(f'the head computes with "chunked" on {device}, which is slower than "triton": {problem}')

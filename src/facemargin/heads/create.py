@@ -50,6 +50,9 @@ def create_head(
     initial centres. seed: the random draws of a margin and the choice of sampled classes depend on this seed and the
     step only.
 
+    sub_centers: K, the number of centres of a class, of which the nearest gives the class's cosine (docs/heads.md). For
+    K > 1 `weight` is (C, K, D), and "triton" has no kernels.
+
     process_group: a torch.distributed group over which the centres are sharded, or None for a single process. Every
     process calls the head with its own rows of the batch. `weight` is the shard of this process, `loss` is the mean
     over the global batch, and the gradients are those of this loss. The gradients of a replicated backbone must be

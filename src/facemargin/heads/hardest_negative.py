@@ -9,6 +9,7 @@ from torch import Tensor
 from facemargin.full_precision import product
 from facemargin.heads.largest import largest_with_index
 from facemargin.heads.normalization import unit_rows
+from facemargin.heads.sub_centers import center_rows, largest_of_class
 
 _CHUNK_COSINES = 2**22
 
@@ -17,14 +18,14 @@ _CHUNK_COSINES = 2**22
 def hardest_negatives(
     x_BD: Tensor, w_CD: Tensor, y_B: Tensor, hardest_class: bool = False
 ) -> tuple[Tensor, Tensor | None]:
-    """max_{j≠y} of the cosines between unit rows `x_BD` and the centres `w_CD`, (B,), computed for one chunk of classes
-    after another, and if `hardest_class` the j, the lowest of several. They are −inf and −1 for a sample without
-    negatives. Labels outside [0, C) are classes of another shard."""
+    """max_{j≠y} of the cosines between unit rows `x_BD` and the centres `w_CD` (with sub-centres (C, K, D)), (B,),
+    computed for one chunk of classes after another, and if `hardest_class` the j, the lowest of several. They are −inf
+    and −1 for a sample without negatives. Labels outside [0, C) are classes of another shard."""
     hardest_B = x_BD.new_full((len(x_BD),), -torch.inf)
     class_B = torch.full_like(y_B, -1) if hardest_class else None
     chunk_classes = max(256, _CHUNK_COSINES // max(len(x_BD), 1))
     for first, w_KD in zip(range(0, len(w_CD), chunk_classes), w_CD.split(chunk_classes), strict=True):
-        cosine_BK = product(x_BD, unit_rows(w_KD))
+        cosine_BK = largest_of_class(product(x_BD, unit_rows(center_rows(w_KD))), w_KD)
         is_target_BK = (y_B - first)[:, None] == torch.arange(len(w_KD), device=y_B.device)
         cosine_BK.masked_fill_(is_target_BK, -torch.inf)
         if class_B is None:

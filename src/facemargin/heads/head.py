@@ -41,9 +41,9 @@ _HOST = torch.device("cpu")
 class Head(nn.Module):
     """Cross-entropy over scaled cosines to C class centres, with a margin on the target class.
 
-    `weight` holds the centres, (C, D), or this process's shard of them. All arithmetic is in float32, also for features
-    or centres of a smaller type and under autocast, forward and backward (float64 stays float64). In eval mode the
-    margin's running statistics do not change and no classes are sampled.
+    `weight` holds the centres, (C, D), with K > 1 sub-centres a class (C, K, D), or this process's shard of them. All
+    arithmetic is in float32, also for features or centres of a smaller type and under autocast, forward and backward
+    (float64 stays float64). In eval mode the margin's running statistics do not change and no classes are sampled.
 
     Examples:
         >>> import facemargin as fm, torch
@@ -78,7 +78,11 @@ class Head(nn.Module):
         group = self.options.process_group
         self.class_range = (0, num_classes) if group is None else shard_range(num_classes, group.rank(), group.size())
         start = self.options.center_initialization or margin.center_initialization
-        centers_CD = initial_centers(start, num_classes, embedding_size, generator, self.class_range)
+        k = self.options.sub_centers
+        rows = (self.class_range[0] * k, self.class_range[1] * k)
+        centers_CD = initial_centers(start, num_classes * k, embedding_size, generator, rows)
+        if k > 1:
+            centers_CD = centers_CD.unflatten(0, (-1, k))
         self.samples_classes = self.options.sample_rate < 1
         self.weight = nn.Parameter(centers_CD, requires_grad=not self.samples_classes)
         self.sampled: SampledClasses | None = None
@@ -175,7 +179,7 @@ class Head(nn.Module):
         terms = combine_terms(self._numbered_among_all(terms), group)
         if self.training:
             margin.observe(terms, norm_B)
-        centers_BD = target_centers(w_CD, row_B, group) if margin.needs_centers else None
+        centers_BD = target_centers(x_BD.detach(), w_CD, row_B, group) if margin.needs_centers else None
         return terms, margin.target_logit(terms, norm_B, y_B), centers_BD
 
     def _numbered_among_all(self, terms: SoftmaxTerms) -> SoftmaxTerms:
@@ -254,8 +258,10 @@ class Head(nn.Module):
     def extra_repr(self) -> str:
         first, last = self.class_range
         shard = "" if last - first == self.num_classes else f", classes={first}–{last - 1}"
+        k = self.options.sub_centers
+        sub_centers = f", sub_centers={k}" if k > 1 else ""
         return (
-            f"num_classes={self.num_classes}{shard}, embedding_size={self.weight.shape[1]}, "
+            f"num_classes={self.num_classes}{shard}, embedding_size={self.weight.shape[-1]}{sub_centers}, "
             f"implementation={self.options.implementation!r}"
         )
 

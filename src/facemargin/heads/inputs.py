@@ -15,7 +15,7 @@ from facemargin.errors import DataError
 def as_features(features: Any, weight_CD: Tensor) -> Tensor:
     """The features, (b, D), in float32 or the type of the centres, whichever is more precise. Raises DataError if they
     are not such a tensor."""
-    embedding_size = weight_CD.shape[1]
+    embedding_size = weight_CD.shape[-1]
     if not isinstance(features, Tensor):
         raise DataError(f"features are a {type(features).__name__}, expected a tensor of shape (B, {embedding_size})")
     if features.ndim != 2 or features.shape[1] != embedding_size:

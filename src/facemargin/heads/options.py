@@ -8,6 +8,8 @@ from facemargin.errors import ConfigError
 from facemargin.heads.collectives import Group
 from facemargin.heads.row_optimizer import RowSGD
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS
+from facemargin.heads.sub_centers import MOST_SUB_CENTERS
+from facemargin.heads.triton import NO_SUB_CENTERS
 from facemargin.heads.triton_launch import Backward
 from facemargin.registry import unknown_name
 
@@ -19,6 +21,7 @@ class HeadOptions:
     implementation: str = "auto"
     backward: Backward = "float32"
     center_initialization: str | None = None
+    sub_centers: int = 1
     process_group: Group = None
     sample_rate: float = 1.0
     row_optimizer: RowSGD = field(default_factory=RowSGD)
@@ -31,6 +34,15 @@ class HeadOptions:
             raise ConfigError(unknown_name("implementation", self.implementation, [*IMPLEMENTATIONS, "auto"]))
         if self.backward not in get_args(Backward):
             raise ConfigError(unknown_name("backward", self.backward, get_args(Backward)))
+        if not isinstance(self.sub_centers, int) or not 1 <= self.sub_centers <= MOST_SUB_CENTERS:
+            raise ConfigError(
+                f"sub_centers is {self.sub_centers!r}, expected a whole number from 1 to {MOST_SUB_CENTERS}"
+            )
+        if self.sub_centers > 1 and self.implementation == "triton":
+            raise ConfigError(
+                f'implementation is "triton" with {self.sub_centers} sub_centers: {NO_SUB_CENTERS}; use "auto", '
+                '"chunked" or "eager", or sub_centers 1'
+            )
         if self.backward != "float32" and self.implementation not in ("auto", "triton"):
             raise ConfigError(
                 f'backward is "{self.backward}", which implementation "{self.implementation}" does not have: '

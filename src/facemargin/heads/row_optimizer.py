@@ -9,7 +9,8 @@ still apply weight decay and momentum to them. Such a step without gradient is l
 
 so that a row that missed k steps catches up with one product of k such 2 × 2 matrices when it is next used.
 
-Shapes: C classes of a shard, S sampled, D feature values, K steps of the history.
+Shapes: C classes of a shard, S sampled, D feature values, K steps of the history. With sub-centres, a class's row is a
+matrix.
 """
 
 from typing import Any, Literal, get_args
@@ -108,8 +109,9 @@ class RowSGD:
         for matrix_22 in reversed(self._history_K22[len(self._history_K22) - longest :]):
             products.append(products[-1] @ matrix_22)
         matrix_S22 = torch.stack(products).to(w_CD.device)[missed_S]
-        a_S1, b_S1, c_S1, d_S1 = matrix_S22.flatten(1).to(w_CD.dtype).unsqueeze(2).unbind(1)
         w_SD, v_SD = w_CD[index_S], self.momentum_CD[index_S]
+        entries_4S = matrix_S22.flatten(1).to(w_CD.dtype).T
+        a_S1, b_S1, c_S1, d_S1 = entries_4S.reshape(4, -1, *[1] * (w_CD.ndim - 1))
         w_CD.index_copy_(0, index_S, a_S1 * w_SD + b_S1 * v_SD)
         self.momentum_CD.index_copy_(0, index_S, c_S1 * w_SD + d_S1 * v_SD)
         self._missed_C[index_S] = 0

@@ -21,6 +21,7 @@ from facemargin.full_precision import Function
 from facemargin.heads.chunked import own_rows
 from facemargin.heads.collectives import Group, all_gather, sum_for_margin
 from facemargin.heads.normalization import unit_rows
+from facemargin.heads.sub_centers import center_rows, nearest_rows
 from facemargin.margins.base import SoftmaxTerms
 
 
@@ -45,13 +46,15 @@ def sum_own_targets(target_cosine_B: Tensor, group: Group) -> Tensor:
     return sum_for_margin(target_cosine_B, group)
 
 
-def target_centers(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
-    """Unit centres of the samples' own classes, (B, D). The gradient goes to the shard that holds the centre. `y_B`
-    counts from the first class of this shard; a number out of range is a class of another shard."""
+def target_centers(x_BD: Tensor, w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
+    """Unit centres of the samples' own classes, (B, D); with sub-centres, those nearest to the samples `x_BD`. The
+    gradient goes to the shard that holds the centre. `y_B` counts from the first class of this shard; a number out of
+    range is a class of another shard."""
     if len(w_CD) == 0:
-        return sum_for_margin(w_CD.new_zeros(len(y_B), w_CD.shape[1]), group)
-    own_B, row_B = own_rows(y_B, len(w_CD))
-    return sum_for_margin(unit_rows(w_CD[row_B]).where(own_B[:, None], 0), group)
+        return sum_for_margin(torch.zeros_like(x_BD, requires_grad=False), group)
+    own_B, class_B = own_rows(y_B, len(w_CD))
+    row_B = nearest_rows(x_BD, w_CD, class_B)
+    return sum_for_margin(unit_rows(center_rows(w_CD)[row_B]).where(own_B[:, None], 0), group)
 
 
 class _Combine(Function):

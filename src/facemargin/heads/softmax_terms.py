@@ -16,6 +16,7 @@ from facemargin.heads.choice import automatic_implementation
 from facemargin.heads.chunked import own_rows, softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.largest import largest_with_index
 from facemargin.heads.normalization import nonzero, row_norms, unit_rows
+from facemargin.heads.sub_centers import center_rows, largest_of_class, nearest_rows
 from facemargin.heads.triton import softmax_terms_triton
 from facemargin.heads.triton_launch import Backward
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
@@ -35,11 +36,12 @@ def softmax_terms(
 ) -> SoftmaxTerms:
     """Target cosine, log-sum-exp of the scaled negatives and hardest negative cosine of every sample.
 
-    `x_BD` unit vectors, `w_CD` centres as stored (normalised inside), `y_B` int64 classes in [0, C), `scale_B` the
-    factor on each sample's cosines. All are on one device; `y_B` may also be on the CPU, and nothing then waits for a
-    GPU. Gradients flow into `x_BD`, `w_CD` and `scale_B`. They can be computed once: a
-    second backward pass through the same result raises RuntimeError. With one class there are no negatives; the last
-    two terms are then −inf and pass no gradient. `hardest_class` also asks for the class of the hardest negative.
+    `x_BD` unit vectors, `w_CD` centres as stored (normalised inside), or (C, K, D) with K sub-centres a class, of which
+    the nearest gives the class's cosine, `y_B` int64 classes in [0, C), `scale_B` the factor on each sample's cosines.
+    All are on one device; `y_B` may also be on the CPU, and nothing then waits for a GPU. Gradients flow into `x_BD`,
+    `w_CD` and `scale_B`. They can be computed once: a second backward pass through the same result raises RuntimeError.
+    With one class there are no negatives; the last two terms are then −inf and pass no gradient. `hardest_class` also
+    asks for the class of the hardest negative.
 
     `implementation`: "eager" is the readable reference, "chunked" never holds more than a chunk of classes at a time,
     "triton" fuses the computation on a GPU, "auto" chooses the one that suits the size and the device. Raises DataError
@@ -82,8 +84,8 @@ def own_target_cosines(x_BD: Tensor, w_CD: Tensor, y_B: Tensor) -> Tensor:
     """Only the target cosines, (B,), as dot products of rows; 0 for classes of another shard."""
     if len(w_CD) == 0:
         return x_BD.new_zeros(len(x_BD))
-    own_B, row_B = own_rows(y_B, len(w_CD))
-    w_BD = w_CD[row_B]
+    own_B, class_B = own_rows(y_B, len(w_CD))
+    w_BD = center_rows(w_CD)[nearest_rows(x_BD, w_CD, class_B)]
     return ((x_BD * w_BD).sum(1) / nonzero(row_norms(w_BD))).where(own_B, 0)
 
 
@@ -98,7 +100,7 @@ def softmax_terms_eager(
     """`shard_terms` written as the terms are defined, with whole B×C matrices. Autograd computes the gradients."""
     y_B = on_device(y_B, None, x_BD.device)
     x_BD, w_CD, scale_B = (_Once.apply(values) for values in (x_BD, w_CD, scale_B))
-    cosine_BC = product(x_BD, unit_rows(w_CD))
+    cosine_BC = largest_of_class(product(x_BD, unit_rows(center_rows(w_CD))), w_CD)
     is_target_BC = y_B[:, None] == torch.arange(w_CD.shape[0], device=y_B.device)
     target_cosine_B = cosine_BC.masked_fill(~is_target_BC, 0).sum(1)
     negative_BC = cosine_BC.detach().masked_fill(is_target_BC, -torch.inf)
@@ -146,9 +148,10 @@ class _Once(Function):
 
 
 def _check_inputs(x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor) -> None:
-    if x_BD.ndim != 2 or w_CD.ndim != 2 or x_BD.shape[1] != w_CD.shape[1]:
+    if x_BD.ndim != 2 or w_CD.ndim not in (2, 3) or x_BD.shape[1] != w_CD.shape[-1] or 0 in w_CD.shape[1:-1]:
         raise DataError(
-            f"features {tuple(x_BD.shape)} and centres {tuple(w_CD.shape)} do not fit; expected (B, D) and (C, D)"
+            f"features {tuple(x_BD.shape)} and centres {tuple(w_CD.shape)} do not fit; expected (B, D) and (C, D), or "
+            "(C, K, D) with sub-centres"
         )
     if y_B.shape != x_BD.shape[:1] or scale_B.shape != x_BD.shape[:1]:
         raise DataError(

@@ -33,6 +33,9 @@ WORKSPACE_ENTRIES = 2**26
 _ALIGNED = 64
 
 
+NO_SUB_CENTERS = "triton has no kernels for sub-centres"
+
+
 def softmax_terms_triton(
     x_BD: Tensor,
     w_CD: Tensor,
@@ -52,8 +55,11 @@ def softmax_terms_triton(
     of its value; sums stay float32. That halves the traffic of G and more than doubles the rate of these products. The
     terms, and the probabilities in G before they are rounded, are those of "float32".
 
-    Raises ConfigError without triton 3.6 or later, for another device, and for float64, which "chunked" computes.
+    Raises ConfigError without triton 3.6 or later, for another device, and for float64 and sub-centres, which "chunked"
+    computes.
     """
+    if w_CD.ndim == 3:
+        raise ConfigError(f'{NO_SUB_CENTERS}: use implementation "auto", "chunked" or "eager"')
     launch = Launch.on(x_BD.device)
     if x_BD.dtype != torch.float32:
         raise ConfigError(f'implementation "triton" computes in float32, got {x_BD.dtype}: use "chunked" or "eager"')

@@ -6,9 +6,9 @@
 | MagFace `.pth` | `parallel_fc.weight` (C, D), `module.fc.weight` or `fc.weight` (D, C) | none |
 | InsightFace `softmax_fc_gpu_0.pt` | `weight`, (C of the process, D) each of the files `…_gpu_0`, `…_gpu_1`, … | none |
 | InsightFace `checkpoint_gpu_0.pt` | the same | none |
-| facemargin `head.safetensors` | `weight` (C, D) | `margin.…` |
+| facemargin `head.safetensors` | `weight` (C, D), with sub-centres (C, K, D) | `margin.…` |
 
-Shapes: C classes, c classes of this process, D embedding size.
+Shapes: C classes, c classes of this process, D embedding size, K sub-centres of a class.
 """
 
 import re
@@ -52,7 +52,7 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
     """Give `head` the class centres in a released file, and the running statistics that its margin has too.
 
     A head that holds a shard of the classes takes the rows of its own. Raises CheckpointError, naming the file, where
-    it holds no centres, or of another number of classes or values than the head's, or is refused (see
+    it holds no centres, or of another number of classes, sub-centres or values than the head's, or is refused (see
     `read_checkpoint_file`). The head is then as it was.
 
     Examples:
@@ -66,16 +66,18 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
     """
     path = Path(path)
     tensors = _tensors(path, trust)
-    key = next((key for key in _CENTERS if key in tensors and len(tensors[key].shape) == 2), None)
+    key = next((key for key in _CENTERS if key in tensors and len(tensors[key].shape) in (2, 3)), None)
     if key is None:
         raise CheckpointError(
             f"{path} holds no class centres: expected one of {', '.join(_CENTERS)}, found {some_of(tensors) or 'none'}"
         )
     parts = [tensors[key], *_other_shards(path, key, trust)]
-    num_classes, size = head.num_classes, head.weight.shape[1]
-    turned = _is_turned(parts, key, num_classes, size)
+    num_classes, size = head.num_classes, head.weight.shape[-1]
+    for part in parts:
+        _check_sub_centers(path, part.shape, head.options.sub_centers)
+    turned = len(parts[0].shape) == 2 and _is_turned(parts, key, num_classes, size)
     num_found = sum(part.shape[1 if turned else 0] for part in parts)
-    found_size = parts[0].shape[0 if turned else 1]
+    found_size = parts[0].shape[0 if turned else -1]
     if (num_found, found_size) != (num_classes, size):
         raise CheckpointError(
             f"{path} holds the centres of {counted(num_found, 'class', 'classes')} of {counted(found_size, 'value')}, "
@@ -113,10 +115,19 @@ def _other_shards(path: Path, key: str, trust: bool) -> list[StoredTensor]:
     parts: list[StoredTensor] = []
     while match and (other := path.with_name(f"{match[1]}{len(parts) + 1}{match[2]}")).is_file():
         tensors = _tensors(other, trust)
-        if key not in tensors or len(tensors[key].shape) != 2:
+        if key not in tensors or len(tensors[key].shape) not in (2, 3):
             raise CheckpointError(f"{other} does not have {key}, but {path.name} has: use files of the same training")
         parts.append(tensors[key])
     return parts
+
+
+def _check_sub_centers(path: Path, shape: tuple[int, ...], wanted: int) -> None:
+    found = 1 if len(shape) == 2 else shape[1]
+    if found != wanted:
+        raise CheckpointError(
+            f"{path} holds {counted(found, 'centre')} of each class, the head has {wanted}: set sub_centers "
+            f"(head.sub_centers in a recipe) to {found}"
+        )
 
 
 def _is_turned(parts: list[StoredTensor], key: str, num_classes: int, size: int) -> bool:
@@ -130,7 +141,7 @@ def _is_turned(parts: list[StoredTensor], key: str, num_classes: int, size: int)
 
 
 def _rows(parts: list[StoredTensor], turned: bool, class_range: tuple[int, int]) -> Tensor:
-    """The centres of the classes [first, last), (c, D); parts that hold none of them are not read."""
+    """The centres of the classes [first, last), (c, D) or (c, K, D); parts that hold none of them are not read."""
     first, last = class_range
     rows, start = [], 0
     for part in parts:
@@ -140,8 +151,8 @@ def _rows(parts: list[StoredTensor], turned: bool, class_range: tuple[int, int])
             values = part.read()
             rows.append((values.T if turned else values)[low:high].float())
         start += count
-    size = parts[0].shape[0 if turned else 1]
-    return torch.cat(rows) if rows else torch.empty(0, size)
+    shape_of_row = (parts[0].shape[0],) if turned else parts[0].shape[1:]
+    return torch.cat(rows) if rows else torch.empty(0, *shape_of_row)
 
 
 def _count(stored: StoredTensor) -> int:

@@ -1,7 +1,7 @@
 """What a checkpoint holds a row of for every class of a process: the centres, and what an optimizer keeps beside them.
 
 Such rows are saved and loaded by the processes that have the classes (see checkpoint.py); all the rest of a training's
-state is the same in each. Shapes: C classes of this process, D embedding size.
+state is the same in each. Shapes: C classes of this process, D embedding size, K sub-centres of a class.
 """
 
 from typing import Any
@@ -19,8 +19,8 @@ _WEIGHT, _MOMENTS, _ROW_OPTIMIZER = "weight", "optimizer.", "rows."
 def split_rows(
     head: Head | NoHead, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Tensor]]:
-    """The state of the head, None without one, and of the optimizer, both without the rows, and the rows, (C, D) each,
-    by name."""
+    """The state of the head, None without one, and of the optimizer, both without the rows, and the rows, (C, D) or
+    (C, K, D) each, by name."""
     if isinstance(head, NoHead):
         return None, optimizer.state_dict(), {}
     head_state, optimizer_state = dict(head.state_dict()), optimizer.state_dict()
@@ -55,7 +55,7 @@ def _split_moments(optimizer_state: dict[str, Any], index: int) -> tuple[dict[st
     of_centers = optimizer_state["state"].get(index, {})
     if not of_centers:  # before the first step
         return optimizer_state, {}
-    moments_CD = {name: value for name, value in of_centers.items() if isinstance(value, Tensor) and value.ndim == 2}
+    moments_CD = {name: value for name, value in of_centers.items() if isinstance(value, Tensor) and value.ndim > 1}
     rest = {name: value for name, value in of_centers.items() if name not in moments_CD}
     return {**optimizer_state, "state": {**optimizer_state["state"], index: rest}}, moments_CD
 

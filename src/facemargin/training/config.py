@@ -44,6 +44,9 @@ class HeadConfig:
     """The type of the factors in the backward products of "triton": "bf16" is faster and rounds them to 8 bits."""
     center_initialization: Literal["unit", "normal"] | None = None
     """How the class centres start; by default what the margin's authors use."""
+    sub_centers: Annotated[int, AtLeast(1)] = 1
+    """K, the number of centres of a class, of which the nearest one counts: with 3, wrongly labelled images can gather
+    at a centre of their own (sub-centre ArcFace)."""
     sample_rate: float = 1.0
     """The share of its classes that each process sees in a step, its positives first (PartialFC); 1 is all."""
     unsampled_rows: UnsampledRows = "frozen"

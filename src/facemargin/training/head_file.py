@@ -4,10 +4,11 @@ A safetensors file is the length of its header (8 bytes, little endian), the hea
 and last byte) and the tensors' bytes. The centres lie in it row after row, so that every process writes its own where
 they belong and none ever holds them all.
 
-Shapes: C classes, D embedding size.
+Shapes: C classes, D embedding size, K sub-centres of a class.
 """
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -22,8 +23,8 @@ _TYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
 
 
 def write_head(path: Path, head: Head, info: ModelInfo, processes: Processes) -> None:
-    """Write the centres of all processes as "weight" (C, D), and the rest of the head's state, to `path`, which appears
-    whole or not at all. OutputError everywhere if it cannot be written."""
+    """Write the centres of all processes as "weight", (C, D) or (C, K, D), and the rest of the head's state, to `path`,
+    which appears whole or not at all. OutputError everywhere if it cannot be written."""
     state = head.state_dict()
     if processes.group is None:
         write_atomically(path, lambda temporary: save_model(temporary, state, info))
@@ -31,21 +32,22 @@ def write_head(path: Path, head: Head, info: ModelInfo, processes: Processes) ->
     temporary = path.with_name(f".{path.name}.partial")
     arrays = {key: value.detach().cpu().contiguous().numpy() for key, value in state.items()}
     centers_CD = arrays.pop("weight")
-    shape = (head.num_classes, centers_CD.shape[1])
+    shape = (head.num_classes, *centers_CD.shape[1:])
+    bytes_of_class = math.prod(shape[1:]) * centers_CD.itemsize
 
     def write_common() -> int:
         path.parent.mkdir(parents=True, exist_ok=True)
         header = _header(centers_CD.dtype.name, shape, arrays, file_metadata(info))
         with temporary.open("wb") as file:
             file.write(header)
-            file.seek(len(header) + shape[0] * shape[1] * centers_CD.itemsize)
+            file.seek(len(header) + shape[0] * bytes_of_class)
             for array in arrays.values():
                 file.write(array.tobytes())
         return len(header)
 
     def write_own() -> None:
         with temporary.open("r+b") as file:
-            file.seek(start + head.class_range[0] * shape[1] * centers_CD.itemsize)
+            file.seek(start + head.class_range[0] * bytes_of_class)
             centers_CD.tofile(file)
 
     start = processes.on_main(write_common)
@@ -54,10 +56,10 @@ def write_head(path: Path, head: Head, info: ModelInfo, processes: Processes) ->
 
 
 def _header(
-    dtype: str, shape: tuple[int, int], others: dict[str, NDArray[np.generic]], metadata: dict[str, str]
+    dtype: str, shape: tuple[int, ...], others: dict[str, NDArray[np.generic]], metadata: dict[str, str]
 ) -> bytes:
     """The length and the header of a file of "weight", then `others`."""
-    end = shape[0] * shape[1] * np.dtype(dtype).itemsize
+    end = math.prod(shape) * np.dtype(dtype).itemsize
     entries: dict[str, object] = {
         "__metadata__": metadata,
         "weight": {"dtype": _TYPES[dtype], "shape": shape, "data_offsets": [0, end]},

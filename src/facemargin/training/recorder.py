@@ -83,6 +83,7 @@ def _about(state: TrainingState, head: Head, num_samples: int) -> dict[str, Any]
         "lse_among": "sampled classes" if options.sample_rate < 1 else "all classes",
         "hardest_among": "sampled classes" if sampled else "all classes",
         "num_classes": head.num_classes,
+        "sub_centers": options.sub_centers,
         "num_samples": num_samples,
         "processes": state.processes.size,
         "passes": state.recipe.accumulation_steps,

@@ -1,0 +1,134 @@
+"""The chunks of classes that `softmax_terms_chunked` computes with, one after another, and what it keeps of them.
+
+Shapes: B samples, C classes, D feature values, K classes of one chunk, R its centres: K, or K·S with S sub-centres a
+class. Cosines are stored class by class, so that a chunk is one block of memory. Of sub-centres, only the nearest one's
+cosine and its number are kept.
+"""
+
+from collections.abc import Iterator
+from itertools import zip_longest
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from facemargin.heads.buffers import reused_buffer
+from facemargin.heads.sub_centers import center_rows, num_sub_centers
+from facemargin.transfer import on_device
+
+
+class Kept(NamedTuple):
+    """What is kept from forward to backward of the first classes: `cosine_CB`, and with sub-centres `nearest_CB`, which
+    of a class's is the nearest."""
+
+    cosine_CB: Tensor
+    nearest_CB: Tensor | None
+
+    @classmethod
+    def empty(cls, classes: int, x_BD: Tensor, w_CD: Tensor) -> "Kept":
+        shape, nearest_CB = (classes, len(x_BD)), None
+        if w_CD.ndim == 3:
+            number = x_BD.new_empty(0, dtype=torch.uint8)
+            nearest_CB = reused_buffer(w_CD, "nearest").empty(shape, number)
+        return cls(reused_buffer(w_CD, "cosines").empty(shape, x_BD), nearest_CB)
+
+
+class Chunk(NamedTuple):
+    """Consecutive classes and their centres. `minus_square_R1`: −1/‖w‖². `kept_KB`: the memory that keeps their
+    cosines, or None; `kept_nearest_KB` that of the numbers of their nearest sub-centres. `targets_T`: the positions of
+    the samples' own classes in the flattened (K, B) matrix."""
+
+    classes: int
+    w_RD: Tensor
+    inverse_norm_R1: Tensor
+    minus_square_R1: Tensor
+    kept_KB: Tensor | None
+    kept_nearest_KB: Tensor | None
+    targets_T: Tensor
+
+    def cosines(self, x_BD: Tensor, scratch: "Scratch") -> Tensor:
+        """The cosines to the classes, (K, B), where they are kept, or else in `scratch`. Those of the targets are
+        replaced by `absent`, so that no maximum and no threshold selects them."""
+        cosine_KB = scratch.take("cosine", self.classes) if self.kept_KB is None else self.kept_KB
+        if len(self.w_RD) == self.classes:
+            torch.mm(self.w_RD, x_BD.T, out=cosine_KB).mul_(self.inverse_norm_R1)
+        else:
+            self._largest(x_BD, scratch, cosine_KB)
+        return fill(cosine_KB, self.targets_T, absent(cosine_KB))
+
+    def _largest(self, x_BD: Tensor, scratch: "Scratch", out_KB: Tensor) -> None:
+        """The largest of the cosines to a class's sub-centres, and which it is, the first of several as large."""
+        all_RB = scratch.take("all cosines", self.classes, of_class=len(self.w_RD) // self.classes)
+        torch.mm(self.w_RD, x_BD.T, out=all_RB).mul_(self.inverse_norm_R1)
+        first_KB, *others = all_RB.unflatten(0, (self.classes, -1)).unbind(1)
+        out_KB.copy_(first_KB)
+        nearest_KB = self._nearest(scratch).zero_()
+        for number, cosine_KB in enumerate(others, start=1):
+            nearest_KB.masked_fill_(cosine_KB > out_KB, number)
+            torch.maximum(out_KB, cosine_KB, out=out_KB)
+
+    def _nearest(self, scratch: "Scratch") -> Tensor:
+        """Which of every class's sub-centres is the nearest, (K, B), as `cosines` left it."""
+        kept_KB = self.kept_nearest_KB
+        return scratch.take("nearest", self.classes, torch.uint8) if kept_KB is None else kept_KB
+
+    def of_nearest(self, values_KB: Tensor, scratch: "Scratch", name: str) -> Tensor:
+        """The values of the classes as those of their nearest sub-centres, (R, B), and 0 of the others."""
+        of_class = len(self.w_RD) // self.classes
+        if of_class == 1:
+            return values_KB
+        values_RB = scratch.take(name, self.classes, of_class=of_class)
+        for number, out_KB in enumerate(values_RB.unflatten(0, (self.classes, -1)).unbind(1)):
+            torch.mul(values_KB, self._nearest(scratch) == number, out=out_KB)
+        return values_RB
+
+
+def chunks_of_classes(
+    w_CD: Tensor, inverse_norms: Tensor, kept: Kept, targets: list[Tensor], chunk_classes: int
+) -> Iterator[Chunk]:
+    if not targets:  # `split` of an empty tensor would give one empty chunk
+        return
+    of_class = num_sub_centers(w_CD)
+    per_center = (center_rows(w_CD), inverse_norms[:, None], -inverse_norms[:, None].square())
+    kept_chunks = [() if kept_CB is None or not len(kept_CB) else kept_CB.split(chunk_classes) for kept_CB in kept]
+    columns = zip(*(values.split(chunk_classes * of_class) for values in per_center), strict=True)
+    for (w_RD, inverse_R1, minus_square_R1), *kept_and_targets in zip_longest(columns, *kept_chunks, targets):
+        yield Chunk(len(w_RD) // of_class, w_RD, inverse_R1, minus_square_R1, *kept_and_targets)
+
+
+def target_places(y_B: Tensor, num_classes: int, chunk_classes: int, device: torch.device) -> list[Tensor]:
+    """For every chunk, the positions of the samples' own classes in its flattened (K, B) matrix, on `device`."""
+    y_B = y_B.cpu()  # where the chunks' shares are known without waiting
+    firsts = list(range(0, num_classes, chunk_classes))
+    places_B = (y_B * len(y_B) + torch.arange(len(y_B))).sort().values
+    bounds = torch.searchsorted(places_B, torch.tensor([*firsts, num_classes]) * len(y_B)).tolist()
+    places_B = on_device(places_B, None, device)
+    return [
+        places_B[lower:upper] - first * len(y_B)
+        for first, lower, upper in zip(firsts, bounds, bounds[1:], strict=False)
+    ]
+
+
+def absent(values: Tensor) -> float:
+    """The value that stands for "no cosine". It is the lowest finite number, because −inf·0 and −inf + inf give NaN."""
+    return torch.finfo(values.dtype).min
+
+
+def fill(values_KB: Tensor, places_T: Tensor, value: float) -> Tensor:
+    values_KB.view(-1).index_fill_(0, places_T, value)
+    return values_KB
+
+
+class Scratch:
+    """Temporary tensors for the chunks of one pass, each allocated when it is first used."""
+
+    def __init__(self, like_BD: Tensor, chunk_classes: int) -> None:
+        self._like_BD, self._chunk_classes = like_BD, chunk_classes
+        self._tensors: dict[str, Tensor] = {}
+
+    def take(self, name: str, classes: int, dtype: torch.dtype | None = None, of_class: int = 1) -> Tensor:
+        """The tensor called `name`, (classes·of_class, B). It still holds the values that were last written to it."""
+        if name not in self._tensors:
+            rows = self._chunk_classes * of_class
+            self._tensors[name] = self._like_BD.new_empty(rows, len(self._like_BD), dtype=dtype)
+        return self._tensors[name][: classes * of_class]
