@@ -66,6 +66,56 @@ def test_means_are_those_that_loops_find(recorded):
         assert (found.class_N[sample], found.stable_N[sample]) == (most, times[most] / len(rows))
 
 
+def test_all_visits_count_by_how_many_images_were_nearest_to_their_own_centre_then(recorded):
+    recording, _ = recorded
+    target_V, negative_V = (recording[name].astype(float) for name in ("target_cosine", "hardest_negative"))
+    visits = len(recording)
+    gaps = [
+        [target_V[row] - negative_V[row] for row in range(visits) if row * 20 // visits == part] for part in range(20)
+    ]
+    skills = [(sum(gap > 0 for gap in of_part) + 1) / (len(of_part) + 2) for of_part in gaps]
+    early = 1 + next(part for part in range(20) if skills[part] >= 0.75 * max(skills))
+    found = visited(recording)
+    for means, parts in ((found.all, 20), (found.early, early)):
+        for sample in (0, 3, 20, 100):
+            rows = [row for row in range(visits) if recording["sample"][row] == sample and row * 20 // visits < parts]
+            weights = [skills[row * 20 // visits] for row in rows]
+            gap = target_V[rows] - negative_V[rows]
+            if rows:
+                assert means.own_N[sample] == pytest.approx(np.average(target_V[rows], weights=weights))
+                assert means.other_N[sample] == pytest.approx(np.average(negative_V[rows], weights=weights))
+                suspicion = np.average(np.where(gap < 0, -gap, -gap / 10), weights=weights)
+                assert means.suspicion_N[sample] == pytest.approx(suspicion)
+            else:
+                assert np.isnan(means.suspicion_N[sample])
+
+
+def test_wrong_labels_that_the_training_learned_by_heart_are_found():
+    pictures, labels = people(PEOPLE, EACH)
+    generator, number, epochs = np.random.default_rng(1), PEOPLE * EACH, 30
+    columns = {name: [] for name in ("sample", "feature_norm", "target_cosine", "hardest_negative", "hardest_class")}
+    for epoch in range(epochs):
+        learned = min(1, (epoch + 1) / 5)
+        by_heart = np.clip((epoch - 6) / 6, 0, 1)
+        for sample in generator.permutation(number).tolist():
+            own, other, nearest = 0.75 * learned, 0.3, (labels[sample] + 1 + generator.integers(PEOPLE - 1)) % PEOPLE
+            if sample in SWAPPED:
+                own, other, nearest = 0.1 + 0.6 * by_heart, max(0.7 * learned - 0.4 * by_heart, 0.3), SWAPPED[sample]
+            row = (sample, 20.0, *(np.array([own, other]) + generator.normal(0, 0.08, 2)), nearest)
+            for column, value in zip(columns.values(), row, strict=True):
+                column.append(value)
+    arrays = {name: np.array(values) for name, values in columns.items()}
+    arrays["hardest_class"] = arrays["hardest_class"].astype(np.uint32)
+    images = labeled(pictures, labels)
+    recording = fm.Recording(arrays, labels, images.identity_names, {}, [])
+    later = visited(recording)
+    assert all(later.target_N[sample] > later.negative_N[sample] + 0.3 for sample in SWAPPED)  # nothing to see there
+    wrong = [one for one in audit_recording(recording, images).findings if one.kind == "mislabelled"]
+    wrong.sort(key=lambda one: -one.score)
+    assert {one.path for one in wrong[:3]} == {images.describe(sample) for sample in SWAPPED}
+    assert len(wrong) < 10
+
+
 def test_a_recording_tells_of_wrong_labels_split_people_and_poor_images(recorded):
     recording, images = recorded
     found = audit_recording(recording, images)

@@ -1,6 +1,7 @@
 """The audit of a recording: what a training said of its own images. Shapes: V visits, N samples, C classes."""
 
 from dataclasses import dataclass, replace
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
@@ -18,14 +19,35 @@ from facemargin.recording import Recording
 from facemargin.recording.columns import NO_CLASS
 
 _FEW_VISITS = 3
+# The parts of a training in each of which the network's skill is taken as one.
+_PARTS = 20
+# Of its greatest skill, where a network is taken to begin to learn labels by heart.
+_LEARNED = 0.75
+# Most of what is less sure is right, and there is much of it: a log knows a label less well than an embedding does.
+_LISTED = 0.2
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """Means over visits, weighted by the network's skill at the time; nan without a visit.
+
+    `own_N` and `other_N`: the cosines to the own and to the nearest other centre. `suspicion_N`: by how much the other
+    was nearer, see `nearer`."""
+
+    own_N: Numbers
+    other_N: Numbers
+    suspicion_N: Numbers
 
 
 @dataclass(frozen=True)
 class Visited:
-    """Means over the later half of every sample's visits: `target_N` and `negative_N`, the cosines to the own and to
-    the nearest other centre, and `norm_N`. `class_N` is the nearest other class most often, `stable_N` in what share of
-    these visits. `visits_N`: how many there are of all; without any, the means are nan."""
+    """What a recording says of every sample: of all its visits, of the `early` ones, before labels are learned by
+    heart, and of the later half of each sample's visits, as plain means: `target_N` and `negative_N`, the cosines to
+    the own and to the nearest other centre, and `norm_N`; `class_N`, the nearest other class most often, and
+    `stable_N`, in what share of these visits; `visits_N`, how many these are. Without any, the means are nan."""
 
+    all: Weighted
+    early: Weighted
     target_N: Numbers
     negative_N: Numbers
     norm_N: Numbers
@@ -35,31 +57,73 @@ class Visited:
 
 
 def visited(recording: Recording) -> Visited:
-    """What the later half of the visits says, without those of which numbers are infinite."""
+    """What the visits say, without those of which numbers are infinite."""
     number = len(recording.labels)
     sample_V = recording["sample"].astype(np.int64)
     if len(sample_V) and sample_V.max() >= number:
         raise DataError(f"the recording has a visit of sample {sample_V.max()}, but only {number:,} samples")
+    target_V, negative_V = (recording[name].astype(np.float64) for name in ("target_cosine", "hardest_negative"))
+    class_V = recording["hardest_class"].astype(np.int64)
+    known_V = np.isfinite(target_V) & np.isfinite(negative_V) & (class_V != NO_CLASS)
+    both = _weighted(sample_V[known_V], target_V[known_V], negative_V[known_V], number)
     order_V = np.argsort(sample_V, kind="stable")  # rows are in the order of the steps
     visits_N = np.bincount(sample_V, minlength=number)
     starts_N = np.cumsum(visits_N) - visits_N
     place_V = np.arange(len(order_V)) - np.repeat(starts_N, visits_N)
     later_V = order_V[place_V >= np.repeat(visits_N // 2, visits_N)]
-    columns = [recording[name][later_V].astype(np.float64) for name in ("target_cosine", "hardest_negative")]
-    norm_V = np.minimum(recording["feature_norm"][later_V].astype(np.float64), np.finfo(np.float16).max)
-    class_V = recording["hardest_class"][later_V].astype(np.int64)
-    known_V = np.isfinite(columns[0]) & np.isfinite(columns[1]) & (class_V != NO_CLASS)
-    later_sample_V, class_V = sample_V[later_V][known_V], class_V[known_V]
+    later_V = later_V[known_V[later_V]]
+    later_sample_V = sample_V[later_V]
     count_N = np.bincount(later_sample_V, minlength=number)
+    norm_V = np.minimum(recording["feature_norm"].astype(np.float64), np.finfo(np.float16).max)
 
     def mean(values_V: Numbers) -> Numbers:
         with np.errstate(invalid="ignore"):
-            return np.asarray(np.bincount(later_sample_V, values_V[known_V], number) / count_N)
+            return np.asarray(np.bincount(later_sample_V, values_V[later_V], number) / count_N)
 
-    class_N, times_N = _most_frequent(later_sample_V, class_V, number)
+    class_N, times_N = _most_frequent(later_sample_V, class_V[later_V], number)
     with np.errstate(invalid="ignore"):
         stable_N = times_N / count_N
-    return Visited(mean(columns[0]), mean(columns[1]), mean(norm_V), class_N, stable_N, count_N)
+    return Visited(*both, mean(target_V), mean(negative_V), mean(norm_V), class_N, stable_N, count_N)
+
+
+def _weighted(sample_V: Integers, target_V: Numbers, negative_V: Numbers, number: int) -> tuple[Weighted, Weighted]:
+    """Of all visits, and of the early ones: up to the first part in which the network has three quarters of the
+    greatest skill it comes to."""
+    gap_V = target_V - negative_V
+    skill_V, part_V = skill(gap_V), _parts(len(gap_V))
+    early = (
+        np.searchsorted(part_V, part_V[np.argmax(skill_V >= _LEARNED * skill_V.max())], "right") if len(gap_V) else 0
+    )
+
+    def means(until: int) -> Weighted:
+        sample, weight = sample_V[:until], skill_V[:until]
+        with np.errstate(invalid="ignore"):
+            total_N = np.bincount(sample, weight, number)
+            values = (target_V[:until], negative_V[:until], nearer(gap_V[:until]))
+            return Weighted(*(np.bincount(sample, weight * value, number) / total_N for value in values))
+
+    return means(len(gap_V)), means(int(early))
+
+
+def _parts(visits: int) -> Integers:
+    """Which twentieth of the training each visit (V,) is in, in the order of the steps."""
+    return np.arange(visits) * _PARTS // max(visits, 1)
+
+
+def skill(gap_V: Numbers) -> Numbers:
+    """How well the network told people apart around each visit (V,), in the order of the steps: the share of visits
+    whose own centre was the nearest, in each twentieth of the training.
+
+    A network that has learned nothing yet says little of an image."""
+    part_V = _parts(len(gap_V))
+    right = np.bincount(part_V, gap_V > 0, _PARTS)
+    return np.asarray(((right + 1) / (np.bincount(part_V, minlength=_PARTS) + 2))[part_V])
+
+
+def nearer(gap: Numbers) -> Numbers:
+    """By how much another centre was nearer than the own, of target cosine less hardest negative cosine. Where the own
+    was nearest, by how much counts a tenth: how well a wrong label was learned later says little for it."""
+    return np.maximum(-gap, -0.1 * gap)
 
 
 def _most_frequent(sample_V: Integers, class_V: Integers, number: int) -> tuple[Integers, Integers]:
@@ -96,27 +160,16 @@ def audit_recording(recording: Recording, images: LabeledImages) -> Found:
     return found
 
 
-def _gap(seen: Visited) -> Numbers:
-    """d = target cosine − hardest negative cosine, times the share of the visits in which the hardest class was the
-    same where it is negative: a wrong label has one right one."""
-    gap_N = seen.target_N - seen.negative_N
-    return np.where(gap_N < 0, gap_N * seen.stable_N, gap_N)
-
-
 def _mislabelled(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, found: Found) -> None:
-    gap_N = _gap(seen)
-    good_N = known_N & (gap_N > 0)
-    # What an image with a wrong label would show: its cosines change places.
-    planted = np.abs(gap_N[good_N])
-    probability_N = np.zeros(len(gap_N))
-    probability_N[known_N] = posterior(-gap_N[known_N], planted).probability_K
+    probability_N = wrong_label(seen, known_N, images.num_identities)
     findings = []
-    for image in np.flatnonzero((probability_N >= LISTED) | (known_N & (gap_N < 0))).tolist():
+    for image in np.flatnonzero(probability_N >= _LISTED).tolist():
         other = images.identity_names[int(seen.class_N[image])]
         is_nearer = seen.negative_N[image] > seen.target_N[image] and seen.stable_N[image] >= 0.5
         reason = (
-            f"in the later half of its visits its cosine to {_person(images, image)} was {seen.target_N[image]:.2f}, "
-            f"to the nearest other {seen.negative_N[image]:.2f}: {other} in {100 * seen.stable_N[image]:.0f} % of them"
+            f"over its visits its cosine to {_person(images, image)} was {seen.all.own_N[image]:.2f}, to the nearest "
+            f"other {seen.all.other_N[image]:.2f}: in the later half {other} in {100 * seen.stable_N[image]:.0f} % of "
+            "them"
         )
         findings.append(
             _finding(images, image, "mislabelled", probability_N[image], other if is_nearer else "", reason)
@@ -124,11 +177,38 @@ def _mislabelled(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImage
     found.add(
         "mislabelled",
         findings,
-        "mean target cosine less hardest negative cosine over the later half of the visits, by how stable the hardest "
-        "class is; what wrong labels look like is known from right ones whose two cosines change places, which is "
-        "optimistic where the training has memorised wrong labels. Images that were nearer to another centre are "
-        "always listed",
+        "by how much another centre was nearer than its own, a mean over all visits weighted by how many images were "
+        "nearest to their own centre at the time. How many labels are wrong is judged from the visits before the "
+        "training learned labels by heart: what wrong ones look like is known from images that fit, as if they carried "
+        "the label of the person they are most like, and as if that of a stranger",
+        _LISTED,
     )
+
+
+def wrong_label(seen: Visited, known_N: NDArray[np.bool_], classes: int) -> Numbers:
+    """The probability that each label (N,) is wrong, 0 where nothing is known: how probable the surest, the second and
+    so on are follows from the early visits, and which images these are from all."""
+    early_N = known_N & np.isfinite(seen.early.suspicion_N)
+    sure_K = posterior(seen.early.suspicion_N[early_N], planted_suspicions(seen.early, classes)).probability_K
+    probability_N, number = np.zeros(len(known_N)), int(known_N.sum())
+    ascending = np.flatnonzero(known_N)[np.argsort(seen.all.suspicion_N[known_N], kind="stable")]
+    if len(sure_K):
+        at = np.linspace(0, 1, number)
+        probability_N[ascending] = np.interp(at, np.linspace(0, 1, len(sure_K)), np.sort(sure_K))
+    return probability_N
+
+
+def planted_suspicions(seen: Weighted, classes: int) -> Numbers:
+    """How suspicious images that fit would be if they had the label of the other person they are most like, whose
+    cosine changes places with their own, and that of a stranger: two of each image.
+
+    Cosines to strangers are taken as normal around 0, with the deviation at which the median of the largest of them all
+    is the hardest negative's cosine."""
+    fits_N = seen.own_N > seen.other_N  # nan does not
+    own_M, other_M = seen.own_N[fits_N], seen.other_N[fits_N]
+    largest = NormalDist().inv_cdf(0.5 ** (1 / max(classes - 1, 2)))
+    stranger_M = np.random.default_rng(0).normal(size=len(own_M)) * np.abs(other_M) / largest
+    return np.concatenate([nearer(other_M - own_M), nearer(stranger_M - own_M)])
 
 
 def _split(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, found: Found) -> None:
