@@ -84,7 +84,7 @@ def test_all_visits_count_by_how_many_images_were_nearest_to_their_own_centre_th
             if rows:
                 assert means.own_N[sample] == pytest.approx(np.average(target_V[rows], weights=weights))
                 assert means.other_N[sample] == pytest.approx(np.average(negative_V[rows], weights=weights))
-                suspicion = np.average(np.where(gap < 0, -gap, -gap / 10), weights=weights)
+                suspicion = np.average(np.where(gap < 0.1, -gap, -0.1), weights=weights)
                 assert means.suspicion_N[sample] == pytest.approx(suspicion)
             else:
                 assert np.isnan(means.suspicion_N[sample])

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from facemargin.auditing.embedded import LISTED_LABELS
 from facemargin.auditing.found import Found
-from facemargin.auditing.planted import LISTED, Numbers, posterior
+from facemargin.auditing.planted import LISTED, Numbers, Posterior, posterior
 from facemargin.auditing.space import Integers
 from facemargin.counting import counted
 from facemargin.data.findings import Finding, Kind
@@ -23,7 +23,9 @@ _FEW_VISITS = 3
 _PARTS = 20
 # Of its greatest skill, where a network is taken to begin to learn labels by heart.
 _LEARNED = 0.75
-# Most of what is less sure is right, and there is much of it: a log knows a label less well than an embedding does.
+# A gap by which an image is clearly its label's.
+_CLEAR = 0.1
+# Less sure findings are many and mostly not right: a log knows a label less well than an embedding does.
 _LISTED = 0.2
 
 
@@ -121,9 +123,9 @@ def skill(gap_V: Numbers) -> Numbers:
 
 
 def nearer(gap: Numbers) -> Numbers:
-    """By how much another centre was nearer than the own, of target cosine less hardest negative cosine. Where the own
-    was nearest, by how much counts a tenth: how well a wrong label was learned later says little for it."""
-    return np.maximum(-gap, -0.1 * gap)
+    """By how much another centre was nearer than the own, of target cosine less hardest negative cosine; at least −.1:
+    how much nearer the own was says little, as a wrong label that is learned later comes near, too."""
+    return -np.minimum(gap, _CLEAR)
 
 
 def _most_frequent(sample_V: Integers, class_V: Integers, number: int) -> tuple[Integers, Integers]:
@@ -161,9 +163,10 @@ def audit_recording(recording: Recording, images: LabeledImages) -> Found:
 
 
 def _mislabelled(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, found: Found) -> None:
-    probability_N = wrong_label(seen, known_N, images.num_identities)
+    wrong = wrong_label(seen, known_N, images.num_identities)
+    probability_N, least = wrong.probability_K, max(_LISTED, wrong.share)
     findings = []
-    for image in np.flatnonzero(probability_N >= _LISTED).tolist():
+    for image in np.flatnonzero(probability_N >= least).tolist():
         other = images.identity_names[int(seen.class_N[image])]
         is_nearer = seen.negative_N[image] > seen.target_N[image] and seen.stable_N[image] >= 0.5
         reason = (
@@ -180,22 +183,24 @@ def _mislabelled(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImage
         "by how much another centre was nearer than its own, a mean over all visits weighted by how many images were "
         "nearest to their own centre at the time. How many labels are wrong is judged from the visits before the "
         "training learned labels by heart: what wrong ones look like is known from images that fit, as if they carried "
-        "the label of the person they are most like, and as if that of a stranger",
-        _LISTED,
+        "the label of the person they are most like, and as if that of a stranger. Listed are those that are more "
+        f"likely wrong than an image drawn at random ({wrong.share:.2f}), from {_LISTED} on",
+        least,
     )
 
 
-def wrong_label(seen: Visited, known_N: NDArray[np.bool_], classes: int) -> Numbers:
+def wrong_label(seen: Visited, known_N: NDArray[np.bool_], classes: int) -> Posterior:
     """The probability that each label (N,) is wrong, 0 where nothing is known: how probable the surest, the second and
     so on are follows from the early visits, and which images these are from all."""
     early_N = known_N & np.isfinite(seen.early.suspicion_N)
-    sure_K = posterior(seen.early.suspicion_N[early_N], planted_suspicions(seen.early, classes)).probability_K
+    early = posterior(seen.early.suspicion_N[early_N], planted_suspicions(seen.early, classes))
+    sure_K = early.probability_K
     probability_N, number = np.zeros(len(known_N)), int(known_N.sum())
     ascending = np.flatnonzero(known_N)[np.argsort(seen.all.suspicion_N[known_N], kind="stable")]
     if len(sure_K):
         at = np.linspace(0, 1, number)
         probability_N[ascending] = np.interp(at, np.linspace(0, 1, len(sure_K)), np.sort(sure_K))
-    return probability_N
+    return Posterior(probability_N, early.share)
 
 
 def planted_suspicions(seen: Weighted, classes: int) -> Numbers:
