@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from facemargin.features.measures import list_measures, measure_quality
     from facemargin.features.tracks import FaceTrack
     from facemargin.features.video import VideoFaces, embed_video
-    from facemargin.gallery import Clusters, cluster
+    from facemargin.gallery import Clusters, Enrolment, Gallery, Identification, cluster
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
     from facemargin.interop import list_models, load_head
     from facemargin.margins import list_margins
@@ -67,12 +67,15 @@ __all__ = [
     "CorruptImageError",
     "CorruptVideoError",
     "DataError",
+    "Enrolment",
     "Face",
     "FaceTrack",
     "FacemarginError",
     "Finding",
+    "Gallery",
     "Head",
     "HeadOutput",
+    "Identification",
     "ImageError",
     "ImageStatistics",
     "Model",
@@ -155,7 +158,7 @@ _HOMES = {
     "features.tracks": ("FaceTrack",),
     "features.video": ("VideoFaces", "embed_video"),
     "export": ("export_onnx",),
-    "gallery": ("Clusters", "cluster"),
+    "gallery": ("Clusters", "Enrolment", "Gallery", "Identification", "cluster"),
     "features.measures": ("list_measures", "measure_quality"),
     "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),

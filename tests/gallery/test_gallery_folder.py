@@ -16,7 +16,6 @@ import pytest
 
 from facemargin.errors import ConfigError, DataError, OutputError
 from facemargin.gallery.folder_store import FolderStore
-from facemargin.gallery.folder_writer import FolderWriter
 from facemargin.gallery.row_file import HEADER_BYTES, RowFile
 from facemargin.gallery.tables import TABLES_FILE
 from tests.gallery.galleries import SIZE, binding, enrolled, make_store, new_images, unit_vectors
@@ -161,7 +160,7 @@ def test_two_writers(made, tmp_path):
     shutil.copytree(made, folder)
     first, second = FolderStore(folder), FolderStore(folder)
     before = enrolled(second)
-    with FolderWriter(folder, first._tables, first.binding, "enrolling"):
+    with first.writing("enrolling"):
         with pytest.raises(
             OutputError, match=rf"written by process {os.getpid()} on .*, enrolling, since .*one process"
         ):

@@ -103,6 +103,10 @@ class DetectedFaces(ImageSource):
     def several(self) -> dict[int, FoundFace]:
         return {index: found for index, found in self._found.items() if found.num_faces > 1}
 
+    def found(self, index: int) -> FoundFace | None:
+        """The face of photograph `index`, if it was read already and has one."""
+        return self._found.get(index)
+
     def __len__(self) -> int:
         return len(self._source)
 

@@ -1,5 +1,19 @@
-"""People, images and vectors: who is together with whom."""
+"""People, images and vectors: who is together with whom, who is enrolled, who somebody is."""
 
 from facemargin.gallery.cluster import Clusters, cluster
+from facemargin.gallery.enrolment import Enrolment, EnrolmentOutcome
+from facemargin.gallery.gallery import Gallery
+from facemargin.gallery.identification import Candidate, Identification
+from facemargin.gallery.store import EnrolledImage, EnrolledPerson
 
-__all__ = ["Clusters", "cluster"]
+__all__ = [
+    "Candidate",
+    "Clusters",
+    "EnrolledImage",
+    "EnrolledPerson",
+    "Enrolment",
+    "EnrolmentOutcome",
+    "Gallery",
+    "Identification",
+    "cluster",
+]

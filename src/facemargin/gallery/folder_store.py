@@ -16,6 +16,7 @@ import shutil
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,8 @@ class FolderStore(Store):
     def __init__(self, folder: Path) -> None:
         self.folder, self.name = folder, str(folder)
         self._tables = Tables(folder / TABLES_FILE)
-        self._lock = threading.RLock()
+        self._lock, self._write_lock = threading.RLock(), threading.RLock()
+        self._writer: FolderWriter | None = None
         self._snapshot: Snapshot | None = None
         self._version = -1
         try:
@@ -79,34 +81,44 @@ class FolderStore(Store):
             shutil.rmtree(partial, ignore_errors=True)
         return cls(folder)
 
-    def _writer(self, doing: str) -> FolderWriter:
-        return FolderWriter(self.folder, self._tables, self.binding, doing)
+    @contextmanager
+    def writing(self, doing: str) -> Iterator[FolderWriter]:
+        with self._write_lock:
+            if self._writer is not None:
+                yield self._writer
+                return
+            with FolderWriter(self.folder, self._tables, self._lock, self.binding, doing) as self._writer:
+                try:
+                    yield self._writer
+                finally:
+                    self._writer = None
 
     def add(self, images: Mapping[str, Sequence[NewImage]]) -> None:
-        with self._lock, self._writer("enrolling") as writer:
-            self._snapshot = None
+        with self._changing("enrolling") as writer:
             writer.add(images)
 
     def remove_people(self, names: Sequence[str]) -> int:
-        with self._lock, self._writer("removing") as writer:
-            self._snapshot = None
+        with self._changing("removing") as writer:
             return writer.remove_people(names)
 
     def remove_images(self, numbers: Sequence[int]) -> int:
-        with self._lock, self._writer("removing") as writer:
-            self._snapshot = None
+        with self._changing("removing") as writer:
             return writer.remove_images(numbers)
 
     def accept(self, numbers: Sequence[int]) -> None:
-        with self._lock, self._writer("accepting") as writer:
-            self._snapshot = None
+        with self._changing("accepting") as writer:
             writer.accept(numbers)
 
     def compact(self) -> None:
         """Write the files anew without dead rows, which are zeros already: it frees their space."""
-        with self._lock, self._writer("compacting") as writer:
-            self._snapshot = None
+        with self._changing("compacting") as writer:
             writer.compact()
+
+    @contextmanager
+    def _changing(self, doing: str) -> Iterator[FolderWriter]:
+        with self.writing(doing) as writer, self._lock:
+            self._snapshot = None
+            yield writer
 
     def people(self) -> Iterator[EnrolledPerson]:
         return people_in_pages(self._tables, self._lock)

@@ -6,6 +6,7 @@ Shapes: N images, D size, R rows.
 import contextlib
 import json
 import sqlite3
+import threading
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -40,14 +41,17 @@ _INSERT_IMAGE = (
 class FolderWriter:
     """Holds the lock of the gallery as long as it is entered. What a killed process left is put in order first."""
 
-    def __init__(self, folder: Path, tables: Tables, binding: Binding, doing: str) -> None:
+    def __init__(self, folder: Path, tables: Tables, lock: threading.RLock, binding: Binding, doing: str) -> None:
+        """`lock` is that of the threads that use the `tables`."""
+        self._lock = lock
         self._folder, self._tables, self._binding, self._doing = folder, tables, binding, doing
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> "FolderWriter":
         self._stack.enter_context(writing(self._folder, self._doing))
         try:
-            self._tidy()
+            with self._lock:
+                self._tidy()
         except BaseException:
             self._stack.close()
             raise

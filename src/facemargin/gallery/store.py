@@ -5,6 +5,7 @@ Shapes: N images, D size, P probes, K candidates.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import numpy as np
@@ -77,6 +78,11 @@ class Store(ABC):
     name: str
     """What messages call it."""
     binding: Binding
+
+    @abstractmethod
+    def writing(self, doing: str) -> AbstractContextManager[object]:
+        """Let no other process change the gallery within this context. OutputError, which names the process that
+        does, if there is one."""
 
     @abstractmethod
     def add(self, images: Mapping[str, Sequence[NewImage]]) -> None:

@@ -1,0 +1,380 @@
+"""People, their images and vectors, by name: enrol them, find them again. Shapes: N images."""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from facemargin.data.given_images import GivenForm, given_images
+from facemargin.data.open import open_images
+from facemargin.data.source import ImageSource, LabeledImages
+from facemargin.decision.calibration import Calibration
+from facemargin.decision.certificate import Certificate
+from facemargin.decision.checked_model import find_check, shipped_check
+from facemargin.decision.shipped import shipped_calibration
+from facemargin.detection.detector import Detector
+from facemargin.detection.face import Choice
+from facemargin.errors import ConfigError, DataError
+from facemargin.files.atomic import write_atomically
+from facemargin.files.unicode_names import one_form
+from facemargin.gallery.binding import Binding
+from facemargin.gallery.enrolling import Enroller
+from facemargin.gallery.enrolment import Enrolment, GateMode, limits_of
+from facemargin.gallery.folder_store import FolderStore
+from facemargin.gallery.identification import Identification
+from facemargin.gallery.identifying import identify
+from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule, calibrated_rule, certified_rule
+from facemargin.gallery.store import EnrolledImage, EnrolledPerson, Store
+from facemargin.models.load import load, named_code
+from facemargin.models.model import Model, Progress
+from facemargin.quality.gate import QualityGate
+from facemargin.version import __version__
+
+
+class Gallery:
+    """Enrolled people in a folder: their images' vectors, norms, qualities and where they are from, but no image.
+
+    A gallery belongs to the model, and to the way of finding faces, with which it was created. Any number of processes
+    read it while one changes it; a change is there wholly or not at all, whenever a process is killed. Only what is
+    enrolled by name gets in: probes never do.
+
+    Examples:
+        >>> import facemargin as fm, tempfile
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> gallery = fm.Gallery.create(tempfile.mkdtemp() + "/gallery", model)
+        >>> gallery.enrol(fm.open_images("orl:1-3"), gate="off").count("enrolled")
+        30
+        >>> gallery
+        <facemargin.Gallery .../gallery: 3 people, 30 images>
+        >>> answer, = gallery.identify(fm.open_images("orl:2").read(0))
+        >>> len(answer.candidates), answer.decision  # no decision without thresholds
+        (3, None)
+    """
+
+    def __init__(
+        self,
+        path: Path | str,
+        model: Model | None = None,
+        *,
+        detector: Detector | None = None,
+        calibration: Calibration | None = None,
+        certificate: Certificate | None = None,
+    ) -> None:
+        """Open the gallery in the folder `path`. `model` is the one that it was created with, which is otherwise loaded
+        by its name when it is needed; `detector` likewise, if it is not one of facemargin's. Decisions are by a
+        `calibration` or a `certificate` of this model; a released model may have a calibration of its own.
+
+        Raises DataError, which names the file, if there is no gallery or it is damaged, and ConfigError, with the
+        reason, for another model or detector, and for a calibration or a certificate that is not of this model.
+        """
+        self._store: Store = open_store(path)
+        self._model: Model | None = None
+        self._detector: Detector | None = None
+        self._by: Calibration | Certificate | None = None
+        try:
+            if calibration is not None and certificate is not None:
+                raise ConfigError("a calibration and a certificate are given, expected one of them")
+            if model is not None:
+                self._set_model(model)
+            if detector is not None:
+                self._detector = self._store.binding.find_detector(detector)
+            if calibration is not None:
+                calibration.require_model(self.model)
+                self._require_views(calibration.views, "calibration")
+            if certificate is not None:
+                certificate.require_any_people()
+                certificate.require_model(self.model)
+                self._require_views(certificate.views, "certificate")
+                certificate.require_faces(self.detector)
+                certificate.require_promise()
+            self._by = calibration or certificate
+        except BaseException:
+            self._store.close()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        path: Path | str,
+        model: Model | Path | str,
+        *,
+        detector: Detector | str | None = None,
+        model_name: str = "",
+        **opened_with: Any,
+    ) -> "Gallery":
+        """Create a gallery without people in a new folder, and open it (`opened_with`: as for `Gallery`).
+
+        `model` is a model, or what `load` takes, by which it is loaded again later; so is the `model_name` of a model.
+        `detector` finds the face in every image, by its name or as an object; without one the images must be aligned.
+
+        The model's quality is used, to weight images and to tell poor ones, if it is shown to help (`check_quality`),
+        now and for this gallery for good.
+
+        Raises ConfigError if there is something at `path`, OutputError if it cannot be written, and what `load` raises.
+        """
+        name = model_name if isinstance(model, Model) else str(model)
+        loaded = model if isinstance(model, Model) else load(model)
+        if name and Path(name).exists():
+            name = str(Path(name).resolve())
+        FolderStore.create(_folder(path), make_binding(loaded, name, detector)).close()
+        return cls(path, loaded, detector=None if isinstance(detector, str) else detector, **opened_with)
+
+    def __repr__(self) -> str:
+        people, images, in_review = self._store.counts()
+        waiting = f", {in_review:,} in review" if in_review else ""
+        shown = f"{people:,} {'person' if people == 1 else 'people'}, {images:,} {'image' if images == 1 else 'images'}"
+        return f"<facemargin.Gallery {self._store.name}: {shown}{waiting}>"
+
+    def __enter__(self) -> "Gallery":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def __len__(self) -> int:
+        """The number of people with images that count."""
+        return self._store.counts()[0]
+
+    @property
+    def model(self) -> Model:
+        """The model, loaded when it is first asked for. ConfigError if it cannot be, or has changed."""
+        if self._model is None:
+            self.require_named_model()
+            self._set_model(load(self._store.binding.model))
+        assert self._model is not None
+        return self._model
+
+    def require_named_model(self) -> None:
+        """Raise ConfigError, with what to do, if the model cannot be loaded by its name: it was given in Python, or is
+        code, which is not run because a file names it."""
+        name = self._store.binding.model
+        if not name or named_code(name):
+            given = f"given as code ({name}), which is not run unless you name it" if name else "given in Python"
+            raise ConfigError(
+                f"{self._store.name} was created with a model that was {given}: give it again, as fm.Gallery(path, "
+                "model) or --model"
+            )
+
+    @property
+    def detector(self) -> Detector | None:
+        """What finds the faces; None if images are aligned."""
+        if self._detector is None:
+            self._detector = self._store.binding.find_detector()
+        return self._detector
+
+    @property
+    def binding(self) -> Binding:
+        """What the vectors depend on: the model's name and fingerprint, how it measures quality, the detector."""
+        return self._store.binding
+
+    @property
+    def people(self) -> list[EnrolledPerson]:
+        """Everybody, in the order of enrolment."""
+        return list(self._store.people())
+
+    def images(self, person: str | None = None) -> list[EnrolledImage]:
+        """The images of a person, or of all, in the order of enrolment. DataError for one who is not enrolled."""
+        return list(self._store.images(None if person is None else one_form(person)))
+
+    def in_review(self) -> list[EnrolledImage]:
+        """The images that wait for `accept`, or for `remove`."""
+        return [image for image in self._store.images() if image.in_review]
+
+    def enrol(
+        self,
+        images: LabeledImages | GivenForm | Iterable[GivenForm],
+        person: str | None = None,
+        *,
+        gate: GateMode = "refuse",
+        limits: QualityGate | None = None,
+        on_several: Choice = "error",
+        consent: str = "",
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> Enrolment:
+        """Enrol `images` of one `person`, or a folder of people, or other images with identities, and say what became
+        of each.
+
+        `gate` says what happens to an image with reasons against it: it fails the `limits` of size, sharpness, light
+        and pose; it shows several faces (unless `on_several` says which one to use); its quality is below the floor of
+        the calibration; it looks like somebody else who is enrolled; or it disagrees with the person's other images.
+        "refuse" leaves it out, "review" keeps it without letting it count, "warn" enrols it, "off" looks for no
+        reasons. An image that cannot be read or shows no face is refused always, and one that the person has already is
+        passed over, so that an enrolment that was broken off can simply be repeated. `consent` is a note that is kept
+        with every image.
+
+        Raises ConfigError for a name that is empty and a gate that is not known, DataError if no image has an identity
+        and no person is given, and OutputError if the gallery cannot be written or another process is writing; what was
+        enrolled before that stays.
+        """
+        if gate not in ("off", "warn", "refuse", "review"):
+            raise ConfigError(f"gate is {gate!r}, expected one of off, warn, refuse, review")
+        if on_several not in ("error", "largest", "central"):
+            raise ConfigError(f"on_several is {on_several!r}, expected one of error, largest, central")
+        source, names = _named(images, person)
+        people = self._store.counts()[0] + len(set(names))
+        checked = limits_of(self._calibration() if gate != "off" else None, self.binding, people)
+        enroller = Enroller(
+            self._store, self.model, self.detector, checked, gate, limits or QualityGate(), on_several, consent
+        )
+        with self._store.writing("enrolling"):
+            return enroller.enrol(source, names, batch_size, progress)
+
+    def identify(
+        self,
+        images: ImageSource | GivenForm | Iterable[GivenForm],
+        groups: Sequence[object] | None = None,
+        *,
+        candidates: int = 5,
+        fpir: float = DEFAULT_FPIR,
+        fmr: float | None = None,
+        gate: QualityGate | None = None,
+        on_several: Choice = "largest",
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> list[Identification]:
+        """Say who each image shows: "this person", "nobody enrolled", "cannot tell" or "too poor to decide", with the
+        most alike `candidates`. Images with equal `groups` (N,) are of one person, and pooled by their quality.
+
+        Decisions are by the thresholds that the gallery was opened with; see `rule`. `gate`: also leave out images that
+        fail its limits. `on_several`: the face of a photograph with several, or "error".
+
+        Raises ConfigError for rates out of range and for options that do not go together.
+        """
+        if candidates < 1:
+            raise ConfigError(f"candidates is {candidates}, expected at least 1")
+        source = given_images(images)
+        if groups is not None and len(groups) != len(source):
+            raise ConfigError(f"groups has {len(groups)} values for {len(source)} images, expected one for each")
+        rule = self.rule(fpir, fmr)
+        answers = identify(
+            self._store,
+            self.model,
+            self.detector,
+            rule,
+            source,
+            groups,
+            candidates,
+            gate,
+            on_several,
+            batch_size,
+            progress,
+        )
+        return list(answers)
+
+    def rule(self, fpir: float = DEFAULT_FPIR, fmr: float | None = None) -> SearchRule | None:
+        """The thresholds of a search among the people who are enrolled now, and what is known of its errors; None if
+        there are none for this model."""
+        if isinstance(self._by, Certificate):
+            if fmr is not None:
+                raise ConfigError("a certificate has an FMR of its own: leave out fmr")
+            return certified_rule(self._by, self.binding, len(self))
+        calibration = self._calibration()
+        return None if calibration is None else calibrated_rule(calibration, self.binding, len(self), fpir, fmr)
+
+    def remove(self, *people: str) -> int:
+        """Delete people with all their images and vectors, which are overwritten on the disk when this returns; returns
+        the number of images. DataError for one who is not enrolled: then nobody is deleted."""
+        return self._store.remove_people([one_form(person) for person in people])
+
+    def remove_images(self, *numbers: int) -> int:
+        """Delete images by their numbers, and people of whom none is left. DataError for a number that is not there."""
+        return self._store.remove_images(numbers)
+
+    def accept(self, *numbers: int) -> None:
+        """Let images count that are in review. DataError for a number that is not there."""
+        self._store.accept(numbers)
+
+    def check(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
+        """Read all of the gallery and say what is wrong with it, naming file and row; empty if nothing is."""
+        return self._store.check(progress)
+
+    def export(self, path: Path | str) -> None:
+        """Write all images to an .npz file with the arrays `paths`, `embeddings`, `norms`, `quality`, as facemargin
+        embed does, and `people`, `numbers`, `in_review`; no pickles. A path that two images have gets their numbers.
+        OutputError if it cannot be written."""
+        images = self.images()
+        times = Counter(image.source for image in images)
+        paths = [f"{one.source}#{one.number}" if times[one.source] > 1 else one.source for one in images]
+        arrays = {
+            "paths": np.array(paths, dtype=np.str_),
+            "embeddings": self._store.vectors([image.number for image in images]),
+            "norms": np.array([image.norm for image in images], np.float32),
+            "quality": np.array([image.quality for image in images], np.float32),
+            "people": np.array([image.person for image in images], dtype=np.str_),
+            "numbers": np.array([image.number for image in images], np.int64),
+            "in_review": np.array([image.in_review for image in images], np.bool_),
+        }
+
+        def write(temporary: Path) -> None:
+            with temporary.open("wb") as file:
+                np.savez(file, **arrays)  # type: ignore[arg-type]
+
+        write_atomically(Path(path), write)
+
+    def close(self) -> None:
+        """Let go of all files."""
+        self._store.close()
+
+    def _set_model(self, model: Model) -> None:
+        self.binding.require_model(model, self._store.name)
+        self._model = model
+
+    def _require_views(self, views: str, what: str) -> None:
+        if views != self.binding.views:
+            raise ConfigError(
+                f"this {what} is of the views {views} of every image, the gallery of {self.binding.views}: make one "
+                "with those, or create a gallery with a model of those views"
+            )
+
+    def _calibration(self) -> Calibration | None:
+        if self._by is None:
+            shipped = shipped_calibration(self.model)
+            return shipped if shipped is not None and shipped.views == self.binding.views else None
+        return self._by if isinstance(self._by, Calibration) else None
+
+
+def make_binding(model: Model, name: str, detector: Detector | str | None) -> Binding:
+    """What a new gallery is bound to."""
+    check = find_check(name, model) if name else None
+    if check is None and (shipped := shipped_check(model)) is not None:
+        check = shipped.checks.get(model.info.quality)
+    helps = check is not None and check.helps
+    words = "never checked (facemargin quality --check)" if check is None else check.in_short
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    return Binding.of(model, name, detector, helps, words, now, __version__)
+
+
+def open_store(path: Path | str) -> Store:
+    """The store of a gallery that is there already."""
+    return FolderStore(_folder(path))
+
+
+def _folder(path: Path | str) -> Path:
+    if str(path).startswith("milvus:"):
+        raise ConfigError(f"{path}: galleries in Milvus are not supported yet; give the path of a folder")
+    return Path(path)
+
+
+def _named(images: Any, person: str | None) -> tuple[ImageSource, list[str]]:
+    """The images, and who is in each."""
+    if person is None and isinstance(images, str | Path):
+        images = open_images(images)
+    if person is not None:
+        source = given_images(images)
+        return source, [_name(person)] * len(source)
+    if not isinstance(images, LabeledImages):
+        raise DataError(
+            "nobody says who is in the images: give their person, or a folder with one folder of images per person"
+        )
+    names = [_name(name) for name in images.identity_names]
+    return images, [names[label] for label in images.labels.tolist()]
+
+
+def _name(name: str) -> str:
+    if not name.strip():
+        raise ConfigError("the name of a person is empty")
+    return one_form(name)
