@@ -52,7 +52,7 @@ def calibrated_rule(
         f"threshold {point.threshold:.4f}, at which {point.target_fmr:g} of the impostor pairs of {calibration.pairs} "
         f"match: with {counted(people, 'person', 'people')} enrolled at most {percent(bound)} of the searches for "
         "strangers find somebody, if the pairs are of people and pictures like these (the union bound: as many times "
-        "the rate of a pair as there are people). Nothing is promised: facemargin gallery certify does"
+        "the rate of a pair as there are people). Measured, not promised"
     ]
     if fmr is None and wanted < lowest * (1 - 1e-9):
         words.append(
@@ -79,8 +79,7 @@ def certified_rule(certificate: Certificate, binding: Binding, people: int) -> S
         f"threshold {accept:.4f}: promised with {confidence_text(found.confidence)} confidence is an FMR of at most "
         f"{fmr:g} for a pair of single images. With {counted(people, 'person', 'people')} enrolled by one image each, "
         f"at most {percent(min(1.0, people * fmr))} of the searches with one image for strangers find somebody (the "
-        "union bound); of people enrolled by several images, which are pooled, nothing is promised: facemargin gallery "
-        "certify promises an FPIR of this gallery"
+        "union bound); of people enrolled by several images, which are pooled, nothing is promised"
     ]
     return SearchRule(
         accept, min(rejects) if len(rejects) == len(promised) else None, found.quality_floor, tuple(words)
