@@ -6,12 +6,16 @@ import pytest
 import torch
 
 import facemargin as fm
+from facemargin.auditing.alignment_doubt import alignment_doubt
 from facemargin.auditing.copies import near_hashes
+from facemargin.auditing.discriminant import discriminated
 from facemargin.auditing.labels import fits, suspicion
 from facemargin.auditing.planted import posterior
 from facemargin.auditing.registration import correlation, small_gray
+from facemargin.auditing.seen import decide_kinds, detail, shows_face
 from facemargin.auditing.space import LabeledSpace
-from facemargin.auditing.unusable import Measured, decide_kinds, shows_face, unusable
+from facemargin.auditing.unusable import Measured, Unusable, unusable
+from facemargin.data.alignment import TEMPLATE_52
 from facemargin.data.overlap import difference_hash
 from facemargin.data.source import ArrayImages
 from tests.auditing.made_people import labeled, network, people, picture, write
@@ -84,6 +88,16 @@ def test_copies_fit_when_laid_over_each_other():
     assert max(correlation(small_gray(pictures[0]), small_gray(other))[0] for other in pictures[1:]) < 0.95
 
 
+def test_errors_that_are_plainer_than_planted_ones_are_the_surest():
+    """As in a small set, where exact copies are most of the pairs that are alike."""
+    planted = np.random.default_rng(0).normal([2, 6], 0.5, (30, 2))
+    few = discriminated(np.array([[9.0, 9.2], [2.7, 9.1], [1.3, 3.2]]), planted).probability_K
+    assert few[0] >= few[1] > 0.9 and few[2] < few[1]
+    others = np.random.default_rng(1).normal([0, 2], 0.5, (100, 2))
+    several = discriminated(np.concatenate([[[9.0, 9.2], [2.7, 9.1]], others]), planted).probability_K
+    assert several[:2].min() > 0.9 and several[2:].max() < 0.05
+
+
 def test_near_hashes_are_those_that_loops_find():
     images = [picture(person, 0) for person in range(12)]
     images += [np.ascontiguousarray(images[3][:, ::-1]), np.clip(images[5] * 0.9, 0, 255).astype(np.uint8)]
@@ -125,10 +139,34 @@ def test_noise_is_rather_no_face_than_unrecognisable():
     tiny, noise = (faces_of(quality + generator.normal(size=200), 0.0) for quality in (7.5, 4))
     real = joined(faces_of(12 + generator.normal(size=1000), 0.7), faces_of([7.5] * 9, 0.0), faces_of([4] * 9, 0.0))
     found = unusable(real, tiny, noise)
-    decided = decide_kinds(found, ArrayImages([picture(0, 0)] * 1018, "made"), None)
-    assert not any(decided[image][0] for image in range(1000, 1009))
-    assert all(decided[image][0] for image in range(1009, 1018))
+    blurred = [cv2.GaussianBlur(picture(person, 0), (0, 0), 5) for person in range(40)]
+    images, tiny = ArrayImages([*blurred] * 26, "made"), ArrayImages(blurred[20:], "tiny")
+    decided, sharp = decide_kinds(found, images, tiny, None)
+    assert not any(decided[image].is_none for image in range(1000, 1009)) and not sharp
+    assert all(decided[image].is_none for image in range(1009, 1018))
     assert (found.either()[1000:] > 0.5).all() and np.median(found.either()) < 0.01
+
+
+def test_sharp_candidates_are_faces_or_none():
+    """As the detector says; without one they are faces. Those that are blurred are unrecognisable."""
+    sharp, blurred = picture(0, 0, 60), cv2.GaussianBlur(picture(0, 0), (0, 0), 5)
+    assert detail(sharp) > 3 * detail(blurred) and np.isnan(detail(np.full_like(sharp, 9)))
+    blurs = [cv2.GaussianBlur(picture(person, 0), (0, 0), 5) for person in range(60)]
+    images = ArrayImages([sharp] * 30 + blurs[:30], "made")
+    found = Unusable(np.full(60, 0.9), np.full(60, 0.1), np.zeros(60, bool), True)
+
+    class Sees:
+        def __init__(self, faces):
+            self.faces = faces
+
+        def detect(self, image):
+            return [True] * self.faces
+
+    for detector, listed in ((None, 30), (Sees(1), 30), (Sees(0), 60)):
+        decided, faces = decide_kinds(found, images, ArrayImages(blurs[30:], "tiny"), detector)
+        assert len(decided) == listed and faces == 60 - listed
+        assert all(decided[image].score > 0.5 and not decided[image].is_none for image in range(30, 60))
+        assert all(decided[image].is_none and decided[image].score > 0.8 for image in decided if image < 30)
 
 
 class Upright:
@@ -146,6 +184,23 @@ def test_a_face_is_looked_for_in_every_turn():
     assert not shows_face(Upright(), image)
     image[32:] = 200
     assert all(shows_face(Upright(), np.ascontiguousarray(np.rot90(image, turns))) for turns in range(4))
+
+
+@pytest.mark.parametrize(("shift", "doubted"), [(3, False), (20, True)])
+def test_faces_that_are_not_aligned_are_doubted(shift, doubted, caplog):
+    class Finds:
+        name = "finds"
+
+        def detect(self, image):
+            landmarks_52 = 2 * (TEMPLATE_52 + 0.5 + [shift, 0]) - 0.5 + 56
+            return [fm.Face((0, 0, 1, 1), 1.0, landmarks_52)] if image.mean() > 1 else []
+
+    images = labeled(*people(2, 3))
+    assert ("6 images looked at, 6 do not have eyes" in alignment_doubt(images, Finds())) == doubted
+    assert ("facemargin align" in caplog.text) == doubted
+    black = ArrayImages([np.zeros((8, 8, 3), np.uint8)] * 3, "black")
+    assert "3 (3 without a face that finds finds)" in alignment_doubt(black, Finds())
+    assert "no detector is installed" in alignment_doubt(images, None)
 
 
 @pytest.fixture(scope="module")
@@ -224,7 +279,7 @@ def test_a_small_set_is_audited(each):
     audit = fm.audit(model=network(), data=labeled([picture(int(one), n) for n, one in enumerate(labels)], labels))
     alone = sum(number == 1 for number in each)
     if alone:
-        words = "the only one of their label, was" if alone == 1 else "the only ones of their label, were"
+        words = "the only one of its label, was" if alone == 1 else "the only ones of their label, were"
         assert any(words in sentence for sentence in audit.left_out)
     assert all(0 <= finding.score <= 1 for finding in audit)
 

@@ -11,6 +11,8 @@ from facemargin.commands import replay
 from facemargin.data.findings import write_findings
 from facemargin.errors import ConfigError, DataError
 from facemargin.report import write_run_report
+from facemargin.report.content import load_run
+from facemargin.report.formats import write_formats
 
 
 @pytest.fixture(scope="module")
@@ -105,3 +107,25 @@ def test_the_report_shows_how_the_set_was_learned(recorded):
     page = path.read_text(encoding="utf-8")
     assert "How the set was learned" in page and "Every image at the end" in page
     assert "People who are most often taken for each other" in page
+
+
+def test_the_report_marks_what_an_audit_found(recorded, tmp_path):
+    images = fm.open_images("orl:1-4")
+    found = [("mislabelled", 3, 0.9), ("no_face", 3, 0.6), ("unrecognisable", 8, 0.7), ("duplicate", 9, 0.4)]
+    write_findings(
+        [fm.Finding(images.describe(i), kind, score, "s1") for kind, i, score in found], tmp_path / "findings.csv"
+    )
+    content = load_run(recorded, tmp_path)
+    assert {i: kind for i, kind in enumerate(content.recording.kind_N) if kind} == {
+        3: "mislabelled",
+        8: "unrecognisable",
+    }
+    page = write_run_report(recorded).read_text(encoding="utf-8")
+    assert "facemargin report --audit marks what an audit found" in page and "mislabelled" not in page
+    write_formats(recorded, ["html"], None, tmp_path)
+    page = (recorded / "report.html").read_text(encoding="utf-8")
+    assert "Marked are 2 that an audit found" in page and "mislabelled" in page and "no_face" not in page
+    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "recipe.yaml").write_text("seed: 0\n")
+    with pytest.raises(DataError, match="holds no recording, whose images an audit would colour"):
+        load_run(tmp_path / "nothing", tmp_path)

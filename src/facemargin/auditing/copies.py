@@ -22,6 +22,7 @@ NEIGHBORS = 4
 # Above so many multiplications, neighbours are looked for among the images of the labels that an image fits only.
 _MOST_PRODUCTS = {"cpu": 3e13, "cuda": 3e16}
 _SURE = 0.9999
+_LEAST_PAIRS = 500
 
 Progress = Callable[[int, int], None]
 
@@ -49,15 +50,17 @@ def copies(
     """The nearest neighbours of every image, laid over it. `planted`: vectors of planted copies, the images that they
     are copies of, and the copies. `fitting_N`: the image of another label that is most like each, or −1.
 
-    Neighbours that are less alike than 99 % of planted copies are passed over. What is left is judged by cosine and
-    correlation, together."""
+    Neighbours that are less alike than 99 % of planted copies are passed over, but for the 500 most alike: without
+    pairs that are no copies nothing could be told of those that are. What is left is judged by cosine and correlation,
+    together."""
     copy_MD, original_M, pictures = planted
     copy_cosine_M = np.einsum("md,md->m", space.transformed(copy_MD), space.vectors_ND[original_M])
     everywhere = len(space) ** 2 * float(space.vectors_ND.shape[1]) <= _MOST_PRODUCTS[space.device.type]
     pairs_P2 = _neighbors(space) if everywhere else _neighbors_by_label(space, fitting_N)
     cosine_P = np.einsum("pd,pd->p", space.vectors_ND[pairs_P2[:, 0]], space.vectors_ND[pairs_P2[:, 1]])
-    alike_P = cosine_P >= np.quantile(copy_cosine_M, 0.01) if len(copy_cosine_M) else np.zeros(len(cosine_P), bool)
-    pairs_P2, cosine_P = pairs_P2[alike_P], cosine_P[alike_P]
+    least = np.quantile(copy_cosine_M, 0.01) if len(copy_cosine_M) else np.inf
+    least = min(least, np.sort(cosine_P)[-_LEAST_PAIRS:].min(initial=np.inf))
+    pairs_P2, cosine_P = pairs_P2[cosine_P >= least], cosine_P[cosine_P >= least]
     registration = Registration(images)
     correlation_P, mirrored_P = _laid_over(registration, pairs_P2, progress)
     correlation_M = np.array(

@@ -9,11 +9,11 @@ from facemargin.auditing.labels import Fits, fits, mislabelled
 from facemargin.auditing.people import LEAST_GROUP, merged_labels, split_pairs
 from facemargin.auditing.planted import LISTED, Numbers
 from facemargin.auditing.plants import copy, no_face, plant, tiny
+from facemargin.auditing.seen import decide_kinds
 from facemargin.auditing.space import Floats, Integers, LabeledSpace
 from facemargin.auditing.unusable import (
     Measured,
     Unusable,
-    decide_kinds,
     measured,
     measured_planted,
     sampled,
@@ -21,7 +21,7 @@ from facemargin.auditing.unusable import (
 )
 from facemargin.counting import counted
 from facemargin.data.findings import Finding, Kind
-from facemargin.data.source import ImageSubset
+from facemargin.data.source import ImageSource, ImageSubset
 from facemargin.detection.detector import Detector
 from facemargin.errors import DataError
 
@@ -58,12 +58,12 @@ def audit_embeddings(
         image_fits = fits(space, linked, report)
     wrong, suspicion_N = mislabelled(image_fits, space.weights_N)
     real = measured(space, faces.embeddings.quality)
-    poor = _poor(faces, space, real)
+    poor, tiny_faces = _poor(faces, space, real)
     # Nobody can say whose picture it is: not that its label is wrong.
     wrong_N = wrong.probability_K * (1 - poor.either())
     _mislabelled(faces, space, image_fits, wrong_N, (suspicion_N > 0) & (poor.either() < 0.5), found)
     _copies(faces, space, image_fits, wrong_N, found, progress)
-    _unusable(faces, space, real, poor, detector, found, progress)
+    _unusable(faces, space, real, (poor, tiny_faces), detector, found, progress)
     if only is not None:
         found.findings = [finding for finding in found.findings if finding.kind in only]
         found.kinds = {kind: how for kind, how in found.kinds.items() if kind in only}
@@ -166,8 +166,8 @@ def _mislabelled(
     if not known_N.all():
         alone = int((~known_N).sum())
         found.left_out.append(
-            f"mislabelled: {counted(alone, 'image')}, the only {'one' if alone == 1 else 'ones'} of their label, "
-            f"{_were(alone)} not judged"
+            f"mislabelled: {counted(alone, 'image')}, the only {'one of its' if alone == 1 else 'ones of their'} "
+            f"label, {_were(alone)} not judged"
         )
 
 
@@ -227,51 +227,63 @@ def duplicate_findings(
     return list(best.values())
 
 
-def _poor(faces: EmbeddedImages, space: LabeledSpace, real: Measured) -> Unusable:
-    pictures, planted = ImageSubset(faces.images, faces.rows_N), []
+def _poor(faces: EmbeddedImages, space: LabeledSpace, real: Measured) -> tuple[Unusable, ImageSource]:
+    """What embeddings say, and the planted faces of 8 pixels."""
+    pictures, made, planted = ImageSubset(faces.images, faces.rows_N), [], []
     for make in (tiny, no_face):
-        made, originals_M = plant(pictures, sampled(len(space), PLANTED), make)
-        embeddings = faces.embed(made)
+        pictures_M, originals_M = plant(pictures, sampled(len(space), PLANTED), make)
+        embeddings = faces.embed(pictures_M)
+        made.append(pictures_M)
         planted.append(measured_planted(space, embeddings.vectors, embeddings.quality, originals_M))
-    return unusable(real, *planted)
+    return unusable(real, *planted), made[0]
 
 
 def _unusable(
     faces: EmbeddedImages,
     space: LabeledSpace,
     real: Measured,
-    both: Unusable,
+    both: tuple[Unusable, ImageSource],
     detector: Detector | None,
     found: Found,
     progress: Progress,
 ) -> None:
     with progress("looking for faces in" if detector else "judging", "images") as report:
-        decided = decide_kinds(both, ImageSubset(faces.images, faces.rows_N), detector, report)
+        decided, sharp = decide_kinds(both[0], ImageSubset(faces.images, faces.rows_N), both[1], detector, report)
     poor: list[Finding] = []
     none: list[Finding] = []
-    for image, (is_none, score, seen) in decided.items():
+    for image, seen in decided.items():
         words = (
             f"quality {real.quality[image]:.3g} (median {np.median(real.quality):.3g}), cosine "
-            f"{real.own[image]:.2f} to its label, {real.nearest[image]:.2f} to the nearest"
+            f"{real.own[image]:.2f} to its label, {real.nearest[image]:.2f} to the nearest, "
         )
-        if seen is not None:
-            words += "; the detector finds a face" if seen else "; the detector finds no face"
+        words += "one colour" if np.isnan(seen.detail) else f"detail {seen.detail:.3f} (of faces of 8 pixels about .01)"
+        if seen.face is not None:
+            words += "; the detector finds a face" if seen.face else "; the detector finds no face"
         label = faces.person(int(space.labels_N[image]))
-        (none if is_none else poor).append(
-            Finding(faces.path(image), "no_face" if is_none else "unrecognisable", score, label, reason=words)
+        (none if seen.is_none else poor).append(
+            Finding(faces.path(image), "no_face" if seen.is_none else "unrecognisable", seen.score, label, reason=words)
         )
     measures = (
         "quality and the cosines to its own and the nearest label, together, and the quality alone if it tells such "
         "images"
     )
-    looked = "" if detector is None else f", and by the detector {detector.name}, which found none"
-    found.add("unrecognisable", poor, f"{measures}; what such images look like is known from faces of 8 pixels")
+    looked = "" if detector is None else f", or sharp, and without a face for the detector {detector.name}"
+    found.add(
+        "unrecognisable",
+        poor,
+        f"{measures}; then how blurred the picture is; what such images look like is known from faces of 8 pixels",
+    )
     found.add(
         "no_face",
         none,
-        f"{measures}{looked}; what they look like is known from noise, plain colours, blobs and shuffled faces"
-        + ("" if detector else "; no detector looked"),
+        f"{measures}: like noise, plain colours, blobs, shuffled faces and corners of pictures, which are planted"
+        + (looked or "; no detector looked"),
     )
+    if sharp:
+        found.left_out.append(
+            f"unrecognisable: {counted(sharp, 'image')} that the model does not recognise {_were(sharp)} not listed: "
+            "too sharp, or a face is found, such as turned, covered and badly aligned ones"
+        )
 
 
 def _were(number: int) -> str:

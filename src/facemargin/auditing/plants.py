@@ -15,6 +15,7 @@ from facemargin.randomness import Purpose, sample_generator
 
 _SEED = 20261127
 _TINY = 8
+_CORNER = 3
 
 
 def tiny(image: RGBImage, _: Generator) -> RGBImage:
@@ -60,6 +61,10 @@ def plant(
 
 
 def no_face(image: RGBImage, generator: Generator) -> RGBImage:
-    """Noise, one colour, blobs or a shuffled face."""
-    kind = list(NOT_FACES)[int(generator.integers(len(NOT_FACES)))]
-    return not_a_face(kind, image, _SEED, int(generator.integers(2**31)))
+    """Noise, one colour, blobs, a shuffled face, or an upper corner enlarged: hair and background."""
+    kind = int(generator.integers(len(NOT_FACES) + 1))
+    if kind < len(NOT_FACES):
+        return not_a_face([*NOT_FACES][kind], image, _SEED, int(generator.integers(2**31)))
+    height, width = (max(1, side // _CORNER) for side in image.shape[:2])
+    corner = image[:height, :width] if generator.random() < 0.5 else image[:height, -width:]
+    return cv2.resize(np.ascontiguousarray(corner), image.shape[1::-1], interpolation=cv2.INTER_CUBIC)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from facemargin.auditing.alignment_doubt import alignment_doubt
 from facemargin.auditing.copies import copies_by_pictures
 from facemargin.auditing.embedded import audit_embeddings, duplicate_findings
 from facemargin.auditing.found import EmbeddedImages, Found, Progress, unseen
@@ -133,6 +134,8 @@ def _by_embeddings(
         images, embeddings, rows_N, lambda pictures: model.embed(pictures, batch_size, views), model.device
     )
     found = audit_embeddings(faces, detector, progress)
+    if doubt := alignment_doubt(images, detector):
+        found.left_out.insert(0, doubt)
     found.left_out += [f"unreadable: {message}" for message in unreadable]
     return found
 

@@ -1,24 +1,17 @@
-"""Images in which nobody can be recognised, and images of no face.
+"""Images that embeddings say are like faces of 8 pixels, or like no face.
 
 Shapes: N images, D embedding size, M planted ones.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.auditing.discriminant import discriminated, likelier_second
-from facemargin.auditing.planted import LISTED, Numbers
+from facemargin.auditing.planted import Numbers
 from facemargin.auditing.space import Floats, Integers, LabeledSpace
-from facemargin.data.images.pixels import resize_square
-from facemargin.data.source import ImageSource, RGBImage
-from facemargin.detection.detector import Detector
-from facemargin.errors import ImageError
 
-_SIDE, _BORDER = 224, 56
 _TELLING = 0.9
 
 
@@ -32,11 +25,12 @@ class Measured:
     nearest: Floats
 
     def measures(self) -> Numbers:
-        """(N, 3), the quality on a logarithmic scale where it is positive."""
+        """(N, 3), higher is worse; the quality on a logarithmic scale where it is positive."""
         quality_N = self.quality.astype(np.float64)
         if quality_N.min(initial=1) > 0:
             quality_N = np.log(quality_N)
-        return np.stack([quality_N, np.where(np.isfinite(self.own), self.own, self.nearest), self.nearest], axis=1)
+        own_N = np.where(np.isfinite(self.own), self.own, self.nearest)
+        return -np.stack([quality_N, own_N, self.nearest], axis=1)
 
 
 @dataclass(frozen=True)
@@ -94,43 +88,6 @@ def quality_tells(quality_N: Floats, planted_M: Floats) -> bool:
         return False
     better_M = 1 - np.searchsorted(np.sort(quality_N), planted_M, side="right") / len(quality_N)
     return bool(better_M.mean() >= _TELLING)
-
-
-def shows_face(detector: Detector, image: RGBImage) -> bool:
-    """Whether the detector finds a face in an aligned picture, also turned by 90°, 180° or 270°, which is enlarged and
-    given a border first: detectors expect a face to be a part of the picture, and upright."""
-    large = cv2.copyMakeBorder(resize_square(image, _SIDE), *4 * (_BORDER,), cv2.BORDER_REPLICATE)
-    return any(detector.detect(np.ascontiguousarray(np.rot90(large, turns))) for turns in range(4))
-
-
-def decide_kinds(
-    found: Unusable,
-    images: ImageSource,
-    detector: Detector | None,
-    progress: Callable[[int, int], None] | None = None,
-) -> dict[int, tuple[bool, float, bool | None]]:
-    """{image: (whether it shows no face, probability, whether the detector found a face in it)} of all that are listed.
-
-    The likelier kind. A detector looks at those that seem to show no face: one in which it finds one does."""
-    listed = np.flatnonzero(np.maximum(found.unrecognisable_N, found.no_face_N) >= LISTED)
-    decided: dict[int, tuple[bool, float, bool | None]] = {}
-    for number, row in enumerate(listed.tolist(), 1):
-        poor, none = float(found.unrecognisable_N[row]), float(found.no_face_N[row])
-        is_none = none >= LISTED and (poor < LISTED or bool(found.rather_no_face_N[row]))
-        seen = _looked(detector, images, row) if is_none and detector is not None else None
-        is_none = is_none and not seen
-        if is_none or poor >= LISTED:
-            decided[row] = is_none, none if is_none else poor, seen
-        if progress is not None:
-            progress(number, len(listed))
-    return decided
-
-
-def _looked(detector: Detector, images: ImageSource, row: int) -> bool | None:
-    try:
-        return shows_face(detector, images.read(row))
-    except ImageError:
-        return None
 
 
 def sampled(number: int, most: int) -> NDArray[np.int64]:

@@ -6,9 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import tyro
-from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.commands._arguments import parse
@@ -17,7 +15,7 @@ from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.comparison.plan import parse_heads, scale_of
 from facemargin.data.findings import NOISE, SURE
-from facemargin.errors import ConfigError, DataError
+from facemargin.errors import ConfigError
 from facemargin.evaluation.plain import plain
 from facemargin.files.atomic import write_text_atomically
 from facemargin.files.yaml import read_yaml
@@ -25,11 +23,9 @@ from facemargin.recording import Recording, load_recording
 from facemargin.recording.replay import NEEDED, replay
 from facemargin.recording.replay_summary import LOSS_QUANTILES, ReplayedVisits, ReplaySummary, replayed_visits
 from facemargin.tables import Table
-from facemargin.training.audited_data import FoundImages
-from facemargin.training.config import Recipe
 from facemargin.training.recipe import margin_settings, recipe_from_mapping
 from facemargin.training.run_folder import RunFolder
-from facemargin.training.training_images import open_training_images
+from facemargin.training.suspected_samples import kinds_of_samples
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +56,9 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--output is {args.output}, expected a name that ends in .json")
     recording = load_recording(args.run, NEEDED)
     recipe = RunFolder(args.run).followed_recipe()
-    suspect_N = None if args.audit is None else _suspects(args.audit, recipe, recording)
+    suspect_N = None
+    if args.audit is not None:
+        suspect_N = kinds_of_samples(recipe, args.audit, NOISE, len(recording.labels)) != ""
     visits = replayed_visits(recording, _steps(args.steps), args.bands, suspect_N)
     console = Console()
     summaries: dict[str, ReplaySummary] = {}
@@ -82,18 +80,6 @@ def main(arguments: Sequence[str]) -> int:
         write_text_atomically(args.output, json.dumps(_json(summaries, refused, visits), indent=2) + "\n")
         say(f"all numbers: {args.output}")
     return 0
-
-
-def _suspects(audit: Path, recipe: Recipe, recording: Recording) -> NDArray[np.bool_]:
-    """Which samples (N,) the audit suspects; those of synthetic identities with the images that they are made of."""
-    images = open_training_images(recipe)
-    suspect_N = np.tile(FoundImages(images, audit, NOISE).among(NOISE), len(recipe.data.synthetic_identities) + 1)
-    if len(suspect_N) != len(recording.labels):
-        raise DataError(
-            f"{recipe.data.train} has {len(suspect_N):,} images now, {len(recording.labels):,} were recorded: the "
-            "training set has changed"
-        )
-    return suspect_N
 
 
 def _margins(args: Arguments, recording: Recording) -> dict[str, tuple[str, dict[str, object], int]]:

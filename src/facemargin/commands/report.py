@@ -21,6 +21,9 @@ class Arguments:
 
     folder: tyro.conf.Positional[Path]
     """The folder written by `train` or `evaluate`."""
+    audit: Path | None = None
+    """The folder of an audit of the training set (facemargin audit): what it found is marked among all images, where
+    the run has a recording."""
     format: str = "html"
     """One or more of html, md, tex, csv and pdf, separated by commas. All but html write to FOLDER/report, with every
     table as a file and every figure as SVG and PDF."""
@@ -28,7 +31,7 @@ class Arguments:
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "report", arguments)
-    done = write_formats(args.folder, parse_formats(args.format))
+    done = write_formats(args.folder, parse_formats(args.format), audit=args.audit)
     _say_written(done, args.folder)
     if done.missing:
         say(done.missing, "warning", stderr=True)

@@ -106,6 +106,9 @@ def read_rows(path: Path, more: Sequence[str] = ()) -> Iterator[Row]:
 SURE = 0.5
 """From this score on a finding is more probably right than not; an audit lists others, too."""
 
+NOISE_AND_COPIES: tuple[Kind, ...] = ("mislabelled", "duplicate", "unrecognisable", "no_face")
+"""The kinds of findings that are about one image."""
+
 NOISE: tuple[Kind, ...] = ("mislabelled", "unrecognisable", "no_face")
 """The kinds of findings that say that an image teaches something wrong, or nothing."""
 

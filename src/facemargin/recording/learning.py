@@ -34,7 +34,8 @@ class Learning:
 
     Of every sample, over the later half of the steps: `norm_N` and `cosine_N`, the means of its feature norm and target
     cosine, and `gap_N`, how much nearer its own center was than the nearest other; NaN without a visit. `entangled`:
-    the pairs of people who are nearest to each other, the most first. `not_finite`: visits left out."""
+    the pairs of people who are nearest to each other, the most first. `not_finite`: visits left out.
+    `kind_N`: what an audit found of every sample, or ""; None without an audit."""
 
     step_S: FloatArray
     cosine_QS: FloatArray
@@ -43,6 +44,7 @@ class Learning:
     gap_N: FloatArray
     entangled: list[Entangled]
     not_finite: int
+    kind_N: NDArray[np.str_] | None = None
 
 
 def learning(recording: Recording, bands: int = 4, intervals: int = 40, pairs: int = 10) -> Learning:

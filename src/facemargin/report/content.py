@@ -7,6 +7,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from facemargin.data.findings import NOISE_AND_COPIES
 from facemargin.decision.checked_model import CHECK_FILE, CheckedModel, find_check
 from facemargin.errors import DataError
 from facemargin.evaluation.checked_quality import QualityCheck
@@ -42,6 +43,7 @@ from facemargin.report.origins import FolderOrigin, read_origins
 from facemargin.report.protocol_scores import ProtocolScores, read_protocol_differences, read_protocols
 from facemargin.report.reconstruction_gallery import ReconstructionGallery
 from facemargin.training.run_folder import RunFolder
+from facemargin.training.suspected_samples import kinds_of_samples
 
 _ORDER = {"facemargin": 0, "raw pixels": 2, "PCA": 3}
 """The order of systems: the run's own model first, other systems next, the baselines and their variants last."""
@@ -105,13 +107,23 @@ class ReportContent:
     origins: list[FolderOrigin] = field(default_factory=list)
 
 
-def load_run(folder: Path) -> ReportContent:
+def load_run(folder: Path, audit: Path | None = None) -> ReportContent:
     """Read the summary, recipe, environment, metrics, validation and evaluations in `folder`, and those of the released
-    recogniser in it.
+    recogniser in it. `audit`: the folder of an audit of the training set, whose findings are shown in the recording.
 
-    Some of them may be missing, but not all. Raises DataError, which names the file, for a malformed file.
+    Some of them may be missing, but not all. Raises DataError, which names the file, for a malformed file, and for an
+    audit of another set, or where there is no recording.
     """
     content = _load(folder)
+    if audit is not None:
+        if content.recording is None:
+            raise DataError(
+                f"{folder} holds no recording, whose images an audit would colour: leave out --audit, or train with "
+                "--recorder True"
+            )
+        recipe, num_samples = RunFolder(folder).followed_recipe(), len(content.recording.norm_N)
+        kind_N = kinds_of_samples(recipe, audit, NOISE_AND_COPIES, num_samples)
+        content = replace(content, recording=replace(content.recording, kind_N=kind_N))
     released = folder / RELEASED_FOLDER
     return replace(content, released=_load(released)) if released.is_dir() else content
 

@@ -69,11 +69,15 @@ def parse_formats(text: str) -> list[Format]:
 
 
 def write_formats(
-    folder: Path, formats: Sequence[Format], bootstrap: Bootstrap | None = DEFAULT_BOOTSTRAP
+    folder: Path,
+    formats: Sequence[Format],
+    bootstrap: Bootstrap | None = DEFAULT_BOOTSTRAP,
+    audit: Path | None = None,
 ) -> WrittenReport:
     """Write the report of the run or evaluation in `folder`. With any format but html, every figure is written too.
+    `audit`: see `load_run`.
     Raises the errors of `load_run` and `report_document`, and OutputError for a file that cannot be written."""
-    document = report_document(load_run(folder), bootstrap)
+    document = report_document(load_run(folder, audit), bootstrap)
     done = WrittenReport()
     files = list(_files(document, folder, formats))
     if "pdf" in formats:

@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from facemargin.counting import counted
+from facemargin.data.findings import NOISE_AND_COPIES
 from facemargin.recording.learning import Learning
 from facemargin.report.blocks import Block, Cell, FigureBlock, Heading, Notes, Table, TableBlock
 from facemargin.report.figure_data import data_label
@@ -33,13 +34,21 @@ def recording_blocks(found: Learning) -> Iterator[Block]:
     told_N = np.isfinite(found.norm_N) & np.isfinite(found.gap_N)
     if told_N.any():
         nearer = int((found.gap_N[told_N] < 0).sum())
+        if found.kind_N is None:
+            audited = " facemargin report --audit marks what an audit found."
+        else:
+            marked = int((found.kind_N[told_N] != "").sum())
+            audited = (
+                f" Marked {'is' if marked == 1 else 'are'} {marked:,} that an audit found with a score of .5 or more."
+            )
         yield FigureBlock(
             "recording-plane",
             "Every image at the end",
             _plane_figure(found),
             f"Each point is an image, its means over the later half of the steps; {nearer:,} of "
             f"{counted(int(told_N.sum()), 'image')} are nearer to another person's centre. A long feature at a low "
-            "cosine may be a clear face under a wrong name, a short one a picture in which nobody can be recognised.",
+            "cosine may be a clear face under a wrong name, a short one a picture in which nobody can be recognised."
+            + audited,
         )
     if found.entangled:
         yield TableBlock(
@@ -78,6 +87,9 @@ def _plane_figure(found: Learning) -> Figure:
     figure, axes = new_axes(height=3.3)
     told = np.flatnonzero(np.isfinite(found.norm_N) & np.isfinite(found.gap_N))
     kinds = {"nearest to the own centre": found.gap_N >= 0, "nearer to another's": found.gap_N < 0}
+    if found.kind_N is not None:
+        kinds = {name: of_kind_N & (found.kind_N == "") for name, of_kind_N in kinds.items()}
+        kinds |= {kind: found.kind_N == kind for kind in NOISE_AND_COPIES}
     styles = line_styles(kinds)
     shown = {}
     for name, of_kind_N in kinds.items():
@@ -91,9 +103,9 @@ def _plane_figure(found: Learning) -> Figure:
                 found.cosine_N[index],
                 linestyle="",
                 marker="o",
-                markersize=2.2,
+                markersize=4 if name in NOISE_AND_COPIES else 2.2,
                 markeredgewidth=0,
-                alpha=0.6,
+                alpha=0.9 if name in NOISE_AND_COPIES else 0.6,
                 color=styles[name].color,
                 label=data_label(name),
             )

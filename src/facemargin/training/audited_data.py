@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from facemargin.counting import counted
-from facemargin.data.findings import FINDINGS_FILE, SURE, Finding, Kind, read_findings
+from facemargin.data.findings import FINDINGS_FILE, KINDS, SURE, Finding, Kind, read_findings
 from facemargin.data.image_places import ImagePlaces
 from facemargin.data.source import LabeledImages
 from facemargin.errors import DataError
@@ -136,6 +136,14 @@ class FoundImages:
     def image(self, finding: Finding) -> int:
         """The number of the image of a finding of the `kinds`."""
         return self._images[finding][0]
+
+    def kinds_of_images(self, least: float = SURE) -> NDArray[np.str_]:
+        """Of every image (N,) the kind of its surest finding with a score of `least` or more, or ""."""
+        kind_N = np.full(self._num_images, "", dtype=f"<U{max(map(len, KINDS))}")
+        for finding in sorted(self._images, key=lambda finding: finding.score):
+            if finding.score >= least:
+                kind_N[self._images[finding]] = finding.kind
+        return kind_N
 
     def among(self, kinds: Sequence[Kind], least: float = SURE) -> NDArray[np.bool_]:
         """Which images (N,) have a finding of one of the `kinds` with a score of `least` or more."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from facemargin.counting import counted
-from facemargin.data.findings import NOISE, Kind
+from facemargin.data.findings import NOISE, NOISE_AND_COPIES
 from facemargin.data.formats.folder import FolderImages, folders_of_people
 from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages, labeled_subset
@@ -53,9 +53,8 @@ def open_training_images(recipe: Recipe, console: Console | None = None) -> Labe
 def _without_suspects(images: LabeledImages, data: DataConfig, console: Console | None) -> LabeledImages:
     if not data.drop_suspects:
         return images
-    kinds: tuple[Kind, ...] = (*NOISE, "duplicate")
-    found = FoundImages(images, Path(data.drop_suspects), kinds)
-    of_kind = {kind: found.among((kind,), data.drop_from) for kind in kinds}
+    found = FoundImages(images, Path(data.drop_suspects), NOISE_AND_COPIES)
+    of_kind = {kind: found.among((kind,), data.drop_from) for kind in (*NOISE, "duplicate")}
     suspect_N = np.any([*of_kind.values()], axis=0)
     left = labeled_subset(images, np.flatnonzero(~suspect_N))
     if console is not None:
