@@ -310,7 +310,7 @@ def test_all_heads_differ_in_nothing_but_the_head(recipe):
     for run in runs:
         one = run.load_recipe()
         assert (one.head.name, one.seed) == (run.head, run.seed)
-        assert one.head.scale == 20 if hasattr(one.head, "scale") else run.head in ("sphereface", "lh2face")
+        assert one.head.scale == 20 if hasattr(one.head, "scale") else run.head in ("sphereface", "lh2face", "url")
         for field in vars(first).keys() - {"head", "seed"}:
             assert getattr(one, field) == getattr(first, field)
     assert len({run.folder for run in runs}) == len(runs)

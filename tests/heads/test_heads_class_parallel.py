@@ -15,8 +15,11 @@ B, D, STEPS = 13, 8, 2
 ROWS = {1: [13], 2: [8, 5], 3: [5, 0, 8], 4: [3, 5, 0, 5]}
 # 23 classes divide among none of the counts; 5 leave the last of 4 processes without any.
 CLASSES = [23, 5]
-# A margin beside those that all have: the filter re-weights negatives without looking at the target.
-SETTINGS = [(name, {}) for name in list_margins()] + [("funface", {"interclass_filtering_threshold": 0.3})]
+# Beside what all margins have: the filter re-weights negatives without looking at the target; centres of several parts.
+SETTINGS = [(name, {}) for name in list_margins()] + [
+    ("funface", {"interclass_filtering_threshold": 0.3}),
+    ("url", {"sub_embeddings": 4}),
+]
 OUTPUTS = (
     "losses_B", "target_cosine_B", "hardest_negative_B", "certainty_ratio_B", "feature_norm_B", "margin_scaler_B"
 )  # fmt: skip

@@ -115,6 +115,7 @@ OTHER = {
     "description": "two words",
     "accumulation_steps": 4,
     "optimizer.name": "sgd",  # the other does not go with sampled classes
+    "memory.name": "none",  # nor do the others
     "data.synthetic_identities": ("negative", "upside_down"),
     "validation.data": ("orl:31-33", "orl:34-36"),
     "backbone.blocks": (1, 2, 1, 2),
@@ -153,7 +154,7 @@ def test_every_field_can_be_set_on_the_command_line():
     after = {name: value for name, _, value in leaves(recipe(*overrides))}
     assert after == expected
     unchanged = [name for name in before if before[name] == after[name]]
-    assert unchanged == ["head.name", "backbone.name", "optimizer.name"]
+    assert unchanged == ["head.name", "memory.name", "backbone.name", "optimizer.name"]
     assert recipe("--optimizer.name", "adamw").optimizer.name == "adamw"
 
 

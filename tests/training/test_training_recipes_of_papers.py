@@ -62,7 +62,19 @@ def test_the_learning_rate_falls_at_the_papers_steps(name):
 # Whose code decays what: see docs/losses.md.
 NO_DECAY = {
     "norms": ("funface", "adaface", "curricularface", "mv_", "sphereface"),
-    "nothing": ("arcface", "cosface", "normface", "combined", "magface", "lh2face", "elasticface", "crfiqa"),
+    "nothing": (
+        "arcface",
+        "cosface",
+        "normface",
+        "combined",
+        "magface",
+        "lh2face",
+        "elasticface",
+        "crfiqa",
+        "broadface",
+        "vpl",
+        "url",
+    ),
 }
 
 

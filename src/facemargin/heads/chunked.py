@@ -168,7 +168,8 @@ class _Chunked(Function):
             product_RB = chunk.of_nearest(product_KB, scratch, "product of centers")
             radial_R1 = torch.mv(product_RB, factor_B)[:, None].mul_(chunk.minus_square_R1)
             weight_RB = chunk.of_nearest(probability_KB, scratch, "weight of centers").mul_(chunk.inverse_norm_R1)
-            grad_x_BD.addmm_(weight_RB.T, chunk.w_RD)
+            if ctx.needs_input_grad[0]:
+                grad_x_BD.addmm_(weight_RB.T, chunk.w_RD)
             torch.mul(chunk.w_RD, radial_R1, out=grad_w_RD)
             grad_w_RD.addmm_(weight_RB, weighted_x_BD)
         grad_x_BD.mul_(factor_B[:, None])

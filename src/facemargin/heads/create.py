@@ -63,6 +63,10 @@ def create_head(
     through `row_optimizer` (a `RowSGD`). exact_hardest_negative: search the hardest negative among all centres, with
     one more product without gradient. hardest_class: also find the class of the hardest negative.
 
+    memory: what the head remembers of earlier batches, whatever the margin: a `facemargin.heads.BroadFaceConfig` (a
+    queue of samples, which the centres learn from, too) or `VPLConfig` (features injected into the centres). It needs
+    sample_rate 1.
+
     `name` may be the margin's configuration instead, `FunFaceConfig(margin=0.5)`; `settings` are then those of the head
     alone. Raises ConfigError for an unknown margin, setting or value.
 

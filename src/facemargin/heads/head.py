@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.full_precision import eager_in_compiled_code
+from facemargin.heads.broadface import scale_gradient
 from facemargin.heads.collectives import (
     RowsOfProcesses,
     check_exchanges,
@@ -23,11 +24,12 @@ from facemargin.heads.collectives import (
 from facemargin.heads.hardest_negative import hardest_negatives
 from facemargin.heads.initialization import initial_centers
 from facemargin.heads.inputs import as_features, as_labels
-from facemargin.heads.normalization import nonzero, row_norms
+from facemargin.heads.memory import Samples
+from facemargin.heads.normalization import nonzero, row_norms, unit_blocks
 from facemargin.heads.options import HeadOptions
 from facemargin.heads.output import HeadOutput
 from facemargin.heads.sampling import SampledClasses, sample_classes
-from facemargin.heads.sharding import combine_terms, shard_range, sum_own_targets, target_centers
+from facemargin.heads.sharding import combine_terms, shard_range, stored_centers, sum_own_targets, target_centers
 from facemargin.heads.softmax_terms import own_target_cosines, shard_terms
 from facemargin.margins.base import Margin, SoftmaxTerms
 from facemargin.margins.certainty_ratio import certainty_ratio
@@ -43,7 +45,8 @@ class Head(nn.Module):
 
     `weight` holds the centres, (C, D), with K > 1 sub-centres a class (C, K, D), or this process's shard of them. All
     arithmetic is in float32, also for features or centres of a smaller type and under autocast, forward and backward
-    (float64 stays float64). In eval mode the margin's running statistics do not change and no classes are sampled.
+    (float64 stays float64). In eval mode the margin's running statistics do not change, no classes are
+    sampled, and a memory is neither used nor filled.
 
     Examples:
         >>> import facemargin as fm, torch
@@ -86,6 +89,13 @@ class Head(nn.Module):
         self.samples_classes = self.options.sample_rate < 1
         self.weight = nn.Parameter(centers_CD, requires_grad=not self.samples_classes)
         self.sampled: SampledClasses | None = None
+        if embedding_size % margin.center_blocks:
+            raise ConfigError(
+                f"embedding_size is {embedding_size}, which cannot be split into the margin's {margin.center_blocks} "
+                f"parts of equal size: expected a multiple of {margin.center_blocks}"
+            )
+        config = self.options.memory
+        self.memory = None if config is None else config.create(len(centers_CD), embedding_size)
         if self.samples_classes:
             self.row_optimizer = self.options.row_optimizer
             self.register_buffer("sampling_step", torch.tensor(0))
@@ -111,22 +121,34 @@ class Head(nn.Module):
 
     def _forward(self, features_bD: Tensor, labels_b: Tensor) -> HeadOutput:
         group = self.options.process_group
-        own_norm_b = row_norms(features_bD)
         rows = RowsOfProcesses.of(len(labels_b), features_bD.device, group)
         labels_B = self._gather_labels(labels_b, rows)
+        labeled_B = labels_B >= 0
+        num_labeled = int(labeled_B.sum())
+        queue = self._queue(features_bD.dtype) if num_labeled else None
+        # With a queue, all gradients are those of a mean over batch and queue, in which the batch has this share; the
+        # network's are made those of the batch's own mean again.
+        share = 1.0 if queue is None else num_labeled / (num_labeled + len(queue.y_Q))
+        if queue is not None:
+            features_bD = scale_gradient(features_bD, 1 / share)
+        own_norm_b = row_norms(features_bD)
         x_BD = gather_for_products(features_bD / nonzero(own_norm_b)[:, None], rows)
         norm_B = gather_for_margin(own_norm_b, rows)
-        labeled_B = labels_B >= 0
         # The positions of the labelled samples; None if all are.
         index_B = None if labeled_B.all() else on_device(labeled_B.nonzero().squeeze(1), None, x_BD.device)
         x_BD, norm_B = (v if index_B is None else v.index_select(0, index_B) for v in (x_BD, norm_B))
-        host_y_B = labels_B[labeled_B]
-        y_B = host_y_B if self.margin.takes_labels_on_host else on_device(host_y_B, None, x_BD.device)
-        terms, target_logit_B, centers_BD = self._terms(x_BD, norm_B, y_B, host_y_B)
-        # Cross-entropy: log(exp(target) + Σ exp(negatives)) − target. Not torch's softplus, which is linear above 20.
-        losses_B = torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
-        parts = {"softmax": losses_B.sum() / max(len(losses_B), 1)}
+        batch = Samples(x_BD, norm_B, labels_B[labeled_B])
+        y_B = self._margin_labels(batch)
+        terms, target_logit_B, centers_BD = self._terms(batch, y_B)
+        losses_B = cross_entropies(terms, target_logit_B)
+        parts = {"softmax": losses_B.sum() / max(num_labeled, 1)}
         parts |= self.margin.extra_losses(terms, norm_B, y_B, centers_BD)
+        if queue is not None:
+            losses_B = scale_gradient(losses_B, share)
+            parts = {name: scale_gradient(value, share) for name, value in parts.items()}
+            parts["queue"] = self._queue_loss(queue, num_labeled)
+        if self.training and num_labeled:
+            self._remember(batch)
 
         def local_rows(values: Tensor, fill: float = float("nan")) -> Tensor:
             if index_B is not None:
@@ -144,25 +166,27 @@ class Head(nn.Module):
             margin_scaler_B=local_rows(self.margin.margin_scaler(terms, norm_B).detach()),
             negative_lse_B=local_rows(terms.negative_lse_B.detach()),
             hardest_class_B=None if terms.hardest_class_B is None else local_rows(terms.hardest_class_B, -1),
-            num_labeled=len(losses_B),
+            num_labeled=num_labeled,
         )
 
-    def _terms(
-        self, x_BD: Tensor, norm_B: Tensor, y_B: Tensor, host_y_B: Tensor
-    ) -> tuple[SoftmaxTerms, Tensor, Tensor | None]:
-        """The terms of all labelled samples, their target logits, and their centres where the margin needs them.
-        `y_B` are the labels that the margin takes, `host_y_B` the same on the CPU."""
+    def _margin_labels(self, samples: Samples) -> Tensor:
+        """The samples' labels where the margin takes them."""
+        return samples.y_Q if self.margin.takes_labels_on_host else on_device(samples.y_Q, None, samples.x_QD.device)
+
+    def _terms(self, samples: Samples, y_B: Tensor, observe: bool = True) -> tuple[SoftmaxTerms, Tensor, Tensor | None]:
+        """The terms of labelled samples, their target logits, and their centres where the margin needs them. `y_B` are
+        the labels that the margin takes. While training, the margin's running values advance if it is to `observe`."""
         group, margin = self.options.process_group, self.margin
-        w_CD, local_y_B = self._centers(host_y_B)
+        x_BD, norm_B, host_y_B = samples
+        w_CD, local_y_B = self._centers(host_y_B, x_BD.dtype)
         row_B = on_device(local_y_B, None, x_BD.device)
-        w_CD = w_CD.to(x_BD.dtype)
         scale_B = margin.scale(norm_B)
         target_cosine_B = torch.full_like(norm_B, float("nan"), requires_grad=False)
         if margin.uses_target_cosines:
             # The dot product of each sample with its own centre alone, because the margin must know which negatives are
             # hard before the product with all centres.
             target_cosine_B = sum_own_targets(own_target_cosines(x_BD.detach(), w_CD.detach(), row_B), group)
-        if self.training:
+        if self.training and observe:
             margin.observe_targets(target_cosine_B)
         hard_negatives = margin.negatives(target_cosine_B)
         products_scale_B = copy_for_products(scale_B, group)
@@ -170,26 +194,58 @@ class Head(nn.Module):
         how = (self.options.implementation, self.options.backward, find_class)
         terms = shard_terms(x_BD, w_CD, local_y_B, products_scale_B, hard_negatives, *how)
         if self.options.exact_hardest_negative and self.training:
-            weight_CD = self.weight.detach().to(x_BD.dtype)
+            weight_CD = unit_blocks(self.weight.detach().to(x_BD.dtype), margin.center_blocks)
             shard_y_B = on_device(host_y_B - self.class_range[0], None, x_BD.device)
             hardest_B, class_B = hardest_negatives(x_BD.detach(), weight_CD, shard_y_B, find_class)
             terms = terms._replace(hardest_negative_B=hardest_B, hardest_class_B=class_B)
         elif self.sampled is not None and self.training and terms.hardest_class_B is not None:
             terms = terms._replace(hardest_class_B=self.sampled.classes(terms.hardest_class_B))
         terms = combine_terms(self._numbered_among_all(terms), group)
-        if self.training:
+        if self.training and observe:
             margin.observe(terms, norm_B)
-        centers_BD = target_centers(x_BD.detach(), w_CD, row_B, group) if margin.needs_centers else None
+        needed = margin.needs_centers and observe
+        centers_BD = target_centers(x_BD.detach(), w_CD, row_B, group) if needed else None
         return terms, margin.target_logit(terms, norm_B, y_B), centers_BD
+
+    def _queue(self, dtype: torch.dtype) -> Samples | None:
+        """The samples of earlier passes that the centres learn from, if there are any."""
+        memory = self.memory
+        if memory is None or not self.training or not len(memory.classes):
+            return None
+        centers_QD = self._stored_centers(memory.classes) if memory.needs_centers else None
+        x_QD, norm_Q, y_Q = memory.samples(centers_QD)
+        return Samples(x_QD.to(dtype), norm_Q.to(dtype), y_Q)
+
+    def _queue_loss(self, queue: Samples, num_labeled: int) -> Tensor:
+        """What the samples of the queue add to the mean over batch and queue."""
+        terms, target_logit_Q, _ = self._terms(queue, self._margin_labels(queue), observe=False)
+        return cross_entropies(terms, target_logit_Q).sum() / (num_labeled + len(queue.y_Q))
+
+    def _remember(self, batch: Samples) -> None:
+        if self.memory is not None:
+            centers_BD = self._stored_centers(batch.y_Q) if self.memory.needs_centers else None
+            detached = Samples(batch.x_QD.detach(), batch.norm_Q.detach(), batch.y_Q)
+            self.memory.remember(detached, self.class_range[0], centers_BD)
+
+    def _stored_centers(self, host_y_B: Tensor) -> Tensor:
+        """The centres of the samples' classes as they are stored, (B, D), without gradient."""
+        weight_CD = self.weight.detach()
+        row_B = on_device(host_y_B - self.class_range[0], None, weight_CD.device)
+        return stored_centers(weight_CD, row_B, self.options.process_group)
 
     def _numbered_among_all(self, terms: SoftmaxTerms) -> SoftmaxTerms:
         """The terms of this shard, with the hardest class counted from the first of all classes."""
         class_B, first = terms.hardest_class_B, self.class_range[0]
         return terms if class_B is None else terms._replace(hardest_class_B=class_B.where(class_B < 0, class_B + first))
 
-    def _centers(self, host_y_B: Tensor) -> tuple[Tensor, Tensor]:
-        """The centres of this step, and each sample's row in them: on the CPU, where it is known, and on the device
-        with sampled classes. The row of a class of another shard is out of range."""
+    def _centers(self, host_y_B: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The centres that samples are compared with in this step, and each sample's row in them: on the CPU, where it
+        is known, and on the device with sampled classes. The row of a class of another shard is out of range."""
+        w_CD, local_y_B = self._rows_of_step(host_y_B)
+        w_CD = unit_blocks(w_CD.to(dtype), self.margin.center_blocks)
+        return w_CD if self.memory is None or not self.training else self.memory.injected(w_CD), local_y_B
+
+    def _rows_of_step(self, host_y_B: Tensor) -> tuple[Tensor, Tensor]:
         local_y_B = host_y_B - self.class_range[0]
         if not (self.samples_classes and self.training):
             return self.weight, local_y_B
@@ -238,6 +294,12 @@ class Head(nn.Module):
         """Forget the step's sampled classes and their gradient."""
         self.sampled = None
 
+    @property
+    def class_rows(self) -> tuple[str, ...]:
+        """The names in `state_dict()` of what has a row for every class of this process."""
+        remembered = () if self.memory is None else self.memory.class_rows
+        return ("weight", *(f"memory.{name}" for name in remembered))
+
     def trained_tensors(self) -> list[Tensor]:
         """The tensors that hold the head's gradient of this step in `.grad`."""
         if not self.samples_classes:
@@ -264,6 +326,11 @@ class Head(nn.Module):
             f"num_classes={self.num_classes}{shard}, embedding_size={self.weight.shape[-1]}{sub_centers}, "
             f"implementation={self.options.implementation!r}"
         )
+
+
+def cross_entropies(terms: SoftmaxTerms, target_logit_B: Tensor) -> Tensor:
+    """log(exp(target) + Σ exp(negatives)) − target, (B,). Not torch's softplus, which is linear above 20."""
+    return torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
 
 
 def _positive(name: str, value: SupportsIndex) -> int:

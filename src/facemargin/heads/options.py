@@ -6,6 +6,7 @@ from typing import get_args
 
 from facemargin.errors import ConfigError
 from facemargin.heads.collectives import Group
+from facemargin.heads.memory import MemoryConfig
 from facemargin.heads.row_optimizer import RowSGD
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS
 from facemargin.heads.sub_centers import MOST_SUB_CENTERS
@@ -27,6 +28,7 @@ class HeadOptions:
     row_optimizer: RowSGD = field(default_factory=RowSGD)
     exact_hardest_negative: bool = False
     hardest_class: bool = False
+    memory: MemoryConfig | None = None
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -54,4 +56,18 @@ class HeadOptions:
             raise ConfigError(
                 "exact_hardest_negative needs a sample_rate below 1: with sample_rate 1 the hardest negative is "
                 "exact anyway. Remove one of them"
+            )
+        if self.memory is not None and not isinstance(self.memory, MemoryConfig):
+            raise ConfigError(
+                f"memory is {self.memory!r}, expected None, a BroadFaceConfig or a VPLConfig of facemargin.heads"
+            )
+        if self.memory is not None and self.sub_centers > 1:
+            raise ConfigError(
+                f"memory is {self.memory} with {self.sub_centers} sub_centers: a memory is made for one centre a "
+                "class. Set sub_centers to 1, or leave the memory out"
+            )
+        if self.memory is not None and self.sample_rate < 1:
+            raise ConfigError(
+                f"memory is {self.memory} with sample_rate {self.sample_rate}: the classes in a memory would not all "
+                "be among a step's sampled ones. Set sample_rate to 1, or leave the memory out"
             )

@@ -57,6 +57,14 @@ def target_centers(x_BD: Tensor, w_CD: Tensor, y_B: Tensor, group: Group) -> Ten
     return sum_for_margin(unit_rows(center_rows(w_CD)[row_B]).where(own_B[:, None], 0), group)
 
 
+def stored_centers(w_CD: Tensor, y_B: Tensor, group: Group) -> Tensor:
+    """As `target_centers`, with the lengths that the centres are stored with, and without gradient."""
+    if len(w_CD) == 0:
+        return sum_for_margin(w_CD.new_zeros(len(y_B), w_CD.shape[1]), group)
+    own_B, row_B = own_rows(y_B, len(w_CD))
+    return sum_for_margin(w_CD.detach()[row_B].where(own_B[:, None], 0), group)
+
+
 class _Combine(Function):
     @staticmethod
     def forward(

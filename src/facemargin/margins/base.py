@@ -73,6 +73,8 @@ class Margin(nn.Module):
     #: whether `target_logit` and `extra_losses` take the labels on the CPU instead of where the cosines are: what
     #: depends on their values, such as how many classes there are, then waits for no device
     takes_labels_on_host: ClassVar[bool] = False
+    #: K, into how many parts of equal size features and centres are split: the K parts of a centre have equal norms
+    center_blocks: int = 1
     #: random draws are a function of (seed, step); the head sets it
     seed: int = 0
 

@@ -1,4 +1,5 @@
-"""What a checkpoint holds a row of for every class of a process: the centres, and what an optimizer keeps beside them.
+"""What a checkpoint holds a row of for every class of a process: the centres, what the head remembers of the classes,
+and what an optimizer keeps beside the centres.
 
 Such rows are saved and loaded by the processes that have the classes (see checkpoint.py); all the rest of a training's
 state is the same in each. Shapes: C classes of this process, D embedding size, K sub-centres of a class.
@@ -12,19 +13,19 @@ from torch import Tensor
 from facemargin.heads import Head
 from facemargin.training.no_head import NoHead
 
-# The names of rows begin with where they come from, the centres' own apart.
-_WEIGHT, _MOMENTS, _ROW_OPTIMIZER = "weight", "optimizer.", "rows."
+# The names of rows begin with where they come from, those of the head's own state apart.
+_MOMENTS, _ROW_OPTIMIZER = "optimizer.", "rows."
 
 
 def split_rows(
     head: Head | NoHead, optimizer: torch.optim.Optimizer
 ) -> tuple[dict[str, Any] | None, dict[str, Any], dict[str, Tensor]]:
-    """The state of the head, None without one, and of the optimizer, both without the rows, and the rows, (C, D) or
-    (C, K, D) each, by name."""
+    """The state of the head, None without one, and of the optimizer, both without the rows, and the rows, (C, …) each,
+    by name."""
     if isinstance(head, NoHead):
         return None, optimizer.state_dict(), {}
     head_state, optimizer_state = dict(head.state_dict()), optimizer.state_dict()
-    rows = {_WEIGHT: head_state.pop("weight")}
+    rows = {name: head_state.pop(name) for name in head.class_rows}
     if head.samples_classes:
         rows |= {f"{_ROW_OPTIMIZER}{name}": row for name, row in head.row_optimizer.state_dict().items()}
     else:
@@ -38,7 +39,7 @@ def join_rows(head: Head | NoHead, optimizer: torch.optim.Optimizer, saved: dict
     ValueError where it is of another head or optimizer."""
     rows, optimizer_state = saved["rows"], saved["optimizer"]
     if isinstance(head, Head):
-        head.load_state_dict({**saved["head"], "weight": rows[_WEIGHT]})
+        head.load_state_dict({**saved["head"], **{name: rows[name] for name in head.class_rows}})
         if head.samples_classes:
             head.row_optimizer.load_state_dict(_beginning(_ROW_OPTIMIZER, rows), head.weight.data)
         elif moments_CD := _beginning(_MOMENTS, rows):

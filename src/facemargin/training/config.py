@@ -14,7 +14,10 @@ import tyro
 from facemargin.data.augmentation.config import AugmentationConfig
 from facemargin.data.synthetic_identities import SyntheticIdentity
 from facemargin.errors import ConfigError
+from facemargin.heads.broadface import BroadFaceConfig
+from facemargin.heads.memory import MemoryConfig
 from facemargin.heads.row_optimizer import UnsampledRows
+from facemargin.heads.vpl import VPLConfig
 from facemargin.quality import QualityName
 from facemargin.quality.crfiqa import RatioDefinition
 from facemargin.reconstruction import ReconstructionConfig
@@ -54,6 +57,34 @@ class HeadConfig:
     and momentum as in dense SGD)."""
     exact_hardest_negative: bool = False
     """Take the hardest negative over all centres even where classes are sampled, for FunFace."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeadMemoryConfig:
+    """What the head remembers of earlier batches while training, beside any margin."""
+
+    name: Literal["none", "broadface", "vpl"] = "none"
+    """"none"; "broadface", a queue of samples, which the class centres learn from, too; or "vpl", which injects the
+    last feature of each class into its centre."""
+    queue_size: Annotated[int, AtLeast(1)] = BroadFaceConfig.queue_size
+    """For "broadface", how many samples the queue holds; each costs as much as one of the batch in the head."""
+    compensate: bool = BroadFaceConfig.compensate
+    """For "broadface", move a feature of the queue as the centre of its class has moved since it was stored."""
+    share: float = VPLConfig.share
+    """For "vpl", λ, the feature's share of the centre."""
+    lasts: Annotated[int, AtLeast(1)] = VPLConfig.lasts
+    """For "vpl", Δt, for how many passes a feature is injected after it was seen."""
+    start: Annotated[int, AtLeast(0)] = VPLConfig.start
+    """For "vpl", how many passes come before the first injection; a step has accumulation_steps passes."""
+
+    def __post_init__(self) -> None:
+        self.create()
+
+    def create(self) -> MemoryConfig | None:
+        """The memory's own settings, None without a memory."""
+        if self.name == "broadface":
+            return BroadFaceConfig(queue_size=self.queue_size, compensate=self.compensate)
+        return VPLConfig(share=self.share, lasts=self.lasts, start=self.start) if self.name == "vpl" else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,6 +236,7 @@ class Recipe:
     """One training run."""
 
     head: HeadConfig = field(default_factory=HeadConfig)
+    memory: HeadMemoryConfig = field(default_factory=HeadMemoryConfig)
     backbone: BackboneConfig = field(default_factory=BackboneConfig)
     initial: InitialConfig = field(default_factory=InitialConfig)
     quality: QualityConfig = field(default_factory=QualityConfig)
@@ -270,6 +302,21 @@ class Recipe:
             raise ConfigError(
                 f"augmentation.flip is {self.augmentation.flip} beside data.synthetic_identities with mirrored people: "
                 "a flipped image would carry its twin's label; set augmentation.flip to 0 or leave mirrored out"
+            )
+        if self.memory.name != "none" and self.reconstruction.mode != "none":
+            raise ConfigError(
+                f"memory.name is {self.memory.name} with reconstruction.mode {self.reconstruction.mode}: a memory "
+                "holds features of images, not of reconstructed faces. Set one of them to none"
+            )
+        if self.memory.name != "none" and self.head.sub_centers > 1:
+            raise ConfigError(
+                f"memory.name is {self.memory.name} with head.sub_centers {self.head.sub_centers}: a memory is "
+                "made for one centre a class. Set head.sub_centers to 1 or memory.name to none"
+            )
+        if self.memory.name != "none" and self.head.sample_rate < 1:
+            raise ConfigError(
+                f"memory.name is {self.memory.name} with head.sample_rate {self.head.sample_rate}: the classes in a "
+                "memory would not all be among a step's sampled ones. Set head.sample_rate to 1 or memory.name to none"
             )
         if self.reconstruction.mode == "alone":
             self._refuse_what_needs_a_recognizer()

@@ -23,9 +23,10 @@ _TYPES = {"float32": "F32", "float64": "F64", "int64": "I64"}
 
 
 def write_head(path: Path, head: Head, info: ModelInfo, processes: Processes) -> None:
-    """Write the centres of all processes as "weight", (C, D) or (C, K, D), and the rest of the head's state, to `path`,
-    which appears whole or not at all. OutputError everywhere if it cannot be written."""
-    state = head.state_dict()
+    """Write the centres of all processes as "weight", (C, D) or (C, K, D), and the margin's statistics, to `path`: it
+    appears whole or not at all; what a head remembers of its last batches is of no use to others. OutputError
+    everywhere if it cannot be written."""
+    state = {name: value for name, value in head.state_dict().items() if not name.startswith("memory.")}
     if processes.group is None:
         write_atomically(path, lambda temporary: save_model(temporary, state, info))
         return

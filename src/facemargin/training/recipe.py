@@ -125,6 +125,7 @@ def build_head(recipe: Recipe, num_classes: int, process_group: Group = None) ->
         process_group=process_group,
         seed=recipe.seed,
         hardest_class=bool(recipe.recorder),
+        memory=recipe.memory.create(),
         **settings,
     )
 
