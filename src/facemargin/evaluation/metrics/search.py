@@ -129,13 +129,15 @@ class _Mates:
 def _scores(
     probes: Tensor, failed_P: BoolArray | None, gallery_GD: NDArray[Any], failed_G: BoolArray | None, chunk: slice
 ) -> Iterator[tuple[slice, Tensor]]:
-    """Yields blocks of probes and their cosines (Q, H) with the entries of a chunk."""
+    """Yields blocks of probes and their cosines (Q, H) with the entries of a chunk, in memory that the next block uses
+    again: new memory would cost a page fault for every 1,024 scores."""
     failed_H = None if failed_G is None else failed_G[chunk]
     entries_HD = unit_rows("gallery", gallery_GD[chunk], chunk.start, failed_H, probes.numpy().dtype)
     probes_a_block = max(1, BLOCK_SCORES // len(entries_HD))
+    buffer_QH = probes.new_empty(min(probes_a_block, len(probes)), len(entries_HD))
     for start in range(0, len(probes), probes_a_block):
         block = slice(start, start + probes_a_block)
-        scores_QH = probes[block] @ entries_HD.T
+        scores_QH = torch.mm(probes[block], entries_HD.T, out=buffer_QH[: len(probes[block])])
         if failed_P is not None:
             scores_QH[torch.from_numpy(failed_P[block])] = FAILED
         if failed_H is not None:
