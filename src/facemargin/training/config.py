@@ -67,7 +67,7 @@ class HeadMemoryConfig:
     """"none"; "broadface", a queue of samples, which the class centres learn from, too; or "vpl", which injects the
     last feature of each class into its centre."""
     queue_size: Annotated[int, AtLeast(1)] = BroadFaceConfig.queue_size
-    """For "broadface", how many samples the queue holds; each costs as much as one of the batch in the head."""
+    """For "broadface", how many samples the queue holds; each costs the head nearly as much as one of the batch."""
     compensate: bool = BroadFaceConfig.compensate
     """For "broadface", move a feature of the queue as the centre of its class has moved since it was stored."""
     share: float = VPLConfig.share
