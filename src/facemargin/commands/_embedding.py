@@ -14,6 +14,7 @@ from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_images import NamedImages
+from facemargin.data.source import ImageSource
 from facemargin.detection.detect import Watch
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.evaluation.embeddings import Embeddings
@@ -96,7 +97,7 @@ def check_arguments(args: EmbeddingArguments) -> None:
     check_detection(args.detect, args.on_several, args.detector)
 
 
-def faces_of(args: EmbeddingArguments, images: NamedImages, watch: Watch | None = None) -> FaceSource:
+def faces_of(args: EmbeddingArguments, images: ImageSource, watch: Watch | None = None) -> FaceSource:
     """The images, or the faces that are found in them with `detect`."""
     return FaceSource(images, args.detect, args.on_several, args.detector, watch)
 

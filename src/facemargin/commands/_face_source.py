@@ -3,7 +3,7 @@ the user expects."""
 
 import os
 import threading
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from facemargin.commands._say import say
 from facemargin.data.source import ImageSource, RGBImage
@@ -41,6 +41,7 @@ class FaceSource(ImageSource):
         self._lock = threading.Lock()
         self._num_read = 0
         self._sizes: dict[int, tuple[int, int]] = {}
+        self._told_several: dict[int, str] = {}
 
     def __len__(self) -> int:
         return len(self._source)
@@ -72,9 +73,26 @@ class FaceSource(ImageSource):
                 named,
                 "Aligned faces are square: --detect finds and aligns the face first",
             )
-        several = {} if self._detected is None or self._on_several == "error" else self._detected.several
-        named = [f"{self._shown(index)}: {count}" for index, count in sorted(several.items())]
+        named = [f"{self._shown(index)}: {count}" for index, count in sorted(self._several().items())]
         warn_of_several(named, total, self._on_several, get_args(OnSeveral))
+
+    def take_notes(self) -> dict[str, Any]:
+        """What `warn` would tell of the images read so far, as JSON can store it, and forget it: another process, which
+        has the same images, tells it after `add_notes`."""
+        notes = {"read": self._num_read, "sizes": self._sizes, "several": self._several()}
+        self._num_read, self._sizes, self._told_several = 0, {}, {}
+        if self._detected is not None:
+            self._detected.forget()
+        return notes
+
+    def add_notes(self, notes: dict[str, Any]) -> None:
+        self._num_read += notes["read"]
+        self._sizes |= {int(index): (width, height) for index, (width, height) in notes["sizes"].items()}
+        self._told_several |= {int(index): found for index, found in notes["several"].items()}
+
+    def _several(self) -> dict[int, str]:
+        found = {} if self._detected is None or self._on_several == "error" else self._detected.several
+        return self._told_several | {index: str(face) for index, face in found.items()}
 
     def _shown(self, index: int) -> str:
         return os.fsencode(self.describe(index)).decode(errors="replace")

@@ -33,7 +33,7 @@ VERBS = {
     "reconstruct": "reconstruct depth, albedo, light and view of faces, and draw them relit and turned",
     "compare": "train several heads with several seeds and compare them: facemargin compare RECIPE --heads …",
     "replay": "compute what other margins would have made of a recorded training",
-    "plan": "compute what a training would need without running it: memory, communication and time per step",
+    "plan": "compute what a training, an embedding or a gallery would need: memory, machines and time",
     "report": "write the HTML report of a run or an evaluation",
     "completion": "complete verbs, recipes and options in your shell",
     "list": "show what there is to choose from: margins, backbones, recipes, protocols, data formats, …",

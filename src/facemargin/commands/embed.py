@@ -9,6 +9,16 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import check_batch_size, load_on_device
+from facemargin.commands._embed_engine import (
+    Engine,
+    StoredByModel,
+    check_engine,
+    embed_shard,
+    embed_with_ray,
+    names_of,
+    set_or_named_images,
+    settings_key,
+)
 from facemargin.commands._embed_video import embed_videos, save_embeddings
 from facemargin.commands._embedding import (
     MEASURES,
@@ -21,18 +31,16 @@ from facemargin.commands._embedding import (
 )
 from facemargin.commands._face_files import write_csv
 from facemargin.commands._origin import say_replaced
-from facemargin.commands._own_network import file_key
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._quality_check import warn_of_quality
 from facemargin.commands._say import say
 from facemargin.counting import counted
 from facemargin.data.formats.named_files import VIDEOS, find_named_files
-from facemargin.data.formats.named_images import NamedImages
-from facemargin.detection.detector import detector_settings, require_detector
+from facemargin.data.source import ImageSource
+from facemargin.detection.detector import require_detector
 from facemargin.errors import ConfigError
 from facemargin.features.pooling import pool_by_quality
 from facemargin.features.store import extract_features, features_key
-from facemargin.models.load import named_code
 
 _VIDEO_OPTIONS = ("frames_per_second", "best_faces", "min_frames", "min_cosine", "save_faces")
 
@@ -62,11 +70,21 @@ class Arguments(EmbeddingArguments):
     a larger one breaks tracks. The default is 0.3."""
     save_faces: Path | None = None
     """With --video: a folder for the best aligned face of every track."""
+    engine: Engine = "local"
+    """What computes a folder of arrays: local, which is this process, or ray, which is the processes of this machine or
+    of a Ray cluster."""
+    address: str | None = None
+    """With --engine ray: the Ray cluster that runs already, as HOST:PORT of its head, or auto for the one of this
+    machine. By default one is started on this machine, and stopped in the end."""
+    shard: str | None = None
+    """K/N: compute only the K-th of N parts of a folder of arrays, beside other processes that compute the others. The
+    same command without --shard then puts the parts together."""
 
 
 def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "embed", arguments)
     _check_video(args)
+    check_engine(args.engine, args.address, args.shard, args.output)
     if args.output.suffix not in (".npz", ""):
         raise ConfigError(
             f"--output is {args.output}, expected a name that ends in .npz, or the name of a folder without a suffix"
@@ -95,24 +113,32 @@ def _embed_to_folder(args: Arguments) -> int:
             "--output"
         )
     check_arguments(args)
-    images = NamedImages(args.images)
+    images = set_or_named_images(args.images)
+    use_ray = args.engine == "ray"
+    done = embed_with_ray(args, images, args.output, args.address) if use_ray else _embed_here(args, images)
+    if done is None:
+        return 0
+    rows = ((index, name, done.stored.unreadable.get(index, "")) for index, name in enumerate(names_of(images)))
+    write_csv(["row", "path", "problem"], rows, args.output / "images.csv")
+    readable = int(np.count_nonzero(done.stored.readable_N))
+    warn_of_unreadable(list(done.stored.unreadable.values()), readable, args.detect)
+    _say(readable, done.stored.features_ND.shape[1], "", MEASURES[done.model.info.quality], args.output)
+    warn_of_quality(args.model, done.model)
+    return 0
+
+
+def _embed_here(args: Arguments, images: ImageSource) -> StoredByModel | None:
+    """None if only a part was computed, which is said."""
     model = load_on_device(args.model, args)
     source = faces_of(args, images)
-    key = str(detector_settings(require_detector(args.detector))) if args.detect else ""
-    key += "" if args.on_several == "largest" else args.on_several
-    if not model.recognizer.state_dict() or named_code(args.model):  # what it computes is in its file
-        key += file_key(args.model)
-    key = features_key(model, source, args.views, key)
+    key = features_key(model, source, args.views, settings_key(args, model))
+    if args.shard is not None:
+        embed_shard(args.shard, model, source, args, args.output, key)
+        return None
     with embedding_progress(Console(stderr=True), images.name) as progress:
         stored = extract_features(model, source, args.output, key, args.batch_size, args.views, progress)
     source.warn()
-    rows = ((index, name, stored.unreadable.get(index, "")) for index, name in enumerate(images.names))
-    write_csv(["row", "path", "problem"], rows, args.output / "images.csv")
-    readable = int(np.count_nonzero(stored.readable_N))
-    warn_of_unreadable(list(stored.unreadable.values()), readable, args.detect)
-    _say(readable, stored.features_ND.shape[1], "", MEASURES[model.info.quality], args.output)
-    warn_of_quality(args.model, model)
-    return 0
+    return StoredByModel(stored, model)
 
 
 def _say(count: int, size: int, of_what: str, measure: str, output: Path) -> None:

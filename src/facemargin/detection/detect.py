@@ -107,6 +107,10 @@ class DetectedFaces(ImageSource):
         """The face of photograph `index`, if it was read already and has one."""
         return self._found.get(index)
 
+    def forget(self) -> None:
+        """Forget the faces that were found, which take memory for every photograph; they are looked for again."""
+        self._found.clear()
+
     def __len__(self) -> int:
         return len(self._source)
 

@@ -6,6 +6,7 @@ Shapes: N images, D embedding size.
 import hashlib
 import json
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,10 +17,11 @@ from numpy.typing import NDArray
 from facemargin.counting import counted
 from facemargin.data.source import ImageSource
 from facemargin.errors import ConfigError, DataError
+from facemargin.features.pieces import Pieces, Rows, join_rows, piece_size, rows_done, rows_of
 from facemargin.features.store_files import FeatureFiles
 from facemargin.models.model import Model, Progress
 from facemargin.models.read_ahead import batches_of
-from facemargin.models.readable import ReadableResults, readable_results
+from facemargin.models.readable import readable_results
 from facemargin.models.views import Views
 
 SECONDS_A_BLOCK = 5.0
@@ -86,22 +88,87 @@ def extract_features(
     returns a value that is not finite (the message names the image).
     """
     key = features_key(model, images, views) if key is None else key
+    batch_size = model.batch_size if batch_size is None else batch_size
     files = FeatureFiles(folder, key, len(images), model.info.embedding_size)
+    batches = _batches(files, batch_size)
+    pieces = Pieces(folder, key, len(images), model.info.embedding_size, batch_size)
+    pieces_there = pieces.check()
+    if pieces_there:
+        batches = _without_pieces(batches, pieces, files.done)
     with files:
         saved = time.monotonic()
-        batches = _batches(files, model.batch_size if batch_size is None else batch_size)
         for results in readable_results(model, images, batches, views):
-            files.write(results.batch, *_rows(results), results.messages)
-            if len(files.unreadable) == files.done and files.done >= min(HOPELESS, len(images)):
-                files.save()
-                _none_readable(images, files)
+            if pieces_there:
+                take_up_pieces(pieces, files, progress)
+            files.write(results.batch, *rows_of(results), results.messages)
+            _require_readable(images, files)
             if time.monotonic() - saved > SECONDS_A_BLOCK:
                 files.save()
                 saved = time.monotonic()
             if progress is not None:
                 progress(files.done, len(images))
+        if pieces_there:
+            take_up_pieces(pieces, files, progress)
+            _require_readable(images, files)
         files.save()
-    readable_N = np.ones(len(images), dtype=bool)
+        pieces.remove(files.done)
+    return stored_features(files)
+
+
+def compute_pieces(
+    model: Model,
+    images: ImageSource,
+    pieces: Pieces,
+    mine: Sequence[range],
+    views: Views | None = None,
+    progress: Progress | None = None,
+) -> dict[int, str]:
+    """Compute those `mine` of the `pieces` that nobody has computed, each into its file; returns {index: error} of
+    images that cannot be read. A later call of `extract_features` puts all pieces together. `progress(done, all)`
+    counts images of `mine`. Raises what `extract_features` raises."""
+    pieces.begin()
+    done = rows_done(pieces.folder, pieces.key)
+    missing = [piece for piece in mine if not pieces.is_done(piece, done)]
+    done, total = sum(map(len, mine)) - sum(map(len, missing)), sum(map(len, mine))
+    batches = [batch for piece in missing for batch in pieces.batches(piece)]
+    results = readable_results(model, images, batches, views)
+    unreadable: dict[int, str] = {}
+    for piece in missing:
+        parts: list[Rows] = []
+        messages: dict[int, str] = {}
+        for batch in pieces.batches(piece):
+            of_batch = next(results)
+            parts.append(rows_of(of_batch))
+            messages |= of_batch.messages
+            done += len(batch)
+            if progress is not None:
+                progress(done, total)
+        pieces.write(piece, join_rows(parts), messages)
+        unreadable |= messages
+        if len(unreadable) == done >= min(HOPELESS, total):
+            raise none_readable(images, done, unreadable)
+    return unreadable
+
+
+def take_up_pieces(pieces: Pieces, files: FeatureFiles, progress: Progress | None = None) -> None:
+    """Append the pieces that follow the arrays, as far as there are any without a gap, and delete them."""
+    saved = time.monotonic()
+    done = files.done
+    for _ in pieces.take_up(files):
+        if time.monotonic() - saved > SECONDS_A_BLOCK:
+            files.save()
+            pieces.remove(files.done)
+            saved = time.monotonic()
+        if progress is not None:
+            progress(files.done, files.count)
+    if files.done > done:
+        files.save()
+        pieces.remove(files.done)
+
+
+def stored_features(files: FeatureFiles) -> StoredFeatures:
+    """The arrays of files whose rows are all there."""
+    readable_N = np.ones(files.count, dtype=bool)
     readable_N[list(files.unreadable)] = False
     return StoredFeatures(*files.arrays(), readable_N, dict(files.unreadable))
 
@@ -119,17 +186,24 @@ def _batches(files: FeatureFiles, batch_size: int) -> list[range]:
     return again + batches_of(files.count, batch_size, first=files.done)
 
 
-def _rows(results: ReadableResults) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-    """Features, norms and qualities of a batch; zero for an image that cannot be read."""
-    embeddings = results.embeddings
-    features_BD = np.zeros((len(results.batch), embeddings.vectors.shape[1]), np.float32)
-    norms_B, quality_B = np.zeros((2, len(results.batch)), np.float32)
-    rows = np.array(results.indices, dtype=np.int64) - results.batch.start
-    features_BD[rows] = embeddings.vectors * embeddings.norms[:, None]
-    norms_B[rows], quality_B[rows] = embeddings.norms, embeddings.quality
-    return features_BD, norms_B, quality_B
+def _without_pieces(batches: list[range], pieces: Pieces, done: int) -> list[range]:
+    """The batches that have to be computed: those among the first `done` rows, which are tried again, and those with an
+    image that is in no piece."""
+    there = [pieces.path(piece).is_file() for piece in pieces.ranges]
+    size = piece_size(pieces.count, pieces.batch_size)
+
+    def in_pieces(batch: range) -> bool:
+        return all(there[batch.start // size : (batch.stop - 1) // size + 1])
+
+    return [batch for batch in batches if batch.start < done or not in_pieces(batch)]
 
 
-def _none_readable(images: ImageSource, files: FeatureFiles) -> None:
-    first = next(iter(files.unreadable.values()), "there are none")
-    raise DataError(f"none of the first {counted(files.done, 'image')} of {images.name} can be read; {first}")
+def _require_readable(images: ImageSource, files: FeatureFiles) -> None:
+    if len(files.unreadable) == files.done >= min(HOPELESS, max(1, len(images))):
+        files.save()
+        raise none_readable(images, files.done, files.unreadable)
+
+
+def none_readable(images: ImageSource, done: int, unreadable: dict[int, str]) -> DataError:
+    first = next(iter(unreadable.values()), "there are none")
+    return DataError(f"none of the first {counted(done, 'image')} of {images.name} can be read; {first}")

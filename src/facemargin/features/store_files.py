@@ -21,6 +21,8 @@ from facemargin.errors import DataError, OutputError
 from facemargin.files.atomic import remove_partial_files, write_text_atomically
 
 MANIFEST = "manifest.json"
+PIECES = "pieces"
+"""The subfolder for rows that other processes have computed and that are not in the arrays yet."""
 _FORMAT = "facemargin features 1"
 _NAMES = ("features.npy", "norms.npy", "quality.npy")
 
@@ -36,8 +38,8 @@ def _header(shape: tuple[int, ...]) -> bytes:
 
 def _may_be_ours(name: str) -> bool:
     """Whether a process that was killed before it wrote a manifest may have left this file. Hidden files count as
-    such."""
-    return name in _NAMES or name.startswith(".")
+    such, and so do pieces."""
+    return name in (*_NAMES, PIECES) or name.startswith(".")
 
 
 class FeatureFiles:

@@ -3,7 +3,7 @@
 Shapes: N images, R of them readable, D embedding size.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,21 +55,42 @@ def _results(
 ) -> Iterator[ReadableResults]:
     size = model.info.input_size
 
-    def read(batch: range) -> tuple[Tensor | None, tuple[list[int], dict[int, str]]]:
-        pixels, messages = {}, {}
-        for index in batch:
-            try:
-                pixels[index] = to_tensor(resize_square(images.read(index), size))
-            except ImageError as error:
-                messages[index] = str(error)
-        return stack_images(list(pixels.values())) if pixels else None, (list(pixels), messages)
+    def read(batch: range) -> ReadBatch:
+        return read_readable(images, size, batch)
 
-    readers = num_readers(images, model.device)
+    yield from results_of_read(model, read, batches, num_readers(images, model.device), views, images.describe)
+
+
+ReadBatch = tuple[Tensor | None, tuple[list[int], dict[int, str]]]
+"""The pixels (B, C, H, W) uint8 RGB of the readable images of a batch, None without one; their indices, and {index:
+error} of the others."""
+
+
+def read_readable(images: ImageSource, size: int, batch: range) -> ReadBatch:
+    """Read the images of a batch, resized to `size` × `size` pixels."""
+    pixels, messages = {}, {}
+    for index in batch:
+        try:
+            pixels[index] = to_tensor(resize_square(images.read(index), size))
+        except ImageError as error:
+            messages[index] = str(error)
+    return stack_images(list(pixels.values())) if pixels else None, (list(pixels), messages)
+
+
+def results_of_read(
+    model: Model,
+    read: Callable[[range], ReadBatch],
+    batches: Sequence[range],
+    readers: int,
+    views: Views | None,
+    describe: Callable[[int], str],
+) -> Iterator[ReadableResults]:
+    """`readable_results` of what `read` returns, wherever it was read; `describe` names an image."""
     for batch, (indices, messages), results in model.features_of(read, batches, readers, views):
         embeddings = model.embeddings(results)
         finite_R = np.isfinite(embeddings.norms) & np.isfinite(embeddings.quality)
         if not finite_R.all():
-            where = images.describe(indices[int(np.argmin(finite_R))])
+            where = describe(indices[int(np.argmin(finite_R))])
             raise DataError(f"the model returned a value that is not finite for {where}")
         yield ReadableResults(batch, indices, messages, embeddings)
 
