@@ -4,9 +4,11 @@ import json
 
 import numpy as np
 import pytest
+import torch
 
 import facemargin as fm
 from facemargin.auditing import AuditedData, LookedFor
+from facemargin.auditing.interclass import Interclass, interclass, nearest_other_center
 from facemargin.data.findings import KINDS, read_findings, write_findings
 from facemargin.data.source import ArrayImages, WithLabels
 
@@ -105,3 +107,22 @@ def test_a_later_format_is_refused(tmp_path):
 def test_every_kind_is_explained():
     assert {field.name for field in dataclasses.fields(LookedFor)} == {"how", "threshold", "estimated_precision"}
     assert all(len(words) > 10 for words in KINDS.values())
+
+
+def test_a_threshold_for_filtering_is_measured(tmp_path):
+    """At most 1 in 1,000 ordinary images is above it, as it is written, to two decimals."""
+    labels = np.repeat(np.arange(50), 40)
+    images = WithLabels(ArrayImages(np.zeros((2000, 1, 1, 3), np.uint8), "set"), labels, [f"p{n}" for n in range(50)])
+    nearest = np.linspace(-0.2, 0.4567, 2000)
+    nearest[[5, 6]], nearest[7] = 0.9, np.nan
+    findings = [fm.Finding(images.describe(row), "mislabelled", 0.9, "p0", "p1") for row in (5, 6)]
+    findings += [fm.Finding(images.describe(80), "split", 0.8, "p2", "p3"), fm.Finding("x", "split", 0.4, "p4", "p5")]
+    found = interclass(nearest, images, np.arange(2000), findings, "embeddings")
+    assert found == Interclass(0.46, 2000 - 3 - 80, 82, 2, "embeddings")
+    audit = dataclasses.replace(an_audit(), interclass=found)
+    audit.save(tmp_path)
+    assert fm.load_audit(tmp_path).interclass == found
+    assert interclass(nearest[:90], images, np.arange(90), [], "recording") is None
+    vectors = np.float32([[1, 0], [0.6, 0.8], [0, 1], [0.8, 0.6]])
+    near = nearest_other_center(vectors, np.array([0, 1, 2, 1]), 4, torch.device("cpu"))
+    assert near == pytest.approx([np.sqrt(0.5), 0.8, np.sqrt(0.5), 0.8], abs=1e-6)

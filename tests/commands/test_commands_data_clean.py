@@ -2,7 +2,9 @@
 
 import csv
 import json
+import time
 
+import numpy as np
 import pytest
 
 import facemargin as fm
@@ -10,6 +12,7 @@ from facemargin.auditing.decisions import write_decisions
 from facemargin.data.open import open_images
 from tests.auditing.audits import audit_of_faces
 from tests.commands.face_folder import write_faces
+from tests.processes import Program
 
 
 @pytest.fixture(scope="module")
@@ -154,3 +157,44 @@ def test_mistakes(command, audited, arguments, message):
     named = {"FACES": audited[0], "AUDIT": audited[1]}
     code, out, err = command("data", *(named.get(argument, argument) for argument in arguments))
     assert code == 2 and out == "" and message in err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("to", ["folder", "recordio"])
+def test_killed_at_any_moment_it_continues_and_the_set_is_as_it_was(tmp_path, to):
+    write_faces(tmp_path / "faces", range(1, 41))
+    faces, audit = tmp_path / "faces", tmp_path / "audit"
+    audit_of_faces(open_images(faces)).save(audit)
+    before = content(faces)
+    arguments = [
+        "data",
+        "clean",
+        faces,
+        "--audit",
+        audit,
+        "--accept-from",
+        "0.9",
+        "--kinds",
+        "duplicate,unrecognisable",
+    ]
+    arguments += ["--to", to, "--output"]
+    whole = Program("-m", "facemargin", *arguments, tmp_path / "whole")
+    began = time.monotonic()
+    assert whole.wait() == 0, whole.communicate()
+    seconds = time.monotonic() - began
+    expected = content(tmp_path / "whole")
+    assert len(expected) < len(before)
+    killed = 0
+    for moment in np.random.default_rng(0).uniform(0.2, 1, 3):
+        program = Program("-m", "facemargin", *arguments, tmp_path / "new")
+        time.sleep(seconds * moment)
+        program.kill()
+        killed += program.wait() != 0
+        assert content(faces) == before
+        assert not (tmp_path / "new" / "cleaning.csv").exists() or content(tmp_path / "new") == expected
+    assert killed
+    if not (tmp_path / "new" / "cleaning.csv").exists():
+        assert Program("-m", "facemargin", *arguments, tmp_path / "new").wait() == 0
+    assert content(tmp_path / "new") == expected
+    with (tmp_path / "new" / "cleaning.csv").open(newline="") as file:
+        assert len(list(csv.DictReader(file))) == len(before)

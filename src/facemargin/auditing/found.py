@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
+from facemargin.auditing.interclass import Interclass
 from facemargin.auditing.planted import LISTED
 from facemargin.auditing.result import LookedFor
 from facemargin.auditing.space import Integers
@@ -26,12 +27,13 @@ def unseen(doing: str, unit: str) -> AbstractContextManager[Report]:
 
 @dataclass
 class Found:
-    """Findings, how they were looked for, and what was left out; see `Audit`."""
+    """Findings, how they were looked for, what was left out, and a threshold for interclass filtering; see `Audit`."""
 
     findings: list[Finding] = field(default_factory=list)
     kinds: dict[Kind, LookedFor] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    interclass: Interclass | None = None
 
     def add(self, kind: Kind, findings: list[Finding], how: str, threshold: float = LISTED) -> None:
         """The findings of a kind: all that have at least the threshold as their score, or are listed anyway."""

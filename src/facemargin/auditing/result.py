@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from facemargin.auditing.interclass import Interclass
 from facemargin.counting import counted
 from facemargin.data.findings import FINDINGS_FILE, KINDS, Finding, Kind, read_findings, write_findings
 from facemargin.data.source import LabeledImages
@@ -32,7 +33,8 @@ class Audit:
 
     `kinds` {kind: LookedFor} says how each kind was looked for. `groups` {label: paths} are the images of the smaller
     group under every label of a "merged" finding. `source` is "embeddings" or "recording"; `model` and `recording` say
-    of which. `left_out` are sentences on what was not audited.
+    of which. `left_out` are sentences on what was not audited. `interclass`: a threshold for interclass filtering,
+    where there are enough images to measure one.
 
     Examples:
         >>> import facemargin as fm
@@ -52,6 +54,7 @@ class Audit:
     recording: dict[str, Any] | None = None
     groups: dict[str, list[str]] = field(default_factory=dict)
     left_out: list[str] = field(default_factory=list)
+    interclass: Interclass | None = None
 
     def __post_init__(self) -> None:
         order = {kind: number for number, kind in enumerate(KINDS)}
@@ -80,6 +83,7 @@ class Audit:
             "kinds": {kind: {"findings": n, **asdict(self.kinds[kind])} for kind, n in self.counts().items()},
             "groups": self.groups,
             "left_out": self.left_out,
+            "interclass": None if self.interclass is None else asdict(self.interclass),
         }
         write_text_atomically(Path(folder) / AUDIT_FILE, json.dumps(about, indent=1, allow_nan=False) + "\n")
 
@@ -112,6 +116,7 @@ def load_audit(folder: Path | str) -> Audit:
         audit = Audit(
             findings, kinds, AuditedData(**about["data"]), str(about["source"]), about["model"], about["recording"],
             groups, [str(text) for text in about["left_out"]],
+            Interclass(**about["interclass"]) if about.get("interclass") else None,
         )  # fmt: skip
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise damaged(path, error) from error

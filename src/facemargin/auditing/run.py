@@ -10,7 +10,8 @@ from facemargin.auditing.alignment_doubt import alignment_doubt
 from facemargin.auditing.copies import copies_by_pictures
 from facemargin.auditing.embedded import audit_embeddings, duplicate_findings
 from facemargin.auditing.found import EmbeddedImages, Found, Progress, unseen
-from facemargin.auditing.recorded import audit_recording
+from facemargin.auditing.interclass import interclass, nearest_other_center
+from facemargin.auditing.recorded import audit_recording, visited
 from facemargin.auditing.result import Audit, LookedFor
 from facemargin.counting import none_readable
 from facemargin.data.findings import KINDS
@@ -76,6 +77,9 @@ def audit(
         raise DataError(f"{images.name} holds no images to audit")
     recording = None if run is None else load_recording(run, _COLUMNS)
     found = Found() if recording is None else audit_recording(recording, images)
+    if recording is not None:
+        nearest_N = visited(recording).negative_N
+        found.interclass = interclass(nearest_N, images, np.arange(len(images)), found.findings, "recording")
     network = load(model) if isinstance(model, (str, Path)) else model
     if network is None:
         _by_pictures(images, found, progress)
@@ -91,6 +95,7 @@ def audit(
         None if recording is None else dict(recording.about),
         found.groups,
         found.left_out,
+        found.interclass,
     )
 
 
@@ -134,6 +139,8 @@ def _by_embeddings(
         images, embeddings, rows_N, lambda pictures: model.embed(pictures, batch_size, views), model.device
     )
     found = audit_embeddings(faces, detector, progress)
+    nearest_N = nearest_other_center(embeddings.vectors, images.labels[rows_N], images.num_identities, faces.device)
+    found.interclass = interclass(nearest_N, images, rows_N, found.findings, "embeddings")
     if doubt := alignment_doubt(images, detector):
         found.left_out.insert(0, doubt)
     found.left_out += [f"unreadable: {message}" for message in unreadable]

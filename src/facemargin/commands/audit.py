@@ -13,6 +13,7 @@ from rich.text import Text
 
 from facemargin.auditing import KINDS, Audit, Finding
 from facemargin.auditing import audit as audit_set
+from facemargin.auditing.interclass import Interclass
 from facemargin.auditing.run import audited_images
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
@@ -186,9 +187,22 @@ def _say(audit: Audit, args: Arguments) -> None:
         say(f"left out: {sentence}", stderr=True)
     if len(audit.left_out) > 5:
         say(f"left out: and {len(audit.left_out) - 5:,} more, all named in {AUDIT_FILE}", stderr=True)
+    if audit.interclass is not None:
+        say(_filtering(audit.interclass))
     people = counted(audit.data.people, "person", "people")
     what = f"{counted(len(audit), 'finding')} in {counted(audit.data.images, 'image')} of {people}"
     say(f"{what}; {args.output}" if args.output else f"{what}; --output DIR writes all of them")
+
+
+def _filtering(measured: Interclass) -> str:
+    suspects = ""
+    if measured.suspects:
+        suspects = f", and {measured.suspects_above:,} of {counted(measured.suspects, 'suspect')}"
+    return (
+        f"interclass filtering: at most 1 in 1,000 of {counted(measured.ordinary, 'ordinary image')} is nearer than "
+        f"{measured.threshold:.2f} to another person's centre{suspects}: --head.interclass-filtering-threshold "
+        f"{measured.threshold:.2f}"
+    )
 
 
 def _in_turn(audit: Audit, rows: int) -> list[Finding]:
