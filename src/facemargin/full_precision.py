@@ -33,6 +33,20 @@ def eager_in_compiled_code(function: Callable[P, T]) -> Callable[P, T]:
     return disabled
 
 
+class Once(Function):
+    """The identity, which can be differentiated once. With it, a plain implementation raises the same error for a
+    second backward pass as one whose gradients are derived by hand."""
+
+    @staticmethod
+    def forward(ctx: Any, values: Tensor) -> Tensor:
+        return values.view_as(values)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        return gradient
+
+
 def without_autocast(function: Callable[P, T]) -> Callable[P, T]:
     """Decorates a function of tensors, such as an autograd function's `forward` or `backward`: autocast is off within
     it, for the device of its first tensor."""

@@ -95,9 +95,10 @@ def _import_modules(name: str) -> None:
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
-    """The message for a name that does not exist, with the nearest known name if there is one, otherwise with all
-    names."""
+    """The message for a name that does not exist, with the nearest known name if there is one, that in other letter
+    case first, otherwise with all names."""
     known = sorted(known)
-    nearest = difflib.get_close_matches(str(name), known, n=1)
+    in_other_case = [one for one in known if one.lower() == str(name).lower()]
+    nearest = in_other_case or difflib.get_close_matches(str(name), known, n=1)
     hint = f"did you mean {nearest[0]!r}?" if nearest else f"known: {', '.join(known)}"
     return f"unknown {kind} {name!r}; {hint}"

@@ -51,7 +51,8 @@ def test_the_tables_say_what_the_margin_is(name):
         assert getattr(config, setting) == json.loads(value)
     assert scale == (f"{config.scale:.0f}" if isinstance(config, ConstantScaleConfig) else "a")
     _, negatives, _ = table("| name | target logit")[name]
-    assert (negatives == "–") == (create_margin(name).negatives(torch.tensor([0.5])) is None)
+    margin = create_margin(name)
+    assert (negatives == "–") == (margin.negatives(torch.tensor([0.5])) is None and not margin.binary)
 
     generator = torch.Generator().manual_seed(0)
     head = fm.create_head(name, num_classes=7, embedding_size=5, generator=generator)
@@ -61,7 +62,7 @@ def test_the_tables_say_what_the_margin_is(name):
     # Along the feature itself only its length changes.
     radial_B = (features_BD.grad * features_BD).sum(1).abs() / features_BD.grad.norm(dim=1).clamp_min(1e-6)
     assert norm_gradient == ("yes" if radial_B.max() > 1e-2 else "no")
-    assert re.findall(r"`(\w+)`", extra_terms) == [part for part in out.parts if part != "softmax"]
+    assert re.findall(r"`(\w+)`", extra_terms) == [part for part in out.parts if part not in ("softmax", "binary")]
 
 
 def cosine_taken_away(name: str, theta: float, norm: float) -> float:

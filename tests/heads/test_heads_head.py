@@ -77,7 +77,7 @@ def test_tiny_batches_and_class_counts(name, implementation):
         assert out.loss.isfinite() and x.grad.isfinite().all(), case
         assert head.weight.grad is None or head.weight.grad.isfinite().all(), case
         assert all(value.isfinite().all() for value in head.state_dict().values()), case
-        if classes == 1:
+        if classes == 1 and not head.margin.binary:  # without a softmax there is something to learn
             assert torch.equal(out.losses_B, torch.zeros(rows)), case
 
 

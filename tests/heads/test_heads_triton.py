@@ -31,7 +31,7 @@ from facemargin.heads.chunked import softmax_terms_chunked
 from facemargin.heads.softmax_terms import softmax_terms, softmax_terms_eager
 from facemargin.heads.triton import softmax_terms_triton
 from facemargin.heads.triton_launch import Launch
-from facemargin.margins.base import HardNegatives
+from facemargin.margins.base import HardNegatives, margin_class
 
 needs_triton = pytest.mark.skipif(sys.platform != "linux", reason="triton is published for Linux only")
 HARD = ["none", "mv-softmax", "curricular", "filtered", "square", "tensors"]
@@ -409,7 +409,7 @@ def check_head(name: str) -> None:
 
 
 @needs_triton
-@pytest.mark.parametrize("name", list_margins())
+@pytest.mark.parametrize("name", [name for name in list_margins() if not margin_class(name).binary])
 def test_every_margin_over_a_triton_head(interpreted, name):
     interpreted(check_head, name)
 

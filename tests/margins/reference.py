@@ -213,6 +213,49 @@ def filtered_negative(negative, c, state):
     return 0.0 if negative > 0.3 else negative
 
 
+def similarity(c):
+    return 2 * ((c + 1) / 2) ** 3 - 1
+
+
+def sphereface2_bias(classes):
+    """By bisection: where all cosines are 0, the own class's pull, .7·σ(−own logit), equals that of all others."""
+
+    def excess(bias):
+        own, other = 40 * (similarity(0) - 0.4) + bias, 40 * (similarity(0) + 0.4) + bias
+        return 0.7 / (1 + math.exp(own)) - 0.3 * (classes - 1) / (1 + math.exp(-other))
+
+    low, high = -100.0, 100.0
+    for _ in range(200):
+        middle = (low + high) / 2
+        low, high = (middle, high) if excess(middle) > 0 else (low, middle)
+    return low
+
+
+def no_target(c, a, q):
+    return None
+
+
+def sphereface2_losses(cosine_rows, labels, target_logits, scales):
+    losses, bias = [], sphereface2_bias(len(cosine_rows[0]))
+    for row, label in zip(cosine_rows, labels, strict=True):
+        own = math.log1p(math.exp(-40 * (similarity(row[label]) - 0.4) - bias))
+        others = [math.log1p(math.exp(40 * (similarity(c) + 0.4) + bias)) for j, c in enumerate(row) if j != label]
+        losses.append(50 / 40 * (0.7 * own + 0.3 * sum(others)))
+    return losses
+
+
+def uniface_losses(cosine_rows, labels, target_logits, scales, weight=1.0):
+    losses, bias = [], math.log(10 * len(cosine_rows[0]))
+    for row, label in zip(cosine_rows, labels, strict=True):
+        own = math.log1p(math.exp(-64 * (row[label] - 0.4) + bias))
+        losses.append(own + weight * sum(math.log1p(math.exp(64 * c - bias)) for j, c in enumerate(row) if j != label))
+    return losses
+
+
+def weighted_uniface_losses(cosine_rows, labels, target_logits, scales):
+    return uniface_losses(cosine_rows, labels, target_logits, scales, weight=0.25)
+
+
 @dataclass
 class Loss:
     """create_head's margin and settings; the reference's q, target logit, replaced negative, and scale (None: the
@@ -226,6 +269,7 @@ class Loss:
     settings: dict[str, Any] = field(default_factory=dict)
     #: whether q is what margin_scaler_B returns
     returns_q: bool = True
+    losses: Callable = cross_entropies
 
 
 LOSSES = {
@@ -262,6 +306,9 @@ LOSSES = {
     "elasticface_cos_plus-released": Loss(
         "elasticface_cos_plus", elastic_cos_target, elastic_q(0.35, 0.02, "released"), settings={"order": "released"}
     ),
+    "sphereface2": Loss("sphereface2", no_target, scale=40, losses=sphereface2_losses),
+    "uniface": Loss("uniface", no_target, losses=uniface_losses),
+    "uniface-weighted": Loss("uniface", no_target, losses=weighted_uniface_losses, settings={"negative_weight": 0.25}),
     "sphereface": Loss("sphereface", sphereface_target, sphereface_q, scale=None, returns_q=False),
 }
 
@@ -277,7 +324,7 @@ def reference_step(name, features, labels, centers, state):
         for row, y in zip(rows, labels, strict=True)
     ]
     scales = feature_norms if loss.scale is None else [loss.scale] * len(rows)
-    losses = cross_entropies(replaced, labels, targets, scales)
+    losses = loss.losses(replaced, labels, targets, scales)
     total = sum(losses) / len(losses)
     if loss.margin == "magface":
         total += magface_regulariser(feature_norms)

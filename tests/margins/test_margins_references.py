@@ -42,6 +42,7 @@ def extreme_step():
 def head_for(name: str, centers: np.ndarray, implementation: str):
     loss = LOSSES[name]
     head = create_head(loss.margin, C, D, implementation=implementation, **loss.settings).double()
+    head.margin.prepare(C)  # a bias in double precision
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(centers))
     return head

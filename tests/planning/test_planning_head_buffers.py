@@ -5,12 +5,14 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
+from facemargin.errors import ConfigError
 from facemargin.heads import choice, chunked, create_head, triton
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS
 from facemargin.planning import head_buffers as planned
+from facemargin.planning.hardware import find_hardware
 from facemargin.planning.head_operations import head_operations
-from facemargin.planning.head_shape import HeadShape
-from facemargin.planning.job import margin_facts
+from facemargin.planning.head_shape import HeadShape, head_shape
+from facemargin.planning.job import Job, margin_facts
 from tests.planning.memory_profile import peak_memory
 
 # A constant margin, one that re-weights negatives, one with a learned scale, one with that and the centres themselves.
@@ -25,9 +27,9 @@ def all_implementations(monkeypatch):
     monkeypatch.setitem(IMPLEMENTATIONS, "recomputed", chunked.softmax_terms_recomputed)
 
 
-def step_of(margin, implementation, samples, classes, size):
+def step_of(margin, implementation, samples, classes, size, sub_centers=1):
     """A function that does a head's forward and backward pass, and the head."""
-    head = create_head(margin, classes, size, implementation=implementation)
+    head = create_head(margin, classes, size, implementation=implementation, sub_centers=sub_centers)
     features = torch.randn(samples, size, requires_grad=True)
     labels = torch.arange(samples)
 
@@ -50,6 +52,39 @@ def test_buffers_are_the_peak_of_a_real_step(implementation, margin, shape):
         HeadShape(classes, classes, samples, size, gathered=False), margin_facts(margin), implementation, "cpu"
     )
     assert measured == pytest.approx(counted, rel=0.05)
+
+
+@pytest.mark.parametrize("implementation", ["eager", "chunked"])
+@pytest.mark.parametrize(("margin", "k"), [("funface", 3), ("sphereface2", 1), ("uniface", 1), ("uniface", 3)])
+def test_sub_centers_and_binary_classification(implementation, margin, k):
+    samples, classes, size = 64, 20_000, 32
+    step, head = step_of(margin, implementation, samples, classes, size, k)
+    shape, facts = HeadShape(k * classes, k * classes, samples, size, False, k), margin_facts(margin)
+    measured = peak_memory(step) - head.weight.nbytes
+    assert planned.head_buffers(shape, facts, implementation, "cpu") == pytest.approx(measured, rel=0.1)
+    with Traffic() as traffic:
+        step()
+    bytes_of_step = sum(operation.bytes for operation in head_operations(shape, facts, implementation))
+    assert bytes_of_step == pytest.approx(traffic.bytes, rel=0.1)
+
+
+def test_what_triton_cannot_is_never_planned():
+    large, h100 = HeadShape(10**7, 10**7, 512, 16, False, 2), find_hardware("h100")
+    assert planned.chosen_implementation("auto", HeadShape(10**7, 10**7, 512, 16, False), h100) == "triton"
+    assert planned.chosen_implementation("auto", large, h100) == "chunked"
+    assert (
+        planned.chosen_implementation("auto", HeadShape(10**7, 10**7, 512, 16, False), h100, binary=True) == "chunked"
+    )
+    with pytest.raises(ConfigError, match="no kernels for sub-centres"):
+        planned.chosen_implementation("triton", large, h100)
+
+
+def test_a_job_of_sub_centers_holds_all_of_them():
+    for kind, active in (("dense", 3000), ("class-parallel", 1500), ("sampled", 1500 * 0.2)):
+        job = Job(classes=1000, gpus=2, batch=4, embedding_size=8, sub_centers=3, sample_rate=0.2)
+        shape = head_shape(job, kind)
+        assert (shape.active_rows, shape.active_classes) == (active, active / 3)
+        assert shape.rows == (3000 if kind == "dense" else 1500)
 
 
 def test_recomputed_is_bounded_and_chunked_keeps_the_cosines():

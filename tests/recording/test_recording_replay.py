@@ -18,6 +18,7 @@ CONSTANT = [
     for name in fm.list_margins()
     if issubclass(fm.margins.margin_class(name), fm.margins.ConstantScaleMargin)
     and fm.margins.margin_class(name).negatives is fm.margins.Margin.negatives
+    and not fm.margins.margin_class(name).binary
 ]
 
 
@@ -130,6 +131,8 @@ def recording_of(**about):
         ({}, "arcface", {"interclass_filtering_threshold": 0.4}, "arcface with these settings re-weights"),
         ({"negatives": "re-weighted by the margin"}, "adaface", {}, "only arcface that does so can be replayed"),
         ({"negatives": "re-weighted by the margin"}, "arcface", {}, "only arcface that does so can be replayed"),
+        ({}, "uniface", {}, "uniface decides on every class by itself: what its negatives add up to is not recorded"),
+        ({"negatives": "decided on one by one", "margin": "sphereface2"}, "arcface", {}, "sphereface2 decides on"),
         ({}, "arcfase", {}, "arcface"),
         ({}, "arcface", {"marign": 0.4}, "margin"),
     ],

@@ -23,6 +23,7 @@ STEPS = {
     "cosface_ms1mv2": ([100_000, 160_000], 180_000),
     "normface_casia": ([20_000, 28_000], 32_000),
     "combined_casia": ([20_000, 28_000], 32_000),
+    "sphereface2_ms1mv2": ([80_000, 140_000, 200_000], 240_000),
     "sphereface_casia": ([16_000, 24_000], 28_000),
     # ElasticFace's released checkpoints are numbered by step: 79,604 and 295,672 are whole epochs.
     **{f"elasticface_{kind}_ms1mv2": ([79_604], 295_672) for kind in ("arc", "arc_plus", "cos", "cos_plus")},
@@ -61,7 +62,7 @@ def test_the_learning_rate_falls_at_the_papers_steps(name):
 
 # Whose code decays what: see docs/losses.md.
 NO_DECAY = {
-    "norms": ("funface", "adaface", "curricularface", "mv_", "sphereface"),
+    "norms": ("funface", "adaface", "curricularface", "mv_", "sphereface_"),
     "nothing": (
         "arcface",
         "cosface",
@@ -74,6 +75,8 @@ NO_DECAY = {
         "broadface",
         "vpl",
         "url",
+        "sphereface2",
+        "uniface",
     ),
 }
 

@@ -49,6 +49,8 @@ class Arguments:
     """Images per GPU and step."""
     head: str = "funface"
     """A margin of `facemargin list`."""
+    sub_centers: int = 1
+    """The centres of a class (head.sub_centers in a recipe)."""
     sample_rate: float = 0.1
     """The share of its classes that a GPU uses in a step with the sampled head."""
     optimizer: Optimizer = "sgd"
@@ -178,6 +180,7 @@ def _plan(args: Arguments) -> Plan:
         batch=args.batch,
         gpus=args.gpus,
         gpus_per_node=args.gpus_per_node,
+        sub_centers=args.sub_centers,
         sample_rate=args.sample_rate,
         optimizer=args.optimizer,
         recorder=args.recorder,

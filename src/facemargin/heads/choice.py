@@ -32,14 +32,16 @@ def automatic_implementation(
     hard_negatives: HardNegatives | None = None,
     backward: Backward = "float32",
     hardest_class: bool = False,
+    no_triton: str = "",
 ) -> str:
     """ "eager" up to 2²⁴ cosines; above, "triton" in float32 on NVIDIA GPUs of compute capability 8.0 or later,
     and "chunked" otherwise.
 
-    Before "triton" is first used, a small batch goes through it. If that fails, a warning gives the reason, once, and
-    "chunked" takes its place. A warning also tells, once, where `backward` has no effect because it is not "triton".
+    Before "triton" is first used, a small batch goes through it. If that fails, or for a reason that is known before,
+    `no_triton`, a warning gives the reason, once, and "chunked" takes its place. A warning also tells, once, where
+    `backward` has no effect because it is not "triton".
     """
-    chosen = _chosen(x_BD, w_CD, scale_B, hard_negatives, backward, hardest_class)
+    chosen = _chosen(x_BD, w_CD, scale_B, hard_negatives, backward, hardest_class, no_triton)
     if backward != "float32" and chosen != "triton":
         device = x_BD.device
         _warn_once(
@@ -55,6 +57,7 @@ def _chosen(
     hard_negatives: HardNegatives | None,
     backward: Backward,
     hardest_class: bool,
+    no_triton: str,
 ) -> str:
     if len(x_BD) * math.prod(w_CD.shape[:-1]) <= LARGEST_EAGER_PRODUCT:
         return "eager"
@@ -65,7 +68,8 @@ def _chosen(
         return "chunked"
     precision = torch.backends.cuda.matmul.fp32_precision
     kind = (hard_negatives is not None, scale_B.requires_grad, hardest_class, backward, precision)
-    problem = NO_SUB_CENTERS if len(w_CD.shape) == 3 else _problem_of_triton(device, size, *kind)
+    no_triton = no_triton or (NO_SUB_CENTERS if len(w_CD.shape) == 3 else "")
+    problem = no_triton or _problem_of_triton(device, size, *kind)
     if problem is None:
         return "triton"
     _warn_once(f'the head computes with "chunked" on {device}, which is slower than "triton": {problem}')

@@ -3,7 +3,8 @@
 Shapes: B samples, C classes, D feature values, K classes of one chunk, R its centres (see class_chunks.py).
 """
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeAlias
 
 import torch
 from torch import Tensor
@@ -42,15 +43,8 @@ def softmax_terms_chunked(
     others are computed again in the same way, so that the gradients are the same to the bit for any `kept_bytes`.
     `chunk_classes` changes the rounding; by default a chunk holds 2 MB of float32 cosines (256 MB on CUDA).
     """
-    device = x_BD.device.type
-    if chunk_classes is None:
-        fitting = _CHUNK_COSINES.get(device, _CHUNK_COSINES["cuda"]) // max(len(x_BD), 1) // num_sub_centers(w_CD)
-        chunk_classes = max(256, fitting // 64 * 64)
-    if kept_bytes is None:
-        kept_bytes = _KEPT_BYTES.get(device, _KEPT_BYTES["cuda"])
-    if not (torch.is_grad_enabled() and any(values.requires_grad for values in (x_BD, w_CD, scale_B))):
-        kept_bytes = 0
-    sizes = (chunk_classes, kept_bytes)
+    differentiated = (x_BD, w_CD, scale_B)
+    sizes = sizes_of_chunks(x_BD, w_CD, differentiated, chunk_classes, kept_bytes)
     return SoftmaxTerms(*_Chunked.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, *sizes, hardest_class))
 
 
@@ -69,6 +63,27 @@ def softmax_terms_recomputed(
     )
 
 
+def sizes_of_chunks(
+    x_BD: Tensor,
+    w_CD: Tensor,
+    differentiated: Iterable[Tensor],
+    chunk_classes: int | None = None,
+    kept_bytes: int | None = None,
+    bounded: bool = False,
+) -> tuple[int, int]:
+    """The given sizes, or the default ones: how many classes a chunk has, and how many bytes of cosines are kept, none
+    where nothing of `differentiated` has a gradient. `bounded`: those of "recomputed"."""
+    device = x_BD.device.type
+    if chunk_classes is None:
+        fitting = _CHUNK_COSINES.get(device, _CHUNK_COSINES["cuda"]) // max(len(x_BD), 1) // num_sub_centers(w_CD)
+        chunk_classes = max(256, fitting // 64 * 64)
+    if kept_bytes is None:
+        kept_bytes = _KEPT_BYTES_BOUNDED if bounded else _KEPT_BYTES.get(device, _KEPT_BYTES["cuda"])
+    if not (torch.is_grad_enabled() and any(values.requires_grad for values in differentiated)):
+        kept_bytes = 0
+    return chunk_classes, kept_bytes
+
+
 class _Chunked(Function):
     @staticmethod
     @without_autocast
@@ -83,11 +98,8 @@ class _Chunked(Function):
         kept_bytes: int,
         hardest_class: bool,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-        centers, of_class = center_rows(w_CD), num_sub_centers(w_CD)
-        bytes_of_class = (x_BD.element_size() + (of_class > 1)) * len(x_BD)
-        kept_classes = kept_bytes // max(bytes_of_class, 1) // chunk_classes * chunk_classes
-        kept = Kept.empty(min(kept_classes, len(w_CD)), x_BD, w_CD)
-        inverse_norms = nonzero(row_norms(centers)).reciprocal_()
+        kept = Kept.empty(kept_bytes, chunk_classes, x_BD, w_CD)
+        inverse_norms = nonzero(row_norms(center_rows(w_CD))).reciprocal_()
         targets = target_places(y_B, len(w_CD), chunk_classes, x_BD.device)
         y_B = on_device(y_B, None, x_BD.device)
         scratch = Scratch(x_BD, min(chunk_classes, len(w_CD)))
@@ -117,13 +129,7 @@ class _Chunked(Function):
             torch.sum(fill(exponential_KB, chunk.targets_T, 0), 0, out=sum_B)
         negative_lse_B = (scale_B * peak_NB + sum_NB.log()).logsumexp(0)
         hardest_B, class_B = _hardest(hardest_NB, class_NB)
-        target_cosine_B = torch.zeros_like(hardest_B)
-        ctx.own = None
-        if len(w_CD):
-            local_B, own_class_B = own_rows(y_B, len(w_CD))
-            row_B = nearest_rows(x_BD, w_CD, own_class_B)
-            target_cosine_B = ((x_BD * centers[row_B]).sum(1) * inverse_norms[row_B]).where(local_B, 0)
-            ctx.own = local_B, row_B
+        target_cosine_B, ctx.own = own_targets(x_BD, w_CD, y_B, inverse_norms)
         ctx.save_for_backward(x_BD, w_CD, scale_B, inverse_norms, negative_lse_B, target_cosine_B)
         ctx.kept, ctx.targets, ctx.hard_negatives = kept, targets, hard_negatives
         ctx.gradient_buffer, ctx.chunk_classes = reused_buffer(w_CD, "gradient"), chunk_classes
@@ -142,6 +148,7 @@ class _Chunked(Function):
         weighted_x_BD = factor_B[:, None] * x_BD
         minus_lse_B = -negative_lse_B
         grad_x_BD, grad_scale_B = torch.zeros_like(x_BD), torch.zeros_like(scale_B)
+        grad_x = grad_x_BD if ctx.needs_input_grad[0] else None
         grad_w_CD = ctx.gradient_buffer.empty(tuple(w_CD.shape), w_CD)
         grad_centers = center_rows(grad_w_CD)
         chunks = chunks_of_classes(w_CD, inverse_norms, ctx.kept, ctx.targets, ctx.chunk_classes)
@@ -164,23 +171,11 @@ class _Chunked(Function):
             if hard_negatives is not None:
                 _multiply_by_slope(probability_KB, cosine_KB, hard_negatives, chunk.targets_T, scratch)
                 torch.mul(probability_KB, cosine_KB, out=product_KB)
-            # The derivative d cos/dw for a normalised centre: the part along the centre does not change its direction.
-            product_RB = chunk.of_nearest(product_KB, scratch, "product of centers")
-            radial_R1 = torch.mv(product_RB, factor_B)[:, None].mul_(chunk.minus_square_R1)
-            weight_RB = chunk.of_nearest(probability_KB, scratch, "weight of centers").mul_(chunk.inverse_norm_R1)
-            if ctx.needs_input_grad[0]:
-                grad_x_BD.addmm_(weight_RB.T, chunk.w_RD)
-            torch.mul(chunk.w_RD, radial_R1, out=grad_w_RD)
-            grad_w_RD.addmm_(weight_RB, weighted_x_BD)
+            chunk.gradients(probability_KB, product_KB, factor_B, weighted_x_BD, scratch, grad_x, grad_w_RD)
         grad_x_BD.mul_(factor_B[:, None])
         if ctx.own is not None:
-            local_B, row_B = ctx.own
-            inverse_norm_B = inverse_norms[row_B]
-            slope_B1 = (grad_target_B.where(local_B, 0) * inverse_norm_B)[:, None]
-            w_BD = center_rows(w_CD)[row_B]
-            grad_x_BD.addcmul_(slope_B1, w_BD)
-            across_BD = torch.addcmul(x_BD, (target_cosine_B * inverse_norm_B)[:, None], w_BD, value=-1)
-            grad_centers.index_put_((row_B,), slope_B1 * across_BD, accumulate=True)
+            slopes = (ctx.own, target_cosine_B, grad_target_B)
+            add_gradients_of_targets(x_BD, w_CD, inverse_norms, *slopes, grad_x_BD, grad_centers)
         return grad_x_BD, grad_w_CD, None, grad_lse_B * grad_scale_B, None, None, None, None
 
 
@@ -193,6 +188,40 @@ def _hardest(hardest_NB: Tensor, class_NB: Tensor | None) -> tuple[Tensor, Tenso
         class_B = class_NB.gather(0, chunk_B[None]).squeeze(0)
     hardest_B.masked_fill_(hardest_B == absent(hardest_B), -torch.inf)
     return hardest_B, None if class_B is None else class_B.masked_fill_(~hardest_B.isfinite(), -1)
+
+
+Own: TypeAlias = "tuple[Tensor, Tensor] | None"
+"""Whether each sample's class is one of these, and the row of its nearest centre; None without classes."""
+
+
+def own_targets(x_BD: Tensor, w_CD: Tensor, y_B: Tensor, inverse_norms: Tensor) -> tuple[Tensor, Own]:
+    """The target cosines, (B,), 0 for classes of other shards, and where they are from."""
+    if not len(w_CD):
+        return x_BD.new_zeros(len(x_BD)), None
+    local_B, class_B = own_rows(y_B, len(w_CD))
+    row_B = nearest_rows(x_BD, w_CD, class_B)
+    cosine_B = (x_BD * center_rows(w_CD)[row_B]).sum(1) * inverse_norms[row_B]
+    return cosine_B.where(local_B, 0), (local_B, row_B)
+
+
+def add_gradients_of_targets(
+    x_BD: Tensor,
+    w_CD: Tensor,
+    inverse_norms: Tensor,
+    own: tuple[Tensor, Tensor],
+    target_cosine_B: Tensor,
+    grad_target_B: Tensor,
+    grad_x_BD: Tensor,
+    grad_centers: Tensor,
+) -> None:
+    """Add what flows through `own_targets` to the gradients of the features and the centres."""
+    local_B, row_B = own
+    inverse_norm_B = inverse_norms[row_B]
+    slope_B1 = (grad_target_B.where(local_B, 0) * inverse_norm_B)[:, None]
+    w_BD = center_rows(w_CD)[row_B]
+    grad_x_BD.addcmul_(slope_B1, w_BD)
+    across_BD = torch.addcmul(x_BD, (target_cosine_B * inverse_norm_B)[:, None], w_BD, value=-1)
+    grad_centers.index_put_((row_B,), slope_B1 * across_BD, accumulate=True)
 
 
 def own_rows(y_B: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,10 @@ class Kept(NamedTuple):
     nearest_CB: Tensor | None
 
     @classmethod
-    def empty(cls, classes: int, x_BD: Tensor, w_CD: Tensor) -> "Kept":
+    def empty(cls, kept_bytes: int, chunk_classes: int, x_BD: Tensor, w_CD: Tensor) -> "Kept":
+        """Memory for as many chunks as fit into `kept_bytes`."""
+        bytes_of_class = (x_BD.element_size() + (w_CD.ndim == 3)) * len(x_BD)
+        classes = min(kept_bytes // max(bytes_of_class, 1) // chunk_classes * chunk_classes, len(w_CD))
         shape, nearest_CB = (classes, len(x_BD)), None
         if w_CD.ndim == 3:
             number = x_BD.new_empty(0, dtype=torch.uint8)
@@ -72,7 +75,29 @@ class Chunk(NamedTuple):
         kept_KB = self.kept_nearest_KB
         return scratch.take("nearest", self.classes, torch.uint8) if kept_KB is None else kept_KB
 
-    def of_nearest(self, values_KB: Tensor, scratch: "Scratch", name: str) -> Tensor:
+    def gradients(
+        self,
+        share_KB: Tensor,
+        product_KB: Tensor,
+        factor_B: Tensor,
+        weighted_x_BD: Tensor,
+        scratch: "Scratch",
+        grad_x_BD: Tensor | None,
+        grad_w_RD: Tensor,
+    ) -> None:
+        """From ∂loss/∂cosine = factor_B · `share_KB`, which is overwritten, and `product_KB`, the share times the
+        cosine, write the gradient of these centres and add that of the features, which the caller multiplies by
+        `factor_B`, to `grad_x_BD`, if it is wanted. `weighted_x_BD` is x times the factor."""
+        # The derivative d cos/dw for a normalised centre: the part along the centre does not change its direction.
+        product_RB = self._of_nearest(product_KB, scratch, "product of centers")
+        radial_R1 = torch.mv(product_RB, factor_B)[:, None].mul_(self.minus_square_R1)
+        share_RB = self._of_nearest(share_KB, scratch, "share of centers").mul_(self.inverse_norm_R1)
+        if grad_x_BD is not None:
+            grad_x_BD.addmm_(share_RB.T, self.w_RD)
+        torch.mul(self.w_RD, radial_R1, out=grad_w_RD)
+        grad_w_RD.addmm_(share_RB, weighted_x_BD)
+
+    def _of_nearest(self, values_KB: Tensor, scratch: "Scratch", name: str) -> Tensor:
         """The values of the classes as those of their nearest sub-centres, (R, B), and 0 of the others."""
         of_class = len(self.w_RD) // self.classes
         if of_class == 1:

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.full_precision import eager_in_compiled_code
+from facemargin.heads.binary_terms import NO_TRITON, binary_shard_terms
 from facemargin.heads.broadface import scale_gradient
 from facemargin.heads.collectives import (
     RowsOfProcesses,
@@ -70,12 +71,14 @@ class Head(nn.Module):
         super().__init__()
         num_classes = _positive("num_classes", num_classes)
         embedding_size = _positive("embedding_size", embedding_size)
-        if num_classes == 1:
+        if num_classes == 1 and not margin.binary:
             logger.warning(
                 "this head has one class, so its loss is always 0 and nothing is learnt: give it images of at "
                 "least two people"
             )
         self.options = options or HeadOptions()
+        if margin.binary and self.options.implementation == "triton":
+            raise ConfigError(f'implementation is "triton": {NO_TRITON}; use "auto", "chunked" or "eager"')
         self.num_classes = num_classes
         self.margin = margin
         group = self.options.process_group
@@ -87,6 +90,7 @@ class Head(nn.Module):
         if k > 1:
             centers_CD = centers_CD.unflatten(0, (-1, k))
         self.samples_classes = self.options.sample_rate < 1
+        margin.prepare(num_classes * self.options.sample_rate)
         self.weight = nn.Parameter(centers_CD, requires_grad=not self.samples_classes)
         self.sampled: SampledClasses | None = None
         if embedding_size % margin.center_blocks:
@@ -140,8 +144,8 @@ class Head(nn.Module):
         batch = Samples(x_BD, norm_B, labels_B[labeled_B])
         y_B = self._margin_labels(batch)
         terms, target_logit_B, centers_BD = self._terms(batch, y_B)
-        losses_B = cross_entropies(terms, target_logit_B)
-        parts = {"softmax": losses_B.sum() / max(num_labeled, 1)}
+        losses_B = self.margin.losses(terms, target_logit_B)
+        parts = {"binary" if self.margin.binary else "softmax": losses_B.sum() / max(num_labeled, 1)}
         parts |= self.margin.extra_losses(terms, norm_B, y_B, centers_BD)
         if queue is not None:
             losses_B = scale_gradient(losses_B, share)
@@ -164,7 +168,9 @@ class Head(nn.Module):
             certainty_ratio_B=local_rows(certainty_ratio(terms.target_cosine_B, terms.hardest_negative_B)),
             feature_norm_B=own_norm_b.detach(),
             margin_scaler_B=local_rows(self.margin.margin_scaler(terms, norm_B).detach()),
-            negative_lse_B=local_rows(terms.negative_lse_B.detach()),
+            negative_lse_B=local_rows(
+                torch.full_like(norm_B, torch.nan) if self.margin.binary else terms.negative_lse_B.detach()
+            ),
             hardest_class_B=None if terms.hardest_class_B is None else local_rows(terms.hardest_class_B, -1),
             num_labeled=num_labeled,
         )
@@ -192,7 +198,12 @@ class Head(nn.Module):
         products_scale_B = copy_for_products(scale_B, group)
         find_class = self.options.hardest_class
         how = (self.options.implementation, self.options.backward, find_class)
-        terms = shard_terms(x_BD, w_CD, local_y_B, products_scale_B, hard_negatives, *how)
+        if margin.binary:
+            negatives = margin.binary_negatives(norm_B)
+            negatives = negatives._replace(offset_B=copy_for_products(negatives.offset_B, group))
+            terms: SoftmaxTerms = binary_shard_terms(x_BD, w_CD, local_y_B, products_scale_B, negatives, *how)
+        else:
+            terms = shard_terms(x_BD, w_CD, local_y_B, products_scale_B, hard_negatives, *how)
         if self.options.exact_hardest_negative and self.training:
             weight_CD = unit_blocks(self.weight.detach().to(x_BD.dtype), margin.center_blocks)
             shard_y_B = on_device(host_y_B - self.class_range[0], None, x_BD.device)
@@ -219,7 +230,7 @@ class Head(nn.Module):
     def _queue_loss(self, queue: Samples, num_labeled: int) -> Tensor:
         """What the samples of the queue add to the mean over batch and queue."""
         terms, target_logit_Q, _ = self._terms(queue, self._margin_labels(queue), observe=False)
-        return cross_entropies(terms, target_logit_Q).sum() / (num_labeled + len(queue.y_Q))
+        return self.margin.losses(terms, target_logit_Q).sum() / (num_labeled + len(queue.y_Q))
 
     def _remember(self, batch: Samples) -> None:
         if self.memory is not None:
@@ -301,10 +312,14 @@ class Head(nn.Module):
         return ("weight", *(f"memory.{name}" for name in remembered))
 
     def trained_tensors(self) -> list[Tensor]:
-        """The tensors that hold the head's gradient of this step in `.grad`."""
+        """The tensors that hold the centres' gradient of this step in `.grad`."""
         if not self.samples_classes:
-            return list(self.parameters())
+            return [self.weight]
         return [] if self.sampled is None else [self.sampled.rows_SD]
+
+    def shared_tensors(self) -> list[Tensor]:
+        """What is learnt beside the centres, alike in every process: a margin's own parameters."""
+        return list(self.margin.parameters())
 
     def _gather_labels(self, labels_b: Tensor, rows: RowsOfProcesses) -> Tensor:
         """The labels of all processes, on the CPU. Raises DataError for one out of range."""
@@ -326,11 +341,6 @@ class Head(nn.Module):
             f"num_classes={self.num_classes}{shard}, embedding_size={self.weight.shape[-1]}{sub_centers}, "
             f"implementation={self.options.implementation!r}"
         )
-
-
-def cross_entropies(terms: SoftmaxTerms, target_logit_B: Tensor) -> Tensor:
-    """log(exp(target) + Σ exp(negatives)) − target, (B,). Not torch's softplus, which is linear above 20."""
-    return torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
 
 
 def _positive(name: str, value: SupportsIndex) -> int:

@@ -5,6 +5,8 @@ reduced in the order of the ranks, so that every process gets the same terms to 
 
     c_y = Σ_r c_y,r      LSE = log Σ_r exp(LSE_r)      hardest = max_r hardest_r
 
+and of binary classification, whose negatives are a sum, n = Σ_r n_r in the LSE's place.
+
 The hardest negative's class, where it is asked for, travels with them: the lowest rank's of equal ones, which is the
 lowest class.
 
@@ -22,7 +24,7 @@ from facemargin.heads.chunked import own_rows
 from facemargin.heads.collectives import Group, all_gather, sum_for_margin
 from facemargin.heads.normalization import unit_rows
 from facemargin.heads.sub_centers import center_rows, nearest_rows
-from facemargin.margins.base import SoftmaxTerms
+from facemargin.margins.base import BinaryTerms, SoftmaxTerms
 
 
 def shard_range(num_classes: int, rank: int, processes: int) -> tuple[int, int]:
@@ -37,7 +39,9 @@ def shard_range(num_classes: int, rank: int, processes: int) -> tuple[int, int]:
 def combine_terms(terms: SoftmaxTerms, group: Group) -> SoftmaxTerms:
     """The terms over all classes from those of each process's shard, whose hardest class is numbered among all classes;
     the same on every process."""
-    return terms if group is None else SoftmaxTerms(*_Combine.apply(*terms, group))
+    if group is None:
+        return terms
+    return type(terms)(*_Combine.apply(*terms, isinstance(terms, BinaryTerms), group))
 
 
 def sum_own_targets(target_cosine_B: Tensor, group: Group) -> Tensor:
@@ -73,6 +77,7 @@ class _Combine(Function):
         lse_B: Tensor,
         hardest_B: Tensor,
         class_B: Tensor | None,
+        adds: bool,
         group: torch.distributed.ProcessGroup,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         own = [target_B, lse_B, hardest_B]
@@ -85,9 +90,10 @@ class _Combine(Function):
         all_gather(gathered, own_TB, group=group)
         gathered_TPB = gathered.view(group.size(), len(own), len(target_B)).transpose(0, 1)
         target_PB, lse_PB, hardest_PB = gathered_TPB[:3]
-        combined_B = lse_PB.logsumexp(0)
+        combined_B = lse_PB.sum(0) if adds else lse_PB.logsumexp(0)
         # This shard's share of the negatives' probability; 0 for a sample that has no negatives at all.
-        ctx.save_for_backward(torch.where(combined_B > -torch.inf, (lse_B - combined_B).exp(), 0.0))
+        share_B = torch.where(combined_B > -torch.inf, (lse_B - combined_B).exp(), 0.0)
+        ctx.save_for_backward(torch.ones_like(share_B) if adds else share_B)
         if class_B is None:
             hardest_all_B = hardest_PB.amax(0)
             ctx.mark_non_differentiable(hardest_all_B)
@@ -102,4 +108,4 @@ class _Combine(Function):
     @once_differentiable
     def backward(ctx: Any, grad_target_B: Tensor, grad_lse_B: Tensor, *_: Any) -> tuple[Tensor | None, ...]:
         (share_B,) = ctx.saved_tensors
-        return grad_target_B, grad_lse_B * share_B, None, None, None
+        return grad_target_B, grad_lse_B * share_B, None, None, None, None

@@ -4,14 +4,12 @@ Shapes: B samples, C classes, D feature values.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from facemargin.errors import ConfigError, DataError
-from facemargin.full_precision import Function, eager_in_compiled_code, product
+from facemargin.full_precision import Once, eager_in_compiled_code, product
 from facemargin.heads.choice import automatic_implementation
 from facemargin.heads.chunked import own_rows, softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.largest import largest_with_index
@@ -99,7 +97,7 @@ def softmax_terms_eager(
 ) -> SoftmaxTerms:
     """`shard_terms` written as the terms are defined, with whole B×C matrices. Autograd computes the gradients."""
     y_B = on_device(y_B, None, x_BD.device)
-    x_BD, w_CD, scale_B = (_Once.apply(values) for values in (x_BD, w_CD, scale_B))
+    x_BD, w_CD, scale_B = (Once.apply(values) for values in (x_BD, w_CD, scale_B))
     cosine_BC = largest_of_class(product(x_BD, unit_rows(center_rows(w_CD))), w_CD)
     is_target_BC = y_B[:, None] == torch.arange(w_CD.shape[0], device=y_B.device)
     target_cosine_B = cosine_BC.masked_fill(~is_target_BC, 0).sum(1)
@@ -131,20 +129,6 @@ IMPLEMENTATIONS: dict[str, Callable[..., SoftmaxTerms]] = {
     "recomputed": softmax_terms_recomputed,
     "triton": softmax_terms_triton,
 }
-
-
-class _Once(Function):
-    """The identity, which can be differentiated once. With it, all implementations raise the same error for a second
-    backward pass."""
-
-    @staticmethod
-    def forward(ctx: Any, values: Tensor) -> Tensor:
-        return values.view_as(values)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> Tensor:
-        return gradient
 
 
 def _check_inputs(x_BD: Tensor, w_CD: Tensor, y_B: Tensor, scale_B: Tensor) -> None:

@@ -95,7 +95,7 @@ def load_head(path: Path | str, head: Head, trust: bool = False) -> LoadedHead:
         raise CheckpointError(f"{path} has centres or statistics that are not finite: use another copy")
     with torch.no_grad():
         head.weight.copy_(centers_cD)
-        buffers = dict(head.named_buffers())
+        buffers = {**dict(head.named_buffers()), **dict(head.named_parameters())}
         for name, values in statistics.items():
             buffers[name].copy_(values)
     return LoadedHead(key, num_classes, tuple(statistics))

@@ -32,6 +32,38 @@ class SoftmaxTerms(NamedTuple):
     hardest_class_B: Tensor | None = None
 
 
+class BinaryTerms(SoftmaxTerms):
+    """The terms of a margin of binary classification: as `SoftmaxTerms`, but that the second is Σ_{j≠y} log(1 +
+    exp(scale·g(c_j) + offset)), see `BinaryNegatives`, 0 without negatives."""
+
+    @property
+    def negative_sum(self) -> Tensor:
+        return self.negative_lse_B
+
+
+class BinaryNegatives(NamedTuple):
+    """The decisions "is the sample of class j?" for the classes that it is not of: their logits are scale·g(c_j) +
+    offset, with g(c) = 2·((c + 1)/2)^exponent − 1, which is c for an exponent of 1. Gradients flow into the offset.
+    `straight_through`: g has the value that it has, but the gradient of c."""
+
+    offset_B: Tensor
+    exponent: float = 1.0
+    straight_through: bool = False
+
+    def adjusted(self, cosine: Tensor) -> Tensor:
+        """g of cosines of any shape."""
+        if self.exponent == 1:
+            return cosine
+        adjusted = 2 * ((cosine + 1) / 2).clamp_min(0).pow(self.exponent) - 1
+        return cosine + (adjusted - cosine).detach() if self.straight_through else adjusted
+
+    def slope(self, cosine: Tensor) -> Tensor:
+        """dg/dc, as autograd has it for `adjusted`."""
+        if self.exponent == 1 or self.straight_through:
+            return torch.ones_like(cosine)
+        return self.exponent * ((cosine + 1) / 2).clamp_min(0).pow(self.exponent - 1)
+
+
 class HardNegatives(NamedTuple):
     """Replaces a negative cosine c by αc² + βc + γ where c > `threshold_B`. No gradient flows into any of the four."""
 
@@ -61,8 +93,8 @@ class MarginConfig:
 
 class Margin(nn.Module):
     """Base of all margins. A head calls, in this order: `scale`, `observe_targets` (training only), `negatives`,
-    `observe` (training only), `target_logit`, `margin_scaler`, `extra_losses`. The head passes labelled samples only,
-    those of the global batch.
+    `observe` (training only), `target_logit`, `losses`, `margin_scaler`, `extra_losses`. The head passes labelled
+    samples only, those of the global batch.
     """
 
     Config: ClassVar[type[MarginConfig]] = MarginConfig
@@ -75,6 +107,8 @@ class Margin(nn.Module):
     takes_labels_on_host: ClassVar[bool] = False
     #: K, into how many parts of equal size features and centres are split: the K parts of a centre have equal norms
     center_blocks: int = 1
+    #: whether each class is a decision of its own, with `binary_negatives` instead of a softmax
+    binary: ClassVar[bool] = False
     #: random draws are a function of (seed, step); the head sets it
     seed: int = 0
 
@@ -102,6 +136,18 @@ class Margin(nn.Module):
         if threshold is None:
             return None
         return HardNegatives(torch.full_like(target_cosine_B, threshold), alpha=0.0, beta=0.0, gamma=0.0)
+
+    def prepare(self, classes: float) -> None:
+        """Set what starts from the number of classes of a step. Called once, by the head that is made."""
+
+    def binary_negatives(self, norm_B: Tensor) -> "BinaryNegatives":
+        """How negatives count, for a margin that is `binary`: its terms are then `BinaryTerms`."""
+        raise NotImplementedError
+
+    def losses(self, terms: SoftmaxTerms, target_logit_B: Tensor) -> Tensor:
+        """Every sample's loss, (B,): cross-entropy, log(exp(target) + Σ exp(negatives)) − target."""
+        # Not torch's softplus, which is linear above 20.
+        return torch.logaddexp(torch.zeros_like(target_logit_B), terms.negative_lse_B - target_logit_B)
 
     def observe(self, terms: SoftmaxTerms, norm_B: Tensor) -> None:
         """Update the running statistics with this batch. Called before `target_logit`, in training mode only."""
@@ -157,6 +203,15 @@ def refuse_interclass_filtering(name: str, config: MarginConfig) -> None:
         raise ConfigError(
             f"interclass_filtering_threshold is {config.interclass_filtering_threshold}, but {name} re-weights "
             "hard negatives itself. Remove this setting, or choose another margin"
+        )
+
+
+def refuse_filtering_of_binary(name: str, config: MarginConfig) -> None:
+    """Raise ConfigError if interclass filtering is set for the margin `name`, which has no softmax."""
+    if config.interclass_filtering_threshold is not None:
+        raise ConfigError(
+            f"interclass_filtering_threshold is {config.interclass_filtering_threshold}, but {name} decides on every "
+            "class by itself and has no softmax to filter. Remove this setting, or choose another margin"
         )
 
 

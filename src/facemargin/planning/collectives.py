@@ -52,7 +52,9 @@ def head_collectives(job: Job, kind: HeadKind, margin: MarginFacts) -> list[Coll
     if job.gpus == 1:
         return []
     if kind == "dense":
-        return [Collective("centre gradient", "all-reduce", job.classes * job.embedding_size * _FLOAT)]
+        return [
+            Collective("centre gradient", "all-reduce", job.classes * job.sub_centers * job.embedding_size * _FLOAT)
+        ]
     batch_bytes = job.global_batch * _FLOAT
     features_bytes = batch_bytes * job.embedding_size
     exchanges = []

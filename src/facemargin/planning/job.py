@@ -18,14 +18,15 @@ OPTIMIZER_STATES = {"sgd": 1, "adamw": 2}
 ADAMW_STEP_BYTES = 4
 """AdamW stores a step counter, a float32, for every tensor."""
 
-_SMALLEST = {"classes": 1, "embedding_size": 1, "gpus": 1, "gpus_per_node": 1, "batch": 2}
+_SMALLEST = {"classes": 1, "embedding_size": 1, "gpus": 1, "gpus_per_node": 1, "batch": 2, "sub_centers": 1}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
     """classes: C. embedding_size: D. batch: b, images per GPU and step. gpus: P, so that the global batch is P·b.
-    margin, backbone: names. sample_rate: the share of its classes that a GPU uses in a step if classes are sampled.
-    recorder: whether the run is recorded, for which the head also finds the class of the hardest negative.
+    sub_centers: K, the centres of a class. margin, backbone: names. sample_rate: the share of its classes that a GPU
+    uses in a step if classes are sampled. recorder: whether the run is recorded, for which the head also finds the
+    class of the hardest negative.
     """
 
     classes: int
@@ -38,6 +39,7 @@ class Job:
     sample_rate: float = 0.1
     optimizer: Optimizer = "sgd"
     recorder: bool = False
+    sub_centers: int = 1
 
     def __post_init__(self) -> None:
         for name, smallest in _SMALLEST.items():
@@ -58,12 +60,15 @@ class Job:
 class MarginFacts:
     """uses_target_cosines: the target cosines are exchanged before the product with all centres. reweights_negatives:
     the cosines of hard negatives are replaced. learned_scale: every sample has its own scale, with gradient.
-    needs_centers: the loss has a term that reads the samples' own centres."""
+    needs_centers: the loss has a term that reads the samples' own centres. binary: every class is a decision of its
+    own, which triton has no kernels for. adjusts_cosines: its cosines go through a power first."""
 
     uses_target_cosines: bool
     reweights_negatives: bool
     learned_scale: bool
     needs_centers: bool
+    binary: bool = False
+    adjusts_cosines: bool = False
 
 
 def margin_facts(name: str) -> MarginFacts:
@@ -76,4 +81,6 @@ def margin_facts(name: str) -> MarginFacts:
         reweights_negatives=margin.negatives(one_B.detach()) is not None,
         learned_scale=margin.scale(one_B).requires_grad,
         needs_centers=margin.needs_centers,
+        binary=margin.binary,
+        adjusts_cosines=margin.binary and margin.binary_negatives(one_B).exponent != 1,
     )

@@ -78,7 +78,7 @@ def _head_plan(
 ) -> HeadPlan:
     def memory_of(some_job: Job) -> Memory:
         some_shape = head_shape(some_job, kind)
-        some_implementation = chosen_implementation(wanted, some_shape, machine.hardware)
+        some_implementation = chosen_implementation(wanted, some_shape, machine.hardware, margin.binary)
         device = machine.hardware.device
         return step_memory(some_job, kind, some_shape, backbone, margin, some_implementation, device)
 
@@ -86,7 +86,7 @@ def _head_plan(
         return memory_of(some_job).total <= usable
 
     shape = head_shape(job, kind)
-    implementation = chosen_implementation(wanted, shape, machine.hardware)
+    implementation = chosen_implementation(wanted, shape, machine.hardware, margin.binary)
     collectives = (*head_collectives(job, kind, margin), *backbone_collectives(job, backbone))
     return HeadPlan(
         kind=kind,

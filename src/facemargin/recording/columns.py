@@ -19,6 +19,8 @@ SAMPLES = "samples.parquet"
 ABOUT = b"facemargin"
 #: the hardest class where there is none: of an unlabelled image, and of a head with one class
 NO_CLASS = 2**32 - 1
+#: what a recording says of the negatives of binary classification, which has no log-sum-exp: "negative_lse" is NaN
+BINARY = "decided on one by one"
 NUMBERS = ("feature_norm", "target_cosine", "negative_lse", "hardest_negative")
 COLUMNS = ("sample", "step", *NUMBERS, "hardest_class")
 

@@ -30,6 +30,7 @@ from facemargin.margins.base import (
     margin_name,
     reweights_negatives,
 )
+from facemargin.recording.columns import BINARY
 from facemargin.recording.reader import Recording
 
 NEEDED = ("sample", "step", "feature_norm", "target_cosine", "negative_lse", "hardest_negative")
@@ -149,6 +150,12 @@ def _check(recording: Recording, name: str, module: Margin) -> None:
     """Raise ConfigError where the recorded log-sum-exp is not that of the margin."""
     about = recording.about
     recorded = about.get("margin", "another margin")
+    if module.binary or about.get("negatives") == BINARY:
+        which = name if module.binary else recorded
+        raise ConfigError(
+            f"{which} decides on every class by itself: what its negatives add up to is not recorded, and no softmax "
+            "can tell. Replay a margin with a softmax over the recording of one"
+        )
     scale = module.config.scale if isinstance(module, ConstantScaleMargin) else _NORM_SCALE
     if scale != about.get("scale"):
         raise ConfigError(

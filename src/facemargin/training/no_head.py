@@ -17,6 +17,10 @@ class NoHead(nn.Module):
         """None."""
         return []
 
+    def shared_tensors(self) -> list[Tensor]:
+        """None."""
+        return []
+
     def step(self, learning_rate: float) -> None:
         """Does nothing."""
 

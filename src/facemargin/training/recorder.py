@@ -12,6 +12,7 @@ from facemargin.data.source import LabeledImages
 from facemargin.errors import OutputError
 from facemargin.heads import Head
 from facemargin.margins.base import ConstantScaleMargin, reweights_negatives
+from facemargin.recording.columns import BINARY
 from facemargin.recording.writer import RecordingWriter, write_samples
 from facemargin.training.state import TrainingState
 from facemargin.training.visits import Visits
@@ -75,11 +76,12 @@ class Recorder:
 def _about(state: TrainingState, head: Head, num_samples: int) -> dict[str, Any]:
     """What the files say of the training that they are of."""
     margin, options = head.margin, head.options
+    negatives = "re-weighted by the margin" if reweights_negatives(margin) else "as they are"
     sampled = options.sample_rate < 1 and not options.exact_hardest_negative
     return {
         "margin": state.recipe.head.name,
         "scale": margin.config.scale if isinstance(margin, ConstantScaleMargin) else "feature_norm",
-        "negatives": "re-weighted by the margin" if reweights_negatives(margin) else "as they are",
+        "negatives": BINARY if margin.binary else negatives,
         "lse_among": "sampled classes" if options.sample_rate < 1 else "all classes",
         "hardest_among": "sampled classes" if sampled else "all classes",
         "num_classes": head.num_classes,

@@ -128,10 +128,12 @@ def _visits(state: TrainingState, batch: TrainingBatch, passes: list[PassLoss]) 
 
 
 def _gradients(state: TrainingState) -> tuple[list[Tensor], list[Tensor]]:
-    """The gradients of the networks, and of the class centres."""
+    """The gradients of what all processes have alike, the networks and a margin's parameters, and of the class
+    centres."""
+    alike = [*state.recognizer.parameters(), *state.head.shared_tensors()]
     networks, centers = (
         [tensor.grad for tensor in tensors if tensor.grad is not None]
-        for tensors in (state.recognizer.parameters(), state.head.trained_tensors())
+        for tensors in (alike, state.head.trained_tensors())
     )
     return networks, centers
 
