@@ -1,6 +1,7 @@
 """`data.drop_suspects` leaves out what an audit found wrong, and nothing else."""
 
 import io
+import json
 
 import cv2
 import numpy as np
@@ -117,3 +118,17 @@ def test_a_set_that_has_changed_in_its_place_is_warned_of(tmp_path, caplog):
     changed = fm.load_recipe("small_cpu", data={"train": str(faces), "drop_suspects": str(tmp_path / "audit")})
     assert len(open_training_images(changed)) == 6
     assert "is not quite the set that was audited" in caplog.text and "6 before, 7 now" in caplog.text
+
+
+def test_a_damaged_audit_is_named(tmp_path):
+    faces = write_faces(tmp_path / "faces")
+    saved_audit(tmp_path / "audit", faces)
+    path = tmp_path / "audit" / "audit.json"
+    recipe_of = fm.load_recipe("small_cpu", data={"train": str(faces), "drop_suspects": str(tmp_path / "audit")})
+    about = json.loads(path.read_text())
+    for damaged in ("{", "[]", json.dumps({**about, "data": {"images": 6}}), json.dumps({**about, "data": None})):
+        path.write_text(damaged)
+        with pytest.raises(fm.DataError, match=r"audit\.json is damaged or missing"):
+            open_training_images(recipe_of)
+    path.write_text(json.dumps({**about, "data": {**about["data"], "images": "six"}}))
+    assert len(open_training_images(recipe_of)) == 5

@@ -54,7 +54,7 @@ class AuditedData:
         now = AuditedData.of(images)
         return "; ".join(
             f"{what} {getattr(self, name):,} before, {getattr(now, name):,} now"
-            if isinstance(getattr(now, name), int)
+            if isinstance(getattr(now, name), int) and isinstance(getattr(self, name), int)
             else what
             for name, what in _DIFFERENCES.items()
             if getattr(now, name) != getattr(self, name)
