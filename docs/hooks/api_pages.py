@@ -36,6 +36,7 @@ PAGES = {
             "Gallery",
             "Enrolment",
             "Identification",
+            "GalleryCertificate",
             "cluster",
             "Clusters",
             "export_onnx",

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from facemargin.features.measures import list_measures, measure_quality
     from facemargin.features.tracks import FaceTrack
     from facemargin.features.video import VideoFaces, embed_video
-    from facemargin.gallery import Clusters, Enrolment, Gallery, Identification, cluster
+    from facemargin.gallery import Clusters, Enrolment, Gallery, GalleryCertificate, Identification, cluster
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
     from facemargin.interop import list_models, load_head
     from facemargin.margins import list_margins
@@ -73,6 +73,7 @@ __all__ = [
     "FacemarginError",
     "Finding",
     "Gallery",
+    "GalleryCertificate",
     "Head",
     "HeadOutput",
     "Identification",
@@ -158,7 +159,7 @@ _HOMES = {
     "features.tracks": ("FaceTrack",),
     "features.video": ("VideoFaces", "embed_video"),
     "export": ("export_onnx",),
-    "gallery": ("Clusters", "Enrolment", "Gallery", "Identification", "cluster"),
+    "gallery": ("Clusters", "Enrolment", "Gallery", "GalleryCertificate", "Identification", "cluster"),
     "features.measures": ("list_measures", "measure_quality"),
     "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),

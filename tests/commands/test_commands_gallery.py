@@ -151,6 +151,25 @@ def test_exporting(command, gallery, people, trained_run, tmp_path):
     assert "exists already" in command("gallery", "export", gallery, "--output", tmp_path / "g.csv")[2]
 
 
+def test_certifying(command, gallery, people, tmp_path):
+    strangers = tmp_path / "strangers"
+    faces = fm.open_images("orl:6-25")
+    for index in range(0, 200, 5):
+        path = strangers / faces.identity_names[faces.labels[index]] / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), faces.read(index))
+    output = tmp_path / "c.json"
+    code, out, _ = command("gallery", "certify", gallery, strangers, "--fpir", 0.3, "--output", output)
+    assert code == 0 and "at most 30 % searches with one image for strangers" in out and "certified on 20 people" in out
+    assert "FPIR of these 20 people, in 40 searches: " in out
+    code, out, _ = command("gallery", "identify", gallery, people, "--certificate", output)
+    assert code == 0 and "promised with 95 % confidence" in out and " 0 nobody enrolled" in out
+    code, out, _ = command("gallery", "certify", gallery, strangers, "--output", output)
+    assert code == 1 and "refused: FPIR 0.01 needs 299 people" in out
+    code, _, err = command("gallery", "identify", gallery, people, "--certificate", output)
+    assert code == 2 and "promises nothing" in err
+
+
 def test_what_verify_finds(command, gallery):
     connection = sqlite3.connect(gallery / "gallery.sqlite")
     with connection:

@@ -28,6 +28,7 @@ from facemargin.features.pieces import Pieces
 from facemargin.features.quality_file import QualityFile
 from facemargin.features.store import features_key
 from facemargin.features.store_files import FeatureFiles
+from facemargin.gallery.certificate import GalleryCertificate, certified_search_rate
 from facemargin.gallery.folder_store import FolderStore
 from facemargin.recording import load_recording
 from facemargin.recording.columns import NUMBERS
@@ -317,7 +318,18 @@ def read_gallery(folder: Path) -> list[str]:
         store.close()
 
 
+def write_gallery_certificate(folder: Path) -> None:
+    rates = [certified_search_rate(np.arange(90.0) / 90, np.arange(90), rate, 0.025) for rate in (0.2, 0.3)]
+    GalleryCertificate("g", "ab", 3, "faces", *rates, 0.95, 9.5, 1, "2026", "1").save(folder / "g.json")
+
+
+def read_gallery_certificate(folder: Path) -> None:
+    found = GalleryCertificate.load(folder / "g.json")
+    assert found.promises == (not found.refusals) and (found.rule() is None or np.isfinite(found.rule().accept))
+
+
 READERS = [
+    Reader("certificate of searches", write_gallery_certificate, read_gallery_certificate),
     Reader("gallery", write_gallery, read_gallery),
     Reader("tables of a gallery", write_gallery, read_gallery, ("*.sqlite",)),
     Reader("audit", write_audit, read_audit),

@@ -85,7 +85,7 @@ def test_enrolling_a_folder_and_asking(gallery, model, folder):
 
 def test_it_can_be_repeated(gallery, folder):
     """As after it was broken off: what is enrolled is passed over."""
-    gallery.enrol([folder / "s1" / "0.png", folder / "s1" / "1.png"], "s1", gate="off")
+    gallery.enrol([folder / "s1" / "0.png", fm.open_images("orl:1").read(1)], "s1", gate="off")
     again = gallery.enrol(folder, gate="off")
     assert (again.count("enrolled already"), again.count("enrolled")) == (2, 18)
     assert gallery.enrol(folder, gate="refuse").count("enrolled already") == 20 and gallery.check() == []

@@ -57,7 +57,8 @@ class IdentifyArguments(SearchedGalleryArguments):
     fmr: float | None = None
     """Instead of --fpir: the false match rate of a single comparison."""
     certificate: Path | None = None
-    """Instead of a calibration: the file of facemargin certify for this model. Its promise is of pairs of images."""
+    """Instead of a calibration: the file of facemargin gallery certify for this gallery, or of facemargin certify for
+    this model, whose promise is of pairs of images."""
     gate: Literal["off", "refuse"] = "off"
     """refuse: an image that is too small, blurred, turned away, … is too poor to decide, whatever its quality."""
     on_several: OnSeveral = "largest"

@@ -1,5 +1,6 @@
 """The gallery and its model, for the actions of `facemargin gallery`."""
 
+import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -9,6 +10,8 @@ import tyro
 from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.decision.calibration import Calibration
 from facemargin.decision.certificate import Certificate
+from facemargin.gallery.certificate import FORMAT as GALLERY_FORMAT
+from facemargin.gallery.certificate import GalleryCertificate
 from facemargin.gallery.gallery import Gallery
 
 
@@ -42,5 +45,13 @@ def open_gallery(args: SearchedGalleryArguments, certificate: Path | None = None
             closed.require_named_model()
     model = load_on_device(args.model or name, args)
     calibration = None if args.calibration is None else Calibration.load(args.calibration)
-    given = None if certificate is None else Certificate.load(certificate)
+    given = None if certificate is None else _certificate(certificate)
     return Gallery(args.gallery, model, calibration=calibration, certificate=given)
+
+
+def _certificate(path: Path) -> Certificate | GalleryCertificate:
+    """Of pairs, or of this gallery, as the file says."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if GALLERY_FORMAT in path.read_text(encoding="utf-8")[:200]:
+            return GalleryCertificate.load(path)
+    return Certificate.load(path)

@@ -10,10 +10,11 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from facemargin.commands import _gallery_enrol, _gallery_identify
+from facemargin.commands import _gallery_certify, _gallery_enrol, _gallery_identify
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._face_files import write_csv
+from facemargin.commands._gallery_certify import CertifyArguments
 from facemargin.commands._gallery_enrol import EnrolArguments, ReviewArguments, images_table
 from facemargin.commands._gallery_identify import IdentifyArguments
 from facemargin.commands._gallery_model import GalleryArguments
@@ -77,7 +78,14 @@ class ExportArguments(GalleryArguments):
 
 @dataclass(frozen=True, kw_only=True)
 class Arguments(
-    CreateArguments, EnrolArguments, IdentifyArguments, ReviewArguments, ListArguments, RemoveArguments, ExportArguments
+    CreateArguments,
+    EnrolArguments,
+    CertifyArguments,
+    IdentifyArguments,
+    ReviewArguments,
+    ListArguments,
+    RemoveArguments,
+    ExportArguments,
 ):
     """The options of all actions, for the completion of a shell."""
 
@@ -87,6 +95,7 @@ _ACTIONS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
     "enrol": ("enrol people by their images, through a gate", _gallery_enrol.enrol),
     "review": ("decide on images that the gate kept for review", _gallery_enrol.review),
     "identify": ("look for the people of images", _gallery_identify.identify),
+    "certify": ("find the threshold whose FPIR can be promised", _gallery_certify.certify),
     "list": ("list the people, or the images of one", lambda arguments: _list(arguments)),
     "remove": ("delete people or images", lambda arguments: _remove(arguments)),
     "verify": ("check that all of it is whole", lambda arguments: _verify(arguments)),

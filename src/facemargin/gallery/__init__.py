@@ -1,5 +1,6 @@
 """People, images and vectors: who is together with whom, who is enrolled, who somebody is."""
 
+from facemargin.gallery.certificate import GalleryCertificate
 from facemargin.gallery.cluster import Clusters, cluster
 from facemargin.gallery.enrolment import Enrolment, EnrolmentOutcome
 from facemargin.gallery.gallery import Gallery
@@ -14,6 +15,7 @@ __all__ = [
     "Enrolment",
     "EnrolmentOutcome",
     "Gallery",
+    "GalleryCertificate",
     "Identification",
     "cluster",
 ]

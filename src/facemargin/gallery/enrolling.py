@@ -114,7 +114,7 @@ class Enroller:
                 assert one.problem is not None
                 outcomes.append(EnrolmentOutcome(where, name, "refused", (one.problem,), float("nan")))
                 continue
-            digest, quality = source.digest(one.index), float(one.embedding.quality[0])
+            digest, quality = one.digest, float(one.embedding.quality[0])
             reasons = against.get(one.index, ())
             outcome: Outcome = "enrolled already"
             if digest not in digests:

@@ -6,8 +6,8 @@ Shapes: R rows, P probes, D size, K candidates, C rows that may be among them.
 import numpy as np
 from numpy.typing import NDArray
 
-_ROWS = 1 << 15
-"""The rows that are compared at a time: their products with the probes stay in the cache."""
+_PRODUCTS = 1 << 21
+"""How many products of rows and probes are held at a time."""
 _PROBES = 64
 
 
@@ -49,9 +49,10 @@ def _possible(
     rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in probes_PD]
     scores: list[NDArray[np.float32]] = [np.empty(0, np.float32) for _ in probes_PD]
     lowest_P = np.full(len(probes_PD), -np.inf)
-    for start in range(0, len(rows_RD), _ROWS):
-        numbers = number_R[start : start + _ROWS]
-        block_PR = (rows_RD[start : start + _ROWS] @ probes_DP).T
+    step = max(1, _PRODUCTS // len(probes_PD))
+    for start in range(0, len(rows_RD), step):
+        numbers = number_R[start : start + step]
+        block_PR = (rows_RD[start : start + step] @ probes_DP).T
         for place, scores_R in enumerate(block_PR):
             found = np.flatnonzero(scores_R >= lowest_P[place])
             found = found[numbers[found] >= 0]

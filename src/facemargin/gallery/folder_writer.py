@@ -72,7 +72,7 @@ class FolderWriter:
         numbers = {name: found[0] for name, found in known.items() if found is not None}
         numbers |= {name: next_number + place for place, name in enumerate(new)}
         templates = {
-            numbers[name]: self._template(state, numbers[name], of_person)
+            numbers[name]: self._template(state, numbers[name] if known[name] else None, of_person)
             for name, of_person in images.items()
             if not all(image.in_review for image in of_person)
         }
@@ -173,11 +173,10 @@ class FolderWriter:
         try:
             with self._tables.changing() as connection:
                 apply(connection)
-                for number in templates:
-                    connection.execute(
-                        "INSERT INTO dead SELECT 'template', row, 0 FROM people WHERE id = ? AND row IS NOT NULL",
-                        (number,),
-                    )
+                connection.executemany(
+                    "INSERT INTO dead SELECT 'template', row, 0 FROM people WHERE id = ? AND row IS NOT NULL",
+                    [(number,) for number in templates],
+                )
                 connection.executemany(
                     "UPDATE people SET row = ?, crc = ? WHERE id = ?",
                     [(None, None, number) for number, template in templates.items() if template is None]
@@ -202,24 +201,28 @@ class FolderWriter:
     def _template(
         self,
         state: State,
-        number: int,
+        number: int | None,
         added: Sequence[NewImage] = (),
         without: Mapping[int, object] = {},
         accepted: Mapping[int, object] = {},
     ) -> NDArray[np.float32] | None:
-        """The template of a person as it will be."""
-        with self._tables.reading() as connection:
-            rows = connection.execute(
-                "SELECT id, row, quality, in_review FROM images WHERE person = ? ORDER BY id", (number,)
-            ).fetchall()
+        """The template of a person, None for one who is new, as it will be."""
+        rows: list[tuple[int, int, float, int]] = []
+        if number is not None:
+            with self._tables.reading() as connection:
+                rows = connection.execute(
+                    "SELECT id, row, quality, in_review FROM images WHERE person = ? ORDER BY id", (number,)
+                ).fetchall()
         counting = [
             (row, quality)
             for image, row, quality, in_review in rows
             if image not in without and (not in_review or image in accepted)
         ]
-        rows_N = state.rows_within("image", [row for row, _ in counting], self._tables.path)
-        old_ND: NDArray[np.float32] = self._files(state).images.mapped(state.image_rows)[rows_N]
-        vectors = [*old_ND, *(image.vector for image in added if not image.in_review)]
+        old: list[NDArray[np.float32]] = []
+        if counting:
+            rows_N = state.rows_within("image", [row for row, _ in counting], self._tables.path)
+            old = list(self._files(state).images.mapped(state.image_rows)[rows_N])
+        vectors = [*old, *(image.vector for image in added if not image.in_review)]
         quality = [*(value for _, value in counting), *(image.quality for image in added if not image.in_review)]
         if not vectors:
             return None

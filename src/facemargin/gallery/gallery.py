@@ -21,6 +21,8 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.files.atomic import write_atomically
 from facemargin.files.unicode_names import one_form
 from facemargin.gallery.binding import Binding
+from facemargin.gallery.certificate import GalleryCertificate
+from facemargin.gallery.certifying import certify_searches
 from facemargin.gallery.enrolling import Enroller
 from facemargin.gallery.enrolment import Enrolment, GateMode, limits_of
 from facemargin.gallery.folder_store import FolderStore
@@ -61,11 +63,12 @@ class Gallery:
         *,
         detector: Detector | None = None,
         calibration: Calibration | None = None,
-        certificate: Certificate | None = None,
+        certificate: Certificate | GalleryCertificate | None = None,
     ) -> None:
         """Open the gallery in the folder `path`. `model` is the one that it was created with, which is otherwise loaded
         by its name when it is needed; `detector` likewise, if it is not one of facemargin's. Decisions are by a
-        `calibration` or a `certificate` of this model; a released model may have a calibration of its own.
+        `calibration` or a `certificate` of this model, or by what `certify` promises of this gallery; a released model
+        may have a calibration of its own.
 
         Raises DataError, which names the file, if there is no gallery or it is damaged, and ConfigError, with the
         reason, for another model or detector, and for a calibration or a certificate that is not of this model.
@@ -73,7 +76,7 @@ class Gallery:
         self._store: Store = open_store(path)
         self._model: Model | None = None
         self._detector: Detector | None = None
-        self._by: Calibration | Certificate | None = None
+        self._by: Calibration | Certificate | GalleryCertificate | None = None
         try:
             if calibration is not None and certificate is not None:
                 raise ConfigError("a calibration and a certificate are given, expected one of them")
@@ -84,7 +87,9 @@ class Gallery:
             if calibration is not None:
                 calibration.require_model(self.model)
                 self._require_views(calibration.views, "calibration")
-            if certificate is not None:
+            if isinstance(certificate, GalleryCertificate):
+                self._promised(certificate)
+            elif certificate is not None:
                 certificate.require_any_people()
                 certificate.require_model(self.model)
                 self._require_views(certificate.views, "certificate")
@@ -268,12 +273,43 @@ class Gallery:
     def rule(self, fpir: float = DEFAULT_FPIR, fmr: float | None = None) -> SearchRule | None:
         """The thresholds of a search among the people who are enrolled now, and what is known of its errors; None if
         there are none for this model."""
+        if isinstance(self._by, GalleryCertificate):
+            if fmr is not None:
+                raise ConfigError("a certificate has rates of its own: leave out fmr")
+            return self._promised(self._by)
         if isinstance(self._by, Certificate):
             if fmr is not None:
                 raise ConfigError("a certificate has an FMR of its own: leave out fmr")
             return certified_rule(self._by, self.binding, len(self))
         calibration = self._calibration()
         return None if calibration is None else calibrated_rule(calibration, self.binding, len(self), fpir, fmr)
+
+    def certify(
+        self,
+        faces: LabeledImages,
+        fpir: float = DEFAULT_FPIR,
+        *,
+        fnir: float | None = None,
+        confidence: float = 0.95,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+    ) -> GalleryCertificate:
+        """The threshold at which at most `fpir` of the searches with one image for people who are not enrolled find
+        somebody, promised with `confidence` for strangers whom nobody has tested, drawn like those in `faces`.
+
+        Names tell who of `faces` is enrolled; these people count for the `fnir` alone: at most this share of the
+        searches for enrolled people is answered with "nobody enrolled". Without it nobody gets that answer. The promise
+        is about the gallery as it is, and ends with the next change of it. It takes −ln(1 − confidence)/fpir people,
+        about 300 for 1 %.
+
+        A rate that so few people cannot certify is no error: `refusals` says what it would need. Raises ConfigError for
+        rates out of range, DataError for faces without names and for pictures that are enrolled.
+        """
+        calibration = self._calibration()
+        floor = None if calibration is None else calibrated_rule(calibration, self.binding, 1).quality_floor
+        return certify_searches(
+            self._store, self.model, self.detector, faces, fpir, fnir, confidence, floor, batch_size, progress
+        )
 
     def remove(self, *people: str) -> int:
         """Delete people with all their images and vectors, which are overwritten on the disk when this returns; returns
@@ -319,6 +355,19 @@ class Gallery:
         """Let go of all files."""
         self._store.close()
 
+    def _promised(self, certificate: GalleryCertificate) -> SearchRule:
+        """ConfigError, with the reason, if it is not about this gallery as it is, or promises nothing."""
+        if certificate.state != self._store.state():
+            raise ConfigError(
+                f"this certificate is about {certificate.gallery} with {certificate.enrolled:,} people on "
+                f"{certificate.date[:10]}, and {self._store.name} is another gallery or has changed since: no promise "
+                "about one holds for the other, so run facemargin gallery certify again"
+            )
+        rule = certificate.rule()
+        if rule is None:
+            raise ConfigError(f"this certificate promises nothing: {'; '.join(certificate.refusals)}")
+        return rule
+
     def _set_model(self, model: Model) -> None:
         self.binding.require_model(model, self._store.name)
         self._model = model
@@ -331,7 +380,7 @@ class Gallery:
             )
 
     def _calibration(self) -> Calibration | None:
-        if self._by is None:
+        if self._by is None or isinstance(self._by, GalleryCertificate):
             shipped = shipped_calibration(self.model)
             return shipped if shipped is not None and shipped.views == self.binding.views else None
         return self._by if isinstance(self._by, Calibration) else None

@@ -1,10 +1,12 @@
 """Reads images for a gallery, finds the face where it is to, and notes what speaks against each."""
 
+import hashlib
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from facemargin.data.digest import image_digest
+import numpy as np
+
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.detection.detect import DetectedFaces
 from facemargin.detection.detector import Detector
@@ -22,13 +24,14 @@ from facemargin.quality.image_statistics import Reason, image_statistics
 @dataclass(frozen=True)
 class Looked:
     """What was seen of image `index`: its `embedding`, or None with the `problem`; the `reasons` against it; with a
-    detector, the face that was used."""
+    detector, the face that was used; the digest of the image as it was given."""
 
     index: int
     embedding: Embeddings | None
     reasons: tuple[Reason, ...] = ()
     problem: Reason | None = None
     found: FoundFace | None = None
+    digest: int = 0
 
 
 class LookedAt(ImageSource):
@@ -40,10 +43,9 @@ class LookedAt(ImageSource):
         self.squashing_told = source.squashing_told
         self._detected = None if detector is None else DetectedFaces(source, detector, faces, self._measure)
         self._source = source if self._detected is None else self._detected
-        self._original = source
         self.threadsafe = self._source.threadsafe
         self._lock = threading.Lock()
-        self._reasons: dict[int, tuple[Reason, ...]] = {}
+        self._seen: dict[int, tuple[tuple[Reason, ...], int]] = {}
         self._problems: dict[int, Reason] = {}
 
     def __len__(self) -> int:
@@ -64,10 +66,6 @@ class LookedAt(ImageSource):
     def describe(self, index: int) -> str:
         return self._source.describe(index)
 
-    def digest(self, index: int) -> int:
-        """Of the image as it was given, before any face was cut out of it."""
-        return image_digest(self._original, index)
-
     def look(self, model: Model, views: Views | None, batch_size: int | None = None) -> Iterator[Looked]:
         """Every image, in order. Raises DataError if the model returns a value that is not finite."""
         batches = batches_of(len(self), model.batch_size if batch_size is None else batch_size)
@@ -76,25 +74,31 @@ class LookedAt(ImageSource):
             for index in results.batch:
                 if index in places:
                     embedding = _row(results.embeddings, places[index])
-                    yield Looked(index, embedding, self._taken(index), None, self._found(index))
+                    with self._lock:
+                        reasons, digest = self._seen.pop(index)
+                    yield Looked(index, embedding, reasons, None, self._found(index), digest)
                 else:
                     problem = self._problems.pop(index, None) or Reason("unreadable", results.messages[index])
                     yield Looked(index, None, problem=problem)
 
     def _measure(self, index: int, image: RGBImage, face: Face | None) -> None:
-        if self._gate is None:
-            return
-        given = () if face is None else (face.landmarks_52, face.score)
-        reasons = image_statistics(image, *given).reasons(self._gate)
+        reasons: tuple[Reason, ...] = ()
+        if self._gate is not None:
+            given = () if face is None else (face.landmarks_52, face.score)
+            reasons = image_statistics(image, *given).reasons(self._gate)
+        digest = pixel_digest(image)
         with self._lock:
-            self._reasons[index] = reasons
-
-    def _taken(self, index: int) -> tuple[Reason, ...]:
-        with self._lock:
-            return self._reasons.pop(index, ())
+            self._seen[index] = reasons, digest
 
     def _found(self, index: int) -> FoundFace | None:
         return None if self._detected is None else self._detected.found(index)
+
+
+def pixel_digest(image: RGBImage) -> int:
+    """Of an image's pixels, the same from a file of any kind and from memory; of 64 bits."""
+    content = np.ascontiguousarray(image).tobytes()
+    digest = hashlib.blake2b(content, digest_size=8, key=str(image.shape).encode()).digest()
+    return int.from_bytes(digest, "little", signed=True)
 
 
 def _row(embeddings: Embeddings, place: int) -> Embeddings:

@@ -18,7 +18,7 @@ from facemargin.quality.image_statistics import Reason
 @dataclass(frozen=True)
 class NewImage:
     """An image to be enrolled: its `vector` (D,) of unit length, `norm` and `quality`, where it is from (`source`), the
-    `digest` of its bytes, a note about `consent`, and the `reasons` against it. `in_review`: it does not count before
+    `digest` of its pixels, a note about `consent`, and the `reasons` against it. `in_review`: it does not count before
     somebody has accepted it."""
 
     vector: NDArray[np.float32]
