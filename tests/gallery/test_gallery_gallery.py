@@ -196,7 +196,8 @@ def test_answers(gallery, folder):
     known = [answer for answer, label in zip(answers, faces.labels, strict=True) if label < 5]
     assert sum(answer.decision == "this person" for answer in known) > 25
     assert "with 5 people enrolled at most 10 % of the searches" in rule.words[0]
-    assert gallery.identify(folder / "s1" / "0.png", fpir=FPIR, candidates=1)[0].person == "s1"
+    (alone,) = gallery.identify(folder / "s1" / "0.png", fpir=FPIR, candidates=1)
+    assert alone.person == "s1" and [one.person for one in alone.candidates] == ["s1"]
 
 
 def test_a_group_is_one_probe(gallery, folder):
@@ -302,6 +303,13 @@ def test_another_model(tmp_path, gallery, folder, model, calibration):
     (answer,) = fm.Gallery(tmp_path / "gallery", model).identify(folder / "s1" / "0.png")
     assert answer.decision is None and answer.candidates[0].person == "s1" and answer.person is None
     assert len(fm.Gallery(tmp_path / "gallery")) == 5  # listing needs no model
+
+
+def test_numbers_are_no_names(gallery, caplog):
+    numbered = fm.open_images("orl:1-2")
+    numbered.has_names = False
+    gallery.enrol(numbered, gate="off")
+    assert "numbers its people instead of naming them" in caplog.text
 
 
 def test_wrong_calls(tmp_path, gallery, folder):

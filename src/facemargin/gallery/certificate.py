@@ -51,7 +51,17 @@ class GalleryCertificate:
     """What `Gallery.certify` promises of searches with one image of quality `quality_floor` or more (None: of any) in
     the gallery as it was: with `state`, `enrolled` people. fpir: strangers for whom somebody is found. fnir: enrolled
     people for whom nobody is said to be enrolled, None if that was not asked for. Both hold together with
-    `confidence`. unusable: images that could not be read or show no face, and are behind no promise."""
+    `confidence`. unusable: images that could not be read or show no face, and are behind no promise.
+
+    Examples:
+        >>> import facemargin as fm, tempfile
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> gallery = fm.Gallery.create(tempfile.mkdtemp() + "/gallery", model)
+        >>> done = gallery.enrol(fm.open_images("orl:1-2"), gate="off")
+        >>> (refusal,) = gallery.certify(fm.open_images("orl:3-32")).refusals
+        >>> refusal.partition("; ")[2]
+        'the lowest that can be certified is 9.5 %'
+    """
 
     gallery: str
     state: str

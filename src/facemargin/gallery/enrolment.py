@@ -43,7 +43,16 @@ class EnrolmentOutcome:
 @dataclass(frozen=True)
 class Enrolment:
     """What an enrolment did: an outcome for every image, in the order in which people and their images were given, and
-    `not_checked`: what was not looked at, and why."""
+    `not_checked`: what was not looked at, and why.
+
+    Examples:
+        >>> import facemargin as fm, tempfile
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> gallery = fm.Gallery.create(tempfile.mkdtemp() + "/gallery", model)
+        >>> done = gallery.enrol(fm.open_images("orl:1-2"), gate="off")
+        >>> done.count("enrolled"), done.reasons()
+        (20, {})
+    """
 
     outcomes: tuple[EnrolmentOutcome, ...]
     not_checked: tuple[str, ...]

@@ -49,6 +49,9 @@ class FolderStore(Store):
         self._writer: FolderWriter | None = None
         self._snapshot: Snapshot | None = None
         self._version = -1
+        # of the state with so many changes: both read everybody, and are asked for with every search
+        self._counted: tuple[int, tuple[int, int, int]] | None = None
+        self._digest: tuple[int, str] | None = None
         try:
             with self._tables.reading() as connection:
                 found = connection.execute("SELECT content FROM about").fetchall()
@@ -179,17 +182,25 @@ class FolderStore(Store):
 
     def counts(self) -> tuple[int, int, int]:
         with self._lock, self._tables.reading() as connection:
+            changes = State.read(connection, self._tables.path).changes
+            if self._counted is not None and self._counted[0] == changes:
+                return self._counted[1]
             (people,) = connection.execute("SELECT COUNT(*) FROM people WHERE row IS NOT NULL").fetchone()
             (images,) = connection.execute("SELECT COUNT(*) FROM images WHERE NOT in_review").fetchone()
             (in_review,) = connection.execute("SELECT COUNT(*) FROM images WHERE in_review").fetchone()
+            self._counted = changes, (people, images, in_review)
         return people, images, in_review
 
     def state(self) -> str:
         digest = hashlib.blake2b(digest_size=8)
         with self._lock, self._tables.reading() as connection:
+            changes = State.read(connection, self._tables.path).changes
+            if self._digest is not None and self._digest[0] == changes:
+                return self._digest[1]
             rows = connection.execute("SELECT name, crc FROM people WHERE row IS NOT NULL ORDER BY name")
             for name, crc in rows:
                 digest.update(f"{len(name)} {name} {crc}\n".encode())
+            self._digest = changes, digest.hexdigest()
         return digest.hexdigest()
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> list[str]:

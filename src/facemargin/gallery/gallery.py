@@ -1,5 +1,6 @@
 """People, their images and vectors, by name: enrol them, find them again. Shapes: N images."""
 
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
@@ -8,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from facemargin.data.formats.folder import FolderImages
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource, LabeledImages
@@ -34,6 +36,8 @@ from facemargin.models.load import load, named_code
 from facemargin.models.model import Model, Progress
 from facemargin.quality.gate import QualityGate
 from facemargin.version import __version__
+
+logger = logging.getLogger(__name__)
 
 
 class Gallery:
@@ -419,6 +423,11 @@ def _named(images: Any, person: str | None) -> tuple[ImageSource, list[str]]:
         raise DataError(
             "nobody says who is in the images: give their person, or a folder with one folder of images per person"
         )
+    if not images.has_names and not isinstance(images, FolderImages):
+        logger.warning(
+            "%s numbers its people instead of naming them: they are enrolled under their numbers, and people of "
+            "another set who have the same would be taken for them", images.name,
+        )  # fmt: skip
     names = [_name(name) for name in images.identity_names]
     return images, [names[label] for label in images.labels.tolist()]
 

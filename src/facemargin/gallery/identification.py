@@ -28,6 +28,15 @@ class Identification:
     thresholds. score: of the best candidate, NaN where there is none. quality: of the probe, NaN if no image could be
     used. candidates: the most alike, best first, whatever the decision. reasons: why there is no other decision, or why
     images were left out of it.
+
+    Examples:
+        >>> import facemargin as fm, tempfile
+        >>> model = fm.wrap(fm.create_backbone("small_resnet", embedding_size=64), input_size=64)
+        >>> gallery = fm.Gallery.create(tempfile.mkdtemp() + "/gallery", model)
+        >>> done = gallery.enrol(fm.open_images("orl:1-2"), gate="off")
+        >>> found, = gallery.identify(fm.open_images("orl:1").read(3))
+        >>> len(found.candidates), found.score == found.candidates[0].score
+        (2, True)
     """
 
     sources: tuple[str, ...]

@@ -1,6 +1,7 @@
 """Looks for the people of images in a gallery. Shapes: N images, G groups of them, K candidates."""
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -67,12 +68,13 @@ def _answers(
         pooled.append(_pooled(embeddings, store.binding.quality_helps) if embeddings else None)
     probes = [one.vectors[0] for one in pooled if one is not None]
     found = iter(_candidates(store, probes, candidates, rule))
-    return [
+    answers = [
         too_poor(names, reasons)
         if probe is None
         else decide(names, float(probe.quality[0]), next(found), rule, reasons)
         for names, probe, reasons in zip(sources, pooled, noted, strict=True)
     ]
+    return [replace(answer, candidates=answer.candidates[:candidates]) for answer in answers]
 
 
 def _candidates(
