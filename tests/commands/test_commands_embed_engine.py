@@ -101,7 +101,7 @@ def test_a_set_in_tar_files_of_which_one_is_cut_off(command, faces, tmp_path, ca
         (["--shard", "half"], "--shard is 'half', expected K/N with K from 1 to N"),
         (["--engine", "ray", "--video"], "expected a name that ends in .npz with --video"),
         (["--engine", "ray", "--by-folder"], "--by-folder writes one embedding per folder"),
-        (["--engine", "ray"], '--engine ray needs ray: pip install "facemargin[scale]"'),
+        (["--engine", "ray"], '--engine ray needs ray.data: pip install "facemargin[scale]"'),
     ],
 )
 def test_options_that_do_not_go_together(command, faces, tmp_path, monkeypatch, options, message):

@@ -75,8 +75,29 @@ def wait_for(condition, process):
 def start(arguments, environment):
     command = [sys.executable, "-m", "facemargin", *map(str, arguments), "--engine", "ray"]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, start_new_session=True
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=environment,
+        start_new_session=True,
+        preexec_fn=_heed_ctrl_c,
     )
+
+
+def _heed_ctrl_c():
+    """What a shell starts in the background ignores it, and so would its children."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
+def stopped(arguments, environment, stored, number):
+    """The exit code and stderr of a run that gets this signal once it has done more images."""
+    done = rows_done(stored)
+    process = start(arguments, environment)
+    wait_for(lambda: rows_done(stored) > done, process)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=900)
+    return process.returncode, err
 
 
 def test_interrupted_continued_and_a_process_killed(tmp_path, short_folder):
@@ -89,14 +110,13 @@ def test_interrupted_continued_and_a_process_killed(tmp_path, short_folder):
     home.mkdir()
     environment = os.environ | {"TMPDIR": str(short_folder), "OMP_NUM_THREADS": "1", "HOME": str(home)}
 
-    first = start([*arguments, stored], environment)
-    wait_for(lambda: rows_done(stored), first)
-    first.send_signal(signal.SIGINT)
-    _, err = first.communicate(timeout=900)
-    assert first.returncode == 130
-    assert "of 300 images are done, and the same command continues" in err and "Traceback" not in err
-    done = rows_done(stored)
-    assert 0 < done < 300
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 143)):
+        before = rows_done(stored)
+        ended, err = stopped([*arguments, stored], environment, stored, number)
+        assert (ended, "Traceback" in err) == (code, False), err
+        assert "of 300 images are done, and the same command continues" in err
+        done = rows_done(stored)
+        assert before < done < 300
 
     second = start([*arguments, stored], environment)
     wait_for(lambda: rows_done(stored) > done, second)

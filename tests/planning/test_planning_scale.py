@@ -1,10 +1,15 @@
 """What embedding very many images takes, and a gallery of very many people, computed again from measured figures."""
 
 import math
+import sqlite3
 
+import numpy as np
 import pytest
 
 from facemargin.errors import ConfigError
+from facemargin.gallery.folder_files import row_files
+from facemargin.gallery.row_file import HEADER_BYTES
+from facemargin.gallery.tables import TABLES_FILE, Tables
 from facemargin.planning.hardware import find_hardware
 from facemargin.planning.scale import EmbeddingJob, GalleryJob, plan_embedding, plan_gallery
 
@@ -59,6 +64,33 @@ def test_a_hundred_million_people():
     assert found["on disk"].value == 10**8 * (2056 + 3 * 2048 + 87 + 3 * 134)
     assert found["machines that hold the templates"].value == 2
     assert found["searches of a core, many at a time"].value == pytest.approx(3728 / 24.8 / 2 / 100, rel=1e-3)
+
+
+def test_the_bytes_are_those_of_a_gallery(tmp_path):
+    """Of 2,000 people with 3 images each, written as a gallery writes them."""
+    people, each = 2_000, 3
+    files = row_files(tmp_path, 1, 512)
+    files.images.create(np.zeros((people * each, 512), np.float32))
+    files.templates.create(np.zeros((people, 512), np.float32))
+    files.people.create(np.zeros((people, 1), np.int64))
+    Tables.create(tmp_path / TABLES_FILE, "")
+    time = "2026-11-27T13:00:00+00:00"
+    with sqlite3.connect(tmp_path / TABLES_FILE) as connection:
+        for person in range(1, people + 1):
+            values = (f"person {person:09d}", person, 2**31 + person, time)
+            connection.execute("INSERT INTO people (name, row, crc, enrolled) VALUES (?, ?, ?, ?)", values)
+            for number in range(each):
+                source = f"enrolled/person {person:09d}/{number:06d}.jpg"
+                row = (person, person * each, 2**31, 21.5, 21.5, source, 2**61, "", time, "[]", 0)
+                connection.execute(f"INSERT INTO images VALUES (NULL{', ?' * len(row)})", row)
+    connection.close()
+    found = lines(GALLERY, people=people, images_per_person=each)
+    sizes = {path.suffix: 0 for path in tmp_path.iterdir()}
+    for path in tmp_path.iterdir():
+        sizes[path.suffix] += path.stat().st_size
+    rows = found["templates, which are searched"].value + found["vectors of the images"].value
+    assert sizes[".rows"] == rows + 3 * HEADER_BYTES
+    assert sizes[".sqlite"] == pytest.approx(found["people and images in SQLite"].value, rel=0.1)
 
 
 @pytest.mark.parametrize(

@@ -150,7 +150,7 @@ def _put_together(
                         raise none_readable(source, done, unreadable)
                     progress(done, len(source))
                     take_up_pieces(pieces, files)
-        except KeyboardInterrupt:
+        except (KeyboardInterrupt, SystemExit):  # Ctrl-C, SIGTERM
             of_all = f"{done:,} of {counted(len(source), 'image')}"
             say(f"interrupted; {of_all} are done, and the same command continues; {folder}", stderr=True)
             raise

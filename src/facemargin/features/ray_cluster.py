@@ -9,13 +9,15 @@ import logging
 import os
 import secrets
 import shutil
+import signal
 import sys
 import tempfile
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from facemargin.errors import ConfigError, FacemarginError
 from facemargin.extras import require_extra
@@ -75,10 +77,10 @@ class Cluster:
         os.environ.update({name: value for name, value in _QUIET.items() if name not in os.environ})
         if address is None:
             _only_for_us()  # Ray reads it when it is imported
-        require_extra("scale", "ray", what="--engine ray")
-        if address is not None and address.startswith("ray://"):
+        require_extra("scale", "ray.data", what="--engine ray")
+        if address is not None and (not address or address.startswith("ray://")):
             raise ConfigError(
-                f"--address is {address}: start the command on a machine of the cluster instead, and give "
+                f"--address is {address!r}: start the command on a machine of the cluster instead, and give "
                 "--address auto, or HOST:PORT of its head"
             )
         self._address = address
@@ -90,6 +92,7 @@ class Cluster:
         import ray
 
         logging.getLogger("ray").setLevel(logging.ERROR)
+        self._on_sigterm = signal.getsignal(signal.SIGTERM)
         local = {"include_dashboard": False, "_temp_dir": str(self._folder), "_node_ip_address": "127.0.0.1"}
         try:
             with _silent() as said:
@@ -106,6 +109,8 @@ class Cluster:
         except BaseException:
             self._leave()
             raise
+        if _in_main_thread():  # Ray's own code would end the process at once, and leave its files behind
+            signal.signal(signal.SIGTERM, _stop)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
@@ -164,8 +169,19 @@ class Cluster:
 
         with contextlib.suppress(Exception):
             ray.shutdown()
+        if _in_main_thread() and self._on_sigterm is not None:
+            signal.signal(signal.SIGTERM, self._on_sigterm)
         if self._folder is not None:
             shutil.rmtree(self._folder, ignore_errors=True)
+
+
+def _in_main_thread() -> bool:
+    """Whether this thread may say what signals do."""
+    return threading.current_thread() is threading.main_thread()
+
+
+def _stop(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _only_for_us() -> None:
