@@ -76,5 +76,7 @@ def head_collectives(job: Job, kind: HeadKind, margin: MarginFacts) -> list[Coll
         exchanges.append(Collective("target centres", "all-reduce", features_bytes))
     if margin.learned_scale:
         exchanges.append(Collective("scale gradient", "all-reduce", batch_bytes))
+    if margin.learned_offset:
+        exchanges.append(Collective("bias gradient", "all-reduce", batch_bytes))
     exchanges.append(Collective("feature gradient", "reduce-scatter", features_bytes))
     return exchanges

@@ -61,7 +61,8 @@ class MarginFacts:
     """uses_target_cosines: the target cosines are exchanged before the product with all centres. reweights_negatives:
     the cosines of hard negatives are replaced. learned_scale: every sample has its own scale, with gradient.
     needs_centers: the loss has a term that reads the samples' own centres. binary: every class is a decision of its
-    own, which triton has no kernels for. adjusts_cosines: its cosines go through a power first."""
+    own, which triton has no kernels for. adjusts_cosines: its cosines go through a power first. learned_offset: it has a
+    bias that is learnt."""
 
     uses_target_cosines: bool
     reweights_negatives: bool
@@ -69,6 +70,7 @@ class MarginFacts:
     needs_centers: bool
     binary: bool = False
     adjusts_cosines: bool = False
+    learned_offset: bool = False
 
 
 def margin_facts(name: str) -> MarginFacts:
@@ -76,11 +78,13 @@ def margin_facts(name: str) -> MarginFacts:
     name."""
     margin = create_margin(name)
     one_B = torch.ones(1, requires_grad=True)
+    negatives = margin.binary_negatives(one_B) if margin.binary else None
     return MarginFacts(
         uses_target_cosines=margin.uses_target_cosines,
         reweights_negatives=margin.negatives(one_B.detach()) is not None,
         learned_scale=margin.scale(one_B).requires_grad,
         needs_centers=margin.needs_centers,
         binary=margin.binary,
-        adjusts_cosines=margin.binary and margin.binary_negatives(one_B).exponent != 1,
+        adjusts_cosines=negatives is not None and negatives.exponent != 1,
+        learned_offset=negatives is not None and negatives.offset_B.requires_grad,
     )
