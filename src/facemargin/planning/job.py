@@ -61,8 +61,8 @@ class MarginFacts:
     """uses_target_cosines: the target cosines are exchanged before the product with all centres. reweights_negatives:
     the cosines of hard negatives are replaced. learned_scale: every sample has its own scale, with gradient.
     needs_centers: the loss has a term that reads the samples' own centres. binary: every class is a decision of its
-    own, which triton has no kernels for. adjusts_cosines: its cosines go through a power first. learned_offset: it has a
-    bias that is learnt."""
+    own, which triton has no kernels for. adjusts_cosines: its cosines go through a power first. learned_offset:
+    it has a bias that is learnt."""
 
     uses_target_cosines: bool
     reweights_negatives: bool
