@@ -40,8 +40,9 @@ from planted_logs import (
 )  # fmt: skip
 
 import facemargin as fm
-from facemargin.auditing.recorded import visited, wrong_label
+from facemargin.auditing.recorded import wrong_label
 from facemargin.auditing.sub_centers import NOISE_DEGREES, dominant_sub_centers
+from facemargin.auditing.visited import visited
 from facemargin.counting import counted
 from facemargin.features.class_quality import load_centers
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 import facemargin as fm
-from facemargin.auditing.recorded import visited
+from facemargin.auditing.visited import visited
 from facemargin.data.images.pixels import resize_square
 from facemargin.training.recipe import recipe_from_mapping
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 import facemargin as fm
-from facemargin.auditing.recorded import audit_recording, visited
+from facemargin.auditing.recorded import audit_recording
+from facemargin.auditing.visited import visited
 from facemargin.recording.columns import NO_CLASS
 from tests.auditing.made_people import labeled, people
 

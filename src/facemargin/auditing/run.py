@@ -11,8 +11,9 @@ from facemargin.auditing.copies import copies_by_pictures
 from facemargin.auditing.embedded import audit_embeddings, duplicate_findings
 from facemargin.auditing.found import EmbeddedImages, Found, Progress, unseen
 from facemargin.auditing.interclass import interclass, nearest_other_center
-from facemargin.auditing.recorded import audit_recording, visited
+from facemargin.auditing.recorded import audit_recording
 from facemargin.auditing.result import Audit, LookedFor
+from facemargin.auditing.visited import visited
 from facemargin.counting import none_readable
 from facemargin.data.findings import KINDS
 from facemargin.data.open import open_images

@@ -1,7 +1,7 @@
 """`facemargin data inspect SRC`, and the other actions of `facemargin data`."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from facemargin.commands import _data_clean, _data_review
+from facemargin.commands._actions import Actions, run_action
 from facemargin.commands._arguments import parse
 from facemargin.commands._data_clean import CleanArguments
 from facemargin.commands._data_picture import PICTURE_SUFFIXES, draw_inspection
@@ -54,7 +55,7 @@ class Arguments(CleanArguments, ReviewArguments, InspectArguments):
     """The options of all actions, for the completion of a shell."""
 
 
-_ACTIONS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+_ACTIONS: Actions = {
     "inspect": ("read a whole training set and describe it", lambda arguments: _inspect(arguments)),
     "review": ("write the page on which to decide on the findings of an audit", _data_review.main),
     "clean": ("write a training set anew by the decisions on an audit", _data_clean.main),
@@ -62,17 +63,7 @@ _ACTIONS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    action = arguments[0] if arguments else ""
-    if action in ("-h", "--help"):
-        say("usage: facemargin data ACTION …\n")
-        for name, (text, _) in _ACTIONS.items():
-            say(f"  {name:8} {text}")
-        say("\nfacemargin data ACTION --help shows the options of one.")
-        return 0
-    if action not in _ACTIONS:
-        what = "the action is missing" if not action or action.startswith("-") else f"unknown action {action!r}"
-        raise ConfigError(f"{what}: expected {', '.join(_ACTIONS)}, as in facemargin data inspect path/to/faces")
-    return _ACTIONS[action][1](arguments[1:])
+    return run_action("data", "…", _ACTIONS, arguments, "inspect path/to/faces")
 
 
 def _inspect(arguments: Sequence[str]) -> int:

@@ -1,7 +1,7 @@
 """`facemargin gallery create G --model MODEL`, and the other actions of `facemargin gallery`."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from facemargin.commands import _gallery_certify, _gallery_enrol, _gallery_identify
+from facemargin.commands._actions import Actions, run_action
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, load_on_device
 from facemargin.commands._face_files import write_csv
@@ -90,7 +91,7 @@ class Arguments(
     """The options of all actions, for the completion of a shell."""
 
 
-_ACTIONS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
+_ACTIONS: Actions = {
     "create": ("create a gallery for a model", lambda arguments: _create(arguments)),
     "enrol": ("enrol people by their images, through a gate", _gallery_enrol.enrol),
     "review": ("decide on images that the gate kept for review", _gallery_enrol.review),
@@ -104,17 +105,7 @@ _ACTIONS: dict[str, tuple[str, Callable[[Sequence[str]], int]]] = {
 
 
 def main(arguments: Sequence[str]) -> int:
-    action = arguments[0] if arguments else ""
-    if action in ("-h", "--help"):
-        say("usage: facemargin gallery ACTION G …\n")
-        for name, (text, _) in _ACTIONS.items():
-            say(f"  {name:9} {text}")
-        say("\nfacemargin gallery ACTION --help shows the options of one.")
-        return 0
-    if action not in _ACTIONS:
-        what = "the action is missing" if not action or action.startswith("-") else f"unknown action {action!r}"
-        raise ConfigError(f"{what}: expected {', '.join(_ACTIONS)}, as in facemargin gallery list path/to/gallery")
-    return _ACTIONS[action][1](arguments[1:])
+    return run_action("gallery", "G …", _ACTIONS, arguments, "list path/to/gallery")
 
 
 def _create(arguments: Sequence[str]) -> int:

@@ -1,17 +1,12 @@
 """People, their images and vectors, by name: enrol them, find them again. Shapes: N images."""
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from facemargin.data.formats.folder import FolderImages
 from facemargin.data.given_images import GivenForm, given_images
-from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource, LabeledImages
 from facemargin.decision.calibration import Calibration
 from facemargin.decision.certificate import Certificate
@@ -19,17 +14,18 @@ from facemargin.decision.checked_model import find_check, shipped_check
 from facemargin.decision.shipped import shipped_calibration
 from facemargin.detection.detector import Detector
 from facemargin.detection.face import Choice
-from facemargin.errors import ConfigError, DataError
-from facemargin.files.atomic import write_atomically
+from facemargin.errors import ConfigError
 from facemargin.files.unicode_names import one_form
 from facemargin.gallery.binding import Binding
 from facemargin.gallery.certificate import GalleryCertificate
 from facemargin.gallery.certifying import certify_searches
 from facemargin.gallery.enrolling import Enroller
 from facemargin.gallery.enrolment import Enrolment, GateMode, limits_of
+from facemargin.gallery.exporting import export_images
 from facemargin.gallery.folder_store import FolderStore
 from facemargin.gallery.identification import Identification
 from facemargin.gallery.identifying import identify
+from facemargin.gallery.named import named_images
 from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule, calibrated_rule, certified_rule
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson, Store
 from facemargin.models.load import load, named_code
@@ -223,7 +219,7 @@ class Gallery:
             raise ConfigError(f"gate is {gate!r}, expected one of off, warn, refuse, review")
         if on_several not in ("error", "largest", "central"):
             raise ConfigError(f"on_several is {on_several!r}, expected one of error, largest, central")
-        source, names = _named(images, person)
+        source, names = named_images(images, person)
         people = self._store.counts()[0] + len(set(names))
         checked = limits_of(self._calibration() if gate != "off" else None, self.binding, people)
         enroller = Enroller(
@@ -336,24 +332,7 @@ class Gallery:
         """Write all images to an .npz file with the arrays `paths`, `embeddings`, `norms`, `quality`, as facemargin
         embed does, and `people`, `numbers`, `in_review`; no pickles. A path that two images have gets their numbers.
         OutputError if it cannot be written."""
-        images = self.images()
-        times = Counter(image.source for image in images)
-        paths = [f"{one.source}#{one.number}" if times[one.source] > 1 else one.source for one in images]
-        arrays = {
-            "paths": np.array(paths, dtype=np.str_),
-            "embeddings": self._store.vectors([image.number for image in images]),
-            "norms": np.array([image.norm for image in images], np.float32),
-            "quality": np.array([image.quality for image in images], np.float32),
-            "people": np.array([image.person for image in images], dtype=np.str_),
-            "numbers": np.array([image.number for image in images], np.int64),
-            "in_review": np.array([image.in_review for image in images], np.bool_),
-        }
-
-        def write(temporary: Path) -> None:
-            with temporary.open("wb") as file:
-                np.savez(file, **arrays)  # type: ignore[arg-type]
-
-        write_atomically(Path(path), write)
+        export_images(self._store, Path(path))
 
     def close(self) -> None:
         """Let go of all files."""
@@ -410,29 +389,3 @@ def _folder(path: Path | str) -> Path:
     if str(path).startswith("milvus:"):
         raise ConfigError(f"{path}: galleries in Milvus are not supported yet; give the path of a folder")
     return Path(path)
-
-
-def _named(images: Any, person: str | None) -> tuple[ImageSource, list[str]]:
-    """The images, and who is in each."""
-    if person is None and isinstance(images, str | Path):
-        images = open_images(images)
-    if person is not None:
-        source = given_images(images)
-        return source, [_name(person)] * len(source)
-    if not isinstance(images, LabeledImages):
-        raise DataError(
-            "nobody says who is in the images: give their person, or a folder with one folder of images per person"
-        )
-    if not images.has_names and not isinstance(images, FolderImages):
-        logger.warning(
-            "%s numbers its people instead of naming them: they are enrolled under their numbers, and people of "
-            "another set who have the same would be taken for them", images.name,
-        )  # fmt: skip
-    names = [_name(name) for name in images.identity_names]
-    return images, [names[label] for label in images.labels.tolist()]
-
-
-def _name(name: str) -> str:
-    if not name.strip():
-        raise ConfigError("the name of a person is empty")
-    return one_form(name)
