@@ -14,9 +14,9 @@ PACKAGE = Path(facemargin.__file__).parent
 
 # From the top down; each may import those after it, and its own modules.
 ROOMS = [
-    "cli", "commands", "recipes", "report", "comparison", "auditing", "training", "recording", "gallery", "decision",
-    "export", "features", "detection", "models", "reconstruction", "interop", "planning", "evaluation", "heads",
-    "margins", "quality", "backbones", "data", "files", "randomness", "full_precision", "transfer", "registry",
+    "cli", "commands", "serving", "recipes", "report", "comparison", "auditing", "training", "recording", "gallery",
+    "decision", "export", "features", "detection", "models", "reconstruction", "interop", "planning", "evaluation",
+    "heads", "margins", "quality", "backbones", "data", "files", "randomness", "full_precision", "transfer", "registry",
     "plugins", "timing", "extras", "errors", "counting", "tables", "version",
 ]  # fmt: skip
 # The two faces of the package, which bring the rooms together; no room may import them.

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
         NoFaceError,
         NonFiniteLossError,
         OutputError,
+        ServiceError,
         SeveralFacesError,
     )
     from facemargin.export import export_onnx
@@ -54,6 +55,7 @@ if TYPE_CHECKING:
     from facemargin.quality.gate import QualityGate
     from facemargin.quality.image_statistics import ImageStatistics, image_statistics
     from facemargin.recording import Recording, Replay, load_recording, replay
+    from facemargin.serving import Client
     from facemargin.training.recipe import load_recipe
     from facemargin.training.trainer import train
 
@@ -62,6 +64,7 @@ __all__ = [
     "Calibration",
     "Certificate",
     "CheckpointError",
+    "Client",
     "Clusters",
     "ConfigError",
     "CorruptImageError",
@@ -86,6 +89,7 @@ __all__ = [
     "QualityGate",
     "Recording",
     "Replay",
+    "ServiceError",
     "SeveralFacesError",
     "VerificationSet",
     "VideoFaces",
@@ -154,6 +158,7 @@ _HOMES = {
         "NoFaceError",
         "NonFiniteLossError",
         "OutputError",
+        "ServiceError",
         "SeveralFacesError",
     ),
     "features.tracks": ("FaceTrack",),
@@ -167,6 +172,7 @@ _HOMES = {
     "quality.gate": ("QualityGate",),
     "quality.image_statistics": ("ImageStatistics", "image_statistics"),
     "recording": ("Recording", "Replay", "load_recording", "replay"),
+    "serving": ("Client",),
     "training.recipe": ("load_recipe",),
     "training.trainer": ("train",),
 }

@@ -124,3 +124,27 @@ class NonFiniteLossError(FacemarginError):
         >>> issubclass(fm.NonFiniteLossError, fm.FacemarginError)
         True
     """
+
+
+class ServiceError(FacemarginError):
+    """A service answered with an error, or cannot be reached: `code` for programs, the `status` of HTTP (0: none), the
+    `request_id` under which the service's log has it, and `retry_after`, the seconds after which it is worth asking
+    again; None: it is not.
+
+    Examples:
+        >>> import facemargin as fm
+        >>> fm.Client("http://127.0.0.1:9").galleries()
+        Traceback (most recent call last):
+        facemargin.errors.ServiceError: http://127.0.0.1:9 cannot be reached: ...
+    """
+
+    def __init__(
+        self,
+        message: str,
+        code: str = "unreachable",
+        status: int = 0,
+        request_id: str = "",
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.code, self.status, self.request_id, self.retry_after = code, status, request_id, retry_after

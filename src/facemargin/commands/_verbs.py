@@ -19,6 +19,7 @@ VERBS = {
     "certify": "find thresholds whose error rates can be promised for people whom nobody has tested",
     "verify": "decide whether two images show the same person, or are too poor to decide",
     "gallery": "enrol people and find them again: gallery create, enrol, identify, list, remove, verify, export",
+    "serve": "answer over HTTP as the verbs do: verify, embed, quality, galleries; serve key makes keys",
     "cluster": "group images of unknown people by person",
     "convert": "write a training set in another format: facemargin convert SRC DST --to webdataset",
     "audit": "find wrong labels, copies and pictures of nobody in a training set, from a model or a recording",

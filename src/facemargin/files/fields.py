@@ -63,6 +63,14 @@ class Fields:
     def optional_numbers(self, field: str) -> list[float] | None:
         return None if self._is_null(field) else self.numbers(field)
 
+    def texts(self, field: str, among: Collection[str]) -> list[str]:
+        """A list of at least one text, each of them one of `among`."""
+        values = self._take(field)
+        if not isinstance(values, list) or not values:
+            raise self._error(field, values, "a list of texts")
+        inside = Fields({str(index): value for index, value in enumerate(values)}, self._name(field))
+        return [inside.text(str(index), among) for index in range(len(values))]
+
     def fields(self, field: str) -> "Fields":
         return Fields(self._take(field), self._name(field))
 

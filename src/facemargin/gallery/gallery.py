@@ -1,7 +1,7 @@
 """People, their images and vectors, by name: enrol them, find them again. Shapes: N images."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,18 @@ class Gallery:
     def people(self) -> list[EnrolledPerson]:
         """Everybody, in the order of enrolment."""
         return list(self._store.people())
+
+    def each_person(self) -> Iterator[EnrolledPerson]:
+        """Everybody, in the order of enrolment, read as they are asked for."""
+        return self._store.people()
+
+    def counts(self) -> tuple[int, int, int]:
+        """The number of people with images that count, of these images, and of images in review."""
+        return self._store.counts()
+
+    def enrolled(self, people: Sequence[str]) -> list[bool]:
+        """Which of these people are in the gallery."""
+        return [number is not None for number in self._store.person_numbers([one_form(name) for name in people])]
 
     def images(self, person: str | None = None) -> list[EnrolledImage]:
         """The images of a person, or of all, in the order of enrolment. DataError for one who is not enrolled."""

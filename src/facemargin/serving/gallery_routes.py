@@ -1,0 +1,129 @@
+"""The addresses about galleries: their people, and who a picture shows."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Depends, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+
+from facemargin.serving import searching
+from facemargin.serving.access import allowed, service_of
+from facemargin.serving.answers import (
+    ERRORS,
+    EnrolAnswer,
+    GalleriesAnswer,
+    IdentifyAnswer,
+    PeopleAnswer,
+    RemoveAnswer,
+)
+from facemargin.serving.face_routes import OnSeveral, Reader
+from facemargin.serving.logs import noted
+from facemargin.serving.service import Caller
+from facemargin.serving.uploads import UploadedImages, form_schema, read_form
+
+Writer = Annotated[Caller, Depends(allowed("write"))]
+
+router = APIRouter(prefix="/v1/galleries", tags=["galleries"], responses=ERRORS)
+
+
+class EnrolForm(BaseModel):
+    """Pictures of one person."""
+
+    model_config = ConfigDict(extra="forbid")
+    person: str = Field(min_length=1, max_length=200, description="the name of the person in all pictures")
+    images: list[bytes] = Field(min_length=1, description="pictures of the person")
+    gate: Literal["off", "warn", "refuse", "review"] | None = Field(
+        None, description="what happens to a picture with reasons against it; the operator says which may be chosen"
+    )
+    on_several: OnSeveral = "error"
+    consent: str = Field("", max_length=1000, description="a note that is kept with every picture")
+
+
+class IdentifyForm(BaseModel):
+    """Pictures of unknown people."""
+
+    model_config = ConfigDict(extra="forbid")
+    images: list[bytes] = Field(min_length=1, description="pictures")
+    pool: bool = Field(False, description="all pictures are of one person: one answer, pooled by quality")
+    candidates: int = Field(5, ge=1, le=100, description="how many of the most alike")
+    fpir: float | None = Field(None, description="the share of searches for strangers that may find somebody")
+    fmr: float | None = Field(None, description="instead of fpir: the false match rate of a single comparison")
+    gate: Literal["off", "refuse"] = "off"
+    on_several: OnSeveral = "largest"
+
+
+@router.get("")
+async def galleries(request: Request, caller: Reader) -> GalleriesAnswer:
+    """The galleries of this service."""
+    service = service_of(request)
+    async with service.turns.turn() as turn:
+        return GalleriesAnswer(galleries=await turn.work(lambda: searching.list_galleries(service)))
+
+
+@router.get("/{name}/people")
+async def people(
+    request: Request,
+    name: str,
+    caller: Reader,
+    offset: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
+    limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
+) -> PeopleAnswer:
+    """Who is enrolled, in the order of enrolment."""
+    service, request_id = service_of(request), request.state.request_id
+    served = service.gallery(name)
+    async with service.turns.turn() as turn:
+        return await turn.work(lambda: searching.list_people(service, caller, request_id, served, offset, limit))
+
+
+@router.post("/{name}/people", openapi_extra=form_schema(EnrolForm))
+async def enrol(request: Request, name: str, caller: Writer) -> EnrolAnswer:
+    """Enrol a person by pictures, through the gate, as facemargin gallery enrol does."""
+    service, request_id = service_of(request), request.state.request_id
+    served = service.gallery(name)
+    async with service.turns.turn() as turn:
+        form = await read_form(request, EnrolForm, service.settings)
+        gate = searching.gate_of(service, form.gate)
+        person = searching.checked_name(form.person)
+        names = [f"images[{place}] of request {request_id}" for place in range(len(form.images))]
+        pictures = UploadedImages(form.images, names, service.settings.max_pixels)
+
+        def job() -> EnrolAnswer:
+            with noted() as notes:
+                done = searching.enrol(
+                    service, caller, request_id, served, pictures, person, gate, form.on_several, form.consent
+                )
+            return EnrolAnswer.of(done, person, request_id, notes)
+
+        return await turn.work(job)
+
+
+@router.delete("/{name}/people")
+async def remove(
+    request: Request, name: str, caller: Writer, person: Annotated[list[str], Query(min_length=1, max_length=100)]
+) -> RemoveAnswer:
+    """Delete people with all their vectors: person=NAME, once or several times. If one is not enrolled, nobody is
+    deleted."""
+    service, request_id = service_of(request), request.state.request_id
+    served = service.gallery(name)
+    async with service.turns.turn() as turn:
+        return await turn.work(lambda: searching.remove(service, caller, request_id, served, person))
+
+
+@router.post("/{name}/identify", openapi_extra=form_schema(IdentifyForm))
+async def identify(request: Request, name: str, caller: Reader) -> IdentifyAnswer:
+    """Who pictures show, as facemargin gallery identify says it. Nobody is enrolled by it."""
+    service, request_id = service_of(request), request.state.request_id
+    served = service.gallery(name)
+    async with service.turns.turn() as turn:
+        form = await read_form(request, IdentifyForm, service.settings)
+        names = [f"images[{place}]" for place in range(len(form.images))]
+        pictures = UploadedImages(form.images, names, service.settings.max_pixels)
+        options = searching.SearchOptions(
+            form.pool, form.candidates, form.fpir, form.fmr, form.gate == "refuse", form.on_several
+        )
+
+        def job() -> IdentifyAnswer:
+            with noted() as notes:
+                rule, answers = searching.identify(service, caller, request_id, served, pictures, options)
+            return searching.answer_of(rule, answers, request_id, notes)
+
+        return await turn.work(job)

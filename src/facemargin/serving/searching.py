@@ -1,0 +1,167 @@
+"""What is done with galleries, by the functions that the verb uses, and recorded: who did it, with whom, and when.
+Everything here runs in the threads of requests."""
+
+from dataclasses import dataclass
+from itertools import islice
+
+from facemargin.detection.face import Choice
+from facemargin.errors import ConfigError
+from facemargin.files.unicode_names import one_form
+from facemargin.gallery.enrolment import Enrolment, GateMode
+from facemargin.gallery.identification import Identification
+from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule
+from facemargin.quality.gate import QualityGate
+from facemargin.serving.answers import (
+    GalleryAnswer,
+    IdentificationAnswer,
+    IdentifyAnswer,
+    PeopleAnswer,
+    PersonAnswer,
+    RemoveAnswer,
+    RuleAnswer,
+)
+from facemargin.serving.errors import RequestError
+from facemargin.serving.service import Caller, ServedGallery, Service
+from facemargin.serving.uploads import UploadedImages
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """Those of `facemargin gallery identify`: `pool` is --by-folder for one folder, `gate` is --gate refuse."""
+
+    pool: bool = False
+    candidates: int = 5
+    fpir: float | None = None
+    fmr: float | None = None
+    gate: bool = False
+    on_several: Choice = "largest"
+
+
+def list_galleries(service: Service) -> list[GalleryAnswer]:
+    answers = []
+    for served in service.galleries.values():
+        binding = served.gallery.binding
+        people, images, in_review = served.gallery.counts()
+        answers.append(
+            GalleryAnswer(
+                name=served.name, people=people, images=images, in_review=in_review,
+                photographs=binding.detector is not None, quality_used=binding.quality_helps,
+                quality_words=binding.quality_words,
+            )
+        )  # fmt: skip
+    return answers
+
+
+def list_people(
+    service: Service, caller: Caller, request_id: str, served: ServedGallery, offset: int, limit: int
+) -> PeopleAnswer:
+    total = len(served.gallery)
+    found = list(islice(served.gallery.each_person(), offset, offset + limit))
+    service.record(caller, request_id, "list", served.name, offset=offset, people=len(found))
+    people = [PersonAnswer.of(person) for person in found]
+    return PeopleAnswer(request_id=request_id, total=total, offset=offset, people=people)
+
+
+def enrol(
+    service: Service,
+    caller: Caller,
+    request_id: str,
+    served: ServedGallery,
+    pictures: UploadedImages,
+    person: str,
+    gate: GateMode,
+    on_several: Choice,
+    consent: str,
+) -> Enrolment:
+    """What `Gallery.enrol` says. It is recorded before it is done, and what came of it."""
+    with served.change() as gallery:
+        service.record(
+            caller, request_id, "enrol", served.name, stage="asked", person=person, images=len(pictures), gate=gate,
+            consent=consent,
+        )  # fmt: skip
+        done = gallery.enrol(pictures, person, gate=gate, on_several=on_several, consent=consent)
+        outcomes = [
+            {"outcome": one.outcome, "reasons": [reason.code for reason in one.reasons]} for one in done.outcomes
+        ]
+        service.record(caller, request_id, "enrol", served.name, stage="done", person=person, outcomes=outcomes)
+    return done
+
+
+def remove(service: Service, caller: Caller, request_id: str, served: ServedGallery, people: list[str]) -> RemoveAnswer:
+    """RequestError if one of them is not enrolled."""
+    names = list(dict.fromkeys(one_form(name) for name in people))
+    with served.change() as gallery:
+        service.record(caller, request_id, "remove", served.name, stage="asked", people=names)
+        known = gallery.enrolled(names)
+        if missing := [name for name, is_enrolled in zip(names, known, strict=True) if not is_enrolled]:
+            raise RequestError(404, "not_enrolled", f"nobody is enrolled as {missing[0][:200]!r}; nobody was deleted")
+        images = gallery.remove(*names)
+        service.record(caller, request_id, "remove", served.name, stage="done", people=names, images=images)
+    return RemoveAnswer(request_id=request_id, people=names, images=images)
+
+
+def identify(
+    service: Service,
+    caller: Caller,
+    request_id: str,
+    served: ServedGallery,
+    pictures: UploadedImages,
+    options: SearchOptions,
+) -> tuple[SearchRule | None, list[Identification]]:
+    """The rule, and what `Gallery.identify` says by it. It is recorded before anybody hears it."""
+    if options.fpir is not None and options.fmr is not None:
+        raise RequestError(422, "invalid_value", "fpir and fmr are both given, expected one of them")
+    gallery = served.gallery
+    fpir = DEFAULT_FPIR if options.fpir is None else options.fpir
+    rule = _rule(served, fpir, options.fmr)
+    answers = gallery.identify(
+        pictures,
+        [0] * len(pictures) if options.pool else None,
+        candidates=options.candidates,
+        fpir=fpir,
+        fmr=options.fmr,
+        gate=QualityGate() if options.gate else None,
+        on_several=options.on_several,
+    )
+    found = [
+        {
+            "decision": answer.decision,
+            "person": answer.person,
+            "candidates": [one.person for one in answer.candidates],
+        }
+        for answer in answers
+    ]
+    service.record(caller, request_id, "identify", served.name, images=len(pictures), answers=found)
+    return rule, answers
+
+
+def _rule(served: ServedGallery, fpir: float, fmr: float | None) -> SearchRule | None:
+    try:
+        return served.gallery.rule(fpir, fmr)
+    except ConfigError as error:
+        words = str(error).replace(str(served.folder), served.name)  # where it lies is no client's business
+        raise RequestError(409 if "certificate" in words else 422, "no_rule", words) from error
+
+
+def answer_of(
+    rule: SearchRule | None, answers: list[Identification], request_id: str, notes: list[str]
+) -> IdentifyAnswer:
+    found = [IdentificationAnswer.of(answer, rule) for answer in answers]
+    if rule is None:
+        notes = ["this model has no thresholds, so there are scores and no answers", *notes]
+    return IdentifyAnswer(request_id=request_id, notes=notes, rule=RuleAnswer.of(rule), answers=found)
+
+
+def gate_of(service: Service, given: GateMode | None) -> GateMode:
+    """The gate of an enrolment. RequestError for one that the operator does not allow."""
+    gates = service.settings.gates
+    if given is not None and given not in gates:
+        raise RequestError(403, "gate_not_allowed", f"gate is {given}, and this service allows {', '.join(gates)}")
+    return given or gates[0]
+
+
+def checked_name(person: str) -> str:
+    """RequestError for a name that is empty, or has characters that cannot be shown."""
+    if not person.strip() or not person.isprintable():
+        raise RequestError(422, "invalid_value", "person is empty or has characters that cannot be shown")
+    return one_form(person)
