@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from facemargin.data.findings import Finding
     from facemargin.data.open import open_images, open_verification
     from facemargin.data.pairs.verification_set import VerificationSet
+    from facemargin.data.videos.stream import Stream
     from facemargin.decision import Calibration, Certificate, calibrate, certify, verify
     from facemargin.detection import Face, align, detect
     from facemargin.errors import (
@@ -47,7 +48,15 @@ if TYPE_CHECKING:
     from facemargin.features.measures import list_measures, measure_quality
     from facemargin.features.tracks import FaceTrack
     from facemargin.features.video import VideoFaces, embed_video
-    from facemargin.gallery import Clusters, Enrolment, Gallery, GalleryCertificate, Identification, cluster
+    from facemargin.gallery import (
+        Clusters,
+        Enrolment,
+        Gallery,
+        GalleryCertificate,
+        Identification,
+        IdentifiedVideo,
+        cluster,
+    )
     from facemargin.heads import Head, HeadOutput, create_head, softmax_terms
     from facemargin.interop import list_models, load_head
     from facemargin.margins import list_margins
@@ -80,6 +89,7 @@ __all__ = [
     "Head",
     "HeadOutput",
     "Identification",
+    "IdentifiedVideo",
     "ImageError",
     "ImageStatistics",
     "Model",
@@ -91,6 +101,7 @@ __all__ = [
     "Replay",
     "ServiceError",
     "SeveralFacesError",
+    "Stream",
     "VerificationSet",
     "VideoFaces",
     "__version__",
@@ -163,8 +174,17 @@ _HOMES = {
     ),
     "features.tracks": ("FaceTrack",),
     "features.video": ("VideoFaces", "embed_video"),
+    "data.videos.stream": ("Stream",),
     "export": ("export_onnx",),
-    "gallery": ("Clusters", "Enrolment", "Gallery", "GalleryCertificate", "Identification", "cluster"),
+    "gallery": (
+        "Clusters",
+        "Enrolment",
+        "Gallery",
+        "GalleryCertificate",
+        "Identification",
+        "IdentifiedVideo",
+        "cluster",
+    ),
     "features.measures": ("list_measures", "measure_quality"),
     "interop": ("list_models", "load_head"),
     "margins": ("list_margins",),

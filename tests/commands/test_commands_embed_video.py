@@ -109,7 +109,9 @@ def test_videos_that_cannot_be_read_are_named_and_the_others_kept(command, train
     assert not (tmp_path / "g.npz").exists() and len(table(tmp_path / "g.csv")) == 1
 
 
-def test_an_interruption_keeps_what_is_finished(command, trained_run, clips, tmp_path, monkeypatch):
+def test_an_interruption_keeps_what_is_finished_and_the_next_goes_on(
+    command, trained_run, clips, tmp_path, monkeypatch
+):
     """Ctrl-C in the third video."""
     real, seen = _embed_video.embed_video, []
 
@@ -130,6 +132,23 @@ def test_an_interruption_keeps_what_is_finished(command, trained_run, clips, tmp
     with np.load(tmp_path / "f.npz") as file:
         assert file["paths"].tolist() == ["clips/in/one.mkv#track0"]
     assert len(table(tmp_path / "f.csv")) == 2
+    journal = tmp_path / "f.npz.journal"
+    assert "and the same command goes on" in err and len(journal.read_bytes().splitlines()) == 3
+    searched = []
+    detect = type(fm.detection.detector.require_detector("yunet")).detect
+    monkeypatch.setattr(
+        type(fm.detection.detector.require_detector("yunet")),
+        "detect",
+        lambda self, image: (searched.append(1), detect(self, image))[1],
+    )
+    monkeypatch.setattr(_embed_video, "embed_video", real)
+    code, _, err = embed(command, trained_run, clips, "--output", tmp_path / "f.npz")
+    assert code == 0 and f"note: {journal} is of a search that was interrupted, which goes on" in err
+    assert len(searched) == 4 and not journal.exists()  # the frames of the third video
+    found = fm.embed_video(fm.load(trained_run), clips / "in" / "one.mkv", detector="yunet")
+    with np.load(tmp_path / "f.npz") as file:
+        assert len(file["paths"]) == 3
+        np.testing.assert_array_equal(file["embeddings"][0], found.embeddings.vectors[0])
 
 
 @pytest.mark.parametrize(

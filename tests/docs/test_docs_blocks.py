@@ -118,11 +118,12 @@ def usage_lines() -> list:
 
 @pytest.mark.parametrize("line", usage_lines())
 def test_a_usage_line_names_a_verb_and_options_that_exist(line, capsys):
-    _, verb, *_ = line.split()
+    _, verb, action, *_ = line.split()
     assert verb in VERBS
     options = set(re.findall(r"--[\w.-]+", line))
     with contextlib.suppress(SystemExit):
-        main([verb, "--help"] if verb != "data" else ["data", "inspect", "--help"])
+        actions = {"data": ["inspect"], "gallery": [action]}
+        main([verb, *actions.get(verb, []), "--help"])
     known = capsys.readouterr().out
     assert all(re.search(rf"{re.escape(option)}(?![\w.-])", known) for option in options - {"--field", "--data.train"})
 

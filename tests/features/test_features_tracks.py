@@ -1,10 +1,13 @@
 """Faces linked to tracks by where they are and whom they show, against cases that can be told by hand."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from facemargin.detection.face import Face
 from facemargin.features.tracks import FaceLinker, Sighting, overlap
+from facemargin.quality.image_statistics import Reason
 
 ANN, BOB = np.eye(2, 8, dtype=np.float32)
 
@@ -95,3 +98,19 @@ def test_overlap_is_intersection_over_union():
     one, other = sighting(0, 50).face, sighting(0, 70).face
     assert overlap(one, one) == 1 and overlap(one, sighting(0, 500).face) == 0
     assert overlap(one, other) == pytest.approx(20 * 40 / (2 * 1600 - 800))
+
+
+def test_faces_with_reasons_against_them_count_only_where_there_are_no_others():
+    def poor(number):
+        return replace(sighting(number, 50, mixed(0.9), quality=20.0 + number), reasons=(Reason("too_small", "small"),))
+
+    frames = [[poor(number) if number % 3 else sighting(number, 50, quality=5.0 + number)] for number in range(9)]
+    linker = FaceLinker(4, 0.3, 2.0, crops=2)
+    for frame in frames:
+        linker.add(frame)
+    (track,) = linker.finish()
+    assert [face.frame for face in track.faces] == [6, 3, 0] and (track.frames, track.used) == (9, 3)
+    assert [face.crop.size > 0 for face in track.faces] == [True, True, False]
+    np.testing.assert_allclose(track.embedding.vectors[0], ANN, atol=1e-6)
+    (track,) = link([[poor(number)] for number in range(3)])
+    assert [face.frame for face in track.faces] == [2, 1, 0] and track.best.reasons[0].code == "too_small"

@@ -5,8 +5,12 @@ import numpy as np
 import pytest
 
 import facemargin as fm
-from facemargin.errors import ConfigError
+from facemargin.data.videos.frames import VideoFrames
+from facemargin.errors import ConfigError, DataError
+from facemargin.features import video
+from facemargin.features.video_journal import VideoJournal
 from facemargin.interop.released import RELEASED, is_here
+from facemargin.quality.gate import QualityGate
 from tests.clips import HEIGHT, clip, face_of, stand, turned, write_video
 from tests.photographs import put
 
@@ -178,3 +182,53 @@ def test_arguments_out_of_range_are_refused(model, tmp_path, options, message):
     write_video(tmp_path / "a.mp4", clip(2, stand(ANN, 200)))
     with pytest.raises(ConfigError, match=message):
         fm.embed_video(model, tmp_path / "a.mp4", **{"detector": "yunet", **options})
+
+
+class Counting:
+    """YuNet, which counts its frames, and is interrupted in one of them."""
+
+    def __init__(self, stop=None):
+        self.real, self.seen, self.stop = fm.detection.detector.require_detector("yunet"), 0, stop
+        self.name, self.settings = self.real.name, self.real.settings
+
+    def detect(self, image):
+        self.seen += 1
+        if self.seen == self.stop:
+            raise KeyboardInterrupt
+        return self.real.detect(image)
+
+
+def test_an_interrupted_search_goes_on_with_the_same_result(model, tmp_path):
+    """Interrupted in the fourth of five frames, and its last line lost, as by a kill."""
+    options = {"batch_size": 1, "gate": QualityGate(max_yaw=5), "crops": 2}
+    expected = tracks_of(model, tmp_path, 25, stand(ANN, 100), **options)
+    settings = {"of": "this test"}
+    with VideoJournal(tmp_path / "j", 128, settings) as journal, pytest.raises(KeyboardInterrupt):
+        fm.embed_video(model, tmp_path / "clip.mp4", detector=Counting(4), journal=journal, **options)
+    content = (tmp_path / "j").read_bytes()
+    (tmp_path / "j").write_bytes(content[:-10])
+    detector = Counting()
+    with VideoJournal(tmp_path / "j", 128, settings) as journal:
+        assert len(journal) == 2
+        found = fm.embed_video(model, tmp_path / "clip.mp4", detector=detector, journal=journal, **options)
+    assert detector.seen == 3
+    (ours,), (theirs,) = found.tracks, expected.tracks
+    assert (ours.first_second, ours.last_second, ours.frames) == (0.0, theirs.last_second, 5)
+    for face, other in zip(ours.faces, theirs.faces, strict=True):
+        assert (face.frame, face.norm, face.quality) == (other.frame, other.norm, other.quality)
+        assert face.reasons == other.reasons
+        np.testing.assert_array_equal(face.crop, other.crop)
+        np.testing.assert_array_equal(face.vector_D, other.vector_D)
+    np.testing.assert_array_equal(found.embeddings.vectors, expected.embeddings.vectors)
+    with pytest.raises(DataError, match="of an interrupted search with other settings"):
+        VideoJournal(tmp_path / "j", 128, {"of": "another"})
+    with pytest.raises(DataError, match="is damaged, or is not a journal"):
+        VideoJournal(tmp_path / "j", 64, settings)
+
+
+def test_an_interruption_is_the_end_of_a_stream(model, tmp_path, monkeypatch):
+    path = write_video(tmp_path / "clip.mp4", clip(25, stand(ANN, 100)))
+    monkeypatch.setattr(video, "StreamFrames", lambda stream, rate: VideoFrames(path, rate))
+    found = fm.embed_video(model, fm.Stream("0", 60), detector=Counting(4), batch_size=1)
+    assert [track.frames for track in found.tracks] == [3] and found.ends_early
+    assert found.problem == "camera 0: interrupted after 0.6 s of 60 s"

@@ -28,8 +28,11 @@ from facemargin.features.pieces import Pieces
 from facemargin.features.quality_file import QualityFile
 from facemargin.features.store import features_key
 from facemargin.features.store_files import FeatureFiles
+from facemargin.features.tracks import Sighting
+from facemargin.features.video_journal import SearchedFrame, VideoJournal
 from facemargin.gallery.certificate import GalleryCertificate, certified_search_rate
 from facemargin.gallery.folder_store import FolderStore
+from facemargin.quality.image_statistics import Reason
 from facemargin.recording import load_recording
 from facemargin.recording.columns import NUMBERS
 from facemargin.recording.writer import RecordingWriter, write_samples
@@ -141,6 +144,23 @@ def read_journal(folder: Path) -> None:
 
     with FaceJournal(folder / "faces.jsonl", {"detector": "centerface", "min_score": 0.5}) as journal:
         write_faces_csv(journal.records(["a.jpg", "b.jpg"]), folder / "faces.csv")
+
+
+def write_video_journal(folder: Path) -> None:
+    face = Face((1.0, 2.0, 30.0, 40.0), 0.9, np.arange(10.0).reshape(5, 2))
+    reasons = (Reason("too_small", "small"),)
+    seen = Sighting(0, 0.0, face, np.zeros((0, 0, 3), np.uint8), np.full(4, 0.5, np.float32), 3.0, 2.0, reasons)
+    (folder / "a.mp4").write_bytes(b"a video")
+    with VideoJournal(folder / "a.journal", 4, {"rate": 5}) as journal:
+        journal.add(str(folder / "a.mp4"), 0, [SearchedFrame(0, 0.0, [seen, seen]), SearchedFrame(5, 0.2, [])])
+        journal.add(str(folder / "a.mp4"), 1, [SearchedFrame(10, 0.4, [seen])])
+
+
+def read_video_journal(folder: Path) -> None:
+    with VideoJournal(folder / "a.journal", 4, {"rate": 5}) as journal:
+        for number in range(2):
+            for frame in journal.get(str(folder / "a.mp4"), number) or []:
+                assert all(np.isfinite(seen.vector_D).all() and len(seen.vector_D) == 4 for seen in frame.sightings)
 
 
 def write_ijbc(folder: Path) -> None:
@@ -345,6 +365,7 @@ READERS = [
     Reader("pieces of features", write_pieces, read_pieces),
     Reader("layout of pieces", write_pieces, read_pieces, ("**/*.json",)),
     Reader("journal of faces", write_journal, read_journal),
+    Reader("journal of videos", write_video_journal, read_video_journal, ("*.journal",)),
     Reader("IJB-C", write_ijbc, reads_protocol("ijbc"), ("meta/*",)),
     Reader("SurvFace", write_survface, reads_protocol("survface")),
     Reader("TinyFace", write_tinyface, reads_protocol("tinyface"), ("*.mat",)),

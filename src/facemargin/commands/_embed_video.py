@@ -1,7 +1,7 @@
 """`facemargin embed MODEL VIDEOS… --video --output faces.npz`: one embedding per track of a face, and their table."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,17 @@ from facemargin.commands._finding_faces import printable
 from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
+from facemargin.commands._video_tracks import journal_beside
 from facemargin.counting import counted
 from facemargin.data.formats.named_files import NamedFiles
+from facemargin.detection.detector import Detector
 from facemargin.errors import ConfigError, CorruptVideoError, DataError, OutputError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.features.tracks import FaceTrack
-from facemargin.features.video import VideoFaces, embed_video
+from facemargin.features.video import FRAMES_PER_SECOND, VideoFaces, embed_video
 from facemargin.files.atomic import write_atomically
 from facemargin.models.model import Model
+from facemargin.models.views import Views
 
 _COLUMNS = [
     "path", "video", "track", "first_second", "last_second", "frames", "faces_used", "quality", "norm",
@@ -33,32 +36,60 @@ _COLUMNS = [
 _SECONDS_BETWEEN = 30.0
 
 
-def embed_videos(videos: NamedFiles, model: Model, output: Path, save_faces: Path | None, **options: Any) -> int:
-    """Embed the faces of all videos; `options` are those of `embed_video`. What is finished is written from time to
-    time, and also if the work is interrupted. Raises DataError if no video can be read or none shows a face."""
+def embed_videos(
+    videos: NamedFiles,
+    model: Model,
+    output: Path,
+    save_faces: Path | None,
+    *,
+    detector: Detector,
+    batch_size: int | None = None,
+    views: Views | None = None,
+    frames_per_second: float = FRAMES_PER_SECOND,
+    **tracking: Any,
+) -> int:
+    """Embed the faces of all videos; `tracking` are other options of `embed_video`. What is finished is written from
+    time to time, and also if the work is interrupted; the next call goes on. Raises DataError if no video can be read
+    or none shows a face."""
     if save_faces is not None and save_faces.exists() and not save_faces.is_dir():
         raise ConfigError(f"--save-faces is {save_faces}, which is a file; expected a folder")
     done = _Done(output, save_faces)
     for path in (output, done.table):
         say_replaced(path)
-    try:
-        for number, (path, name) in enumerate(zip(videos.paths, videos.names, strict=True), 1):
-            shown = (
-                printable(name) if len(videos.paths) == 1 else f"{printable(name)} ({number} of {len(videos.paths)})"
+    with journal_beside(output, model, detector, views, batch_size, frames_per_second) as journal:
+        options = {
+            "detector": detector,
+            "batch_size": batch_size,
+            "views": views,
+            "frames_per_second": frames_per_second,
+            "journal": journal,
+            **tracking,
+        }
+        try:
+            for path, name, shown in shown_names(videos):
+                with embedding_progress(Console(stderr=True), shown, "searching", "frames") as progress:
+                    try:
+                        done.add(name, embed_video(model, path, progress=progress, **options))
+                    except CorruptVideoError as error:
+                        done.add_unreadable(name, str(error))
+        except KeyboardInterrupt:
+            done.write()
+            finished = f"{counted(done.num_videos, 'finished video')} of {len(videos.paths):,}"
+            say(
+                f"interrupted; {output if done.names else done.table} has the {finished}, and the same command goes on",
+                stderr=True,
             )
-            with embedding_progress(Console(stderr=True), shown, "searching", "frames") as progress:
-                try:
-                    done.add(name, embed_video(model, path, progress=progress, **options))
-                except CorruptVideoError as error:
-                    done.add_unreadable(name, str(error))
-    except KeyboardInterrupt:
-        done.write()
-        finished = f"{counted(done.num_videos, 'finished video')} of {len(videos.paths):,}"
-        say(f"interrupted; {output if done.names else done.table} has the {finished}", stderr=True)
-        raise
+            raise
     done.write()
     _say(done, videos, model)
     return 0
+
+
+def shown_names(videos: NamedFiles) -> Iterator[tuple[Path, str, str]]:
+    """The path of every video, its name, and what a progress bar calls it."""
+    of = len(videos.paths)
+    for number, (path, name) in enumerate(zip(videos.paths, videos.names, strict=True), 1):
+        yield path, name, printable(name) if of == 1 else f"{printable(name)} ({number} of {of})"
 
 
 def save_embeddings(embeddings: Embeddings, names: Sequence[str], path: Path) -> None:
@@ -88,6 +119,7 @@ class _Done:
     rows: list[list[object]] = field(default_factory=list)
     unreadable: list[str] = field(default_factory=list)
     cut_short: list[str] = field(default_factory=list)
+    num_undecodable: int = 0
     num_videos: int = 0
     num_without: int = 0
     num_dropped: int = 0
@@ -103,7 +135,8 @@ class _Done:
         self.num_dropped += found.dropped
         self.num_sampled += found.sampled
         self.num_without += not found.tracks
-        self.cut_short += [video] if found.problem else []
+        self.cut_short += [video] if found.ends_early else []
+        self.num_undecodable += found.undecodable
         self.parts.append(found.embeddings)
         for number, track in enumerate(found.tracks):
             self.names.append(f"{video}#track{number}")
@@ -174,6 +207,8 @@ def _say(done: _Done, videos: NamedFiles, model: Model) -> None:
         )
     without = f", {done.num_without:,} without a face" if done.num_without else ""
     short = f", {len(done.cut_short):,} cut short" if done.cut_short else ""
+    if done.num_undecodable:
+        short += f", {counted(done.num_undecodable, 'frame')} that cannot be decoded"
     say(
         f"{counted(len(done.names), 'track')} in {counted(done.num_videos, 'video')}{without}{short}, "
         f"{counted(done.num_sampled, 'frame')} searched; embeddings of {model.info.embedding_size} values, quality: "

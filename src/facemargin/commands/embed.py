@@ -34,6 +34,7 @@ from facemargin.commands._origin import say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._quality_check import warn_of_quality
 from facemargin.commands._say import say
+from facemargin.commands._video_tracks import TrackArguments, check_video_options
 from facemargin.counting import counted
 from facemargin.data.formats.named_files import VIDEOS, find_named_files
 from facemargin.data.source import ImageSource
@@ -42,11 +43,9 @@ from facemargin.errors import ConfigError
 from facemargin.features.pooling import pool_by_quality
 from facemargin.features.store import extract_features, features_key
 
-_VIDEO_OPTIONS = ("frames_per_second", "best_faces", "min_frames", "min_cosine", "save_faces")
-
 
 @dataclass(frozen=True, kw_only=True)
-class Arguments(EmbeddingArguments):
+class Arguments(EmbeddingArguments, TrackArguments):
     """Write the embeddings, norms and qualities of images, or of the faces in videos, to a file, which `facemargin
     evaluate` can read. For more images than fit into memory, write a folder of arrays; there an interrupted run can
     continue."""
@@ -59,15 +58,6 @@ class Arguments(EmbeddingArguments):
     video: bool = False
     """IMAGES are videos, folders of videos or lists of them: find the faces in sampled frames, link them to tracks of
     a person, and write one embedding per track, with a table of the tracks beside it."""
-    frames_per_second: float | None = None
-    """With --video: how many frames to search for faces in each second. The default is 5."""
-    best_faces: int | None = None
-    """With --video: the number of faces of the highest quality in a track that are pooled. The default is 10."""
-    min_frames: int | None = None
-    """With --video: tracks that are seen in fewer of the sampled frames are left out, and counted. The default is 2."""
-    min_cosine: float | None = None
-    """With --video: the least cosine of faces in consecutive frames of a track. A smaller one joins different people,
-    a larger one breaks tracks. The default is 0.3."""
     save_faces: Path | None = None
     """With --video: a folder for the best aligned face of every track."""
     engine: Engine = "local"
@@ -154,10 +144,7 @@ def _pooled(embedded: EmbeddedImages) -> EmbeddedImages:
 
 def _check_video(args: Arguments) -> None:
     """Raise ConfigError for options that do not go together."""
-    for name in _VIDEO_OPTIONS:
-        if getattr(args, name) is not None and not args.video:
-            option = f"--{name.replace('_', '-')}"
-            raise ConfigError(f"{option} needs --video: add --video, or remove {option}")
+    check_video_options(args, ("save_faces",), args.video, "--video")
     if not args.video:
         return
     for option, given, why in (
@@ -172,7 +159,6 @@ def _check_video(args: Arguments) -> None:
 
 def _embed_videos(args: Arguments) -> int:
     check_batch_size(args.batch_size)
-    given = {name: getattr(args, name) for name in _VIDEO_OPTIONS if name != "save_faces"}
     videos = find_named_files(args.images, VIDEOS)
     model = load_on_device(args.model, args)
     code = embed_videos(
@@ -183,7 +169,7 @@ def _embed_videos(args: Arguments) -> int:
         detector=require_detector(args.detector),
         batch_size=args.batch_size,
         views=args.views,
-        **{name: value for name, value in given.items() if value is not None},
+        **args.tracking(),
     )
     warn_of_quality(args.model, model)
     return code

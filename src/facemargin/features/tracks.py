@@ -4,7 +4,7 @@ disappearance. Shapes: T tracks, F faces of a frame, D embedding size.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +13,7 @@ from facemargin.data.source import RGBImage
 from facemargin.detection.face import Face
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.features.pooling import pool_by_quality
+from facemargin.quality.image_statistics import Reason
 
 # How far a face moves, in multiples of its longer side: at once (landmarks and boxes jitter), and in a second.
 _REACH, _REACH_A_SECOND = 0.5, 5.0
@@ -23,7 +24,7 @@ _MOST_GROWTH = 2.0
 @dataclass(frozen=True)
 class Sighting:
     """A face in frame number `frame` of a video, `seconds` from its start: the `crop` (H, W, 3) that was embedded, its
-    unit vector (D,), norm and quality."""
+    unit vector (D,), norm and quality, and the `reasons` against it if it was compared with the limits of a gate."""
 
     frame: int
     seconds: float
@@ -32,15 +33,16 @@ class Sighting:
     vector_D: NDArray[np.float32] = field(repr=False)
     norm: float
     quality: float
+    reasons: tuple[Reason, ...] = ()
 
 
 @dataclass(frozen=True)
 class FaceTrack:
     """One person's face from `first_second` to `last_second` of a video, seen in `frames` of the sampled frames.
 
-    `best` is the sighting of highest quality, with the box, the time and the aligned face. `embedding` (1, D) pools the
-    `used` best sightings as `pool_by_quality` does: a unit vector, and the means of their norms and qualities, weighted
-    by quality.
+    `faces` are the `used` sightings of highest quality, best first; `best` is the first of them, with the box, the time
+    and the aligned face. `embedding` (1, D) pools them as `pool_by_quality` does: a unit vector, and the means of their
+    norms and qualities, weighted by quality.
 
     Examples:
         >>> import cv2
@@ -59,9 +61,18 @@ class FaceTrack:
     first_second: float
     last_second: float
     frames: int
-    used: int
-    best: Sighting
+    faces: tuple[Sighting, ...] = field(repr=False)
     embedding: Embeddings = field(repr=False)
+
+    @property
+    def best(self) -> Sighting:
+        """The sighting of highest quality."""
+        return self.faces[0]
+
+    @property
+    def used(self) -> int:
+        """How many sightings were pooled."""
+        return len(self.faces)
 
 
 class FaceLinker:
@@ -73,11 +84,13 @@ class FaceLinker:
     of the boxes (intersection over union) is linked first. A face that continues no track begins one. A track that has
     not been seen for more than `most_seconds` has ended: somebody who comes back begins another.
 
-    Only the `best_faces` sightings of highest quality of a track are kept, of these only one crop.
+    Only the `best_faces` sightings of highest quality of a track are kept, of these only `crops` crops. Sightings with
+    reasons against them are kept only of a track that has no others.
     """
 
-    def __init__(self, best_faces: int, min_cosine: float, most_seconds: float) -> None:
+    def __init__(self, best_faces: int, min_cosine: float, most_seconds: float, crops: int = 1) -> None:
         self._best_faces, self._min_cosine, self._most_seconds = best_faces, min_cosine, most_seconds
+        self._crops = crops
         self._open: list[_OpenTrack] = []
         self._ended: list[tuple[int, FaceTrack]] = []
         self._begun = 0
@@ -93,7 +106,7 @@ class FaceLinker:
             if number in links:
                 links[number].add(sighting)
             else:
-                self._open.append(_OpenTrack(self._begun, sighting, self._best_faces))
+                self._open.append(_OpenTrack(self._begun, sighting, self._best_faces, self._crops))
                 self._begun += 1
 
     def finish(self) -> list[FaceTrack]:
@@ -123,9 +136,9 @@ class FaceLinker:
 
 
 class _OpenTrack:
-    def __init__(self, number: int, sighting: Sighting, best_faces: int) -> None:
+    def __init__(self, number: int, sighting: Sighting, best_faces: int, crops: int) -> None:
         self.number, self.first_second, self.frames = number, sighting.seconds, 0
-        self._best_faces = best_faces
+        self._best_faces, self._crops = best_faces, crops
         self._best: list[Sighting] = []
         self._sum_D = np.zeros(len(sighting.vector_D))
         self.add(sighting)
@@ -135,8 +148,8 @@ class _OpenTrack:
         self.frames += 1
         self._sum_D += sighting.vector_D
         # sorted() keeps the order of equal qualities, so the earliest is the best.
-        self._best = sorted([*self._best, sighting], key=lambda one: -one.quality)[: self._best_faces]
-        self._best[1:] = [_without_crop(one) for one in self._best[1:]]
+        self._best = sorted([*self._best, sighting], key=_order)[: self._best_faces]
+        self._best[self._crops :] = [_without_crop(one) for one in self._best[self._crops :]]
 
     def cosine(self, sighting: Sighting) -> float:
         length = float(np.linalg.norm(self._sum_D))
@@ -144,13 +157,18 @@ class _OpenTrack:
         return max(mean, float(self.last.vector_D @ sighting.vector_D))
 
     def result(self) -> FaceTrack:
+        faces = [one for one in self._best if not one.reasons] or self._best
         all_faces = Embeddings(
-            vectors=np.stack([one.vector_D for one in self._best]),
-            norms=np.array([one.norm for one in self._best], np.float32),
-            quality=np.array([one.quality for one in self._best], np.float32),
+            vectors=np.stack([one.vector_D for one in faces]),
+            norms=np.array([one.norm for one in faces], np.float32),
+            quality=np.array([one.quality for one in faces], np.float32),
         )
-        pooled = pool_by_quality(all_faces, np.zeros(len(self._best), np.int64))
-        return FaceTrack(self.first_second, self.last.seconds, self.frames, len(self._best), self._best[0], pooled)
+        pooled = pool_by_quality(all_faces, np.zeros(len(faces), np.int64))
+        return FaceTrack(self.first_second, self.last.seconds, self.frames, tuple(faces), pooled)
+
+
+def _order(sighting: Sighting) -> tuple[bool, float]:
+    return bool(sighting.reasons), -sighting.quality
 
 
 def is_near(last: Sighting, sighting: Sighting) -> bool:
@@ -184,7 +202,4 @@ def _side(face: Face) -> float:
 def _without_crop(sighting: Sighting) -> Sighting:
     if not sighting.crop.size:
         return sighting
-    return Sighting(
-        sighting.frame, sighting.seconds, sighting.face, np.empty((0, 0, 3), np.uint8), sighting.vector_D,
-        sighting.norm, sighting.quality,
-    )  # fmt: skip
+    return replace(sighting, crop=np.empty((0, 0, 3), np.uint8))

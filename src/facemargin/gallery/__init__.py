@@ -6,6 +6,7 @@ from facemargin.gallery.enrolment import Enrolment, EnrolmentOutcome
 from facemargin.gallery.gallery import Gallery
 from facemargin.gallery.identification import Candidate, Identification
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson
+from facemargin.gallery.video import IdentifiedVideo
 
 __all__ = [
     "Candidate",
@@ -17,5 +18,6 @@ __all__ = [
     "Gallery",
     "GalleryCertificate",
     "Identification",
+    "IdentifiedVideo",
     "cluster",
 ]

@@ -8,6 +8,7 @@ from typing import Any
 
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource, LabeledImages
+from facemargin.data.videos.stream import Stream
 from facemargin.decision.calibration import Calibration
 from facemargin.decision.certificate import Certificate
 from facemargin.decision.checked_model import find_check, shipped_check
@@ -15,6 +16,7 @@ from facemargin.decision.shipped import shipped_calibration
 from facemargin.detection.detector import Detector
 from facemargin.detection.face import Choice
 from facemargin.errors import ConfigError
+from facemargin.features.video import embed_video
 from facemargin.files.unicode_names import one_form
 from facemargin.gallery.binding import Binding
 from facemargin.gallery.certificate import GalleryCertificate
@@ -28,6 +30,7 @@ from facemargin.gallery.identifying import identify
 from facemargin.gallery.named import named_images
 from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule, calibrated_rule, certified_rule
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson, Store
+from facemargin.gallery.video import IdentifiedVideo, identify_tracks
 from facemargin.models.load import load, named_code
 from facemargin.models.model import Model, Progress
 from facemargin.quality.gate import QualityGate
@@ -281,6 +284,39 @@ class Gallery:
             progress,
         )
         return list(answers)
+
+    def identify_video(
+        self,
+        video: Path | str | Stream,
+        *,
+        candidates: int = 5,
+        fpir: float = DEFAULT_FPIR,
+        fmr: float | None = None,
+        gate: QualityGate | None = None,
+        batch_size: int | None = None,
+        progress: Progress | None = None,
+        **tracking: Any,
+    ) -> IdentifiedVideo:
+        """Say who is in a video file, or in some seconds of a stream: each track of a face (`embed_video`, which takes
+        the other arguments, such as `frames_per_second` and `journal`) is answered as images of one person are, from
+        its best faces. `gate`: faces that fail its limits count only in tracks that have no others, which are too poor.
+
+        Raises ConfigError for a gallery of aligned images, which says nothing of how faces are found, and what
+        `embed_video` raises.
+        """
+        if candidates < 1:
+            raise ConfigError(f"candidates is {candidates}, expected at least 1")
+        if self.detector is None:
+            raise ConfigError(
+                f"{self._store.name} is of aligned images, and does not say what finds the faces in a video: create a "
+                "gallery of photographs (facemargin gallery create G --model MODEL --detect)"
+            )
+        rule = self.rule(fpir, fmr)
+        found = embed_video(
+            self.model, video, detector=self.detector, batch_size=batch_size, views=self.binding.views,
+            progress=progress, gate=gate, **tracking,
+        )  # fmt: skip
+        return IdentifiedVideo(found, identify_tracks(self._store, rule, found, candidates))
 
     def rule(self, fpir: float = DEFAULT_FPIR, fmr: float | None = None) -> SearchRule | None:
         """The thresholds of a search among the people who are enrolled now, and what is known of its errors; None if

@@ -46,35 +46,39 @@ def identify(
         while waiting and last[first := next(iter(waiting))] <= looked.index:
             ready.append(waiting.pop(first))
         if len(ready) >= _PROBES_AT_A_TIME:
-            yield from _answers(store, rule, source, ready, candidates)
+            yield from answers(store, rule, source.describe, ready, candidates)
             ready = []
         if progress is not None:
             progress(looked.index + 1, len(images))
-    yield from _answers(store, rule, source, ready, candidates)
+    yield from answers(store, rule, source.describe, ready, candidates)
 
 
-def _answers(
-    store: Store, rule: SearchRule | None, source: LookedAt, groups: Sequence[list[Looked]], candidates: int
+def answers(
+    store: Store,
+    rule: SearchRule | None,
+    describe: Callable[[int], str],
+    groups: Sequence[list[Looked]],
+    candidates: int,
 ) -> list[Identification]:
-    """The answers for groups of images that were looked at, searched together."""
+    """The answers for groups of images that were looked at, searched together; `describe` names an image."""
     pooled: list[Embeddings | None] = []
     noted: list[list[Reason]] = []
     sources: list[list[str]] = []
     for group in groups:
         used, reasons = _used(group, rule)
         noted.append(reasons)
-        sources.append([source.describe(one.index) for one in group])
+        sources.append([describe(one.index) for one in group])
         embeddings = [one.embedding for one in used if one.embedding is not None]
         pooled.append(_pooled(embeddings, store.binding.quality_helps) if embeddings else None)
     probes = [one.vectors[0] for one in pooled if one is not None]
     found = iter(_candidates(store, probes, candidates, rule))
-    answers = [
+    decided = [
         too_poor(names, reasons)
         if probe is None
         else decide(names, float(probe.quality[0]), next(found), rule, reasons)
         for names, probe, reasons in zip(sources, pooled, noted, strict=True)
     ]
-    return [replace(answer, candidates=answer.candidates[:candidates]) for answer in answers]
+    return [replace(answer, candidates=answer.candidates[:candidates]) for answer in decided]
 
 
 def _candidates(

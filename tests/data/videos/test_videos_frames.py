@@ -2,6 +2,7 @@
 damaged, turned or no videos."""
 
 import os
+import re
 import struct
 import subprocess
 import sys
@@ -217,3 +218,22 @@ def test_ffmpeg_prints_nothing_of_a_damaged_video(tmp_path):
     run = subprocess.run(command, capture_output=True, text=True, check=True)
     first, second = run.stdout.splitlines()
     assert run.stderr == "" and int(first) >= 3 and "OpenCV finds no video in it" in second
+
+
+def test_frames_that_cannot_be_decoded_are_counted_and_passed_over(tmp_path):
+    path = write_video(tmp_path / "a.avi", numbered(50), codec="MJPG")
+    encoded = bytearray(path.read_bytes())
+    starts = [found.start() for found in re.finditer(b"\xff\xd8\xff", encoded)]
+    assert len(starts) == 50
+    for frame in (20, 21, 30):
+        encoded[starts[frame] : starts[frame] + 200] = bytes(200)
+    path.write_bytes(encoded)
+    frames = VideoFrames(path, 25)
+    found = list(frames)
+    assert [frame.index for frame in found] == [index for index in range(50) if index not in (20, 21, 30)]
+    np.testing.assert_allclose([frame.seconds for frame in found], [frame.index / 25 for frame in found], atol=1e-6)
+    np.testing.assert_allclose([number_of(frame.image) for frame in found], [frame.index for frame in found], atol=2)
+    assert (frames.num_undecodable, frames.ends_early) == (3, False)
+    assert frames.problem == (
+        f"{path}: 3 frames cannot be decoded, the first after 0.8 s, and were passed over"
+    )  # the time of the last one before

@@ -1,4 +1,4 @@
-"""Samples the frames of a video with OpenCV's FFmpeg, in bounded memory: one frame at a time.
+"""Samples the frames of a video file with OpenCV's FFmpeg, in bounded memory: one frame at a time.
 
 Shapes: H × W pixels.
 """
@@ -7,6 +7,8 @@ import math
 import os
 import stat
 import tempfile
+import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +16,7 @@ from pathlib import Path
 
 import cv2
 
+from facemargin.counting import counted
 from facemargin.data.images.kind import image_suffix
 from facemargin.data.images.silence import OPENCV_SILENT
 from facemargin.data.source import RGBImage
@@ -28,6 +31,8 @@ _USUAL_RATE = 25.0
 # A video of rounded or estimated length may end so much before the stated end.
 _END_SECONDS, _END_SHARE = 1.0, 0.1
 _MOST_SECONDS = 1e7
+# A video has ended when so many frames in a row cannot be decoded, or none for so long.
+_MOST_UNDECODABLE, _PATIENCE_SECONDS = 100, 10.0
 
 
 @dataclass(frozen=True)
@@ -39,64 +44,130 @@ class VideoFrame:
     image: RGBImage
 
 
-class VideoFrames:
-    """The frames of the video at `path`, `frames_per_second` of them: the first frame at or after each multiple of
-    1 / frames_per_second, by the time that the file gives for each frame, so that a varying frame rate does not matter.
-    Frames are turned as the file says (telephones).
+class SampledFrames(ABC):
+    """Some frames of a video, `frames_per_second` of them: the first frame at or after each multiple of
+    1 / frames_per_second, by the time that the video gives for each frame.
 
     Iterate over it once. `stated_frames` is the number of frames according to the file, 0 if that is unknown;
     `num_read` and `seconds` are the number of all frames read so far and the time of the last one, `num_sampled` is the
-    number of those that were given. After the end, `problem` says if the video ends early.
+    number of those that were given, and `num_undecodable` of those that are damaged, which are passed over. After the
+    end, `problem` says what is wrong with the video, such as that it `ends_early`. `name` is what messages call it.
+    """
+
+    def __init__(self, name: str, frames_per_second: float) -> None:
+        if not (math.isfinite(frames_per_second) and frames_per_second > 0):
+            raise ConfigError(f"{frames_per_second} frames per second, expected a positive number")
+        self.name, self.frames_per_second = name, float(frames_per_second)
+        self.stated_frames = self.num_read = self.num_sampled = self.num_undecodable = 0
+        self.seconds = 0.0
+        self.problem = ""
+        self.ends_early = False
+        self._damaged_at = 0.0
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[VideoFrame]:
+        """The sampled frames, in order."""
+
+    def _sampled(self, capture: cv2.VideoCapture, rate: float) -> Iterator[VideoFrame]:
+        due = 0
+        while self._next(capture):
+            self.seconds = self._time(capture, rate)
+            if self._is_over():
+                return
+            index, self.num_read = self.num_read + self.num_undecodable, self.num_read + 1
+            # 1e-6: a time such as 0.2 may be written as 0.19999999.
+            place = math.floor(self.seconds * self.frames_per_second + 1e-6)
+            if place < due:
+                continue
+            image = _image(capture)
+            if image is None:  # the next one takes its place
+                self._pass_over(1)
+            else:
+                due, self.num_sampled = place + 1, self.num_sampled + 1
+                yield VideoFrame(index, self.seconds, image)
+
+    def _is_over(self) -> bool:
+        """Whether enough has been seen, at `seconds`."""
+        return False
+
+    def _next(self, capture: cv2.VideoCapture) -> bool:
+        """Whether there is another frame. A frame that cannot be decoded looks like the end, until the next one."""
+        begun = time.monotonic()
+        for failed in range(_MOST_UNDECODABLE):
+            if _grabbed(capture):
+                if failed:
+                    self._pass_over(failed)
+                return True
+            if time.monotonic() - begun > _PATIENCE_SECONDS:
+                break
+        return False
+
+    def _pass_over(self, frames: int) -> None:
+        if not self.num_undecodable:
+            self._damaged_at = self.seconds
+        self.num_undecodable += frames
+
+    def _say_undecodable(self) -> None:
+        if self.num_undecodable:
+            self.problem = (
+                f"{self.name}: {counted(self.num_undecodable, 'frame')} cannot be decoded, the first after "
+                f"{self._damaged_at:.1f} s, and {'was' if self.num_undecodable == 1 else 'were'} passed over"
+            )
+
+    def say_early(self, how: str) -> None:
+        """The video ends before it should."""
+        self.ends_early = True
+        self.problem = f"{self.problem}; {how}" if self.problem else how
+
+    def _time(self, capture: cv2.VideoCapture, rate: float) -> float:
+        """The time of the current frame. Where the video gives none, or one that is not later than the one before, the
+        frame follows the one before by 1 / rate."""
+        seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
+        if not self.num_read:
+            return seconds if 0 <= seconds < _MOST_SECONDS else 0.0
+        return seconds if self.seconds < seconds < _MOST_SECONDS else self.seconds + 1 / rate
+
+
+class VideoFrames(SampledFrames):
+    """The sampled frames of the video file at `path`. A varying frame rate does not matter. Frames are turned as the
+    file says (telephones). After the end, `problem` also says if the video ends early.
 
     Raises CorruptVideoError, which names the file, if it cannot be opened or has no frame that can be read, and
     ConfigError for a number of frames per second that is not positive.
     """
 
     def __init__(self, path: str | Path, frames_per_second: float) -> None:
-        if not (math.isfinite(frames_per_second) and frames_per_second > 0):
-            raise ConfigError(f"{frames_per_second} frames per second, expected a positive number")
-        self.path, self.frames_per_second = Path(path), float(frames_per_second)
+        super().__init__(str(path), frames_per_second)
+        self.path = Path(path)
         self.kind = _require_video(self.path)
-        self.stated_frames = self.num_read = self.num_sampled = 0
-        self.seconds = 0.0
-        self.problem = ""
 
     def __iter__(self) -> Iterator[VideoFrame]:
         with _opened(self.path, self.kind) as capture:
             rate, stated = capture.get(cv2.CAP_PROP_FPS), capture.get(cv2.CAP_PROP_FRAME_COUNT)
-            rate = rate if _RATES[0] <= rate <= _RATES[1] else _USUAL_RATE
+            rate = usual_rate(rate)
             self.stated_frames = round(stated) if 0 < stated / rate < _MOST_SECONDS else 0
             yield from self._sampled(capture, rate)
         if not self.num_sampled:
             raise CorruptVideoError(f"{self.path}: the video ({self.kind}) has no frame that can be read")
+        self._say_undecodable()
         stated_seconds = self.stated_frames / rate
         if self.seconds + 1 / rate < stated_seconds - max(_END_SECONDS, _END_SHARE * stated_seconds):
-            self.problem = (
+            self.say_early(
                 f"{self.path}: the video can be read up to {self.seconds:.1f} s of {stated_seconds:.1f} s, so it is "
                 "truncated or damaged; what could be read is used"
             )
 
-    def _sampled(self, capture: cv2.VideoCapture, rate: float) -> Iterator[VideoFrame]:
-        due = 0
-        while _grabbed(capture):
-            self.seconds = self._time(capture, rate)
-            index, self.num_read = self.num_read, self.num_read + 1
-            # 1e-6: a time such as 0.2 may be written as 0.19999999.
-            place = math.floor(self.seconds * self.frames_per_second + 1e-6)
-            if place < due:
-                continue
-            image = _image(capture)
-            if image is not None:  # otherwise the next one takes its place
-                due, self.num_sampled = place + 1, self.num_sampled + 1
-                yield VideoFrame(index, self.seconds, image)
 
-    def _time(self, capture: cv2.VideoCapture, rate: float) -> float:
-        """The time of the current frame. Where the file gives none, or one that is not later than the one before, the
-        frame follows the one before by 1 / rate."""
-        seconds = capture.get(cv2.CAP_PROP_POS_MSEC) / 1000
-        if not self.num_read:
-            return seconds if 0 <= seconds < _MOST_SECONDS else 0.0
-        return seconds if self.seconds < seconds < _MOST_SECONDS else self.seconds + 1 / rate
+def usual_rate(rate: float) -> float:
+    """The frame rate that a video states, or 25 a second where it states none that can be."""
+    return rate if _RATES[0] <= rate <= _RATES[1] else _USUAL_RATE
+
+
+def check_size(capture: cv2.VideoCapture, name: str) -> None:
+    """Raise CorruptVideoError for frames that are larger than any camera's."""
+    width, height = (capture.get(what) for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
+    if not 0 < width * height <= _MOST_PIXELS:
+        raise CorruptVideoError(f"{name}: the video claims frames of {width:.0f} × {height:.0f} pixels")
 
 
 def _require_video(path: Path) -> str:
@@ -127,10 +198,14 @@ def _require_video(path: Path) -> str:
     return kind
 
 
+def silence_ffmpeg() -> None:
+    """FFmpeg prints what it meets in a damaged video, and reads this variable once, when the first video is opened."""
+    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+
+
 @contextmanager
 def _opened(path: Path, kind: str) -> Iterator[cv2.VideoCapture]:
-    # FFmpeg prints what it meets in a damaged file, and reads this variable once, when the first video is opened.
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
+    silence_ffmpeg()
     with _plain_name(path) as name, OPENCV_SILENT:
         capture = cv2.VideoCapture(name, cv2.CAP_FFMPEG)
     try:
@@ -139,9 +214,7 @@ def _opened(path: Path, kind: str) -> Iterator[cv2.VideoCapture]:
                 f"{path}: OpenCV finds no video in it that it can decode ({kind}): it is damaged or truncated, has "
                 "only sound, or its codec is missing; another program may convert it to MP4 with H.264"
             )
-        width, height = (capture.get(what) for what in (cv2.CAP_PROP_FRAME_WIDTH, cv2.CAP_PROP_FRAME_HEIGHT))
-        if not 0 < width * height <= _MOST_PIXELS:
-            raise CorruptVideoError(f"{path}: the video claims frames of {width:.0f} × {height:.0f} pixels")
+        check_size(capture, str(path))
         yield capture
     finally:
         capture.release()
