@@ -75,6 +75,13 @@ def test_from_creating_to_removing(command, trained_run, people, calibration, tm
         assert (code, out) == (0, f"{len(numbers)} accepted, 0 deleted, 0 left\n")
     code, out, _ = command("gallery", "verify", g)
     assert code == 0 and "3 people, 9 images: whole" in out
+    code, out, _ = command("gallery", "merge", g, "s3", "--into", "s2")
+    numbers = re.findall(r"image[s]? of 's3' now of 's2'", out)
+    assert code == 0 and len(numbers) == 1
+    code, out, _ = command("gallery", "list", g, "--person", "s2", "--json")
+    moved = [one["number"] for one in json.loads(out)][-3:]
+    code, out, _ = command("gallery", "split", g, "s2", "--numbers", *moved, "--name", "s3")
+    assert (code, out) == (0, "3 images of 's2' now of 's3'\n")
     code, out, _ = command("gallery", "remove", g, "s2")
     assert code == 0 and "3 images of 1 person deleted" in out and "backups" in out
     code, out, _ = command("gallery", "list", g, "--json")

@@ -6,6 +6,8 @@ import numpy as np
 
 from facemargin.gallery.binding import Binding
 from facemargin.gallery.folder_store import FolderStore
+from facemargin.gallery.milvus_place import milvus_place
+from facemargin.gallery.milvus_store import MilvusStore
 from facemargin.gallery.store import NewImage
 
 SIZE = 16
@@ -21,6 +23,10 @@ def binding(size: int = SIZE, quality_helps: bool = True) -> Binding:
 
 def make_store(folder: Path, size: int = SIZE, quality_helps: bool = True) -> FolderStore:
     return FolderStore.create(folder, binding(size, quality_helps))
+
+
+def make_milvus_store(folder: Path, size: int = SIZE, quality_helps: bool = True) -> MilvusStore:
+    return MilvusStore.create(milvus_place(f"milvus:{folder}.db"), binding(size, quality_helps))
 
 
 def unit_vectors(count: int, seed: int = 0, size: int = SIZE) -> np.ndarray:

@@ -43,6 +43,7 @@ CHANGES = {
     "removing a person": lambda store: store.remove_people(["ann"]),
     "removing images": lambda store: store.remove_images([1, 4]),
     "accepting": lambda store: store.accept([6]),
+    "moving": lambda store: store.move_images([1, 2, 3, 6], "bob"),
     "compacting": lambda store: store.compact(),
 }
 

@@ -56,6 +56,47 @@ def gallery(tmp_path, model, calibration):
         yield made
 
 
+def test_merging_and_splitting(gallery, folder):
+    gallery.enrol(folder, gate="off")
+    s1 = [image.number for image in gallery.images("s1")]
+    assert gallery.merge("s2", "s1") == 4 and [person.name for person in gallery.people] == ["s1", "s3", "s4", "s5"]
+    with pytest.raises(DataError, match="'s2'"):
+        gallery.merge("s2", "s1")
+    with pytest.raises(DataError, match="'s9'"):
+        gallery.merge("s1", "s9")
+    with pytest.raises(ConfigError, match="the same person"):
+        gallery.merge("s1", "s1")
+    own = [image.number for image in gallery.images("s1")]
+    for numbers, name, says in (
+        ([own[0], 999], "s2", "image 999 is not of 's1'"),
+        (own, "s2", "8 images of the 8 of 's1'"),
+        ([], "s2", "0 images of the 8"),
+        (own[:1], "s3", "'s3' is enrolled already"),
+        (own[:1], " ", "is empty"),
+    ):
+        with pytest.raises(ConfigError, match=says):
+            gallery.split("s1", numbers, name)
+    gallery.split("s1", [number for number in own if number not in s1], "s2")
+    assert [image.number for image in gallery.images("s1")] == s1 and len(gallery) == 5 and gallery.check() == []
+
+
+def test_in_milvus(tmp_path, model, calibration, folder, gallery):
+    """A gallery in Milvus answers as one in a folder does, to the bit."""
+    pytest.importorskip("milvus_lite", reason='pip install "facemargin[milvus]"')
+    place = f"milvus:{tmp_path}/gallery.db"
+    probes = [fm.open_images("orl:1-6").read(number) for number in (5, 17, 55)]
+    with fm.Gallery.create(place, model, calibration=calibration) as made:
+        assert str(place) in repr(made)
+        for one in (made, gallery):
+            one.enrol(folder, gate="off")
+            one.merge("s5", "s4")
+        assert made.identify(probes, fpir=FPIR) == gallery.identify(probes, fpir=FPIR)
+        made.export(tmp_path / "milvus.npz")
+        gallery.export(tmp_path / "folder.npz")
+    with np.load(tmp_path / "milvus.npz") as found, np.load(tmp_path / "folder.npz") as expected:
+        assert all(np.array_equal(found[name], expected[name]) for name in expected)
+
+
 def codes(outcome):
     return [reason.code for reason in outcome.reasons]
 
@@ -321,7 +362,7 @@ def test_wrong_calls(tmp_path, gallery, folder):
         (lambda: gallery.identify(folder / "s1" / "0.png", candidates=0), ConfigError, "candidates is 0"),
         (lambda: gallery.remove("eve"), DataError, "nobody is enrolled as 'eve'"),
         (lambda: gallery.images("eve"), DataError, "nobody is enrolled as 'eve'"),
-        (lambda: fm.Gallery("milvus:a.db"), ConfigError, "not supported yet"),
+        (lambda: fm.Gallery("milvus:a.db"), DataError, "there is no a"),
         (lambda: fm.Gallery(tmp_path / "nowhere"), DataError, "is no gallery"),
         (lambda: fm.Gallery.create(tmp_path, gallery.model), ConfigError, "exists already"),
     ):

@@ -8,12 +8,25 @@ import pytest
 from facemargin.errors import DataError
 from facemargin.gallery.exact_search import exact_score, search_rows
 from facemargin.quality.image_statistics import Reason
-from tests.gallery.galleries import enrolled, make_store, new_images, template_by_loops, unit_vectors
+from tests.gallery.galleries import (
+    enrolled,
+    make_milvus_store,
+    make_store,
+    new_images,
+    template_by_loops,
+    unit_vectors,
+)
 
 
-@pytest.fixture(params=["folder"])
+def make_any_store(kind, folder, **more):
+    if kind == "milvus":
+        pytest.importorskip("milvus_lite", reason='pip install "facemargin[milvus]"')
+    return {"folder": make_store, "milvus": make_milvus_store}[kind](folder, **more)
+
+
+@pytest.fixture(params=["folder", "milvus"])
 def store(request, tmp_path):
-    made = {"folder": make_store}[request.param](tmp_path / "gallery")
+    made = make_any_store(request.param, tmp_path / "gallery")
     yield made
     made.close()
 
@@ -45,9 +58,10 @@ def test_what_is_enrolled_is_there(store):
     assert store.person_names(store.person_numbers(["bob", "ann"])) == ["bob", "ann"]
 
 
+@pytest.mark.parametrize("kind", ["folder", "milvus"])
 @pytest.mark.parametrize("by_quality", [True, False])
-def test_templates_are_pooled(tmp_path, by_quality):
-    with_quality = make_store(tmp_path / "gallery", quality_helps=by_quality)
+def test_templates_are_pooled(tmp_path, by_quality, kind):
+    with_quality = make_any_store(kind, tmp_path / "gallery", quality_helps=by_quality)
     images = new_images(4)
     with_quality.add({"ann": images[:2], "bob": images[3:]})
     with_quality.add({"ann": images[2:3]})
@@ -146,6 +160,32 @@ def test_images_in_review_do_not_count(store):
     assert (ann.images, ann.in_review) == (1, 1)
     store.remove_images([first.number])
     assert store.counts() == (2, 2, 0) and store.check() == []
+
+
+def test_moving_images(store):
+    images = new_images(6)
+    images[4] = new_images(5, in_review=True)[4]
+    store.add({"ann": images[:3], "bob": images[3:5], "cy": images[5:]})
+    ann, bob, cy = ([image.number for image in store.images(name)] for name in ("ann", "bob", "cy"))
+    before = store.state()
+    store.move_images([ann[1], *cy], "bob")  # cy is nobody any more
+    assert [(one.name, one.images, one.in_review) for one in store.people()] == [("ann", 2, 0), ("bob", 3, 1)]
+    assert [image.number for image in store.images("bob")] == [ann[1], *bob, *cy] and store.state() != before
+    store.move_images([bob[0], ann[1]], "dan")
+    assert [one.name for one in store.people()] == ["ann", "bob", "dan"] and store.check() == []
+    for name, own in {"ann": [0, 2], "bob": [5], "dan": [1, 3]}.items():
+        template = template_by_loops([images[place] for place in own]).astype(np.float32)
+        found = store.search(template[None], 1)
+        assert store.person_names(found.people_PK[0].tolist()) == [name]
+        assert found.scores_PK[0, 0] == pytest.approx(1, abs=1e-6)
+    kept = enrolled(store)
+    store.move_images([ann[0], *bob], "bob")  # one of them is already
+    store.move_images([ann[0]], "ann")
+    store.move_images([bob[0]], "dan")
+    assert enrolled(store) == kept and store.check() == []
+    with pytest.raises(DataError, match="no image 99"):
+        store.move_images([ann[0], 99], "dan")
+    assert enrolled(store) == kept
 
 
 def test_an_empty_gallery(store):

@@ -20,7 +20,7 @@ class GalleryArguments:
     """Which gallery."""
 
     gallery: Annotated[tyro.conf.Positional[Path], tyro.conf.arg(metavar="G")]
-    """The folder of the gallery."""
+    """The folder of the gallery; or milvus:PATH.db or milvus:http://HOST:19530/NAME, a gallery in Milvus."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -64,6 +64,28 @@ class RemoveArguments(GalleryArguments):
 
 
 @dataclass(frozen=True, kw_only=True)
+class MergeArguments(GalleryArguments):
+    """Let all images of one person be of another, where two names turn out to be one person."""
+
+    person: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+    """The name that goes."""
+    into: str
+    """The name that stays."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SplitArguments(GalleryArguments):
+    """Let some images of a person be of a new person, where one name turns out to be two people."""
+
+    person: Annotated[tyro.conf.Positional[str], tyro.conf.arg(metavar="NAME")]
+    """Whose images they are now."""
+    numbers: tuple[int, ...]
+    """The numbers of these images (facemargin gallery list G --person NAME)."""
+    name: str
+    """The name of the new person."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyArguments(GalleryArguments):
     """Read all of a gallery and say what is wrong with it. The exit code is 0 if nothing is, else 1."""
 
@@ -86,6 +108,8 @@ class Arguments(
     ReviewArguments,
     ListArguments,
     RemoveArguments,
+    MergeArguments,
+    SplitArguments,
     ExportArguments,
 ):
     """The options of all actions, for the completion of a shell."""
@@ -99,6 +123,8 @@ _ACTIONS: Actions = {
     "certify": ("find the threshold whose FPIR can be promised", _gallery_certify.certify),
     "list": ("list the people, or the images of one", lambda arguments: _list(arguments)),
     "remove": ("delete people or images", lambda arguments: _remove(arguments)),
+    "merge": ("let two names be one person", lambda arguments: _merge(arguments)),
+    "split": ("let some images of a person be somebody else's", lambda arguments: _split(arguments)),
     "verify": ("check that all of it is whole", lambda arguments: _verify(arguments)),
     "export": ("write it to a file of another format", lambda arguments: _export(arguments)),
 }
@@ -160,6 +186,22 @@ def _remove(arguments: Sequence[str]) -> int:
             f"{counted(images, 'image')}{of_people} deleted; their vectors are overwritten with zeros in the files of "
             f"{args.gallery}. Copies of it, such as backups and snapshots of the file system, still have them"
         )
+    return 0
+
+
+def _merge(arguments: Sequence[str]) -> int:
+    args = parse(MergeArguments, "gallery merge", arguments)
+    with Gallery(args.gallery) as gallery:
+        images = gallery.merge(args.person, args.into)
+        say(f"{counted(images, 'image')} of {args.person!r} now of {args.into!r}")
+    return 0
+
+
+def _split(arguments: Sequence[str]) -> int:
+    args = parse(SplitArguments, "gallery split", arguments)
+    with Gallery(args.gallery) as gallery:
+        gallery.split(args.person, args.numbers, args.name)
+        say(f"{counted(len(set(args.numbers)), 'image')} of {args.person!r} now of {args.name!r}")
     return 0
 
 

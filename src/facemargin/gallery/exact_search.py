@@ -40,11 +40,16 @@ def exact_score(a_D: NDArray[np.float32], b_D: NDArray[np.float32]) -> float:
     return float(np.dot(a_D.astype(np.float64), b_D))
 
 
+def rounding_slack(size: int) -> float:
+    """By how much two products in float32 may be off, together, of unit vectors of so many values."""
+    return 2 * (size + 2) * 2.0**-23
+
+
 def _possible(
     rows_RD: NDArray[np.float32], number_R: NDArray[np.int64], probes_PD: NDArray[np.float32], candidates: int
 ) -> list[NDArray[np.int64]]:
     """For each probe the rows that may be among its best."""
-    slack = 2 * (probes_PD.shape[1] + 2) * 2.0**-23
+    slack = rounding_slack(probes_PD.shape[1])
     probes_DP = np.ascontiguousarray(probes_PD.T)
     rows: list[NDArray[np.int64]] = [np.empty(0, np.int64) for _ in probes_PD]
     scores: list[NDArray[np.float32]] = [np.empty(0, np.float32) for _ in probes_PD]

@@ -112,6 +112,10 @@ class FolderStore(Store):
         with self._changing("accepting") as writer:
             writer.accept(numbers)
 
+    def move_images(self, numbers: Sequence[int], person: str) -> None:
+        with self._changing("moving") as writer:
+            writer.move_images(numbers, person)
+
     def compact(self) -> None:
         """Write the files anew without dead rows, which are zeros already: it frees their space."""
         with self._changing("compacting") as writer:

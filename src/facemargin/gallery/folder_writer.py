@@ -129,6 +129,28 @@ class FolderWriter:
 
         self._commit(state, [], templates, apply)
 
+    def move_images(self, numbers: Sequence[int], person: str) -> None:
+        moved = dict.fromkeys(numbers)
+        state = self._state()
+        with self._tables.reading() as connection:
+            people = self._people_of(connection, list(moved))
+            found = connection.execute("SELECT id FROM people WHERE name = ?", (storable(person),)).fetchone()
+            target = _last_number(connection, "people") + 1 if found is None else int(found[0])
+            left = {number: [one for one in _images_of(connection, number) if one not in moved] for number in people}
+        templates = {number: self._template(state, number, without=moved) for number in people if number != target}
+        templates[target] = self._template(state, target, joining=list(moved))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+
+        def apply(connection: sqlite3.Connection) -> None:
+            if found is None:
+                connection.execute(
+                    "INSERT INTO people (id, name, enrolled) VALUES (?, ?, ?)", (target, storable(person), now)
+                )
+            connection.executemany("UPDATE images SET person = ? WHERE id = ?", [(target, number) for number in moved])
+
+        gone = [number for number, images in left.items() if not images and number != target]
+        self._commit(state, [], templates, apply, gone)
+
     def compact(self) -> None:
         state = self._state()
         old = self._files(state)
@@ -205,14 +227,21 @@ class FolderWriter:
         added: Sequence[NewImage] = (),
         without: Mapping[int, object] = {},
         accepted: Mapping[int, object] = {},
+        joining: Sequence[int] = (),
     ) -> NDArray[np.float32] | None:
-        """The template of a person, None for one who is new, as it will be."""
+        """The template of a person, None for one who is new, as it will be; `joining`: other people's images that will
+        be this one's."""
         rows: list[tuple[int, int, float, int]] = []
         if number is not None:
             with self._tables.reading() as connection:
                 rows = connection.execute(
                     "SELECT id, row, quality, in_review FROM images WHERE person = ? ORDER BY id", (number,)
                 ).fetchall()
+                for image in joining:
+                    rows += connection.execute(
+                        "SELECT id, row, quality, in_review FROM images WHERE id = ? AND person != ?", (image, number)
+                    ).fetchall()
+            rows.sort()
         counting = [
             (row, quality)
             for image, row, quality, in_review in rows

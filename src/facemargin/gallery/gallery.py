@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from facemargin.counting import counted
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource, LabeledImages
 from facemargin.data.videos.stream import Stream
@@ -27,6 +28,8 @@ from facemargin.gallery.exporting import export_images
 from facemargin.gallery.folder_store import FolderStore
 from facemargin.gallery.identification import Identification
 from facemargin.gallery.identifying import identify
+from facemargin.gallery.milvus_place import is_milvus, milvus_place
+from facemargin.gallery.milvus_store import MilvusStore
 from facemargin.gallery.named import named_images
 from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule, calibrated_rule, certified_rule
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson, Store
@@ -40,7 +43,8 @@ logger = logging.getLogger(__name__)
 
 
 class Gallery:
-    """Enrolled people in a folder: their images' vectors, norms, qualities and where they are from, but no image.
+    """Enrolled people in a folder, or in Milvus: their images' vectors, norms, qualities and where they are from, but
+    no image.
 
     A gallery belongs to the model, and to the way of finding faces, with which it was created. Any number of processes
     read it while one changes it; a change is there wholly or not at all, whenever a process is killed. Only what is
@@ -68,10 +72,10 @@ class Gallery:
         calibration: Calibration | None = None,
         certificate: Certificate | GalleryCertificate | None = None,
     ) -> None:
-        """Open the gallery in the folder `path`. `model` is the one that it was created with, which is otherwise loaded
-        by its name when it is needed; `detector` likewise, if it is not one of facemargin's. Decisions are by a
-        `calibration` or a `certificate` of this model, or by what `certify` promises of this gallery; a released model
-        may have a calibration of its own.
+        """Open the gallery at `path`: a folder, or milvus:PATH.db, or milvus:http://HOST:19530/NAME. `model` is the one
+        that it was created with, which is otherwise loaded by its name when it is needed; `detector` likewise, if it is
+        not one of facemargin's. Decisions are by a `calibration` or a `certificate` of this model, or by what `certify`
+        promises of this gallery; a released model may have a calibration of its own.
 
         Raises DataError, which names the file, if there is no gallery or it is damaged, and ConfigError, with the
         reason, for another model or detector, and for a calibration or a certificate that is not of this model.
@@ -127,7 +131,7 @@ class Gallery:
         loaded = model if isinstance(model, Model) else load(model)
         if name and Path(name).exists():
             name = str(Path(name).resolve())
-        FolderStore.create(_folder(path), make_binding(loaded, name, detector)).close()
+        create_store(path, make_binding(loaded, name, detector)).close()
         return cls(path, loaded, detector=None if isinstance(detector, str) else detector, **opened_with)
 
     def __repr__(self) -> str:
@@ -372,6 +376,42 @@ class Gallery:
         """Let images count that are in review. DataError for a number that is not there."""
         self._store.accept(numbers)
 
+    def merge(self, person: str, into: str) -> int:
+        """Let all images of `person` be of somebody else who is enrolled, where two names turn out to be one person;
+        returns their number. DataError for one who is not enrolled, ConfigError for the same name twice."""
+        gone, kept = one_form(person), one_form(into)
+        if gone == kept:
+            raise ConfigError(f"{person!r} is to be merged with the same person: give two names")
+        with self._store.writing("merging"):
+            list(self._store.images(kept))  # enrolled, or this says so
+            numbers = [image.number for image in self._store.images(gone)]
+            self._store.move_images(numbers, kept)
+        return len(numbers)
+
+    def split(self, person: str, numbers: Sequence[int], name: str) -> None:
+        """Let some images of `person`, by their numbers, be of a new person called `name`, where one name turns out to
+        be two people. DataError for one who is not enrolled; ConfigError for images that are not of the person, for
+        all of them, for none, and for a name that is enrolled already."""
+        old, new = one_form(person), one_form(name)
+        if not new.strip():
+            raise ConfigError("the name of a person is empty")
+        with self._store.writing("splitting"):
+            own = [image.number for image in self._store.images(old)]
+            strange = [number for number in numbers if number not in own]
+            if strange:
+                raise ConfigError(
+                    f"image {strange[0]} is not of {person!r}, whose images are {', '.join(map(str, own))}; nothing "
+                    "has changed"
+                )
+            if not 0 < len(set(numbers)) < len(own):
+                raise ConfigError(
+                    f"{counted(len(set(numbers)), 'image')} of the {len(own)} of {person!r} are to be of somebody "
+                    "else: give at least one, and leave at least one"
+                )
+            if self._store.person_numbers([new])[0] is not None:
+                raise ConfigError(f"{name!r} is enrolled already: split off a new name, and then merge the two")
+            self._store.move_images(list(numbers), new)
+
     def check(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Read all of the gallery and say what is wrong with it, naming file and row; empty if nothing is."""
         return self._store.check(progress)
@@ -430,10 +470,11 @@ def make_binding(model: Model, name: str, detector: Detector | str | None) -> Bi
 
 def open_store(path: Path | str) -> Store:
     """The store of a gallery that is there already."""
-    return FolderStore(_folder(path))
+    return MilvusStore(milvus_place(path)) if is_milvus(path) else FolderStore(Path(path))
 
 
-def _folder(path: Path | str) -> Path:
-    if str(path).startswith("milvus:"):
-        raise ConfigError(f"{path}: galleries in Milvus are not supported yet; give the path of a folder")
-    return Path(path)
+def create_store(path: Path | str, binding: Binding) -> Store:
+    """A store without people."""
+    if is_milvus(path):
+        return MilvusStore.create(milvus_place(path), binding)
+    return FolderStore.create(Path(path), binding)

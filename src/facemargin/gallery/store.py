@@ -102,6 +102,11 @@ class Store(ABC):
         """Let images count that are in review."""
 
     @abstractmethod
+    def move_images(self, numbers: Sequence[int], person: str) -> None:
+        """Let images be of this person, who is new if need be; people of whom none is left are deleted. DataError for a
+        number that is not there."""
+
+    @abstractmethod
     def people(self) -> Iterator[EnrolledPerson]:
         """Everybody, in the order of enrolment."""
 
