@@ -1,12 +1,13 @@
 """Which loss is better on few people and a small network: eight losses, each at its own best scale and margin.
 
     python benchmarks/losses_compared.py prepare WORK --set train=FACES --set pins=FACES   audit, clean, split
+    python benchmarks/losses_compared.py tests WORK --lfw LFW --mugshots FOLDER --surveillance FOLDER
     python benchmarks/losses_compared.py train WORK [--jobs 2]       search, five seeds each, then the learning curves
-    python benchmarks/losses_compared.py embed WORK --lfw LFW --mugshots FOLDER --surveillance FOLDER
     python benchmarks/losses_compared.py tables WORK
 
 Every loss has the same four tries of scale and margin, judged by the mean TAR at FAR 1 % on people who are in no
-training and no test, clean and degraded. Every step can be stopped and goes on; what a training needs is in its folder.
+training and no test, clean and degraded. Every step can be stopped and goes on; what a training needs is in its folder,
+and what its network scores on the tests is in WORK/scores. `--network wide`, here and in `tests`, is for a GPU.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import multiprocessing
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,11 +25,12 @@ from typing import Any
 
 import numpy as np
 import torch
+from losses_compared_scores import CHOOSERS_TESTS, prepare_tests, read_scores, score_all
+from rich.console import Console
 
 import facemargin as fm
-from facemargin.data.pairs.verification_set import VerificationSet
+from facemargin.errors import NonFiniteLossError
 from facemargin.files.atomic import write_text_atomically
-from facemargin.quality.degradation import degraded_twin
 
 # The images of one person, at most: some have 500, most have 20.
 MOST_IMAGES = 60
@@ -42,13 +45,32 @@ VISITS = 60_000
 SEEDS = range(1, 6)
 CURVE_PEOPLE = (50, 100)
 CURVE_LOSSES = ("normface", "adaface", "funface")
+# All as in the recipe small_cpu, but for these.
 RECIPE: dict[str, Any] = {
-    "backbone": {"input_size": 48, "width": 16},
     "schedule": {"warmup_epochs": 0.5},
     "batch_size": 128,
-    "data": {"workers": 0},
+    "checkpoint": {"every_steps": 10**6},
+    "precision": "float32",
     "threads": 1,
 }
+NETWORKS: dict[str, dict[str, Any]] = {
+    "small": {"backbone": {"input_size": 48, "width": 16}, "data": {"workers": 0}},
+    "wide": {
+        "backbone": {"input_size": 80, "width": 64},
+        "data": {"workers": 2, "augment_on": "cpu", "cache_decoded": True},
+    },
+}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How all networks of a comparison are trained; after the time `until` no further one is begun."""
+
+    work: Path
+    network: str = "small"
+    visits: int = VISITS
+    search_visits: int = VISITS
+    until: float = float("inf")
 
 
 @dataclass(frozen=True)
@@ -105,23 +127,26 @@ def main() -> None:
     step = steps.add_parser("prepare")
     step.add_argument("work", type=Path)
     step.add_argument("--set", action="append", required=True, metavar="NAME=FACES")
-    step = steps.add_parser("train")
-    step.add_argument("work", type=Path)
-    step.add_argument("--jobs", type=int, default=1)
-    step = steps.add_parser("embed")
+    step = steps.add_parser("tests")
     step.add_argument("work", type=Path)
     for name in ("--lfw", "--mugshots", "--surveillance"):
         step.add_argument(name, required=True)
+    step.add_argument("--network", choices=NETWORKS, default="small")
+    step = steps.add_parser("train")
+    step.add_argument("work", type=Path)
+    step.add_argument("--jobs", type=int, default=1)
+    step.add_argument("--network", choices=NETWORKS, default="small")
+    step.add_argument("--visits", type=int, default=VISITS)
     steps.add_parser("tables").add_argument("work", type=Path)
     args = parser.parse_args()
     if args.step == "prepare":
         prepare(args.work, dict(given.split("=", 1) for given in args.set))
+    elif args.step == "tests":
+        size = NETWORKS[args.network]["backbone"]["input_size"]
+        prepare_tests(args.work, choosers(args.work), args.lfw, args.mugshots, args.surveillance, size)
     elif args.step == "train":
-        train_all(args.work, args.jobs)
-    elif args.step == "embed":
-        from losses_compared_scores import embed_all
-
-        embed_all(args.work, args.lfw, args.mugshots, args.surveillance)
+        with concurrent.futures.ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
+            train_all(pool, Plan(args.work, args.network, args.visits, args.visits))
     else:
         from losses_compared_tables import tables
 
@@ -147,8 +172,8 @@ def prepare(work: Path, sets: dict[str, str]) -> None:
             facemargin("data", "clean", together, "--audit", work / "audit", *wanted, "--output", cleaned)
         split(cleaned, work)
     for name in ("people", "choosers"):
-        faces = fm.open_images(work / name)
-        print(f"{name}: {len(faces):,} images of {faces.num_identities} people")
+        images = fm.open_images(work / name)
+        print(f"{name}: {len(images):,} images of {images.num_identities} people")
 
 
 def facemargin(*arguments: object) -> None:
@@ -178,62 +203,85 @@ def split(cleaned: Path, work: Path) -> None:
     cleaned.rename(work / "people")
 
 
-def train_all(work: Path, jobs: int) -> None:
-    tries = {loss.name: [Training(head, seed=0) for head in loss.tries()] for loss in LOSSES}
-    run_all(work, [training for of_loss in tries.values() for training in of_loss], jobs)
-    best = choose(work, tries)
-    run_all(work, [Training(best[loss.name], seed) for seed in SEEDS for loss in LOSSES], jobs)
-    curve = [(seed, people, name) for seed in SEEDS for people in CURVE_PEOPLE for name in CURVE_LOSSES]
-    run_all(work, [Training(best[name], seed, people) for seed, people, name in curve], jobs)
+def train_all(pool: concurrent.futures.Executor, plan: Plan) -> None:
+    best = search(pool, plan)
+    run_all(pool, plan, [Training(best[loss.name], seed) for seed in SEEDS for loss in LOSSES])
     ratios = [{**best["funface"], "mixing_factor": share} for share in (0.0, 0.5, 1.0)]
-    run_all(work, [Training(head, seed) for seed in SEEDS for head in ratios], jobs)
+    run_all(pool, plan, [Training(head, seed) for seed in SEEDS for head in ratios])
+    curve = [(seed, people, name) for seed in SEEDS for people in CURVE_PEOPLE for name in CURVE_LOSSES]
+    run_all(pool, plan, [Training(best[name], seed, people) for seed, people, name in curve])
 
 
-def run_all(work: Path, trainings: Sequence[Training], jobs: int) -> None:
-    missing = [training for training in trainings if not (work / "runs" / training.name / "model.safetensors").exists()]
-    print(f"{len(trainings)} trainings, of which {len(missing)} are to be done", flush=True)
-    with concurrent.futures.ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn")) as pool:
-        for training in pool.map(run_one, [work] * len(missing), missing):
-            print(training.name, flush=True)
-
-
-def run_one(work: Path, training: Training) -> Training:
-    torch.set_num_threads(1)
-    faces = fm.open_images(work / "people")
-    images = len(faces)
-    if training.people:
-        images = int((np.asarray(faces.labels) < training.people).sum())
-    recipe = fm.load_recipe("small_cpu", **recipe_fields(work, training, images, len(faces)))
-    folder = work / "runs" / training.name
-    fm.train(recipe, folder, resume=folder.exists())
-    for checkpoint in folder.glob("checkpoint*"):
-        shutil.rmtree(checkpoint) if checkpoint.is_dir() else checkpoint.unlink()
-    write_text_atomically(folder / "training.json", json.dumps(asdict(training)))
-    return training
-
-
-def recipe_fields(work: Path, training: Training, images: int, every: int) -> dict[str, Any]:
-    fields = {**RECIPE, "seed": training.seed, "epochs": max(1, round(VISITS / images)), "head": training.head}
-    limit = {"limit": images} if images < every else {}
-    return {**fields, "data": {"train": str(work / "people"), **RECIPE["data"], **limit}}
-
-
-def choose(work: Path, tries: dict[str, list[Training]]) -> dict[str, dict[str, Any]]:
+def search(pool: concurrent.futures.Executor, plan: Plan) -> dict[str, dict[str, Any]]:
     """The settings of each loss with the highest mean TAR at FAR 1 % on the choosers, clean and degraded."""
-    clean = choosers(work)
-    pairs = (clean, degraded_twin(clean))
+    tries = {loss.name: [Training(head, seed=0) for head in loss.tries()] for loss in LOSSES}
+    run_all(pool, plan, [training for of_loss in tries.values() for training in of_loss])
     best, rows = {}, []
     for loss, trainings in tries.items():
-        reached = [np.mean([tar(model_of(work, one), pair_set) for pair_set in pairs]) for one in trainings]
+        reached = [np.mean([tar(plan.work, one, test) for test in CHOOSERS_TESTS]) for one in trainings]
         best[loss] = trainings[int(np.argmax(reached))].head
         rows += [{**one.head, "tar": float(value)} for one, value in zip(trainings, reached, strict=True)]
-    write_text_atomically(work / "search.json", json.dumps({"tries": rows, "best": best}, indent=1))
-    print(json.dumps(best, indent=1), flush=True)
+    write_text_atomically(plan.work / "search.json", json.dumps({"tries": rows, "best": best}, indent=1))
+    print(json.dumps(best), flush=True)
     return best
 
 
-def choosers(work: Path) -> VerificationSet:
-    """All pairs of IMAGES_OF_CHOOSER images of each chooser."""
+def tar(work: Path, training: Training, test: str) -> float:
+    """TAR at FAR 1 %; 0 for a training whose loss was not finite."""
+    if not (work / "scores" / training.name / f"{test}.npz").exists():
+        return 0.0
+    same_K = np.load(work / "pairs" / f"{test}.npz")["same"]
+    return fm.evaluation.tar_at_far(read_scores(work, training.name, test), same_K, 0.01).points[0].tar
+
+
+def run_all(pool: concurrent.futures.Executor, plan: Plan, trainings: Sequence[Training]) -> None:
+    missing = [one for one in trainings if not (plan.work / "scores" / one.name / "training.json").exists()]
+    print(f"{len(trainings)} trainings, of which {len(missing)} are to be done", flush=True)
+    for said in pool.map(run_one, [plan] * len(missing), missing):
+        print(said, flush=True)
+
+
+def run_one(plan: Plan, training: Training) -> str:
+    if time.time() > plan.until:
+        return f"{training.name}: no time left"
+    torch.set_num_threads(1)
+    started = time.perf_counter()
+    faces = fm.open_images(plan.work / "people")
+    images = len(faces)
+    if training.people:
+        images = int((np.asarray(faces.labels) < training.people).sum())
+    recipe = fm.load_recipe("small_cpu", **recipe_fields(plan, training, images, len(faces)))
+    folder = plan.work / "runs" / training.name
+    done = plan.work / "scores" / training.name / "training.json"
+    try:
+        fm.train(recipe, folder, resume=folder.exists(), console=Console(quiet=True))
+    except NonFiniteLossError as error:
+        write_text_atomically(done, json.dumps({**asdict(training), "failed": str(error)}))
+        return f"{training.name}: {error}"
+    trained = time.perf_counter()
+    shutil.rmtree(folder / "checkpoints")
+    score_all(plan.work, folder)
+    seconds = time.perf_counter()
+    write_text_atomically(done, json.dumps(asdict(training)))
+    return f"{training.name}: {recipe.epochs} epochs in {trained - started:.0f} s, scored in {seconds - trained:.0f} s"
+
+
+def recipe_fields(plan: Plan, training: Training, images: int, every: int) -> dict[str, Any]:
+    network = NETWORKS[plan.network]
+    visits = plan.visits if training.seed else plan.search_visits
+    limit = {"limit": images} if images < every else {}
+    return {
+        **RECIPE,
+        "backbone": network["backbone"],
+        "data": {"train": str(plan.work / "people"), **network["data"], **limit},
+        "seed": training.seed,
+        "epochs": max(1, round(visits / images)),
+        "head": training.head,
+    }
+
+
+def choosers(work: Path) -> Path:
+    """The file of all pairs of IMAGES_OF_CHOOSER images of each chooser."""
     target = work / "chooser-pairs"
     if not target.exists():
         few = work / "choosers-few"
@@ -242,17 +290,7 @@ def choosers(work: Path) -> VerificationSet:
             for image in sorted(person.iterdir())[:IMAGES_OF_CHOOSER]:
                 shutil.copyfile(image, few / person.name / image.name)
         facemargin("make-pairs", few, "--all", "--output", target)
-    return fm.open_verification(target)
-
-
-def model_of(work: Path, training: Training) -> fm.Model:
-    return fm.load(work / "runs" / training.name)
-
-
-def tar(model: fm.Model, pairs: VerificationSet) -> float:
-    vectors_ND = model.embed(pairs.images, views="one").vectors
-    scores_K = fm.evaluation.pair_scores(vectors_ND, pairs.first_K, pairs.second_K)
-    return fm.evaluation.tar_at_far(scores_K, pairs.same_K, 0.01).points[0].tar
+    return target
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from losses_compared_scores import CHOOSERS_TESTS, PROBES, read_scores
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
@@ -20,18 +21,23 @@ Scores = dict[int, NDArray[np.float32]]
 
 
 def tables(work: Path) -> None:
-    trained = {path.parent.name: json.loads(path.read_text()) for path in (work / "runs").glob("*/training.json")}
+    trained = {path.parent.name: json.loads(path.read_text()) for path in (work / "scores").glob("*/training.json")}
     search = json.loads((work / "search.json").read_text())
     print("## The search\n\n| loss and settings | TAR at FAR 1 % on the choosers |\n|---|---|")
     for row in search["tries"]:
         settings = ", ".join(f"{key} {value:g}" for key, value in row.items() if key not in ("name", "tar"))
         print(f"| {row['name']}: {settings} | {row['tar']:.1%} |")
     final = search["best"]
-    for pairs in sorted((work / "pairs").glob("*.npz")):
+    for pairs in tests(work):
         print(f"\n## {pairs.stem}\n")
         compare(work, pairs, {name: runs_of(trained, head) for name, head in final.items()})
     curve(work, trained, final)
     shares(work, trained, final["funface"])
+
+
+def tests(work: Path) -> list[Path]:
+    """The files of pairs, without those that chose the settings."""
+    return sorted(path for path in (work / "pairs").glob("*.npz") if path.stem not in CHOOSERS_TESTS)
 
 
 def runs_of(trained: dict[str, Any], head: dict[str, Any], people: int = 0) -> dict[int, str]:
@@ -39,13 +45,12 @@ def runs_of(trained: dict[str, Any], head: dict[str, Any], people: int = 0) -> d
     return {
         training["seed"]: folder
         for folder, training in trained.items()
-        if training["head"] == head and training["people"] == people and training["seed"]
+        if training["head"] == head and training["people"] == people and training["seed"] and "failed" not in training
     }
 
 
-def read(work: Path, folders: dict[int, str], test: str, what: str = "scores") -> Scores:
-    files = {seed: work / "scores" / folder / f"{test}.npz" for seed, folder in sorted(folders.items())}
-    return {seed: np.load(file)[what] for seed, file in files.items() if file.exists()}
+def read(work: Path, folders: dict[int, str], test: str) -> Scores:
+    return {seed: read_scores(work, folder, test) for seed, folder in sorted(folders.items())}
 
 
 def compare(work: Path, pairs: Path, losses: dict[str, dict[int, str]]) -> None:
@@ -116,7 +121,7 @@ def curve(work: Path, trained: dict[str, Any], best: dict[str, dict[str, Any]]) 
     print("\n## Learning curve: TAR at FAR 1 %, mean ± standard deviation of the seeds\n")
     print("| test | loss | " + " | ".join(f"{people or 'all'} people" for people in numbers) + " |")
     print("|---|---|" + "---|" * len(numbers))
-    for pairs in sorted((work / "pairs").glob("*.npz")):
+    for pairs in tests(work):
         same_K = np.load(pairs)["same"]
         for name, head in best.items():
             cells = []
@@ -130,13 +135,14 @@ def curve(work: Path, trained: dict[str, Any], best: dict[str, dict[str, Any]]) 
 
 def shares(work: Path, trained: dict[str, Any], funface: dict[str, Any]) -> None:
     """Error versus discard of surveillance pictures by the norm of networks trained with each share λ of the ratio."""
-    index = np.load(work / "pairs" / "frmdb.npz")
+    index = np.load(work / "pairs" / f"{PROBES}.npz")
     per_probe = len(np.unique(index["second"]))
     print("\n## FunFace's share λ of the certainty ratio: frmdb, error versus discard by the norm\n")
     print("| λ | TAR at FAR 1 % | area up to 30 % discarded / that of discarding at random |\n|---|---|---|")
     for share in (0.0, None, 0.5, 1.0):
         folders = runs_of(trained, funface if share is None else {**funface, "mixing_factor": share})
-        scores, norms = read(work, folders, "frmdb"), read(work, folders, "frmdb", "norms")
+        scores = read(work, folders, PROBES)
+        norms = {seed: np.load(work / "scores" / folder / f"{PROBES}.npz")["norms"] for seed, folder in folders.items()}
         if len(scores) < 2:
             continue
         tars = [tar(one, index["same"], 0.01) for one in scores.values()]
