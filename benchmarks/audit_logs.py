@@ -147,7 +147,7 @@ def listing(log: Log, listed_N: Mask, estimated: float = np.nan) -> tuple[float,
 def listings(log: Log) -> list[tuple[float, float, float, float]]:
     """What the audit lists, all and from .5 on, and AUM with its fake class, at the 99th percentile."""
     seen = visited(log.recording)
-    wrong = wrong_label(seen, np.isfinite(seen.all.suspicion_N), len(log.recording.identity_names))
+    wrong = wrong_label(seen, np.isfinite(seen.suspicion_N), len(log.recording.identity_names))
     found = []
     for least in (max(0.2, wrong.share), 0.5):
         listed_N = wrong.probability_K >= least

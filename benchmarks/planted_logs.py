@@ -154,7 +154,7 @@ def read_log(folder: Path) -> Log:
 
 # This head has no margin and one scale, so that target logit less largest other logit is the scale times the gap.
 PEERS: dict[str, Callable[[Log], Numbers]] = {
-    "audit of the log": lambda log: visited(log.recording).all.suspicion_N,
+    "audit of the log": lambda log: visited(log.recording).suspicion_N,
     "AUM": lambda log: -log.mean(log.gaps()),
     "final target cosine": lambda log: -log.last(log.targets()),
     "final margin": lambda log: -log.last(log.gaps()),

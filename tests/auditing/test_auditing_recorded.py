@@ -5,7 +5,7 @@ import pytest
 
 import facemargin as fm
 from facemargin.auditing.recorded import audit_recording
-from facemargin.auditing.visited import visited
+from facemargin.auditing.visited import skill, visited
 from facemargin.recording.columns import NO_CLASS
 from tests.auditing.made_people import labeled, people
 
@@ -89,6 +89,20 @@ def test_all_visits_count_by_how_many_images_were_nearest_to_their_own_centre_th
                 assert means.suspicion_N[sample] == pytest.approx(suspicion)
             else:
                 assert np.isnan(means.suspicion_N[sample])
+
+
+def test_more_suspicious_is_what_is_always_like_the_same_other_person(recorded):
+    recording, _ = recorded
+    target_V, negative_V = (recording[name].astype(float) for name in ("target_cosine", "hardest_negative"))
+    weight_V, found, classes_V = skill(target_V - negative_V), visited(recording), recording["hardest_class"]
+    for sample in (0, 3, 20, 100):
+        rows = [row for row in range(len(recording)) if recording["sample"][row] == sample]
+        nearer = dict.fromkeys(range(PEOPLE), 0.0)
+        for row in rows:
+            nearer[int(classes_V[row])] += weight_V[row] * max(0.0, negative_V[row] - target_V[row])
+        more = 0.6 * max(nearer.values()) / sum(weight_V[row] for row in rows)
+        assert found.suspicion_N[sample] == pytest.approx(found.all.suspicion_N[sample] + more)
+        assert (more > 0.1) == (sample in SWAPPED)
 
 
 def test_wrong_labels_that_the_training_learned_by_heart_are_found():

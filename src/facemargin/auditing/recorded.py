@@ -64,10 +64,11 @@ def _mislabelled(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImage
     found.add(
         "mislabelled",
         findings,
-        "by how much another centre was nearer than its own, a mean over all visits weighted by how many images were "
-        "nearest to their own centre at the time. How many labels are wrong is judged from the visits before the "
-        "training learned labels by heart: what wrong ones look like is known from images that fit, as if they carried "
-        "the label of the person they are most like, and as if that of a stranger. Listed are those that are more "
+        "by how much another centre was nearer than its own, and more so if it was always the same one: means over all "
+        "visits, weighted by how many images were nearest to their own centre at the time. How many labels are wrong "
+        "is judged from the visits before the training learned labels by heart: what wrong ones look like is known "
+        "from images that fit, as if they carried the label of the person they are most like, and as if that of a "
+        "stranger. Listed are those that are more "
         f"likely wrong than an image drawn at random ({wrong.share:.2f}), from {_LISTED} on",
         least,
     )
@@ -80,7 +81,7 @@ def wrong_label(seen: Visited, known_N: NDArray[np.bool_], classes: int) -> Post
     early = posterior(seen.early.suspicion_N[early_N], planted_suspicions(seen.early, classes))
     sure_K = early.probability_K
     probability_N, number = np.zeros(len(known_N)), int(known_N.sum())
-    ascending = np.flatnonzero(known_N)[np.argsort(seen.all.suspicion_N[known_N], kind="stable")]
+    ascending = np.flatnonzero(known_N)[np.argsort(seen.suspicion_N[known_N], kind="stable")]
     if len(sure_K):
         at = np.linspace(0, 1, number)
         probability_N[ascending] = np.interp(at, np.linspace(0, 1, len(sure_K)), np.sort(sure_K))

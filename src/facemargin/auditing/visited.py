@@ -16,6 +16,8 @@ _PARTS = 20
 _LEARNED = 0.75
 # A gap by which an image is clearly its label's.
 _CLEAR = 0.1
+# How much more it counts that one and the same other centre is nearer: measured in benchmarks/results/audit_logs.md.
+_ONE_OTHER = 0.6
 
 
 @dataclass(frozen=True)
@@ -35,10 +37,15 @@ class Visited:
     """What a recording says of every sample: of all its visits, of the `early` ones, before labels are learned by
     heart, and of the later half of each sample's visits, as plain means: `target_N` and `negative_N`, the cosines to
     the own and to the nearest other centre, and `norm_N`; `class_N`, the nearest other class most often, and
-    `stable_N`, in what share of these visits; `visits_N`, how many these are. Without any, the means are nan."""
+    `stable_N`, in what share of these visits; `visits_N`, how many these are. Without any, the means are nan.
+
+    `suspicion_N` orders the samples: that of all visits, plus .6 of the weighted mean by which one and the same other
+    centre, the one for which it is largest, was nearer than the own. A wrong label looks like one other person; a poor
+    picture, or one of somebody with a common face, like many in turn."""
 
     all: Weighted
     early: Weighted
+    suspicion_N: Numbers
     target_N: Numbers
     negative_N: Numbers
     norm_N: Numbers
@@ -74,7 +81,9 @@ def visited(recording: Recording) -> Visited:
     class_N, times_N = _most_frequent(later_sample_V, class_V[later_V], number)
     with np.errstate(invalid="ignore"):
         stable_N = times_N / count_N
-    return Visited(*both, mean(target_V), mean(negative_V), mean(norm_V), class_N, stable_N, count_N)
+    one_other_N = _one_other(sample_V[known_V], class_V[known_V], (target_V - negative_V)[known_V], number)
+    suspicion_N = both[0].suspicion_N + _ONE_OTHER * one_other_N
+    return Visited(*both, suspicion_N, mean(target_V), mean(negative_V), mean(norm_V), class_N, stable_N, count_N)
 
 
 def _weighted(sample_V: Integers, target_V: Numbers, negative_V: Numbers, number: int) -> tuple[Weighted, Weighted]:
@@ -94,6 +103,20 @@ def _weighted(sample_V: Integers, target_V: Numbers, negative_V: Numbers, number
             return Weighted(*(np.bincount(sample, weight * value, number) / total_N for value in values))
 
     return means(len(gap_V)), means(int(early))
+
+
+def _one_other(sample_V: Integers, class_V: Integers, gap_V: Numbers, number: int) -> Numbers:
+    """The largest, over the other classes, of the sums of skill · max(0, −gap) of the visits in which the class was the
+    nearest other, divided by the skill of all visits of the sample; 0 without one."""
+    largest_N = np.zeros(number)
+    if not len(sample_V):
+        return largest_N
+    skill_V = skill(gap_V)
+    pairs_P2, pair_V = np.unique(np.stack([sample_V, class_V], axis=1), axis=0, return_inverse=True)
+    by_P = np.bincount(pair_V.ravel(), skill_V * np.maximum(0, -gap_V), len(pairs_P2))
+    np.maximum.at(largest_N, pairs_P2[:, 0], by_P)
+    total_N = np.bincount(sample_V, skill_V, number)
+    return np.asarray(np.divide(largest_N, total_N, out=np.zeros(number), where=total_N > 0))
 
 
 def _parts(visits: int) -> Integers:
