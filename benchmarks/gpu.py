@@ -10,18 +10,21 @@ runs small sizes, to try the script itself. Shapes: B samples, C classes, D feat
 import argparse
 import json
 import os
+import statistics
 import subprocess
 import sys
 import tempfile
 import time
 import warnings
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from rich.console import Console
 from torch import Tensor, nn
 from torch.nn import functional as F
 from training_step import random_batch
@@ -31,9 +34,11 @@ import facemargin as fm
 from facemargin.data.augmentation.augment import draw_augmentation
 from facemargin.data.augmentation.batched import augment_batch
 from facemargin.data.training_set import TrainingBatch
+from facemargin.margins.base import create_margin
 from facemargin.models.info import ModelInfo
 from facemargin.models.recognizer import create_recognizer
 from facemargin.randomness import sample_generator
+from facemargin.training import trainer
 from facemargin.training.device import device_settings, fix_workspace
 from facemargin.training.recipe import recipe_from_mapping
 from facemargin.training.state import TrainingState
@@ -97,7 +102,7 @@ def correctness() -> None:
         for precision in ("highest", "high"):
             torch.set_float32_matmul_precision(precision)
             for implementation, options in ways:
-                if implementation == "triton" and not CUDA:
+                if implementation == "triton" and (not CUDA or create_margin(margin).binary):  # no kernels for these
                     continue
                 found = computed(margin, DEVICE, torch.float32, implementation=implementation, **options)
                 error = max(float((a - b).norm() / b.norm()) for a, b in zip(found, exact, strict=True))
@@ -349,6 +354,47 @@ def write_faces(folder: Path, people: int, each: int) -> None:
             cv2.imwrite(str(folder / f"person{person:04}" / f"{index}.jpg"), picture)
 
 
+def steady() -> None:
+    """`fm.train` on JPEG files once it has started, with augmentation on the device and in the workers, and with the
+    recorder: the time between steps, and how much of it the host is busy."""
+    workers, epochs = (max((os.cpu_count() or 2) - 3, 1), 7) if CUDA else (1, 2)
+    with tempfile.TemporaryDirectory() as name:
+        root = Path(name)
+        write_faces(root / "faces", *((256, 40) if CUDA else (4, 4)))
+        for where, recorder in (("device", False), ("cpu", False), ("cpu", True)):
+            recipe = fm.load_recipe(
+                "funface_ms1mv2",
+                backbone={"name": NETWORKS[0]},
+                data={"train": str(root / "faces"), "workers": workers, "augment_on": where},
+                checkpoint={"every_steps": 10**6},
+                batch_size=BATCH if CUDA else 8,
+                precision="bf16" if CUDA else "float32",
+                compile=False,
+                epochs=epochs,
+                recorder=recorder,
+            )
+            begun, done = [], []
+
+            def timed(*given: Any, begun: list[float] = begun, done: list[float] = done) -> Any:
+                begun.append(time.perf_counter())
+                result = training_step(*given)
+                done.append(time.perf_counter())
+                return result
+
+            trainer.training_step = timed  # type: ignore[attr-defined]
+            fm.train(recipe, root / f"{where}-{recorder}", console=Console(quiet=True))
+            trainer.training_step = training_step  # type: ignore[attr-defined]
+            warm = len(begun) // 5
+            between = statistics.median(b - a for a, b in pairwise(begun[warm:]))
+            host = statistics.median(b - a for a, b in zip(begun[warm:], done[warm:], strict=True))
+            report(
+                f"fm.train {NETWORKS[0]}, augmentation on {where}{', recorder' if recorder else ''}",
+                recipe.batch_size * (len(begun) - 1 - warm) / (begun[-1] - begun[warm]),
+                "images/s",
+                f"{1e3 * between:.1f} ms between steps, in which a step's calls take {1e3 * host:.1f} ms",
+            )
+
+
 def verbs() -> None:
     """`facemargin train` and `facemargin embed`, on generated JPEG files."""
     with tempfile.TemporaryDirectory() as name:
@@ -413,6 +459,7 @@ PARTS: dict[str, Callable[[], None]] = {
     "ten_million": ten_million,
     "augmentation": augmentation,
     "embedding": embedding,
+    "steady": steady,
     "verbs": verbs,
     "compiled": lambda: our_step(NETWORKS[0], compile=True),
 }
