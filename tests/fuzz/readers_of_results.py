@@ -38,6 +38,7 @@ from facemargin.recording.columns import NUMBERS
 from facemargin.recording.writer import RecordingWriter, write_samples
 from facemargin.report.content import load_run
 from facemargin.report.page import write_run_report
+from facemargin.serving.keys import create_key, read_keys, revoke_key
 from tests.fuzz.fuzzing import Reader
 from tests.fuzz.readers_of_data import PNG, read_all
 from tests.gallery.galleries import SIZE, make_store, new_images, unit_vectors
@@ -348,7 +349,19 @@ def read_gallery_certificate(folder: Path) -> None:
     assert found.promises == (not found.refusals) and (found.rule() is None or np.isfinite(found.rule().accept))
 
 
+def write_keys(folder: Path) -> None:
+    for name in ("a", "b"):
+        create_key(folder / "keys.json", name, ("read", "write"))
+    revoke_key(folder / "keys.json", "a")
+
+
+def read_all_keys(folder: Path) -> None:
+    keys = read_keys(folder / "keys.json")
+    assert keys and all(set(key.scopes) <= {"read", "write"} and len(key.sha256) == 64 for key in keys)
+
+
 READERS = [
+    Reader("keys of a service", write_keys, read_all_keys),
     Reader("certificate of searches", write_gallery_certificate, read_gallery_certificate),
     Reader("gallery", write_gallery, read_gallery),
     Reader("tables of a gallery", write_gallery, read_gallery, ("*.sqlite",)),

@@ -373,3 +373,20 @@ def test_wrong_calls(tmp_path, gallery, folder):
         second.enrol(folder)
     second.close()
     assert len(gallery) == 0
+
+
+def test_a_person_who_is_removed_during_a_search_is_not_in_its_answer(gallery, monkeypatch):
+    gallery.enrol(fm.open_images("orl:1-3"), gate="off")
+    search, removed = gallery._store.search, []
+
+    def search_then_remove(*arguments):
+        found = search(*arguments)
+        if not removed:
+            removed.append(gallery.remove("s2"))
+        return found
+
+    monkeypatch.setattr(gallery._store, "search", search_then_remove)
+    (answer,) = gallery.identify(fm.open_images("orl:2").read(0))
+    assert removed == [10] and sorted(one.person for one in answer.candidates) == ["s1", "s3"]
+    assert gallery.enrolled(["s1", "s2"]) == [True, False] and gallery.counts() == (2, 20, 0)
+    assert [person.name for person in gallery.each_person()] == ["s1", "s3"]

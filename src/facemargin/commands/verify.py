@@ -28,7 +28,7 @@ from facemargin.data.pairs.unlabeled import read_path_pairs
 from facemargin.decision.calibration import Calibration, Threshold
 from facemargin.decision.certificate import Certificate
 from facemargin.decision.guarantee import promises, rounded_up
-from facemargin.decision.shipped import shipped_calibration
+from facemargin.decision.shipped import measured_elsewhere, shipped_calibration
 from facemargin.decision.verify import DEFAULT_FMR, Decision, Verification, decide, require_finite
 from facemargin.detection.detector import DEFAULT_DETECTOR, DetectorName
 from facemargin.errors import ConfigError
@@ -115,13 +115,7 @@ def _calibration(args: Arguments, model: Model) -> Calibration | None:
         return given
     shipped = shipped_calibration(model)
     if shipped is not None:
-        say(
-            f"the thresholds were measured on {shipped.pairs}: {shipped.genuine:,} genuine and {shipped.impostors:,} "
-            "impostor pairs. On your cameras and people the error rates may be others: measure them with facemargin "
-            "calibrate, and give --calibration",
-            "note",
-            stderr=True,
-        )
+        say(measured_elsewhere(shipped), "note", stderr=True)
     return shipped
 
 

@@ -44,3 +44,12 @@ def shipped_calibration(model: Model) -> Calibration | None:
         0.001
     """
     return shipped("calibrations", model, calibration_from_json)
+
+
+def measured_elsewhere(calibration: Calibration) -> str:
+    """On whom the thresholds that come with the package were measured, and what that means."""
+    return (
+        f"the thresholds were measured on {calibration.pairs}: {calibration.genuine:,} genuine and "
+        f"{calibration.impostors:,} impostor pairs. On your cameras and people the error rates may be others: measure "
+        "them with facemargin calibrate, and give --calibration"
+    )

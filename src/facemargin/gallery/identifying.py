@@ -4,10 +4,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
+from numpy.typing import NDArray
 
 from facemargin.data.source import ImageSource
 from facemargin.detection.detector import Detector
 from facemargin.detection.face import Choice
+from facemargin.errors import DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.gallery.identification import Candidate, Identification, decide, too_poor
 from facemargin.gallery.looking import Looked, LookedAt
@@ -86,11 +88,22 @@ def _candidates(
 ) -> Iterator[list[Candidate]]:
     if not probes:
         return
-    found = store.search(np.stack(probes), max(candidates, 2))  # whether a second one reaches the threshold
-    for people_K, scores_K in zip(found.people_PK, found.scores_PK, strict=True):
-        numbers = [number for number in people_K.tolist() if number >= 0]
-        names = store.person_names(numbers)
-        yield [Candidate(name, score) for name, score in zip(names, scores_K.tolist(), strict=False)]
+    for again in (True, True, False):
+        found = store.search(np.stack(probes), max(candidates, 2))  # whether a second one reaches the threshold
+        try:
+            named = [_named(store, *row) for row in zip(found.people_PK, found.scores_PK, strict=True)]
+        except DataError:
+            if again:
+                continue  # somebody was removed between the search and the question for the name
+            raise
+        break
+    yield from named
+
+
+def _named(store: Store, people_K: NDArray[np.int64], scores_K: NDArray[np.float64]) -> list[Candidate]:
+    numbers = [number for number in people_K.tolist() if number >= 0]
+    names = store.person_names(numbers)
+    return [Candidate(name, score) for name, score in zip(names, scores_K.tolist(), strict=False)]
 
 
 def _used(group: Sequence[Looked], rule: SearchRule | None) -> tuple[list[Looked], list[Reason]]:

@@ -80,7 +80,8 @@ class ThresholdAnswer(BaseModel):
 
 
 class VerifyAnswer(Noted):
-    """Whether two pictures show the same person; decision is null without thresholds."""
+    """Whether two pictures show the same person; decision is null without thresholds. quality_words: whether the
+    model's quality is shown to help."""
 
     decision: Decision | None
     score: float
@@ -88,11 +89,12 @@ class VerifyAnswer(Noted):
     quality_b: float
     threshold: ThresholdAnswer | None
     guarantee: str | None
+    quality_words: str
     found_a: FoundAnswer | None
     found_b: FoundAnswer | None
 
     @classmethod
-    def of(cls, result: Verification, request_id: str, notes: list[str]) -> "VerifyAnswer":
+    def of(cls, result: Verification, quality_words: str, request_id: str, notes: list[str]) -> "VerifyAnswer":
         return cls(
             request_id=request_id,
             notes=notes,
@@ -102,6 +104,7 @@ class VerifyAnswer(Noted):
             quality_b=result.quality_b,
             threshold=ThresholdAnswer.of(result.threshold),
             guarantee=result.guarantee,
+            quality_words=quality_words,
             found_a=FoundAnswer.of(result.found_a),
             found_b=FoundAnswer.of(result.found_b),
         )

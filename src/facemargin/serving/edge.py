@@ -5,7 +5,6 @@ strangers, answers what nobody foresaw without a traceback, and writes the line 
 """
 
 import logging
-import re
 import secrets
 import time
 from urllib.parse import urlsplit
@@ -20,7 +19,6 @@ from facemargin.serving.logs import log_event
 from facemargin.serving.service import Service
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
-_GIVEN_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _HEADERS = (
     (b"x-content-type-options", b"nosniff"),
     (b"cache-control", b"no-store"),
@@ -76,7 +74,9 @@ class Edge:
     async def _failed(self, request: "_Request", told: RequestError | None, error: Exception) -> None:
         """An error of the library that is no client's business, or one that nobody foresaw."""
         if told is None or told.status >= 500:
-            log_event("failed", logging.ERROR, exc_info=error, request_id=request.id)
+            # only the library's own words: those of others may repeat anything
+            words = str(error) if isinstance(error, FacemarginError) else None
+            log_event("failed", logging.ERROR, exc_info=error, request_id=request.id, message=words)
         await request.answer(
             told or RequestError(500, "failed", "the service could not answer; its log says why, under this request_id")
         )
@@ -104,8 +104,7 @@ class _Request:
 
     def __init__(self, scope: Scope, receive: Receive, send: Send, max_body: int) -> None:
         self.scope, self._receive, self._send, self._max_body = scope, receive, send, max_body
-        given = self.header(b"x-request-id")
-        self.id = given if _GIVEN_ID.fullmatch(given) else secrets.token_hex(8)
+        self.id = secrets.token_hex(8)  # never the client's: the audit log goes by it
         scope.setdefault("state", {})["request_id"] = self.id
         self.begun = time.perf_counter()
         self.status, self.bytes = 0, 0

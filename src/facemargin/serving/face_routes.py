@@ -62,7 +62,7 @@ async def verify(request: Request, caller: Reader) -> VerifyAnswer:
         def job() -> VerifyAnswer:
             with noted() as notes:
                 result, doubts = verify_pictures(service, pictures, form.fmr, form.on_several)
-            return VerifyAnswer.of(result, request.state.request_id, doubts + notes)
+            return VerifyAnswer.of(result, service.quality_words, request.state.request_id, doubts + notes)
 
         return await turn.work(job)
 

@@ -33,7 +33,7 @@ def verify_pictures(
     if isinstance(by, Calibration):
         rate = DEFAULT_FMR if fmr is None else fmr
         threshold = by.at(rate)
-        doubts = [doubt for doubt in (by.doubt(rate), by.doubt_detector(detector)) if doubt]
+        doubts = [text for text in (*service.about_thresholds, by.doubt(rate), by.doubt_detector(detector)) if text]
     found = None if detector is None else DetectedFaces(pictures, detector, on_several)
     embeddings = service.model.embed(found or pictures, views=None if by is None else by.views)
     require_finite(embeddings)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from itertools import islice
 
 from facemargin.detection.face import Choice
-from facemargin.errors import ConfigError
+from facemargin.errors import ConfigError, DataError
 from facemargin.files.unicode_names import one_form
 from facemargin.gallery.enrolment import Enrolment, GateMode
 from facemargin.gallery.identification import Identification
@@ -95,7 +95,10 @@ def remove(service: Service, caller: Caller, request_id: str, served: ServedGall
         known = gallery.enrolled(names)
         if missing := [name for name, is_enrolled in zip(names, known, strict=True) if not is_enrolled]:
             raise RequestError(404, "not_enrolled", f"nobody is enrolled as {missing[0][:200]!r}; nobody was deleted")
-        images = gallery.remove(*names)
+        try:
+            images = gallery.remove(*names)
+        except DataError as error:  # another process was quicker
+            raise RequestError(404, "not_enrolled", "one of them is not enrolled; nobody was deleted") from error
         service.record(caller, request_id, "remove", served.name, stage="done", people=names, images=images)
     return RemoveAnswer(request_id=request_id, people=names, images=images)
 

@@ -1,44 +1,21 @@
 """Runs the service with uvicorn until it is told to end."""
 
 import ipaddress
-import json
 import logging
 import signal
 import sys
 from pathlib import Path
 from typing import Any
 
-import h11
 import uvicorn
 from fastapi import FastAPI
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from facemargin.errors import ConfigError, OutputError
-from facemargin.serving.errors import error_body
 from facemargin.serving.logs import JsonLines, log_event
+from facemargin.serving.protocol import ServiceProtocol
 from facemargin.serving.service import Service
 
 _GRACE = 5  # seconds beyond the deadline of requests
-
-
-class _Protocol(H11Protocol):
-    """What is no HTTP is refused in the form of all errors."""
-
-    def send_400_response(self, msg: str) -> None:
-        words = "this is not a request that can be read (HTTP/1.1, headers of at most 64 KB)"
-        body = json.dumps(error_body("bad_request", words, "")).encode()
-        headers = [
-            (b"content-type", b"application/json"),
-            (b"content-length", str(len(body)).encode()),
-            (b"connection", b"close"),
-        ]
-        for event in (
-            h11.Response(status_code=400, headers=headers, reason=b"Bad Request"),
-            h11.Data(data=body),
-            h11.EndOfMessage(),
-        ):
-            self.transport.write(self.conn.send(event) or b"")
-        self.transport.close()
 
 
 def is_loopback(host: str) -> bool:
@@ -66,16 +43,17 @@ def run_service(
     certificate: Path | None = None,
     private_key: Path | None = None,
 ) -> None:
-    """Serve until SIGTERM or Ctrl+C; what was let in is finished first. The log goes to stderr, a line of JSON for each
-    event. ConfigError where others could reach it without keys, OutputError if the port is not to be had."""
+    """Serve until SIGTERM or Ctrl+C; what was let in is finished first. The log goes to stdout, a line of JSON for each
+    event; libraries in C write to stderr. ConfigError where others could reach it without keys, OutputError if the port
+    is not to be had."""
     service: Service = app.state.service
     require_safe(host, service.keys is not None)
-    _log_to_stderr()
+    _log_to_stdout()
     config = uvicorn.Config(
         app,
         host=host,
         port=port,
-        http=_Protocol,
+        http=type("Protocol", (ServiceProtocol,), {"head_seconds": service.settings.deadline}),
         ws="none",
         log_config=None,
         access_log=False,
@@ -111,8 +89,8 @@ class _Server(uvicorn.Server):
         log_event("ended")
 
 
-def _log_to_stderr() -> None:
-    handler = logging.StreamHandler(sys.stderr)
+def _log_to_stdout() -> None:
+    handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonLines())
     logging.root.addHandler(handler)
     logging.getLogger("facemargin.serving").setLevel(logging.INFO)

@@ -10,7 +10,7 @@ from facemargin.data.source import RGBImage
 from facemargin.decision.calibration import Calibration
 from facemargin.decision.certificate import Certificate
 from facemargin.decision.checked_model import find_check, shipped_check
-from facemargin.decision.shipped import shipped_calibration
+from facemargin.decision.shipped import measured_elsewhere, shipped_calibration
 from facemargin.detection.detector import Detector, Setting, identify_detector
 from facemargin.detection.face import Face
 from facemargin.errors import ConfigError, FacemarginError
@@ -103,6 +103,7 @@ class Service:
         self.finds_faces = detect
         self._shipped = shipped_calibration(model) if calibration is None and certificate is None else None
         self.by: Calibration | Certificate | None = calibration or certificate or self._shipped
+        self.about_thresholds = [] if self._shipped is None else [measured_elsewhere(self._shipped)]
         self._check_thresholds(model, calibration, certificate)
         self.quality_words = _quality_words(model, model_name)
         self.worker = NetworkWorker(model, self.settings.batch_size, self.metrics.batch_done)
