@@ -173,14 +173,8 @@ def _say(audit: Audit, args: Arguments) -> None:
         counts.add_row(kind, *shown, precision, KINDS[kind])
     console.print(counts)
     surest = _in_turn(audit, args.rows)
-    if surest:
-        table = Table()
-        for name in ("kind", "score", "image", "label", "suggested", "reason"):
-            table.add_column(name, overflow="fold", justify="right" if name == "score" else "left")
-        for finding in surest:
-            texts = [finding.path, finding.label, finding.suggested, finding.reason]
-            table.add_row(finding.kind, f"{finding.score:.2f}", *map(_shown, texts))
-        console.print(table)
+    for finding in surest:
+        console.print(_lines(finding, audit.data.name), soft_wrap=True)
     if len(audit) > len(surest):
         say(f"and {len(audit) - len(surest):,} more")
     for sentence in audit.left_out[:5]:
@@ -192,6 +186,17 @@ def _say(audit: Audit, args: Arguments) -> None:
     people = counted(audit.data.people, "person", "people")
     what = f"{counted(len(audit), 'finding')} in {counted(audit.data.images, 'image')} of {people}"
     say(f"{what}; {args.output}" if args.output else f"{what}; --output DIR writes all of them")
+
+
+def _lines(finding: Finding, root: str) -> Text:
+    """A finding as it is printed: its image, in the set's folder, and what it was found for."""
+    path, other = (_shown(name.removeprefix(f"{root}{os.sep}")) for name in (finding.path, finding.other_path))
+    label = f"{finding.label} → {finding.suggested}" if finding.suggested else finding.label
+    beside = f"; the other: {other}" if other else ""
+    return Text.assemble(
+        (f"{finding.kind:<14}", "bold"), f"{finding.score:>5.2f} {path}\n",
+        (f"{' ' * 20}{_shown(label)}: {_shown(finding.reason)}{beside}", "dim"),
+    )  # fmt: skip
 
 
 def _filtering(measured: Interclass) -> str:
@@ -215,5 +220,5 @@ def _in_turn(audit: Audit, rows: int) -> list[Finding]:
     return [finding for finding in audit if id(finding) in chosen]
 
 
-def _shown(text: str) -> Text:
-    return Text(os.fsencode(text).decode(errors="replace"))
+def _shown(text: str) -> str:
+    return os.fsencode(text).decode(errors="replace")
