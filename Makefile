@@ -39,7 +39,11 @@ lint: .venv/dev
 	$(BIN)/mypy --platform darwin --cache-dir .mypy_cache/darwin
 
 bench: .venv/dev
-	for file in benchmarks/*.py; do $(BIN)/python $$file || exit 1; done
+	for file in benchmarks/*.py; do \
+		$(BIN)/python $$file; status=$$?; \
+		if [ $$status = 2 ]; then echo "left out: $$file needs arguments, as its first lines say"; \
+		elif [ $$status != 0 ]; then exit 1; fi; \
+	done
 
 docs: .venv/docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
