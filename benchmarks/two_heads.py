@@ -24,11 +24,12 @@ STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262)
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("output", type=Path)
-    parser.add_argument("heads", nargs=2, metavar=("A", "B"))
+    parser.add_argument("first", metavar="A")
+    parser.add_argument("second", metavar="B")
     parser.add_argument("--fars", nargs="+", type=float, default=[0.1, 0.01])
     args = parser.parse_args()
     for folder in sorted(path for path in (args.output / "evaluation").iterdir() if path.is_dir()):
-        show(folder, *args.heads, args.fars)
+        show(folder, args.first, args.second, args.fars)
 
 
 def show(folder: Path, a: str, b: str, fars: list[float]) -> None:
