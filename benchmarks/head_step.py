@@ -1,18 +1,25 @@
 """The head's forward and backward against the bare matrix products and the plain dense formulation.
 
 Claims: the chunked FunFace head takes at most 1.35 times the three products x·Wᵀ, G·W, Gᵀ·x that nothing can do
-without, with one B×C matrix, and at most 1.7 times with 64 MB (float32).
+without, with one B×C matrix, and at most 1.7 times with 64 MB (float32). With `backward="bf16"`, on a processor that
+has instructions for it, the chunked head takes less time than the three products in float32.
+
+`--heads` leaves out the plain formulations, whose gigabytes disturb what runs after them; `--processor-time` measures
+that instead of seconds, for a busy machine and OMP_NUM_THREADS=1.
 
 Shapes: B samples, C classes, D feature values.
 """
 
 import sys
+import time
+from functools import partial
 
 import torch
 from measure import interleaved, machine, peak_extra_memory, ratio
 from torch.nn import functional as F
 
 from facemargin import create_head
+from facemargin.backbones.precision import computes_bf16
 
 SIZES = [(128, 93_431), (128, 205_990), (512, 93_431)]
 D = 512
@@ -20,7 +27,7 @@ D = 512
 
 def main() -> None:
     print(f"{machine()}; {torch.get_num_threads()} threads; torch {torch.__version__}; D = {D}, float32")
-    for b, c in [tuple(map(int, size.split("x"))) for size in sys.argv[1:]] or SIZES:
+    for b, c in [tuple(map(int, size.split("x"))) for size in sys.argv[1:] if "--" not in size] or SIZES:
         measure(b, c)
 
 
@@ -29,8 +36,12 @@ def measure(b: int, c: int) -> None:
     x_BD = (20 * F.normalize(torch.randn(b, D))).requires_grad_()
     y_B = torch.randint(0, c, (b,))
     heads = {name: create_head("funface", c, D, implementation=name) for name in ("chunked", "recomputed", "eager")}
-    heads["eager"].weight = heads["recomputed"].weight = heads["chunked"].weight
+    if computes_bf16(x_BD.device):
+        for name in ("chunked", "recomputed"):
+            heads[f"{name}, bf16"] = create_head("funface", c, D, implementation=name, backward="bf16")
     weight_CD = heads["chunked"].weight
+    for head in heads.values():
+        head.weight = weight_CD
     weight_CD.grad = torch.zeros_like(weight_CD)
 
     def step(head: torch.nn.Module) -> None:
@@ -41,14 +52,11 @@ def measure(b: int, c: int) -> None:
         x_BD.grad = weight_CD.grad = None
         dense_funface(x_BD, weight_CD, y_B).backward()
 
-    functions = {
-        "chunked": lambda: step(heads["chunked"]),
-        "recomputed": lambda: step(heads["recomputed"]),
-        "products": bare_products(x_BD.detach(), weight_CD.detach()),
-        "eager": lambda: step(heads["eager"]),
-        "dense": dense,
-    }
-    seconds = interleaved(functions)
+    functions = {name: partial(step, head) for name, head in heads.items() if name != "eager"}
+    functions["products"] = bare_products(x_BD.detach(), weight_CD.detach())
+    if "--heads" not in sys.argv:
+        functions |= {"eager": partial(step, heads["eager"]), "dense": dense}
+    seconds = interleaved(functions, clock=time.process_time if "--processor-time" in sys.argv else time.perf_counter)
     print(f"\nB = {b}, C = {c:,}: {'':10}{'seconds':>10}{'× products (quartiles)':>28}{'extra memory':>16}")
     for name, times in seconds.items():
         middle, low, high = ratio(times, seconds["products"])

@@ -117,21 +117,21 @@ def test_a_wrong_class_fails_a_trial(monkeypatch, caplog):
 
 
 def test_bf16_in_backward_without_effect_is_said_once(caplog):
-    assert chosen(backward="bf16") == "triton" and not caplog.records
-    assert [chosen(backward="bf16", device="cpu") for _ in range(2)] == ["chunked"] * 2
-    assert chosen(backward="bf16", c=3) == "eager"
-    messages = [
-        f'backward="bf16" has no effect on {device} where the head computes with "{name}", not "triton"'
-        for device, name in (("cpu", "chunked"), ("cuda", "eager"))
+    features = torch.ones(2, 3)
+    assert choice.automatic_backward("triton", "bf16", features) == "bf16" and not caplog.records
+    assert [choice.automatic_backward("eager", "bf16", features) for _ in range(2)] == ["float32"] * 2
+    assert [choice.automatic_backward("chunked", "bf16", features.double()) for _ in range(2)] == ["float32"] * 2
+    assert choice.automatic_backward("eager", "float32", features) == "float32"
+    where = 'backward="bf16" has no effect on cpu where the head computes with'
+    assert [record.message for record in caplog.records] == [
+        f'{where} "eager"',
+        f'{where} "chunked": it rounds products of float32, and these are of float64',
     ]
-    assert [record.message for record in caplog.records] == messages
 
 
 def test_bf16_in_backward_is_refused_where_it_cannot_be():
-    with pytest.raises(
-        ConfigError, match='backward is "bf16", which implementation "chunked" does not have: use "auto"'
-    ):
-        create_head("funface", 5, 8, implementation="chunked", backward="bf16")
+    with pytest.raises(ConfigError, match='backward is "bf16", which implementation "eager" does not have: use "auto"'):
+        create_head("funface", 5, 8, implementation="eager", backward="bf16")
     with pytest.raises(ConfigError, match="backward 'bf61'"):
         create_head("funface", 5, 8, backward="bf61")
     assert create_head("funface", 5, 8, implementation="triton", backward="bf16").options.backward == "bf16"

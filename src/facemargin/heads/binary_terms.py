@@ -18,13 +18,13 @@ from torch.autograd.function import once_differentiable
 
 from facemargin.errors import ConfigError
 from facemargin.full_precision import Function, Once, product, without_autocast
-from facemargin.heads.choice import automatic_implementation
+from facemargin.heads.choice import automatic_backward, automatic_implementation
 from facemargin.heads.chunked import add_gradients_of_targets, own_targets, sizes_of_chunks
 from facemargin.heads.class_chunks import Kept, Scratch, absent, chunks_of_classes, fill, target_places
 from facemargin.heads.largest import largest_with_index
 from facemargin.heads.normalization import nonzero, row_norms, unit_rows
+from facemargin.heads.rounded_products import Backward, type_of_products
 from facemargin.heads.sub_centers import center_rows, largest_of_class, num_sub_centers
-from facemargin.heads.triton_launch import Backward
 from facemargin.margins.base import BinaryNegatives, BinaryTerms
 from facemargin.transfer import on_device
 
@@ -45,13 +45,14 @@ def binary_shard_terms(
     the offset. Without negatives the sum is 0."""
     if implementation == "auto":
         implementation = automatic_implementation(x_BD, w_CD, scale_B, None, backward, hardest_class, NO_TRITON)
+        backward = automatic_backward(implementation, backward, x_BD)
     if implementation == "eager":
         return binary_terms_eager(x_BD, w_CD, y_B, scale_B, negatives, hardest_class)
     if implementation == "triton":
         raise ConfigError(f'{NO_TRITON}: use implementation "auto", "chunked" or "eager"')
     differentiated = (x_BD, w_CD, scale_B, negatives.offset_B)
     sizes = sizes_of_chunks(x_BD, w_CD, differentiated, bounded=implementation == "recomputed")
-    return binary_terms_chunked(x_BD, w_CD, y_B, scale_B, negatives, *sizes, hardest_class)
+    return binary_terms_chunked(x_BD, w_CD, y_B, scale_B, negatives, *sizes, hardest_class, backward)
 
 
 def binary_terms_eager(
@@ -83,12 +84,13 @@ def binary_terms_chunked(
     chunk_classes: int,
     kept_bytes: int,
     hardest_class: bool = False,
+    backward: Backward = "float32",
 ) -> BinaryTerms:
     """As `binary_terms_eager`, for one chunk of classes after another (see `softmax_terms_chunked`)."""
-    offset_B, *how = negatives
-    return BinaryTerms(
-        *_Chunked.apply(x_BD, w_CD, y_B, scale_B, offset_B, tuple(how), chunk_classes, kept_bytes, hardest_class)
-    )
+    type_of_products(backward, x_BD)
+    offset_B, *powers = negatives
+    how = (tuple(powers), chunk_classes, kept_bytes, hardest_class, backward)
+    return BinaryTerms(*_Chunked.apply(x_BD, w_CD, y_B, scale_B, offset_B, *how))
 
 
 class _Chunked(Function):
@@ -105,6 +107,7 @@ class _Chunked(Function):
         chunk_classes: int,
         kept_bytes: int,
         hardest_class: bool,
+        backward: Backward,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         negatives = BinaryNegatives(offset_B, *how)
         kept = Kept.empty(kept_bytes, chunk_classes, x_BD, w_CD)
@@ -127,7 +130,7 @@ class _Chunked(Function):
         class_B.masked_fill_(~hardest_B.isfinite(), -1)
         target_cosine_B, ctx.own = own_targets(x_BD, w_CD, on_device(y_B, None, x_BD.device), inverse_norms)
         ctx.save_for_backward(x_BD, w_CD, scale_B, offset_B, inverse_norms, target_cosine_B)
-        ctx.kept, ctx.targets, ctx.how, ctx.chunk_classes = kept, targets, how, chunk_classes
+        ctx.kept, ctx.targets, ctx.how, ctx.chunk_classes, ctx.backward = kept, targets, how, chunk_classes, backward
         ctx.mark_non_differentiable(hardest_B, class_B)
         return target_cosine_B, sum_B, hardest_B, class_B if hardest_class else None
 
@@ -139,7 +142,7 @@ class _Chunked(Function):
         negatives = BinaryNegatives(offset_B, *ctx.how)
         scratch = Scratch(x_BD, min(ctx.chunk_classes, len(w_CD)))
         factor_B = grad_sum_B * scale_B
-        weighted_x_BD = factor_B[:, None] * x_BD
+        weighted_x_BD = (factor_B[:, None] * x_BD).to(type_of_products(ctx.backward, x_BD))
         grad_x_BD, grad_scale_B, grad_offset_B = (torch.zeros_like(values) for values in (x_BD, scale_B, offset_B))
         grad_w_CD = torch.zeros_like(w_CD)
         grad_centers = center_rows(grad_w_CD)
@@ -162,4 +165,5 @@ class _Chunked(Function):
         if ctx.own is not None:
             slopes = (ctx.own, target_cosine_B, grad_target_B)
             add_gradients_of_targets(x_BD, w_CD, inverse_norms, *slopes, grad_x_BD, grad_centers)
-        return grad_x_BD, grad_w_CD, None, grad_sum_B * grad_scale_B, grad_sum_B * grad_offset_B, None, None, None, None
+        grad_scale_B, grad_offset_B = grad_sum_B * grad_scale_B, grad_sum_B * grad_offset_B
+        return grad_x_BD, grad_w_CD, None, grad_scale_B, grad_offset_B, None, None, None, None, None

@@ -13,8 +13,8 @@ from torch.nn import functional as F
 
 from facemargin.errors import ConfigError
 from facemargin.heads.chunked import softmax_terms_chunked
+from facemargin.heads.rounded_products import Backward, problem_of_bf16
 from facemargin.heads.triton import NO_SUB_CENTERS, softmax_terms_triton
-from facemargin.heads.triton_launch import Backward
 from facemargin.margins.base import HardNegatives
 
 logger = logging.getLogger(__name__)
@@ -38,27 +38,8 @@ def automatic_implementation(
     and "chunked" otherwise.
 
     Before "triton" is first used, a small batch goes through it. If that fails, or for a reason that is known before,
-    `no_triton`, a warning gives the reason, once, and "chunked" takes its place. A warning also tells, once, where
-    `backward` has no effect because it is not "triton".
+    `no_triton`, a warning gives the reason, once, and "chunked" takes its place.
     """
-    chosen = _chosen(x_BD, w_CD, scale_B, hard_negatives, backward, hardest_class, no_triton)
-    if backward != "float32" and chosen != "triton":
-        device = x_BD.device
-        _warn_once(
-            f'backward="{backward}" has no effect on {device} where the head computes with "{chosen}", not "triton"'
-        )
-    return chosen
-
-
-def _chosen(
-    x_BD: Tensor,
-    w_CD: Tensor,
-    scale_B: Tensor,
-    hard_negatives: HardNegatives | None,
-    backward: Backward,
-    hardest_class: bool,
-    no_triton: str,
-) -> str:
     if len(x_BD) * math.prod(w_CD.shape[:-1]) <= LARGEST_EAGER_PRODUCT:
         return "eager"
     device, size = x_BD.device, x_BD.shape[1]
@@ -74,6 +55,21 @@ def _chosen(
         return "triton"
     _warn_once(f'the head computes with "chunked" on {device}, which is slower than "triton": {problem}')
     return "chunked"
+
+
+def automatic_backward(implementation: str, backward: Backward, x_BD: Tensor) -> Backward:
+    """`backward` where the chosen implementation has it and the device computes it fast, and otherwise "float32", with
+    a warning that gives the reason, once."""
+    if backward == "float32":
+        return backward
+    where = f'backward="{backward}" has no effect on {x_BD.device} where the head computes with "{implementation}"'
+    if implementation == "eager":
+        _warn_once(where)
+        return "float32"
+    problem = None if implementation == "triton" else problem_of_bf16(x_BD)
+    if problem:
+        _warn_once(f"{where}: {problem}")
+    return "float32" if problem else backward
 
 
 @cache

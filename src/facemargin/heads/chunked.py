@@ -15,6 +15,7 @@ from facemargin.heads.buffers import reused_buffer
 from facemargin.heads.class_chunks import Kept, Scratch, absent, chunks_of_classes, fill, target_places
 from facemargin.heads.largest import largest_with_index
 from facemargin.heads.normalization import nonzero, row_norms
+from facemargin.heads.rounded_products import Backward, type_of_products
 from facemargin.heads.sub_centers import center_rows, nearest_rows, num_sub_centers
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.transfer import on_device
@@ -36,16 +37,23 @@ def softmax_terms_chunked(
     chunk_classes: int | None = None,
     kept_bytes: int | None = None,
     hardest_class: bool = False,
+    backward: Backward = "float32",
 ) -> SoftmaxTerms:
     """As `softmax_terms_eager`, with three matrix products: backward uses the cosines that forward has kept.
 
     The first chunks, as many as fit into `kept_bytes` (1 GB by default, 4 GB on CUDA), are kept. The cosines of the
     others are computed again in the same way, so that the gradients are the same to the bit for any `kept_bytes`.
     `chunk_classes` changes the rounding; by default a chunk holds 2 MB of float32 cosines (256 MB on CUDA).
+
+    `backward`: "bf16" rounds the factors of backward's two products to 8 significant bits, each by up to 2⁻⁹ of its
+    value. Sums are float32; the CPU rounds those over all samples (∂W) and over a chunk's classes (∂x) once more. The
+    terms are those of "float32". Raises ConfigError where the device has no instructions for such products, which
+    then take longer, and for float64.
     """
+    type_of_products(backward, x_BD)
     differentiated = (x_BD, w_CD, scale_B)
-    sizes = sizes_of_chunks(x_BD, w_CD, differentiated, chunk_classes, kept_bytes)
-    return SoftmaxTerms(*_Chunked.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, *sizes, hardest_class))
+    how = (*sizes_of_chunks(x_BD, w_CD, differentiated, chunk_classes, kept_bytes), hardest_class, backward)
+    return SoftmaxTerms(*_Chunked.apply(x_BD, w_CD, y_B, scale_B, hard_negatives, *how))
 
 
 def softmax_terms_recomputed(
@@ -55,12 +63,12 @@ def softmax_terms_recomputed(
     scale_B: Tensor,
     hard_negatives: HardNegatives | None,
     hardest_class: bool = False,
+    backward: Backward = "float32",
 ) -> SoftmaxTerms:
     """The same result as `softmax_terms_chunked`, to the bit, but keeps at most 32 MB of cosines for any number of
     classes."""
-    return softmax_terms_chunked(
-        x_BD, w_CD, y_B, scale_B, hard_negatives, kept_bytes=_KEPT_BYTES_BOUNDED, hardest_class=hardest_class
-    )
+    how = (None, _KEPT_BYTES_BOUNDED, hardest_class, backward)
+    return softmax_terms_chunked(x_BD, w_CD, y_B, scale_B, hard_negatives, *how)
 
 
 def sizes_of_chunks(
@@ -97,6 +105,7 @@ class _Chunked(Function):
         chunk_classes: int,
         kept_bytes: int,
         hardest_class: bool,
+        backward: Backward,
     ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
         kept = Kept.empty(kept_bytes, chunk_classes, x_BD, w_CD)
         inverse_norms = nonzero(row_norms(center_rows(w_CD))).reciprocal_()
@@ -133,6 +142,7 @@ class _Chunked(Function):
         ctx.save_for_backward(x_BD, w_CD, scale_B, inverse_norms, negative_lse_B, target_cosine_B)
         ctx.kept, ctx.targets, ctx.hard_negatives = kept, targets, hard_negatives
         ctx.gradient_buffer, ctx.chunk_classes = reused_buffer(w_CD, "gradient"), chunk_classes
+        ctx.backward = backward
         ctx.mark_non_differentiable(hardest_B, *([] if class_B is None else [class_B]))
         return target_cosine_B, negative_lse_B, hardest_B, class_B
 
@@ -145,7 +155,7 @@ class _Chunked(Function):
         scratch = Scratch(x_BD, min(ctx.chunk_classes, len(w_CD)))
         # Every row of the softmax has one factor. It is multiplied into x_BD instead of into all B×C values.
         factor_B = grad_lse_B * scale_B
-        weighted_x_BD = factor_B[:, None] * x_BD
+        weighted_x_BD = (factor_B[:, None] * x_BD).to(type_of_products(ctx.backward, x_BD))
         minus_lse_B = -negative_lse_B
         grad_x_BD, grad_scale_B = torch.zeros_like(x_BD), torch.zeros_like(scale_B)
         grad_x = grad_x_BD if ctx.needs_input_grad[0] else None
@@ -176,7 +186,7 @@ class _Chunked(Function):
         if ctx.own is not None:
             slopes = (ctx.own, target_cosine_B, grad_target_B)
             add_gradients_of_targets(x_BD, w_CD, inverse_norms, *slopes, grad_x_BD, grad_centers)
-        return grad_x_BD, grad_w_CD, None, grad_lse_B * grad_scale_B, None, None, None, None
+        return grad_x_BD, grad_w_CD, None, grad_lse_B * grad_scale_B, None, None, None, None, None
 
 
 def _hardest(hardest_NB: Tensor, class_NB: Tensor | None) -> tuple[Tensor, Tensor | None]:

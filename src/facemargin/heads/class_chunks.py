@@ -13,8 +13,12 @@ import torch
 from torch import Tensor
 
 from facemargin.heads.buffers import reused_buffer
+from facemargin.heads.rounded_products import product_in_float32
 from facemargin.heads.sub_centers import center_rows, num_sub_centers
 from facemargin.transfer import on_device
+
+# 1 MB in float32.
+_CACHED_NUMBERS = 2**18
 
 
 class Kept(NamedTuple):
@@ -37,14 +41,13 @@ class Kept(NamedTuple):
 
 
 class Chunk(NamedTuple):
-    """Consecutive classes and their centres. `minus_square_R1`: −1/‖w‖². `kept_KB`: the memory that keeps their
+    """Consecutive classes and their centres. `inverse_norm_R1`: 1/‖w‖. `kept_KB`: the memory that keeps their
     cosines, or None; `kept_nearest_KB` that of the numbers of their nearest sub-centres. `targets_T`: the positions of
     the samples' own classes in the flattened (K, B) matrix."""
 
     classes: int
     w_RD: Tensor
     inverse_norm_R1: Tensor
-    minus_square_R1: Tensor
     kept_KB: Tensor | None
     kept_nearest_KB: Tensor | None
     targets_T: Tensor
@@ -87,15 +90,41 @@ class Chunk(NamedTuple):
     ) -> None:
         """From ∂loss/∂cosine = factor_B · `share_KB`, which is overwritten, and `product_KB`, the share times the
         cosine, write the gradient of these centres and add that of the features, which the caller multiplies by
-        `factor_B`, to `grad_x_BD`, if it is wanted. `weighted_x_BD` is x times the factor."""
+        `factor_B`, to `grad_x_BD`, if it is wanted. `weighted_x_BD` is x times the factor; if it is in bf16, so are
+        the factors of both products."""
         # The derivative d cos/dw for a normalised centre: the part along the centre does not change its direction.
         product_RB = self._of_nearest(product_KB, scratch, "product of centers")
-        radial_R1 = torch.mv(product_RB, factor_B)[:, None].mul_(self.minus_square_R1)
+        radial_R1 = torch.mv(product_RB, factor_B)[:, None].mul_(-self.inverse_norm_R1.square())
         share_RB = self._of_nearest(share_KB, scratch, "share of centers").mul_(self.inverse_norm_R1)
+        if weighted_x_BD.dtype != share_RB.dtype:
+            self._rounded_gradients(share_RB, radial_R1, weighted_x_BD, scratch, grad_x_BD, grad_w_RD)
+            return
         if grad_x_BD is not None:
             grad_x_BD.addmm_(share_RB.T, self.w_RD)
-        torch.mul(self.w_RD, radial_R1, out=grad_w_RD)
-        grad_w_RD.addmm_(share_RB, weighted_x_BD)
+        rows = _rows_in_cache(self.w_RD)
+        for w_rD, radial_r1, share_rB, grad_w_rD in zip(
+            *(values.split(rows) for values in (self.w_RD, radial_R1, share_RB, grad_w_RD)), strict=True
+        ):
+            torch.mul(w_rD, radial_r1, out=grad_w_rD)
+            grad_w_rD.addmm_(share_rB, weighted_x_BD)
+
+    def _rounded_gradients(
+        self,
+        share_RB: Tensor,
+        radial_R1: Tensor,
+        weighted_x_BD: Tensor,
+        scratch: "Scratch",
+        grad_x_BD: Tensor | None,
+        grad_w_RD: Tensor,
+    ) -> None:
+        """The same for `weighted_x_BD` in bf16: the factors of both products are rounded, but not the part along the
+        centre."""
+        of_class = len(self.w_RD) // self.classes
+        rounded_RB = scratch.take("rounded share", self.classes, weighted_x_BD.dtype, of_class).copy_(share_RB)
+        if grad_x_BD is not None:
+            w_RD = self.w_RD.to(rounded_RB.dtype)
+            grad_x_BD += product_in_float32(rounded_RB.T, w_RD, torch.empty_like(grad_x_BD))
+        product_in_float32(rounded_RB, weighted_x_BD, grad_w_RD).addcmul_(self.w_RD, radial_R1)
 
     def _of_nearest(self, values_KB: Tensor, scratch: "Scratch", name: str) -> Tensor:
         """The values of the classes as those of their nearest sub-centres, (R, B), and 0 of the others."""
@@ -114,11 +143,11 @@ def chunks_of_classes(
     if not targets:  # `split` of an empty tensor would give one empty chunk
         return
     of_class = num_sub_centers(w_CD)
-    per_center = (center_rows(w_CD), inverse_norms[:, None], -inverse_norms[:, None].square())
+    per_center = (center_rows(w_CD), inverse_norms[:, None])
     kept_chunks = [() if kept_CB is None or not len(kept_CB) else kept_CB.split(chunk_classes) for kept_CB in kept]
     columns = zip(*(values.split(chunk_classes * of_class) for values in per_center), strict=True)
-    for (w_RD, inverse_R1, minus_square_R1), *kept_and_targets in zip_longest(columns, *kept_chunks, targets):
-        yield Chunk(len(w_RD) // of_class, w_RD, inverse_R1, minus_square_R1, *kept_and_targets)
+    for (w_RD, inverse_R1), *kept_and_targets in zip_longest(columns, *kept_chunks, targets):
+        yield Chunk(len(w_RD) // of_class, w_RD, inverse_R1, *kept_and_targets)
 
 
 def target_places(y_B: Tensor, num_classes: int, chunk_classes: int, device: torch.device) -> list[Tensor]:
@@ -142,6 +171,12 @@ def absent(values: Tensor) -> float:
 def fill(values_KB: Tensor, places_T: Tensor, value: float) -> Tensor:
     values_KB.view(-1).index_fill_(0, places_T, value)
     return values_KB
+
+
+def _rows_in_cache(w_RD: Tensor) -> int:
+    """How many rows of a gradient to write and at once to add a product to. On the CPU they then stay in the cache
+    between the two; on a GPU every call would cost more than that saves."""
+    return max(64, _CACHED_NUMBERS // max(w_RD.shape[1], 1)) if w_RD.device.type == "cpu" else max(len(w_RD), 1)
 
 
 class Scratch:

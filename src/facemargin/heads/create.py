@@ -44,8 +44,9 @@ def create_head(
     """A head with the margin registered as `name`; `settings` are the margin's own fields (`list_margins()` names the
     margins, a margin's `Config` its fields) and these:
 
-    implementation: "auto", or one of those of `softmax_terms`. backward: "bf16" lets "triton" round the factors of its
-    two backward products to bf16, with float32 sums, which is faster (docs/heads.md states the error).
+    implementation: "auto", or one of those of `softmax_terms`. backward: "bf16" rounds the factors of the two backward
+    products to bf16, with float32 sums, which is faster where the device has instructions for it (docs/heads.md states
+    the error); "eager" does not have it.
     center_initialization: "unit" or "normal"; the default is what the margin's authors use. `generator` draws the
     initial centres. seed: the random draws of a margin and the choice of sampled classes depend on this seed and the
     step only.

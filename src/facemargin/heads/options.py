@@ -7,11 +7,11 @@ from typing import get_args
 from facemargin.errors import ConfigError
 from facemargin.heads.collectives import Group
 from facemargin.heads.memory import MemoryConfig
+from facemargin.heads.rounded_products import Backward
 from facemargin.heads.row_optimizer import RowSGD
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS
 from facemargin.heads.sub_centers import MOST_SUB_CENTERS
 from facemargin.heads.triton import NO_SUB_CENTERS
-from facemargin.heads.triton_launch import Backward
 from facemargin.registry import unknown_name
 
 
@@ -45,10 +45,10 @@ class HeadOptions:
                 f'implementation is "triton" with {self.sub_centers} sub_centers: {NO_SUB_CENTERS}; use "auto", '
                 '"chunked" or "eager", or sub_centers 1'
             )
-        if self.backward != "float32" and self.implementation not in ("auto", "triton"):
+        if self.backward != "float32" and self.implementation == "eager":
             raise ConfigError(
-                f'backward is "{self.backward}", which implementation "{self.implementation}" does not have: '
-                'use "auto" or "triton", or leave backward out'
+                f'backward is "{self.backward}", which implementation "eager" does not have: use "auto", "chunked" or '
+                '"triton", or leave backward out'
             )
         if not isinstance(self.sample_rate, Real) or not 0 < self.sample_rate <= 1:
             raise ConfigError(f"sample_rate is {self.sample_rate!r}, expected a number in (0, 1]")

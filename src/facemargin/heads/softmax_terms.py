@@ -10,13 +10,13 @@ from torch import Tensor
 
 from facemargin.errors import ConfigError, DataError
 from facemargin.full_precision import Once, eager_in_compiled_code, product
-from facemargin.heads.choice import automatic_implementation
+from facemargin.heads.choice import automatic_backward, automatic_implementation
 from facemargin.heads.chunked import own_rows, softmax_terms_chunked, softmax_terms_recomputed
 from facemargin.heads.largest import largest_with_index
 from facemargin.heads.normalization import nonzero, row_norms, unit_rows
+from facemargin.heads.rounded_products import Backward
 from facemargin.heads.sub_centers import center_rows, largest_of_class, nearest_rows
 from facemargin.heads.triton import softmax_terms_triton
-from facemargin.heads.triton_launch import Backward
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.registry import unknown_name
 from facemargin.transfer import on_device
@@ -67,12 +67,13 @@ def shard_terms(
 ) -> SoftmaxTerms:
     """`softmax_terms` over the centres of one shard. A class outside [0, C) belongs to another shard: all C centres are
     then negatives, and the target cosine is 0 without gradient. C may be 0. For `y_B` on the CPU, every implementation
-    starts without waiting for the device. `backward` is for "triton" alone."""
+    starts without waiting for the device. "eager" has no `backward` other than "float32"."""
     if implementation == "auto":
         implementation = automatic_implementation(x_BD, w_CD, scale_B, hard_negatives, backward, hardest_class)
+        backward = automatic_backward(implementation, backward, x_BD)
     if implementation not in IMPLEMENTATIONS:
         raise ConfigError(unknown_name("implementation", implementation, [*IMPLEMENTATIONS, "auto"]))
-    options = {"backward": backward} if implementation == "triton" else {}
+    options = {} if implementation == "eager" else {"backward": backward}
     return IMPLEMENTATIONS[implementation](
         x_BD, w_CD, y_B, scale_B, hard_negatives, hardest_class=hardest_class, **options
     )

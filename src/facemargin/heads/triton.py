@@ -22,7 +22,8 @@ from torch.autograd.function import once_differentiable
 
 from facemargin.errors import ConfigError
 from facemargin.full_precision import Function, without_autocast
-from facemargin.heads.triton_launch import Backward, Launch
+from facemargin.heads.rounded_products import Backward
+from facemargin.heads.triton_launch import Launch
 from facemargin.margins.base import HardNegatives, SoftmaxTerms
 from facemargin.transfer import on_device
 

@@ -5,15 +5,12 @@ Shapes: B samples, C classes, D feature values, K classes of one chunk, S parts 
 
 import math
 from types import ModuleType
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
 from facemargin.errors import ConfigError
-
-Backward = Literal["float32", "bf16"]
-"""The type of the factors of backward's two products."""
 
 # Numbers that a program holds in registers. A block of one sample and many classes reads whole lines of memory.
 _BLOCK_B, _BLOCK_K, _ROW_NUMBERS = 1, 1024, 4096

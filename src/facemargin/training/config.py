@@ -44,7 +44,7 @@ class HeadConfig:
     implementation: str = "auto"
     """How the product with all centres is computed: "auto", "eager", "chunked", "recomputed" or "triton"."""
     backward: Literal["float32", "bf16"] = "float32"
-    """The type of the factors in the backward products of "triton": "bf16" is faster and rounds them to 8 bits."""
+    """The type of the factors in the two backward products: "bf16" is faster and rounds them to 8 bits (no "eager")."""
     center_initialization: Literal["unit", "normal"] | None = None
     """How the class centres start; by default what the margin's authors use."""
     sub_centers: Annotated[int, AtLeast(1)] = 1
