@@ -7,11 +7,14 @@ leaves anything to find.
 Labels are swapped in sets that have errors of their own, which count as false alarms here. Every class has the same
 number of images. `python benchmarks/audit_labels.py SET.npz … [--seeds 3]`, each .npz with `vectors` (N, D) of unit
 length, `norms` (N,) and `labels` (N,), such as SFace's. Columns for other peers (cleanlab, AUM, sub-centres) are
-functions in `PEERS`.
+functions in `PEERS`. `--bands`: instead, whether the scores of split and merged labels are probabilities, on seeds of
+their own.
 """
 
 import argparse
 from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,25 +22,33 @@ import torch
 from measure import machine
 from numpy.typing import NDArray
 
+from facemargin.auditing.embedded import LISTED_LABELS
 from facemargin.auditing.labels import fits, mislabelled
-from facemargin.auditing.people import merged_labels, split_pairs
+from facemargin.auditing.merged import merged_labels
+from facemargin.auditing.people import split_pairs
 from facemargin.auditing.space import LabeledSpace
 
 Array = NDArray[np.float32]
 RATES = (0.01, 0.05, 0.1, 0.2)
 NEIGHBORS = 10
+BANDS = (0.0, 0.02, 0.1, 0.3, 0.5, 0.8, 1.01)
+HELD_OUT = 1000
 
 
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("sets", type=Path, nargs="+")
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--bands", action="store_true")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     print(f"{machine()}; means over {arguments.seeds} seeds\n")
     for path in arguments.sets:
         vectors_ND, norms_N, labels_N = read(path)
         print(f"## {path.stem}: {len(vectors_ND):,} images of {labels_N.max() + 1} people\n")
+        if arguments.bands:
+            bands(vectors_ND, norms_N, labels_N, arguments.seeds)
+            continue
         print("Average precision / recall at the true count.\n")
         print("| swapped | " + " | ".join([*PEERS, "listed", "precision of the listed", "estimated"]) + " |")
         print("|---|" + "---|" * (len(PEERS) + 3))
@@ -146,44 +157,109 @@ PEERS: dict[str, Callable[[Array, Array, NDArray[np.int64]], NDArray[np.float64]
 }
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What is said of pairs of labels, or of labels, and which are planted: scores (K,), planted (K,), of `number`."""
+
+    scores: NDArray[np.float64]
+    planted: NDArray[np.bool_]
+    number: int
+
+    def recall(self) -> float:
+        """Of the planted ones, those among as many of the surest."""
+        return float(self.planted[np.argsort(-self.scores)[: self.number]].sum() / self.number)
+
+    def listed(self) -> NDArray[np.bool_]:
+        return np.asarray(self.scores >= LISTED_LABELS)
+
+
+def plant_people(
+    vectors_ND: Array, norms_N: Array, labels_N: NDArray[np.int64], rate: float, swapped: float, how: str, seed: int
+) -> tuple[Judged, Judged]:
+    """A share of the people cut in two, as many pairs of others put together (any, or each with the nearest), a share
+    of the labels swapped: what is said of split and of merged labels."""
+    generator, classes = np.random.default_rng(seed), int(labels_N.max()) + 1
+    number = max(1, round(rate * classes))
+    made_N = swap(vectors_ND, labels_N, swapped, "uniformly", seed)[0] if swapped else labels_N.copy()
+    drawn = generator.permutation(classes)
+    cut, rest = drawn[:number], drawn[number:]
+    for new, label in enumerate(cut):
+        members = generator.permutation(np.flatnonzero(made_N == label))
+        made_N[members[::2]] = classes + new
+    pairs = rest[: 2 * number].reshape(-1, 2).tolist()
+    if how == "nearest":
+        pairs = nearest_pairs(vectors_ND, labels_N, rest.tolist(), number)
+    for first, second in pairs:
+        made_N[made_N == second] = first
+    names, made_N = np.unique(made_N, return_inverse=True)
+    space = LabeledSpace(vectors_ND, norms_N, made_N.astype(np.int64), len(names), torch.device("cpu"))
+    split, merged = split_pairs(space), merged_labels(space, vectors_ND)
+    two_halves = {(int(label), classes + new) for new, label in enumerate(cut)}
+    together = {int(first) for first, _ in pairs}
+    return (
+        Judged(
+            split.probability_P,
+            np.array([tuple(names[pair].tolist()) in two_halves for pair in split.pairs_P2]),
+            number,
+        ),
+        Judged(merged.probability, np.array([int(names[label]) in together for label in merged.labels]), number),
+    )
+
+
+def nearest_pairs(
+    vectors_ND: Array, labels_N: NDArray[np.int64], people: list[int], number: int
+) -> list[tuple[int, int]]:
+    centers_CD = np.stack([vectors_ND[labels_N == label].mean(0) for label in range(int(labels_N.max()) + 1)])
+    centers_CD /= np.linalg.norm(centers_CD, axis=1, keepdims=True)
+    left, pairs = list(people), []
+    while len(pairs) < number:
+        first = left.pop(0)
+        second = max(left, key=lambda other: float(centers_CD[first] @ centers_CD[other]))
+        left.remove(second)
+        pairs.append((first, second))
+    return pairs
+
+
 def people(vectors_ND: Array, norms_N: Array, labels_N: NDArray[np.int64], seeds: int) -> None:
     """5 % of the people cut in two, 5 % of the others put together in pairs; with 0 and 10 % of the labels swapped."""
     print("| 5 % of the people, labels swapped | split: recall@k | listed | merged: recall@k | listed |")
     print("|---|---|---|---|---|")
-    classes = int(labels_N.max()) + 1
-    number = max(1, round(0.05 * classes))
     for rate in (0.0, 0.1):
-        figures = []
-        for seed in range(seeds):
-            generator = np.random.default_rng(seed)
-            made_N = swap(vectors_ND, labels_N, rate, "uniformly", seed)[0] if rate else labels_N.copy()
-            drawn = generator.permutation(classes)[: 3 * number]
-            for new, label in enumerate(drawn[:number]):
-                members = generator.permutation(np.flatnonzero(made_N == label))
-                made_N[members[::2]] = classes + new
-            for first, second in drawn[number:].reshape(-1, 2):
-                made_N[made_N == second] = first
-            names, made_N = np.unique(made_N, return_inverse=True)
-            space = LabeledSpace(vectors_ND, norms_N, made_N.astype(np.int64), len(names), torch.device("cpu"))
-            pairs, merged = split_pairs(space), merged_labels(space)
-            cut = {(int(label), classes + new) for new, label in enumerate(drawn[:number])}
-            together = {int(first) for first, _ in drawn[number:].reshape(-1, 2)}
-            best = [tuple(names[pairs.pairs_P2[one]].tolist()) for one in np.argsort(-pairs.probability_P)[:number]]
-            first_merged = [int(names[merged.labels[one]]) for one in np.argsort(-merged.probability)[:number]]
-            figures.append(
-                (
-                    len(cut & set(best)) / number,
-                    (pairs.probability_P >= 0.02).sum(),
-                    len(together & set(first_merged)) / number,
-                    (merged.probability >= 0.02).sum(),
-                )
-            )
-        split, listed, joined, listed_merged = np.mean(figures, axis=0)
-        print(
-            f"| {number} of {classes}, {100 * rate:g} % | {split:.2f} | {listed:.1f} | {joined:.2f} | "
-            f"{listed_merged:.1f} |"
-        )
+        both = [plant_people(vectors_ND, norms_N, labels_N, 0.05, rate, "any", seed) for seed in range(seeds)]
+        cells = []
+        for judged in zip(*both, strict=True):
+            cells += [f"{np.mean([one.recall() for one in judged]):.2f}"]
+            cells += [f"{np.mean([one.listed().sum() for one in judged]):.1f}"]
+        classes = int(labels_N.max()) + 1
+        print(f"| {both[0][0].number} of {classes}, {100 * rate:g} % | " + " | ".join(cells) + " |")
     print(flush=True)
+
+
+def bands(vectors_ND: Array, norms_N: Array, labels_N: NDArray[np.int64], seeds: int) -> None:
+    """Predicted and true precision by score, together for 1, 5 and 10 % of the people, pairs of any and of the nearest,
+    0 and 10 % of the labels swapped."""
+    given = [
+        plant_people(vectors_ND, norms_N, labels_N, rate, swapped, how, HELD_OUT + seed)
+        for rate in RATES[:3]
+        for how in ("any", "nearest")
+        for swapped in (0.0, 0.1)
+        for seed in range(seeds)
+    ]
+    print("| scores | split: number | predicted | true | merged: number | predicted | true |")
+    print("|---|---|---|---|---|---|---|")
+    kinds = [
+        (np.concatenate([one.scores for one in judged]), np.concatenate([one.planted for one in judged]))
+        for judged in zip(*given, strict=True)
+    ]
+    for low, high in pairwise(BANDS):
+        cells = []
+        for scores, planted in kinds:
+            inside = (scores >= low) & (scores < high)
+            figures = (f"{scores[inside].mean():.2f}", f"{planted[inside].mean():.2f}") if inside.any() else ("—", "—")
+            cells += [f"{inside.sum():,}", *figures]
+        print(f"| {low:g} to {min(high, 1):g} | " + " | ".join(cells) + " |")
+    brier = [float(((scores - planted) ** 2).mean()) for scores, planted in kinds]
+    print(f"\nBrier score: split {brier[0]:.4f}, merged {brier[1]:.4f}.\n", flush=True)
 
 
 if __name__ == "__main__":

@@ -10,14 +10,17 @@ from facemargin.auditing.alignment_doubt import alignment_doubt
 from facemargin.auditing.copies import near_hashes
 from facemargin.auditing.discriminant import discriminated
 from facemargin.auditing.labels import fits, suspicion
+from facemargin.auditing.plane import embedded_plane
 from facemargin.auditing.planted import posterior
 from facemargin.auditing.registration import correlation, small_gray
 from facemargin.auditing.seen import decide_kinds, detail, shows_face
-from facemargin.auditing.space import LabeledSpace
+from facemargin.auditing.space import LabeledSpace, whitenings
 from facemargin.auditing.unusable import Measured, Unusable, unusable
 from facemargin.data.alignment import TEMPLATE_52
 from facemargin.data.overlap import difference_hash
-from facemargin.data.source import ArrayImages
+from facemargin.data.source import ArrayImages, WithLabels
+from facemargin.errors import DataError
+from facemargin.features.store_files import FeatureFiles
 from tests.auditing.made_people import labeled, network, people, picture, write
 
 
@@ -334,3 +337,61 @@ def test_options_that_do_not_fit_are_refused(arguments, message, capsys):
 
     assert main(["audit", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_the_plane_of_stored_embeddings(tmp_path):
+    """By loops, with an image that cannot be read and a person of one image."""
+    features = np.random.default_rng(3).normal(size=(9, 5)).astype(np.float32)
+    norms = np.linalg.norm(features, axis=1)
+    labels = np.array([0, 0, 0, 1, 1, 2, 1, 0, 1])
+    with FeatureFiles(tmp_path / "e", "key", 9, 5) as files:
+        files.write(range(9), features, norms, norms, {3: "broken"})
+        files.save()
+    images = WithLabels(ArrayImages(np.zeros((9, 4, 4, 3), np.uint8), "a"), labels, ["Ann", "Bob", "Eve"])
+    found = embedded_plane(tmp_path / "e", images)
+    vectors = features.astype(np.float64) / norms[:, None]
+    used = [row for row in range(9) if row != 3]
+    for row in range(9):
+        if row not in used:
+            assert all(np.isnan(values[row]) for values in found)
+            continue
+        means = [
+            sum((vectors[one] for one in used if labels[one] == label and one != row), np.zeros(5))
+            for label in range(3)
+        ]
+        cosines = [mean @ vectors[row] / np.linalg.norm(mean) if mean.any() else np.nan for mean in means]
+        own = cosines.pop(labels[row])
+        assert found.norm_N[row] == norms[row] and np.isnan(found.gap_N[row]) == (row == 5)
+        np.testing.assert_allclose(found.cosine_N[row], own, atol=1e-6)
+        np.testing.assert_allclose(found.gap_N[row], own - max(cosines), atol=1e-6)
+    with pytest.raises(DataError, match="of 9 of 9 images, expected those of 3"):
+        embedded_plane(tmp_path / "e", fm.data.source.labeled_subset(images, np.arange(3)))
+    with pytest.raises(DataError, match="damaged or missing"):
+        embedded_plane(tmp_path / "none", images)
+
+
+def test_labels_are_whitened_by_the_others():
+    """Of each fold as by a set of the other labels alone, and of one fold as by all."""
+    vectors = np.random.default_rng(5).normal(size=(60, 6)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels, fold_C = np.repeat(np.arange(6), 10), np.array([0, 1, 2, 0, 1, 2])
+    for fold, found in enumerate(whitenings(vectors, labels, fold_C, 3)):
+        others = fold_C[labels] != fold
+        (expected,) = whitenings(vectors[others], labels[others], np.zeros(6, np.int64), 1)
+        np.testing.assert_allclose(found.transformed(vectors), expected.transformed(vectors), atol=1e-5)
+        space = LabeledSpace(vectors[others], np.ones(40, np.float32), labels[others], 6, torch.device("cpu"))
+        np.testing.assert_array_equal(expected.transformed(vectors[others]), space.vectors_ND)
+    scatter = np.zeros((6, 6))
+    for row in range(60):
+        rest = [one for one in range(60) if labels[one] == labels[row] and one != row]
+        residual = vectors[row].astype(np.float64) - vectors[rest].astype(np.float64).mean(0)
+        scatter += np.outer(residual, residual) / 60
+    values, directions = np.linalg.eigh(scatter)
+    share = 6 / (6 + 60 / 4)
+    assert share < 0.3
+    matrix = directions / np.sqrt(0.7 * values + 0.3 * values.mean())
+    moved = (vectors - vectors.astype(np.float64).mean(0)) @ matrix
+    (whole,) = whitenings(vectors, labels, np.zeros(6, np.int64), 1)
+    cosines = (moved / np.linalg.norm(moved, axis=1, keepdims=True)) @ (moved[0] / np.linalg.norm(moved[0]))
+    found = whole.transformed(vectors)
+    np.testing.assert_allclose(found @ found[0], cosines, atol=1e-5)

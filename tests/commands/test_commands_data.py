@@ -7,6 +7,7 @@ import pytest
 import facemargin as fm
 from facemargin.commands.data import histogram
 from facemargin.data.findings import write_findings
+from facemargin.features.store_files import FeatureFiles
 from tests.commands.face_folder import write_faces
 
 
@@ -71,8 +72,19 @@ def test_the_findings_of_an_audit_are_shown_or_refused(command, faces, tmp_path)
     write_findings([found], tmp_path / "findings.csv")
     plain, shown = tmp_path / "plain.png", tmp_path / "shown.png"
     assert command("data", "inspect", faces, "--picture", plain)[0] == 0
-    assert command("data", "inspect", faces, "--picture", shown, "--audit", tmp_path)[0] == 0
+    code, _, err = command("data", "inspect", faces, "--picture", shown, "--audit", tmp_path)
+    assert code == 0 and "so the plane of norms and cosines is not drawn" in err
     assert cv2.imread(str(shown)).shape[0] > cv2.imread(str(plain)).shape[0]
+    without = cv2.imread(str(shown)).shape[0]
+    # The plane: by embeddings that an audit has kept.
+    features = np.random.default_rng(0).normal(size=(9, 4)).astype(np.float32)
+    with FeatureFiles(tmp_path / "embeddings", "key", 9, 4) as files:
+        files.write(range(9), features, np.linalg.norm(features, axis=1), np.ones(9, np.float32), {})
+        files.save()
+    code, _, err = command("data", "inspect", faces, "--picture", shown, "--audit", tmp_path)
+    assert (code, err) == (0, "") and cv2.imread(str(shown)).shape[0] == without + 320
+    code, _, err = command("data", "inspect", "orl:1", "--picture", shown, "--audit", tmp_path)
+    assert code == 2
     code, _, err = command("data", "inspect", faces, "--audit", tmp_path)
     assert code == 2 and "add --picture, or remove --audit" in err
     write_findings([fm.Finding("elsewhere.png", "no_face", 0.9, "s1")], tmp_path / "findings.csv")

@@ -9,9 +9,10 @@ import scipy.io
 
 from facemargin.auditing import Audit, AuditedData, LookedFor, load_audit
 from facemargin.auditing.decisions import read_decisions, write_decisions
+from facemargin.auditing.plane import embedded_plane
 from facemargin.data.findings import KINDS, Finding
 from facemargin.data.pairs.verification_set import VerificationSet
-from facemargin.data.source import ArrayImages
+from facemargin.data.source import ArrayImages, WithLabels
 from facemargin.detection.face import Face
 from facemargin.detection.journal import FaceJournal, ImageFaces
 from facemargin.evaluation.differences_file import ProtocolDifferences, write_differences
@@ -145,6 +146,18 @@ def read_journal(folder: Path) -> None:
 
     with FaceJournal(folder / "faces.jsonl", {"detector": "centerface", "min_score": 0.5}) as journal:
         write_faces_csv(journal.records(["a.jpg", "b.jpg"]), folder / "faces.csv")
+
+
+def write_plane(folder: Path) -> None:
+    features = np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)
+    with FeatureFiles(folder / "embeddings", "key", 6, 4) as files:
+        files.write(range(6), features, np.ones(6, np.float32), np.ones(6, np.float32), {2: "broken"})
+        files.save()
+
+
+def read_plane(folder: Path) -> None:
+    images = WithLabels(ArrayImages(np.zeros((6, 4, 4, 3), np.uint8), "a"), np.repeat([0, 1], 3), ["Ann", "Bob"])
+    assert len(embedded_plane(folder / "embeddings", images).cosine_N) == 6
 
 
 def write_video_journal(folder: Path) -> None:
@@ -378,6 +391,7 @@ READERS = [
     Reader("pieces of features", write_pieces, read_pieces),
     Reader("layout of pieces", write_pieces, read_pieces, ("**/*.json",)),
     Reader("journal of faces", write_journal, read_journal),
+    Reader("plane of an audit", write_plane, read_plane),
     Reader("journal of videos", write_video_journal, read_video_journal, ("*.journal",)),
     Reader("IJB-C", write_ijbc, reads_protocol("ijbc"), ("meta/*",)),
     Reader("SurvFace", write_survface, reads_protocol("survface")),

@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 from facemargin.auditing.copies import NEIGHBORS, Copies, copies
 from facemargin.auditing.found import EmbeddedImages, Found, Progress, unseen
 from facemargin.auditing.labels import Fits, fits, mislabelled
-from facemargin.auditing.people import LEAST_GROUP, merged_labels, split_pairs
+from facemargin.auditing.merged import LEAST_GROUP, merged_labels
+from facemargin.auditing.people import split_pairs
 from facemargin.auditing.planted import LISTED, Numbers
 from facemargin.auditing.plants import copy, no_face, plant, tiny
 from facemargin.auditing.seen import decide_kinds
@@ -102,7 +103,7 @@ def _split(faces: EmbeddedImages, space: LabeledSpace, found: Found) -> Integers
 
 
 def _merged(faces: EmbeddedImages, space: LabeledSpace, found: Found) -> None:
-    merged = merged_labels(space)
+    merged = merged_labels(space, faces.embeddings.vectors)
     findings = []
     for number in np.flatnonzero(merged.probability >= LISTED_LABELS).tolist():
         label, groups = merged.labels[number], merged.groups[number]

@@ -1,4 +1,4 @@
-"""One person under two labels, and two people under one. Shapes: C classes, P pairs of classes, K nearest classes."""
+"""One person under two labels. Shapes: C classes, P pairs of classes, K nearest classes, M images of a group."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,13 +8,9 @@ import numpy as np
 from facemargin.auditing.planted import Numbers, posterior
 from facemargin.auditing.space import Floats, Integers, LabeledSpace
 
-LEAST_GROUP = 3
-"""The smallest group of images that can be another person's; fewer are wrong labels one by one."""
-_LEAST_SHARE = 0.1
 _PARTNERS = 5
 _SEED = 20261127
 _MOST_PLANTED = 2000
-_ROUNDS = 12
 
 
 @dataclass(frozen=True)
@@ -26,19 +22,6 @@ class SplitPairs:
     probability_P: Numbers
     cross_P: Numbers
     within_P: Numbers
-
-
-@dataclass(frozen=True)
-class MergedLabels:
-    """Labels that may be two people, with their probabilities, and the images of the smaller and the larger group.
-    `cross` and `within` as in `SplitPairs`, of the two groups. `num_judged` labels have enough images."""
-
-    labels: list[int]
-    probability: Numbers
-    groups: list[tuple[Integers, Integers]]
-    cross: list[float]
-    within: list[float]
-    num_judged: int
 
 
 def split_pairs(space: LabeledSpace) -> SplitPairs:
@@ -65,81 +48,19 @@ def _planted_splits(space: LabeledSpace) -> Iterator[float]:
     generator = np.random.default_rng(_SEED)
     for label in generator.permutation(np.flatnonzero(space.counts_C >= 4))[:_MOST_PLANTED]:
         members = generator.permutation(space.members(int(label)))
-        yield _apart(space, members[::2], members[1::2])[2]
+        cross, within = apart(space.vectors_ND[members[::2]], space.vectors_ND[members[1::2]])
+        yield cross - sum(within) / 2
 
 
-def merged_labels(space: LabeledSpace) -> MergedLabels:
-    """2-means of every label's images; the smaller group has 3 images or more and a tenth of all. How far apart they
-    are is the mean cosine within the groups, of the looser one and at most what is usual in the set, less that between
-    them. Planted errors: two labels put together."""
-    within_C = _within(space)
-    usual = float(np.median(within_C[space.counts_C > 1])) if (space.counts_C > 1).any() else 1.0
-    judged, groups, figures = [], [], []
-    for label in np.flatnonzero(space.counts_C >= 2 * LEAST_GROUP):
-        judged.append(int(label))
-        groups.append(_two_groups(space, space.members(int(label))))
-        figures.append(_farness(space, *groups[-1], usual))
-    far = np.array([figure[0] for figure in figures])
-    planted = np.array([*_planted_merges(space, judged, usual)])
-    return MergedLabels(
-        judged,
-        posterior(far, planted).probability_K,
-        groups,
-        [figure[1] for figure in figures],
-        [figure[2] for figure in figures],
-        len(judged),
-    )
+def apart(first_MD: Floats, second_MD: Floats) -> tuple[float, tuple[float, float]]:
+    """The mean cosine between two groups of vectors, and the two within them, of different vectors."""
+    sums_2D = np.stack([group_MD.sum(0, dtype=np.float64) for group_MD in (first_MD, second_MD)])
+    cross = float(sums_2D[0] @ sums_2D[1]) / (len(first_MD) * len(second_MD))
+    return cross, (mean_of_different(sums_2D[0], len(first_MD)), mean_of_different(sums_2D[1], len(second_MD)))
 
 
-def _planted_merges(space: LabeledSpace, judged: list[int], usual: float) -> Iterator[float]:
-    """Every second label with the nearest other, every second with any."""
-    if len(judged) < 2:
-        return
-    generator = np.random.default_rng(_SEED)
-    chosen = np.sort(generator.permutation(judged)[:_MOST_PLANTED])
-    nearest_M = space.nearest_classes(space.centers()[chosen], chosen, 1)[1][:, 0]
-    for number, (label, nearest) in enumerate(zip(chosen.tolist(), nearest_M.tolist(), strict=True)):
-        other = nearest if number % 2 else int(generator.choice([one for one in judged[:1000] if one != label]))
-        if space.counts_C[other] >= LEAST_GROUP:
-            together = np.concatenate([space.members(label), space.members(other)])
-            yield _farness(space, *_two_groups(space, together), usual)[0]
-
-
-def _two_groups(space: LabeledSpace, images: Integers) -> tuple[Integers, Integers]:
-    """2-means of unit vectors, begun with the two sides of the direction in which they differ most: smaller, larger."""
-    vectors_MD = space.vectors_ND[images]
-    centered_MD = vectors_MD - vectors_MD.mean(0)
-    direction_D = np.linalg.svd(centered_MD, full_matrices=False)[2][0]
-    second_M = centered_MD @ direction_D > 0
-    for _ in range(_ROUNDS):
-        if second_M.all() or not second_M.any():
-            break
-        centers_2D = np.stack([vectors_MD[~second_M].sum(0), vectors_MD[second_M].sum(0)])
-        centers_2D /= np.maximum(np.linalg.norm(centers_2D, axis=1, keepdims=True), 1e-12)
-        before_M, second_M = second_M, vectors_MD @ (centers_2D[1] - centers_2D[0]) > 0
-        if (before_M == second_M).all():
-            break
-    groups = sorted([images[~second_M], images[second_M]], key=len)
-    return groups[0], groups[1]
-
-
-def _farness(space: LabeledSpace, smaller: Integers, larger: Integers, usual: float) -> tuple[float, float, float]:
-    """(suspicion, mean cosine between, mean cosine within): below all others where the smaller group is too small."""
-    if len(smaller) < max(LEAST_GROUP, _LEAST_SHARE * (len(smaller) + len(larger))):
-        return -1.0, 1.0, 1.0
-    cross, within, _ = _apart(space, smaller, larger)
-    return min(within, usual) - cross, cross, within
-
-
-def _apart(space: LabeledSpace, first: Integers, second: Integers) -> tuple[float, float, float]:
-    """The mean cosine between two groups, that within the looser one, and between less within, the mean of both."""
-    sums_2D = np.stack([space.vectors_ND[group].sum(0, dtype=np.float64) for group in (first, second)])
-    cross = float(sums_2D[0] @ sums_2D[1]) / (len(first) * len(second))
-    within = [_mean_of_different(total_D, len(group)) for total_D, group in zip(sums_2D, (first, second), strict=True)]
-    return cross, min(within), cross - (within[0] + within[1]) / 2
-
-
-def _mean_of_different(sum_D: Numbers, number: int) -> float:
+def mean_of_different(sum_D: Numbers, number: int) -> float:
+    """The mean cosine of different vectors of a group, whose sum this is."""
     return float((sum_D @ sum_D - number) / (number * (number - 1)))
 
 

@@ -26,9 +26,12 @@ def tiny(image: RGBImage, _: Generator) -> RGBImage:
 
 
 def copy(image: RGBImage, generator: Generator) -> RGBImage:
-    """A copy as they occur: cut or aligned anew (turned, scaled and moved a little), brighter or darker, encoded again,
-    and each with a chance mirrored, half as large, and without its colours."""
+    """A copy as they occur: with other tones, as after editing, cut or aligned anew (turned, scaled and moved a
+    little), encoded again, and each with a chance blurred, mirrored, half as large, and without its colours."""
     height, width = image.shape[:2]
+    image = _toned(image, generator)
+    if generator.random() < 0.3:
+        image = cv2.GaussianBlur(image, (0, 0), generator.uniform(0.3, 1.5) * height / 112)
     movement_23 = cv2.getRotationMatrix2D((width / 2, height / 2), generator.normal(0, 3), generator.uniform(0.9, 1.15))
     movement_23[:, 2] = movement_23[:, 2] + generator.normal(0, 0.025, 2) * (width, height)
     image = cv2.warpAffine(image, movement_23, (width, height), borderMode=cv2.BORDER_REPLICATE)
@@ -43,6 +46,13 @@ def copy(image: RGBImage, generator: Generator) -> RGBImage:
     quality = [cv2.IMWRITE_JPEG_QUALITY, int(generator.integers(30, 91))]
     encoded = cv2.imencode(".jpg", np.ascontiguousarray(image[:, :, ::-1]), quality)[1]
     return decode_image(bytes(encoded), "a planted copy")
+
+
+def _toned(image: RGBImage, generator: Generator) -> RGBImage:
+    """A gamma and a contrast: what changes brightness alone would not change a correlation."""
+    tones = (np.arange(256) / 255) ** np.exp(generator.normal(0, 0.3))
+    tones = np.clip((tones - 0.5) * generator.uniform(0.75, 1.4) + 0.5, 0, 1)
+    return np.asarray((255 * tones).astype(np.uint8)[image])
 
 
 def plant(

@@ -1,10 +1,12 @@
 """Embeddings with labels, in a space in which people differ and pictures of one person do not.
 
 Vectors are whitened with what is left of them without their person (linear discriminant analysis), which is estimated
-from the set itself. Shapes: N images, C classes, D embedding size, B images of a block, K classes of an image.
+from the set itself. Shapes: N images, C classes, D embedding size, B images of a block, K classes of an image, F folds
+of classes.
 """
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -33,11 +35,11 @@ class LabeledSpace:
         self._order_N = np.argsort(labels_N, kind="stable")
         self._starts_C = np.concatenate([[0], np.cumsum(self.counts_C)])
         self.weights_N = np.maximum(norms_N / max(float(norms_N.mean()), 1e-12), 1e-6).astype(np.float32)
-        self._mean_D, self._whiten_DD = self._whitening(vectors_ND)
+        (self._whitening,) = whitenings(vectors_ND, labels_N, np.zeros(num_classes, np.int64), 1)
         self.vectors_ND = np.empty_like(vectors_ND, dtype=np.float32)
         for rows in blocks(len(vectors_ND)):
             self.vectors_ND[rows] = self.transformed(vectors_ND[rows])
-        self.sums_CD = self._sums(self.vectors_ND, self.weights_N)
+        self.sums_CD = class_sums(self.vectors_ND, self.weights_N, labels_N, num_classes)
 
     def __len__(self) -> int:
         return len(self.labels_N)
@@ -48,9 +50,7 @@ class LabeledSpace:
 
     def transformed(self, vectors_BD: Floats) -> Floats:
         """Embeddings in this space."""
-        moved_BD = vectors_BD @ self._whiten_DD - self._mean_D
-        lengths_B1 = np.maximum(np.linalg.norm(moved_BD, axis=1, keepdims=True), 1e-12)
-        return np.asarray(moved_BD / lengths_B1, np.float32)
+        return self._whitening.transformed(vectors_BD)
 
     def centers(self) -> Floats:
         """Unit vectors (C, D); 0 for a class without an image."""
@@ -102,36 +102,65 @@ class LabeledSpace:
             nearest_B[rows] = np.where(number_B.cpu().numpy() > 0, members_M[found_BK[:, 0].cpu().numpy()], -1)
         return mean_B, nearest_B
 
-    def _sums(self, vectors_ND: Floats, weights_N: Floats) -> Floats:
-        sums_CD = np.zeros((self.num_classes, vectors_ND.shape[1]), np.float32)
-        for rows in blocks(len(vectors_ND)):
-            np.add.at(sums_CD, self.labels_N[rows], weights_N[rows, None] * vectors_ND[rows])
-        return sums_CD
-
-    def _whitening(self, vectors_ND: Floats) -> tuple[Floats, Floats]:
-        """The mean of the whitened vectors and the matrix that whitens. Every image's residual is that to the mean of
-        the others of its class."""
-        size = vectors_ND.shape[1]
-        sums_CD = self._sums(vectors_ND, np.ones(len(vectors_ND), np.float32))
-        scatter_DD, number = np.zeros((size, size)), 0
-        for rows in blocks(len(vectors_ND)):
-            labels_B = self.labels_N[rows]
-            several_B = self.counts_C[labels_B] > 1
-            block_BD, labels_B = vectors_ND[rows][several_B], labels_B[several_B]
-            residual_BD = block_BD - (sums_CD[labels_B] - block_BD) / (self.counts_C[labels_B] - 1)[:, None]
-            scatter_DD += residual_BD.astype(np.float64).T @ residual_BD
-            number += len(block_BD)
-        mean_D = sums_CD.sum(0, dtype=np.float64) / len(vectors_ND)
-        if not number:  # nobody has two pictures: nothing is known of how they differ
-            return mean_D.astype(np.float32), np.eye(size, dtype=np.float32)
-        values_D, directions_DD = np.linalg.eigh(scatter_DD / number)
-        shrinkage = max(_SHRINKAGE, size / (size + number / 4))
-        values_D = (1 - shrinkage) * np.maximum(values_D, 0) + shrinkage * max(float(values_D.mean()), 1e-12)
-        whiten_DD = directions_DD / np.sqrt(values_D)
-        return (mean_D @ whiten_DD).astype(np.float32), whiten_DD.astype(np.float32)
-
     def _on_device(self, array: Floats) -> Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self.device)
+
+
+def whitenings(vectors_ND: Floats, labels_N: Integers, fold_C: Integers, folds: int) -> list["Whitening"]:
+    """For each fold of classes, what whitens them, from all other classes; of one fold, from its own. Every image's
+    residual is that to the mean of the others of its class."""
+    size, classes = vectors_ND.shape[1], len(fold_C)
+    counts_C = np.bincount(labels_N, minlength=classes)
+    sums_CD = class_sums(vectors_ND, np.ones(len(vectors_ND), np.float32), labels_N, classes)
+    scatter_FDD, number_F = np.zeros((folds, size, size)), np.zeros(folds, np.int64)
+    for rows in blocks(len(vectors_ND)):
+        labels_B = labels_N[rows]
+        several_B = counts_C[labels_B] > 1
+        block_BD, labels_B = vectors_ND[rows][several_B], labels_B[several_B]
+        residual_BD = block_BD - (sums_CD[labels_B] - block_BD) / (counts_C[labels_B] - 1)[:, None]
+        for fold in range(folds):
+            of_fold_MD = residual_BD[fold_C[labels_B] == fold]
+            scatter_FDD[fold] += of_fold_MD.astype(np.float64).T @ of_fold_MD
+            number_F[fold] += len(of_fold_MD)
+    found = []
+    for fold in range(folds):
+        used_F = np.arange(folds) != fold if folds > 1 else np.ones(1, bool)
+        used_C = used_F[fold_C]
+        mean_D = sums_CD[used_C].sum(0, dtype=np.float64) / max(int(counts_C[used_C].sum()), 1)
+        found.append(_whitening(mean_D, scatter_FDD[used_F].sum(0), int(number_F[used_F].sum())))
+    return found
+
+
+class Whitening(NamedTuple):
+    """The mean of the whitened vectors, and the matrix that whitens."""
+
+    mean_D: Floats
+    whiten_DD: Floats
+
+    def transformed(self, vectors_BD: Floats) -> Floats:
+        """Unit vectors in the whitened space."""
+        moved_BD = vectors_BD @ self.whiten_DD - self.mean_D
+        lengths_B1 = np.maximum(np.linalg.norm(moved_BD, axis=1, keepdims=True), 1e-12)
+        return np.asarray(moved_BD / lengths_B1, np.float32)
+
+
+def _whitening(mean_D: NDArray[np.float64], scatter_DD: NDArray[np.float64], number: int) -> Whitening:
+    size = len(mean_D)
+    if not number:  # nobody has two pictures: nothing is known of how they differ
+        return Whitening(mean_D.astype(np.float32), np.eye(size, dtype=np.float32))
+    values_D, directions_DD = np.linalg.eigh(scatter_DD / number)
+    shrinkage = max(_SHRINKAGE, size / (size + number / 4))
+    values_D = (1 - shrinkage) * np.maximum(values_D, 0) + shrinkage * max(float(values_D.mean()), 1e-12)
+    whiten_DD = directions_DD / np.sqrt(values_D)
+    return Whitening((mean_D @ whiten_DD).astype(np.float32), whiten_DD.astype(np.float32))
+
+
+def class_sums(vectors_ND: Floats, weights_N: Floats, labels_N: Integers, num_classes: int) -> Floats:
+    """Of every class the sum (C, D) of weight · vector."""
+    sums_CD = np.zeros((num_classes, vectors_ND.shape[1]), np.float32)
+    for rows in blocks(len(vectors_ND)):
+        np.add.at(sums_CD, labels_N[rows], weights_N[rows, None] * vectors_ND[rows])
+    return sums_CD
 
 
 def blocks(number: int, size: int = _BLOCK) -> Iterator[slice]:

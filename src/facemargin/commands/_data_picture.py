@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from facemargin.auditing.plane import Plane
 from facemargin.counting import counted
 from facemargin.data.findings import NOISE
 from facemargin.data.inspection import Inspection
@@ -35,14 +36,21 @@ class _Face:
 
 
 def draw_inspection(
-    inspection: Inspection, source: LabeledImages, path: Path, file_format: str, found: FoundImages | None = None
+    inspection: Inspection,
+    source: LabeledImages,
+    path: Path,
+    file_format: str,
+    found: FoundImages | None = None,
+    plane: Plane | None = None,
 ) -> None:
     """Draw histograms of the images per identity and of the images' shorter sides, each if there is anything to tell
-    apart, and faces: of the people with the most and with the fewest images, and of the surest findings of an audit
-    that an image is mislabelled, unrecognisable or without a face."""
+    apart; the plane of norms and cosines by an audit's embeddings; and faces: of the people with the most and with the
+    fewest images, and of the surest findings of an audit that an image is mislabelled, unrecognisable or without a
+    face."""
     import matplotlib as mpl
     from matplotlib.figure import Figure
 
+    from facemargin.report.plane import draw_plane
     from facemargin.report.style import STYLE
 
     counts_C = inspection.images_per_identity_C
@@ -54,14 +62,19 @@ def draw_inspection(
     panels = [panel for panel in panels if len(np.unique(panel[2])) > 1]
     rows = _face_rows(inspection, source, found)
     with mpl.rc_context(STYLE):
-        figure = Figure(figsize=(9, 0.6 + _PANEL_INCHES * bool(panels) + _ROW_INCHES * len(rows)))
-        heights = [_PANEL_INCHES] * bool(panels) + [_ROW_INCHES] * len(rows)
+        drawn = bool(panels) + (plane is not None)
+        figure = Figure(figsize=(9, 0.6 + _PANEL_INCHES * drawn + _ROW_INCHES * len(rows)))
+        heights = [_PANEL_INCHES] * drawn + [_ROW_INCHES] * len(rows)
         parts = list(figure.subfigures(len(heights), 1, height_ratios=heights, squeeze=False).flat) if heights else []
         if panels:
             row = parts.pop(0).subplots(1, len(panels), squeeze=False).flat
             for axes, (xlabel, ylabel, values) in zip(row, panels, strict=True):
                 _histogram(axes, values)
                 axes.set(xlabel=xlabel, ylabel=ylabel)
+        if plane is not None:
+            part = parts.pop(0)
+            shown = draw_plane(part.subplots(), *plane, None if found is None else found.kinds_of_images())
+            part.legend(list(shown.values()), list(shown), loc="outside right upper")
         for part, (heading, faces) in zip(parts, rows, strict=True):
             part.suptitle(heading, x=0.01, ha="left", fontsize=9.5)
             for axes, face in zip(part.subplots(1, _FACES), [*faces, *[None] * _FACES][:_FACES], strict=True):

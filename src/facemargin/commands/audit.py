@@ -14,6 +14,7 @@ from rich.text import Text
 from facemargin.auditing import KINDS, Audit, Finding
 from facemargin.auditing import audit as audit_set
 from facemargin.auditing.interclass import Interclass
+from facemargin.auditing.plane import EMBEDDINGS
 from facemargin.auditing.run import audited_images
 from facemargin.commands._arguments import parse
 from facemargin.commands._device import ComputingArguments, check_batch_size, load_on_device
@@ -34,8 +35,6 @@ from facemargin.models.views import Views
 from facemargin.report.audit_page import PAGE_FILE, write_audit_page
 from facemargin.tables import Table
 from facemargin.training.audited_data import AUDIT_FILE
-
-EMBEDDINGS = "embeddings"
 
 
 @dataclass(frozen=True, kw_only=True)

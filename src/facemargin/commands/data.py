@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 
+from facemargin.auditing.plane import EMBEDDINGS, Plane, embedded_plane
 from facemargin.commands import _data_clean, _data_review
 from facemargin.commands._actions import Actions, run_action
 from facemargin.commands._arguments import parse
@@ -20,7 +21,7 @@ from facemargin.commands._data_picture import PICTURE_SUFFIXES, draw_inspection
 from facemargin.commands._data_review import ReviewArguments
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._say import say
-from facemargin.data.findings import NOISE
+from facemargin.data.findings import NOISE_AND_COPIES
 from facemargin.data.inspection import Duplicates, Inspection, inspect_images
 from facemargin.data.open import open_images
 from facemargin.data.source import LabeledImages
@@ -43,7 +44,8 @@ class InspectArguments:
     picture: Path | None = None
     """Draw images per identity, image sizes and some faces to this .svg or .png file."""
     audit: Path | None = None
-    """With --picture: the folder of an audit of this set (facemargin audit), whose surest findings are also shown."""
+    """With --picture: the folder of an audit of this set (facemargin audit), whose surest findings are also shown, and
+    the plane of norms and cosines by its embeddings."""
     json: bool = False
     """Print JSON instead of a table."""
     root: Path | None = None
@@ -73,18 +75,33 @@ def _inspect(arguments: Sequence[str]) -> int:
     if args.audit is not None and args.picture is None:
         raise ConfigError("--audit adds faces to the picture: add --picture, or remove --audit")
     source = open_images(args.source, args.root)
-    found = None if args.audit is None else FoundImages(source, args.audit, NOISE)
+    found = None if args.audit is None else FoundImages(source, args.audit, NOISE_AND_COPIES)
+    plane = None if args.audit is None else _plane(args.audit, source)
     with embedding_progress(Console(stderr=True), source.name, "inspecting") as report:
         inspection = inspect_images(source, report)
     if args.picture is not None:
         picture = args.picture
-        write_atomically(picture, lambda path: draw_inspection(inspection, source, path, picture.suffix[1:], found))
+        write_atomically(
+            picture, lambda path: draw_inspection(inspection, source, path, picture.suffix[1:], found, plane)
+        )
     if args.json:
         say(json.dumps(summary(source, inspection), indent=1))  # for other programs: as it is
     else:
         print_tables(Console(), source, inspection)
         say(f"wrong labels, near copies and pictures of nobody: facemargin audit --model MODEL --data {args.source}")
     return 0
+
+
+def _plane(audit: Path, source: LabeledImages) -> Plane | None:
+    folder = audit / EMBEDDINGS
+    if not folder.is_dir():
+        say(
+            f"note: {audit} keeps no embeddings (facemargin audit --model MODEL --output does), so the plane of norms "
+            "and cosines is not drawn",
+            stderr=True,
+        )
+        return None
+    return embedded_plane(folder, source)
 
 
 def summary(source: LabeledImages, inspection: Inspection) -> dict[str, Any]:

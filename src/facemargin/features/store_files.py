@@ -63,6 +63,18 @@ class FeatureFiles:
         ):
             raise DataError(f"{folder} contains other files ({others[0]}) and no {MANIFEST}: give another folder")
 
+    @classmethod
+    def there(cls, folder: Path) -> "FeatureFiles":
+        """What is stored in `folder`, of whatever model. Raises DataError if it holds no features."""
+        try:
+            manifest = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+            key, count, size = str(manifest["key"]), manifest["images"], manifest["embedding_size"]
+            if not all(type(number) is int and number >= 0 for number in (count, size)):
+                raise ValueError(f"{count!r} images of {size!r} values")
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise DataError(f"{folder / MANIFEST} is damaged or missing ({error!r})") from error
+        return cls(folder, key, count, size)
+
     def __enter__(self) -> "FeatureFiles":
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +126,22 @@ class FeatureFiles:
             np.load(self.folder / name, mmap_mode="r", allow_pickle=False) for name in _NAMES
         )
         return features_ND, norms_N, quality_N
+
+    def checked_arrays(self) -> tuple[Array, Array, Array]:
+        """As `arrays`. Raises DataError, which names the file, if one is not as `save` left it."""
+        arrays = []
+        shapes = ((self.count, self.size), (self.count,), (self.count,))
+        for name, header, width, shape in zip(_NAMES, self._headers, self._widths, shapes, strict=True):
+            path = self.folder / name
+            try:
+                with path.open("rb") as file:
+                    is_ours = file.read(len(header)) == header
+                if not is_ours or path.stat().st_size != len(header) + width * self.count:
+                    raise ValueError("its beginning or its length is another")
+                arrays.append(np.memmap(path, "<f4", "r", len(header), shape) if self.count else np.empty(shape, "<f4"))
+            except (OSError, ValueError) as error:
+                raise DataError(f"{path} is damaged ({error}): delete {self.folder} to start again") from error
+        return arrays[0], arrays[1], arrays[2]
 
     def _description(self) -> dict[str, Any]:
         return {"format": _FORMAT, "key": self.key, "images": self.count, "embedding_size": self.size}

@@ -11,14 +11,12 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from facemargin.counting import counted
-from facemargin.data.findings import NOISE_AND_COPIES
 from facemargin.recording.learning import Learning
 from facemargin.report.blocks import Block, Cell, FigureBlock, Heading, Notes, Table, TableBlock
 from facemargin.report.figure_data import data_label
+from facemargin.report.plane import draw_plane
 from facemargin.report.style import STYLE, legend_above, line_styles, new_axes
 from facemargin.report.wording import percent
-
-_MOST_POINTS = 2000
 
 
 def recording_blocks(found: Learning) -> Iterator[Block]:
@@ -85,32 +83,7 @@ def _learning_figure(found: Learning) -> Figure:
 @mpl.rc_context(STYLE)
 def _plane_figure(found: Learning) -> Figure:
     figure, axes = new_axes(height=3.3)
-    told = np.flatnonzero(np.isfinite(found.norm_N) & np.isfinite(found.gap_N))
-    kinds = {"nearest to the own centre": found.gap_N >= 0, "nearer to another's": found.gap_N < 0}
-    if found.kind_N is not None:
-        kinds = {name: of_kind_N & (found.kind_N == "") for name, of_kind_N in kinds.items()}
-        kinds |= {kind: found.kind_N == kind for kind in NOISE_AND_COPIES}
-    styles = line_styles(kinds)
-    shown = {}
-    for name, of_kind_N in kinds.items():
-        # evenly over the set, so that the picture of a large one stays small
-        index = told[of_kind_N[told]]
-        index = index[:: max(1, -(-len(index) // _MOST_POINTS))]
-        if len(index):
-            shown[name] = Line2D([], [], color=styles[name].color, linestyle="", marker="o", markersize=4)
-            axes.plot(
-                found.norm_N[index],
-                found.cosine_N[index],
-                linestyle="",
-                marker="o",
-                markersize=4 if name in NOISE_AND_COPIES else 2.2,
-                markeredgewidth=0,
-                alpha=0.9 if name in NOISE_AND_COPIES else 0.6,
-                color=styles[name].color,
-                label=data_label(name),
-            )
-    axes.set_xlabel("length of the feature")
-    axes.set_ylabel("cosine to the own centre")
+    shown = draw_plane(axes, found.norm_N, found.cosine_N, found.gap_N, found.kind_N)
     legend_above(figure, list(shown.values()), list(shown))
     return figure
 
