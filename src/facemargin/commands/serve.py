@@ -41,6 +41,9 @@ class ServeArguments(ComputingArguments):
     """Instead of --calibration: the file that facemargin certify wrote for this model."""
     gallery_certificate: tuple[str, ...] = ()
     """NAME=FILE: what facemargin gallery certify promises of a gallery. It ends with the gallery's next change."""
+    reports: tuple[str, ...] = ()
+    """NAME=FOLDER: a folder of the pages that facemargin report, compare and audit wrote, to show under the same
+    address."""
     detect: bool = False
     """Pictures are photographs, in which the face is found and aligned first. Without it they are aligned faces. Of a
     gallery, it was chosen when the gallery was created."""
@@ -144,6 +147,7 @@ def _parts(args: ServeArguments) -> dict[str, Any]:
         "calibration": None if args.calibration is None else Calibration.load(args.calibration),
         "certificate": fitting_certificate(args.certificate, model, args.detector if args.detect else None),
         "gallery_certificates": promised,
+        "reports": _named("--reports", args.reports),
         "detector": _detector(args),
         "detect": args.detect,
         "keys": keys_given,

@@ -18,6 +18,7 @@ from facemargin.serving.audit_log import AuditLog
 from facemargin.serving.edge import Edge
 from facemargin.serving.errors import add_error_handlers
 from facemargin.serving.keys import KeyFile
+from facemargin.serving.pages import add_pages
 from facemargin.serving.service import Service
 from facemargin.serving.settings import ServiceSettings
 from facemargin.version import __version__
@@ -36,6 +37,7 @@ def create_app(
     keys: KeyFile | None = None,
     audit_log: AuditLog | None = None,
     settings: ServiceSettings | None = None,
+    reports: Mapping[str, Path] | None = None,
 ) -> FastAPI:
     """The service for a `model`, which uvicorn or any other ASGI server runs; `facemargin serve` does.
 
@@ -46,6 +48,7 @@ def create_app(
     them everybody who reaches the service may do everything. `audit_log`: where searches and changes are recorded.
     `model_name`: by which its quality check is found.
 
+    `reports`: folders with pages of reports and audits, by the names under which they are shown.
     Pages are another router: `app.include_router(...)`. `app.state.service` is the `Service` with the model, galleries
     and turns, and `allowed("read")` of `facemargin.serving.access` is the dependency that asks for a key. The edge,
     which is around all of it, gives ids, limits and headers to pages, too; a header that a page sets itself stays.
@@ -96,5 +99,6 @@ def create_app(
         """The counts of the service, for Prometheus."""
         return Response(service.metrics.text(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
+    add_pages(app, reports)
     app.add_middleware(Edge, service=service)
     return app

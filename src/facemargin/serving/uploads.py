@@ -2,7 +2,7 @@
 name that it gives is opened."""
 
 from collections.abc import Sequence
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_origin
 
 from fastapi import Request
 from pydantic import BaseModel, ValidationError
@@ -37,15 +37,18 @@ class _InMemory(MultiPartParser):
         super().on_part_end()
 
 
-async def read_form(request: Request, form: type[Form], settings: ServiceSettings) -> Form:
-    """The multipart fields of a request. Raises RequestError, which names the field, for any that do not fit."""
+async def read_form(
+    request: Request, form: type[Form], settings: ServiceSettings, max_fields: int = _MOST_FIELDS
+) -> Form:
+    """The multipart fields of a request, at most so many. RequestError, which names the field, for any that do not
+    fit."""
     if not request.headers.get("content-type", "").lower().startswith("multipart/form-data"):
         raise RequestError(415, "not_multipart", "the body must be multipart/form-data, with pictures as its files")
     parser = _InMemory(
         request.headers,
         request.stream(),
         max_files=settings.max_images,
-        max_fields=_MOST_FIELDS,
+        max_fields=max_fields,
         max_part_size=_LONGEST_FIELD,
     )
     try:
@@ -73,7 +76,7 @@ def _checked(form: type[Form], values: dict[str, list[Any]]) -> Form:
         if any(isinstance(value, UploadFile) != of_files for value in given):
             kind = "a file, with a filename" if of_files else "a text, without a filename"
             raise RequestError(422, "invalid_value", f"{name} must be sent as {kind}")
-        several = known[name].annotation == list[bytes]
+        several = get_origin(known[name].annotation) is list
         if len(given) > 1 and not several:
             raise RequestError(422, "invalid_value", f"{name} is given {len(given)} times, expected once")
         contents = [value.file.read() if of_files else value for value in given]

@@ -1,0 +1,52 @@
+"""The fields of the pages' forms. Every form that changes or shows something has the `token` of its session."""
+
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from facemargin.serving.face_routes import OnSeveral
+
+
+class PageForm(BaseModel):
+    """What every form has."""
+
+    model_config = ConfigDict(extra="forbid")
+    token: str = Field(max_length=64)
+
+
+class CompareForm(PageForm):
+    image_a: bytes = b""
+    image_b: bytes = b""
+    fmr: float | None = None
+    on_several: OnSeveral = "largest"
+
+
+class SearchForm(PageForm):
+    images: list[bytes] = []
+    pool: Literal["yes", "no"] = "no"
+    gate: Literal["off", "refuse"] = "off"
+    on_several: OnSeveral = "largest"
+
+
+class EnrolForm(PageForm):
+    person: str = Field("", max_length=200)
+    images: list[bytes] = []
+    gate: Literal["off", "warn", "refuse", "review"] | None = None
+    on_several: OnSeveral = "error"
+    consent: str = Field("", max_length=1000)
+
+
+class ReviewForm(PageForm):
+    accept: list[int] = []
+    reject: list[int] = []
+
+
+class PersonForm(PageForm):
+    action: Literal["remove", "remove images", "merge", "split"]
+    person: str = Field(max_length=200)
+    numbers: list[int] = []
+    other: str = Field("", max_length=200)
+
+
+class LoginForm(PageForm):
+    key: str = Field("", max_length=500)
