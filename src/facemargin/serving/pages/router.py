@@ -1,5 +1,6 @@
 """The addresses of the pages."""
 
+import logging
 from collections.abc import Callable, Coroutine, Mapping
 from pathlib import Path
 from typing import Annotated, Any
@@ -14,7 +15,7 @@ from facemargin.errors import FacemarginError
 from facemargin.serving import searching
 from facemargin.serving.access import service_of
 from facemargin.serving.errors import RequestError, as_request_error, value_words
-from facemargin.serving.logs import noted
+from facemargin.serving.logs import log_event, noted
 from facemargin.serving.pages import people
 from facemargin.serving.pages.compare import compare, rates
 from facemargin.serving.pages.forms import CompareForm, EnrolForm, LoginForm, PersonForm, ReviewForm, SearchForm
@@ -46,8 +47,10 @@ class _Page(APIRoute):
                 return _error_page(request, RequestError(422, "invalid_value", value_words(error.errors())))
             except FacemarginError as error:
                 told = as_request_error(error)
-                if told is None or told.status >= 500:
-                    raise  # the edge logs it
+                if told is None:
+                    raise  # no visitor's business: the edge logs it
+                if told.status >= 500:
+                    log_event("failed", logging.ERROR, exc_info=error, request_id=request.state.request_id)
                 return _error_page(request, told)
 
         return handler
