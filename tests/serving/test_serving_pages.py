@@ -17,6 +17,7 @@ from facemargin.serving.keys import KeyFile, create_key, revoke_key
 from facemargin.serving.pages.render import POLICY, STATIC
 from facemargin.serving.pages.reports import Reports
 from facemargin.serving.pages.scale import WIDTH, score_bar
+from facemargin.serving.settings import ServiceSettings
 from tests.systems import posix_only
 
 FLAT = encode_png(np.full((112, 92, 3), 128, np.uint8))
@@ -149,6 +150,17 @@ def test_what_is_refused_is_said_on_a_page(client, staff, parts, path, files, fi
         assert gallery.counts() == (2, 6, 0)
 
 
+def test_what_is_refused_at_the_edge_is_a_page_for_people(parts, staff):
+    app = create_app(parts.model, galleries={"staff": staff}, settings=ServiceSettings(max_body=1000))
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        accepting = {"accept": "text/html,*/*"}
+        response = client.post("/", content=b"x" * 2000, headers=accepting)
+        assert response.status_code == 413 and "more than 1,000 bytes" in text_of(response)
+        assert response.headers["content-security-policy"] == POLICY
+        assert client.post("/", content=b"x" * 2000).json()["error"]["code"] == "too_large"
+        assert client.post("/v1/verify", content=b"x" * 2000, headers=accepting).json()["error"]["code"] == "too_large"
+
+
 def test_a_form_without_its_token_does_nothing(client, parts, staff):
     for token in ("", "0" * 64, "ä" * 20):
         fields = {"token": token, "action": "remove", "person": "s1"}
@@ -249,6 +261,8 @@ def test_with_keys_one_logs_in(parts, staff, tmp_path):
             response = client.get(page)
             assert (response.status_code, response.headers["location"]) == (303, "/login")
         assert client.post("/", files=two(parts.png[0], parts.png[0])).status_code == 303
+        by_script = client.post("/", files=two(parts.png[0], parts.png[0]), headers={"hx-request": "true"})
+        assert by_script.headers["hx-redirect"] == "/login" and not by_script.content
 
         def log_in(secret):
             fields = {"token": (None, token_of(client, "/login")), "key": (None, secret)}

@@ -16,6 +16,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from facemargin.errors import FacemarginError
 from facemargin.serving.errors import RequestError, as_request_error, error_response
 from facemargin.serving.logs import log_event
+from facemargin.serving.pages.render import bare_error_page
 from facemargin.serving.service import Service
 
 LOOPBACK_NAMES = ("localhost", "127.0.0.1", "[::1]")
@@ -143,5 +144,6 @@ class _Request:
         if self.status:
             return
         self.scope["state"]["code"] = error.code
-        response: Response = error_response(error, self.id)
+        to_person = "text/html" in self.header(b"accept") and not self.scope["path"].startswith("/v1/")
+        response: Response = bare_error_page(error) if to_person else error_response(error, self.id)
         await response(self.scope, self._receive, self.send)

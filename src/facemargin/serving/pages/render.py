@@ -11,6 +11,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from facemargin.counting import counted
 from facemargin.serving.access import service_of
+from facemargin.serving.errors import RequestError
 from facemargin.serving.pages.sessions import COOKIE, SECONDS
 from facemargin.serving.pages.visitor import Visitor, sessions_of
 from facemargin.version import __version__
@@ -83,6 +84,14 @@ def page(
     if identity and (visitor is None or not visitor.has_cookie):
         set_cookie(request, response, identity)
     return response
+
+
+def bare_error_page(error: RequestError) -> HTMLResponse:
+    """The page of an error before anything is known of who asks."""
+    content = _TEMPLATES.get_template("error.html.jinja").render(
+        visitor=None, galleries=[], has_reports=False, has_keys=False, token="", path="", message=error.message
+    )
+    return HTMLResponse(content, error.status, headers={**_HEADERS, **error.headers})
 
 
 def set_cookie(request: Request, response: HTMLResponse | Any, identity: str) -> None:

@@ -40,6 +40,8 @@ class _Page(APIRoute):
             try:
                 return await handle(request)
             except NotLoggedInError:
+                if "hx-request" in request.headers:  # only a part of the page would be replaced
+                    return Response(status_code=200, headers={"HX-Redirect": "/login"})
                 return RedirectResponse("/login", 303)
             except RequestError as error:
                 return _error_page(request, error)
