@@ -207,7 +207,8 @@ def test_a_photograph_from_the_camera(visit, site):
     wait_for(page, "document.querySelector('video')?.videoWidth > 0")
     page.click("text=Take the photograph")
     wait_for(page, "document.getElementById('image_b').files.length == 1")
-    assert page.locator("video").count() == 0 and page.locator("canvas.chosen").count() == 2
+    wait_for(page, "document.querySelectorAll('canvas.chosen').length == 2")
+    assert page.locator("video").count() == 0
     page.click("button.main")
     page.wait_for_selector("#result .decision")
     assert page.locator("svg.shown").count() == 2
