@@ -105,6 +105,31 @@ def score_by_hand(gallery, track):
     }
 
 
+def test_an_interruption_keeps_what_is_finished(command, gallery, videos, tmp_path, monkeypatch):
+    """Ctrl-C when the second video begins; then the first is not searched again."""
+    real, seen, output = fm.Gallery.identify_video, [], tmp_path / "r.csv"
+
+    def interrupted(self, video, **options):
+        seen.append(video)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return real(self, video, **options)
+
+    monkeypatch.setattr(fm.Gallery, "identify_video", interrupted)
+    arguments = ("gallery", "identify", gallery, videos / "two.mkv", videos / "in", "--video", "--output", output)
+    code, _, err = command(*arguments)
+    assert code == 130 and f"interrupted; {output} has the 1 finished video of 2, and the same command goes on" in err
+    first, journal = output.read_text(), tmp_path / "r.csv.journal"
+    assert len(rows_of(output)) == 2 and journal.exists()
+    searched, detect = [], type(fm.Gallery(gallery).detector).detect
+    monkeypatch.setattr(
+        type(fm.Gallery(gallery).detector), "detect", lambda *one: (searched.append(1), detect(*one))[1]
+    )
+    code, _, err = command(*arguments)
+    assert code == 0 and len(searched) == 1 and "which goes on" in err and not journal.exists()
+    assert output.read_text().startswith(first) and len(rows_of(output)) == 3
+
+
 def test_a_stream(command, gallery, videos, tmp_path):
     handler = functools.partial(Quiet, directory=str(videos))
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)

@@ -102,21 +102,10 @@ def planted_suspicions(seen: Weighted, classes: int) -> Numbers:
 
 
 def _split(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, found: Found) -> None:
-    """min(P(b|a), P(a|b)): in what share of the images of one label the other was the hardest, times the similarity of
-    the nearest other centre relative to the own."""
-    labels_N, number = images.labels, images.num_identities
-    size_C = np.bincount(labels_N[known_N], minlength=number)
-    likeness_N = np.clip(seen.negative_N / np.maximum(seen.target_N, 1e-6), 0, 1) * seen.stable_N
-    key_N = labels_N[known_N] * number + seen.class_N[known_N]
-    keys, inverse = np.unique(key_N, return_inverse=True)
-    share = {
-        (int(key) // number, int(key) % number): float(total) / size_C[int(key) // number]
-        for key, total in zip(keys, np.bincount(inverse, likeness_N[known_N]), strict=True)
-    }
+    labels_N = images.labels
     findings = []
-    for (first, second), one in share.items():
-        both = min(one, share.get((second, first), 0.0))
-        if first < second and both >= max(LISTED_LABELS, 0.25):
+    for (first, second), both in likeness_of_labels(seen, known_N, labels_N, images.num_identities).items():
+        if both >= max(LISTED_LABELS, 0.25):
             nearest = [_nearest(seen, labels_N, label) for label in (first, second)]
             reason = (
                 f"images of either label were as near to the other's centre: {both:.2f} of 1 for images that show one "
@@ -142,6 +131,26 @@ def _split(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, fou
         0.25,
     )
     found.kinds["split"] = replace(found.kinds["split"], estimated_precision=None)
+
+
+def likeness_of_labels(
+    seen: Visited, known_N: NDArray[np.bool_], labels_N: Integers, number: int
+) -> dict[tuple[int, int], float]:
+    """{(a, b): min(P(b|a), P(a|b))} for a < b: in what share of the images of one label the other was the hardest,
+    times the similarity of the nearest other centre relative to the own."""
+    size_C = np.bincount(labels_N[known_N], minlength=number)
+    likeness_N = np.clip(seen.negative_N / np.maximum(seen.target_N, 1e-6), 0, 1) * seen.stable_N
+    key_N = labels_N[known_N] * number + seen.class_N[known_N]
+    keys, inverse = np.unique(key_N, return_inverse=True)
+    share = {
+        (int(key) // number, int(key) % number): float(total) / size_C[int(key) // number]
+        for key, total in zip(keys, np.bincount(inverse, likeness_N[known_N]), strict=True)
+    }
+    return {
+        (first, second): min(one, share[second, first])
+        for (first, second), one in share.items()
+        if first < second and (second, first) in share
+    }
 
 
 def _nearest(seen: Visited, labels_N: Integers, label: int) -> int:
