@@ -9,16 +9,18 @@ from tests.margins.reference import LOSSES, cosines, cross_entropies, norms
 
 
 def losses_of(name: str, features, labels, centers) -> list[float]:
-    """The cross-entropy of every sample."""
+    """The loss of every sample."""
     loss = LOSSES[name]
-    rows = cosines(features, centers)
+    rows = cosines(features, centers) if len(features) else []
+    if not rows:  # a queue without samples
+        return []
     targets = [loss.target(row[y], a, None) for row, y, a in zip(rows, labels, norms(features), strict=True)]
     replaced = [
         [c if j == y else loss.negative(c, row[y], {}) for j, c in enumerate(row)]
         for row, y in zip(rows, labels, strict=True)
     ]
     scales = [a if loss.scale is None else loss.scale for a in norms(features)]
-    return cross_entropies(replaced, labels, targets, scales)
+    return (loss.losses or cross_entropies)(replaced, labels, targets, scales)
 
 
 class Queue:

@@ -15,7 +15,8 @@ from tests.processes import run_processes
 from tests.waits import Waits
 
 B, C, D, STEPS = 4, 6, 3, 5
-NAMES = ["cosface", "mv_arc", "arcface"]  # a loss of the cosine, one that re-weights negatives, one of the angle
+# A loss of the cosine, one that re-weights negatives, one of the angle, two of binary decisions with a learnt bias.
+NAMES = ["cosface", "mv_arc", "arcface", "sphereface2", "uniface"]
 MEMORIES = {
     "queue": BroadFaceConfig(queue_size=10),
     "short queue": BroadFaceConfig(queue_size=3),
@@ -38,6 +39,7 @@ def head_with(memory, name="cosface", **options):
     head = create_head(name, C, D, memory=memory, **settings).double()
     with torch.no_grad():
         head.weight *= torch.linspace(20, 90, len(head.weight))[:, None]  # centres of different lengths
+        head.margin.prepare(C)  # a learnt bias in float64, too
     return head
 
 
@@ -64,7 +66,8 @@ def test_broadface_equals_the_loop_reference(name, implementation, compensate):
         total = B + len(old)
         batch = losses_of(name, x, y, w)
         of_queue = sum(losses_of(name, old, old_labels, w)) / total
-        np.testing.assert_allclose(out.parts["softmax"].item(), sum(batch) / B, rtol=1e-10)
+        main = "binary" if head.margin.binary else "softmax"
+        np.testing.assert_allclose(out.parts[main].item(), sum(batch) / B, rtol=1e-10)
         np.testing.assert_allclose(out.losses_B.detach().numpy(), batch, rtol=1e-9, atol=1e-12)
         assert ("queue" in out.parts) == bool(old)
         np.testing.assert_allclose(out.loss.item(), sum(batch) / B + of_queue, rtol=1e-10)

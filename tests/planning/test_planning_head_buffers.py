@@ -6,10 +6,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from facemargin.errors import ConfigError
-from facemargin.heads import choice, chunked, create_head, triton
+from facemargin.heads import BroadFaceConfig, VPLConfig, choice, chunked, create_head, rounded_products, triton
 from facemargin.heads.softmax_terms import IMPLEMENTATIONS
 from facemargin.planning import head_buffers as planned
 from facemargin.planning.hardware import find_hardware
+from facemargin.planning.head_memory import memory_buffers, memory_operations, memory_state
 from facemargin.planning.head_operations import head_operations
 from facemargin.planning.head_shape import HeadShape, head_shape
 from facemargin.planning.job import Job, margin_facts
@@ -27,9 +28,9 @@ def all_implementations(monkeypatch):
     monkeypatch.setitem(IMPLEMENTATIONS, "recomputed", chunked.softmax_terms_recomputed)
 
 
-def step_of(margin, implementation, samples, classes, size, sub_centers=1):
+def step_of(margin, implementation, samples, classes, size, sub_centers=1, **options):
     """A function that does a head's forward and backward pass, and the head."""
-    head = create_head(margin, classes, size, implementation=implementation, sub_centers=sub_centers)
+    head = create_head(margin, classes, size, implementation=implementation, sub_centers=sub_centers, **options)
     features = torch.randn(samples, size, requires_grad=True)
     labels = torch.arange(samples)
 
@@ -162,3 +163,54 @@ def test_products_are_three_and_one_more_where_cosines_are_not_kept():
     assert 3.95 < products["recomputed"] <= 4
     on_cpu = head_operations(shape, facts, "chunked", "cpu")
     assert sum(o.bytes for o in on_cpu) < 10 * 4 * 10**7 * 512
+
+
+@pytest.mark.parametrize("implementation", ["chunked", "recomputed"])
+@pytest.mark.parametrize(("margin", "k"), [("funface", 1), ("funface", 3), ("sphereface2", 1)])
+def test_bf16_in_backward_holds_rounded_factors_too(monkeypatch, implementation, margin, k):
+    monkeypatch.setattr(rounded_products, "computes_bf16", lambda device: True)
+    samples, classes, size = 64, 20_000, 128
+    step, head = step_of(margin, implementation, samples, classes, size, k, backward="bf16")
+    shape, facts = HeadShape(k * classes, k * classes, samples, size, False, k), margin_facts(margin)
+    measured = peak_memory(step) - head.weight.nbytes
+    counted, without = (
+        planned.head_buffers(shape, facts, implementation, "cpu", backward) for backward in ("bf16", "float32")
+    )
+    assert counted == pytest.approx(measured, rel=0.1)
+    assert measured > 1.05 * without
+
+
+def test_bf16_needs_half_a_workspace_more_in_triton():
+    facts, shape = margin_facts("arcface"), HeadShape(10**6, 10**6, 1024, 512, False)
+    more = planned.head_buffers(shape, facts, "triton", backward="bf16") - planned.head_buffers(shape, facts, "triton")
+    assert more == 2**27 + 2 * 2**16 * 512 + 6 * 1024 * 512  # G, a chunk's centres, the features
+
+
+MEMORIES = {"broadface": BroadFaceConfig(queue_size=600), "vpl": VPLConfig(start=1)}
+
+
+@pytest.mark.parametrize("implementation", ["eager", "chunked"])
+@pytest.mark.parametrize("memory", MEMORIES)
+def test_a_memory_of_earlier_batches(memory, implementation):
+    samples, classes, size = 64, 5_000, 64
+    step, head = step_of("arcface", implementation, samples, classes, size, memory=MEMORIES[memory])
+    for _ in range(10):  # until the queue is full
+        head.zero_grad()
+        step()
+    job = Job(classes=classes, embedding_size=size, batch=samples, gpus=1, head_memory=memory, queue_size=600)
+    shape, facts = head_shape(job, "class-parallel"), margin_facts("arcface")
+    on_device = [v for name, v in head.memory.named_buffers() if name not in head.memory.on_host]
+    assert memory_state(job, shape) == sum(values.nbytes for values in on_device)
+    head.zero_grad()
+    measured = peak_memory(step) - head.weight.nbytes
+    of_batch = planned.head_buffers(shape, facts, implementation, "cpu")
+    counted = of_batch + memory_buffers(job, shape, facts, implementation, "cpu")
+    assert 0.78 * counted < measured < 1.02 * counted  # batch and queue do not have all their buffers at the same time
+    head.zero_grad()
+    with Traffic() as traffic:
+        step()
+    operations = [
+        *head_operations(shape, facts, implementation),
+        *memory_operations(job, shape, facts, implementation, "cuda"),
+    ]
+    assert sum(operation.bytes for operation in operations) == pytest.approx(traffic.bytes, rel=0.15)

@@ -24,12 +24,15 @@ def test_rows_are_written_in_full_precision(tmp_path):
     assert text == 'step,loss,rate,name\n1,0.30000000000000004,1e-20,"a, ""b""\nc"\n2,inf,nan,é\n'
 
 
-def test_columns_are_those_of_the_first_row(tmp_path):
+def test_a_column_that_comes_later_is_empty_before(tmp_path):
     log = MetricsLog(tmp_path / "metrics.csv", 0)
-    log.write({"step": 1, "loss": 2.0})
+    log.write({"step": 1, "loss": 2.0, "name": 'a, "b"\nc'})
     log.write({"step": 2, "other": 5, "loss": 3.0})
     log.write({"step": 3})
-    assert (tmp_path / "metrics.csv").read_text() == "step,loss\n1,2.0\n2,3.0\n3,\n"
+    text = 'step,other,loss,name\n1,,2.0,"a, ""b""\nc"\n2,5,3.0,\n3,,,\n'
+    assert (tmp_path / "metrics.csv").read_text() == text
+    MetricsLog(tmp_path / "metrics.csv", 2).write({"step": 3})  # a resumed run knows it
+    assert (tmp_path / "metrics.csv").read_text() == text
 
 
 @pytest.mark.parametrize("step", [1, 2, 3, 4, 9])
@@ -66,7 +69,8 @@ def test_a_half_written_header_is_written_again(tmp_path):
 def test_columns_are_kept_after_resuming(tmp_path):
     path = write(tmp_path / "metrics.csv", 1, 2)
     MetricsLog(path, 2).write({"rate": 5, "new": 1, "step": 3})
-    assert path.read_text().splitlines()[-1] == "3,,5"
+    assert path.read_text().splitlines()[0] == "step,loss,rate,new"
+    assert path.read_text().splitlines()[-1] == "3,,5,1"
     assert path.read_text().count("step") == 1
 
 

@@ -50,6 +50,13 @@ def test_the_parts_of_a_loss_are_logged_where_there_are_several(tmp_path):
     parts = list(row)[list(row).index("loss") + 1 : list(row).index("learning_rate")]
     assert len(parts) == 2 and "softmax" in parts
     assert sum(float(row[part]) for part in parts) == pytest.approx(float(row["loss"]), rel=1e-5)
+    run(tiny_recipe(memory={"name": "broadface", "queue_size": 9}, **options), tmp_path / "queue")
+    first, *later = rows(tmp_path / "queue" / "metrics.csv")
+    assert list(first)[2:6] == ["loss", "softmax", "queue", "learning_rate"]
+    assert (first["softmax"], first["queue"]) == (first["loss"], "") and len(later) == 4  # no queue yet
+    for row in later:
+        assert float(row["softmax"]) + float(row["queue"]) == pytest.approx(float(row["loss"]), rel=1e-5)
+        assert float(row["queue"]) > 0
     run(tiny_recipe(**options), tmp_path / "one")
     assert list(rows(tmp_path / "one" / "metrics.csv")[0])[2:4] == ["loss", "learning_rate"]
 

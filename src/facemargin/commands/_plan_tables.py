@@ -20,7 +20,9 @@ def print_plan(plan: Plan, console: Console) -> None:
     console.print(
         f"{job.margin}, {counted(job.classes, 'class', 'classes')}, {counted(job.embedding_size, 'value')}; "
         f"{plan.backbone.name} in {plan.backbone.precision}; {gpus}, {counted(job.batch, 'image')} each, "
-        f"{job.global_batch:,} a step; {job.optimizer}{'; recorded' if job.recorder else ''}",
+        f"{job.global_batch:,} a step; {job.optimizer}{'; recorded' if job.recorder else ''}"
+        f"{'' if job.head_memory == 'none' else f'; memory {job.head_memory}'}"
+        f"{'' if job.backward == 'float32' else f'; backward {job.backward}'}",
         highlight=False,
     )
     for table in (_memory_table(plan), _exchange_table(plan), _time_table(plan), _advice_table(plan)):
@@ -89,8 +91,16 @@ def footnotes(plan: Plan) -> list[str]:
             f"Sampled: {job.sample_rate:g} of a GPU's classes in a step, at least the expected number of "
             "positives; rows that are not sampled do not change."
         )
-    else:
+    elif job.head_memory == "none":
         notes.append("Sampled classes have their own optimizer, SGD, so there is no such head with adamw.")
+    if job.head_memory != "none":
+        queue = f", with {counted(job.queue_size, 'sample')} in its queue" if job.head_memory == "broadface" else ""
+        notes.append(
+            f"The head's memory is {job.head_memory}{queue}: what the processes exchange for it is not planned. "
+            "Sampled classes cannot have one, because the classes in it would not all be among a step's."
+        )
+    if job.backward != "float32":
+        notes.append("backward bf16: its memory is counted; its products are timed as if they were in float32.")
     if job.gpus % job.gpus_per_node and job.gpus > job.gpus_per_node:
         notes.append(f"{job.gpus} GPUs are not a whole number of nodes with {job.gpus_per_node} GPUs.")
     return notes

@@ -14,10 +14,12 @@ from facemargin.commands._plan_tables import plan_to_dict, print_plan
 from facemargin.counting import counted
 from facemargin.errors import ConfigError
 from facemargin.files.atomic import write_text_atomically
+from facemargin.heads import BroadFaceConfig
+from facemargin.heads.rounded_products import Backward
 from facemargin.planning.backbone_cost import measure_backbone
 from facemargin.planning.hardware import Efficiency, Float32Products, Precision, find_hardware
 from facemargin.planning.head_buffers import Implementation
-from facemargin.planning.job import Job, Optimizer
+from facemargin.planning.job import HeadMemory, Job, Optimizer
 from facemargin.planning.machine import Machine
 from facemargin.planning.plan import Plan, make_plan
 from facemargin.planning.scale import EmbeddingJob, GalleryJob, plan_embedding, plan_gallery
@@ -55,6 +57,12 @@ class Arguments:
     """The share of its classes that a GPU uses in a step with the sampled head."""
     optimizer: Optimizer = "sgd"
     """sgd has momentum."""
+    backward: Backward = "float32"
+    """The type of the factors in the head's two backward products (head.backward in a recipe)."""
+    head_memory: HeadMemory = "none"
+    """What the head remembers of earlier batches (memory.name in a recipe)."""
+    queue_size: int = BroadFaceConfig.queue_size
+    """With --head-memory broadface: how many samples its queue holds (memory.queue_size in a recipe)."""
     recorder: bool = False
     """Plan for a run with the flight recorder (recorder in a recipe)."""
     precision: Precision = "auto"
@@ -184,6 +192,9 @@ def _plan(args: Arguments) -> Plan:
         sample_rate=args.sample_rate,
         optimizer=args.optimizer,
         recorder=args.recorder,
+        backward=args.backward,
+        head_memory=args.head_memory,
+        queue_size=args.queue_size,
     )
     hardware = find_hardware(
         args.gpu,

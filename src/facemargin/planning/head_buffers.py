@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from facemargin.errors import ConfigError
+from facemargin.heads.rounded_products import Backward
 from facemargin.planning.hardware import Device, Hardware
 from facemargin.planning.head_shape import HeadShape
 from facemargin.planning.job import MarginFacts
@@ -70,7 +71,13 @@ def chunks_of(shape: HeadShape, implementation: Implementation, device: Device =
     return Chunks(min(classes, active), min(kept, active))
 
 
-def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implementation, device: Device = "cuda") -> int:
+def head_buffers(
+    shape: HeadShape,
+    margin: MarginFacts,
+    implementation: Implementation,
+    device: Device = "cuda",
+    backward: Backward = "float32",
+) -> int:
     """The largest number of bytes held at a time."""
     centers = shape.active_rows * shape.embedding_size
     features = shape.samples * shape.embedding_size
@@ -81,26 +88,36 @@ def head_buffers(shape: HeadShape, margin: MarginFacts, implementation: Implemen
         if shape.sub_centers > 1:  # which centre is nearest, in eight bytes; in backward a gradient for all centres
             matrices = max(matrices + 2, shape.sub_centers + 3)
         values = max(matrices * shape.samples * shape.active_classes, _EAGER_CENTERS * centers)
-        feature_copies = 3
+        feature_copies = 3.0
     elif implementation == "triton":
         workspace = min(TRITON_ENTRIES // shape.samples, shape.active_rows)
         values = workspace * shape.samples + shape.active_rows
-        feature_copies = 3
+        feature_copies = 3.0
+        if backward == "bf16":  # the gradient and the centres of a chunk once more, and the features
+            values += 0.5 * workspace * (shape.samples + shape.embedding_size)
+            feature_copies += 1.5
     else:
         chunks = chunks_of(shape, implementation, device)
         # Exponentials and their product with the cosines; cosines that are not kept; replaced cosines, slopes and a
         # mask.
         again = chunks.kept < shape.active_classes
         scratch = 2 + again + 2.25 * margin.reweights_negatives
-        scratch += _CHUNKED_BINARY * margin.binary + _CHUNKED_ADJUSTED * margin.adjusts_cosines
+        scratch += _CHUNKED_BINARY * margin.binary
+        adjusted = _CHUNKED_ADJUSTED * margin.adjusts_cosines * chunks.classes * shape.samples
         if shape.sub_centers > 1:
             # Of all centres: the shares and their products with the cosines; the cosines, if computed again. Of the
             # classes, in bytes: which centre is nearest, and a mask.
             scratch += 0.75 + (2 + again) * shape.sub_centers + 0.25 + 0.25 * again
         byte = 0.25 * (shape.sub_centers > 1)
         values = ((1 + byte) * chunks.kept + scratch * chunks.classes) * shape.samples
+        rounded = 0.0
         values += 2 * shape.active_rows + chunks.classes  # for the norms of the centres
-        feature_copies = 6
+        feature_copies = 6.0
+        if backward == "bf16":  # the share and the centres of a chunk once more; on a CPU the product, too
+            rows = chunks.classes * shape.sub_centers
+            rounded = 0.5 * rows * (shape.samples + shape.embedding_size * (1 + (device == "cpu")))
+            feature_copies += 1.5
+        values += max(adjusted, rounded)  # not at the same time
     if margin.needs_centers:
         # The gradient of the samples' own centres has the size of all centres until it is added to the other gradients.
         values += centers + features

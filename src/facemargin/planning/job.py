@@ -7,10 +7,13 @@ from typing import Literal
 import torch
 
 from facemargin.errors import ConfigError
+from facemargin.heads import BroadFaceConfig
+from facemargin.heads.rounded_products import Backward
 from facemargin.margins import create_margin
 
 HeadKind = Literal["dense", "class-parallel", "sampled"]
 Optimizer = Literal["sgd", "adamw"]
+HeadMemory = Literal["none", "broadface", "vpl"]
 
 OPTIMIZER_STATES = {"sgd": 1, "adamw": 2}
 """How many values per parameter the optimizer keeps: the momentum, or the first and the second moment."""
@@ -18,7 +21,9 @@ OPTIMIZER_STATES = {"sgd": 1, "adamw": 2}
 ADAMW_STEP_BYTES = 4
 """AdamW stores a step counter, a float32, for every tensor."""
 
-_SMALLEST = {"classes": 1, "embedding_size": 1, "gpus": 1, "gpus_per_node": 1, "batch": 2, "sub_centers": 1}
+_SMALLEST = {"batch": 2} | dict.fromkeys(
+    ("classes", "embedding_size", "gpus", "gpus_per_node", "sub_centers", "queue_size"), 1
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +31,8 @@ class Job:
     """classes: C. embedding_size: D. batch: b, images per GPU and step. gpus: P, so that the global batch is P·b.
     sub_centers: K, the centres of a class. margin, backbone: names. sample_rate: the share of its classes that a GPU
     uses in a step if classes are sampled. recorder: whether the run is recorded, for which the head also finds the
-    class of the hardest negative.
+    class of the hardest negative. backward: the type of the factors of the head's backward products. head_memory: what
+    the head remembers of earlier batches. queue_size: Q, the samples of BroadFace's queue.
     """
 
     classes: int
@@ -40,11 +46,19 @@ class Job:
     optimizer: Optimizer = "sgd"
     recorder: bool = False
     sub_centers: int = 1
+    backward: Backward = "float32"
+    head_memory: HeadMemory = "none"
+    queue_size: int = BroadFaceConfig.queue_size
 
     def __post_init__(self) -> None:
         for name, smallest in _SMALLEST.items():
             if getattr(self, name) < smallest:
                 raise ConfigError(f"{name} is {getattr(self, name)}, expected at least {smallest}")
+        if self.head_memory != "none" and self.sub_centers > 1:
+            raise ConfigError(
+                f"head_memory is {self.head_memory} with {self.sub_centers} sub_centers: a memory is made for one "
+                "centre a class. Set sub_centers to 1 or head_memory to none"
+            )
         if not 0 < self.sample_rate < 1:
             raise ConfigError(
                 f"sample_rate is {self.sample_rate}, expected a number between 0 and 1. To use all classes, take "

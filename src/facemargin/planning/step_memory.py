@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 from facemargin.planning.backbone_cost import BackboneCost
 from facemargin.planning.hardware import Device
 from facemargin.planning.head_buffers import Implementation, head_buffers
+from facemargin.planning.head_memory import memory_buffers, memory_state
 from facemargin.planning.head_shape import HeadShape
 from facemargin.planning.job import ADAMW_STEP_BYTES, OPTIMIZER_STATES, HeadKind, Job, MarginFacts
 
@@ -18,7 +19,8 @@ class Memory:
     so the total is an upper bound.
 
     backbone, head: weights and batch-norm statistics. activations: kept by the forward pass. head_buffers: held by the
-    head's forward and backward pass, without centres and gradient. The backbone's gradient is exchanged in place.
+    head's forward and backward pass, without centres and gradient. head_memory: what the head remembers of earlier
+    batches. The backbone's gradient is exchanged in place.
     """
 
     backbone_weights: int
@@ -29,6 +31,7 @@ class Memory:
     head_gradient: int
     head_optimizer: int
     head_buffers: int
+    head_memory: int = 0
 
     @property
     def total(self) -> int:
@@ -43,15 +46,17 @@ def step_memory(
     margin: MarginFacts,
     implementation: Implementation,
     device: Device = "cuda",
+    queue_implementation: Implementation | None = None,
 ) -> Memory:
-    """The parts of `Memory` for a head of this kind and shape."""
+    """The parts of `Memory` for a head of this kind and shape. `queue_implementation`: that of BroadFace's queue."""
     states = OPTIMIZER_STATES[job.optimizer]
     steps = ADAMW_STEP_BYTES if job.optimizer == "adamw" else 0
     row_bytes = job.embedding_size * _FLOAT
     gradient = backbone.trained * _FLOAT
     sampled = kind == "sampled"
     active_bytes = shape.active_rows * row_bytes
-    buffers = head_buffers(shape, margin, implementation, device)
+    buffers = head_buffers(shape, margin, implementation, device, job.backward)
+    buffers += memory_buffers(job, shape, margin, queue_implementation, device)
     if sampled:
         # The optimizer works on copies of the step's centres and their momentum, after the buffers are freed. The
         # sampled centres are also a copy, from the forward pass on.
@@ -65,4 +70,5 @@ def step_memory(
         head_gradient=active_bytes,
         head_optimizer=states * shape.rows * row_bytes + steps,
         head_buffers=buffers,
+        head_memory=memory_state(job, shape),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from facemargin.planning.backbone_cost import BackboneCost
 from facemargin.planning.collectives import Collective
 from facemargin.planning.head_buffers import Implementation
+from facemargin.planning.head_memory import memory_operations
 from facemargin.planning.head_operations import head_operations
 from facemargin.planning.head_shape import HeadShape
 from facemargin.planning.job import OPTIMIZER_STATES, HeadKind, Job, MarginFacts
@@ -53,8 +54,14 @@ def step_time(
     backbone: BackboneCost,
     collectives: Sequence[Collective],
     machine: Machine,
+    queue_implementation: Implementation | None = None,
 ) -> StepTime:
     """The time of a step of this head on this machine."""
+    device = machine.hardware.device
+    head = [
+        *head_operations(shape, margin, implementation, device),
+        *memory_operations(job, shape, margin, queue_implementation, device),
+    ]
     # The gradient of a replicated head is ready first and is exchanged together with the backbone's.
     hidden = [collective for collective in collectives if collective.part == "backbone" or kind == "dense"]
     in_turn = [collective for collective in collectives if collective not in hidden]
@@ -65,7 +72,7 @@ def step_time(
     return StepTime(
         backbone_forward=machine.seconds(operation.at(job.batch) for operation in backbone.forward),
         backbone_backward=machine.seconds(operation.at(job.batch) for operation in backbone.backward),
-        head=machine.seconds(head_operations(shape, margin, implementation, machine.hardware.device)),
+        head=machine.seconds(head),
         head_exchange=exchange(in_turn),
         optimizer=machine.seconds(optimizer_operations(job, kind, shape, backbone)),
         gradient_exchange=exchange(hidden),

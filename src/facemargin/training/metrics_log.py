@@ -9,7 +9,8 @@ from facemargin.files.atomic import write_text_atomically
 
 
 class MetricsLog:
-    """Appends rows to a CSV file. Columns are those of the first row; the first must be `step`.
+    """Appends rows to a CSV file. The first column must be `step`. A row with columns that no earlier one had adds
+    them to the file, empty in the rows before.
 
     On opening, rows after `step` are cut off: they belong to steps that the resumed run takes again.
     """
@@ -37,9 +38,26 @@ class MetricsLog:
 
     def write(self, row: Mapping[str, object]) -> None:
         """Append one row, in full precision, and flush it."""
+        if self.columns is not None and not set(row) <= set(self.columns):
+            self._widen(list(row), self.columns)
         with self.path.open("a", newline="", encoding="utf-8") as file:
             writer = csv.writer(file, lineterminator="\n")
             if self.columns is None:
                 self.columns = list(row)
                 writer.writerow(self.columns)
             writer.writerow([row.get(column, "") for column in self.columns])
+
+    def _widen(self, row: list[str], columns: list[str]) -> None:
+        """With the new columns of a row, each behind the one that it follows there."""
+        columns = list(columns)
+        for number, column in enumerate(row):
+            if column not in columns:
+                columns.insert(columns.index(row[number - 1]) + 1 if number else len(columns), column)
+        with self.path.open(newline="", encoding="utf-8") as file:
+            rows = list(csv.DictReader(file))
+        text = io.StringIO()
+        writer = csv.DictWriter(text, columns, restval="", lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text_atomically(self.path, text.getvalue())
+        self.columns = columns

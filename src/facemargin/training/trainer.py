@@ -245,7 +245,7 @@ class _Run:
             "step": result.step,
             "epoch": result.step / self.steps_per_epoch,
             "loss": result.loss,
-            **(result.parts if len(result.parts) > 1 else {}),
+            **(result.parts if len(result.parts) > 1 or self.recipe.memory.name == "broadface" else {}),
             "learning_rate": learning_rate,
             "gradient_norm": result.gradient_norm,
             **result.sample_means,
