@@ -213,6 +213,15 @@ def test_more_alike_than_milvus_can_tell(tmp_path, monkeypatch):
     store.close()
 
 
+def test_more_rows_than_milvus_finds_at_once(made, tmp_path, monkeypatch):
+    store = copied(made, tmp_path)
+    at_once = enrolled(store)
+    monkeypatch.setattr("facemargin.gallery.milvus_tables.MOST_FOUND", 2)
+    monkeypatch.setattr("facemargin.gallery.milvus_tables._AT_A_TIME", 2)
+    assert enrolled(store) == at_once and store.check() == []
+    store.close()
+
+
 def test_what_is_not_there(tmp_path):
     with pytest.raises(DataError, match=r"there is no .*nothing\.db"):
         MilvusStore(milvus_place(f"milvus:{tmp_path}/nothing.db"))

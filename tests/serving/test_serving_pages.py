@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from dataclasses import replace
 from html import unescape
 
 import numpy as np
@@ -116,6 +117,28 @@ def test_two_photographs_are_decided_on(client, parts):
     assert f"{parts.calibration.impostors:,} pairs of different people" in said and parts.calibration.pairs in said
     assert said.count(f"quality {result.quality_a:.4g}") == 2 and "never checked" in said
     assert response.text.count("data:image/jpeg;base64,") == 2
+    offered = [float(rate) for rate in re.findall(r'<option value="([0-9.e-]+)"', response.text)]
+    measured = [point.target_fmr for point in parts.calibration.thresholds]
+    assert sorted(offered) == sorted(measured) and offered[0] == min(measured)  # none is as low as the usual one
+
+
+def test_what_a_certificate_promises_is_said(parts):
+    certificate = fm.certify(parts.model, fm.open_images("orl:1-9"), fmr=0.7)
+    with TestClient(create_app(parts.model, certificate=certificate), base_url="http://127.0.0.1") as client:
+        said = text_of(send(client, "/", two(parts.png[0], parts.png[0])))
+    assert "The same person" in said and "Promised: at most 70 % pairs of other people score this high" in said
+    assert "Certified on 9 people, 90 images of orl:1-9." in said
+
+
+def test_too_poor_is_no_answer(parts):
+    floor = replace(parts.calibration.thresholds[0], quality_floor=1e9)
+    with TestClient(
+        create_app(parts.model, calibration=replace(parts.calibration, thresholds=(floor,))),
+        base_url="http://127.0.0.1",
+    ) as client:
+        response = send(client, "/", two(parts.png[0], parts.png[12]), fmr="0.5")
+    said = text_of(response)
+    assert "Too poor to decide" in said and "below 1e+09, the least" in said and 'class="bar"' not in response.text
 
 
 def test_pictures_that_cannot_be_used_are_named(client, parts):

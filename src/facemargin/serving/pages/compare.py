@@ -1,5 +1,6 @@
 """What the page says of two photographs. Everything here runs in the threads of requests."""
 
+import math
 from dataclasses import dataclass, field
 
 from facemargin.decision.calibration import Calibration
@@ -46,10 +47,13 @@ def compare(service: Service, contents: list[bytes], fmr: float | None, faces: C
 
 
 def rates(service: Service) -> list[float]:
-    """The false match rates that one can choose, the usual one first."""
+    """The false match rates that one can choose: first the one nearest to the usual one, which is chosen unless another
+    is."""
     if not isinstance(service.by, Calibration):
         return []
-    return sorted((point.target_fmr for point in service.by.thresholds), key=lambda rate: (rate != DEFAULT_FMR, -rate))
+    falling = sorted((point.target_fmr for point in service.by.thresholds), reverse=True)
+    usual = min(falling, key=lambda rate: abs(math.log(rate / DEFAULT_FMR)))
+    return [usual, *(rate for rate in falling if rate != usual)]
 
 
 def why(result: Verification) -> list[str]:
