@@ -200,7 +200,7 @@ def test_heads_are_trained_alike_scored_and_compared(command, forked_runs, recip
 @linux_only
 @pytest.mark.slow
 def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(command, forked_runs, recipe, tmp_path):
-    arguments = [recipe, "--heads", "funface,cosface", "--seeds", "1", "--data", "orl:31-32", "--epochs", "120"]
+    arguments = [recipe, "--heads", "funface,cosface", "--seeds", "1", "--data", "orl:31-32", "--epochs", "60"]
     process = start(*arguments, "--jobs", "2", "--data.workers", "1", "--output", tmp_path / "out")
     folders = [tmp_path / "out" / head / "seed_0" for head in ("funface", "cosface")]
     workers = hold_at(process, folders, steps=21)
@@ -219,7 +219,7 @@ def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(command,
     assert code == 0, err
     for folder, step in zip(folders, saved, strict=True):
         assert f"after step {step}" in (folder / "log.txt").read_text()
-        assert [int(row["step"]) for row in rows(folder)] == list(range(1, 241))
+        assert [int(row["step"]) for row in rows(folder)] == list(range(1, 121))
     content = json.loads((tmp_path / "out" / "comparison.json").read_text())
     assert [run["training_seconds"] for run in content["runs"]] == [None, None]
     assert "–" in (tmp_path / "out" / "comparison.md").read_text()
@@ -240,7 +240,7 @@ def test_interrupting_writes_checkpoints_and_a_dead_process_does_not_stop_the_ot
         tmp_path / "o",
     ]
     first, second = (tmp_path / "o" / head / "seed_0" for head in ("funface", "cosface"))
-    process = start(*arguments, "--epochs", "100")
+    process = start(*arguments, "--epochs", "50")
     (worker,) = hold_at(process, [first], steps=7)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to all of them
     wait_for(lambda: has_pending(worker, signal.SIGTERM))  # what the first process asks of the others
@@ -252,7 +252,7 @@ def test_interrupting_writes_checkpoints_and_a_dead_process_does_not_stop_the_ot
     assert not second.exists() and not (tmp_path / "o" / "comparison.md").exists()
 
     # As if the machine had run out of memory: that run fails, the other one is finished.
-    process = start(*arguments, "--epochs", "100")
+    process = start(*arguments, "--epochs", "50")
     (worker,) = hold_at(process, [first], steps=len(rows(first)) + 1)
     os.kill(worker, signal.SIGKILL)
     out, err = process.communicate()

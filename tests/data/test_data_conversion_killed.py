@@ -108,7 +108,7 @@ def names(folder: Path):
 
 
 @pytest.mark.parametrize("to", WRITERS)
-@pytest.mark.parametrize("least", [10, pytest.param(30, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("least", [10, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_anywhere_and_continued_it_is_byte_for_byte_the_undisturbed_one(tmp_path, to, least):
     lines = lines_of_a_whole_conversion(tmp_path / "whole", to)
     generator = np.random.default_rng(100 * list(WRITERS).index(to) + least)
