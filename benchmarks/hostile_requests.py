@@ -41,12 +41,18 @@ def hostile_requests(
         yield name, kinds[name](draw)
 
 
-def ask(port: int, request: bytes, seconds: float = 60.0) -> bytes:
-    """The whole answer of a service on this machine; what is left of the request is not sent if it answers before."""
+ENDS_EARLY = ("cut", "wrong length", "bad chunks", "no http")
+"""Kinds of requests after which the service may wait for more."""
+
+
+def ask(port: int, request: bytes, seconds: float = 60.0, ends: bool = False) -> bytes:
+    """The whole answer of a service on this machine; what is left of the request is not sent if it answers before.
+    `ends`: no more is sent, and the service is told so, which hangs up then instead of answering what takes time."""
     with socket.create_connection(("127.0.0.1", port), seconds) as connection:
         try:
             connection.sendall(request)
-            connection.shutdown(socket.SHUT_WR)
+            if ends:
+                connection.shutdown(socket.SHUT_WR)
         except OSError:
             pass
         answer = b""

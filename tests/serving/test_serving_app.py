@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import facemargin as fm
-from facemargin.data.source import encode_png
+from facemargin.data.source import encode_png, labeled_subset
 from facemargin.detection.detector import create_detector
 from facemargin.gallery.certificate import GalleryCertificate, certified_search_rate
 from tests.photographs import orl_photograph
@@ -29,7 +29,17 @@ def test_verify(client, parts):
     assert answer["quality_words"] == "never checked (facemargin quality --check)"
 
 
-def test_verify_without_thresholds_has_no_decision_and_with_a_certificate_a_guarantee(parts):
+def test_verify_with_a_certificate(parts):
+    people = labeled_subset(fm.open_images("orl"), range(0, 400, 10))  # one picture of each
+    certificate = fm.certify(parts.model, people, fmr=0.3)
+    with client_of(parts, calibration=None, certificate=certificate) as client:
+        answer = client.post("/v1/verify", files=pair(*parts.png[:2])).json()
+        expected = fm.verify(parts.model, parts.faces.read(0), parts.faces.read(1), certificate=certificate)
+        found = (answer["decision"], answer["score"], answer["guarantee"])
+        assert found == (expected.decision, expected.score, expected.guarantee) and expected.guarantee
+
+
+def test_verify_without_thresholds_has_no_decision(parts):
     with client_of(parts, calibration=None) as client:
         answer = client.post("/v1/verify", files=pair(*parts.png[:2])).json()
         assert answer["decision"] is None and answer["threshold"] is None
@@ -112,9 +122,13 @@ def test_a_promise_about_a_gallery_ends_with_its_change(parts, staff):
         asked = images(parts.png[0])
         found = client.post("/v1/galleries/staff/identify", files=asked).json()
         assert found["rule"]["words"] == list(promise.rule().words)
+        assert found["notes"] == ["the model's quality is not used: it is never checked (facemargin quality --check)"]
+        for rate in ("fpir", "fmr"):
+            refused = client.post("/v1/galleries/staff/identify", files=asked, data={rate: "0.1"})
+            assert refused.status_code == 422 and f"leave out {rate}" in refused.text
         client.delete("/v1/galleries/staff/people", params={"person": "s2"})
         refused = client.post("/v1/galleries/staff/identify", files=asked)
-        assert code_of(refused) == (409, "no_rule")
+        assert code_of(refused) == (409, "certificate_ended")
         assert str(staff) not in refused.text and "facemargin gallery certify again" in refused.text
 
 

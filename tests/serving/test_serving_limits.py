@@ -1,5 +1,6 @@
 """What the service refuses, and how little it takes to do so."""
 
+import asyncio
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
@@ -7,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
+from starlette.requests import ClientDisconnect
 
 import facemargin as fm
 from facemargin.data.source import encode_png
@@ -37,6 +39,7 @@ def client(parts):
         ({"fmr": "nan"}, ["image_a", "image_b"], (422, "invalid_value"), "the FMR is nan"),
         ({"fmr": "1e-9"}, ["image_a", "image_b"], (422, "invalid_value"), "cannot be measured"),
         ({"on_several": "all"}, ["image_a", "image_b"], (422, "invalid_value"), "on_several is not valid"),
+        ({"on_several": "error"}, ["image_a", "image_b"], (422, "invalid_value"), "pictures are aligned faces here"),
     ],
 )  # fmt: skip
 def test_fields_that_do_not_fit(client, parts, fields, files, expected, words):
@@ -148,6 +151,32 @@ def test_after_the_deadline_there_is_an_error_and_the_turn_ends_with_the_work(pa
         model.free.set()
         while client.app.state.service.turns.inside:
             threading.Event().wait(0.001)
+
+
+def test_work_of_a_client_that_went_away_is_never_begun(parts):
+    app = create_app(parts.model, settings=ServiceSettings(threads=1))
+    service = app.state.service
+
+    async def ask():
+        async def receive():
+            return {"type": "http.disconnect"}
+
+        with pytest.raises(ClientDisconnect):
+            async with service.turns.turn(receive) as turn:
+                await turn.work(lambda: pytest.fail("begun"))
+
+    begun, end = threading.Event(), threading.Event()
+
+    def hold():
+        begun.set()
+        end.wait(60)
+
+    service.turns._threads.submit(hold)
+    assert begun.wait(60)
+    asyncio.run(ask())
+    assert service.turns.inside == 0
+    end.set()
+    service.close()
 
 
 def test_nobody_foresaw_it(parts, monkeypatch, log_lines):

@@ -92,12 +92,16 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(ServeArguments, "serve", arguments)
     require_extra("serve", "fastapi", "uvicorn", "python_multipart", "prometheus_client", what="facemargin serve")
     from facemargin.serving.app import create_app
-    from facemargin.serving.server import require_safe, run_service
+    from facemargin.serving.server import is_loopback, require_safe, run_service
 
     _check(args)
     require_safe(args.host, args.keys is not None)
-    made = _parts(args)
-    app = create_app(**made)
+    if not is_loopback(args.host) and args.tls_certificate is None:
+        say(
+            "warning: keys and faces cross the network in the clear: give --tls-certificate and --tls-key, or put a "
+            "proxy with TLS before this service", stderr=True,
+        )  # fmt: skip
+    app = create_app(**_parts(args))
     run_service(app, args.host, args.port, args.tls_certificate, args.tls_key)
     return 0
 

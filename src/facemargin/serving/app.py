@@ -52,7 +52,8 @@ def create_app(
     Pages are another router: `app.include_router(...)`. `app.state.service` is the `Service` with the model, galleries
     and turns, and `allowed("read")` of `facemargin.serving.access` is the dependency that asks for a key. The edge,
     which is around all of it, gives ids, limits and headers to pages, too; a header that a page sets itself stays.
-    Work is done in a turn, as the routes do: `async with service.turns.turn() as turn: await turn.work(job)`.
+    Work is done in a turn, as the routes do: `async with service.turns.turn(request.receive) as turn: await
+    turn.work(job)`.
 
     Raises ConfigError, with the reason, for a gallery, calibration or certificate of another model.
     """

@@ -55,7 +55,7 @@ class DetectForm(BaseModel):
 async def verify(request: Request, caller: Reader) -> VerifyAnswer:
     """Whether two pictures show the same person, as facemargin verify says it."""
     service = service_of(request)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         form = await read_form(request, VerifyForm, service.settings)
         pictures = UploadedImages([form.image_a, form.image_b], ["image_a", "image_b"], service.settings.max_pixels)
 
@@ -71,7 +71,7 @@ async def verify(request: Request, caller: Reader) -> VerifyAnswer:
 async def detect(request: Request, caller: Reader) -> DetectAnswer:
     """The faces in photographs, the surest first."""
     service = service_of(request)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         form = await read_form(request, DetectForm, service.settings)
         pictures = _numbered(form.images, service.settings.max_pixels)
 
@@ -87,7 +87,7 @@ async def detect(request: Request, caller: Reader) -> DetectAnswer:
 async def embed(request: Request, caller: Reader) -> EmbedAnswer:
     """The vectors, norms and qualities of pictures. Vectors of faces are personal data."""
     service = service_of(request)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         form = await read_form(request, ImagesForm, service.settings)
         pictures = _numbered(form.images, service.settings.max_pixels)
 
@@ -103,7 +103,7 @@ async def embed(request: Request, caller: Reader) -> EmbedAnswer:
 async def quality(request: Request, caller: Reader) -> QualityAnswer:
     """How good pictures are for recognition, and what their faces fail."""
     service = service_of(request)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         form = await read_form(request, ImagesForm, service.settings)
         pictures = _numbered(form.images, service.settings.max_pixels)
 

@@ -19,12 +19,21 @@ from facemargin.serving.service import Service
 from facemargin.serving.uploads import UploadedImages
 
 
+def check_choice(finds_faces: bool, on_several: Choice) -> None:
+    """RequestError for a choice that would have no effect."""
+    if not finds_faces and on_several != "largest":
+        raise RequestError(
+            422, "invalid_value", f"on_several is {on_several}, but pictures are aligned faces here: leave it out"
+        )
+
+
 def verify_pictures(
     service: Service, pictures: UploadedImages, fmr: float | None, on_several: Choice
 ) -> tuple[Verification, list[str]]:
     """The decision about two pictures, and doubts about its error rates, as `facemargin verify` prints them. Raises
     ImageError for a picture that cannot be read or shows no face."""
     by, doubts = service.by, []
+    check_choice(service.finds_faces, on_several)
     detector = service.detector if service.finds_faces else None
     if fmr is not None and not isinstance(by, Calibration):
         raise ConfigError("fmr chooses a threshold of a calibration, and this service has none: leave it out")
@@ -92,6 +101,7 @@ def rate_pictures(service: Service, pictures: UploadedImages, on_several: Choice
 
 
 def _look(service: Service, pictures: UploadedImages, on_several: Choice, gate: QualityGate | None) -> Sequence[Looked]:
+    check_choice(service.finds_faces, on_several)
     detector = service.detector if service.finds_faces else None
     return list(LookedAt(pictures, detector, on_several, gate).look(service.model, None))
 

@@ -55,7 +55,7 @@ class IdentifyForm(BaseModel):
 async def galleries(request: Request, caller: Reader) -> GalleriesAnswer:
     """The galleries of this service."""
     service = service_of(request)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         return GalleriesAnswer(galleries=await turn.work(lambda: searching.list_galleries(service)))
 
 
@@ -70,7 +70,7 @@ async def people(
     """Who is enrolled, in the order of enrolment."""
     service, request_id = service_of(request), request.state.request_id
     served = service.gallery(name)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         return await turn.work(lambda: searching.list_people(service, caller, request_id, served, offset, limit))
 
 
@@ -79,7 +79,7 @@ async def enrol(request: Request, name: str, caller: Writer) -> EnrolAnswer:
     """Enrol a person by pictures, through the gate, as facemargin gallery enrol does."""
     service, request_id = service_of(request), request.state.request_id
     served = service.gallery(name)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         form = await read_form(request, EnrolForm, service.settings)
         gate = searching.gate_of(service, form.gate)
         person = searching.checked_name(form.person)
@@ -104,7 +104,7 @@ async def remove(
     deleted."""
     service, request_id = service_of(request), request.state.request_id
     served = service.gallery(name)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         return await turn.work(lambda: searching.remove(service, caller, request_id, served, person))
 
 
@@ -113,7 +113,7 @@ async def identify(request: Request, name: str, caller: Reader) -> IdentifyAnswe
     """Who pictures show, as facemargin gallery identify says it. Nobody is enrolled by it."""
     service, request_id = service_of(request), request.state.request_id
     served = service.gallery(name)
-    async with service.turns.turn() as turn:
+    async with service.turns.turn(request.receive) as turn:
         form = await read_form(request, IdentifyForm, service.settings)
         names = [f"images[{place}]" for place in range(len(form.images))]
         pictures = UploadedImages(form.images, names, service.settings.max_pixels)
@@ -124,6 +124,6 @@ async def identify(request: Request, name: str, caller: Reader) -> IdentifyAnswe
         def job() -> IdentifyAnswer:
             with noted() as notes:
                 rule, answers = searching.identify(service, caller, request_id, served, pictures, options)
-            return searching.answer_of(rule, answers, request_id, notes)
+            return searching.answer_of(served, rule, answers, request_id, notes)
 
         return await turn.work(job)

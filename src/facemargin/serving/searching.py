@@ -4,6 +4,7 @@ Everything here runs in the threads of requests."""
 from dataclasses import dataclass
 from itertools import islice
 
+from facemargin.decision.certificate import Certificate
 from facemargin.detection.face import Choice
 from facemargin.errors import ConfigError, DataError
 from facemargin.files.unicode_names import one_form
@@ -21,6 +22,7 @@ from facemargin.serving.answers import (
     RuleAnswer,
 )
 from facemargin.serving.errors import RequestError
+from facemargin.serving.faces import check_choice
 from facemargin.serving.service import Caller, ServedGallery, Service
 from facemargin.serving.uploads import UploadedImages
 
@@ -115,6 +117,9 @@ def identify(
     if options.fpir is not None and options.fmr is not None:
         raise RequestError(422, "invalid_value", "fpir and fmr are both given, expected one of them")
     gallery = served.gallery
+    check_choice(gallery.binding.detector is not None, options.on_several)
+    if options.fpir is not None and (served.promised or isinstance(service.by, Certificate)):
+        raise RequestError(422, "invalid_value", "a certificate decides here, and has rates of its own: leave out fpir")
     fpir = DEFAULT_FPIR if options.fpir is None else options.fpir
     rule = _rule(served, fpir, options.fmr)
     answers = gallery.identify(
@@ -143,13 +148,18 @@ def _rule(served: ServedGallery, fpir: float, fmr: float | None) -> SearchRule |
         return served.gallery.rule(fpir, fmr)
     except ConfigError as error:
         words = str(error).replace(str(served.folder), served.name)  # where it lies is no client's business
-        raise RequestError(409 if "certificate" in words else 422, "no_rule", words) from error
+        status, code = (409, "certificate_ended") if served.promised and fmr is None else (422, "no_rule")
+        raise RequestError(status, code, words) from error
 
 
 def answer_of(
-    rule: SearchRule | None, answers: list[Identification], request_id: str, notes: list[str]
+    served: ServedGallery, rule: SearchRule | None, answers: list[Identification], request_id: str, notes: list[str]
 ) -> IdentifyAnswer:
+    """With the notes that the verb prints."""
     found = [IdentificationAnswer.of(answer, rule) for answer in answers]
+    binding = served.gallery.binding
+    if not binding.quality_helps:
+        notes = [f"the model's quality is not used: it is {binding.quality_words}", *notes]
     if rule is None:
         notes = ["this model has no thresholds, so there are scores and no answers", *notes]
     return IdentifyAnswer(request_id=request_id, notes=notes, rule=RuleAnswer.of(rule), answers=found)

@@ -58,11 +58,13 @@ class TakingTurns:
 
 @dataclass
 class ServedGallery:
-    """A gallery by the `name` that the operator gave it. `changing`: one request at a time changes it."""
+    """A gallery by the `name` that the operator gave it. `promised`: decided by a certificate of this gallery, which
+    ends with its next change. `changing`: one request at a time changes it."""
 
     name: str
     folder: Path
     gallery: Gallery
+    promised: bool = False
     changing: threading.Lock = field(default_factory=threading.Lock)
 
     @contextmanager
@@ -141,7 +143,7 @@ class Service:
         calibration = by if isinstance(by, Calibration) else None
         certificate = by if isinstance(by, Certificate | GalleryCertificate) else None
         gallery = Gallery(folder, self.model, detector=wrapped, calibration=calibration, certificate=certificate)
-        return ServedGallery(name, folder, gallery)
+        return ServedGallery(name, folder, gallery, promised is not None)
 
     def _finder(self, gallery: Gallery) -> TakingTurns | None:
         """What finds the faces of a gallery: the service's own detector, if it is the same."""

@@ -6,7 +6,10 @@ import time
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from starlette.requests import ClientDisconnect
+from starlette.types import Receive
 
 from facemargin.serving.batching import seconds_left, set_deadline
 from facemargin.serving.errors import RequestError, too_late
@@ -29,9 +32,10 @@ class Turns:
         return self._inside
 
     @asynccontextmanager
-    async def turn(self) -> AsyncIterator["Turn"]:
+    async def turn(self, receive: Receive | None = None) -> AsyncIterator["Turn"]:
         """The turn of a request, in which its body is read and its work done. RequestError if too many are inside, and
-        after the deadline. A thread that is at work then goes on, and its turn with it."""
+        after the deadline. A thread that is at work then goes on, and its turn with it. With its `receive`, work that
+        has not begun when the client goes away is never begun; then ClientDisconnect."""
         with self._lock:
             if self._inside >= self._queue:
                 raise RequestError(
@@ -41,7 +45,7 @@ class Turns:
                     {"Retry-After": "1"},
                 )
             self._inside += 1
-        turn = Turn(self._threads, time.monotonic() + self._deadline, self._leave)
+        turn = Turn(self._threads, time.monotonic() + self._deadline, self._leave, receive)
         try:
             async with asyncio.timeout(self._deadline):
                 yield turn
@@ -67,8 +71,10 @@ class Turns:
 class Turn:
     """One request's."""
 
-    def __init__(self, threads: ThreadPoolExecutor, deadline: float, leave: Callable[[], None]) -> None:
-        self._threads, self._deadline, self._leave = threads, deadline, leave
+    def __init__(
+        self, threads: ThreadPoolExecutor, deadline: float, leave: Callable[[], None], receive: Receive | None
+    ) -> None:
+        self._threads, self._deadline, self._leave, self._receive = threads, deadline, leave, receive
         self.begun = False
 
     async def work(self, job: Callable[[], Answer]) -> Answer:
@@ -85,4 +91,21 @@ class Turn:
         future: Future[Answer] = self._threads.submit(timed)
         self.begun = True
         future.add_done_callback(lambda _: self._leave())
-        return await asyncio.wrap_future(future)
+        if self._receive is None:
+            return await asyncio.wrap_future(future)
+        work, gone = asyncio.wrap_future(future), asyncio.create_task(_gone(self._receive))
+        either: list[asyncio.Future[Any]] = [work, gone]
+        try:
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if not work.done():
+                raise ClientDisconnect
+            return await work
+        finally:
+            gone.cancel()
+            work.cancel()  # has an effect on what has not begun only
+
+
+async def _gone(receive: Receive) -> None:
+    """Returns when the client has gone away."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
