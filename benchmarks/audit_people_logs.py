@@ -98,8 +98,8 @@ def figures(
     known_N = (seen.visits_N > 0) & np.isfinite(seen.target_N)
     likeness = likeness_of_labels(seen, known_N, labels_N, number)
     listed = [pair for pair, one in likeness.items() if one >= 0.25]
-    centers_CD = load_centers(folder / "run" / "head.safetensors")
-    centers_CD = np.asarray(centers_CD / np.linalg.norm(centers_CD, axis=1, keepdims=True))
+    centers_CD = load_centers(folder / "run" / "head.safetensors").numpy().astype(np.float64)
+    centers_CD /= np.maximum(np.linalg.norm(centers_CD, axis=1, keepdims=True), 1e-12)
     first, second = np.triu_indices(number, 1)
     is_half = np.array([pair in halves for pair in zip(first.tolist(), second.tolist(), strict=True)])
     of_log = np.array([likeness.get(pair, 0.0) for pair in zip(first.tolist(), second.tolist(), strict=True)])
@@ -115,7 +115,7 @@ def figures(
         str(len(listed)),
         str(len(halves & set(listed))),
         text(measure(of_log, is_half)),
-        text(measure((centers_CD[first] * centers_CD[second]).sum(1).astype(np.float64), is_half)),
+        text(measure((centers_CD[first] * centers_CD[second]).sum(1), is_half)),
         text(measure(by_sface, is_half)),
         *(text(measure(suspicion_C, is_merged)) for suspicion_C in (low_C, spread_C, merged_C)),
     ]
