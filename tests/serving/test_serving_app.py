@@ -1,6 +1,8 @@
 """The service's answers are the library's."""
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,6 +11,7 @@ import facemargin as fm
 from facemargin.data.source import encode_png, labeled_subset
 from facemargin.detection.detector import create_detector
 from facemargin.gallery.certificate import GalleryCertificate, certified_search_rate
+from facemargin.serving.app import create_app
 from tests.photographs import orl_photograph
 from tests.serving.asking import client_of, code_of, images, pair
 
@@ -158,3 +161,10 @@ def test_metrics_count_requests_and_batches_without_names(client, parts):
     assert 'facemargin_requests_total{route="/v1/galleries/{name}/identify",status="200"} 1.0' in text
     assert 'facemargin_requests_total{route="none",status="404"} 1.0' in text
     assert "facemargin_batch_images_count" in text and "secret" not in text and "staff" not in text
+
+
+def test_the_document_names_every_code_of_an_error():
+    sources = [path.read_text() for path in Path(create_app.__code__.co_filename).parent.glob("*.py")]
+    found = {code for source in sources for code in re.findall(r'\b[45]\d\d,\s*"([a-z_]+)"', source)}
+    document = (Path(__file__).parents[2] / "docs/serve.md").read_text()
+    assert len(found) > 20 and not [code for code in found if f"`{code}`" not in document]
