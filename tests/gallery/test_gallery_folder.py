@@ -393,6 +393,35 @@ def test_what_is_in_the_way(made, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
+@posix_only
+@pytest.mark.parametrize("put", [False, True], ids=["deleted", "replaced"])
+def test_another_gallery_in_its_place(made, tmp_path, put):
+    """What is still open answers nothing, and above all changes no file of the gallery that took its place."""
+    folder, older = tmp_path / "gallery", tmp_path / "older"
+    shutil.copytree(made, folder)
+    store = FolderStore(folder)
+    folder.rename(older)
+    if put:
+        shutil.copytree(made, folder)
+        opened(folder, lambda newer: newer.add({"eve": new_images(9, 7)}))
+    uses = {
+        "search": lambda: store.search(unit_vectors(1), 1), "people": lambda: names_of(store), "counts": store.counts,
+        "state": store.state, "numbers": lambda: store.person_numbers(["ann"]), "vectors": lambda: store.vectors([1]),
+        **{doing: lambda change=change: change(store) for doing, change in CHANGES.items()},
+    }  # fmt: skip
+    try:
+        for doing, use in uses.items():
+            with pytest.raises((DataError, OutputError), match=r"put in its place|cannot be written") as refused:
+                use()
+            assert str(folder) in str(refused.value), doing
+    finally:
+        store.close()
+    assert opened(older, lambda found: found.check()) == []
+    if put:
+        assert opened(folder, lambda found: found.check()) == []
+        assert "eve" in opened(folder, names_of)
+
+
 def test_the_binding_is_kept(made):
     assert opened(made, lambda store: store.binding) == binding()
     content = json.loads(binding().to_json())

@@ -4,6 +4,7 @@ Everything that a file of strangers could hold is checked when it is opened: the
 view or trigger of theirs ever runs.
 """
 
+import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -39,6 +40,7 @@ class Tables:
             raise DataError(
                 f"{path.parent} is no gallery: it has no file {path.name}; facemargin gallery create makes one"
             )
+        self._identity: os.stat_result | None = None
         with self.translated():
             # autocommit: transactions begin and end where `changing` and `reading` say
             self.connection = sqlite3.connect(
@@ -48,6 +50,7 @@ class Tables:
                 for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "synchronous=FULL", "secure_delete=ON"):
                     self.connection.execute(f"PRAGMA {pragma}")
                 self._check_schema()
+                self._identity = os.stat(path)
             except BaseException:
                 self.connection.close()
                 raise
@@ -97,7 +100,9 @@ class Tables:
 
     @contextmanager
     def translated(self) -> Iterator[None]:
-        """Errors of SQLite as facemargin's, with the name of the file."""
+        """Errors of SQLite as facemargin's, with the name of the file. DataError if it is another file than was opened:
+        what SQLite still holds open is a gallery that is no longer there, and does not belong to the files of rows."""
+        self._require_same()
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -109,6 +114,19 @@ class Tables:
             raise DataError(f"{self.path} cannot be read: {error}; restore it from a copy") from error
         except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             raise DataError(f"{self.path} is damaged: {error}; restore it from a copy") from error
+
+    def _require_same(self) -> None:
+        if self._identity is None:
+            return
+        try:
+            is_same = os.path.samestat(os.stat(self.path), self._identity)
+        except OSError:
+            is_same = False
+        if not is_same:
+            raise DataError(
+                f"{self.path} was deleted, or another one was put in its place, after it was opened: open the gallery "
+                "again, or start the service again; nothing has changed"
+            )
 
     def close(self) -> None:
         self.connection.close()
