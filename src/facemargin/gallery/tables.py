@@ -50,7 +50,7 @@ class Tables:
                 for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "synchronous=FULL", "secure_delete=ON"):
                     self.connection.execute(f"PRAGMA {pragma}")
                 self._check_schema()
-                self._identity = os.stat(path)
+                self._identity = path.stat()
             except BaseException:
                 self.connection.close()
                 raise
@@ -119,7 +119,7 @@ class Tables:
         if self._identity is None:
             return
         try:
-            is_same = os.path.samestat(os.stat(self.path), self._identity)
+            is_same = os.path.samestat(self.path.stat(), self._identity)
         except OSError:
             is_same = False
         if not is_same:
