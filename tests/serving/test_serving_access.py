@@ -1,12 +1,15 @@
 """Who may do what, what is recorded of it, and what is not logged."""
 
 import json
+import os
+import shutil
 import stat
 from pathlib import Path
 
 import pytest
 
 import facemargin as fm
+from facemargin.errors import OutputError
 from facemargin.serving.app import create_app
 from facemargin.serving.audit_log import AuditLog
 from facemargin.serving.keys import KeyFile, create_key, read_keys, revoke_key
@@ -102,7 +105,8 @@ def test_it_is_recorded_who_did_what_with_whom(parts, staff, keys, tmp_path, log
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a disk that is always full")
-def test_without_a_record_nothing_is_done(parts, staff):
+def test_without_a_record_nothing_is_done(parts, staff, log_lines):
+    asked = []
     with client_of(parts, galleries={"staff": staff}, audit_log=AuditLog(Path("/dev/full"))) as client:
         for refused in (
             client.post(PEOPLE, files=images(parts.png[30]), data={"person": "Zoë"}),
@@ -111,8 +115,45 @@ def test_without_a_record_nothing_is_done(parts, staff):
             client.delete(f"{PEOPLE}?person=s1"),
         ):
             assert code_of(refused) == (503, "no_audit_log") and "s1" not in refused.text
+            asked.append(refused.headers["x-request-id"])
+    told = [line for line in map(json.loads, log_lines) if line["event"] == "failed"]
+    assert [line["request_id"] for line in told] == asked
+    assert all("cannot write the audit log /dev/full: No space left" in line["message"] for line in told)
     with fm.Gallery(staff) as gallery:
         assert [person.name for person in gallery.people] == ["s1", "s2"]
+
+
+@posix_only
+def test_a_record_that_is_moved_or_deleted_is_begun_anew(parts, staff, tmp_path, log_lines):
+    """No line goes into a file that nobody finds any more; where no new one can be begun, nothing is answered."""
+    folder = tmp_path / "log"
+    folder.mkdir()
+    log = folder / "searches.jsonl"
+    with client_of(parts, galleries={"staff": staff}, audit_log=AuditLog(log)) as client:
+        assert client.get(PEOPLE).status_code == 200
+        log.rename(folder / "searches.1")
+        assert client.get(PEOPLE).status_code == 200
+        assert len(log.read_text().splitlines()) == len((folder / "searches.1").read_text().splitlines()) == 1
+        log.unlink()
+        assert client.get(PEOPLE).status_code == 200 and len(log.read_text().splitlines()) == 1
+        shutil.rmtree(folder)
+        assert code_of(client.get(PEOPLE)) == (503, "no_audit_log")
+    events = [json.loads(line)["event"] for line in log_lines]
+    assert events.count("audit_log_moved") == 2 and events.count("failed") == 1
+
+
+def test_a_line_that_a_full_disk_broke_off_spoils_no_other(tmp_path, monkeypatch):
+    log, write = AuditLog(tmp_path / "log"), os.write
+    with monkeypatch.context() as patch:
+        full = iter([lambda file, line: write(file, line[:9]), lambda *_: os.open(tmp_path / "no" / "no", 0)])
+        patch.setattr(os, "write", lambda file, line: next(full)(file, line))
+        with pytest.raises(OutputError, match="cannot write the audit log"):
+            log.write(action="list")
+    log.write(action="identify")
+    log.write(action="enrol")
+    log.close()
+    broken, *whole = (tmp_path / "log").read_text().splitlines()
+    assert broken == '{"time": ' and [json.loads(line)["action"] for line in whole] == ["identify", "enrol"]
 
 
 def test_a_gallery_that_another_process_writes_is_said_to_be_busy(parts, staff, log_lines):

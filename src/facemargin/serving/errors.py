@@ -1,5 +1,6 @@
 """Every error of the service in one form: {"error": {"code": …, "message": …, "request_id": …}}."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from facemargin.errors import (
     OutputError,
     SeveralFacesError,
 )
+from facemargin.serving.logs import log_event
 
 _CODES: tuple[tuple[type[FacemarginError], int, str], ...] = (
     (NoFaceError, 422, "no_face"),
@@ -66,12 +68,21 @@ def as_request_error(error: FacemarginError) -> RequestError | None:
     return None
 
 
+def log_cause(error: RequestError, request_id: str) -> None:
+    """Log the error of the library because of which the service cannot answer: its words are no client's business."""
+    if error.status >= 500 and isinstance(error.__cause__, FacemarginError):
+        log_event(
+            "failed", logging.ERROR, exc_info=error.__cause__, request_id=request_id, message=str(error.__cause__)
+        )
+
+
 def add_error_handlers(app: FastAPI) -> None:
     """Answer every error of a request in the one form. What is not foreseen is left to the edge."""
 
     async def of_service(request: Request, error: Exception) -> JSONResponse:
         assert isinstance(error, RequestError)
         request.state.code = error.code
+        log_cause(error, request.state.request_id)
         return error_response(error, request.state.request_id)
 
     async def of_http(request: Request, error: Exception) -> JSONResponse:

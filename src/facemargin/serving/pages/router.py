@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from facemargin.errors import FacemarginError
 from facemargin.serving import searching
 from facemargin.serving.access import service_of
-from facemargin.serving.errors import RequestError, as_request_error, value_words
+from facemargin.serving.errors import RequestError, as_request_error, log_cause, value_words
 from facemargin.serving.logs import log_event, noted
 from facemargin.serving.pages import people
 from facemargin.serving.pages.compare import compare, rates
@@ -44,6 +44,7 @@ class _Page(APIRoute):
                     return Response(status_code=200, headers={"HX-Redirect": "/login"})
                 return RedirectResponse("/login", 303)
             except RequestError as error:
+                log_cause(error, request.state.request_id)
                 return _error_page(request, error)
             except RequestValidationError as error:
                 return _error_page(request, RequestError(422, "invalid_value", value_words(error.errors())))
