@@ -353,6 +353,19 @@ def test_numbers_are_no_names(gallery, caplog):
     assert "numbers its people instead of naming them" in caplog.text
 
 
+def test_a_name_that_lists_would_show_as_another_is_refused(gallery, folder, tmp_path):
+    picture = folder / "s1" / "0.png"
+    for name in ("Ann\nLee", "Ann\0", "\x1b[2KAnn", "\u202eeel nnA", "Ann\u2028Lee"):
+        with pytest.raises(ConfigError, match="cannot be shown or that turn the direction of text: remove them"):
+            gallery.enrol(picture, name, gate="off")
+    for name in ("山田\u3000太郎", "علی\u200cرضا", "../x", "<b>Ann</b>", "O\u2019Neil\u00a0Jr."):
+        gallery.enrol(picture, name, gate="off")
+    gallery.enrol(folder / "s1" / "1.png", "../x", gate="off")
+    with pytest.raises(ConfigError, match="cannot be shown"):
+        gallery.split("../x", [gallery.images("../x")[0].number], "a\tb")
+    assert len(gallery) == 5
+
+
 def test_wrong_calls(tmp_path, gallery, folder):
     for call, error, says in (
         (lambda: gallery.enrol(folder / "s1" / "0.png", " "), ConfigError, "name of a person is empty"),

@@ -30,7 +30,7 @@ from facemargin.gallery.identification import Identification
 from facemargin.gallery.identifying import identify
 from facemargin.gallery.milvus_place import is_milvus, milvus_place
 from facemargin.gallery.milvus_store import MilvusStore
-from facemargin.gallery.named import named_images
+from facemargin.gallery.named import named_images, person_name
 from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule, calibrated_rule, certified_rule
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson, Store
 from facemargin.gallery.video import IdentifiedVideo, identify_tracks
@@ -230,9 +230,9 @@ class Gallery:
         passed over, so that an enrolment that was broken off can simply be repeated. `consent` is a note that is kept
         with every image.
 
-        Raises ConfigError for a name that is empty and a gate that is not known, DataError if no image has an identity
-        and no person is given, and OutputError if the gallery cannot be written or another process is writing; what was
-        enrolled before that stays.
+        Raises ConfigError for a name that is empty or cannot be shown and a gate that is not known, DataError if no
+        image has an identity and no person is given, and OutputError if the gallery cannot be written or another
+        process is writing; what was enrolled before that stays.
         """
         if gate not in ("off", "warn", "refuse", "review"):
             raise ConfigError(f"gate is {gate!r}, expected one of off, warn, refuse, review")
@@ -391,10 +391,8 @@ class Gallery:
     def split(self, person: str, numbers: Sequence[int], name: str) -> None:
         """Let some images of `person`, by their numbers, be of a new person called `name`, where one name turns out to
         be two people. DataError for one who is not enrolled; ConfigError for images that are not of the person, for
-        all of them, for none, and for a name that is enrolled already."""
-        old, new = one_form(person), one_form(name)
-        if not new.strip():
-            raise ConfigError("the name of a person is empty")
+        all of them, for none, and for a name that is enrolled already or cannot be shown."""
+        old, new = one_form(person), person_name(name)
         with self._store.writing("splitting"):
             own = [image.number for image in self._store.images(old)]
             strange = [number for number in numbers if number not in own]

@@ -10,6 +10,7 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.files.unicode_names import one_form
 from facemargin.gallery.enrolment import Enrolment, GateMode
 from facemargin.gallery.identification import Identification
+from facemargin.gallery.named import person_name
 from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule
 from facemargin.quality.gate import QualityGate
 from facemargin.serving.answers import (
@@ -174,7 +175,8 @@ def gate_of(service: Service, given: GateMode | None) -> GateMode:
 
 
 def checked_name(person: str) -> str:
-    """RequestError for a name that is empty, or has characters that cannot be shown."""
-    if not person.strip() or not person.isprintable():
-        raise RequestError(422, "invalid_value", "person is empty or has characters that cannot be shown")
-    return one_form(person)
+    """The name as the gallery keeps it. RequestError for one that it does not take."""
+    try:
+        return person_name(person)
+    except ConfigError as error:
+        raise RequestError(422, "invalid_value", str(error)) from error
