@@ -96,7 +96,7 @@ def test_a_text_that_is_no_path_is_explained(text, message):
 def test_a_video_in_place_of_an_image_is_named(tmp_path):
     path = write_video(tmp_path / "a.mp4", [np.zeros((32, 32, 3), np.uint8)] * 3)
     with pytest.raises(
-        DataError, match=r"a\.mp4: is a video \(MP4 or QuickTime\), expected an image: facemargin embed"
+        DataError, match=r"a\.mp4: is a video \(MP4 or QuickTime\), expected an image: with --video facemargin embed"
     ):
         one_image(path)
 

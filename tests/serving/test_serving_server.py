@@ -15,9 +15,11 @@ from benchmarks.hostile_requests import ENDS_EARLY, ask, hostile_requests
 
 import facemargin as fm
 from facemargin.cli import main
+from facemargin.serving import server as server_module
+from facemargin.serving.app import create_app
 from facemargin.serving.keys import create_key
 from facemargin.serving.protocol import ServiceProtocol
-from facemargin.serving.server import is_loopback
+from facemargin.serving.server import is_loopback, run_service
 from tests.processes import Program
 from tests.systems import posix_only
 
@@ -181,6 +183,14 @@ def test_a_head_that_does_not_come_is_not_waited_for():
 def test_what_is_not_served(parts, arguments, words, capsys):
     assert main(["serve", parts.network, *arguments]) == 2
     assert words in capsys.readouterr().err
+
+
+def test_an_ipv6_address_may_be_in_brackets(parts, monkeypatch):
+    listened = []
+    monkeypatch.setattr(server_module._Server, "run", lambda server: listened.append(server.config.host))
+    for host in ("[::1]", "::1"):
+        run_service(create_app(parts.model), host, 0)
+    assert listened == ["::1", "::1"]
 
 
 def test_a_port_that_is_taken_is_said(parts, capsys):

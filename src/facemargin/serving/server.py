@@ -48,6 +48,7 @@ def run_service(
     is not to be had."""
     service: Service = app.state.service
     require_safe(host, service.keys is not None)
+    host = host.strip("[]")  # of an IPv6 address as in URLs
     _log_to_stdout()
     config = uvicorn.Config(
         app,

@@ -73,7 +73,8 @@ def _checked_suffix(encoded: bytes, where: str) -> str:
     suffix = image_suffix(encoded)
     if suffix is None and (video := video_kind(encoded[:BEGINNING])) is not None:
         raise CorruptImageError(
-            f"{where}: is a video ({video}), expected an image: facemargin embed --video and embed_video read videos"
+            f"{where}: is a video ({video}), expected an image: with --video facemargin embed and "
+            "facemargin gallery identify read videos, and in Python embed_video and Gallery.identify_video"
         )
     if suffix is None:
         raise CorruptImageError(
