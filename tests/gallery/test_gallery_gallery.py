@@ -275,6 +275,7 @@ def test_quality_that_helps_is_used(tmp_path, model, calibration, folder, monkey
         assert made.enrol(grey, "eve", limits=fm.QualityGate(min_contrast=1)).reasons()["low_quality"] == 1
         (pooled,) = made.identify([grey, folder / "s1" / "0.png"], ["x", "x"], fpir=FPIR)
         assert pooled.person == "s1" and "1 of 2 images left out" in pooled.reasons[0].words
+        assert f"quality {pooled.quality:.4g} of the images that count, enough from" in pooled.explain(made.rule())[-1]
 
 
 def candidates(*scores):

@@ -142,6 +142,19 @@ def test_a_record_that_is_moved_or_deleted_is_begun_anew(parts, staff, tmp_path,
     assert events.count("audit_log_moved") == 2 and events.count("failed") == 1
 
 
+@posix_only
+def test_a_gallery_that_is_taken_away_is_not_answered_from(parts, staff, log_lines):
+    with client_of(parts, galleries={"staff": staff}) as client:
+        assert client.get(PEOPLE).status_code == 200
+        staff.rename(staff.with_name("taken"))
+        assert code_of(client.post(IDENTIFY, files=images(parts.png[30]))) == (500, "failed")
+        shutil.copytree(staff.with_name("taken"), staff)
+        shown = client.get("/galleries/staff", headers={"accept": "text/html"})
+    assert shown.status_code == 500 and f"under request_id {shown.headers['x-request-id']}." in shown.text
+    told = [line for line in map(json.loads, log_lines) if line["event"] == "failed"]
+    assert len(told) == 2 and all("was deleted, or another one was put in its place" in one["message"] for one in told)
+
+
 def test_a_line_that_a_full_disk_broke_off_spoils_no_other(tmp_path, monkeypatch):
     log, write = AuditLog(tmp_path / "log"), os.write
     with monkeypatch.context() as patch:

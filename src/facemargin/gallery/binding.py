@@ -68,7 +68,8 @@ class Binding:
 
     def require_model(self, model: Model, gallery: str) -> None:
         """Raise ConfigError, with the reason, unless this is the model of the gallery."""
-        what_to_do = f"use that model, or create another gallery with this one; {gallery} was created with {self.model}"
+        named = self.model or "a model that was given in Python"
+        what_to_do = f"use that model, or create another gallery with this one; {gallery} was created with {named}"
         if model.info.quality != self.quality:
             raise ConfigError(
                 f"{gallery} is of a model that measures quality by its {self.quality}, but this one does by its "

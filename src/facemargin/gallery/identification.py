@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from facemargin.counting import counted
 from facemargin.gallery.rule import SearchRule
 from facemargin.quality.image_statistics import Reason
 
@@ -55,7 +54,9 @@ class Identification:
             lines.append(f"most alike: {ranked}")
         if not math.isnan(self.quality):
             floor = "" if rule is None or rule.quality_floor is None else f", enough from {rule.quality_floor:.4g} on"
-            pooled = f" of {counted(len(self.sources), 'image')} pooled" if len(self.sources) > 1 else ""
+            # with reasons some may have been left out, and how many is not known here
+            images = "the images that count" if self.reasons else f"{len(self.sources)} images pooled"
+            pooled = f" of {images}" if len(self.sources) > 1 else ""
             lines.append(f"quality {self.quality:.4g}{pooled}{floor}")
         return lines
 

@@ -79,7 +79,10 @@ class Edge:
             words = str(error) if isinstance(error, FacemarginError) else None
             log_event("failed", logging.ERROR, exc_info=error, request_id=request.id, message=words)
         await request.answer(
-            told or RequestError(500, "failed", "the service could not answer; its log says why, under this request_id")
+            told
+            or RequestError(
+                500, "failed", f"the service could not answer; its log says why, under request_id {request.id}"
+            )
         )
 
     def _done(self, request: "_Request") -> None:
