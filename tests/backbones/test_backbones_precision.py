@@ -111,6 +111,7 @@ print("compiled")
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("g++") is None, reason="torch.compile needs a C++ compiler for the CPU")
+@pytest.mark.long
 def test_the_small_networks_layers_compile_to_machine_code(tmp_path):
     """In a process of its own, which nothing else has touched and whose end says where it came from."""
     own = {"TMPDIR": str(tmp_path), "TORCHINDUCTOR_CACHE_DIR": str(tmp_path / "cache")}

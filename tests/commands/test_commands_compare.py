@@ -199,6 +199,7 @@ def test_heads_are_trained_alike_scored_and_compared(command, forked_runs, recip
 
 @linux_only
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(command, forked_runs, recipe, tmp_path):
     arguments = [recipe, "--heads", "funface,cosface", "--seeds", "1", "--data", "orl:31-32", "--epochs", "60"]
     process = start(*arguments, "--jobs", "2", "--data.workers", "1", "--output", tmp_path / "out")
@@ -227,6 +228,7 @@ def test_a_comparison_that_is_killed_leaves_nobody_behind_and_continues(command,
 
 @linux_only
 @pytest.mark.slow
+@pytest.mark.long
 def test_interrupting_writes_checkpoints_and_a_dead_process_does_not_stop_the_others(recipe, tmp_path):
     arguments = [
         recipe,

@@ -224,6 +224,7 @@ def test_the_demo_trains_evaluates_and_reports(command, tmp_path, monkeypatch, f
 
 @pytest.mark.slow
 @pytest.mark.skipif(not is_here(RELEASED["sface"]), reason="needs the released recogniser's file")
+@pytest.mark.long
 def test_the_released_recogniser_decides_and_its_quality_is_checked(command, tmp_path, monkeypatch, few_pictures):
     output = tmp_path / "runs" / "demo"
     code, out, err = command("demo", "--output", output, *TINY)

@@ -184,6 +184,7 @@ def evaluated(command, run, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_check_is_said_of_its_own_measure_alone(run, evaluated):
     leave(run, "not shown to help")
     for output in (None, run):

@@ -241,6 +241,7 @@ def test_the_released_model_is_described(answers):
     assert code == 0 and "licence free for everyone commercial use allowed" in one_line(out)
 
 
+@pytest.mark.long
 def test_the_loss_trains_the_network_and_is_compared_by_the_metric(toys):
     (toys.folder / "tiny.yaml").write_text(yaml.safe_dump(TINY))
     options = ["--heads", "toyface:softness=0.4", "--seeds", "1", "--data", "orl:39-40", "--output", "compared"]

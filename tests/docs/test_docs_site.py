@@ -102,6 +102,7 @@ def test_the_reference_of_fields_has_every_field_of_every_config():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_site_builds_without_a_warning_and_needs_no_network(tmp_path):
     pytest.importorskip("mkdocs", reason="needs the extra docs")
     build = [sys.executable, "-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", str(tmp_path)]

@@ -217,6 +217,7 @@ def simulated_scores(rng, people, images=4):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_intervals_by_identity_cover_the_truth_where_those_by_pair_do_not():
     truth = tar_at_far(*simulated_scores(np.random.default_rng(0), 500)[:2], [0.1]).points[0].tar
     settings = Bootstrap(resamples=150)

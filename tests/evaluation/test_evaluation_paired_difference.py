@@ -335,6 +335,7 @@ def test_holm_refuses_what_is_no_probability(p_values):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_intervals_cover_and_equal_systems_seldom_differ():
     # 120 draws: of 5 %, one in a thousand samples has 14 or more; of 95 %, one in a thousand 106 or fewer
     covered, rejected = 0, 0

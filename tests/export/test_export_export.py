@@ -224,6 +224,7 @@ def test_every_layout_is_exported(name, faces, folder):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_model_with_a_reconstructor_is_exported(faces, folder):
     info = model_info(reconstruction={"width": 4, "latent_size": 8})
     torch.manual_seed(0)

@@ -109,6 +109,7 @@ FIFTY = ("enrolling", "removing a person")
 @posix_only
 @pytest.mark.slow
 @pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.long
 def test_killed_at_fifty_moments(made, tmp_path, change):
     generator = random.Random(f"fifty of {change}")
     seen = killed_at_moments(
@@ -119,6 +120,7 @@ def test_killed_at_fifty_moments(made, tmp_path, change):
 
 @posix_only
 @pytest.mark.slow
+@pytest.mark.long
 def test_killed_from_outside(made, tmp_path):
     """At moments of the clock, within SQLite and the system's calls, too: all that was finished is there."""
     generator, folder = random.Random(5), tmp_path / "gallery"

@@ -326,8 +326,11 @@ def test_a_certificate_of_pairs(tmp_path, model, folder):
         assert (rule.accept, rule.reject) == (best.fmr.threshold, best.fnmr.threshold)
         assert "FMR of at most 0.2" in rule.words[0] and "at most 100 %" in rule.words[0]
         assert certified_rule(certificate, made.binding, 3).words[0].count("at most 60 %") == 1
-        with pytest.raises(ConfigError, match="FMR of its own"):
-            made.identify(folder / "s1" / "0.png", fmr=0.1)
+        for rate in ({"fmr": 0.1}, {"fpir": 0.1}):
+            with pytest.raises(ConfigError, match=f"rates of its own: leave out {next(iter(rate))}"):
+                made.identify(folder / "s1" / "0.png", **rate)
+        with pytest.raises(ConfigError, match="fpir and fmr are both given"):
+            made.rule(fpir=0.1, fmr=0.1)
         with pytest.raises(ConfigError, match="expected one of them"):
             fm.Gallery(tmp_path / "gallery", model, certificate=certificate, calibration=object())
 

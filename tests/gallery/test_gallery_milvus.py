@@ -111,6 +111,7 @@ def test_stopped_before_and_after_it_counts(made, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_stopped_at_every_call(made, tmp_path):
     moments = lambda calls: [(call, after) for call in range(1, calls + 1) for after in (False, True)]  # noqa: E731
     assert stopped_at(made, tmp_path, "moving", moments) == {0, 1}
@@ -131,6 +132,7 @@ for step in range(10_000):
 
 @pytest.mark.slow
 @posix_only
+@pytest.mark.long
 def test_killed(made, tmp_path):
     """What was said to be enrolled is there after SIGKILL, and nobody is there in part."""
     store = copied(made, tmp_path)

@@ -35,6 +35,7 @@ def write_cvlface(folder):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_repositories_are_loaded_from_a_hub_and_from_the_cache_without_one(tmp_path):
     write_cvlface(tmp_path / "hub" / "minchul" / "cvlface")
     several = tmp_path / "hub" / "someone" / "several"

@@ -286,6 +286,7 @@ class Client:
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_two_processes_fetch_it_at_once(tmp_path):
     write_wheel(tmp_path / "index")
     sources = [["toy-weights", "1.0", PATH]]

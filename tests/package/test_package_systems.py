@@ -61,6 +61,7 @@ def test_every_module_is_imported(as_on_windows):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_sets_are_converted_photographs_aligned_and_a_model_trained_continued_and_used(as_on_windows, tmp_path):
     write_faces(tmp_path / "faces")
     write_photographs(tmp_path / "photos", range(1, 2))

@@ -76,6 +76,7 @@ def test_the_wheel_holds_every_file_of_the_package(wheel):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_the_wheel_trains_and_embeds_without_the_repository(environment, tmp_path):
     facemargin = environment / ("facemargin.exe" if os.name == "nt" else "facemargin")
     where = run(

@@ -80,6 +80,7 @@ def test_without_its_index(train, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_all_of_it_to_shards_and_back(train, tmp_path):
     faces = open_images(train)
     expected = checksums(faces)

@@ -39,6 +39,7 @@ def test_features_are_those_of_onnxruntime(model, faces):
     assert 8 < found.norms.mean() < 16
 
 
+@pytest.mark.long
 def test_it_tells_people_apart_as_it_is_known_to(model, shared_data):
     """On every third pair of a fold: at most two mistakes in 200, as .9938 of all seven folds lets expect."""
     pairs = fm.open_verification(shared_data / "data" / "lfw" / "lfw_fold1.bin")

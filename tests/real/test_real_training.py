@@ -8,6 +8,7 @@ from tests.processes import run_program
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_a_recordio_set_trains_and_scores_on_a_bin(shared_data, tmp_path):
     command = ["-m", "facemargin", "train", "small_cpu", "--output", tmp_path / "run"]
     command += ["--data.train", str(shared_data / "data" / "train")]

@@ -56,6 +56,7 @@ def trained():
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_strangers_are_reconstructed_better_than_by_the_mean_face(trained):
     model, mean_CHW = trained
     images_BCHW = batch(faces("31-40"))

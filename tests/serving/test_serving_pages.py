@@ -317,6 +317,8 @@ def test_with_keys_one_logs_in(parts, staff, tmp_path):
         assert client.get("/galleries/staff/enrol").status_code == 200
         revoke_key(path, "writer")
         assert client.get("/galleries/staff").status_code == 303
+        path.write_text("{")
+        assert log_in(reads).status_code == 503
 
 
 def test_where_a_score_lies():

@@ -86,6 +86,9 @@ def test_the_client_returns_what_the_library_does(served, parts):
         client.embed(b"nothing")
     with pytest.raises(fm.ConfigError, match="expected one such as"):
         fm.Client("127.0.0.1:8000")
+    for call in (lambda client: client.remove("staff", "\udc80"), lambda client: client.people("\udc80")):
+        with pytest.raises(fm.ConfigError, match="cannot be sent as UTF-8"):
+            call(fm.Client("http://127.0.0.1:9"))
 
 
 @posix_only

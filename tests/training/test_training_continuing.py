@@ -248,6 +248,7 @@ def test_a_limit_of_one_image_is_refused(faces):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_limit_is_a_smoke_test_of_train_and_compare(faces, tmp_path, capsys, monkeypatch, forked_runs):
     monkeypatch.setenv("COLUMNS", "200")
 

@@ -106,6 +106,7 @@ def test_a_checkpoint_of_four_processes_resumes_on_any_number(whole, tmp_path):
 
 @linux_only
 @pytest.mark.slow
+@pytest.mark.long
 def test_one_process_is_killed_and_the_run_ends_as_if_nothing_had_happened(tmp_path):
     recipe = write_recipe(tmp_path, batch_size=16, epochs=20, head={"sample_rate": 0.75, "unsampled_rows": "exact"})
     code, text = run_many(2, "train", recipe, "--output", tmp_path / "whole")
@@ -135,6 +136,7 @@ def test_one_process_is_killed_and_the_run_ends_as_if_nothing_had_happened(tmp_p
 
 @linux_only
 @pytest.mark.slow
+@pytest.mark.long
 def test_interrupting_torchrun_checkpoints_and_leaves(tmp_path):
     recipe = write_recipe(tmp_path, batch_size=16, epochs=400)
     folder = tmp_path / "run"

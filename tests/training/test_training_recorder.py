@@ -202,6 +202,7 @@ def test_a_run_that_goes_back_drops_the_steps_that_it_takes_again(tmp_path):
 
 @pytest.mark.slow
 @posix_only
+@pytest.mark.long
 def test_killed_and_resumed_it_is_the_recording_of_a_run_that_was_not(tmp_path):
     path = write_recipe(tmp_path, recorder="float32", validation={"data": []}, epochs=6)
     whole, killed = tmp_path / "whole", tmp_path / "killed"
@@ -218,6 +219,7 @@ def test_killed_and_resumed_it_is_the_recording_of_a_run_that_was_not(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.long
 def test_several_processes_record_what_one_does(tmp_path):
     changes = {
         "backbone": {"name": "plain_network", "input_size": 16, "embedding_size": 16},

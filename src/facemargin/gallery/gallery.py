@@ -324,14 +324,18 @@ class Gallery:
 
     def rule(self, fpir: float = DEFAULT_FPIR, fmr: float | None = None) -> SearchRule | None:
         """The thresholds of a search among the people who are enrolled now, and what is known of its errors; None if
-        there are none for this model."""
+        there are none for this model. Raises ConfigError for `fpir` and `fmr` together, and for either beside a
+        certificate."""
+        given = {"fpir": fpir != DEFAULT_FPIR, "fmr": fmr is not None}
+        if all(given.values()):
+            raise ConfigError("fpir and fmr are both given, expected one of them")
+        if isinstance(self._by, GalleryCertificate | Certificate):
+            for name, is_given in given.items():
+                if is_given:
+                    raise ConfigError(f"a certificate has rates of its own: leave out {name}")
         if isinstance(self._by, GalleryCertificate):
-            if fmr is not None:
-                raise ConfigError("a certificate has rates of its own: leave out fmr")
             return self._promised(self._by)
         if isinstance(self._by, Certificate):
-            if fmr is not None:
-                raise ConfigError("a certificate has an FMR of its own: leave out fmr")
             return certified_rule(self._by, self.binding, len(self))
         calibration = self._calibration()
         return None if calibration is None else calibrated_rule(calibration, self.binding, len(self), fpir, fmr)

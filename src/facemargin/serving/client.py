@@ -114,7 +114,7 @@ class Client:
 
     def remove(self, gallery: str, *people: str) -> int:
         """As `Gallery.remove`: the number of images that were deleted."""
-        query = urlencode([("person", person) for person in people])
+        query = urlencode([("person", _sent("person", person)) for person in people])
         return int(self._ask("DELETE", f"{_at(gallery)}/people?{query}")["images"])
 
     def identify(
@@ -141,7 +141,7 @@ class Client:
         boundary = secrets.token_hex(16)
         body = b"".join(
             [
-                *(_part(boundary, name, str(value).encode()) for name, value in fields.items() if value is not None),
+                *(_part(boundary, name, _sent(name, value)) for name, value in fields.items() if value is not None),
                 *(_part(boundary, name, content, "picture") for name, content in files),
                 f"--{boundary}--\r\n".encode(),
             ]
@@ -205,8 +205,15 @@ def _part(boundary: str, name: str, content: bytes, filename: str = "") -> bytes
     return f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"{file}\r\n\r\n'.encode() + content + b"\r\n"
 
 
+def _sent(name: str, value: object) -> bytes:
+    try:
+        return str(value).encode()
+    except UnicodeEncodeError as error:
+        raise ConfigError(f"{name} is {value!r}, which has characters that cannot be sent as UTF-8") from error
+
+
 def _at(gallery: str) -> str:
-    return f"/v1/galleries/{quote(gallery, safe='')}"
+    return f"/v1/galleries/{quote(_sent('gallery', gallery), safe='')}"
 
 
 def _require_readable(found: Sequence[Mapping[str, Any]]) -> None:

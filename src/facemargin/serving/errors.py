@@ -1,7 +1,8 @@
 """Every error of the service in one form: {"error": {"code": …, "message": …, "request_id": …}}."""
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from fastapi import FastAPI, Request
@@ -37,6 +38,15 @@ class RequestError(Exception):
     def __init__(self, status: int, code: str, message: str, headers: Mapping[str, str] | None = None) -> None:
         super().__init__(message)
         self.status, self.code, self.message, self.headers = status, code, message, dict(headers or {})
+
+
+@contextmanager
+def keys_are_readable() -> Iterator[None]:
+    """RequestError for a file of keys that cannot be read within."""
+    try:
+        yield
+    except FacemarginError as error:
+        raise RequestError(503, "no_keys", "the keys cannot be read: the service's log says why") from error
 
 
 def too_late() -> RequestError:

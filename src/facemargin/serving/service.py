@@ -19,7 +19,7 @@ from facemargin.gallery.gallery import Gallery
 from facemargin.models.model import Model
 from facemargin.serving.audit_log import AuditLog
 from facemargin.serving.batching import BatchedModel, NetworkWorker, seconds_left
-from facemargin.serving.errors import RequestError, too_late
+from facemargin.serving.errors import RequestError, keys_are_readable, too_late
 from facemargin.serving.keys import Key, KeyFile, Scope
 from facemargin.serving.metrics import Metrics
 from facemargin.serving.settings import ServiceSettings
@@ -166,10 +166,8 @@ class Service:
         if self.keys is None:
             return ANYBODY
         kind, _, secret = (authorization or "").partition(" ")
-        try:
+        with keys_are_readable():
             key: Key | None = self.keys.find(secret.strip()) if kind.lower() == "bearer" else None
-        except FacemarginError as error:
-            raise RequestError(503, "no_keys", "the keys cannot be read: the service's log says why") from error
         if key is None:
             raise RequestError(
                 401,

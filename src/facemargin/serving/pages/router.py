@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from facemargin.errors import FacemarginError
 from facemargin.serving import searching
 from facemargin.serving.access import service_of
-from facemargin.serving.errors import RequestError, as_request_error, log_cause, value_words
+from facemargin.serving.errors import RequestError, as_request_error, keys_are_readable, log_cause, value_words
 from facemargin.serving.logs import log_event, noted
 from facemargin.serving.pages import people
 from facemargin.serving.pages.compare import compare, rates
@@ -267,7 +267,8 @@ async def login(request: Request) -> Response:
     async with service.turns.turn():
         form = await read_form(request, LoginForm, service.settings)
     sessions.require_token(identity, form.token)
-    key = service.keys.find(form.key.strip())
+    with keys_are_readable():
+        key = service.keys.find(form.key.strip())
     if key is None:
         problem = "This is no valid key. The operator creates keys with facemargin serve key."
         return page(request, None, "login.html.jinja", 401, identity=identity, problem=problem)

@@ -39,7 +39,7 @@ class Sessions:
         """The identity of a new session, for the cookie."""
         identity = new_identity()
         with self._lock:
-            self._logins[identity] = _Login(key.sha256, time.time() + SECONDS)
+            self._logins[identity] = _Login(key.sha256, time.monotonic() + SECONDS)
             while len(self._logins) > _MOST:  # the oldest first
                 del self._logins[next(iter(self._logins))]
         return identity
@@ -48,7 +48,7 @@ class Sessions:
         """Whose session it is; None if it is none, has ended, or its key was revoked."""
         with self._lock:
             login = self._logins.get(identity)
-        if login is None or login.until < time.time():
+        if login is None or login.until < time.monotonic():
             return None
         valid = [key for key in keys.keys() if key.revoked is None]  # noqa: SIM118
         return next((key for key in valid if key.sha256 == login.sha256), None)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 
 from fastapi import Request
 
-from facemargin.errors import FacemarginError
 from facemargin.serving.access import service_of
-from facemargin.serving.errors import RequestError
+from facemargin.serving.errors import RequestError, keys_are_readable
 from facemargin.serving.keys import Scope
 from facemargin.serving.pages.sessions import COOKIE, Sessions, is_identity, new_identity
 from facemargin.serving.service import ANYBODY, Caller
@@ -50,10 +49,8 @@ def visiting(scope: Scope) -> Callable[[Request], Visitor]:
         if service.keys is None:
             caller = ANYBODY
         else:
-            try:
+            with keys_are_readable():
                 key = sessions_of(request).key(identity, service.keys)
-            except FacemarginError as error:
-                raise RequestError(503, "no_keys", "the keys cannot be read: the service's log says why") from error
             if key is None:
                 raise NotLoggedInError
             caller = Caller(key.name, key.scopes)
