@@ -1,12 +1,6 @@
 """A journal on disk of the faces found in each image, so that work on many photographs can continue after an
-interruption.
+interruption."""
 
-The first line has the settings on which the results depend; then there is one line of JSON per image. An incomplete
-line comes from a killed process.
-"""
-
-import contextlib
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,8 +11,7 @@ import numpy as np
 from facemargin.counting import counted
 from facemargin.detection.detector import Setting, differing_settings
 from facemargin.detection.face import Face
-from facemargin.errors import DataError, OutputError
-from facemargin.files.locks import hold
+from facemargin.files.line_journal import LineJournal
 
 
 @dataclass(frozen=True)
@@ -69,95 +62,43 @@ class FaceJournal:
 
     def __init__(self, path: Path, settings: Mapping[str, Setting]) -> None:
         self.path = path
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-        try:
-            hold(self._file)
-            self._places = self._read_places(dict(settings))
-        except BlockingIOError as error:
-            self._file.close()
-            raise DataError(f"{path}: another process is writing to this file; wait until it ends") from error
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._file.close()
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-        except DataError:
-            self._file.close()
-            raise
+        self._lines = LineJournal(
+            path,
+            settings,
+            lambda content: ImageFaces.from_json(content).name,
+            kind="faces",
+            differ=lambda theirs: (
+                f"was written with other settings ({_shown(theirs, settings)}, not {_shown(settings, theirs)}); use "
+                "those settings, give another output, or delete the file to start again"
+            ),
+        )
 
     def __enter__(self) -> "FaceJournal":
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # a full disk: what could not be noted was never promised
-            self._file.close()
+        self._lines.close()
 
     def __len__(self) -> int:
-        return len(self._places)
+        return len(self._lines)
 
     def names(self) -> list[str]:
         """The names of the images that have an entry."""
-        return list(self._places)
+        return self._lines.keys()
 
     def get(self, name: str) -> ImageFaces | None:
         """The entry of an image; None if there is none."""
-        place = self._places.get(name)
-        if place is None:
-            return None
-        self._file.seek(place)
-        return ImageFaces.from_json(json.loads(self._file.readline()))
+        content = self._lines.get(name)
+        return None if content is None else ImageFaces.from_json(content)
 
     def add(self, record: ImageFaces) -> None:
         """Add an entry and pass it to the operating system, so that it is not lost if this process is killed. Raises
         OutputError if it cannot be written; earlier entries stay."""
-        try:
-            place = self._file.seek(0, 2)
-            self._file.write(_line(record.to_json()))
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(
-                f"{self.path} cannot be written: {error}. Its content is kept: free some space and run the same "
-                "command again"
-            ) from error
-        self._places[record.name] = place
+        self._lines.add(record.name, record.to_json())
 
     def records(self, names: list[str]) -> Iterator[ImageFaces]:
         """The entries of `names`, in this order. Names without an entry are left out."""
         return (record for name in names if (record := self.get(name)) is not None)
-
-    def _read_places(self, settings: dict[str, Setting]) -> dict[str, int]:
-        """The position of each image's line in the file. An incomplete last line is removed."""
-        self._file.seek(0)
-        first = self._file.readline()
-        if not first.endswith(b"\n"):
-            self._file.truncate(0)
-            self._file.write(_line(settings))
-            self._file.flush()
-            return {}
-        places: dict[str, int] = {}
-        try:
-            theirs = json.loads(first)
-            if theirs == settings:
-                end = place = self._file.tell()
-                while (line := self._file.readline()).endswith(b"\n"):
-                    places[ImageFaces.from_json(json.loads(line)).name] = place
-                    end = place = self._file.tell()
-                self._file.truncate(end)
-                return places
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            raise DataError(f"{self.path} is damaged, or is not a journal of faces ({error!r}): delete it") from error
-        raise DataError(
-            f"{self.path} was written with other settings ({_shown(theirs, settings)}, not "
-            f"{_shown(settings, theirs)}); use those settings, give another output, or delete the file to start "
-            "again"
-        )
-
-
-def _line(content: dict[str, Any]) -> bytes:
-    return json.dumps(content).encode() + b"\n"
 
 
 def _shown(settings: Any, others: Any) -> str:

@@ -1,11 +1,9 @@
 """A journal on disk of the faces that were found in videos, so that a long search can continue after an interruption.
 
-The first line has the settings on which the results depend; then there is one line of JSON per group of frames. An
-incomplete line comes from a killed process. Shapes: D embedding size.
+There is one line per group of frames. Shapes: D embedding size.
 """
 
 import base64
-import contextlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +13,8 @@ from typing import Any
 import numpy as np
 
 from facemargin.detection.face import Face
-from facemargin.errors import DataError, OutputError
 from facemargin.features.tracks import Sighting
-from facemargin.files.locks import hold
+from facemargin.files.line_journal import LineJournal
 from facemargin.quality.image_statistics import Reason
 
 _NO_CROP = np.empty((0, 0, 3), np.uint8)
@@ -46,93 +43,46 @@ class VideoJournal:
 
     def __init__(self, path: Path, size: int, settings: Mapping[str, Any]) -> None:
         self.path, self._size = path, size
-        try:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._file = path.open("a+b")
-        except OSError as error:
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-        try:
-            hold(self._file)
-            self._places = self._read_places(json.loads(json.dumps(settings)))
-        except BlockingIOError as error:
-            self._file.close()
-            raise DataError(f"{path}: another process is writing to this file; wait until it ends") from error
-        except OSError as error:
-            with contextlib.suppress(OSError):
-                self._file.close()
-            raise OutputError(f"{path} cannot be written: {error.strerror}") from error
-        except DataError:
-            self._file.close()
-            raise
+
+        def key_of(content: Any) -> tuple[str, int]:
+            _read(content, size)
+            return str(content["video"]), int(content["group"])
+
+        def differ(theirs: Any) -> str:
+            others = theirs if isinstance(theirs, dict) else {}
+            names = sorted(name for name in settings if others.get(name) != json.loads(json.dumps(settings[name])))
+            return (
+                f"is of an interrupted search with other settings ({', '.join(names)}): use those settings to go on, "
+                "give another output, or delete the file to start again"
+            )
+
+        self._lines = LineJournal(path, settings, key_of, kind="videos", differ=differ)
 
     def __enter__(self) -> "VideoJournal":
         return self
 
     def __exit__(self, *_: object) -> None:
-        with contextlib.suppress(OSError):  # a full disk: what could not be noted was never promised
-            self._file.close()
+        self._lines.close()
 
     def __len__(self) -> int:
         """The number of groups."""
-        return len(self._places)
+        return len(self._lines)
 
     def get(self, video: str, number: int) -> Group | None:
         """Group `number` of the video at this path; None if it is not there."""
-        place = self._places.get((_key(video), number))
-        if place is None:
-            return None
-        self._file.seek(place)
-        return _read(json.loads(self._file.readline()), self._size)
+        content = self._lines.get((_key(video), number))
+        return None if content is None else _read(content, self._size)
 
     def add(self, video: str, number: int, group: Group) -> None:
         """Add a group and pass it to the operating system, so that it is not lost if this process is killed. Raises
         OutputError if it cannot be written; earlier ones stay."""
         key = _key(video)
-        line = {"video": key, "group": number, "frames": [_written(frame) for frame in group]}
-        try:
-            place = self._file.seek(0, 2)
-            self._file.write(json.dumps(line).encode() + b"\n")
-            self._file.flush()
-        except OSError as error:
-            raise OutputError(
-                f"{self.path} cannot be written: {error}. Its content is kept: free some space and run the same "
-                "command again"
-            ) from error
-        self._places[key, number] = place
+        self._lines.add((key, number), {"video": key, "group": number, "frames": [_written(frame) for frame in group]})
 
     def remove(self) -> None:
         """Close and delete the file."""
-        self.__exit__()
+        self._lines.close()
         self.path.unlink(missing_ok=True)
-
-    def _read_places(self, settings: Any) -> dict[tuple[str, int], int]:
-        """The position of each group's line in the file. An incomplete last line is removed."""
-        self._file.seek(0)
-        first = self._file.readline()
-        if not first.endswith(b"\n"):
-            self._file.truncate(0)
-            self._file.write(json.dumps(settings).encode() + b"\n")
-            self._file.flush()
-            return {}
-        places: dict[tuple[str, int], int] = {}
-        try:
-            theirs = json.loads(first)
-            if theirs == settings:
-                end = place = self._file.tell()
-                while (line := self._file.readline()).endswith(b"\n"):
-                    content = json.loads(line)
-                    _read(content, self._size)
-                    places[str(content["video"]), int(content["group"])] = place
-                    end = place = self._file.tell()
-                self._file.truncate(end)
-                return places
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
-            raise DataError(f"{self.path} is damaged, or is not a journal of videos ({error!r}): delete it") from error
-        differ = sorted(name for name in settings if not isinstance(theirs, dict) or theirs.get(name) != settings[name])
-        raise DataError(
-            f"{self.path} is of an interrupted search with other settings ({', '.join(differ)}): use those settings to "
-            "go on, give another output, or delete the file to start again"
-        )
 
 
 def _key(video: str) -> str:
