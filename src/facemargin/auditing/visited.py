@@ -63,7 +63,8 @@ def visited(recording: Recording) -> Visited:
     target_V, negative_V = (recording[name].astype(np.float64) for name in ("target_cosine", "hardest_negative"))
     class_V = recording["hardest_class"].astype(np.int64)
     known_V = np.isfinite(target_V) & np.isfinite(negative_V) & (class_V != NO_CLASS)
-    both = _weighted(sample_V[known_V], target_V[known_V], negative_V[known_V], number)
+    skill_V = skill((target_V - negative_V)[known_V])
+    both = _weighted(sample_V[known_V], target_V[known_V], negative_V[known_V], skill_V, number)
     order_V = np.argsort(sample_V, kind="stable")  # rows are in the order of the steps
     visits_N = np.bincount(sample_V, minlength=number)
     starts_N = np.cumsum(visits_N) - visits_N
@@ -81,16 +82,19 @@ def visited(recording: Recording) -> Visited:
     class_N, times_N = _most_frequent(later_sample_V, class_V[later_V], number)
     with np.errstate(invalid="ignore"):
         stable_N = times_N / count_N
-    one_other_N = _one_other(sample_V[known_V], class_V[known_V], (target_V - negative_V)[known_V], number)
+    by_V = np.maximum(0, negative_V - target_V)[known_V]
+    one_other_N = _one_other(sample_V[known_V], class_V[known_V], by_V, skill_V, number)
     suspicion_N = both[0].suspicion_N + _ONE_OTHER * one_other_N
     return Visited(*both, suspicion_N, mean(target_V), mean(negative_V), mean(norm_V), class_N, stable_N, count_N)
 
 
-def _weighted(sample_V: Integers, target_V: Numbers, negative_V: Numbers, number: int) -> tuple[Weighted, Weighted]:
+def _weighted(
+    sample_V: Integers, target_V: Numbers, negative_V: Numbers, skill_V: Numbers, number: int
+) -> tuple[Weighted, Weighted]:
     """Of all visits, and of the early ones: up to the first part in which the network has three quarters of the
     greatest skill it comes to."""
     gap_V = target_V - negative_V
-    skill_V, part_V = skill(gap_V), _parts(len(gap_V))
+    part_V = _parts(len(gap_V))
     early = (
         np.searchsorted(part_V, part_V[np.argmax(skill_V >= _LEARNED * skill_V.max())], "right") if len(gap_V) else 0
     )
@@ -105,15 +109,14 @@ def _weighted(sample_V: Integers, target_V: Numbers, negative_V: Numbers, number
     return means(len(gap_V)), means(int(early))
 
 
-def _one_other(sample_V: Integers, class_V: Integers, gap_V: Numbers, number: int) -> Numbers:
-    """The largest, over the other classes, of the sums of skill · max(0, −gap) of the visits in which the class was the
-    nearest other, divided by the skill of all visits of the sample; 0 without one."""
+def _one_other(sample_V: Integers, class_V: Integers, by_V: Numbers, skill_V: Numbers, number: int) -> Numbers:
+    """The largest, over the other classes, of the sums of skill · `by_V`, by how much the other was nearer, of the
+    visits in which the class was the nearest other, divided by the skill of all visits of the sample; 0 without one."""
     largest_N = np.zeros(number)
     if not len(sample_V):
         return largest_N
-    skill_V = skill(gap_V)
     pairs_P2, pair_V = np.unique(np.stack([sample_V, class_V], axis=1), axis=0, return_inverse=True)
-    by_P = np.bincount(pair_V.ravel(), skill_V * np.maximum(0, -gap_V), len(pairs_P2))
+    by_P = np.bincount(pair_V.ravel(), skill_V * by_V, len(pairs_P2))
     np.maximum.at(largest_N, pairs_P2[:, 0], by_P)
     total_N = np.bincount(sample_V, skill_V, number)
     return np.asarray(np.divide(largest_N, total_N, out=np.zeros(number), where=total_N > 0))

@@ -101,9 +101,9 @@ def _candidates(
 
 
 def _named(store: Store, people_K: NDArray[np.int64], scores_K: NDArray[np.float64]) -> list[Candidate]:
-    numbers = [number for number in people_K.tolist() if number >= 0]
-    names = store.person_names(numbers)
-    return [Candidate(name, score) for name, score in zip(names, scores_K.tolist(), strict=False)]
+    found_K = people_K >= 0
+    names = store.person_names(people_K[found_K].tolist())
+    return [Candidate(name, score) for name, score in zip(names, scores_K[found_K].tolist(), strict=True)]
 
 
 def _used(group: Sequence[Looked], rule: SearchRule | None) -> tuple[list[Looked], list[Reason]]:
