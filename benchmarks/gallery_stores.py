@@ -20,10 +20,10 @@ from measure import machine
 from rich.console import Console
 
 from facemargin.gallery.binding import Binding
-from facemargin.gallery.gallery import create_store, open_store
 from facemargin.gallery.milvus_rows import MilvusState
 from facemargin.gallery.milvus_tables import alive
 from facemargin.gallery.store import NewImage, Store
+from facemargin.gallery.stores import create_store, open_store
 from facemargin.tables import Table
 
 BEST = 5

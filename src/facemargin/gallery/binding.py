@@ -3,8 +3,10 @@
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from typing import cast, get_args
 
+from facemargin.decision.checked_model import find_check, shipped_check
 from facemargin.decision.fingerprint import fingerprint, is_same_model
 from facemargin.detection.detector import (
     DETECTORS,
@@ -19,6 +21,7 @@ from facemargin.files.fields import Fields
 from facemargin.models.model import Model
 from facemargin.models.views import Views
 from facemargin.quality import QualityName
+from facemargin.version import __version__
 
 FORMAT = "facemargin gallery 1"
 
@@ -43,17 +46,8 @@ class Binding:
     version: str
 
     @classmethod
-    def of(
-        cls,
-        model: Model,
-        name: str,
-        detector: Detector | str | None,
-        helps: bool,
-        words: str,
-        created: str,
-        version: str,
-    ) -> "Binding":
-        """Raises ConfigError for a detector that does not say its settings."""
+    def of(cls, model: Model, name: str, detector: Detector | str | None) -> "Binding":
+        """That of a new gallery. Raises ConfigError for a detector that does not say its settings."""
         found_by, settings = (None, None) if detector is None else identify_detector(detector)
         if detector is not None and settings is None:
             raise ConfigError(
@@ -61,9 +55,15 @@ class Binding:
                 "and a gallery is of faces that are found in one way: give it some"
             )
         info = model.info
+        check = find_check(name, model) if name else None
+        if check is None and (shipped := shipped_check(model)) is not None:
+            check = shipped.checks.get(info.quality)
+        helps = check is not None and check.helps
+        words = "never checked (facemargin quality --check)" if check is None else check.in_short
+        now = datetime.now(UTC).isoformat(timespec="seconds")
         return cls(
             name, fingerprint(model), info.embedding_size, info.quality, info.views, helps, words, found_by, settings,
-            created, version,
+            now, __version__,
         )  # fmt: skip
 
     def require_model(self, model: Model, gallery: str) -> None:

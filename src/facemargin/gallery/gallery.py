@@ -2,17 +2,14 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from facemargin.counting import counted
 from facemargin.data.given_images import GivenForm, given_images
 from facemargin.data.source import ImageSource, LabeledImages
 from facemargin.data.videos.stream import Stream
 from facemargin.decision.calibration import Calibration
 from facemargin.decision.certificate import Certificate
-from facemargin.decision.checked_model import find_check, shipped_check
 from facemargin.decision.shipped import shipped_calibration
 from facemargin.detection.detector import Detector
 from facemargin.detection.face import Choice
@@ -25,19 +22,17 @@ from facemargin.gallery.certifying import certify_searches
 from facemargin.gallery.enrolling import Enroller
 from facemargin.gallery.enrolment import Enrolment, GateMode, limits_of
 from facemargin.gallery.exporting import export_images
-from facemargin.gallery.folder_store import FolderStore
 from facemargin.gallery.identification import Identification
 from facemargin.gallery.identifying import identify
-from facemargin.gallery.milvus_place import is_milvus, milvus_place
-from facemargin.gallery.milvus_store import MilvusStore
 from facemargin.gallery.named import named_images, person_name
+from facemargin.gallery.regrouping import merge, split
 from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule, calibrated_rule, certified_rule
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson, Store
+from facemargin.gallery.stores import create_store, open_store
 from facemargin.gallery.video import IdentifiedVideo, identify_tracks
 from facemargin.models.load import load, named_code
 from facemargin.models.model import Model, Progress
 from facemargin.quality.gate import QualityGate
-from facemargin.version import __version__
 
 logger = logging.getLogger(__name__)
 
@@ -131,7 +126,7 @@ class Gallery:
         loaded = model if isinstance(model, Model) else load(model)
         if name and Path(name).exists():
             name = str(Path(name).resolve())
-        create_store(path, make_binding(loaded, name, detector)).close()
+        create_store(path, Binding.of(loaded, name, detector)).close()
         return cls(path, loaded, detector=None if isinstance(detector, str) else detector, **opened_with)
 
     def __repr__(self) -> str:
@@ -383,36 +378,13 @@ class Gallery:
     def merge(self, person: str, into: str) -> int:
         """Let all images of `person` be of somebody else who is enrolled, where two names turn out to be one person;
         returns their number. DataError for one who is not enrolled, ConfigError for the same name twice."""
-        gone, kept = one_form(person), one_form(into)
-        if gone == kept:
-            raise ConfigError(f"{person!r} is to be merged with the same person: give two names")
-        with self._store.writing("merging"):
-            list(self._store.images(kept))  # enrolled, or this says so
-            numbers = [image.number for image in self._store.images(gone)]
-            self._store.move_images(numbers, kept)
-        return len(numbers)
+        return merge(self._store, one_form(person), one_form(into))
 
     def split(self, person: str, numbers: Sequence[int], name: str) -> None:
         """Let some images of `person`, by their numbers, be of a new person called `name`, where one name turns out to
         be two people. DataError for one who is not enrolled; ConfigError for images that are not of the person, for
         all of them, for none, and for a name that is enrolled already or cannot be shown."""
-        old, new = one_form(person), person_name(name)
-        with self._store.writing("splitting"):
-            own = [image.number for image in self._store.images(old)]
-            strange = [number for number in numbers if number not in own]
-            if strange:
-                raise ConfigError(
-                    f"image {strange[0]} is not of {person!r}, whose images are {', '.join(map(str, own))}; nothing "
-                    "has changed"
-                )
-            if not 0 < len(set(numbers)) < len(own):
-                raise ConfigError(
-                    f"{counted(len(set(numbers)), 'image')} of the {len(own)} of {person!r} are to be of somebody "
-                    "else: give at least one, and leave at least one"
-                )
-            if self._store.person_numbers([new])[0] is not None:
-                raise ConfigError(f"{name!r} is enrolled already: split off a new name, and then merge the two")
-            self._store.move_images(list(numbers), new)
+        split(self._store, one_form(person), numbers, person_name(name))
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Read all of the gallery and say what is wrong with it, naming file and row; empty if nothing is."""
@@ -457,26 +429,3 @@ class Gallery:
             shipped = shipped_calibration(self.model)
             return shipped if shipped is not None and shipped.views == self.binding.views else None
         return self._by if isinstance(self._by, Calibration) else None
-
-
-def make_binding(model: Model, name: str, detector: Detector | str | None) -> Binding:
-    """What a new gallery is bound to."""
-    check = find_check(name, model) if name else None
-    if check is None and (shipped := shipped_check(model)) is not None:
-        check = shipped.checks.get(model.info.quality)
-    helps = check is not None and check.helps
-    words = "never checked (facemargin quality --check)" if check is None else check.in_short
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    return Binding.of(model, name, detector, helps, words, now, __version__)
-
-
-def open_store(path: Path | str) -> Store:
-    """The store of a gallery that is there already."""
-    return MilvusStore(milvus_place(path)) if is_milvus(path) else FolderStore(Path(path))
-
-
-def create_store(path: Path | str, binding: Binding) -> Store:
-    """A store without people."""
-    if is_milvus(path):
-        return MilvusStore.create(milvus_place(path), binding)
-    return FolderStore.create(Path(path), binding)

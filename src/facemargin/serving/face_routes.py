@@ -1,6 +1,8 @@
 """The addresses about pictures: /v1/verify, /v1/detect, /v1/embed, /v1/quality."""
 
-from typing import Annotated, Literal
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Literal, TypeVar
 
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
@@ -15,13 +17,15 @@ from facemargin.serving.answers import (
 )
 from facemargin.serving.faces import detect_faces, embed_pictures, rate_pictures, verify_pictures
 from facemargin.serving.logs import noted
-from facemargin.serving.service import Caller
-from facemargin.serving.uploads import UploadedImages, form_schema, read_form
+from facemargin.serving.service import Caller, Service
+from facemargin.serving.uploads import UploadedImages, form_schema, numbered, read_form
 
 OnSeveral = Literal["largest", "central", "error"]
 """Which face of a photograph with several is used; "error" refuses the photograph."""
 
 Reader = Annotated[Caller, Depends(allowed("read"))]
+
+Answer = TypeVar("Answer")
 
 router = APIRouter(prefix="/v1", tags=["pictures"], responses=ERRORS)
 
@@ -51,6 +55,9 @@ class DetectForm(BaseModel):
     images: list[bytes] = Field(min_length=1, description="photographs")
 
 
+Form = TypeVar("Form", ImagesForm, DetectForm)
+
+
 @router.post("/verify", openapi_extra=form_schema(VerifyForm))
 async def verify(request: Request, caller: Reader) -> VerifyAnswer:
     """Whether two pictures show the same person, as facemargin verify says it."""
@@ -70,52 +77,41 @@ async def verify(request: Request, caller: Reader) -> VerifyAnswer:
 @router.post("/detect", openapi_extra=form_schema(DetectForm))
 async def detect(request: Request, caller: Reader) -> DetectAnswer:
     """The faces in photographs, the surest first."""
-    service = service_of(request)
-    async with service.turns.turn(request.receive) as turn:
-        form = await read_form(request, DetectForm, service.settings)
-        pictures = _numbered(form.images, service.settings.max_pixels)
-
-        def job() -> DetectAnswer:
-            with noted() as notes:
-                images = detect_faces(service, pictures)
-            return DetectAnswer(request_id=request.state.request_id, notes=notes, images=images)
-
-        return await turn.work(job)
+    return await _of_pictures(request, DetectForm, lambda service, seen, _: detect_faces(service, seen), DetectAnswer)
 
 
 @router.post("/embed", openapi_extra=form_schema(ImagesForm))
 async def embed(request: Request, caller: Reader) -> EmbedAnswer:
     """The vectors, norms and qualities of pictures. Vectors of faces are personal data."""
-    service = service_of(request)
-    async with service.turns.turn(request.receive) as turn:
-        form = await read_form(request, ImagesForm, service.settings)
-        pictures = _numbered(form.images, service.settings.max_pixels)
-
-        def job() -> EmbedAnswer:
-            with noted() as notes:
-                images = embed_pictures(service, pictures, form.on_several)
-            return EmbedAnswer(request_id=request.state.request_id, notes=notes, images=images)
-
-        return await turn.work(job)
+    return await _of_pictures(
+        request, ImagesForm, lambda service, seen, form: embed_pictures(service, seen, form.on_several), EmbedAnswer
+    )
 
 
 @router.post("/quality", openapi_extra=form_schema(ImagesForm))
 async def quality(request: Request, caller: Reader) -> QualityAnswer:
     """How good pictures are for recognition, and what their faces fail."""
+    answer = partial(QualityAnswer, quality_words=service_of(request).quality_words)
+    return await _of_pictures(
+        request, ImagesForm, lambda service, seen, form: rate_pictures(service, seen, form.on_several), answer
+    )
+
+
+async def _of_pictures(
+    request: Request,
+    form_type: type[Form],
+    look: Callable[[Service, UploadedImages, Form], Sequence[object]],
+    answer: Callable[..., Answer],
+) -> Answer:
+    """What `look` says of the pictures of a form, in a turn, and what was warned of meanwhile."""
     service = service_of(request)
     async with service.turns.turn(request.receive) as turn:
-        form = await read_form(request, ImagesForm, service.settings)
-        pictures = _numbered(form.images, service.settings.max_pixels)
+        form = await read_form(request, form_type, service.settings)
+        pictures = numbered(form.images, service.settings.max_pixels)
 
-        def job() -> QualityAnswer:
+        def job() -> Answer:
             with noted() as notes:
-                images = rate_pictures(service, pictures, form.on_several)
-            return QualityAnswer(
-                request_id=request.state.request_id, notes=notes, quality_words=service.quality_words, images=images
-            )
+                images = look(service, pictures, form)
+            return answer(request_id=request.state.request_id, notes=notes, images=images)
 
         return await turn.work(job)
-
-
-def _numbered(contents: list[bytes], max_pixels: int) -> UploadedImages:
-    return UploadedImages(contents, [f"images[{place}]" for place in range(len(contents))], max_pixels)

@@ -18,7 +18,7 @@ from facemargin.serving.answers import (
 from facemargin.serving.face_routes import OnSeveral, Reader
 from facemargin.serving.logs import noted
 from facemargin.serving.service import Caller
-from facemargin.serving.uploads import UploadedImages, form_schema, read_form
+from facemargin.serving.uploads import UploadedImages, form_schema, numbered, read_form
 
 Writer = Annotated[Caller, Depends(allowed("write"))]
 
@@ -115,8 +115,7 @@ async def identify(request: Request, name: str, caller: Reader) -> IdentifyAnswe
     served = service.gallery(name)
     async with service.turns.turn(request.receive) as turn:
         form = await read_form(request, IdentifyForm, service.settings)
-        names = [f"images[{place}]" for place in range(len(form.images))]
-        pictures = UploadedImages(form.images, names, service.settings.max_pixels)
+        pictures = numbered(form.images, service.settings.max_pixels)
         options = searching.SearchOptions(
             form.pool, form.candidates, form.fpir, form.fmr, form.gate == "refuse", form.on_several
         )

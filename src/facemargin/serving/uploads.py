@@ -19,7 +19,7 @@ from facemargin.serving.settings import ServiceSettings
 
 Form = TypeVar("Form", bound=BaseModel)
 
-_MOST_FIELDS = 20
+MOST_FIELDS = 20
 _LONGEST_FIELD = 1 << 16
 
 
@@ -38,7 +38,7 @@ class _InMemory(MultiPartParser):
 
 
 async def read_form(
-    request: Request, form: type[Form], settings: ServiceSettings, max_fields: int = _MOST_FIELDS
+    request: Request, form: type[Form], settings: ServiceSettings, max_fields: int = MOST_FIELDS
 ) -> Form:
     """The multipart fields of a request, at most so many. RequestError, which names the field, for any that do not
     fit."""
@@ -127,3 +127,8 @@ class UploadedImages(ImageSource):
 
 def _plain(words: str) -> str:
     return words[:1].lower() + words[1:].rstrip(".")
+
+
+def numbered(contents: Sequence[bytes], max_pixels: int) -> UploadedImages:
+    """The pictures of a form's field `images`, called by their places in it."""
+    return UploadedImages(contents, [f"images[{place}]" for place in range(len(contents))], max_pixels)

@@ -1,68 +1,45 @@
 """The addresses of the pages."""
 
-import logging
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from fastapi import APIRouter, Depends, FastAPI, Query, Request
-from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
-from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 
-from facemargin.errors import FacemarginError
 from facemargin.serving import searching
 from facemargin.serving.access import service_of
-from facemargin.serving.errors import RequestError, as_request_error, keys_are_readable, log_cause, value_words
-from facemargin.serving.logs import log_event, noted
+from facemargin.serving.errors import RequestError, keys_are_readable
+from facemargin.serving.logs import noted
 from facemargin.serving.pages import people
 from facemargin.serving.pages.compare import compare, rates
-from facemargin.serving.pages.forms import CompareForm, EnrolForm, LoginForm, PersonForm, ReviewForm, SearchForm
+from facemargin.serving.pages.forms import (
+    CompareForm,
+    EnrolForm,
+    LoginForm,
+    PageForm,
+    PersonForm,
+    ReviewForm,
+    SearchForm,
+)
+from facemargin.serving.pages.page_route import PageRoute
 from facemargin.serving.pages.render import STATIC, page, set_cookie, static_type
 from facemargin.serving.pages.reports import POLICY, Reports
 from facemargin.serving.pages.sessions import COOKIE, Sessions
-from facemargin.serving.pages.visitor import NotLoggedInError, Visitor, identity_of, sessions_of, visiting
-from facemargin.serving.service import ANYBODY, ServedGallery, Service
-from facemargin.serving.uploads import UploadedImages, read_form
+from facemargin.serving.pages.visitor import Visitor, identity_of, sessions_of, visiting
+from facemargin.serving.service import ServedGallery, Service
+from facemargin.serving.uploads import MOST_FIELDS, UploadedImages, read_form
 
 Reader = Annotated[Visitor, Depends(visiting("read"))]
 Writer = Annotated[Visitor, Depends(visiting("write"))]
 
 
-class _Page(APIRoute):
-    """Errors are pages, too, and who is not logged in is sent to log in."""
-
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        handle = super().get_route_handler()
-
-        async def handler(request: Request) -> Response:
-            try:
-                return await handle(request)
-            except NotLoggedInError:
-                if "hx-request" in request.headers:  # only a part of the page would be replaced
-                    return Response(status_code=200, headers={"HX-Redirect": "/login"})
-                return RedirectResponse("/login", 303)
-            except RequestError as error:
-                log_cause(error, request.state.request_id)
-                return _error_page(request, error)
-            except RequestValidationError as error:
-                return _error_page(request, RequestError(422, "invalid_value", value_words(error.errors())))
-            except FacemarginError as error:
-                told = as_request_error(error)
-                if told is None:
-                    raise  # no visitor's business: the edge logs it
-                if told.status >= 500:
-                    log_event("failed", logging.ERROR, exc_info=error, request_id=request.state.request_id)
-                return _error_page(request, told)
-
-        return handler
-
-
+Form = TypeVar("Form", bound=PageForm)
 MOST_TICKED = 2000
 """Fields of a form in which images are ticked."""
 
-router = APIRouter(route_class=_Page, include_in_schema=False)
+router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
 
 def add_pages(app: FastAPI, reports: Mapping[str, Path] | None = None) -> None:
@@ -80,8 +57,7 @@ async def compare_page(request: Request, visitor: Reader) -> HTMLResponse:
 async def compare_two(request: Request, visitor: Reader) -> HTMLResponse:
     service = service_of(request)
     async with service.turns.turn() as turn:
-        form = await read_form(request, CompareForm, service.settings)
-        sessions_of(request).require_token(visitor.identity, form.token)
+        form = await _sent(request, visitor.identity, CompareForm)
         if not form.image_a or not form.image_b:
             raise RequestError(422, "no_picture", "choose two photographs, and send them again")
         contents = [form.image_a, form.image_b]
@@ -127,8 +103,7 @@ async def search(request: Request, name: str, visitor: Reader) -> HTMLResponse:
     service = service_of(request)
     served, who = _served(service, name), _who(request, visitor)
     async with service.turns.turn() as turn:
-        form = await read_form(request, SearchForm, service.settings)
-        sessions_of(request).require_token(visitor.identity, form.token)
+        form = await _sent(request, visitor.identity, SearchForm)
         contents = _chosen(form.images)
         names = [_numbered(place, len(contents)) for place in range(len(contents))]
         pictures = UploadedImages(contents, names, service.settings.max_pixels)
@@ -150,8 +125,7 @@ async def enrol(request: Request, name: str, visitor: Writer) -> HTMLResponse:
     service = service_of(request)
     served, request_id = _served(service, name), request.state.request_id
     async with service.turns.turn() as turn:
-        form = await read_form(request, EnrolForm, service.settings)
-        sessions_of(request).require_token(visitor.identity, form.token)
+        form = await _sent(request, visitor.identity, EnrolForm)
         gate, person = searching.gate_of(service, form.gate), searching.checked_name(form.person)
         contents = _chosen(form.images)
         names = [f"photograph {place + 1} of request {request_id}" for place in range(len(contents))]
@@ -179,8 +153,7 @@ async def review(request: Request, name: str, visitor: Writer) -> HTMLResponse:
     service = service_of(request)
     served, who = _served(service, name), _who(request, visitor)
     async with service.turns.turn() as turn:
-        form = await read_form(request, ReviewForm, service.settings, MOST_TICKED)
-        sessions_of(request).require_token(visitor.identity, form.token)
+        form = await _sent(request, visitor.identity, ReviewForm, MOST_TICKED)
         done = await turn.work(lambda: people.review(who, served, form.accept, form.reject))
     return await _review(request, name, visitor, done)
 
@@ -206,8 +179,7 @@ async def change_person(request: Request, name: str, visitor: Writer) -> HTMLRes
     service = service_of(request)
     served, who = _served(service, name), _who(request, visitor)
     async with service.turns.turn() as turn:
-        form = await read_form(request, PersonForm, service.settings, MOST_TICKED)
-        sessions_of(request).require_token(visitor.identity, form.token)
+        form = await _sent(request, visitor.identity, PersonForm, MOST_TICKED)
         done = await turn.work(
             lambda: people.change_person(who, served, form.action, form.person, form.numbers, form.other)
         )
@@ -265,8 +237,7 @@ async def login(request: Request) -> Response:
         return RedirectResponse("/", 303)
     identity, _ = identity_of(request)
     async with service.turns.turn():
-        form = await read_form(request, LoginForm, service.settings)
-    sessions.require_token(identity, form.token)
+        form = await _sent(request, identity, LoginForm)
     with keys_are_readable():
         key = service.keys.find(form.key.strip())
     if key is None:
@@ -282,8 +253,7 @@ async def login(request: Request) -> Response:
 async def logout(request: Request, visitor: Reader) -> Response:
     service, sessions = service_of(request), sessions_of(request)
     async with service.turns.turn():
-        form = await read_form(request, LoginForm, service.settings)
-    sessions.require_token(visitor.identity, form.token)
+        await _sent(request, visitor.identity, LoginForm)
     sessions.log_out(visitor.identity)
     response = RedirectResponse("/login", 303)
     response.delete_cookie(COOKIE, path="/", httponly=True, samesite="strict", secure=request.url.scheme == "https")
@@ -296,6 +266,13 @@ async def static(name: str) -> Response:
         raise HTTPException(404)
     headers = {"Cache-Control": "public, max-age=31536000, immutable"}
     return Response(STATIC[name], media_type=static_type(name), headers=headers)
+
+
+async def _sent(request: Request, identity: str, form_type: type[Form], most_fields: int = MOST_FIELDS) -> Form:
+    """The form that was sent, with the token of the visitor. RequestError for another one."""
+    form = await read_form(request, form_type, service_of(request).settings, most_fields)
+    sessions_of(request).require_token(identity, form.token)
+    return form
 
 
 def _served(service: Service, name: str) -> ServedGallery:
@@ -318,14 +295,3 @@ def _chosen(images: list[bytes]) -> list[bytes]:
 
 def _numbered(place: int, number: int) -> str:
     return "the photograph" if number == 1 else f"photograph {place + 1}"
-
-
-def _error_page(request: Request, error: RequestError) -> HTMLResponse:
-    request.state.code = error.code
-    identity, has_cookie = identity_of(request)
-    visitor: Visitor | None = getattr(request.state, "visitor", None)
-    if visitor is None and service_of(request).keys is None:
-        visitor = Visitor(ANYBODY, identity, has_cookie)
-    response = page(request, visitor, "error.html.jinja", error.status, message=error.message, identity=identity)
-    response.headers.update({name: value for name, value in error.headers.items() if name == "Retry-After"})
-    return response
