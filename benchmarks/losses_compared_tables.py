@@ -23,6 +23,9 @@ Scores = dict[int, NDArray[np.float32]]
 def tables(work: Path) -> None:
     trained = {path.parent.name: json.loads(path.read_text()) for path in (work / "scores").glob("*/training.json")}
     search = json.loads((work / "search.json").read_text())
+    for name, training in trained.items():
+        if "failed" in training:
+            print(f"left out: {name}: {training['failed']}\n")
     print("## The search\n\n| loss and settings | TAR at FAR 1 % on the choosers |\n|---|---|")
     for row in search["tries"]:
         settings = ", ".join(f"{key} {value:g}" for key, value in row.items() if key not in ("name", "tar"))

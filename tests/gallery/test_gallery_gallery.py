@@ -263,7 +263,7 @@ def test_a_group_is_one_probe(gallery, folder):
 def test_quality_that_helps_is_used(tmp_path, model, calibration, folder, monkeypatch):
     check = QualityCheck("norm", "faces", 10, 5, (), {}, (), (), "person", (), None, None, "helps", (), ())
     monkeypatch.setattr(
-        "facemargin.gallery.gallery.shipped_check", lambda model: CheckedModel.of(model, {"norm": check})
+        "facemargin.gallery.binding.shipped_check", lambda model: CheckedModel.of(model, {"norm": check})
     )
     with fm.Gallery.create(tmp_path / "gallery", model, calibration=calibration) as made:
         made.enrol(folder, gate="off")

@@ -1,5 +1,6 @@
 """A gallery in Milvus: stopped at any moment, on a server, in use, damaged, with two writers."""
 
+import contextlib
 import os
 import shutil
 import sys
@@ -132,6 +133,22 @@ for step in range(10_000):
 
 @pytest.mark.slow
 @posix_only
+def test_a_file_that_is_taken_away_is_not_answered_from(made, tmp_path):
+    with contextlib.closing(copied(made, tmp_path)) as store:
+        assert store.counts()[0] == 2
+        store.place.path.rename(tmp_path / "taken.db")
+        for ask in (store.counts, lambda: store.search(new_images(1)[0].vector[None], 2)):
+            with pytest.raises(DataError, match="was deleted, or another one was put in its place"):
+                ask()
+        shutil.copytree(tmp_path / "taken.db", store.place.path)
+        with pytest.raises(DataError, match="another one was put in its place"):
+            store.add({"dan": new_images(1, 6)})
+        with pytest.raises(DataError, match="another one was put in its place"):
+            MilvusStore(store.place)
+    with contextlib.closing(MilvusStore(store.place)) as again:
+        assert again.counts()[0] == 2 and not again.check()
+
+
 @pytest.mark.long
 def test_killed(made, tmp_path):
     """What was said to be enrolled is there after SIGKILL, and nobody is there in part."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from facemargin.errors import ConfigError
+from facemargin.gallery.same_file import SameFile
 
 PREFIX = "milvus:"
 _DEFAULT_NAME = "gallery"
@@ -62,10 +63,11 @@ def token() -> str:
 
 @dataclass
 class _Open:
-    """A file of Milvus Lite that this process has open: so many times, and who changes it."""
+    """A file of Milvus Lite that this process has open: so many times, who changes it, and what it was."""
 
     times: int = 0
     lock: threading.RLock = field(default_factory=threading.RLock)
+    same: SameFile | None = None
 
 
 _OPEN: dict[Path, _Open] = {}  # pymilvus keeps one server a file and process, too, and never stops it by itself
@@ -78,6 +80,20 @@ def enter_file(path: Path) -> threading.RLock:
         opened = _OPEN.setdefault(path.resolve(), _Open())
         opened.times += 1
         return opened.lock
+
+
+def note_file(place: MilvusPlace) -> None:
+    """The file is there now: from here on it has to stay."""
+    opened = _OPEN.get(place.path.resolve()) if place.is_file else None
+    if opened is not None and opened.same is None:
+        opened.same = SameFile(place.path)
+
+
+def require_same_file(place: MilvusPlace) -> None:
+    """DataError if the file that this process has open is gone, or another is there: Milvus Lite goes on answering."""
+    opened = _OPEN.get(place.path.resolve()) if place.is_file else None
+    if opened is not None and opened.same is not None:
+        opened.same.require()
 
 
 def leave_file(path: Path) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from facemargin.errors import ConfigError, DataError, OutputError
 from facemargin.extras import require_extra
-from facemargin.gallery.milvus_place import MilvusPlace, token
+from facemargin.gallery.milvus_place import MilvusPlace, note_file, require_same_file, token
 
 Kind = Literal["images", "people", "about"]
 ALIVE = 2**62
@@ -66,6 +66,7 @@ class MilvusTables:
             for kind in _FIELDS:
                 self._client.drop_collection(self._name(kind))
                 self._create(kind)
+        note_file(self.place)
 
     def load(self) -> None:
         """DataError if the collections are not those of a gallery."""
@@ -79,6 +80,7 @@ class MilvusTables:
                         f"those of a gallery of this version of facemargin, {', '.join(fields)}"
                     )
                 self._client.load_collection(self._name(kind))
+        note_file(self.place)
 
     def rows(self, kind: Kind, where: str, fields: Sequence[str], paged: bool = False) -> Iterator[dict[str, Any]]:
         """The rows that a condition holds for, in no order. `paged`: read some at a time, not all at once if they are
@@ -135,11 +137,13 @@ class MilvusTables:
 
     @contextmanager
     def reading(self) -> Iterator[None]:
+        require_same_file(self.place)
         with _translated(DataError, f"{self.place} cannot be read", "is it running, and is it the right one?"):
             yield
 
     @contextmanager
     def writing(self) -> Iterator[None]:
+        require_same_file(self.place)
         with _translated(OutputError, f"{self.place} cannot be written", "nothing has changed"):
             yield
 

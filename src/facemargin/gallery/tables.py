@@ -4,13 +4,13 @@ Everything that a file of strangers could hold is checked when it is opened: the
 view or trigger of theirs ever runs.
 """
 
-import os
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from facemargin.errors import DataError, OutputError
+from facemargin.gallery.same_file import SameFile
 
 TABLES_FILE = "gallery.sqlite"
 
@@ -40,7 +40,7 @@ class Tables:
             raise DataError(
                 f"{path.parent} is no gallery: it has no file {path.name}; facemargin gallery create makes one"
             )
-        self._identity: os.stat_result | None = None
+        self._same: SameFile | None = None
         with self.translated():
             # autocommit: transactions begin and end where `changing` and `reading` say
             self.connection = sqlite3.connect(
@@ -50,7 +50,7 @@ class Tables:
                 for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "synchronous=FULL", "secure_delete=ON"):
                     self.connection.execute(f"PRAGMA {pragma}")
                 self._check_schema()
-                self._identity = path.stat()
+                self._same = SameFile(path)
             except BaseException:
                 self.connection.close()
                 raise
@@ -102,7 +102,8 @@ class Tables:
     def translated(self) -> Iterator[None]:
         """Errors of SQLite as facemargin's, with the name of the file. DataError if it is another file than was opened:
         what SQLite still holds open is a gallery that is no longer there, and does not belong to the files of rows."""
-        self._require_same()
+        if self._same is not None:
+            self._same.require()
         try:
             yield
         except sqlite3.OperationalError as error:
@@ -114,19 +115,6 @@ class Tables:
             raise DataError(f"{self.path} cannot be read: {error}; restore it from a copy") from error
         except (sqlite3.Error, UnicodeDecodeError, OverflowError) as error:
             raise DataError(f"{self.path} is damaged: {error}; restore it from a copy") from error
-
-    def _require_same(self) -> None:
-        if self._identity is None:
-            return
-        try:
-            is_same = os.path.samestat(self.path.stat(), self._identity)
-        except OSError:
-            is_same = False
-        if not is_same:
-            raise DataError(
-                f"{self.path} was deleted, or another one was put in its place, after it was opened: open the gallery "
-                "again, or start the service again; nothing has changed"
-            )
 
     def close(self) -> None:
         self.connection.close()
