@@ -12,8 +12,10 @@ and what its network scores on the tests is in WORK/scores. `--network wide`, he
 
 import argparse
 import concurrent.futures
+import csv
 import json
 import multiprocessing
+import re
 import shutil
 import subprocess
 import sys
@@ -41,9 +43,10 @@ SURE = 0.5
 KINDS = "mislabelled,split,duplicate,no_face"
 # Running statistics that have settled after some 60 steps, a tenth of the training.
 SETTLED = {"t_alpha": 0.05}
-VISITS = 60_000
+# Images that a training sees, and one of the search.
+VISITS, SEARCH_VISITS = 100_000, 60_000
 SEEDS = range(1, 6)
-CURVE_PEOPLE = (50, 100)
+CURVE_PEOPLE = (50, 100, 200)
 CURVE_LOSSES = ("normface", "adaface", "funface")
 # All as in the recipe small_cpu, but for these.
 RECIPE: dict[str, Any] = {
@@ -54,7 +57,7 @@ RECIPE: dict[str, Any] = {
     "threads": 1,
 }
 NETWORKS: dict[str, dict[str, Any]] = {
-    "small": {"backbone": {"input_size": 48, "width": 16}, "data": {"workers": 0}},
+    "small": {"backbone": {"input_size": 48, "width": 16}, "data": {"workers": 0, "cache_decoded": True}},
     "wide": {
         "backbone": {"input_size": 80, "width": 64},
         "data": {"workers": 2, "augment_on": "cpu", "cache_decoded": True},
@@ -69,7 +72,7 @@ class Plan:
     work: Path
     network: str = "small"
     visits: int = VISITS
-    search_visits: int = VISITS
+    search_visits: int = SEARCH_VISITS
     until: float = float("inf")
 
 
@@ -137,6 +140,7 @@ def main() -> None:
     step.add_argument("--jobs", type=int, default=1)
     step.add_argument("--network", choices=NETWORKS, default="small")
     step.add_argument("--visits", type=int, default=VISITS)
+    step.add_argument("--search-visits", type=int, default=SEARCH_VISITS)
     steps.add_parser("tables").add_argument("work", type=Path)
     args = parser.parse_args()
     if args.step == "prepare":
@@ -146,7 +150,7 @@ def main() -> None:
         prepare_tests(args.work, choosers(args.work), args.lfw, args.mugshots, args.surveillance, size)
     elif args.step == "train":
         with concurrent.futures.ProcessPoolExecutor(args.jobs, multiprocessing.get_context("spawn")) as pool:
-            train_all(pool, Plan(args.work, args.network, args.visits, args.visits))
+            train_all(pool, Plan(args.work, args.network, args.visits, args.search_visits))
     else:
         from losses_compared_tables import tables
 
@@ -171,6 +175,7 @@ def prepare(work: Path, sets: dict[str, str]) -> None:
             wanted = ("--accept-from", SURE, "--kinds", KINDS, "--to", "folder")
             facemargin("data", "clean", together, "--audit", work / "audit", *wanted, "--output", cleaned)
         split(cleaned, work)
+    left_out(work)
     for name in ("people", "choosers"):
         images = fm.open_images(work / name)
         print(f"{name}: {len(images):,} images of {images.num_identities} people")
@@ -203,13 +208,28 @@ def split(cleaned: Path, work: Path) -> None:
     cleaned.rename(work / "people")
 
 
+def left_out(work: Path) -> None:
+    """WORK/left_out.csv: the images that the audit took out or moved, by their places in the sets, from 0."""
+    with (work / "people" / "cleaning.csv").open(newline="") as file, (work / "left_out.csv").open("w") as written:
+        written.write("set,number,action,kind,score\n")
+        for row in csv.DictReader(file):
+            if row["action"] == "kept":
+                continue
+            _, name, _ = row["label"].split("-", 2)
+            kind, score = re.match(r"(\w+) \(score ([\d.]+)\)", row["why"]).groups()  # type: ignore[union-attr]
+            written.write(f"{name},{int(Path(row['path']).stem)},{row['action']},{kind},{score}\n")
+
+
 def train_all(pool: concurrent.futures.Executor, plan: Plan) -> None:
     best = search(pool, plan)
     run_all(pool, plan, [Training(best[loss.name], seed) for seed in SEEDS for loss in LOSSES])
     ratios = [{**best["funface"], "mixing_factor": share} for share in (0.0, 0.5, 1.0)]
-    run_all(pool, plan, [Training(head, seed) for seed in SEEDS for head in ratios])
-    curve = [(seed, people, name) for seed in SEEDS for people in CURVE_PEOPLE for name in CURVE_LOSSES]
-    run_all(pool, plan, [Training(best[name], seed, people) for seed, people, name in curve])
+    further = []
+    # By seed, so that where the time runs out all are short of the same seeds.
+    for seed in SEEDS:
+        further += [Training(best[name], seed, people) for people in CURVE_PEOPLE for name in CURVE_LOSSES]
+        further += [Training(head, seed) for head in ratios]
+    run_all(pool, plan, further)
 
 
 def search(pool: concurrent.futures.Executor, plan: Plan) -> dict[str, dict[str, Any]]:

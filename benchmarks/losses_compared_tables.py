@@ -2,22 +2,23 @@
 
 import json
 import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from losses_compared import CURVE_LOSSES
 from losses_compared_scores import CHOOSERS_TESTS, PROBES, read_scores
 from numpy.typing import NDArray
-from scipy.stats import t as student
 
 import facemargin as fm
+from facemargin.evaluation.metrics.method_difference import FEWEST_TRAININGS, method_tar_differences
+from facemargin.evaluation.metrics.shared_pairs import SharedPairs, SystemRates
 
 BASELINE = "normface"
 FARS = (0.1, 0.01)
+CURVE_FAR = 0.01
 DISCARDED = 0.3
-
-Scores = dict[int, NDArray[np.float32]]
-"""Scores (K,) by seed."""
 
 
 def tables(work: Path) -> None:
@@ -52,88 +53,88 @@ def runs_of(trained: dict[str, Any], head: dict[str, Any], people: int = 0) -> d
     }
 
 
-def read(work: Path, folders: dict[int, str], test: str) -> Scores:
-    return {seed: read_scores(work, folder, test) for seed, folder in sorted(folders.items())}
-
-
 def compare(work: Path, pairs: Path, losses: dict[str, dict[int, str]]) -> None:
-    """TARs over the seeds, and the difference to the baseline with the interval of people and seeds."""
-    index = np.load(pairs)
-    scores = {name: read(work, folders, pairs.stem) for name, folders in losses.items()}
-    print(f"{index['same'].sum():,} genuine and {(~index['same']).sum():,} impostor pairs; all against {BASELINE}.\n")
+    """The mean TARs over the seeds, and their differences to the baseline and of FunFace to the others, with the
+    intervals of other people and other seeds."""
+    shared = shared_pairs(pairs)
+    rates = {name: systems(work, shared, folders, pairs.stem) for name, folders in losses.items()}
+    same_K = shared.pairs.same_K
+    print(f"{same_K.sum():,} genuine and {(~same_K).sum():,} impostor pairs of {shared.pairs.people:,} people.\n")
     print(
-        "| loss | FAR | TAR | spread of seeds | difference | 95 % of people and seeds | p, Holm | |\n"
-        + "|---" * 8
+        "| loss |"
+        + "".join(f" TAR at FAR {far:g} ± of seeds |" for far in FARS)
+        + "\n"
+        + "|---" * (len(FARS) + 1)
         + "|"
     )
-    rows = [
-        (name, far, *difference(scores[name], scores[BASELINE], index, far))
-        for far in FARS
-        for name in scores
-        if name != BASELINE and scores[name]
-    ]
-    adjusted = fm.evaluation.holm([row[-1] for row in rows])
-    for far in FARS:
-        tars = [tar(one, index["same"], far) for one in scores[BASELINE].values()]
-        print(f"| {BASELINE} | {far:g} | {statistics.fmean(tars):.1%} | {statistics.stdev(tars):.1%} | | | | |")
-        for (name, row_far, mean, half, _), p in zip(rows, adjusted, strict=True):
-            if row_far != far:
-                continue
-            tars = [tar(one, index["same"], far) for one in scores[name].values()]
-            verdict = "cannot be told" if p >= 0.05 else "better" if mean > 0 else "worse"
-            figures = f"{statistics.fmean(tars):.1%} | {statistics.stdev(tars):.1%} | {mean:+.1%}"
-            print(f"| {name} | {far:g} | {figures} | {mean - half:+.1%} to {mean + half:+.1%} | {p:.3f} | {verdict} |")
+    for name, found in rates.items():
+        cells = [spread([system.points[place].tar for system in found]) for place in range(len(FARS))]
+        print(f"| {name} | " + " | ".join(cells) + " |")
+    against(shared, rates, BASELINE, reverse=False)
+    against(shared, rates, "funface", reverse=True)
+
+
+def against(shared: SharedPairs, rates: dict[str, list[SystemRates]], one: str, reverse: bool) -> None:
+    """The differences of the others from `one`, or of `one` from the others."""
+    others = [name for name in rates if name != one and len(rates[name]) >= FEWEST_TRAININGS]
+    ordered = [(rates[one], rates[name]) if reverse else (rates[name], rates[one]) for name in others]
+    points = [point for pair in ordered for point in method_tar_differences(shared, *pair).points]
+    adjusted = iter(fm.evaluation.holm([point.p_value for point in points]))
+    said = [said_difference(point, next(adjusted)) for point in points]
+    heading = f"{one} − the other" if reverse else f"difference to {one}"
+    print(f"\n| {'other' if reverse else 'loss'} |" + "".join(f" {heading}, FAR {far:g} | p, Holm | |" for far in FARS))
+    print("|---" * (3 * len(FARS) + 1) + "|")
+    for row, name in enumerate(others):
+        print(f"| {name} | " + " | ".join(said[row * len(FARS) : (row + 1) * len(FARS)]) + " |")
+
+
+def said_difference(point: fm.evaluation.MethodTarDifference, p: float) -> str:
+    verdict = "cannot be told" if p >= 0.05 else "**better**" if point.difference > 0 else "**worse**"
+    return f"{said_interval(point)} | {p:.3f} | {verdict}"
+
+
+def said_interval(point: fm.evaluation.MethodTarDifference) -> str:
+    low, high = point.interval or (float("nan"), float("nan"))
+    return f"{100 * point.difference:+.1f} ({100 * low:+.1f} to {100 * high:+.1f})"
+
+
+def spread(values: Sequence[float]) -> str:
+    return f"{statistics.fmean(values):.1%} ± {100 * statistics.stdev(values):.1f}" if len(values) > 1 else ""
+
+
+def shared_pairs(pairs: Path) -> SharedPairs:
+    index = np.load(pairs)
+    return SharedPairs(index["same"], index["first"], index["second"], FARS, fm.evaluation.Bootstrap(resamples=400))
+
+
+def systems(work: Path, shared: SharedPairs, folders: dict[int, str], test: str) -> list[SystemRates]:
+    return [shared.system(read_scores(work, folder, test)) for _, folder in sorted(folders.items())]
+
+
+def curve(work: Path, trained: dict[str, Any], best: dict[str, dict[str, Any]]) -> None:
+    """TAR at FAR 1 % by the number of people in training, as many image visits each, and the difference to the
+    baseline."""
+    numbers = sorted({training["people"] for training in trained.values()}, key=lambda people: people or 10**9)
+    place = FARS.index(CURVE_FAR)
+    print(f"\n## Learning curve: TAR at FAR {CURVE_FAR:.0%}, and in points its difference to {BASELINE}\n")
+    print("| test | loss | " + " | ".join(f"{people or 'all'} people" for people in numbers) + " |")
+    print("|---|---|" + "---|" * len(numbers))
+    for pairs in tests(work):
+        shared = shared_pairs(pairs)
+        baselines = [systems(work, shared, runs_of(trained, best[BASELINE], people), pairs.stem) for people in numbers]
+        for name in CURVE_LOSSES:
+            cells = []
+            for people, baseline in zip(numbers, baselines, strict=True):
+                found = systems(work, shared, runs_of(trained, best[name], people), pairs.stem)
+                cell = spread([system.points[place].tar for system in found])
+                if name != BASELINE and min(len(found), len(baseline)) >= FEWEST_TRAININGS:
+                    cell += f"; {said_interval(method_tar_differences(shared, found, baseline).points[place])}"
+                cells.append(cell)
+            print(f"| {pairs.stem} | {name} | " + " | ".join(cells) + " |")
 
 
 def tar(scores_K: NDArray[np.float32], same_K: NDArray[np.bool_], far: float) -> float:
     return fm.evaluation.tar_at_far(scores_K, same_K, far).points[0].tar
-
-
-def difference(ours: Scores, theirs: Scores, index: Any, far: float) -> tuple[float, float, float]:
-    """(mean, half of the 95 % interval, p) of TAR of ours − TAR of theirs, for other people and other seeds.
-
-    Variance: the people's, as large for the mean of the seeds as for one of them (the same people are in all), plus the
-    seeds' divided by their number. The seeds' differences hold no people's variance of their own, so that nothing is
-    counted twice. Student's t with S − 1 degrees of freedom, which is cautious.
-    """
-    seeds = sorted(set(ours) & set(theirs))
-    points = [
-        fm.evaluation.paired_difference(
-            ours[seed],
-            theirs[seed],
-            index["same"],
-            index["first"],
-            index["second"],
-            far,
-            bootstrap=fm.evaluation.Bootstrap(resamples=300),
-        ).points[0]
-        for seed in seeds
-    ]
-    differences = [point.difference for point in points]
-    people = statistics.fmean(point.variance * point.scale**2 for point in points)
-    error = (people + statistics.variance(differences) / len(seeds)) ** 0.5
-    mean = statistics.fmean(differences)
-    freedom = len(seeds) - 1
-    p = 1.0 if error == 0 else float(2 * student.sf(abs(mean) / error, freedom))
-    return mean, float(student.ppf(0.975, freedom)) * error, p
-
-
-def curve(work: Path, trained: dict[str, Any], best: dict[str, dict[str, Any]]) -> None:
-    """TAR at FAR 1 % by the number of people in training, as many image visits each."""
-    numbers = sorted({training["people"] for training in trained.values()}, key=lambda people: people or 10**9)
-    print("\n## Learning curve: TAR at FAR 1 %, mean ± standard deviation of the seeds\n")
-    print("| test | loss | " + " | ".join(f"{people or 'all'} people" for people in numbers) + " |")
-    print("|---|---|" + "---|" * len(numbers))
-    for pairs in tests(work):
-        same_K = np.load(pairs)["same"]
-        for name, head in best.items():
-            cells = []
-            for people in numbers:
-                found = read(work, runs_of(trained, head, people), pairs.stem)
-                tars = [tar(one, same_K, 0.01) for one in found.values()]
-                cells.append(f"{statistics.fmean(tars):.1%} ± {statistics.stdev(tars):.1%}" if len(tars) > 1 else "")
-            if cells[0]:
-                print(f"| {pairs.stem} | {name} | " + " | ".join(cells) + " |")
 
 
 def shares(work: Path, trained: dict[str, Any], funface: dict[str, Any]) -> None:
@@ -144,7 +145,7 @@ def shares(work: Path, trained: dict[str, Any], funface: dict[str, Any]) -> None
     print("| λ | TAR at FAR 1 % | area up to 30 % discarded / that of discarding at random |\n|---|---|---|")
     for share in (0.0, None, 0.5, 1.0):
         folders = runs_of(trained, funface if share is None else {**funface, "mixing_factor": share})
-        scores = read(work, folders, PROBES)
+        scores = {seed: read_scores(work, folder, PROBES) for seed, folder in sorted(folders.items())}
         norms = {seed: np.load(work / "scores" / folder / f"{PROBES}.npz")["norms"] for seed, folder in folders.items()}
         if len(scores) < 2:
             continue

@@ -16,6 +16,11 @@ from facemargin.evaluation.metrics.group_rates import group_rates
 from facemargin.evaluation.metrics.group_results import GroupRate, GroupRates, WorstGroup
 from facemargin.evaluation.metrics.holm import holm
 from facemargin.evaluation.metrics.identification import Identification, identification
+from facemargin.evaluation.metrics.method_difference import (
+    MethodDifference,
+    MethodTarDifference,
+    method_difference,
+)
 from facemargin.evaluation.metrics.pair_scores import pair_scores
 from facemargin.evaluation.metrics.paired_difference import (
     PairedDifference,
@@ -56,6 +61,8 @@ __all__ = [
     "GroupRates",
     "Identification",
     "Measured",
+    "MethodDifference",
+    "MethodTarDifference",
     "OperatingPoint",
     "PairScores",
     "PairedDifference",
@@ -86,6 +93,7 @@ __all__ = [
     "identification",
     "list_protocols",
     "load_protocol",
+    "method_difference",
     "pair_scores",
     "paired_difference",
     "people_needed",

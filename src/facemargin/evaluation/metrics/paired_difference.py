@@ -36,17 +36,13 @@ from facemargin.evaluation.metrics.bootstrap import (
     quantile_interval,
     two_tails,
 )
-from facemargin.evaluation.metrics.pair_variance import Accepted
 from facemargin.evaluation.metrics.pairs import FloatArray, IntArray
-from facemargin.evaluation.metrics.resampled_tar import ResampledTars
 from facemargin.evaluation.metrics.shared_pairs import SharedPairs, SystemRates
 from facemargin.evaluation.metrics.tar_at_far import OperatingPoint
+from facemargin.evaluation.metrics.weighted_tars import resampled_sum, unbiased_variance, variance_scale
 
 IntervalKind = Literal["percentile", "bca"]
 INTERVAL_KINDS = get_args(IntervalKind)
-
-_SMALLEST_SCALE = 3**-0.5
-"""The resamples' variance is at most three times too large; an estimate that says more is off, as with few people."""
 
 _ROUNDING = 1e-12
 """Differences of rates that are closer to 0 than this are 0."""
@@ -192,11 +188,12 @@ def _at(
 ) -> TarDifference:
     one, other = first.points[place], second.points[place]
     difference = float(_rounded(one.tar - other.tar))
-    drawn_R = _rounded(first.resampled.tar_RF[:, place] - second.resampled.tar_RF[:, place])
+    systems = ((1.0, first), (-1.0, second))
+    drawn_R = _rounded(resampled_sum(place, systems))
     drawn_R = drawn_R[~np.isnan(drawn_R)]
     variance = float(np.var(drawn_R, ddof=1)) if len(drawn_R) > 1 else float("nan")
-    unbiased = _unbiased_variance(place, shared, first, second)
-    scale = _scale(place, first, second, unbiased) if rescale else 1.0
+    unbiased = unbiased_variance(place, shared, systems)
+    scale = variance_scale(place, systems, unbiased) if rescale else 1.0
     if scale != 1:
         drawn_R = difference + (drawn_R - difference) * scale
         drawn_R = np.where(np.abs(drawn_R) < 0.5 / one.genuine, 0.0, drawn_R)
@@ -219,44 +216,6 @@ def _at(
         scale=scale,
         resamples=len(drawn_R),
     )
-
-
-def _unbiased_variance(place: int, shared: SharedPairs, first: SystemRates, second: SystemRates) -> float:
-    accepted = [
-        Accepted(*system.accepted[place], slope=sign * _roc_slope(system.resampled, place))
-        for system, sign in ((first, -1), (second, 1))
-    ]
-    return shared.graph.variance((first.genuine_FS[place] - second.genuine_FS[place]).astype(np.float64), accepted)
-
-
-def _scale(place: int, first: SystemRates, second: SystemRates, unbiased: float) -> float:
-    """√(unbiased variance / variance among resamples) of the difference to first order. 1 if either is not positive."""
-    linear_R = _linear(first.resampled, place) - _linear(second.resampled, place)
-    linear_R = linear_R[~np.isnan(linear_R)]
-    variance = float(np.var(linear_R, ddof=1)) if len(linear_R) > 1 else 0.0
-    return max(_SMALLEST_SCALE, float(np.sqrt(unbiased / variance))) if unbiased > 0 and variance > 0 else 1.0
-
-
-def _linear(resampled: ResampledTars, place: int) -> FloatArray:
-    """The TAR in each resample to first order: at the sample's threshold, and as far as the FAR there moves it."""
-    return np.asarray(
-        resampled.fixed_tar_RF[:, place] - _roc_slope(resampled, place) * resampled.fixed_far_RF[:, place]
-    )
-
-
-def _roc_slope(resampled: ResampledTars, place: int) -> float:
-    """By how much the TAR changes with the FAR around its cut: least squares over the resamples, in which the threshold
-    had to move because the FAR at the sample's threshold was another."""
-    far_R, moved_R = (
-        resampled.fixed_far_RF[:, place],
-        resampled.tar_RF[:, place] - resampled.fixed_tar_RF[:, place],
-    )
-    known_R = ~np.isnan(moved_R)
-    if not known_R.any():
-        return 0.0
-    offset_R = far_R[known_R] - far_R[known_R].mean()
-    squares = float(offset_R @ offset_R)
-    return max(0.0, -float(offset_R @ moved_R[known_R]) / squares) if squares else 0.0
 
 
 def _p_value(drawn_R: FloatArray) -> float:
