@@ -22,12 +22,14 @@ def sampled(number: int) -> NDArray[np.int64]:
 
 
 def image_digest(images: ImageSource, index: int) -> int:
-    """Of the image's stored bytes, of its pixels where it is not stored as a file."""
+    """Of the bytes that image `index` is decoded from, wherever they lie and however the set is put together; of its
+    pixels where it is only in memory. So a file and an array of the same picture differ: files are not decoded for
+    this, and their pixels may depend on the version of the decoder."""
     try:
-        if type(images).read_encoded is ImageSource.read_encoded:
-            content = images.read(index).tobytes()  # how a PNG of it looks depends on OpenCV's version
-        else:
+        if images.is_stored(index):
             content = images.read_encoded(index)
+        else:
+            content = images.read(index).tobytes()  # how a PNG of it looks depends on OpenCV's version
     except ImageError:
         return UNREADABLE
     return int.from_bytes(hashlib.blake2b(content, digest_size=8).digest(), "little", signed=True)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from facemargin.data.formats.image_files import read_image_file
+from facemargin.data.formats.image_files import read_image_bytes, read_image_file
 from facemargin.data.images.decode import decode_image
 from facemargin.data.source import ImageSource, RGBImage
 from facemargin.errors import DataError
@@ -41,6 +41,15 @@ class GivenImages(ImageSource):
     def read(self, index: int) -> RGBImage:
         item = self._items[index]
         return one_image(item, self.describe(index)) if isinstance(item, Path | bytes) else item
+
+    def read_encoded(self, index: int) -> bytes:
+        item = self._items[index]
+        if isinstance(item, bytes):
+            return item
+        return read_image_bytes(item) if isinstance(item, Path) else super().read_encoded(index)
+
+    def is_stored(self, index: int) -> bool:
+        return isinstance(self._items[index], Path | bytes)
 
     def describe(self, index: int) -> str:
         item = self._items[index]

@@ -60,6 +60,10 @@ class ImageSource(ABC):
         the bytes of a PNG. Raises CorruptImageError if the bytes cannot be read."""
         return encode_png(self.read(index))
 
+    def is_stored(self, index: int) -> bool:
+        """Whether `read_encoded` returns the bytes from which image `index` is decoded, not a PNG that is made of it."""
+        return type(self).read_encoded is not ImageSource.read_encoded
+
     @abstractmethod
     def describe(self, index: int) -> str:
         """The file or record of image `index`, for messages."""
@@ -132,6 +136,9 @@ class ImageSubset(ImageSource):
     def read_encoded(self, index: int) -> bytes:
         return self._source.read_encoded(int(self._indices[index]))
 
+    def is_stored(self, index: int) -> bool:
+        return self._source.is_stored(int(self._indices[index]))
+
     def describe(self, index: int) -> str:
         return self._source.describe(int(self._indices[index]))
 
@@ -167,6 +174,9 @@ class WithLabels(LabeledImages):
 
     def read_encoded(self, index: int) -> bytes:
         return self._source.read_encoded(index)
+
+    def is_stored(self, index: int) -> bool:
+        return self._source.is_stored(index)
 
     def describe(self, index: int) -> str:
         return self._source.describe(index)

@@ -63,6 +63,9 @@ class SquashingTold(ImageSource):
     def read_encoded(self, index: int) -> bytes:
         return self._source.read_encoded(index)
 
+    def is_stored(self, index: int) -> bool:
+        return self._source.is_stored(index)
+
     def describe(self, index: int) -> str:
         return self._source.describe(index)
 

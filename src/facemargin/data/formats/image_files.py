@@ -14,10 +14,11 @@ from facemargin.files.unicode_names import similar_files
 def read_image_file(path: Path) -> RGBImage:
     """Read the image in a file as (H, W, 3) uint8 RGB. A file is also found if its name is in another Unicode normal
     form. Raises CorruptImageError, which names the file, if it cannot be read."""
-    return decode_image(_read_bytes(path), str(path))
+    return decode_image(read_image_bytes(path), str(path))
 
 
-def _read_bytes(path: Path) -> bytes:
+def read_image_bytes(path: Path) -> bytes:
+    """The content of the file that `read_image_file` decodes. CorruptImageError, which names it, as there."""
     try:
         return _bytes_of(path)
     except FileNotFoundError as error:
@@ -71,7 +72,7 @@ class ImageFiles(ImageSource):
         return read_image_file(self.root / self._names[index])
 
     def read_encoded(self, index: int) -> bytes:
-        return _read_bytes(self.root / self._names[index])
+        return read_image_bytes(self.root / self._names[index])
 
     def describe(self, index: int) -> str:
         return str(self.root / self._names[index])
