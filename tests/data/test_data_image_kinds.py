@@ -77,6 +77,18 @@ def test_of_sixteen_bits_the_upper_eight_are_taken(kind):
     np.testing.assert_array_equal(decode_image(encoded, "x"), np.repeat(gray[..., None], 3, axis=2))
 
 
+@pytest.mark.parametrize("white", [100, 255, 1023, 4095, 65535])
+def test_white_of_a_pnm_is_what_its_header_says(white):
+    gray = picture()[..., 0]
+    values = np.rint(gray / 255 * white).astype(np.uint16)
+    binary = values.astype(np.uint8 if white < 256 else ">u2").tobytes()
+    text = " ".join(map(str, values.ravel())).encode()
+    sides = f"{WIDTH} # a comment\n{HEIGHT}\n{white}\n".encode()
+    for encoded in (b"P5\n" + sides + binary, b"P2\n" + sides + text + b"\n"):
+        found = decode_image(encoded, "x")
+        assert error(found, np.repeat(gray[..., None], 3, axis=2)) <= (2 if white == 100 else 1)
+
+
 def test_deep_and_grey_heic():
     image = picture()
     deep, gray = io.BytesIO(), io.BytesIO()

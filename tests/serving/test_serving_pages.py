@@ -122,6 +122,13 @@ def test_two_photographs_are_decided_on(client, parts):
     assert sorted(offered) == sorted(measured) and offered[0] == min(measured)  # none is as low as the usual one
 
 
+def test_without_thresholds_there_is_a_score(parts):
+    with TestClient(create_app(parts.model), base_url="http://127.0.0.1") as client:
+        said = text_of(send(client, "/", two(*parts.png[:2])))
+    score = fm.verify(parts.model, *parts.png[:2]).score
+    assert "A score, and no decision" in said and f"The score is {score:.4f}" in said and "no thresholds" in said
+
+
 def test_what_a_certificate_promises_is_said(parts):
     certificate = fm.certify(parts.model, fm.open_images("orl:1-9"), fmr=0.7)
     with TestClient(create_app(parts.model, certificate=certificate), base_url="http://127.0.0.1") as client:

@@ -92,6 +92,10 @@ def one_image(image: Any, where: str = "the image") -> RGBImage:
     upper 8 are used, as of a file), the bytes of an image file, such a file opened to read bytes, or a uint8 array or
     tensor of shape (H, W, 3) in RGB or (H, W) in grey.
 
+    A file that PIL opened has the pixels of the file itself, but for what PIL decodes otherwise: CMYK (by 1 of 255),
+    16 bits of each colour in PNM and TIFF (by 1), a TIFF with transparency and LAB; and an animated WebP is turned by
+    its EXIF data in PIL alone.
+
     Raises DataError for anything else, such as floats, whose range is not known, colours first, or more than three
     channels. The message names `where` and says what to pass.
     """

@@ -61,7 +61,7 @@ class ImageSource(ABC):
         return encode_png(self.read(index))
 
     def is_stored(self, index: int) -> bool:
-        """Whether `read_encoded` returns the bytes from which image `index` is decoded, not a PNG that is made of it."""
+        """Whether image `index` is decoded from what `read_encoded` returns, which else makes a PNG of it."""
         return type(self).read_encoded is not ImageSource.read_encoded
 
     @abstractmethod

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import numpy as np
 
+from facemargin.data.formats.image_files import read_image_bytes
 from facemargin.data.given_images import GivenForm, one_image
 from facemargin.data.source import encode_png
 from facemargin.decision.calibration import Threshold
@@ -180,10 +181,7 @@ class Client:
 def _content(image: Any) -> bytes:
     """The bytes of an image file: as they are of a path or a file's content, else a PNG."""
     if isinstance(image, str | Path):
-        try:
-            return Path(image).read_bytes()
-        except OSError as error:
-            raise DataError(f"{image}: cannot be read: {error.strerror}") from error
+        return read_image_bytes(Path(image))
     if isinstance(image, bytes | bytearray | memoryview):
         return bytes(image)
     if hasattr(image, "readline"):

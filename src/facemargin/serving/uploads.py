@@ -115,7 +115,8 @@ class UploadedImages(ImageSource):
         pixels = stated_pixels(content)
         if pixels is not None and pixels > self._max_pixels:
             raise CorruptImageError(
-                f"{name}: the picture has {pixels:,} pixels, at most {self._max_pixels:,} are taken: send a smaller one"
+                f"{name}: the picture has {pixels:,} pixels, at most {self._max_pixels:,} are taken here: send a "
+                "smaller one, or ask the operator (--max-pixels)"
             )
         if pixels is None and image_suffix(content) is not None:
             raise CorruptImageError(f"{name}: the picture does not state its width and height")

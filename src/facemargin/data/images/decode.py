@@ -1,6 +1,7 @@
 """Decodes image bytes to pixels, and detects corrupt images."""
 
 import logging
+import re
 
 import cv2
 import numpy as np
@@ -32,6 +33,9 @@ _HARMLESS_SCANS, _BYTES_A_SCAN = 100, 4096
 
 # The cost of reading these formats is only known from the size that they state.
 _SAY_THEIR_SIZE = frozenset({".tif", ".gif", ".jp2", ".avif", ".heic", ".pgm", ".ppm"})
+# 255 and 65535 are what everybody writes; a camera of 10 or 12 bits says 1023 or 4095.
+_PNM_WHITE = re.compile(rb"P([2356])(?:(?:\s+|#[^\n]*\n)+\d{1,9}){2}(?:\s+|#[^\n]*\n)+(\d{1,5})\s")
+_PNM_HEADER = 4096
 _said: dict[str, object] = {}
 
 logger = logging.getLogger(__name__)
@@ -40,7 +44,8 @@ logger = logging.getLogger(__name__)
 def decode_image(encoded: bytes, where: str) -> RGBImage:
     """Decode an image of any format that `image_suffix` knows to (H, W, 3) uint8 RGB, turned as its metadata say.
 
-    Grey images get three equal channels. Of 16 bits per channel, the upper 8 are used. Transparency is dropped
+    Grey images get three equal channels. Of 16 bits per channel, the upper 8 are used; PNM of other depths are scaled
+    to 8, by the value of white in the header. Colour profiles are not applied. Transparency is dropped
     (transparent parts of TIFF and GIF become black). Of a file with several pictures, such as an animation, the first
     is read; a warning says so once per process. Raises CorruptImageError, which names `where`, for bytes that cannot be
     decoded, for a small file that claims to be a huge image, and for a truncated file (also if OpenCV would fill the
@@ -100,14 +105,26 @@ def _checked_suffix(encoded: bytes, where: str) -> str:
 
 
 def _decode(encoded: bytes, where: str) -> RGBImage:
+    white = _pnm_white(encoded)
     try:
         with OPENCV_SILENT:
-            image_bgr = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), cv2.IMREAD_COLOR)
+            how = cv2.IMREAD_COLOR if white is None else cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
+            image_bgr = cv2.imdecode(np.frombuffer(encoded, dtype=np.uint8), how)
     except cv2.error as error:
         raise CorruptImageError(f"{where}: OpenCV cannot decode the image: {error.err}") from error
     if image_bgr is None:
         raise CorruptImageError(f"{where}: not an image that OpenCV can decode ({len(encoded)} bytes)")
+    if white is not None:  # OpenCV leaves the values as they are, so that the picture would be dark
+        image_bgr = np.rint(np.minimum(image_bgr * (255 / white), 255)).astype(np.uint8)
     return cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB)
+
+
+def _pnm_white(encoded: bytes) -> int | None:
+    """The value of white in a PNM file, if it is not all that its bits can hold."""
+    found = _PNM_WHITE.match(encoded[:_PNM_HEADER])
+    white = 255 if found is None else int(found[2])
+    told = white < 256 and found is not None and found[1] in b"23"  # of these, written as text, OpenCV looks at it
+    return None if told or white in (0, 255, 65535) else white
 
 
 def _turned(image: RGBImage, encoded: bytes) -> RGBImage:

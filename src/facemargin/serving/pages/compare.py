@@ -71,7 +71,10 @@ def why(result: Verification) -> list[str]:
         return [f"The score {result.score:.4f} is one for which the certificate promises neither answer."]
     if result.decision is not None:
         return [f"The score is {result.score:.4f}."]
-    return ["This model has no thresholds, so there is a score and no decision: facemargin calibrate measures them."]
+    return [
+        f"The score is {result.score:.4f}. This model has no thresholds, so there is no decision: facemargin calibrate "
+        "measures them."
+    ]
 
 
 def known(service: Service, result: Verification) -> list[str]:
