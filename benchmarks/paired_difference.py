@@ -4,8 +4,8 @@ Claims: 1,000 resamples of 15.6 million pairs of 3,531 people, two systems, six 
 1.5 GB; 95 % intervals cover the true difference in 93 to 98 % of samples; equal systems differ in 2 to 7 %; the
 unbiased variance of a FAR is that among samples.
 
-`python benchmarks/paired_difference.py [part …]`; parts: size, coverage, variance. DRAWS in the environment: how many
-samples each row of coverage and variance rests on. Shapes: K pairs, S people, F FARs.
+`python benchmarks/paired_difference.py [part …]`; parts: size, coverage, variance, methods. DRAWS in the environment:
+how many samples each row of coverage, variance and methods rests on. Shapes: K pairs, S people, F FARs.
 """
 
 import os
@@ -19,6 +19,7 @@ from measure import machine
 
 from facemargin.evaluation import Bootstrap
 from facemargin.evaluation.metrics.bootstrap import identity_multiplicities
+from facemargin.evaluation.metrics.method_difference import method_difference
 from facemargin.evaluation.metrics.pair_variance import Accepted, PairGraph
 from facemargin.evaluation.metrics.paired_difference import paired_difference, tar_differences
 from facemargin.evaluation.metrics.resampled_tar import PeoplePairs
@@ -34,8 +35,9 @@ DRAWS = int(os.environ.get("DRAWS", "500"))
 
 def main() -> None:
     print(f"{machine()}; numpy {np.__version__}")
-    for part in sys.argv[1:] or ["size", "coverage", "variance"]:
-        {"size": size, "coverage": coverage, "variance": variance}[part]()
+    parts = {"size": size, "coverage": coverage, "variance": variance, "methods": methods}
+    for part in sys.argv[1:] or parts:
+        parts[part]()
 
 
 def size() -> None:
@@ -150,6 +152,54 @@ def variance() -> None:
         print(
             f"{share:.0%} wolves who match {matches:.0%}: {np.mean(naive) / true:.2f}, {np.mean(unbiased) / true:.2f}"
         )
+
+
+def methods() -> None:
+    """The intervals of `method_difference`: other people and other seeds in each sample."""
+    print("people × images, seeds, their spread, FAR: true difference; covered; p ≤ .05; variance / true")
+    for people, images, seeds, spread in ((40, 3, 5, 0.0), (40, 3, 5, 0.2), (100, 2, 3, 0.1), (100, 2, 5, 0.1)):
+        for shifts in ((3.0, 3.0), (3.0, 2.6)):
+            points = []
+            for draw in range(DRAWS):
+                rng = np.random.default_rng((3, draw))
+                given = trainings(rng, people, images, seeds, spread, shifts)
+                points.append(method_difference(*given, (0.01, 0.1), Bootstrap(200, seed=draw)).points)
+            for place, far in enumerate((0.01, 0.1)):
+                truth = trained_tar(shifts[0], spread, far) - trained_tar(shifts[1], spread, far)
+                found = [point[place] for point in points]
+                covered = np.mean([low <= truth <= high for low, high in (p.interval or (0, 0) for p in found)])
+                called = np.mean([point.p_value <= 0.05 for point in found])
+                stated = np.mean([point.people_error**2 + point.seeds_error**2 for point in found])
+                ratio = stated / np.var([point.difference for point in found], ddof=1)
+                cells = [f"{people} × {images}", seeds, spread, f"{truth:.3f}", f"{far:g}"]
+                print(f"| {' | '.join(map(str, cells))} | {covered:.3f} | {called:.3f} | {ratio:.2f} |", flush=True)
+
+
+def trainings(
+    rng: np.random.Generator, people: int, images: int, seeds: int, spread: float, shifts: tuple[float, float]
+) -> list[np.ndarray]:
+    """Scores (seeds, K) of two methods, and who is in the pairs. What is hard about a person is partly the same for
+    all, partly a method's and partly a training's; seeds differ by `spread` in how well they separate."""
+    ids = np.repeat(np.arange(people), images)
+    first_K, second_K = np.triu_indices(len(ids), 1)
+    a_K, b_K = ids[first_K], ids[second_K]
+    same_K = a_K == b_K
+    noise_K, hard_S = rng.standard_normal(len(a_K)), rng.standard_normal(people)
+    methods = []
+    for shift in shifts:
+        of_method_S = 0.5 * hard_S + 0.5 * rng.standard_normal(people)
+        rows = []
+        for _ in range(seeds):
+            own_K = 0.7 * noise_K + np.sqrt(0.51) * rng.standard_normal(len(a_K))
+            easy_S = shift + spread * rng.standard_normal() + of_method_S + 0.5 * rng.standard_normal(people)
+            rows.append(own_K + np.where(same_K, easy_S[a_K], 0))
+        methods.append(np.array(rows))
+    return [*methods, same_K, a_K, b_K]
+
+
+def trained_tar(shift: float, spread: float, far: float) -> float:
+    """The mean TAR over trainings."""
+    return 1 - NormalDist(shift, np.sqrt(1.75 + spread**2)).cdf(NormalDist().inv_cdf(1 - far))
 
 
 if __name__ == "__main__":

@@ -18,7 +18,7 @@ from facemargin.commands import compare
 from facemargin.commands._compared_scores import place_figures
 from facemargin.commands.compare import require_nothing_lost
 from facemargin.comparison.plan import parse_heads, plan_runs
-from facemargin.comparison.run import ComparisonRun, stored_scores
+from facemargin.comparison.run import ComparisonRun, run_result, stored_scores
 from facemargin.data.formats.orl import embedded_verification_set
 from facemargin.errors import ConfigError
 from facemargin.evaluation import error_versus_discard, tar_at_far
@@ -166,6 +166,7 @@ def test_heads_are_trained_alike_scored_and_compared(command, forked_runs, recip
     page = (output / "comparison.md").read_text()
     for text in ("## orl:31-33-degraded", "normface:scale=3e38, seed 1 failed", "margin=0.3", "Balanced accuracy"):
         assert text in page
+    assert "it takes at least 2 seeds of arcface:margin=0.3 and of another head" in page
     assert str(tmp_path) not in page and "<svg" in (output / "comparison.svg").read_text()
 
     # One report shows all runs that did not fail, with everything that `evaluate` shows of several models.
@@ -395,6 +396,10 @@ def test_scores_of_other_pairs_of_the_same_name_do_not_count(tmp_path):
     assert stored_scores(folder, fewer) is None
     as_many = replace(embedded_verification_set([5, 7]), name=pairs.name)
     assert stored_scores(folder, as_many) is None
+    run = ComparisonRun("funface", 0, folder, RECIPE, "here", [], [], 1)
+    result = run_result(run, run.load_recipe(), [pairs, as_many], None)
+    assert result.metrics == {}
+    assert result.failure == "its scores on orl:5-6 are of other pairs than the set has now: run the command again"
     assert stored_scores(folder, embedded_verification_set([5, 7])) is None
 
 

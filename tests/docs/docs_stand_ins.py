@@ -124,6 +124,15 @@ def _run(*options: str) -> Callable[[StandIns, Path], None]:
     return make
 
 
+def _compared(_: StandIns, folder: Path) -> None:
+    """Two heads with three seeds, as they lie in the output of `facemargin compare`."""
+    for head in ("funface", "adaface"):
+        for seed in range(3):
+            one = folder / head / f"seed_{seed}"
+            options = ["--head.name", head, "--seed", str(seed), "--output", one]
+            facemargin("train", "small_cpu", "--data.train", "orl:1-5", *options, *TINY)
+
+
 def _joint_run(_: StandIns, folder: Path) -> None:
     small = ["--data.train", "orl:1-3", "--output", str(folder), "--reconstruction.latent-size", "8"]
     facemargin("train", "lh2face_reconstruction", *TINY, *small)
@@ -207,6 +216,7 @@ def _groups(_: StandIns, path: Path) -> None:
 
 MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
     "audits/faces": _audit,
+    "runs/compare": _compared,
     "clip.mp4": _clip,
     "path/to/faces": _faces,
     "faces": _faces,

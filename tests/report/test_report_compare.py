@@ -1,12 +1,15 @@
 """The tables and the figure of a comparison say what its runs found."""
 
 import re
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from rich.console import Console
 
+from facemargin.comparison.head_differences import HeadDifference, HeadDifferences
 from facemargin.comparison.result import ComparedSet, HeadComparison, HeadRun, compared_metrics
+from facemargin.evaluation import MethodTarDifference
 from facemargin.report.compare_figure import comparison_figure
 from facemargin.report.compare_table import (
     budget_table,
@@ -106,6 +109,31 @@ def test_failed_runs_are_counted_and_explained():
 def test_a_rate_that_single_pairs_decide_is_noted(impostors, said):
     found = notes(compare(THREE, impostors=impostors))
     assert [note[: len(start)] for note, start in zip(found, said, strict=True)] == said
+
+
+def test_differences_to_the_first_head_have_intervals_and_are_bold_where_p_is_small():
+    def point(far, difference, half):
+        interval = (difference - half, difference + half) if half else None
+        return MethodTarDifference(far, difference, interval, 0.2, (0.5, 0.6), (0.5, 0.6), 0.1, 0.1, 5.0, 100)
+
+    rows = [
+        HeadDifference("b", point(0.01, 0.051, 0.03), 0.012),
+        HeadDifference("b", point(0.1, -0.02, 0.1), 1.0),
+        HeadDifference("c", point(0.01, 0.0, 0.0), 1.0),
+        HeadDifference("c", point(0.1, 0.004, 0.001), 0.0001),
+    ]
+    found = {
+        "people": HeadDifferences("a", tuple(rows), ("1 FAR left out",)),
+        "people-degraded": HeadDifferences("a", (), ("none: reason",)),
+    }
+    comparison = replace(compare([run(head, seed, 0.5) for head in "abc" for seed in (0, 1)]), differences=found)
+    page = comparison_markdown(comparison, "t", "c")
+    assert "people: difference to a, 95% for other people and other seeds:" in page
+    assert "| Head | Points of TAR at FAR 10% | Points of TAR at FAR 1% |" in page
+    assert "| `b` | −2.00 (−12.00 to +8.00), p 1.000 | **+5.10** (+2.10 to +8.10), p 0.012 |" in page
+    assert "| `c` | **+0.40** (+0.30 to +0.50), p < 0.001 | +0.00 p 1.000 |" in page
+    assert {"people: 1 FAR left out", "people-degraded: none: reason"} <= set(notes(comparison))
+    assert "Holm" in legend(comparison) and "Holm" not in legend(replace(comparison, differences={}))
 
 
 def test_the_budget_gives_settings_images_and_mean_seconds():

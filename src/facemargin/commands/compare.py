@@ -19,7 +19,7 @@ from facemargin.commands._say import say
 from facemargin.comparison.plan import parse_heads, plan_runs
 from facemargin.comparison.processes import complete_runs
 from facemargin.comparison.result import ComparedSet, HeadComparison
-from facemargin.comparison.run import ComparisonRun, is_complete, run_result, with_twins
+from facemargin.comparison.run import ComparisonRun, differences_of, is_complete, run_result, with_twins
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.errors import ConfigError
@@ -27,7 +27,15 @@ from facemargin.evaluation.folder import slug
 from facemargin.files.atomic import write_text_atomically
 from facemargin.report import write_run_report
 from facemargin.report.compare_figure import comparison_figure
-from facemargin.report.compare_table import comparison_markdown, legend, metric_table, notes, terminal_table
+from facemargin.report.compare_table import (
+    comparison_markdown,
+    difference_table,
+    difference_title,
+    legend,
+    metric_table,
+    notes,
+    terminal_table,
+)
 from facemargin.report.svg import figure_svg
 from facemargin.training.config import Recipe
 from facemargin.training.recipe import check_networks
@@ -83,19 +91,21 @@ def main(arguments: Sequence[str]) -> int:
     tested = with_twins(sets)
     place_figures(runs, tested, args.overwrite)
     failures = complete_runs([run for run in runs if not is_complete(run, tested)], args.jobs, console)
+    results = [
+        run_result(run, recipe, tested, failures.get(run.folder)) for run, recipe in zip(runs, recipes, strict=True)
+    ]
     comparison = HeadComparison(
         heads=list(dict.fromkeys(run.head for run in runs)),
         seeds=list(dict.fromkeys(run.seed for run in runs)),
         sets=[_compared(clean, twin) for clean, twin in zip(tested[::2], tested[1::2], strict=True)],
-        runs=[
-            run_result(run, recipe, tested, failures.get(run.folder)) for run, recipe in zip(runs, recipes, strict=True)
-        ],
+        runs=results,
+        differences={test_set.name: differences_of(runs, results, test_set) for test_set in tested},
     )
     _write(comparison, Path(recipe_name).stem, arguments, args.output)
     _show(comparison, args.output, console)
-    if len(failures) < len(runs):
+    if len(comparison.failures()) < len(runs):
         say(f"report of all runs: {write_run_report(args.output)}")
-    return _SOME_RUN_FAILED if failures else 0
+    return _SOME_RUN_FAILED if comparison.failures() else 0
 
 
 def _open_sets(data: Sequence[str]) -> list[VerificationSet]:
@@ -183,5 +193,8 @@ def _show(comparison: HeadComparison, output: Path, console: Console) -> None:
         for dataset in (test_set.clean, test_set.degraded):
             title = f"{dataset}: {test_set.genuine:,} genuine, {test_set.impostors:,} impostor pairs"
             console.print(terminal_table(metric_table(comparison, dataset, test_set.genuine), title))
+            differences = difference_table(comparison, dataset)
+            if differences is not None:
+                console.print(terminal_table(differences, difference_title(comparison, dataset)))
     for text in (legend(comparison), *notes(comparison), f"written: {output / 'comparison.md'}, .json, .svg"):
         console.print(text, highlight=False, markup=False)

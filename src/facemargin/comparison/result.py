@@ -3,9 +3,10 @@ do."""
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from facemargin.comparison.head_differences import HeadDifferences
 from facemargin.evaluation.figures import Metric, Scope, largest_far_first, list_metrics
 from facemargin.evaluation.plain import plain
 from facemargin.evaluation.summary import VerificationSummary
@@ -83,6 +84,8 @@ class HeadComparison:
     seeds: Sequence[int]
     sets: Sequence[ComparedSet]
     runs: Sequence[HeadRun]
+    differences: Mapping[str, HeadDifferences] = field(default_factory=dict)
+    """By data set, clean and degraded: the other heads against the first."""
 
     def metrics_of(self, dataset: str) -> list[Metric]:
         """The metrics that the runs have on a data set."""

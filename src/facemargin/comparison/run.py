@@ -11,12 +11,14 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 
+from facemargin.comparison.head_differences import HeadDifferences, head_differences
 from facemargin.comparison.result import HeadRun, metric_values
 from facemargin.data.open import open_verification
 from facemargin.data.pairs.verification_set import VerificationSet
 from facemargin.evaluation import evaluate_verification, summarize
 from facemargin.evaluation.folder import evaluation_folder, slug
 from facemargin.evaluation.origin import set_origin
+from facemargin.evaluation.scores import PairScores
 from facemargin.files.atomic import write_atomically, write_text_atomically
 from facemargin.files.columns import read_columns
 from facemargin.margins import margin_class
@@ -113,11 +115,26 @@ def stored_scores(folder: Path, test_set: VerificationSet) -> StoredScores | Non
     return StoredScores({k: math.nan if v is None else v for k, v in stored["metrics"].items()}, stored["seconds"])
 
 
+def differences_of(
+    runs: Sequence[ComparisonRun], results: Sequence[HeadRun], test_set: VerificationSet
+) -> HeadDifferences:
+    """Every head against the first on a set, from the scores of the runs whose results have no failure."""
+    scores: dict[str, list[PairScores]] = {run.head: [] for run in runs}
+    for run, result in zip(runs, results, strict=True):
+        if result.failure is None:
+            scores[run.head].append(PairScores.load(pair_scores_path(run.folder, test_set)))
+    return head_differences(scores)
+
+
 def run_result(run: ComparisonRun, recipe: Recipe, sets: Sequence[VerificationSet], failure: str | None) -> HeadRun:
     """The figures on `sets` of the run with this `recipe`, or the reason why there are none."""
     folder = RunFolder(run.folder)
     scores = {} if failure is not None else {test_set.name: stored_scores(run.folder, test_set) for test_set in sets}
     known = {name: stored for name, stored in scores.items() if stored is not None}
+    other = [name for name in scores if name not in known]
+    if other:
+        failure = f"its scores on {', '.join(other)} are of other pairs than the set has now: run the command again"
+        known = {}
     environment = json.loads(folder.environment.read_text(encoding="utf-8")) if folder.environment.exists() else {}
     return HeadRun(
         head=run.head,

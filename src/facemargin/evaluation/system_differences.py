@@ -4,15 +4,12 @@ one."""
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from facemargin.counting import counted
+from facemargin.evaluation.comparable_pairs import comparable_pairs
 from facemargin.evaluation.figures import DEFAULT_FARS
-from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, FEWEST_IDENTITIES, Bootstrap
+from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap
 from facemargin.evaluation.metrics.holm import holm
 from facemargin.evaluation.metrics.paired_difference import PairedDifference, TarDifference, tar_differences
-from facemargin.evaluation.metrics.shared_pairs import SharedPairs
-from facemargin.evaluation.metrics.sorted_scores import allowed_count
 from facemargin.evaluation.scores import PairScores
 
 
@@ -47,30 +44,14 @@ def system_differences(
     if len(systems) < 2:
         return SystemDifferences((), ())
     first, *others = systems
-    for other in others:
-        if not _same_pairs(first, other):
-            return _none(
-                f"{first.system} and {other.system} were scored on different pairs of {first.dataset}; evaluate them "
-                "again on the same set"
-            )
-    a_K, b_K = first.identities_a_K, first.identities_b_K
-    if a_K is None or b_K is None or any(other.identities_a_K is None for other in others):
-        return _none(
-            f"the pairs of {first.dataset} do not say which people they show. Pairs that share a person are not "
-            "independent, so counting them as if they were would find differences where there are none"
-        )
-    people = len(np.unique(np.concatenate([a_K, b_K])))
-    if people < FEWEST_IDENTITIES:
-        return _none(f"the pairs are of {counted(people, 'person', 'people')}, too few to resample")
-    impostors = int(np.count_nonzero(~first.same_K))
-    told = [far for far in fars if allowed_count(far, impostors)]
-    if not told:
-        return _none(f"{counted(impostors, 'impostor pair')} are too few for every FAR")
-    shared = SharedPairs(first.same_K, a_K, b_K, told, bootstrap)
+    shared = comparable_pairs(systems, fars, bootstrap)
+    if isinstance(shared, str):
+        return SystemDifferences((), (f"There are no intervals of the differences between the systems: {shared}.",))
     rates = [shared.system(system.scores_K) for system in systems]
     found = [tar_differences(shared, rates[0], other) for other in rates[1:]]
     rows = _rows(first.system, [other.system for other in others], found)
-    return SystemDifferences(rows, tuple(_notes(first.system, found, bootstrap, len(fars) - len(told))), people)
+    left_out = len(fars) - len(shared.fars)
+    return SystemDifferences(rows, tuple(_notes(first.system, found, bootstrap, left_out)), shared.pairs.people)
 
 
 def _rows(first: str, others: Sequence[str], found: Sequence[PairedDifference]) -> tuple[SystemDifference, ...]:
@@ -99,16 +80,3 @@ def _notes(first: str, found: Sequence[PairedDifference], bootstrap: Bootstrap, 
             "both kinds."
         )
     return notes
-
-
-def _none(reason: str) -> SystemDifferences:
-    return SystemDifferences((), (f"There are no intervals of the differences between the systems: {reason}.",))
-
-
-def _same_pairs(first: PairScores, other: PairScores) -> bool:
-    """Whether the pairs are the same, as far as both systems say which people they show."""
-    for name in ("same_K", "identities_a_K", "identities_b_K"):
-        some, others = getattr(first, name), getattr(other, name)
-        if some is not None and others is not None and not np.array_equal(some, others):
-            return False
-    return True

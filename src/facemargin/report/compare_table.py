@@ -5,14 +5,17 @@ from collections.abc import Sequence
 
 from rich.markup import escape
 
+from facemargin.comparison.head_differences import HeadDifference
 from facemargin.comparison.result import HeadComparison, best_head, near_best, spread
 from facemargin.evaluation.figures import DEFAULT_FARS, Metric
 from facemargin.evaluation.metrics.sorted_scores import allowed_count
-from facemargin.evaluation.number_format import NOT_AVAILABLE
+from facemargin.evaluation.number_format import NOT_AVAILABLE, p_text, points_text
 from facemargin.report.blocks import Cell, Table
 from facemargin.tables import Table as TerminalTable
 
 NEAR_BEST = "≈"
+
+_SIGNIFICANT = 0.05
 
 # If a TAR rests on fewer accepted impostor pairs than this, one pair more or less changes it a lot.
 _FEW_IMPOSTORS = 10
@@ -30,6 +33,24 @@ def metric_table(comparison: HeadComparison, dataset: str, genuine: int) -> Tabl
         ["Seeds", *(metric.heading for metric in metrics)],
         [(head, [_seeds(comparison, head), *cells]) for head, *cells in rows],
     )
+
+
+def difference_table(comparison: HeadComparison, dataset: str) -> Table | None:
+    """One row per head but the first: the difference of its mean TAR to that of the first, with interval and Holm's p,
+    in bold where p is below .05. None if there are no differences."""
+    found = comparison.differences.get(dataset)
+    if found is None or not found.rows:
+        return None
+    fars = sorted({row.point.target_far for row in found.rows}, reverse=True)
+    rows = []
+    for head in dict.fromkeys(row.head for row in found.rows):
+        by_far = {row.point.target_far: row for row in found.rows if row.head == head}
+        rows.append((head, [_difference(by_far[far]) for far in fars]))
+    return Table([f"Points of TAR at FAR {100 * far:g}%" for far in fars], rows)
+
+
+def difference_title(comparison: HeadComparison, dataset: str) -> str:
+    return f"{dataset}: difference to {comparison.differences[dataset].first}, 95% for other people and other seeds"
 
 
 def budget_table(comparison: HeadComparison) -> Table:
@@ -58,10 +79,15 @@ def legend(comparison: HeadComparison) -> str:
             f"{metrics}There is one seed, so it is not known how much the figures, and any difference between them, "
             "depend on the seed."
         )
+    told = any(found.rows for found in comparison.differences.values())
+    differences = (
+        " The differences to the first head do, and other seeds: in bold where p is below 0.05, which allows for the "
+        "number of comparisons on the same test set (Holm)."
+    )
     return (
         f"{metrics}± is the standard deviation over {seeds} seeds. {NEAR_BEST}: within one pooled standard "
         "deviation of the best, so these seeds do not show a difference. Other people in the test set would "
-        "change all figures; ± does not measure this."
+        f"change all figures; ± does not measure this.{differences if told else ''}"
     )
 
 
@@ -80,6 +106,9 @@ def notes(comparison: HeadComparison) -> list[str]:
                 f"{test_set.clean}: at FAR {100 * _LOWEST_FAR:g}%, {accepted} of {test_set.impostors:,} impostor "
                 "pairs are accepted, so single pairs decide the TAR."
             )
+        for dataset in (test_set.clean, test_set.degraded):
+            found = comparison.differences.get(dataset)
+            notes += [] if found is None else [f"{dataset}: {note}" for note in found.notes]
     return notes
 
 
@@ -92,6 +121,9 @@ def comparison_markdown(comparison: HeadComparison, title: str, command: str) ->
         for dataset in (test_set.clean, test_set.degraded):
             parts += [f"## {dataset}", f"{test_set.genuine:,} genuine and {test_set.impostors:,} impostor pairs."]
             parts.append(_markdown(metric_table(comparison, dataset, test_set.genuine)))
+            differences = difference_table(comparison, dataset)
+            if differences is not None:
+                parts += [f"{difference_title(comparison, dataset)}:", _markdown(differences)]
     parts += ["## Budget", _markdown(budget_table(comparison))]
     said = notes(comparison)
     if said:
@@ -116,6 +148,15 @@ def _terminal_cell(cell: Cell) -> str:
 
 def _bold(cell: Cell, start: str, end: str) -> str:
     return f"{start}{cell.value}{end}" if cell.best else cell.value
+
+
+def _difference(row: HeadDifference) -> Cell:
+    point = row.point
+    low, high = point.interval or (math.nan, math.nan)
+    spread = "" if point.interval is None else f"({points_text(low)} to {points_text(high)}), "
+    return Cell(
+        points_text(point.difference), f"{spread}p {p_text(row.adjusted_p)}", best=row.adjusted_p < _SIGNIFICANT
+    )
 
 
 def _column(comparison: HeadComparison, dataset: str, metric: Metric, genuine: int) -> list[Cell]:
