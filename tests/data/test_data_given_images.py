@@ -137,6 +137,7 @@ FLOATS = RGB / np.float32(255)
         (RGB.transpose(2, 0, 1), r"colours seem to come first: pass image\.transpose\(1, 2, 0\)"),
         (torch.from_numpy(RGB).permute(2, 0, 1), "colours seem to come first"),
         (np.dstack([RGB, GRAY]), r"fourth channel is transparency, pass image\[:, :, :3\]"),
+        (np.ma.masked_greater(RGB, 200), r"masked pixels, which would count: fill them"),
         (np.empty((0, 10, 3), np.uint8), r"shape \(0, 10, 3\)"),
         (np.zeros(5, np.uint8), r"shape \(5,\)"),
         (RGB.tobytes(), r"image( 0| 1)?: not an image of a known format \(360 bytes"),

@@ -43,6 +43,7 @@ TAKEN = {
     "labels 0 and 1": (SCORES, SAME.astype(int)),
     "labels 0.0 and 1.0": (SCORES, SAME.astype(float)),
     "uint8 labels": (SCORES, SAME.astype(np.uint8)),
+    "nothing masked": (np.ma.masked_less(SCORES, -9), np.ma.masked_array(SAME)),
 }
 REFUSED = {
     "labels -1 and 1": (SCORES, np.where(SAME, 1, -1), "same holds -1, 1; expected True .* pass same == 1 if"),
@@ -56,6 +57,8 @@ REFUSED = {
     "2-D": (SCORES[:, None], SAME[:, None], r"scores has shape \(40, 1\), .*pass scores.ravel\(\)"),
     "text scores": (SCORES.astype(str), SAME, "scores holds '.*expected real numbers"),
     "complex scores": (SCORES.astype(complex), SAME, "complex128.*expected real numbers"),
+    "masked scores": (np.ma.masked_less(SCORES, 0), SAME, r"\d+ of 40 scores are masked; leave out .*scores\[~mask\]"),
+    "masked labels": (SCORES, np.ma.masked_array(SAME, SCORES < 0), r"\d+ of 40 same are masked; leave out"),
     "ragged": ([[0.1], [0.2, 0.3]] * 20, SAME, "scores cannot be read as an array"),
     "a number": (0.5, SAME, r"scores has shape \(\)"),
 }

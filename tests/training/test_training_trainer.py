@@ -1,3 +1,4 @@
+import shutil
 import sys
 
 import pytest
@@ -104,6 +105,14 @@ def test_a_finished_run_is_resumed_to_its_end(tmp_path):
     (tmp_path / "run" / "model.safetensors").unlink()  # as if it had been killed before it wrote the model
     assert "continuing" in run(recipe, tmp_path / "run", resume=True)
     assert (tmp_path / "run" / "model.safetensors").exists()
+
+
+def test_a_resume_without_a_checkpoint_says_that_it_starts_anew(tmp_path):
+    """As with a mistyped --output, or checkpoints that were deleted: the model in the folder is replaced."""
+    recipe = tiny_recipe(data=DATA, epochs=1)
+    assert "has no checkpoint" not in run(recipe, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run" / "checkpoints")
+    assert "has no checkpoint: starting from the beginning" in run(recipe, tmp_path / "run", resume=True)
 
 
 def test_a_damaged_last_checkpoint_costs_only_the_steps_since_the_one_before(tmp_path, caplog):

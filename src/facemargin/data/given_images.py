@@ -115,6 +115,8 @@ def one_image(image: Any, where: str = "the image") -> RGBImage:
     array = _array(image)
     if array is None:
         raise DataError(f"{where} is {_kind(image)}; {_FORMS}")
+    if np.ma.is_masked(array):
+        raise DataError(f"{where} has masked pixels, which would count: fill them, as in image.filled(128)")
     if array.dtype != np.uint8 or not array.size:
         raise DataError(f"{where} is {array.dtype} of shape {array.shape}; {_EXPECTED}{_cast(array)}")
     if array.ndim == 2 or (array.ndim == 3 and array.shape[2] == 1):

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from facemargin.counting import counted
 from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
+from facemargin.evaluation.metrics.inputs import as_numbers
 from facemargin.extras import require_extra
 
 Method = Literal["average", "leiden"]
@@ -73,7 +74,7 @@ def cluster(
     """
     if not -1 < threshold <= 1:
         raise ConfigError(f"threshold is {threshold}, expected a cosine above -1, up to 1")
-    unit_ND = _unit(np.asarray(vectors.vectors if isinstance(vectors, Embeddings) else vectors))
+    unit_ND = _unit(as_numbers("vectors", vectors.vectors if isinstance(vectors, Embeddings) else vectors))
     chosen: Method = method or ("average" if len(unit_ND) <= LARGEST_AVERAGE else "leiden")
     if chosen == "average" and len(unit_ND) > LARGEST_AVERAGE:
         raise ConfigError(

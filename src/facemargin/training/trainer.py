@@ -96,6 +96,9 @@ def _train(recipe: Recipe, output: Path, resume: bool, console: Console, process
         state.load_state_dict(saved)
         console.print(f"continuing {output} after step {state.step}", highlight=False, markup=False)
     else:
+        if resume:
+            text = f"{output} has no checkpoint: starting from the beginning"
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
         for line in processes.together(lambda: load_initial(state)):
             console.print(f"starting from {line}", highlight=False, markup=False, soft_wrap=True)
     return _Run(recipe, folder, state, images, sets, console).run()

@@ -14,7 +14,8 @@ _SHOWN = 5
 
 def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
     """`values` as an array. They may be sequences, arrays (memory-mapped ones stay memory-mapped), and tensors of any
-    device and precision. Raises DataError for anything else, such as rows of unequal length."""
+    device and precision. Raises DataError for anything else, such as rows of unequal length, and for masked entries,
+    whose values would count."""
     if hasattr(values, "detach"):  # a tensor may be on a GPU, part of a graph, or of a type that numpy does not have
         tensor = values.detach().cpu()
         values = tensor.float() if str(tensor.dtype) == "torch.bfloat16" else tensor
@@ -22,7 +23,12 @@ def as_array(name: str, values: ArrayLike) -> NDArray[Any]:
         array = np.asanyarray(values)
     except (TypeError, ValueError) as error:
         raise DataError(f"{name} cannot be read as an array: {error}") from error
-    return array
+    if masked := np.count_nonzero(np.ma.getmask(array)):
+        raise DataError(
+            f"{masked} of {array.size} {name} are masked; leave out the masked entries, in all arrays alike, such as "
+            f"{name}[~mask]"
+        )
+    return np.ma.getdata(array)
 
 
 def as_numbers(name: str, values: ArrayLike) -> NDArray[Any]:
