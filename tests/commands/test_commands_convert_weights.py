@@ -3,6 +3,7 @@ from collections import OrderedDict
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 
 import facemargin as fm
 from facemargin.backbones import create_backbone
@@ -81,6 +82,15 @@ def test_our_own_files_need_no_conversion(command, checkpoint, tmp_path):
     command("convert-weights", checkpoint, tmp_path / "own.safetensors")
     code, _, err = command("convert-weights", tmp_path / "own.safetensors", tmp_path / "other.safetensors")
     assert code == 2 and "facemargin's own file already" in err
+
+
+def test_a_checkpoint_is_not_replaced_by_its_own_conversion(command, mobilefacenet, tmp_path):
+    path = tmp_path / "model.safetensors"
+    save_file(mobilefacenet, path)
+    before = path.read_bytes()
+    code, _, err = command("convert-weights", path, path)
+    assert code == 2 and "would be replaced by the output and so be lost" in err
+    assert path.read_bytes() == before
 
 
 class Runs:

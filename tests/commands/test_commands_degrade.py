@@ -89,5 +89,5 @@ def test_a_set_is_not_replaced_by_its_own_twin(command, original, tmp_path, monk
     monkeypatch.chdir(tmp_path)
     for named, output in (("lfw.bin", "lfw.bin"), ("lfw", tmp_path / "lfw.bin"), ("lfw.bin", "link.bin")):
         code, _, err = command("degrade", named, "--output", output, "--kind", "blur")
-        assert code == 2 and "is the set itself, which would be lost: give another file" in err
+        assert code == 2 and "would be replaced by the output and so be lost: give the output another name" in err
     assert path.read_bytes() == before

@@ -211,6 +211,7 @@ def test_a_list_of_pairs(command, trained_run, calibrated, tmp_path, calibrate):
         (["{run}", "{tmp}/a.jpg", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.csv"], "not both"),
         (["{run}", "--pairs", "{tmp}/p.csv"], "--output is missing, expected a name that ends in .csv"),
         (["{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.txt"], "ends in .csv"),
+        (["{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/p.csv"], "p.csv would be replaced by the output"),
         (["{run}", "--pairs", "{tmp}/none.csv", "--output", "{tmp}/r.csv"], "none.csv cannot be read as pairs"),
         (["{run}", "--pairs", "{tmp}", "--output", "{tmp}/r.csv"], "Is a directory; expected a .csv file"),
         (["{run}", "--pairs", "{tmp}/p.csv", "--output", "{tmp}/r.csv", "--batch-size", "0"], "--batch-size is 0"),

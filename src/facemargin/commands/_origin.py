@@ -6,6 +6,7 @@ from pathlib import Path
 import torch
 
 from facemargin.commands._say import say
+from facemargin.errors import ConfigError
 from facemargin.evaluation.origin import FINGERPRINT_DIGITS, Making, Origin
 from facemargin.models import Model
 from facemargin.training.environment import environment
@@ -15,6 +16,12 @@ def say_replaced(path: Path) -> None:
     """Print a note to stderr if a file exists already and will be replaced."""
     if path.exists():
         say(f"note: {path} exists already and is replaced", stderr=True)
+
+
+def require_other_file(output: Path, given: Path) -> None:
+    """Raise ConfigError if a command would replace the file that it was given."""
+    if output.exists() and given.exists() and output.samefile(given):
+        raise ConfigError(f"{given} would be replaced by the output and so be lost: give the output another name")
 
 
 def model_origin(name: str | Path, model: Model, file_key: str = "") -> Origin:

@@ -10,7 +10,7 @@ from rich.console import Console
 
 from facemargin.commands._arguments import parse
 from facemargin.commands._model_input import InputArguments
-from facemargin.commands._origin import say_replaced
+from facemargin.commands._origin import require_other_file, say_replaced
 from facemargin.commands._say import say
 from facemargin.data.images.normalization import number_text
 from facemargin.errors import ConfigError
@@ -44,6 +44,7 @@ def main(arguments: Sequence[str]) -> int:
     source = locate(args.source)
     if is_own_file(source):
         raise ConfigError(f"{source} is facemargin's own file already: no conversion is needed")
+    require_other_file(args.target, source)
     if source.suffix == ".onnx":
         return _convert_graph(args, source)
     checkpoint = read_checkpoint(source, args.family, args.trust)

@@ -8,10 +8,10 @@ from typing import Annotated
 import tyro
 
 from facemargin.commands._arguments import parse
+from facemargin.commands._origin import require_other_file
 from facemargin.commands._say import say
 from facemargin.commands._writing_pairs import check_output, keeps_folds, write_pairs
 from facemargin.data.open import open_verification
-from facemargin.errors import ConfigError
 from facemargin.quality.degradation_kinds import DegradedByKinds
 
 
@@ -35,9 +35,7 @@ def main(arguments: Sequence[str]) -> int:
     args = parse(Arguments, "degrade", arguments)
     check_output(args.output)
     pairs = open_verification(args.pairs)
-    source = Path(pairs.images.name)
-    if args.output.exists() and source.exists() and args.output.samefile(source):
-        raise ConfigError(f"--output {args.output} is the set itself, which would be lost: give another file")
+    require_other_file(args.output, Path(pairs.images.name))
     images = DegradedByKinds(pairs.images, [kind.strip() for kind in args.kind.split(",")], args.strength, args.seed)
     if not keeps_folds(args.output, pairs):
         say(

@@ -42,6 +42,7 @@ from facemargin.evaluation.system_differences import system_differences
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.models.model import Model, Progress
 from facemargin.models.recognizer import NoBackbone
+from facemargin.models.training_faces import warn_of_training_faces
 from facemargin.models.views import Views
 from facemargin.quality.degradation import degraded_twin
 from facemargin.report import write_run_report
@@ -154,6 +155,9 @@ def main(arguments: Sequence[str]) -> int:
     if any(model.suffix != ".npz" for model in args.model):  # otherwise no image is read
         for pairs in sets[: len(args.data)]:  # the degraded copies have the same sizes
             warn_of_squashed(pairs.images)
+            for system in systems:
+                if system.model is not None:
+                    warn_of_training_faces(system.model.info, pairs, "figures")
     for number, (pairs, data) in enumerate(zip(sets, of_sets, strict=True)):
         place = evaluation_folder(output, pairs.name)
         with embedding_progress(console, pairs.name) as progress:

@@ -18,7 +18,7 @@ from facemargin.commands._device import ComputingArguments, check_batch_size, lo
 from facemargin.commands._embedding import warn_of_unreadable
 from facemargin.commands._face_files import write_csv
 from facemargin.commands._face_source import FaceSource, OnSeveral, check_detection
-from facemargin.commands._origin import say_replaced
+from facemargin.commands._origin import require_other_file, say_replaced
 from facemargin.commands._progress import embedding_progress
 from facemargin.commands._quality_check import warn_of_quality
 from facemargin.commands._say import say
@@ -131,6 +131,8 @@ def _check(args: Arguments) -> None:
     if args.pairs is not None and (args.output is None or args.output.suffix != ".csv"):
         given = "missing" if args.output is None else str(args.output)
         raise ConfigError(f"--output is {given}, expected a name that ends in .csv for the results of --pairs")
+    if args.pairs is not None and args.output is not None:
+        require_other_file(args.output, args.pairs)
     if args.certificate is not None:
         for option, value in (("--calibration", args.calibration), ("--fmr", args.fmr)):
             if value is not None:

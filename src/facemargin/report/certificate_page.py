@@ -58,6 +58,11 @@ _BREAKS = [
         "costs a higher threshold. Find both with facemargin audit.",
     ),
     (
+        "People of the training set",
+        "The model tells those whom it was trained on apart better than anybody else. facemargin certify warns of them "
+        "where it can tell.",
+    ),
+    (
         "Another model or alignment",
         "facemargin verify refuses this certificate for another model, detector or measure of quality.",
     ),
