@@ -68,6 +68,7 @@ def test_what_the_name_settles_cannot_be_given_again():
     ("arguments", "message"),
     [
         ({"embedding_size": 0}, "embedding_size is 0; it must be at least 1"),
+        ({"embedding_size": 8.0}, "embedding_size is 8.0, expected a whole number"),
         ({"in_channels": 0}, "in_channels is 0; it must be at least 1"),
         ({"input_size": 15}, "input_size is 15 pixels; it must be at least 16"),
         ({"width": 0}, "width is 0; it must be at least 1"),

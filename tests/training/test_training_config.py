@@ -28,6 +28,7 @@ from tests.training.training_objects import tiny_recipe
         ({"validation": {"every_epochs": -1}}, "validation.every_epochs is -1"),
         ({"threads": -1}, "threads is -1"),
         ({"seed": -1}, "seed is -1"),
+        ({"seed": 2**63}, "seed is 9223372036854775808, expected less than"),
         ({"ema_decay": 1.0}, r"ema_decay is 1.0, expected a number in \[0, 1\)"),
         (
             {"data": {"synthetic_identities": ["mirrored"]}, "augmentation": {"flip": 0.5}},

@@ -5,6 +5,7 @@ Shape suffixes: B images, C channels, H height, W width, D embedding size.
 
 import math
 from abc import ABC, abstractmethod
+from numbers import Integral
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,13 @@ class Backbone(nn.Module, ABC):
     def __init__(self, embedding_size: int, input_size: int, in_channels: int = IMAGE_CHANNELS) -> None:
         """Raises ConfigError if a size is too small."""
         super().__init__()
+        for name, size in (
+            ("embedding_size", embedding_size),
+            ("input_size", input_size),
+            ("in_channels", in_channels),
+        ):
+            if not isinstance(size, Integral) or isinstance(size, bool):
+                raise ConfigError(f"{name} is {size!r}, expected a whole number")
         if embedding_size < 1:
             raise ConfigError(f"embedding_size is {embedding_size}; it must be at least 1 (512 is usual)")
         if input_size < TOTAL_STRIDE:

@@ -16,6 +16,8 @@ _SMALLEST_NORM, _LARGEST_NORM = 0.001, 100.0
 class AdaFaceConfig(ConstantScaleConfig):
     """AdaFace's settings."""
 
+    within_pi = ("margin",)
+
     margin: float = 0.4
     """m: an image of normalised quality ẑ gets the margin −m·ẑ in the angle and m + m·ẑ in the cosine."""
     h: float = 0.333

@@ -14,6 +14,8 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 class ArcFaceConfig(ConstantScaleConfig):
     """ArcFace's settings."""
 
+    within_pi = ("margin",)
+
     margin: float = 0.5
     """m in radians, added to the target angle."""
     gradient: Literal["true", "insightface"] = "true"

@@ -82,10 +82,20 @@ class MarginConfig:
     sample so close to another class's centre is assumed to be wrongly labelled. Without a threshold, nothing is
     filtered."""
 
+    within_pi: ClassVar[tuple[str, ...]] = ()
+    """The fields that are added to an angle, in radians, or subtracted from a cosine: beyond ±π they mean nothing."""
+
     def __post_init__(self) -> None:
         for name, value in vars(self).items():
             if isinstance(value, float) and math.isnan(value):
                 raise ConfigError(f"{name} is {value} (not a number), expected a finite number or infinity")
+        for name in self.within_pi:
+            value = getattr(self, name)
+            if not -math.pi < value < math.pi:
+                raise ConfigError(
+                    f"{name} is {value:g}, expected a number between −π and π: angles are in radians, of which {value:g} "
+                    f"degrees are {math.radians(value):.3g}"
+                )
         threshold = self.interclass_filtering_threshold
         if threshold is not None and not 0 < threshold < 1:
             raise ConfigError(f"interclass_filtering_threshold is {threshold}, expected a cosine between 0 and 1")

@@ -9,6 +9,7 @@ from typing import Literal
 
 from torch import Tensor
 
+from facemargin.errors import ConfigError
 from facemargin.margins.angles import clipped_angle, straight_through
 from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, SoftmaxTerms, register_margin
 
@@ -16,6 +17,8 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 @dataclass(frozen=True, kw_only=True)
 class CombinedMarginConfig(ConstantScaleConfig):
     """The three margins, and how they are computed."""
+
+    within_pi = ("m2", "m3")
 
     m1: float = 1.0
     """m1: the target angle is multiplied by it."""
@@ -31,6 +34,11 @@ class CombinedMarginConfig(ConstantScaleConfig):
     clip_angle: bool = True
     """False does not clip the angle with its margin, as in InsightFace's arcface_torch. Beyond π the logit then rises
     again, so that a sample there is rewarded for a larger angle."""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 0 < self.m1 < math.inf:
+            raise ConfigError(f"m1 is {self.m1}, expected a positive number")
 
 
 @register_margin("combined")

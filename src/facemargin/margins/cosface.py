@@ -11,6 +11,8 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 class CosFaceConfig(ConstantScaleConfig):
     """CosFace's settings."""
 
+    within_pi = ("margin",)
+
     margin: float = 0.35
     """m, subtracted from the target cosine (.35 in the paper, .4 in later recipes)."""
 

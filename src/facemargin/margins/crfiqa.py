@@ -18,6 +18,8 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 class CRFIQAConfig(ConstantScaleConfig):
     """Settings of CR-FIQA's classification term."""
 
+    within_pi = ("margin",)
+
     margin: float = 0.5
     """m in radians, added to the target angle."""
 

@@ -24,6 +24,8 @@ from facemargin.margins.statistics import check_rate
 class CurricularFaceConfig(ConstantScaleConfig):
     """CurricularFace's settings."""
 
+    within_pi = ("margin",)
+
     margin: float = 0.5
     """m in radians, added to the target angle."""
     t_alpha: float = 0.01

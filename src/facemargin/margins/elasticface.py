@@ -17,6 +17,8 @@ from facemargin.transfer import on_device
 class ElasticFaceConfig(ConstantScaleConfig):
     """ElasticFace's settings."""
 
+    within_pi = ("margin",)
+
     margin: float = 0.5
     """m, the mean of the margins that are drawn."""
     sigma: float = 0.05

@@ -24,6 +24,8 @@ _SMALLEST_MEAN_NORM = 1.0
 class LH2FaceConfig(MarginConfig):
     """LH2Face's settings. The paper adds the proxy terms without weights, which is a weight of 1."""
 
+    within_pi = ("margin",)
+
     margin: float = 0.35
     """The factor on the mean norm (.35 in the paper)."""
     dimension: int = 256

@@ -13,6 +13,8 @@ from facemargin.margins.base import ConstantScaleConfig, ConstantScaleMargin, So
 class MagFaceConfig(ConstantScaleConfig):
     """The bounds of norm and margin between which the margin grows with the norm, and the regulariser."""
 
+    within_pi = ("lower_margin", "upper_margin")
+
     lower_norm: float = 10.0
     """l_a, the norm below which the margin is the smallest."""
     upper_norm: float = 110.0

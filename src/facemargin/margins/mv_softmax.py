@@ -21,6 +21,8 @@ from facemargin.margins.base import (
 class MVSoftmaxConfig(ConstantScaleConfig):
     """MV-Softmax's settings."""
 
+    within_pi = ("margin",)
+
     scale: float = 32.0
     """s, the factor on every cosine."""
     margin: float = 0.35

@@ -23,6 +23,8 @@ from facemargin.margins.base import (
 class SphereFace2Config(ConstantScaleConfig):
     """SphereFace2's settings; the defaults are those of the authors' OpenSphere."""
 
+    within_pi = ("margin",)
+
     scale: float = 40.0
     """r, the factor on every similarity."""
     margin: float = 0.4

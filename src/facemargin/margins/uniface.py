@@ -25,6 +25,8 @@ _START = 10
 class UniFaceConfig(ConstantScaleConfig):
     """UniFace's settings."""
 
+    within_pi = ("margin",)
+
     margin: float = 0.4
     """m, subtracted from the own class's cosine."""
     negative_weight: float = 1.0

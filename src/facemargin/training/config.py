@@ -284,6 +284,8 @@ class Recipe:
 
     def __post_init__(self) -> None:
         _check_smallest(self)
+        if self.seed >= 2**63:
+            raise ConfigError(f"seed is {self.seed}, expected less than 2⁶³")
         milestones = self.schedule.milestones
         if min(milestones, default=0) < 0 or not all(before < after for before, after in pairwise((-1, *milestones))):
             raise ConfigError(f"schedule.milestones is {milestones}, expected epochs from 0 on, ascending")
