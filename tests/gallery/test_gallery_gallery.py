@@ -1,6 +1,7 @@
 """`fm.Gallery`: enrolment through the gate, and answers to "who is this?"."""
 
 import math
+import shutil
 
 import cv2
 import numpy as np
@@ -160,6 +161,23 @@ def test_the_gate(gallery, folder, tmp_path, mode):
         gallery.accept(waiting[1].number)
         gallery.remove_images(waiting[0].number)
     assert gallery.in_review() == [] and gallery.check() == []
+
+
+def test_what_waits_is_decided_on_once(gallery, folder):
+    for person in ("s1", "s2"):
+        dark = [cv2.imread(str(folder / person / f"{number}.png")) // 16 for number in (0, 1)]
+        gallery.enrol(dark, person, gate="review")
+    first, second, third, _ = (image.number for image in gallery.in_review())
+    assert [image.number for image in gallery.in_review(after=first, limit=2)] == [second, third]
+    for accept, reject, says in (([first], [first], "is to be accepted and to be rejected"), ([first, 99], [], "99")):
+        with pytest.raises(ConfigError, match=says):
+            gallery.review(accept, reject)
+    decided = gallery.review(accept=[first, first], reject=[third])
+    assert [(image.number, image.person) for image in decided] == [(first, "s1"), (third, "s2")]
+    with pytest.raises(ConfigError, match=f"image {first} does not wait for a decision; nothing has changed"):
+        gallery.review(reject=[second, first])  # somebody else has accepted it: it is not to be deleted
+    assert gallery.counts() == (1, 1, 2) and gallery.check() == []
+    assert gallery.review() == []
 
 
 def test_disagreeing(gallery, folder, model, calibration):
@@ -359,7 +377,19 @@ def test_numbers_are_no_names(gallery, caplog):
 
 def test_a_name_that_lists_would_show_as_another_is_refused(gallery, folder, tmp_path):
     picture = folder / "s1" / "0.png"
-    for name in ("Ann\nLee", "Ann\0", "\x1b[2KAnn", "\u202eeel nnA", "Ann\u2028Lee"):
+    for name in (
+        "Ann\nLee",
+        "Ann\0",
+        "\x1b[2KAnn",
+        "\u202eeel nnA",
+        "Ann\u2028Lee",
+        "Ann\u200b",
+        "An\u200cn",
+        "Ann\u200d",
+        "\ufeffAnn",
+        "Ann\n",
+        "A\u00adnn",
+    ):
         with pytest.raises(ConfigError, match="cannot be shown or that turn the direction of text: remove them"):
             gallery.enrol(picture, name, gate="off")
     for name in ("山田\u3000太郎", "علی\u200cرضا", "../x", "<b>Ann</b>", "O\u2019Neil\u00a0Jr."):
@@ -368,6 +398,29 @@ def test_a_name_that_lists_would_show_as_another_is_refused(gallery, folder, tmp
     with pytest.raises(ConfigError, match="cannot be shown"):
         gallery.split("../x", [gallery.images("../x")[0].number], "a\tb")
     assert len(gallery) == 5
+
+
+def test_one_name_is_one_person_however_it_is_written(gallery, folder, tmp_path):
+    shutil.copytree(folder / "s1", tmp_path / "people" / "Åsa  Öst ")
+    (tmp_path / "list.csv").write_text(f"path,label\n{folder / 's2' / '0.png'}, A\u030asa \u00d6st\n")
+    gallery.enrol(tmp_path / "people", gate="off")
+    gallery.enrol(tmp_path / "list.csv", gate="off")
+    gallery.enrol(folder / "s2" / "1.png", " A\u030asa O\u0308st ", gate="off")
+    assert [person.name for person in gallery.people] == ["Åsa Öst"]
+    assert gallery.enrolled([" A\u030asa  Öst", "åsa öst"]) == [True, False]
+    assert len(gallery.images("Åsa Öst ")) == len(gallery.images()) > 3
+    gallery.enrol(folder / "s3" / "0.png", "x" * 200, gate="off")
+    with pytest.raises(ConfigError, match="has 201 characters, at most 200 are taken: 'xxx"):
+        gallery.enrol(folder / "s3" / "1.png", "x" * 201, gate="off")
+    with pytest.raises(ConfigError, match="consent has 1,001 characters"):
+        gallery.enrol(folder / "s3" / "1.png", "x", gate="off", consent="y" * 1001)
+    assert gallery.remove("Åsa Öst", "Åsa  Öst") > 3 and len(gallery) == 1
+
+
+def test_a_name_that_an_earlier_version_took_is_found(gallery, folder):
+    gallery.enrol(folder / "s1" / "0.png", "Ann", gate="off")
+    gallery._store.move_images([image.number for image in gallery.images("Ann")], "Ann ")
+    assert gallery.enrolled(["Ann ", "Ann"]) == [True, False] and gallery.remove("Ann ")
 
 
 def test_wrong_calls(tmp_path, gallery, folder):

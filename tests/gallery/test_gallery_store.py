@@ -162,6 +162,17 @@ def test_images_in_review_do_not_count(store):
     assert store.counts() == (2, 2, 0) and store.check() == []
 
 
+def test_images_in_review_are_read_from_a_number_on(store):
+    store.add({"ann": new_images(3, in_review=True) + new_images(2, 1), "bob": new_images(2, 2, in_review=True)})
+    numbers = [image.number for image in store.images(in_review=True)]
+    assert len(numbers) == 5 and numbers == sorted(numbers)
+    assert [image.number for image in store.images(in_review=True, after=numbers[1])] == numbers[2:]
+    assert [image.number for image in store.images("ann", in_review=True, after=numbers[0])] == numbers[1:3]
+    everything = [image.number for image in store.images()]
+    assert [image.number for image in store.images(after=everything[2])] == everything[3:]
+    assert list(store.images(in_review=True, after=numbers[-1])) == []
+
+
 def test_moving_images(store):
     images = new_images(6)
     images[4] = new_images(5, in_review=True)[4]

@@ -4,6 +4,9 @@ import base64
 import html
 import json
 import re
+import threading
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import cv2
 import numpy as np
@@ -220,6 +223,25 @@ def test_deciding_with_the_keyboard(page, audit, tmp_path):
     )
     assert said["refused"]["message"].startswith("d.csv cannot be loaded: it has no column score, label, suggested")
     assert bytes(said["whole"]) == bytes(said["file"]) + b'gone.png,split,0.5,a,b,,"x, y",reject\n'
+
+
+def text_of(dom):
+    """What its header says."""
+    return re.sub("<[^>]+>", "", dom.partition("</header>")[0].partition("<header>")[2])
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(CHROMIUM is None, reason="needs chromium to open the page in")
+def test_it_says_where_it_is_from(page, tmp_path):
+    dom = run_chromium(page.as_uri(), tmp_path, "--dump-dom")
+    assert "This page is a file: nothing leaves your computer. Your browser" in text_of(dom)
+    served = partial(SimpleHTTPRequestHandler, directory=page.parent)
+    with ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        where = f"127.0.0.1:{server.server_port}"
+        dom = run_chromium(f"http://{where}/{page.name}", tmp_path, "--host-resolver-rules=", "--dump-dom")
+        server.shutdown()
+    assert f"This page came from {where}, with its pictures; it sends nothing back." in text_of(dom)
 
 
 @pytest.mark.slow

@@ -116,6 +116,30 @@ def test_people_are_enrolled_found_and_removed(client, parts, staff):
     assert (gallery["name"], gallery["people"], gallery["images"]) == ("staff", 2, 6)
 
 
+def test_images_in_review_come_by_pages(client, parts, staff):
+    with fm.Gallery(staff, parts.model) as gallery:
+        gallery.enrol([np.full((64, 64, 3), value, np.uint8) for value in (60, 90, 120)], "Ann", gate="review")
+    seen, after = [], 0
+    while after is not None:
+        page = client.get(f"/v1/galleries/staff/review?limit=2&after={after}").json()
+        assert page["total"] == 3 and all(image["person"] == "Ann" and image["reasons"] for image in page["images"])
+        seen += [image["number"] for image in page["images"]]
+        after = page["next"]
+    assert len(seen) == 3
+    done = client.post(
+        "/v1/galleries/staff/review", files=[("accept", (None, str(seen[0]))), ("reject", (None, str(seen[2])))]
+    )
+    assert {name: done.json()[name] for name in ("accepted", "rejected", "left")} == {
+        "accepted": 1, "rejected": 1, "left": 1,
+    }  # fmt: skip
+    for query in ("limit=0", "limit=1001", "after=-1"):
+        assert code_of(client.get(f"/v1/galleries/staff/review?{query}")) == (422, "invalid_value")
+    described = client.get("/v1/openapi.json").json()["paths"]["/v1/galleries/{name}/review"]
+    assert sorted(described) == ["get", "post"]
+    fields = described["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]["properties"]
+    assert sorted(fields) == ["accept", "reject"]
+
+
 def test_a_promise_about_a_gallery_ends_with_its_change(parts, staff):
     with fm.Gallery(staff, parts.model) as gallery:
         state = gallery._store.state()
@@ -147,7 +171,7 @@ def test_openapi_describes_the_pictures(client):
     paths = json.loads(client.get("/v1/openapi.json").text)["paths"]
     assert set(paths) == {
         "/v1/verify", "/v1/detect", "/v1/embed", "/v1/quality", "/v1/galleries", "/v1/galleries/{name}/people",
-        "/v1/galleries/{name}/identify", "/healthz", "/metrics",
+        "/v1/galleries/{name}/identify", "/v1/galleries/{name}/review", "/healthz", "/metrics",
     }  # fmt: skip
     content = paths["/v1/galleries/{name}/people"]["post"]["requestBody"]["content"]["multipart/form-data"]["schema"]
     assert content["properties"]["images"]["items"]["format"] == "binary"

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 from dataclasses import replace
 from html import unescape
@@ -251,6 +252,18 @@ def test_enrolling_reviewing_merging_splitting_and_deleting(client, parts, staff
     assert done == ["enrol", "enrol", "review", "split", "merge", "remove images", "remove"]
 
 
+def test_images_in_review_are_shown_by_pages(client, parts, staff, monkeypatch):
+    monkeypatch.setattr("facemargin.serving.pages.people.SHOWN_REVIEW", 2)
+    with fm.Gallery(staff, parts.model) as gallery:
+        gallery.enrol([np.full((64, 64, 3), value, np.uint8) for value in (60, 90, 120)], "Ann", gate="review")
+    first = client.get("/galleries/staff/review").text
+    (following,) = re.findall(r'href="([^"]+)" rel="next"', first)
+    second = client.get(following).text
+    numbers = [re.findall(r'name="accept" value="(\d+)"', text) for text in (first, second)]
+    assert [len(one) for one in numbers] == [2, 1] and len({*numbers[0], *numbers[1]}) == 3
+    assert 'rel="next"' not in second and ">← the first</a>" in second and "the first</a>" not in first
+
+
 def test_people_are_listed_by_pages_and_found_by_name(client, parts, staff, monkeypatch):
     monkeypatch.setattr("facemargin.serving.pages.people.PAGE", 1)
     first = client.get("/galleries/staff").text
@@ -265,6 +278,7 @@ def test_people_are_listed_by_pages_and_found_by_name(client, parts, staff, monk
 @posix_only
 def test_reports_are_those_of_the_operator_s_folder(client, reports, tmp_path):
     (reports / "link.html").symlink_to(tmp_path / "secret.html")
+    os.mkfifo(reports / "endless.html")
     (reports / ".hidden").mkdir()
     (reports / ".hidden" / "report.html").write_text("hidden")
     listed = client.get("/reports").text

@@ -92,6 +92,50 @@ def test_the_client_returns_what_the_library_does(served, parts):
 
 
 @posix_only
+def test_images_in_review_are_listed_and_decided_on(parts, tmp_path):
+    keys = tmp_path / "keys.json"
+    office, desk = create_key(keys, "office", ("write", "read")), create_key(keys, "desk", ("read",))
+    with fm.Gallery.create(tmp_path / "staff", parts.model):
+        pass
+    log = tmp_path / "searches.jsonl"
+    program, port = start(
+        parts.network, "--gallery", f"staff={tmp_path / 'staff'}", "--keys", keys, "--audit-log", log, cwd=tmp_path
+    )
+    try:
+        client, reader = (fm.Client(f"http://127.0.0.1:{port}", key) for key in (office, desk))
+        flat = [np.full((64, 64, 3), value, np.uint8) for value in range(60, 160, 20)]
+        for person, pictures in (("Ann", flat[:3]), ("Bo", flat[3:])):
+            assert client.enrol("staff", person, pictures, gate="review", consent="7").count("in review") > 0
+        waiting = reader.in_review("staff")
+        with fm.Gallery(tmp_path / "staff") as gallery:
+            assert waiting == gallery.in_review() and len(waiting) == 5 and waiting[0].reasons
+        numbers = [image.number for image in waiting]
+        with pytest.raises(fm.ServiceError, match="this key does not allow to write"):
+            reader.review("staff", accept=numbers)
+        for accept, reject, code in (
+            ([numbers[0]], [numbers[0]], "invalid_value"),
+            ([numbers[0], 99], [], "not_in_review"),
+        ):
+            with pytest.raises(fm.ServiceError) as refused:
+                client.review("staff", accept=accept, reject=reject)
+            assert refused.value.code == code
+        assert client.review("staff", accept=numbers[:2], reject=numbers[3:]) == 1
+        with pytest.raises(fm.ServiceError, match="does not wait for a decision; nothing has changed"):
+            client.review("staff", reject=numbers[:1])
+        assert client.in_review("staff") == waiting[2:3]
+        assert [(one.name, one.images, one.in_review) for one in client.people("staff")] == [("Ann", 2, 1)]
+    finally:
+        program.send_signal(signal.SIGTERM)
+        program.communicate()
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    done = [line for line in lines if line["action"] == "review" and line["stage"] == "done"]
+    assert [(line["key"], line["accept"], line["reject"], line["people"]) for line in done] == [
+        ("office", numbers[:2], numbers[3:], ["Ann", "Bo"])
+    ]
+    assert [line["key"] for line in lines if line["action"] == "list review"] == ["desk", "office"]
+
+
+@posix_only
 def test_many_at_once_get_the_answers_of_one(served, parts):
     client = fm.Client(served[0], served[1])
     alone = [fm.verify(parts.model, parts.faces.read(n), parts.faces.read(n + 1), parts.calibration) for n in range(20)]

@@ -111,23 +111,12 @@ def _say(done: Enrolment, gallery: Gallery, args: EnrolArguments) -> None:
 def review(arguments: Sequence[str]) -> int:
     args = parse(ReviewArguments, "gallery review", arguments)
     with Gallery(args.gallery) as gallery:
-        waiting = gallery.in_review()
-        numbers = {image.number for image in waiting}
-        if strange := [number for number in (*args.accept, *args.reject) if number not in numbers]:
-            raise ConfigError(
-                f"image {strange[0]} does not wait for a decision: facemargin gallery review {args.gallery}"
-            )
-        if both := set(args.accept) & set(args.reject):
-            raise ConfigError(f"image {min(both)} is in --accept and in --reject, expected in one of them")
-        if args.accept:
-            gallery.accept(*args.accept)
-        if args.reject:
-            gallery.remove_images(*args.reject)
-        left = [image for image in waiting if image.number not in {*args.accept, *args.reject}]
         if args.accept or args.reject:
-            say(f"{len(set(args.accept)):,} accepted, {len(set(args.reject)):,} deleted, {len(left):,} left")
-        elif left:
-            Console().print(images_table(left))
+            gallery.review(args.accept, args.reject)
+            left = gallery.counts()[2]
+            say(f"{len(set(args.accept)):,} accepted, {len(set(args.reject)):,} deleted, {left:,} left")
+        elif waiting := gallery.in_review():
+            Console().print(images_table(waiting))
             say(f"facemargin gallery review {args.gallery} --accept NUMBERS --reject NUMBERS decides on them")
         else:
             say("no image waits for a decision")

@@ -14,10 +14,10 @@ from facemargin.data.source import LabeledImages
 from facemargin.detection.detector import Detector
 from facemargin.errors import ConfigError, DataError, ImageError
 from facemargin.evaluation.metrics.certified_bound import risk
-from facemargin.files.unicode_names import one_form
 from facemargin.gallery.certificate import GalleryCertificate, certified_search_rate
 from facemargin.gallery.identifying import identify
 from facemargin.gallery.looking import pixel_digest
+from facemargin.gallery.named import known_names
 from facemargin.gallery.rule import SearchRule, check_fpir
 from facemargin.gallery.store import Store
 from facemargin.models.model import Model
@@ -46,7 +46,8 @@ def certify_searches(
     if fnir is not None and not 0 < fnir < 1:
         raise ConfigError(f"the FNIR is {fnir}, expected a number between 0 and 1, such as 0.1")
     delta = risk(confidence) / (1 if fnir is None else 2)
-    names = [one_form(faces.identity_names[label]) for label in faces.labels.tolist()]
+    name_of = known_names(store, faces.identity_names)
+    names = [name_of[label] for label in faces.labels.tolist()]
     known = dict(zip(dict.fromkeys(names), store.person_numbers(list(dict.fromkeys(names))), strict=True))
     _require_other_pictures(store, faces, names, {name for name, number in known.items() if number is not None})
     state, enrolled = store.state(), store.counts()[0]

@@ -130,13 +130,14 @@ class FolderStore(Store):
     def people(self) -> Iterator[EnrolledPerson]:
         return people_in_pages(self._tables, self._lock)
 
-    def images(self, person: str | None = None) -> Iterator[EnrolledImage]:
+    def images(self, person: str | None = None, *, in_review: bool = False, after: int = 0) -> Iterator[EnrolledImage]:
         if person is not None:
             with self._lock, self._tables.reading() as connection:
                 number = person_row(connection, person, self.name)[0]
-        last = 0
+        last = after
+        where, values = ("", ()) if person is None else (" AND images.person = ?", (number,))
+        where += " AND images.in_review" * in_review
         while True:
-            where, values = ("", ()) if person is None else (" AND images.person = ?", (number,))
             with self._lock, self._tables.reading() as connection:
                 rows = connection.execute(
                     f"SELECT {_IMAGE_COLUMNS} FROM images JOIN people ON people.id = images.person WHERE images.id > ?"

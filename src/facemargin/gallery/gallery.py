@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,6 @@ from facemargin.detection.detector import Detector
 from facemargin.detection.face import Choice
 from facemargin.errors import ConfigError
 from facemargin.features.video import embed_video
-from facemargin.files.unicode_names import one_form
 from facemargin.gallery.binding import Binding
 from facemargin.gallery.certificate import GalleryCertificate
 from facemargin.gallery.certifying import certify_searches
@@ -24,8 +24,9 @@ from facemargin.gallery.enrolment import Enrolment, GateMode, limits_of
 from facemargin.gallery.exporting import export_images
 from facemargin.gallery.identification import Identification
 from facemargin.gallery.identifying import identify
-from facemargin.gallery.named import named_images, person_name
+from facemargin.gallery.named import consent_note, known_names, named_images, person_name
 from facemargin.gallery.regrouping import merge, split
+from facemargin.gallery.reviewing import review
 from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule, calibrated_rule, certified_rule
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson, Store
 from facemargin.gallery.stores import create_store, open_store
@@ -192,15 +193,21 @@ class Gallery:
 
     def enrolled(self, people: Sequence[str]) -> list[bool]:
         """Which of these people are in the gallery."""
-        return [number is not None for number in self._store.person_numbers([one_form(name) for name in people])]
+        return [number is not None for number in self._store.person_numbers(known_names(self._store, people))]
 
     def images(self, person: str | None = None) -> list[EnrolledImage]:
         """The images of a person, or of all, in the order of enrolment. DataError for one who is not enrolled."""
-        return list(self._store.images(None if person is None else one_form(person)))
+        return list(self._store.images(None if person is None else known_names(self._store, [person])[0]))
 
-    def in_review(self) -> list[EnrolledImage]:
-        """The images that wait for `accept`, or for `remove`."""
-        return [image for image in self._store.images() if image.in_review]
+    def in_review(self, after: int = 0, limit: int | None = None) -> list[EnrolledImage]:
+        """The images that wait for `review`, in the order of their numbers: those above `after`, at most `limit`."""
+        return list(islice(self._store.images(in_review=True, after=after), limit))
+
+    def review(self, accept: Sequence[int] = (), reject: Sequence[int] = ()) -> list[EnrolledImage]:
+        """Let images that wait count, by their numbers, or delete them with their vectors, and people of whom none is
+        left; returns these images, as they waited. ConfigError for one that does not wait, as when somebody else has
+        decided, and for one in both: then nothing changes."""
+        return review(self._store, accept, reject)
 
     def enrol(
         self,
@@ -225,7 +232,8 @@ class Gallery:
         passed over, so that an enrolment that was broken off can simply be repeated. `consent` is a note that is kept
         with every image.
 
-        Raises ConfigError for a name that is empty or cannot be shown and a gate that is not known, DataError if no
+        Raises ConfigError for a name that is empty, has more than 200 characters or cannot be shown, for a note of more
+        than 1,000, and a gate that is not known, DataError if no
         image has an identity and no person is given, and OutputError if the gallery cannot be written or another
         process is writing; what was enrolled before that stays.
         """
@@ -237,8 +245,9 @@ class Gallery:
         people = self._store.counts()[0] + len(set(names))
         checked = limits_of(self._calibration() if gate != "off" else None, self.binding, people)
         enroller = Enroller(
-            self._store, self.model, self.detector, checked, gate, limits or QualityGate(), on_several, consent
-        )
+            self._store, self.model, self.detector, checked, gate, limits or QualityGate(), on_several,
+            consent_note(consent),
+        )  # fmt: skip
         with self._store.writing("enrolling"):
             return enroller.enrol(source, names, batch_size, progress)
 
@@ -365,7 +374,7 @@ class Gallery:
     def remove(self, *people: str) -> int:
         """Delete people with all their images and vectors, which are overwritten on the disk when this returns; returns
         the number of images. DataError for one who is not enrolled: then nobody is deleted."""
-        return self._store.remove_people([one_form(person) for person in people])
+        return self._store.remove_people(list(dict.fromkeys(known_names(self._store, people))))
 
     def remove_images(self, *numbers: int) -> int:
         """Delete images by their numbers, and people of whom none is left. DataError for a number that is not there."""
@@ -378,13 +387,13 @@ class Gallery:
     def merge(self, person: str, into: str) -> int:
         """Let all images of `person` be of somebody else who is enrolled, where two names turn out to be one person;
         returns their number. DataError for one who is not enrolled, ConfigError for the same name twice."""
-        return merge(self._store, one_form(person), one_form(into))
+        return merge(self._store, *known_names(self._store, [person, into]))
 
     def split(self, person: str, numbers: Sequence[int], name: str) -> None:
         """Let some images of `person`, by their numbers, be of a new person called `name`, where one name turns out to
         be two people. DataError for one who is not enrolled; ConfigError for images that are not of the person, for
         all of them, for none, and for a name that is enrolled already or cannot be shown."""
-        split(self._store, one_form(person), numbers, person_name(name))
+        split(self._store, known_names(self._store, [person])[0], numbers, person_name(name))
 
     def check(self, progress: Callable[[int, int], None] | None = None) -> list[str]:
         """Read all of the gallery and say what is wrong with it, naming file and row; empty if nothing is."""

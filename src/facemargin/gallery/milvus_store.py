@@ -134,15 +134,17 @@ class MilvusStore(Store):
                 waiting = len(every) - len(counting)
                 yield EnrolledPerson(person["name"], len(counting), waiting, mean, person["enrolled"])
 
-    def images(self, person: str | None = None) -> Iterator[EnrolledImage]:
+    def images(self, person: str | None = None, *, in_review: bool = False, after: int = 0) -> Iterator[EnrolledImage]:
         if person is not None:
             number = self._person(person)
-            pages = [f"person == {number}"]
+            pages = [f"person == {number} and number > {after}"]
+        elif in_review:  # few, of many
+            pages = [f"number > {after}"]
         else:
             last = MilvusState.read(self._tables).next_image
-            pages = [f"number >= {start} and number < {start + _PAGE}" for start in range(1, last, _PAGE)]
+            pages = [f"number >= {start} and number < {start + _PAGE}" for start in range(after + 1, last, _PAGE)]
         for page in pages:
-            rows = self._alive("images", page, IMAGE_FIELDS)
+            rows = self._alive("images", f"{page}{' and in_review == true' * in_review}", IMAGE_FIELDS)
             rows.sort(key=lambda row: row["number"])
             names = self._names([row["person"] for row in rows])
             yield from (image_of(row, names[row["person"]], self._tables) for row in rows if row["person"] in names)

@@ -1,8 +1,9 @@
 """Who is in images that are to be enrolled."""
 
 import logging
+import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from facemargin.data.formats.folder import FolderImages
@@ -11,11 +12,18 @@ from facemargin.data.open import open_images
 from facemargin.data.source import ImageSource, LabeledImages
 from facemargin.errors import ConfigError, DataError
 from facemargin.files.unicode_names import one_form
+from facemargin.gallery.store import Store
 
 logger = logging.getLogger(__name__)
 
-_NOT_SHOWN = ("Cc", "Zl", "Zp")
-_TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+LONGEST_NAME = 200
+"""Characters of a person's name."""
+LONGEST_CONSENT = 1000
+"""Characters of the note about consent."""
+
+_NOT_SHOWN = ("Cc", "Cf", "Zl", "Zp")
+_JOINERS = "\u200c\u200d"
+_VIRAMA = 9
 
 
 def named_images(
@@ -41,13 +49,48 @@ def named_images(
 
 
 def person_name(name: str) -> str:
-    """The name as it is kept. ConfigError for one that is empty, or that lists and pages would show as another: with
-    line breaks and other control characters, or characters that turn the direction of text."""
+    """The name as it is kept: in one Unicode form (NFC), without spaces at its ends, and one space where there are
+    several in a row. ConfigError for one that is empty, longer than 200 characters, or that lists and pages would show
+    as another: with line breaks and other control characters, invisible ones, or such as turn the direction of text.
+    Joiners are taken where scripts need them, after Arabic letters and viramas."""
     if not name.strip():
         raise ConfigError("the name of a person is empty")
-    if any(unicodedata.category(char) in _NOT_SHOWN or char in _TURNING for char in name):
+    if any(unicodedata.category(char) in _NOT_SHOWN and not _joins(name, place) for place, char in enumerate(name)):
         raise ConfigError(
-            f"the name of a person is {name[:200]!a}, with characters that cannot be shown or that turn the direction "
-            "of text: remove them"
+            f"the name of a person is {name[:LONGEST_NAME]!a}, with characters that cannot be shown or that turn the "
+            "direction of text: remove them"
         )
-    return one_form(name)
+    kept = as_kept(name)
+    if len(kept) > LONGEST_NAME:
+        raise ConfigError(
+            f"the name of a person has {len(kept):,} characters, at most {LONGEST_NAME} are taken: {kept[:40]!a}…"
+        )
+    return kept
+
+
+def as_kept(name: str) -> str:
+    """What `person_name` makes of a name that it takes, to look for somebody."""
+    return re.sub(r"(\s)\s+", r"\1", one_form(name).strip())
+
+
+def known_names(store: Store, people: Sequence[str]) -> list[str]:
+    """The names by which these people would be enrolled: as they are given, in a gallery that has such, or as names are
+    kept now."""
+    given = [one_form(name) for name in people]
+    found = store.person_numbers(given)
+    return [name if number is not None else as_kept(name) for name, number in zip(given, found, strict=True)]
+
+
+def consent_note(text: str) -> str:
+    """The note itself. ConfigError for one that is too long."""
+    if len(text) > LONGEST_CONSENT:
+        raise ConfigError(f"the note about consent has {len(text):,} characters, at most {LONGEST_CONSENT:,} are taken")
+    return text
+
+
+def _joins(name: str, place: int) -> bool:
+    """Whether there is a joiner that changes how the letters around it look."""
+    if name[place] not in _JOINERS or not 0 < place < len(name) - 1:
+        return False
+    before = name[place - 1]
+    return unicodedata.bidirectional(before) == "AL" or unicodedata.combining(before) == _VIRAMA

@@ -59,7 +59,14 @@ def calibrated_rule(
             f"an FPIR of {fpir:g} would need an FMR of {wanted:.2g}, and {calibration.pairs} measures none below "
             f"{lowest:g}"
         )
-    return SearchRule(point.threshold, point.threshold, _floor(point.quality_floor, binding), tuple(words))
+    floor = _floor(point.quality_floor, binding)
+    if floor is not None:
+        words.append(
+            f"pictures of a quality below {floor:.4g} are too poor to decide: the floor of {calibration.pairs} "
+            f"({calibration.floor_rule}). To decide on poorer ones, measure thresholds and a floor on such pictures: "
+            "facemargin calibrate, with --floor-percentile"
+        )
+    return SearchRule(point.threshold, point.threshold, floor, tuple(words))
 
 
 def certified_rule(certificate: Certificate, binding: Binding, people: int) -> SearchRule:

@@ -111,8 +111,9 @@ class Store(ABC):
         """Everybody, in the order of enrolment."""
 
     @abstractmethod
-    def images(self, person: str | None = None) -> Iterator[EnrolledImage]:
-        """The images of a person, or all, in the order of enrolment. DataError for a name that is not enrolled."""
+    def images(self, person: str | None = None, *, in_review: bool = False, after: int = 0) -> Iterator[EnrolledImage]:
+        """The images of a person, or all, in the order of enrolment, which is that of their numbers; only those
+        `in_review`, if so asked, and of numbers above `after`. DataError for a name that is not enrolled."""
 
     @abstractmethod
     def vectors(self, numbers: Sequence[int]) -> NDArray[np.float32]:

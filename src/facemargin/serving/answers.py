@@ -12,7 +12,7 @@ from facemargin.detection.face import Face, FoundFace
 from facemargin.gallery.enrolment import Enrolment, EnrolmentOutcome, Outcome
 from facemargin.gallery.identification import Answer, Identification
 from facemargin.gallery.rule import SearchRule
-from facemargin.gallery.store import EnrolledPerson
+from facemargin.gallery.store import EnrolledImage, EnrolledPerson
 from facemargin.quality.image_statistics import Reason
 
 
@@ -220,6 +220,48 @@ class EnrolAnswer(Noted):
         return cls(
             request_id=request_id, notes=notes, person=person, outcomes=outcomes, not_checked=list(done.not_checked)
         )
+
+
+class WaitingAnswer(BaseModel):
+    """An image in review: its number, by which it is decided on, the person, where it is from, the digest of its
+    pixels, and the reasons that the gate found against it."""
+
+    number: int
+    person: str
+    source: str
+    quality: float | None
+    norm: float | None
+    digest: str
+    consent: str
+    enrolled: str
+    reasons: list[ReasonAnswer]
+
+    @classmethod
+    def of(cls, image: EnrolledImage) -> "WaitingAnswer":
+        return cls(
+            number=image.number, person=image.person, source=image.source, quality=number(image.quality),
+            norm=number(image.norm), digest=str(image.digest), consent=image.consent, enrolled=image.enrolled,
+            reasons=ReasonAnswer.of(image.reasons),
+        )  # fmt: skip
+
+
+class WaitingPage(BaseModel):
+    """`images` that wait, in the order of their numbers; `total`: how many wait in all; `next`: the number to give as
+    `after` for the next page, null where there is none."""
+
+    request_id: str
+    total: int
+    images: list[WaitingAnswer]
+    next: int | None
+
+
+class ReviewAnswer(BaseModel):
+    """How many images were accepted and how many deleted, and how many still wait."""
+
+    request_id: str
+    accepted: int
+    rejected: int
+    left: int
 
 
 class RemoveAnswer(BaseModel):

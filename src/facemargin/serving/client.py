@@ -21,10 +21,10 @@ from facemargin.errors import ConfigError, DataError, ServiceError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.gallery.enrolment import Enrolment, EnrolmentOutcome
 from facemargin.gallery.identification import Candidate, Identification
-from facemargin.gallery.store import EnrolledPerson
+from facemargin.gallery.store import EnrolledImage, EnrolledPerson
 from facemargin.quality.image_statistics import Reason
 
-_PAGE = 10_000
+_PAGE, _WAITING_PAGE = 10_000, 1000
 
 
 class Client:
@@ -113,6 +113,22 @@ class Client:
         ]
         return Enrolment(tuple(outcomes), tuple(found["not_checked"]))
 
+    def in_review(self, gallery: str) -> list[EnrolledImage]:
+        """As `Gallery.in_review`: the images that wait for `review`."""
+        found: list[EnrolledImage] = []
+        after: int | None = 0
+        while after is not None:
+            query = urlencode({"after": after, "limit": _WAITING_PAGE})
+            page = self._ask("GET", f"{_at(gallery)}/review?{query}")
+            found += map(_waiting, page["images"])
+            after = page["next"]
+        return found
+
+    def review(self, gallery: str, accept: Iterable[int] = (), reject: Iterable[int] = ()) -> int:
+        """As `Gallery.review`; returns how many images still wait. If one does not wait any more, nothing changes."""
+        fields = [*(("accept", number) for number in accept), *(("reject", number) for number in reject)]
+        return int(self._post(f"{_at(gallery)}/review", [], fields)["left"])
+
     def remove(self, gallery: str, *people: str) -> int:
         """As `Gallery.remove`: the number of images that were deleted."""
         query = urlencode([("person", _sent("person", person)) for person in people])
@@ -138,11 +154,14 @@ class Client:
         found = self._post(f"{_at(gallery)}/identify", _files(images), fields)
         return [_identification(answer) for answer in found["answers"]]
 
-    def _post(self, path: str, files: Sequence[tuple[str, bytes]], fields: Mapping[str, object]) -> Any:
+    def _post(
+        self, path: str, files: Sequence[tuple[str, bytes]], fields: Mapping[str, object] | Sequence[tuple[str, object]]
+    ) -> Any:
+        given = fields.items() if isinstance(fields, Mapping) else fields
         boundary = secrets.token_hex(16)
         body = b"".join(
             [
-                *(_part(boundary, name, _sent(name, value)) for name, value in fields.items() if value is not None),
+                *(_part(boundary, name, _sent(name, value)) for name, value in given if value is not None),
                 *(_part(boundary, name, content, "picture") for name, content in files),
                 f"--{boundary}--\r\n".encode(),
             ]
@@ -235,6 +254,13 @@ def _face(found: Mapping[str, Any]) -> Face:
 
 def _found(found: Mapping[str, Any] | None) -> FoundFace | None:
     return None if found is None else FoundFace(_face(found["face"]), found["num_faces"])
+
+
+def _waiting(found: Mapping[str, Any]) -> EnrolledImage:
+    return EnrolledImage(
+        found["number"], found["person"], _number(found["norm"]), _number(found["quality"]), found["source"],
+        int(found["digest"]), found["consent"], found["enrolled"], _reasons(found["reasons"]), True,
+    )  # fmt: skip
 
 
 def _threshold(found: Mapping[str, Any] | None) -> Threshold | None:

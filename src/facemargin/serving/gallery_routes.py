@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from facemargin.serving import searching
+from facemargin.serving import reviewing, searching
 from facemargin.serving.access import allowed, service_of
 from facemargin.serving.answers import (
     ERRORS,
@@ -14,11 +14,14 @@ from facemargin.serving.answers import (
     IdentifyAnswer,
     PeopleAnswer,
     RemoveAnswer,
+    ReviewAnswer,
+    WaitingAnswer,
+    WaitingPage,
 )
 from facemargin.serving.face_routes import OnSeveral, Reader
 from facemargin.serving.logs import noted
 from facemargin.serving.service import Caller
-from facemargin.serving.uploads import UploadedImages, form_schema, numbered, read_form
+from facemargin.serving.uploads import MOST_TICKED, UploadedImages, form_schema, numbered, read_form
 
 Writer = Annotated[Caller, Depends(allowed("write"))]
 
@@ -29,13 +32,13 @@ class EnrolForm(BaseModel):
     """Pictures of one person."""
 
     model_config = ConfigDict(extra="forbid")
-    person: str = Field(min_length=1, max_length=200, description="the name of the person in all pictures")
+    person: str = Field(description="the name of the person in all pictures, of at most 200 characters")
     images: list[bytes] = Field(min_length=1, description="pictures of the person")
     gate: Literal["off", "warn", "refuse", "review"] | None = Field(
         None, description="what happens to a picture with reasons against it; the operator says which may be chosen"
     )
     on_several: OnSeveral = "error"
-    consent: str = Field("", max_length=1000, description="a note that is kept with every picture")
+    consent: str = Field("", description="a note that is kept with every picture, of at most 1,000 characters")
 
 
 class IdentifyForm(BaseModel):
@@ -49,6 +52,14 @@ class IdentifyForm(BaseModel):
     fmr: float | None = Field(None, description="instead of fpir: the false match rate of a single comparison")
     gate: Literal["off", "refuse"] = "off"
     on_several: OnSeveral = "largest"
+
+
+class ReviewForm(BaseModel):
+    """The numbers of images in review."""
+
+    model_config = ConfigDict(extra="forbid")
+    accept: list[int] = Field([], description="these count from now on")
+    reject: list[int] = Field([], description="these are deleted with their vectors")
 
 
 @router.get("")
@@ -106,6 +117,41 @@ async def remove(
     served = service.gallery(name)
     async with service.turns.turn(request.receive) as turn:
         return await turn.work(lambda: searching.remove(service, caller, request_id, served, person))
+
+
+@router.get("/{name}/review")
+async def in_review(
+    request: Request,
+    name: str,
+    caller: Reader,
+    after: Annotated[int, Query(ge=0, le=1 << 62)] = 0,
+    limit: Annotated[int, Query(ge=1, le=1000)] = 100,
+) -> WaitingPage:
+    """Images that the gate kept for review, which do not count before somebody has accepted them."""
+    service, request_id = service_of(request), request.state.request_id
+    served = service.gallery(name)
+
+    def job() -> WaitingPage:
+        images, following = reviewing.waiting(service, caller, request_id, served, after, limit)
+        total = served.gallery.counts()[2]
+        waiting = [WaitingAnswer.of(image) for image in images]
+        return WaitingPage(request_id=request_id, total=total, images=waiting, next=following)
+
+    async with service.turns.turn(request.receive) as turn:
+        return await turn.work(job)
+
+
+@router.post("/{name}/review", openapi_extra=form_schema(ReviewForm))
+async def review(request: Request, name: str, caller: Writer) -> ReviewAnswer:
+    """Accept images in review, or delete them: accept=NUMBER and reject=NUMBER, once or several times. If one does not
+    wait any more, nothing is decided."""
+    service, request_id = service_of(request), request.state.request_id
+    served = service.gallery(name)
+    async with service.turns.turn(request.receive) as turn:
+        form = await read_form(request, ReviewForm, service.settings, MOST_TICKED)
+        accept, reject = list(dict.fromkeys(form.accept)), list(dict.fromkeys(form.reject))
+        left = await turn.work(lambda: reviewing.decide(service, caller, request_id, served, accept, reject))
+    return ReviewAnswer(request_id=request_id, accepted=len(accept), rejected=len(reject), left=left)
 
 
 @router.post("/{name}/identify", openapi_extra=form_schema(IdentifyForm))

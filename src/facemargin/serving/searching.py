@@ -7,10 +7,9 @@ from itertools import islice
 from facemargin.decision.certificate import Certificate
 from facemargin.detection.face import Choice
 from facemargin.errors import ConfigError, DataError
-from facemargin.files.unicode_names import one_form
 from facemargin.gallery.enrolment import Enrolment, GateMode
 from facemargin.gallery.identification import Identification
-from facemargin.gallery.named import person_name
+from facemargin.gallery.named import as_kept, person_name
 from facemargin.gallery.rule import DEFAULT_FPIR, SearchRule
 from facemargin.quality.gate import QualityGate
 from facemargin.serving.answers import (
@@ -92,7 +91,7 @@ def enrol(
 
 def remove(service: Service, caller: Caller, request_id: str, served: ServedGallery, people: list[str]) -> RemoveAnswer:
     """RequestError if one of them is not enrolled."""
-    names = list(dict.fromkeys(one_form(name) for name in people))
+    names = list(dict.fromkeys(as_kept(name) for name in people))
     with served.change() as gallery:
         service.record(caller, request_id, "remove", served.name, stage="asked", people=names)
         known = gallery.enrolled(names)

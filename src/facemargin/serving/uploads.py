@@ -20,6 +20,8 @@ from facemargin.serving.settings import ServiceSettings
 Form = TypeVar("Form", bound=BaseModel)
 
 MOST_FIELDS = 20
+MOST_TICKED = 2000
+"""Fields of a form in which images are chosen."""
 _LONGEST_FIELD = 1 << 16
 
 

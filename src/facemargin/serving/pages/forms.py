@@ -29,11 +29,11 @@ class SearchForm(PageForm):
 
 
 class EnrolForm(PageForm):
-    person: str = Field("", max_length=200)
+    person: str = ""
     images: list[bytes] = []
     gate: Literal["off", "warn", "refuse", "review"] | None = None
     on_several: OnSeveral = "error"
-    consent: str = Field("", max_length=1000)
+    consent: str = ""
 
 
 class ReviewForm(PageForm):
@@ -43,9 +43,9 @@ class ReviewForm(PageForm):
 
 class PersonForm(PageForm):
     action: Literal["remove", "remove images", "merge", "split"]
-    person: str = Field(max_length=200)
+    person: str
     numbers: list[int] = []
-    other: str = Field("", max_length=200)
+    other: str = ""
 
 
 class LoginForm(PageForm):

@@ -12,7 +12,7 @@ from facemargin.gallery.gallery import Gallery
 from facemargin.gallery.identification import Identification
 from facemargin.gallery.rule import SearchRule
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson
-from facemargin.serving import searching
+from facemargin.serving import reviewing, searching
 from facemargin.serving.errors import RequestError
 from facemargin.serving.logs import noted
 from facemargin.serving.pages.pictures import ShownPicture, show
@@ -108,27 +108,14 @@ def person_images(who: Who, served: ServedGallery, name: str) -> list[EnrolledIm
     return images
 
 
-def waiting(who: Who, served: ServedGallery) -> list[EnrolledImage]:
-    """Images in review, at most so many as are shown."""
-    images = served.gallery.in_review()[:SHOWN_REVIEW]
-    who.record(served, "list review", images=len(images))
-    return images
+def waiting(who: Who, served: ServedGallery, after: int) -> tuple[list[EnrolledImage], int | None]:
+    """A page of the images in review, and after which number the next one begins."""
+    return reviewing.waiting(who.service, who.caller, who.request_id, served, after, SHOWN_REVIEW)
 
 
 def review(who: Who, served: ServedGallery, accept: list[int], reject: list[int]) -> str:
     """What was done, in words. RequestError for an image that does not wait, and for one that is in both."""
-    with served.change() as gallery:
-        who.record(served, "review", stage="asked", accept=accept, reject=reject)
-        numbers = {image.number for image in gallery.in_review()}
-        if both := set(accept) & set(reject):
-            raise RequestError(422, "invalid_value", f"image {min(both)} is to be accepted and deleted, choose one")
-        if strange := [number for number in (*accept, *reject) if number not in numbers]:
-            raise RequestError(409, "not_in_review", f"image {strange[0]} does not wait for a decision any more")
-        if accept:
-            gallery.accept(*accept)
-        if reject:
-            gallery.remove_images(*reject)
-        who.record(served, "review", stage="done", accept=accept, reject=reject)
+    reviewing.decide(who.service, who.caller, who.request_id, served, accept, reject)
     return f"{counted(len(accept), 'image')} accepted, {counted(len(reject), 'image')} deleted."
 
 
@@ -155,7 +142,8 @@ def _change(gallery: Gallery, action: str, name: str, numbers: list[int], other:
     if not numbers:
         raise RequestError(422, "invalid_value", "no image is chosen: tick at least one")
     if action == "split":
-        gallery.split(name, numbers, searching.checked_name(other))
+        other = searching.checked_name(other)
+        gallery.split(name, numbers, other)
         return f"{counted(len(numbers), 'image')} of {name} now of {other}."
     own = {image.number for image in gallery.images(name)}
     if strange := [number for number in numbers if number not in own]:

@@ -1,6 +1,7 @@
 """The pages that facemargin report, compare and audit wrote, in folders that the operator named."""
 
 import os
+import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,9 +62,17 @@ class Reports:
             folders[:] = sorted(one for one in folders if deeper and not one.startswith("."))
             for file in sorted(files):
                 path = Path(place) / file
-                if file.endswith(".html") and not path.is_symlink() and len(found) < _MOST:
+                if file.endswith(".html") and len(found) < _MOST and _is_plain(path):
                     found[(within / file).as_posix()] = path
         return found
+
+
+def _is_plain(path: Path) -> bool:
+    """Whether it is a file itself: no link, and nothing that could be read forever."""
+    try:
+        return stat.S_ISREG(path.lstat().st_mode)
+    except OSError:
+        return False
 
 
 def _title(name: str) -> str:

@@ -29,15 +29,13 @@ from facemargin.serving.pages.reports import POLICY, Reports
 from facemargin.serving.pages.sessions import COOKIE, Sessions
 from facemargin.serving.pages.visitor import Visitor, identity_of, sessions_of, visiting
 from facemargin.serving.service import ServedGallery, Service
-from facemargin.serving.uploads import MOST_FIELDS, UploadedImages, read_form
+from facemargin.serving.uploads import MOST_FIELDS, MOST_TICKED, UploadedImages, read_form
 
 Reader = Annotated[Visitor, Depends(visiting("read"))]
 Writer = Annotated[Visitor, Depends(visiting("write"))]
 
 
 Form = TypeVar("Form", bound=PageForm)
-MOST_TICKED = 2000
-"""Fields of a form in which images are ticked."""
 
 router = APIRouter(route_class=PageRoute, include_in_schema=False)
 
@@ -144,8 +142,10 @@ async def enrol(request: Request, name: str, visitor: Writer) -> HTMLResponse:
 
 
 @router.get("/galleries/{name}/review")
-async def review_page(request: Request, name: str, visitor: Reader) -> HTMLResponse:
-    return await _review(request, name, visitor, "")
+async def review_page(
+    request: Request, name: str, visitor: Reader, after: Annotated[int, Query(ge=0, le=1 << 62)] = 0
+) -> HTMLResponse:
+    return await _review(request, name, visitor, after=after)
 
 
 @router.post("/galleries/{name}/review")
@@ -158,18 +158,19 @@ async def review(request: Request, name: str, visitor: Writer) -> HTMLResponse:
     return await _review(request, name, visitor, done)
 
 
-async def _review(request: Request, name: str, visitor: Visitor, done: str) -> HTMLResponse:
+async def _review(request: Request, name: str, visitor: Visitor, done: str = "", after: int = 0) -> HTMLResponse:
     service = service_of(request)
     served, who = _served(service, name), _who(request, visitor)
     async with service.turns.turn() as turn:
-        images = await turn.work(lambda: people.waiting(who, served))
-    most = people.SHOWN_REVIEW
-    return page(request, visitor, "review.html.jinja", served=served, images=images, done=done, most=most)
+        images, following = await turn.work(lambda: people.waiting(who, served, after))
+    return page(
+        request, visitor, "review.html.jinja", served=served, images=images, done=done, after=after, following=following
+    )
 
 
 @router.get("/galleries/{name}/person")
 async def person_page(
-    request: Request, name: str, visitor: Reader, person: Annotated[str, Query(min_length=1, max_length=200)]
+    request: Request, name: str, visitor: Reader, person: Annotated[str, Query(min_length=1)]
 ) -> HTMLResponse:
     return await _person(request, name, visitor, person, "")
 
