@@ -14,8 +14,8 @@ _PATHS = (
     "/v1/galleries/%00/people", "//v1//verify", "/v1/galleries/staff/people/../../..", "/v1/galleries/C:%5C/people",
     "/v1/galleries/staff/identify%0d%0aX:1", "/\xff\xfe", "/v1/galleries/" + "a" * 9000 + "/people",
     "/v1/galleries/staff/review?after=-1", "/v1/galleries/staff/review?after=9223372036854775808",
-    "/v1/galleries/staff/people?offset=-1", "/v1/galleries/staff/people?limit=1e9", "/static/../../../etc/shadow",
-    "/v1/galleries/staff/people?offset=99999999999999999999999", "/v1/galleries/staff/people?limit=%00",
+    "/v1/galleries/staff/people?after=-1", "/v1/galleries/staff/people?limit=1e9", "/static/../../../etc/shadow",
+    "/v1/galleries/staff/people?after=99999999999999999999999", "/v1/galleries/staff/people?limit=%00",
     "http://elsewhere.example/v1/galleries", "*", "/v1/galleries/staff/people?person=%ff%fe", "/metrics/../v1/verify",
     "/docs", "/redoc", "/openapi.json", "/v1/galleries/file:%2f%2f%2fetc/people", "/?" + "a=1&" * 3000,
 )  # fmt: skip

@@ -368,6 +368,17 @@ def test_another_model(tmp_path, gallery, folder, model, calibration):
     assert len(fm.Gallery(tmp_path / "gallery")) == 5  # listing needs no model
 
 
+def test_a_vector_without_a_direction_is_refused(gallery, folder):
+    flat = np.full((48, 48, 3), 128, np.uint8)  # of which this model sees nothing
+    for gate in ("off", "warn", "refuse", "review"):
+        (one,) = gallery.enrol(flat, "Ann", gate=gate).outcomes
+        assert (one.outcome, [reason.code for reason in one.reasons]) == ("refused", ["no_direction"])
+    gallery.enrol(folder / "s1" / "0.png", "Bo", gate="off")
+    (answer,) = gallery.identify(flat)
+    assert answer.decision == "too poor to decide" and "no direction" in answer.reasons[0].words
+    assert gallery.check() == []
+
+
 def test_numbers_are_no_names(gallery, caplog):
     numbered = fm.open_images("orl:1-2")
     numbered.has_names = False

@@ -34,9 +34,9 @@ def person_row(connection: sqlite3.Connection, name: str, gallery: str) -> tuple
     return row[0], row[1]
 
 
-def people_in_pages(tables: Tables, lock: threading.RLock) -> Iterator[EnrolledPerson]:
-    """Everybody, read a page at a time."""
-    last = 0
+def people_in_pages(tables: Tables, lock: threading.RLock, after: int) -> Iterator[EnrolledPerson]:
+    """Everybody of a number above `after`, read a page at a time."""
+    last = after
     while True:
         with lock, tables.reading() as connection:
             rows = connection.execute(
@@ -48,7 +48,8 @@ def people_in_pages(tables: Tables, lock: threading.RLock) -> Iterator[EnrolledP
         for number, name, images, in_review, quality, enrolled in rows:
             if not isinstance(name, str) or not isinstance(quality, float | None) or not isinstance(enrolled, str):
                 raise DataError(f"{tables.path}, table people, person {number}: damaged; restore it from a copy")
-            yield EnrolledPerson(name, images, in_review, float("nan") if quality is None else quality, enrolled)
+            mean = float("nan") if quality is None else quality
+            yield EnrolledPerson(number, name, images, in_review, mean, enrolled)
         last = rows[-1][0]
 
 

@@ -127,8 +127,8 @@ class FolderStore(Store):
             self._snapshot = None
             yield writer
 
-    def people(self) -> Iterator[EnrolledPerson]:
-        return people_in_pages(self._tables, self._lock)
+    def people(self, after: int = 0) -> Iterator[EnrolledPerson]:
+        return people_in_pages(self._tables, self._lock, after)
 
     def images(self, person: str | None = None, *, in_review: bool = False, after: int = 0) -> Iterator[EnrolledImage]:
         if person is not None:

@@ -183,9 +183,9 @@ class Gallery:
         """Everybody, in the order of enrolment."""
         return list(self._store.people())
 
-    def each_person(self) -> Iterator[EnrolledPerson]:
-        """Everybody, in the order of enrolment, read as they are asked for."""
-        return self._store.people()
+    def each_person(self, after: int = 0) -> Iterator[EnrolledPerson]:
+        """Everybody of a number above `after`, in the order of enrolment, read as they are asked for."""
+        return self._store.people(after)
 
     def counts(self) -> tuple[int, int, int]:
         """The number of people with images that count, of these images, and of images in review."""

@@ -72,7 +72,12 @@ class LookedAt(ImageSource):
         for results in readable_results(model, self, batches, views):
             places = {index: place for place, index in enumerate(results.indices)}
             for index in results.batch:
-                if index in places:
+                if index in places and results.embeddings.norms[places[index]] == 0:
+                    with self._lock:
+                        self._seen.pop(index)
+                    words = f"{self.describe(index)}: the model sees nothing in it: its vector has no direction"
+                    yield Looked(index, None, problem=Reason("no_direction", words))
+                elif index in places:
                     embedding = _row(results.embeddings, places[index])
                     with self._lock:
                         reasons, digest = self._seen.pop(index)

@@ -57,7 +57,7 @@ def _require_free(tables: MilvusTables, ours: str) -> None:
     if found.get("holder") != ours and left > 0:
         raise OutputError(
             f"{tables.place} is being written by {_described(found)}, and only one process at a time can: wait until "
-            f"it is done, or, if it was killed, for {min(left, SECONDS):.0f} seconds, and run this again; nothing has "
+            f"it is done, or, if it was killed, for {left:.0f} seconds, and run this again; nothing has "
             "changed"
         )
 

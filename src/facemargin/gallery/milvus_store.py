@@ -119,9 +119,9 @@ class MilvusStore(Store):
         with self.writing("moving") as writer:
             writer.move_images(numbers, person)
 
-    def people(self) -> Iterator[EnrolledPerson]:
+    def people(self, after: int = 0) -> Iterator[EnrolledPerson]:
         last = MilvusState.read(self._tables).next_person
-        for start in range(1, last, _PAGE):
+        for start in range(after + 1, last, _PAGE):
             within = f"person >= {start} and person < {start + _PAGE}"
             people, images = self._unchanged(partial(self._people_and_images, within))
             of_person: dict[int, list[Any]] = defaultdict(list)
@@ -132,7 +132,7 @@ class MilvusStore(Store):
                 counting = [image["quality"] for image in every if not image["in_review"]]
                 mean = float(np.mean(counting)) if counting else float("nan")
                 waiting = len(every) - len(counting)
-                yield EnrolledPerson(person["name"], len(counting), waiting, mean, person["enrolled"])
+                yield EnrolledPerson(person["person"], person["name"], len(counting), waiting, mean, person["enrolled"])
 
     def images(self, person: str | None = None, *, in_review: bool = False, after: int = 0) -> Iterator[EnrolledImage]:
         if person is not None:

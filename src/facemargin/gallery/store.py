@@ -51,9 +51,10 @@ class EnrolledImage:
 
 @dataclass(frozen=True)
 class EnrolledPerson:
-    """A person of a gallery: `images` that count and those `in_review`, the mean `quality` of the former (NaN without
-    any), and when the person was first enrolled (UTC, ISO 8601)."""
+    """A person of a gallery: the number, the name, `images` that count and those `in_review`, the mean `quality` of the
+    former (NaN without any), and when the person was first enrolled (UTC, ISO 8601)."""
 
+    number: int
     name: str
     images: int
     in_review: int
@@ -107,8 +108,8 @@ class Store(ABC):
         number that is not there."""
 
     @abstractmethod
-    def people(self) -> Iterator[EnrolledPerson]:
-        """Everybody, in the order of enrolment."""
+    def people(self, after: int = 0) -> Iterator[EnrolledPerson]:
+        """Everybody of a number above `after`, in the order of enrolment, which is that of the numbers."""
 
     @abstractmethod
     def images(self, person: str | None = None, *, in_review: bool = False, after: int = 0) -> Iterator[EnrolledImage]:

@@ -171,6 +171,7 @@ class GalleriesAnswer(BaseModel):
 
 
 class PersonAnswer(BaseModel):
+    number: int
     name: str
     images: int
     in_review: int
@@ -180,18 +181,19 @@ class PersonAnswer(BaseModel):
     @classmethod
     def of(cls, person: EnrolledPerson) -> "PersonAnswer":
         return cls(
-            name=person.name, images=person.images, in_review=person.in_review, quality=number(person.quality),
-            enrolled=person.enrolled,
+            number=person.number, name=person.name, images=person.images, in_review=person.in_review,
+            quality=number(person.quality), enrolled=person.enrolled,
         )  # fmt: skip
 
 
 class PeopleAnswer(BaseModel):
-    """`people`: from `offset` on, in the order of enrolment; `total`: with images that count."""
+    """`people` in the order of enrolment, also those of whom all images wait for review; `total`: how many have images
+    that count; `next`: the number to give as `after` for the next page, null where there is none."""
 
     request_id: str
     total: int
-    offset: int
     people: list[PersonAnswer]
+    next: int | None
 
 
 class OutcomeAnswer(BaseModel):

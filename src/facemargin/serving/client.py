@@ -3,7 +3,7 @@
 import contextlib
 import json
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from http.client import HTTPConnection, HTTPException, HTTPSConnection
 from pathlib import Path
 from typing import Any
@@ -84,13 +84,11 @@ class Client:
 
     def people(self, gallery: str) -> list[EnrolledPerson]:
         """Who is enrolled, in the order of enrolment."""
-        found: list[EnrolledPerson] = []
-        while True:
-            query = urlencode({"offset": len(found), "limit": _PAGE})
-            page = self._ask("GET", f"{_at(gallery)}/people?{query}")["people"]
-            found += [EnrolledPerson(**{**person, "quality": _number(person["quality"])}) for person in page]
-            if len(page) < _PAGE:
-                return found
+        return [
+            EnrolledPerson(**{**person, "quality": _number(person["quality"])})
+            for page in self._pages(f"{_at(gallery)}/people", _PAGE)
+            for person in page["people"]
+        ]
 
     def enrol(
         self,
@@ -115,14 +113,8 @@ class Client:
 
     def in_review(self, gallery: str) -> list[EnrolledImage]:
         """As `Gallery.in_review`: the images that wait for `review`."""
-        found: list[EnrolledImage] = []
-        after: int | None = 0
-        while after is not None:
-            query = urlencode({"after": after, "limit": _WAITING_PAGE})
-            page = self._ask("GET", f"{_at(gallery)}/review?{query}")
-            found += map(_waiting, page["images"])
-            after = page["next"]
-        return found
+        pages = self._pages(f"{_at(gallery)}/review", _WAITING_PAGE)
+        return [_waiting(image) for page in pages for image in page["images"]]
 
     def review(self, gallery: str, accept: Iterable[int] = (), reject: Iterable[int] = ()) -> int:
         """As `Gallery.review`; returns how many images still wait. If one does not wait any more, nothing changes."""
@@ -153,6 +145,13 @@ class Client:
         }  # fmt: skip
         found = self._post(f"{_at(gallery)}/identify", _files(images), fields)
         return [_identification(answer) for answer in found["answers"]]
+
+    def _pages(self, path: str, limit: int) -> Iterator[Any]:
+        after: int | None = 0
+        while after is not None:
+            page = self._ask("GET", f"{path}?{urlencode({'after': after, 'limit': limit})}")
+            yield page
+            after = page["next"]
 
     def _post(
         self, path: str, files: Sequence[tuple[str, bytes]], fields: Mapping[str, object] | Sequence[tuple[str, object]]

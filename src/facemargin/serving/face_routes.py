@@ -7,7 +7,7 @@ from typing import Annotated, Literal, TypeVar
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel, ConfigDict, Field
 
-from facemargin.serving.access import allowed, service_of
+from facemargin.serving.access import allowed, known_query, service_of
 from facemargin.serving.answers import (
     ERRORS,
     DetectAnswer,
@@ -27,7 +27,7 @@ Reader = Annotated[Caller, Depends(allowed("read"))]
 
 Answer = TypeVar("Answer")
 
-router = APIRouter(prefix="/v1", tags=["pictures"], responses=ERRORS)
+router = APIRouter(prefix="/v1", tags=["pictures"], responses=ERRORS, dependencies=[Depends(known_query)])
 
 
 class VerifyForm(BaseModel):

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 
 from facemargin.serving import reviewing, searching
-from facemargin.serving.access import allowed, service_of
+from facemargin.serving.access import allowed, known_query, service_of
 from facemargin.serving.answers import (
     ERRORS,
     EnrolAnswer,
@@ -25,7 +25,7 @@ from facemargin.serving.uploads import MOST_TICKED, UploadedImages, form_schema,
 
 Writer = Annotated[Caller, Depends(allowed("write"))]
 
-router = APIRouter(prefix="/v1/galleries", tags=["galleries"], responses=ERRORS)
+router = APIRouter(prefix="/v1/galleries", tags=["galleries"], responses=ERRORS, dependencies=[Depends(known_query)])
 
 
 class EnrolForm(BaseModel):
@@ -75,14 +75,14 @@ async def people(
     request: Request,
     name: str,
     caller: Reader,
-    offset: Annotated[int, Query(ge=0, le=1 << 40)] = 0,
+    after: Annotated[int, Query(ge=0, le=1 << 62)] = 0,
     limit: Annotated[int, Query(ge=1, le=10_000)] = 1000,
 ) -> PeopleAnswer:
     """Who is enrolled, in the order of enrolment."""
     service, request_id = service_of(request), request.state.request_id
     served = service.gallery(name)
     async with service.turns.turn(request.receive) as turn:
-        return await turn.work(lambda: searching.list_people(service, caller, request_id, served, offset, limit))
+        return await turn.work(lambda: searching.list_people(service, caller, request_id, served, after, limit))
 
 
 @router.post("/{name}/people", openapi_extra=form_schema(EnrolForm))

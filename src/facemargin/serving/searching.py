@@ -55,13 +55,15 @@ def list_galleries(service: Service) -> list[GalleryAnswer]:
 
 
 def list_people(
-    service: Service, caller: Caller, request_id: str, served: ServedGallery, offset: int, limit: int
+    service: Service, caller: Caller, request_id: str, served: ServedGallery, after: int, limit: int
 ) -> PeopleAnswer:
     total = len(served.gallery)
-    found = list(islice(served.gallery.each_person(), offset, offset + limit))
-    service.record(caller, request_id, "list", served.name, offset=offset, people=len(found))
-    people = [PersonAnswer.of(person) for person in found]
-    return PeopleAnswer(request_id=request_id, total=total, offset=offset, people=people)
+    found = list(islice(served.gallery.each_person(after), limit + 1))
+    page = found[:limit]
+    service.record(caller, request_id, "list", served.name, after=after, people=len(page))
+    following = page[-1].number if len(found) > limit else None
+    people = [PersonAnswer.of(person) for person in page]
+    return PeopleAnswer(request_id=request_id, total=total, people=people, next=following)
 
 
 def enrol(
