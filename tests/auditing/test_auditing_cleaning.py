@@ -7,7 +7,7 @@ import facemargin as fm
 from facemargin.auditing import AuditedData, LookedFor
 from facemargin.auditing.accepted import accepted_findings
 from facemargin.auditing.cleaning import plan_cleaning
-from facemargin.auditing.decisions import Decision, read_decisions, write_decisions
+from facemargin.auditing.decisions import Decision, finding_key, read_decisions, write_decisions
 from facemargin.data.findings import KINDS
 from facemargin.data.formats.blocks import Blocks
 from facemargin.data.source import ArrayImages, WithLabels
@@ -128,6 +128,88 @@ def test_a_copy_stays_where_the_other_goes_for_its_label():
     assert people(clean(within, found("mislabelled", 3, "Ann"))) == without(3, 4)
     assert people(clean(within, chain, found("mislabelled", 3, "Ann"))) == without(3, 4)
     assert people(clean(across, found("unrecognisable", 3))) == without(0, 3)
+
+
+def test_a_picture_that_is_lost_under_two_labels_stays_under_a_third():
+    # 3 and 5 go for their labels; 4 is a copy of both, under a label of 3; 9, under another, is a copy of 4 alone
+    copies = [found("duplicate", 4, other=3), found("duplicate", 4, "Cid", 5), found("duplicate", 9, "Bob", 4)]
+    cleaning = clean(*copies, found("mislabelled", 3), found("mislabelled", 5))
+    assert people(cleaning) == without(3, 4, 5)
+
+
+def test_a_copy_that_is_moved_is_not_lost_for_the_label_it_leaves():
+    copy, moved = found("duplicate", 4, other=3), found("mislabelled", 4, "Cid", 5)
+    assert people(clean(copy, moved, found("mislabelled", 3), wrong_labels="move")) == without(3, i4="Cid")
+
+
+def test_copies_across_labels_that_are_joined_stay_once_and_no_label_is_called_wrong():
+    copy, joined = found("duplicate", 0, "Bob", 3), found("split", 3, "Ann", 0)
+    cleaning = clean(copy, joined)
+    assert people(cleaning) == without(0, i3="Ann", i4="Ann")
+    assert cleaning.why[0] == ["duplicate (d.csv, line 2): why; the two labels are joined"]
+
+
+@pytest.mark.parametrize("wrong_labels", ["drop", "move"])
+@pytest.mark.parametrize("seed", range(4))
+def test_findings_that_meet_lose_no_picture_and_leave_none_twice(seed, wrong_labels):
+    generator = np.random.default_rng(seed)
+    for _ in range(150):
+        findings = [drawn(generator) for _ in range(int(generator.integers(1, 14)))]
+        # an audit has one finding of a wrong label an image
+        keys = [one.path if one.kind == "mislabelled" else finding_key(one) for one in findings]
+        findings = list(dict(zip(keys, findings, strict=True)).values())
+        accepted = accepted_findings(audit_of(findings), [], 0.0)
+        try:
+            cleaning = plan_cleaning(faces(), audit_of(findings), accepted, (), wrong_labels)
+        except DataError as error:
+            assert "no image would be left" in str(error)
+            continue
+        refused = [sentence.split(": ")[0] for sentence in cleaning.not_applied]
+        require_consistent(cleaning, [one.finding for one in accepted if str(one) not in refused], wrong_labels)
+
+
+def drawn(generator):
+    image, other = generator.choice(10, 2, replace=False).tolist()
+    kind = str(generator.choice(["duplicate", "duplicate", "duplicate", "mislabelled", "split", "no_face"]))
+    person = NAMES[LABELS[other]] if LABELS[other] != LABELS[image] else ""
+    if kind == "split" and not person:
+        kind = "duplicate"
+    if kind == "no_face" or (kind == "mislabelled" and generator.random() < 0.4):
+        return found(kind, image, score=float(generator.random()))
+    return found(kind, image, person, other, float(generator.random()))
+
+
+def require_consistent(cleaning, findings, wrong_labels):
+    """Loops over what was applied: whom every image shows now, and what becomes of the images of every picture."""
+    one = {name: name for name in NAMES}
+    for finding in findings:
+        if finding.kind == "split":
+            old = one[finding.suggested]
+            one = {name: one[finding.label] if label == old else label for name, label in one.items()}
+    number = {f"set/{index}.png": index for index in range(10)}
+    whose = {index: one[BEFORE[index]] for index in range(10)}
+    wrong, nobody, group = {}, set(), {index: {index} for index in range(10)}
+    pairs = []
+    for finding in findings:
+        index = number[finding.path]
+        if finding.kind == "no_face":
+            nobody.add(index)
+        if finding.kind == "mislabelled" and (not finding.suggested or one[finding.suggested] != one[finding.label]):
+            if wrong_labels == "move" and finding.suggested:
+                whose[index] = one[finding.suggested]
+            else:
+                wrong[index] = whose[index]
+        if finding.kind == "duplicate":
+            pairs.append((index, number[finding.other_path]))
+            together = group[index] | group[number[finding.other_path]]
+            group |= dict.fromkeys(together, together)
+    left = people(cleaning)
+    for index, person in left.items():
+        assert one[person] == whose[index] and index not in wrong and index not in nobody
+    assert all(index not in left or kept not in left for index, kept in pairs)
+    for index in range(10):
+        if not group[index] & nobody and whose[index] not in {wrong[other] for other in group[index] & set(wrong)}:
+            assert group[index] & set(left)
 
 
 @pytest.mark.parametrize(

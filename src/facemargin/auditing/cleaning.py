@@ -8,6 +8,7 @@ are kept, C labels before.
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from graphlib import TopologicalSorter
 from typing import Literal
 
 import numpy as np
@@ -68,7 +69,8 @@ def plan_cleaning(
 ) -> Cleaning:
     """What becomes of `images` when the findings `accepted` are acted on, which come in the order in which they count.
 
-    - duplicate: `path` is dropped. If `other_path` is dropped for its wrong label, and `path` has another, it stays.
+    - duplicate: `path` is dropped. If `other_path` is dropped for its wrong label, `path` has another, and no other
+      copy stays, it stays.
     - unrecognisable, no_face: dropped.
     - mislabelled: dropped; with `wrong_labels` "move" it gets the label `suggested` where there is one. Nothing is done
       where the two labels are joined.
@@ -190,40 +192,52 @@ class _Outcome:
 
     def _drop(self) -> None:
         wrong = {index for index in self.plan.wrong if not self._is_moot(index)}
-        lost = self._lost_for_labels(wrong)
+        stays = self._stays(wrong)
         for index in sorted({*self.plan.nobody, *self.plan.wrong, *self.plan.copies}):
+            copy_of = self.plan.copies.get(index, {})
             reasons = [reason(self.plan.nobody[index])] if index in self.plan.nobody else []
             reasons += [reason(self.plan.wrong[index])] if index in wrong else []
-            copy_of = self.plan.copies.get(index, {})
-            stays = all(kept in lost and not self._alike(kept, index) for kept in copy_of)
-            reasons += [] if stays else map(reason, copy_of.values())
-            if reasons:
+            if not stays[index]:
+                reasons += [self._copy_reason(index, kept) for kept in copy_of]
                 self.labels_N[index], self.actions_N[index], self.why[index] = _DROPPED, "dropped", reasons
                 continue
             if index in self.plan.wrong:
                 self.why[index].append(f"{reason(self.plan.wrong[index])}; but the two labels are joined")
             self.why[index] += [f"{reason(one)}; but the other is dropped, for its label" for one in copy_of.values()]
 
+    def _stays(self, wrong: set[int]) -> dict[int, bool]:
+        """Of images that may be dropped and those that they are copies of, whether they stay. What an image is a copy
+        of is judged before it: a picture that shows nobody goes with all its copies, one that is dropped for a label
+        that is `wrong` with its copies under that label; of the others, one stays."""
+        plan, stays = self.plan, dict[int, bool]()
+        nobody: set[int] = set()
+        lost = set(wrong)
+        remaining: set[int] = set()  # it stays, or another of the same picture does
+        graph = {index: set(plan.copies.get(index, {})) for index in {*plan.nobody, *plan.wrong, *plan.copies}}
+        for index in TopologicalSorter(graph).static_order():
+            copy_of = graph.get(index, set())
+            if index in plan.nobody or copy_of & nobody:
+                nobody.add(index)
+            if any(self._label(kept) == self._label(index) for kept in copy_of & lost):
+                lost.add(index)
+            stays[index] = index not in nobody and index not in lost and not copy_of & remaining
+            if stays[index] or copy_of & remaining:
+                remaining.add(index)
+        return stays
+
+    def _copy_reason(self, index: int, kept: int) -> str:
+        one, labels_N = self.plan.copies[index][kept], self.images.labels
+        joined = labels_N[index] != labels_N[kept] and self._are_joined(int(labels_N[index]), int(labels_N[kept]))
+        return f"{reason(one)}; the two labels are joined" if joined else reason(one)
+
+    def _label(self, index: int) -> int:
+        """The label that an image is said to be wrong under or not: that it is moved to, or its own, joined."""
+        return int(self.labels_N[index] if index in self.plan.moved else self.target_C[self.images.labels[index]])
+
     def _is_moot(self, index: int) -> bool:
         """Whether the label is not wrong, because it is joined with the one suggested."""
         suggested = self.plan.wrong[index].finding.suggested
         return bool(suggested) and self._are_joined(self.plan.places.label(suggested), int(self.images.labels[index]))
-
-    def _lost_for_labels(self, wrong: set[int]) -> set[int]:
-        """Images that are dropped for a wrong label, their own or the same of the picture that they are a copy of."""
-        lost, grew = set(wrong), True
-        while grew:
-            new = {
-                index
-                for index, copy_of in self.plan.copies.items()
-                if index not in lost and copy_of and all(kept in lost and self._alike(kept, index) for kept in copy_of)
-            }
-            lost |= new
-            grew = bool(new)
-        return lost
-
-    def _alike(self, one: int, other: int) -> bool:
-        return self._are_joined(int(self.images.labels[one]), int(self.images.labels[other]))
 
     def _are_joined(self, one: int, other: int) -> bool:
         return bool(self.target_C[one] == self.target_C[other])
