@@ -6,15 +6,15 @@ leaves anything to find.
 
 Labels are swapped in sets that have errors of their own, which count as false alarms here. Every class has the same
 number of images. `python benchmarks/audit_labels.py SET.npz … [--seeds 3]`, each .npz with `vectors` (N, D) of unit
-length, `norms` (N,) and `labels` (N,), such as SFace's. Columns for other peers (cleanlab, AUM, sub-centres) are
-functions in `PEERS`. `--bands`: instead, whether the scores of split and merged labels are probabilities, on seeds of
-their own.
+length, `norms` (N,) and `labels` (N,), such as SFace's, and, where known, `same` (P, 2), labels
+that are one person. Columns for other peers (cleanlab, AUM, sub-centres) are functions in `PEERS`. `--bands`: instead,
+whether the scores of split and merged labels are probabilities, on seeds of their own.
 """
 
 import argparse
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ RATES = (0.01, 0.05, 0.1, 0.2)
 NEIGHBORS = 10
 BANDS = (0.0, 0.02, 0.1, 0.3, 0.5, 0.8, 1.01)
 HELD_OUT = 1000
+NONE = np.empty((0, 2), np.int64)
 
 
 def main() -> None:
@@ -47,7 +48,7 @@ def main() -> None:
         vectors_ND, norms_N, labels_N = read(path)
         print(f"## {path.stem}: {len(vectors_ND):,} images of {labels_N.max() + 1} people\n")
         if arguments.bands:
-            bands(vectors_ND, norms_N, labels_N, arguments.seeds)
+            bands(vectors_ND, norms_N, labels_N, same_pairs(path), arguments.seeds)
             continue
         print("Average precision / recall at the true count.\n")
         print("| swapped | " + " | ".join([*PEERS, "listed", "precision of the listed", "estimated"]) + " |")
@@ -63,6 +64,14 @@ def read(path: Path) -> tuple[Array, Array, NDArray[np.int64]]:
     with np.load(path) as arrays:
         labels_N = np.unique(arrays["labels"], return_inverse=True)[1].astype(np.int64)
         return arrays["vectors"].astype(np.float32), arrays["norms"].astype(np.float32), labels_N
+
+
+def same_pairs(path: Path) -> NDArray[np.int64]:
+    """The pairs of labels that are known to be one person, as `read` numbers them."""
+    with np.load(path) as arrays:
+        if "same" not in arrays:
+            return NONE
+        return np.searchsorted(np.unique(arrays["labels"]), np.sort(arrays["same"], axis=1))
 
 
 def row(vectors_ND: Array, norms_N: Array, labels_N: NDArray[np.int64], how: str, rate: float, seeds: int) -> str:
@@ -127,7 +136,7 @@ def audited(
     """Probabilities and suspicions."""
     space = LabeledSpace(vectors_ND, norms_N, labels_N, int(labels_N.max()) + 1, torch.device("cpu"))
     found, suspicion_N = mislabelled(fits(space), space.weights_N)
-    return found.probability_K, suspicion_N
+    return found.probability_N, suspicion_N
 
 
 def own_cosine(vectors_ND: Array, _: Array, labels_N: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -174,10 +183,17 @@ class Judged:
 
 
 def plant_people(
-    vectors_ND: Array, norms_N: Array, labels_N: NDArray[np.int64], rate: float, swapped: float, how: str, seed: int
+    vectors_ND: Array,
+    norms_N: Array,
+    labels_N: NDArray[np.int64],
+    rate: float,
+    swapped: float,
+    how: str,
+    seed: int,
+    same_P2: NDArray[np.int64] = NONE,
 ) -> tuple[Judged, Judged]:
     """A share of the people cut in two, as many pairs of others put together (any, or each with the nearest), a share
-    of the labels swapped: what is said of split and of merged labels."""
+    of the labels swapped: what is said of split and of merged labels. `same_P2`: labels of one person already."""
     generator, classes = np.random.default_rng(seed), int(labels_N.max()) + 1
     number = max(1, round(rate * classes))
     made_N = swap(vectors_ND, labels_N, swapped, "uniformly", seed)[0] if swapped else labels_N.copy()
@@ -195,6 +211,10 @@ def plant_people(
     space = LabeledSpace(vectors_ND, norms_N, made_N.astype(np.int64), len(names), torch.device("cpu"))
     split, merged = split_pairs(space), merged_labels(space, vectors_ND)
     two_halves = {(int(label), classes + new) for new, label in enumerate(cut)}
+    halves = {int(label): [int(label), classes + new] for new, label in enumerate(cut)}
+    for first, second in same_P2.tolist():
+        both = product(halves.get(first, [first]), halves.get(second, [second]))
+        two_halves |= {(min(pair), max(pair)) for pair in both}
     together = {int(first) for first, _ in pairs}
     return (
         Judged(
@@ -235,11 +255,13 @@ def people(vectors_ND: Array, norms_N: Array, labels_N: NDArray[np.int64], seeds
     print(flush=True)
 
 
-def bands(vectors_ND: Array, norms_N: Array, labels_N: NDArray[np.int64], seeds: int) -> None:
+def bands(
+    vectors_ND: Array, norms_N: Array, labels_N: NDArray[np.int64], same_P2: NDArray[np.int64], seeds: int
+) -> None:
     """Predicted and true precision by score, together for 1, 5 and 10 % of the people, pairs of any and of the nearest,
     0 and 10 % of the labels swapped."""
     given = [
-        plant_people(vectors_ND, norms_N, labels_N, rate, swapped, how, HELD_OUT + seed)
+        plant_people(vectors_ND, norms_N, labels_N, rate, swapped, how, HELD_OUT + seed, same_P2)
         for rate in RATES[:3]
         for how in ("any", "nearest")
         for swapped in (0.0, 0.1)

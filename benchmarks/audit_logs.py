@@ -150,8 +150,8 @@ def listings(log: Log) -> list[tuple[float, float, float, float]]:
     wrong = wrong_label(seen, np.isfinite(seen.suspicion_N), len(log.recording.identity_names))
     found = []
     for least in (max(0.2, wrong.share), 0.5):
-        listed_N = wrong.probability_K >= least
-        found.append(listing(log, listed_N, float(wrong.probability_K[listed_N & ~log.fake_N].mean())))
+        listed_N = wrong.probability_N >= least
+        found.append(listing(log, listed_N, float(wrong.probability_N[listed_N & ~log.fake_N].mean())))
     margin_N = log.mean(log.gaps())
     return [*found, listing(log, margin_N < np.percentile(margin_N[log.fake_N], 99))]
 

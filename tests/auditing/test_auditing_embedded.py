@@ -72,12 +72,12 @@ def test_a_posterior_is_calibrated_and_keeps_the_order():
     values = generator.normal(size=20_000) + 2.5 * wrong
     found = posterior(values, generator.normal(size=5_000) + 2.5)
     assert found.share == pytest.approx(0.1, abs=0.03)
-    assert (np.diff(found.probability_K[np.argsort(values)]) > 0).all()
+    assert (np.diff(found.probability_N[np.argsort(values)]) > 0).all()
     for low, high in ((0.05, 0.3), (0.3, 0.7), (0.7, 1)):
-        within = (found.probability_K >= low) & (found.probability_K < high)
-        assert found.probability_K[within].mean() == pytest.approx(wrong[within].mean(), abs=0.08)
+        within = (found.probability_N >= low) & (found.probability_N < high)
+        assert found.probability_N[within].mean() == pytest.approx(wrong[within].mean(), abs=0.08)
     clean = posterior(generator.normal(size=20_000), generator.normal(size=5_000) + 6)
-    assert clean.probability_K.max() < 0.5 and clean.share < 0.001
+    assert clean.probability_N.max() < 0.5 and clean.share < 0.001
 
 
 def test_copies_fit_when_laid_over_each_other():
@@ -94,10 +94,10 @@ def test_copies_fit_when_laid_over_each_other():
 def test_errors_that_are_plainer_than_planted_ones_are_the_surest():
     """As in a small set, where exact copies are most of the pairs that are alike."""
     planted = np.random.default_rng(0).normal([2, 6], 0.5, (30, 2))
-    few = discriminated(np.array([[9.0, 9.2], [2.7, 9.1], [1.3, 3.2]]), planted).probability_K
+    few = discriminated(np.array([[9.0, 9.2], [2.7, 9.1], [1.3, 3.2]]), planted).probability_N
     assert few[0] >= few[1] > 0.9 and few[2] < few[1]
     others = np.random.default_rng(1).normal([0, 2], 0.5, (100, 2))
-    several = discriminated(np.concatenate([[[9.0, 9.2], [2.7, 9.1]], others]), planted).probability_K
+    several = discriminated(np.concatenate([[[9.0, 9.2], [2.7, 9.1]], others]), planted).probability_N
     assert several[:2].min() > 0.9 and several[2:].max() < 0.05
 
 

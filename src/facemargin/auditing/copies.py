@@ -70,7 +70,7 @@ def copies(
         ]
     )
     found = discriminated(_measures(cosine_P, correlation_P), _measures(copy_cosine_M, correlation_M))
-    return Copies(pairs_P2, found.probability_K, correlation_P, mirrored_P, everywhere)
+    return Copies(pairs_P2, found.probability_N, correlation_P, mirrored_P, everywhere)
 
 
 def _measures(cosine_P: Floats, correlation_P: Numbers) -> Numbers:

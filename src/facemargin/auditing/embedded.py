@@ -7,7 +7,7 @@ from facemargin.auditing.copies import NEIGHBORS, Copies, copies
 from facemargin.auditing.found import EmbeddedImages, Found, Progress, unseen
 from facemargin.auditing.labels import Fits, fits, mislabelled
 from facemargin.auditing.merged import LEAST_GROUP, merged_labels
-from facemargin.auditing.people import split_pairs
+from facemargin.auditing.people import LEAST_CUT, split_pairs
 from facemargin.auditing.planted import LISTED, Numbers
 from facemargin.auditing.plants import copy, no_face, plant, tiny
 from facemargin.auditing.seen import decide_kinds
@@ -61,7 +61,7 @@ def audit_embeddings(
     real = measured(space, faces.embeddings.quality)
     poor, tiny_faces = _poor(faces, space, real)
     # Nobody can say whose picture it is: not that its label is wrong.
-    wrong_N = wrong.probability_K * (1 - poor.either())
+    wrong_N = wrong.probability_N * (1 - poor.either())
     _mislabelled(faces, space, image_fits, wrong_N, (suspicion_N > 0) & (poor.either() < 0.5), found)
     _copies(faces, space, image_fits, wrong_N, found, progress)
     _unusable(faces, space, real, (poor, tiny_faces), detector, found, progress)
@@ -94,10 +94,18 @@ def _split(faces: EmbeddedImages, space: LabeledSpace, found: Found) -> Integers
     found.add(
         "split",
         findings,
-        "mean cosine between the images of two labels less that within them; what one person looks like is known from "
-        "labels that were cut in two",
+        "mean cosine between the images of two labels less that within them, or that usual within labels where it is "
+        "more; what one person looks like is known from labels that were cut in two",
         LISTED_LABELS,
     )
+    alone = int((space.counts_C == 1).sum())
+    if not pairs.num_planted:
+        found.left_out.append(
+            f"split: no label was judged, as none has {LEAST_CUT} or more images, from which to learn what one person "
+            "looks like"
+        )
+    elif alone:
+        found.left_out.append(f"split: {counted(alone, 'label')} with a single image {_were(alone)} not judged")
     linked: Integers = pairs.pairs_P2[pairs.probability_P >= _LINKED]
     return linked
 

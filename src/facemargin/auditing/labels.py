@@ -90,5 +90,5 @@ def mislabelled(found: Fits, weights_N: Floats) -> tuple[Posterior, Numbers]:
     strange_M = strange_N[good_N & np.isfinite(strange_N)]
     probability_N = np.zeros(len(known_N))
     inner = posterior(suspicion_N[known_N], np.concatenate([swapped_M, strange_M]))
-    probability_N[known_N] = inner.probability_K
+    probability_N[known_N] = inner.probability_N
     return Posterior(probability_N, inner.share * known_N.mean()), suspicion_N

@@ -77,7 +77,7 @@ def merged_labels(space: LabeledSpace, vectors_ND: Floats) -> MergedLabels:
     labels = sorted(found)
     return MergedLabels(
         labels,
-        posterior(_farness([found[one][0] for one in labels], usual), _farness(planted, usual)).probability_K,
+        posterior(_farness([found[one][0] for one in labels], usual), _farness(planted, usual)).probability_N,
         [found[one][1] for one in labels],
         [found[one][0].cross for one in labels],
         [found[one][0].within for one in labels],

@@ -4,7 +4,7 @@ Some samples are made wrong on purpose, and the suspicion of each is measured as
 ones are as frequent as the share of errors in the set would make them, a sample is as likely wrong as not. (The idea of
 a fake class is AUM's: Pleiss et al., NeurIPS 2020, arXiv 2001.10528, which takes one threshold from it.)
 
-Shapes: N samples, M planted ones, K suspicions to judge, J blocks of equal density.
+Shapes: N samples, M planted ones, J blocks of equal density.
 """
 
 from dataclasses import dataclass
@@ -21,9 +21,10 @@ LISTED = 0.05
 # The share of planted errors above the suspicions at which the errors of the set are counted: fewer would be chance,
 # more would count what is merely unusual.
 _SHARES = np.linspace(0.3, 0.9, 13)
-_SUREST = 0.999
-# An order among equally sure samples, too small to change what a probability says.
-_SLOPE = 0.01
+SUREST = 0.999
+"""No sample is surer than this."""
+SLOPE = 0.01
+"""An order among equally sure samples, too small to change what a probability says."""
 
 
 # The quantiles of a standard normal distribution at 1/18, 3/18, …, 17/18.
@@ -32,36 +33,39 @@ _NORMAL = np.array([NormalDist().inv_cdf((2 * k + 1) / 18) for k in range(9)])
 
 @dataclass(frozen=True)
 class Posterior:
-    """`probability_K` that a sample is wrong; it rises strictly with the suspicion. `share`: how many are, of all."""
+    """`probability_N` that a sample is wrong; it rises strictly with the suspicion. `share`: how many are, of all."""
 
-    probability_K: Numbers
+    probability_N: Numbers
     share: float
 
 
-def posterior(suspicion_N: Numbers, planted_M: Numbers, at_K: Numbers | None = None) -> Posterior:
+def posterior(suspicion_N: Numbers, planted_M: Numbers) -> Posterior:
     """P(wrong | suspicion) = π f₁ / f: f is the density of all suspicions and f₁ that of planted ones.
 
     f₁ / f comes from isotonic regression of which is which: it is taken to rise. The share of errors is bounded by
     π ≤ F̄(s) / F̄₁(s), the share of samples above a suspicion by that of planted ones, and
-    taken as its lower quartile over s. `at_K`: the suspicions to judge, by default all."""
-    at_K = suspicion_N if at_K is None else at_K
+    taken as its lower quartile over s."""
     if not len(suspicion_N) or not len(planted_M):
-        return Posterior(np.zeros(len(at_K)), 0.0)
+        return Posterior(np.zeros(len(suspicion_N)), 0.0)
     planted_M = _smoothed(planted_M)
     share = _share_wrong(suspicion_N, planted_M)
     knots_J, ratio_J = _density_ratio(suspicion_N, planted_M)
-    likely_J = np.clip(share * ratio_J, 1e-12, _SUREST)
+    likely_J = np.clip(share * ratio_J, 1e-12, SUREST)
     scale = float(np.std(suspicion_N)) or 1.0
-    logit_K = np.interp(at_K, knots_J, np.log(likely_J / (1 - likely_J)))
-    logit_K += _SLOPE * (at_K - knots_J[-1]) / scale
-    return Posterior(1 / (1 + np.exp(-logit_K)), share)
+    logit_N = np.interp(suspicion_N, knots_J, np.log(likely_J / (1 - likely_J)))
+    logit_N += SLOPE * (suspicion_N - knots_J[-1]) / scale
+    return Posterior(1 / (1 + np.exp(-logit_N)), share)
 
 
 def _smoothed(planted_M: Numbers) -> Numbers:
     """Every planted suspicion as nine of a normal distribution around it: a few tell little of what lies between and
-    beyond them. The deviation is Silverman's for a density from so many."""
-    bandwidth = 1.06 * planted_M.std() * len(planted_M) ** -0.2
-    return np.asarray((planted_M[:, None] + bandwidth * _NORMAL).ravel())
+    beyond them."""
+    return np.asarray((planted_M[:, None] + bandwidth(planted_M) * _NORMAL).ravel())
+
+
+def bandwidth(planted_M: Numbers) -> float:
+    """Silverman's deviation for a density from so many."""
+    return float(1.06 * planted_M.std() * len(planted_M) ** -0.2)
 
 
 def _share_wrong(suspicion_N: Numbers, planted_M: Numbers) -> float:

@@ -48,7 +48,7 @@ def audit_recording(recording: Recording, images: LabeledImages) -> Found:
 
 def _mislabelled(seen: Visited, known_N: NDArray[np.bool_], images: LabeledImages, found: Found) -> None:
     wrong = wrong_label(seen, known_N, images.num_identities)
-    probability_N, least = wrong.probability_K, max(_LISTED, wrong.share)
+    probability_N, least = wrong.probability_N, max(_LISTED, wrong.share)
     findings = []
     for image in np.flatnonzero(probability_N >= least).tolist():
         other = images.identity_names[int(seen.class_N[image])]
@@ -79,7 +79,7 @@ def wrong_label(seen: Visited, known_N: NDArray[np.bool_], classes: int) -> Post
     so on are follows from the early visits, and which images these are from all."""
     early_N = known_N & np.isfinite(seen.early.suspicion_N)
     early = posterior(seen.early.suspicion_N[early_N], planted_suspicions(seen.early, classes))
-    sure_K = early.probability_K
+    sure_K = early.probability_N
     probability_N, number = np.zeros(len(known_N)), int(known_N.sum())
     ascending = np.flatnonzero(known_N)[np.argsort(seen.suspicion_N[known_N], kind="stable")]
     if len(sure_K):

@@ -103,7 +103,7 @@ def _blurred(detail_K: Numbers, tiny_M: Numbers) -> Numbers:
     tiny_M = tiny_M[np.isfinite(tiny_M)]
     if known_K.any() and len(tiny_M):
         blur_K, planted_M = (-np.log(np.maximum(one, 1e-4)) for one in (detail_K[known_K], tiny_M))
-        blurred_K[known_K] = posterior(blur_K, planted_M).probability_K
+        blurred_K[known_K] = posterior(blur_K, planted_M).probability_N
     return blurred_K
 
 

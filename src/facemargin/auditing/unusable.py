@@ -76,10 +76,10 @@ def _as_planted(real: Measured, planted: Measured) -> Numbers:
     """The probability (N,) by all measures, and at most that by the quality alone, if this tells planted pictures: a
     good picture that fits nobody has a wrong label."""
     real_NF, planted_MF = real.measures(), planted.measures()
-    together_N = discriminated(real_NF, planted_MF).probability_K
+    together_N = discriminated(real_NF, planted_MF).probability_N
     if not quality_tells(real.quality, planted.quality):
         return together_N
-    return np.minimum(together_N, discriminated(real_NF[:, :1], planted_MF[:, :1]).probability_K)
+    return np.minimum(together_N, discriminated(real_NF[:, :1], planted_MF[:, :1]).probability_N)
 
 
 def quality_tells(quality_N: Floats, planted_M: Floats) -> bool:
