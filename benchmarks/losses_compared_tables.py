@@ -20,6 +20,9 @@ FARS = (0.1, 0.01)
 CURVE_FAR = 0.01
 DISCARDED = 0.3
 
+Rates = dict[int, SystemRates]
+"""The trainings of a loss by seed."""
+
 
 def tables(work: Path) -> None:
     trained = {path.parent.name: json.loads(path.read_text()) for path in (work / "scores").glob("*/training.json")}
@@ -68,17 +71,17 @@ def compare(work: Path, pairs: Path, losses: dict[str, dict[int, str]]) -> None:
         + "|"
     )
     for name, found in rates.items():
-        cells = [spread([system.points[place].tar for system in found]) for place in range(len(FARS))]
+        cells = [spread([system.points[place].tar for system in found.values()]) for place in range(len(FARS))]
         print(f"| {name} | " + " | ".join(cells) + " |")
     against(shared, rates, BASELINE, reverse=False)
     against(shared, rates, "funface", reverse=True)
 
 
-def against(shared: SharedPairs, rates: dict[str, list[SystemRates]], one: str, reverse: bool) -> None:
+def against(shared: SharedPairs, rates: dict[str, Rates], one: str, reverse: bool) -> None:
     """The differences of the others from `one`, or of `one` from the others."""
-    others = [name for name in rates if name != one and len(rates[name]) >= FEWEST_TRAININGS]
+    others = [name for name in rates if name != one and len(rates[name].keys() & rates[one].keys()) >= FEWEST_TRAININGS]
     ordered = [(rates[one], rates[name]) if reverse else (rates[name], rates[one]) for name in others]
-    points = [point for pair in ordered for point in method_tar_differences(shared, *pair).points]
+    points = [point for pair in ordered for point in difference(shared, *pair)]
     adjusted = iter(fm.evaluation.holm([point.p_value for point in points]))
     said = [said_difference(point, next(adjusted)) for point in points]
     heading = f"{one} − the other" if reverse else f"difference to {one}"
@@ -107,8 +110,14 @@ def shared_pairs(pairs: Path) -> SharedPairs:
     return SharedPairs(index["same"], index["first"], index["second"], FARS, fm.evaluation.Bootstrap(resamples=400))
 
 
-def systems(work: Path, shared: SharedPairs, folders: dict[int, str], test: str) -> list[SystemRates]:
-    return [shared.system(read_scores(work, folder, test)) for _, folder in sorted(folders.items())]
+def systems(work: Path, shared: SharedPairs, folders: dict[int, str], test: str) -> Rates:
+    return {seed: shared.system(read_scores(work, folder, test)) for seed, folder in sorted(folders.items())}
+
+
+def difference(shared: SharedPairs, one: Rates, other: Rates) -> tuple[fm.evaluation.MethodTarDifference, ...]:
+    """At each FAR, over the seeds that both have."""
+    both = sorted(one.keys() & other.keys())
+    return method_tar_differences(shared, [one[seed] for seed in both], [other[seed] for seed in both]).points
 
 
 def curve(work: Path, trained: dict[str, Any], best: dict[str, dict[str, Any]]) -> None:
@@ -126,9 +135,9 @@ def curve(work: Path, trained: dict[str, Any], best: dict[str, dict[str, Any]]) 
             cells = []
             for people, baseline in zip(numbers, baselines, strict=True):
                 found = systems(work, shared, runs_of(trained, best[name], people), pairs.stem)
-                cell = spread([system.points[place].tar for system in found])
-                if name != BASELINE and min(len(found), len(baseline)) >= FEWEST_TRAININGS:
-                    cell += f"; {said_interval(method_tar_differences(shared, found, baseline).points[place])}"
+                cell = spread([system.points[place].tar for system in found.values()])
+                if name != BASELINE and len(found.keys() & baseline.keys()) >= FEWEST_TRAININGS:
+                    cell += f"; {said_interval(difference(shared, found, baseline)[place])}"
                 cells.append(cell)
             print(f"| {pairs.stem} | {name} | " + " | ".join(cells) + " |")
 

@@ -156,50 +156,63 @@ def variance() -> None:
 
 def methods() -> None:
     """The intervals of `method_difference`: other people and other seeds in each sample."""
-    print("people × images, seeds, their spread, FAR: true difference; covered; p ≤ .05; variance / true")
-    for people, images, seeds, spread in ((40, 3, 5, 0.0), (40, 3, 5, 0.2), (100, 2, 3, 0.1), (100, 2, 5, 0.1)):
+    print("people × images, seeds, their spread, of both, true difference, FAR; covered; p ≤ .05; variance / true")
+    for people, images, seeds, spread, common in (
+        (40, 3, 5, 0.0, 0.0),
+        (40, 3, 5, 0.2, 0.0),
+        (100, 2, 3, 0.1, 0.4),
+        (100, 2, 5, 0.1, 0.4),
+    ):
         for shifts in ((3.0, 3.0), (3.0, 2.6)):
             points = []
             for draw in range(DRAWS):
                 rng = np.random.default_rng((3, draw))
-                given = trainings(rng, people, images, seeds, spread, shifts)
+                given = trainings(rng, people, images, seeds, (spread, common), shifts)
                 points.append(method_difference(*given, (0.01, 0.1), Bootstrap(200, seed=draw)).points)
             for place, far in enumerate((0.01, 0.1)):
-                truth = trained_tar(shifts[0], spread, far) - trained_tar(shifts[1], spread, far)
+                truth = trained_tar(shifts[0], spread, common, far) - trained_tar(shifts[1], spread, common, far)
                 found = [point[place] for point in points]
                 covered = np.mean([low <= truth <= high for low, high in (p.interval or (0, 0) for p in found)])
                 called = np.mean([point.p_value <= 0.05 for point in found])
                 stated = np.mean([point.people_error**2 + point.seeds_error**2 for point in found])
                 ratio = stated / np.var([point.difference for point in found], ddof=1)
-                cells = [f"{people} × {images}", seeds, spread, f"{truth:.3f}", f"{far:g}"]
+                cells = [f"{people} × {images}", seeds, spread, common, f"{truth:.3f}", f"{far:g}"]
                 print(f"| {' | '.join(map(str, cells))} | {covered:.3f} | {called:.3f} | {ratio:.2f} |", flush=True)
 
 
 def trainings(
-    rng: np.random.Generator, people: int, images: int, seeds: int, spread: float, shifts: tuple[float, float]
+    rng: np.random.Generator,
+    people: int,
+    images: int,
+    seeds: int,
+    spreads: tuple[float, float],
+    shifts: tuple[float, float],
 ) -> list[np.ndarray]:
     """Scores (seeds, K) of two methods, and who is in the pairs. What is hard about a person is partly the same for
-    all, partly a method's and partly a training's; seeds differ by `spread` in how well they separate."""
+    all, partly a method's and partly a training's; trainings differ by `spreads` in how well they separate, by the
+    second for both methods alike."""
     ids = np.repeat(np.arange(people), images)
     first_K, second_K = np.triu_indices(len(ids), 1)
     a_K, b_K = ids[first_K], ids[second_K]
     same_K = a_K == b_K
     noise_K, hard_S = rng.standard_normal(len(a_K)), rng.standard_normal(people)
+    common = spreads[1] * rng.standard_normal(seeds)
     methods = []
     for shift in shifts:
         of_method_S = 0.5 * hard_S + 0.5 * rng.standard_normal(people)
         rows = []
-        for _ in range(seeds):
+        for seed in range(seeds):
             own_K = 0.7 * noise_K + np.sqrt(0.51) * rng.standard_normal(len(a_K))
-            easy_S = shift + spread * rng.standard_normal() + of_method_S + 0.5 * rng.standard_normal(people)
+            easy_S = shift + common[seed] + spreads[0] * rng.standard_normal() + of_method_S
+            easy_S = easy_S + 0.5 * rng.standard_normal(people)
             rows.append(own_K + np.where(same_K, easy_S[a_K], 0))
         methods.append(np.array(rows))
     return [*methods, same_K, a_K, b_K]
 
 
-def trained_tar(shift: float, spread: float, far: float) -> float:
+def trained_tar(shift: float, spread: float, common: float, far: float) -> float:
     """The mean TAR over trainings."""
-    return 1 - NormalDist(shift, np.sqrt(1.75 + spread**2)).cdf(NormalDist().inv_cdf(1 - far))
+    return 1 - NormalDist(shift, np.sqrt(1.75 + spread**2 + common**2)).cdf(NormalDist().inv_cdf(1 - far))
 
 
 if __name__ == "__main__":

@@ -37,28 +37,38 @@ class HeadDifferences:
 
 
 def head_differences(
-    scores: Mapping[str, Sequence[PairScores]],
+    scores: Mapping[str, Mapping[int, PairScores]],
     fars: Sequence[float] = DEFAULT_FARS,
     bootstrap: Bootstrap = DEFAULT_BOOTSTRAP,
 ) -> HeadDifferences:
-    """Each head of `scores` (its trainings' scores on one test set) against the first, at every FAR at which the set
-    can accept an impostor pair."""
+    """Each head of `scores` (its trainings' scores on one test set, by seed) against the first, over the seeds that
+    both have, at every FAR at which the set can accept an impostor pair."""
     first, *others = scores
-    enough = [head for head in scores if len(scores[head]) >= FEWEST_TRAININGS]
+    common = {head: sorted(scores[head].keys() & scores[first].keys()) for head in others}
+    enough = [head for head in others if len(common[head]) >= FEWEST_TRAININGS]
     if not others:
         return HeadDifferences(first, (), ())
-    if first not in enough or len(enough) < 2:
+    if not enough:
         return _none(first, f"it takes at least {FEWEST_TRAININGS} seeds of {first} and of another head")
-    shared = comparable_pairs([one for head in enough for one in scores[head]], fars, bootstrap)
+    used = [scores[head][seed] for head in (first, *enough) for seed in scores[head]]
+    shared = comparable_pairs(used, fars, bootstrap)
     if isinstance(shared, str):
         return _none(first, shared)
-    rates = {head: [shared.system(training.scores_K) for training in scores[head]] for head in enough}
-    found = {head: method_tar_differences(shared, rates[head], rates[first]) for head in enough if head != first}
-    points = [(head, point) for head, difference in found.items() for point in difference.points]
+    rates = {seed: shared.system(training.scores_K) for seed, training in scores[first].items()}
+    points = []
+    for head in enough:
+        ours = [shared.system(scores[head][seed].scores_K) for seed in common[head]]
+        found = method_tar_differences(shared, ours, [rates[seed] for seed in common[head]])
+        points += [(head, point) for point in found.points]
     adjusted = holm([point.p_value for _, point in points])
     rows = tuple(HeadDifference(head, point, p) for (head, point), p in zip(points, adjusted, strict=True))
-    few = [head for head in others if head not in enough]
-    notes = [f"{head}: too few seeds to be compared with {first}" for head in few]
+    every = max(len(trainings) for trainings in scores.values())
+    notes = [
+        f"{head}: {counted(len(common[head]), 'seed')} in common with {first}"
+        + (", too few to be compared" if head not in enough else " instead of " + str(every))
+        for head in others
+        if len(common[head]) < every
+    ]
     if len(shared.fars) < len(fars):
         notes.append(f"{counted(len(fars) - len(shared.fars), 'FAR')} left out: too few impostor pairs to accept one")
     return HeadDifferences(first, rows, tuple(notes))

@@ -119,10 +119,10 @@ def differences_of(
     runs: Sequence[ComparisonRun], results: Sequence[HeadRun], test_set: VerificationSet
 ) -> HeadDifferences:
     """Every head against the first on a set, from the scores of the runs whose results have no failure."""
-    scores: dict[str, list[PairScores]] = {run.head: [] for run in runs}
+    scores: dict[str, dict[int, PairScores]] = {run.head: {} for run in runs}
     for run, result in zip(runs, results, strict=True):
         if result.failure is None:
-            scores[run.head].append(PairScores.load(pair_scores_path(run.folder, test_set)))
+            scores[run.head][run.seed] = PairScores.load(pair_scores_path(run.folder, test_set))
     return head_differences(scores)
 
 

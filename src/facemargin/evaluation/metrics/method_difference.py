@@ -2,22 +2,23 @@
 other seeds.
 
 A system is one trained network; a method is what trains it, and another seed gives another network. `paired_difference`
-of two networks says nothing of that. Here each method has several trainings on the same pairs, and
+of two networks says nothing of that. Here each method has S trainings on the same pairs, and the s-th of both has the
+same seed, which fixes initial weights, the order of images and augmentation: what a seed makes easy or hard for both
+methods does not blur their difference. With d_s the difference of the TARs of the s-th trainings,
 
-    D = mean TAR of the trainings of one method − mean TAR of those of the other,
-    Var D = V + U₁ + U₂,   U = max(0, s²/S − (mean of v − v of the mean) / (S − 1))
+    D = mean of d_s,   Var D = V + U,   U = max(0, variance of d_s / S − (mean of v_s − V) / (S − 1))
 
 where V is the variance of D for other people, with the trainings as they are: people are resampled, the same for all
-trainings, and the variance among resamples is freed of its bias as in `paired_difference`. U is what other seeds add
-for one method: s² is the variance of the TARs of its S trainings, which also holds what chance people add to a single
-training, of which V has its share. That is taken off: v is the variance among resamples of people, and that of the mean
-of independent trainings is smaller than theirs. Interval and p are Student's, with Welch's and Satterthwaite's degrees
-of freedom for the three terms (F. E. Satterthwaite, "An approximate distribution of estimates of variance components",
-Biometrics Bulletin 1946): the number of people less one for V, S − 1 for U.
+trainings, and the variance among resamples is freed of its bias as in `paired_difference`. U is what other seeds add.
+The variance of d_s also holds what chance people add to single trainings, of which V has its share: that is taken off,
+where v_s is the variance of d_s for other people. Interval and p are Student's, with Satterthwaite's degrees of freedom
+for the two terms (F. E. Satterthwaite, "An approximate distribution of estimates of variance components", Biometrics
+Bulletin 1946): the number of people less one for V, S − 1 for U.
 
 Shapes: K pairs, S trainings, F FARs.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -28,7 +29,6 @@ from numpy.typing import ArrayLike
 from facemargin.counting import counted
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval
-from facemargin.evaluation.metrics.pairs import FloatArray
 from facemargin.evaluation.metrics.shared_pairs import SharedPairs, SystemRates
 from facemargin.evaluation.metrics.student import student_quantile, student_tail
 from facemargin.evaluation.metrics.weighted_tars import Weighted, resampled_sum, unbiased_variance, variance_scale
@@ -50,7 +50,7 @@ class MethodTarDifference:
         interval: Its interval for other people and other seeds; None if nothing varied, which is no certainty.
         p_value: The probability of a difference as far from 0 or farther if the methods were equal; 1 if nothing
             varied.
-        tars, other_tars: The TAR of each training of the first and the second method.
+        tars, other_tars: The TAR of each training of the first and the second method, in the order of their seeds.
         people_error: The standard error that other people make.
         seeds_error: The standard error that other seeds add to it.
         degrees_of_freedom: Of the interval and p; infinite if nothing varied.
@@ -94,7 +94,7 @@ class MethodDifference:
         >>> same = people[a] == people[b]
         >>> scores = np.stack([np.where(same, 0.9, low) for low in (0.1, 0.2)])
         >>> fm.evaluation.method_difference(scores, scores, same, people[a], people[b], fars=0.1)
-        MethodDifference(4 people; 2 and 2 trainings; FAR 0.1: +0.0000, p 1)
+        MethodDifference(4 people; 2 trainings each; FAR 0.1: +0.0000, p 1)
     """
 
     points: tuple[MethodTarDifference, ...]
@@ -103,7 +103,7 @@ class MethodDifference:
 
     def __repr__(self) -> str:
         points = [f"FAR {point.target_far:g}: {point.difference:+.4f}, p {point.p_value:.2g}" for point in self.points]
-        trainings = f"{len(self.points[0].tars)} and {len(self.points[0].other_tars)} trainings" if self.points else ""
+        trainings = f"{len(self.points[0].tars)} trainings each" if self.points else ""
         said = [counted(self.people, "person", "people"), trainings, *points]
         return f"MethodDifference({'; '.join(text for text in said if text)})"
 
@@ -119,14 +119,16 @@ def method_difference(
 ) -> MethodDifference:
     """The difference of the mean TARs of two methods at each FAR of `fars`, for other people and other seeds.
 
-    `scores` (S, K) and `other_scores` (another S, K): the scores of each training of a method, at least two of each,
-    on the same K pairs, higher is more alike; `same` (K,) True for genuine; the people of both sides, `identities_a`
-    and `identities_b` (K,), names or numbers. The page's beginning says what the intervals are made of.
+    `scores` and `other_scores` (S, K): the scores of each method's trainings, at least two, on the same K pairs, higher
+    is more alike. The rows are in the order of the seeds; if both methods have no seeds in common, the intervals hold
+    as well, but are wider. `same` (K,): True for genuine; the people of both sides, `identities_a` and `identities_b`
+    (K,), names or numbers. The page's beginning says what the intervals are made of.
 
     Of several comparisons some fall below p = .05 by chance: `holm` corrects for their number.
 
-    Raises DataError for unusable pairs, for fewer than two trainings, for one that is given twice, for people who
-    contradict `same` and for fewer than three people; ConfigError for a FAR outside [0, 1].
+    Raises DataError for unusable pairs, for fewer than two trainings, for one that is given twice, for another number
+    of one method than of the other, for people who contradict `same` and for fewer than three people; ConfigError for
+    a FAR outside [0, 1].
 
     Examples:
         >>> import facemargin as fm
@@ -141,14 +143,20 @@ def method_difference(
         [True, True]
     """
     shared = SharedPairs(same, identities_a, identities_b, fars, bootstrap)
-    methods = [_trainings(shared, given, name) for given, name in ((scores, "scores"), (other_scores, "other_scores"))]
-    return method_tar_differences(shared, *methods)
+    first, second = _trainings(shared, scores, "scores"), _trainings(shared, other_scores, "other_scores")
+    if len(first) != len(second):
+        raise DataError(
+            f"there are {len(first)} trainings of one method and {len(second)} of the other, expected one of each for "
+            "every seed"
+        )
+    return method_tar_differences(shared, first, second)
 
 
 def method_tar_differences(
     shared: SharedPairs, first: Sequence[SystemRates], second: Sequence[SystemRates]
 ) -> MethodDifference:
-    """Mean TAR of the trainings of the first method − that of the second, at each FAR; at least two trainings each."""
+    """Mean TAR of the trainings of the first method − that of the second, at each FAR; as many of each, at least two,
+    in the order of their seeds."""
     points = tuple(_at(place, shared, first, second) for place in range(len(shared.fars)))
     return MethodDifference(points, shared.pairs.people, shared.bootstrap.confidence)
 
@@ -170,19 +178,23 @@ def _at(
     place: int, shared: SharedPairs, first: Sequence[SystemRates], second: Sequence[SystemRates]
 ) -> MethodTarDifference:
     tars, other_tars = (tuple(system.points[place].tar for system in method) for method in (first, second))
-    systems: Weighted = [
-        *((1 / len(first), system) for system in first),
-        *((-1 / len(second), system) for system in second),
-    ]
+    number = len(tars)
+    seeds: list[Weighted] = [((1, one), (-1, other)) for one, other in zip(first, second, strict=True)]
+    systems: Weighted = [(weight / number, system) for seed in seeds for weight, system in seed]
     drawn_R = resampled_sum(place, systems)
-    drawn_R = drawn_R[~np.isnan(drawn_R)]
-    scale = variance_scale(place, systems, unbiased_variance(place, shared, systems))
-    of_people = float(np.var(drawn_R, ddof=1)) * scale**2 if len(drawn_R) > 1 else float("nan")
-    of_seeds = [_of_seeds(place, method, scale) for method in (first, second)]
+    known_R = ~np.isnan(drawn_R)
+    resamples = int(known_R.sum())
+    of_people = of_seeds = float("nan")
+    if resamples > 1:
+        squared_scale = variance_scale(place, systems, unbiased_variance(place, shared, systems)) ** 2
+        of_people = float(np.var(drawn_R[known_R], ddof=1)) * squared_scale
+        single = [float(np.var(resampled_sum(place, seed)[known_R], ddof=1)) * squared_scale for seed in seeds]
+        spread = float(np.var(np.subtract(tars, other_tars), ddof=1)) / number
+        of_seeds = spread - (float(np.mean(single)) - of_people) / (number - 1)
+        of_seeds = of_seeds if of_seeds > _ROUNDING else 0.0
     difference = float(np.mean(tars) - np.mean(other_tars))
-    variances = np.array([of_people, *of_seeds])
-    freedom = _satterthwaite(variances, np.array([shared.pairs.people - 1, len(tars) - 1, len(other_tars) - 1]))
-    error = float(np.sqrt(variances.sum()))
+    freedom = _satterthwaite((of_people, of_seeds), (shared.pairs.people - 1, number - 1))
+    error = math.sqrt(of_people + of_seeds)
     interval, p_value = None, 1.0
     if error > 0:
         half = student_quantile((1 - shared.bootstrap.confidence) / 2, freedom) * error
@@ -195,28 +207,14 @@ def _at(
         p_value=p_value,
         tars=tars,
         other_tars=other_tars,
-        people_error=float(np.sqrt(of_people)),
-        seeds_error=float(np.sqrt(sum(of_seeds))),
+        people_error=math.sqrt(of_people),
+        seeds_error=math.sqrt(of_seeds),
         degrees_of_freedom=freedom,
-        resamples=len(drawn_R),
+        resamples=resamples,
     )
 
 
-def _of_seeds(place: int, trainings: Sequence[SystemRates], scale: float) -> float:
-    """What other seeds add to the variance of a method's mean TAR beyond what other people do."""
-    resampled_RT = np.stack([training.resampled.tar_RF[:, place] for training in trainings], axis=1)
-    resampled_RT = resampled_RT[~np.isnan(resampled_RT).any(axis=1)]
-    if len(resampled_RT) < 2:
-        return float("nan")
-    number = len(trainings)
-    spread = float(np.var([training.points[place].tar for training in trainings], ddof=1)) / number
-    single = float(np.var(resampled_RT, axis=0, ddof=1).mean())
-    of_mean = float(np.var(resampled_RT.mean(axis=1), ddof=1))
-    added = spread - scale**2 * (single - of_mean) / (number - 1)
-    return added if added > _ROUNDING else 0.0
-
-
-def _satterthwaite(variances: FloatArray, freedoms: FloatArray) -> float:
+def _satterthwaite(variances: Sequence[float], freedoms: Sequence[int]) -> float:
     """Degrees of freedom of a sum of independent estimates of variance."""
-    weighted = float(np.sum(variances**2 / freedoms))
-    return float(variances.sum() ** 2 / weighted) if weighted > 0 else float("inf")
+    weighted = sum(variance**2 / freedom for variance, freedom in zip(variances, freedoms, strict=True))
+    return sum(variances) ** 2 / weighted if weighted > 0 else math.inf
