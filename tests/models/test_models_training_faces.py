@@ -10,7 +10,7 @@ import facemargin as fm
 from facemargin.data.open import open_images
 from facemargin.models.training_faces import warn_of_training_faces
 
-SHARED = "are in the model's training set, so the"
+SHARED = "are in the model's training set, so"
 
 
 def trained_on(place: str) -> fm.Model:
@@ -35,10 +35,11 @@ def copy_faces(folder: Path, people: range, first: int = 0) -> Path:
     [
         lambda model, set_name: fm.calibrate(model, fm.open_verification(set_name)),
         lambda model, set_name: fm.certify(model, fm.open_images(set_name), fmr=0.3),
+        lambda model, set_name: fm.audit(model=model, data=set_name),
     ],
-    ids=["calibrate", "certify"],
+    ids=["calibrate", "certify", "audit"],
 )
-def test_thresholds_and_promises_from_people_of_the_training_set_are_doubted(measure, caplog):
+def test_thresholds_promises_and_findings_from_people_of_the_training_set_are_doubted(measure, caplog):
     measure(trained_on("orl:1-30"), "orl:28-34")
     assert SHARED in caplog.text and "3 people by name (s28, s29, s30)" in caplog.text
     assert "30 pairs of identical images" in caplog.text
@@ -50,16 +51,23 @@ def test_thresholds_and_promises_from_people_of_the_training_set_are_doubted(mea
 def test_pictures_without_names_are_compared(tmp_path, caplog):
     train = copy_faces(tmp_path / "train", range(5))
     again = copy_faces(tmp_path / "again", range(3, 7), first=100)
-    warn_of_training_faces(trained_on(str(train)).info, fm.open_images(again), "figures")
-    assert "so the figures do not hold" in caplog.text and "8 pairs of identical images" in caplog.text
+    warn_of_training_faces(trained_on(str(train)).info, fm.open_images(again), "it is known")
+    assert "so it is known" in caplog.text and "8 pairs of identical images" in caplog.text
     caplog.clear()
-    warn_of_training_faces(trained_on(str(train)).info, fm.open_images(again), "figures", compare_images=False)
+    warn_of_training_faces(trained_on(str(train)).info, fm.open_images(again), "it is known", compare_images=False)
     assert not caplog.text
+
+
+def test_the_training_set_itself_is_known_by_its_place(tmp_path, caplog):
+    """However large it is, and without names."""
+    train = copy_faces(tmp_path / "train", range(3))
+    fm.certify(trained_on(str(train)), fm.open_images(train), fmr=0.9)
+    assert f"the model was trained on {train}, so the promises do not hold" in caplog.text
 
 
 @pytest.mark.parametrize("recipe", ["", "data: 3", "data: {train: ''}", "data: {train: nowhere}", "{", "- a"])
 def test_where_the_training_set_is_not_known_nothing_is_said(recipe, caplog):
     info = replace(trained_on("orl").info, recipe=recipe)
     with caplog.at_level(logging.WARNING):
-        warn_of_training_faces(info, fm.open_images("orl:1-2"), "figures")
+        warn_of_training_faces(info, fm.open_images("orl:1-2"), "it is known")
     assert not caplog.text

@@ -28,6 +28,7 @@ from facemargin.files.yaml import read_yaml
 from facemargin.models.load import load
 from facemargin.models.model import Model
 from facemargin.models.readable import embed_readable
+from facemargin.models.training_faces import warn_of_training_faces
 from facemargin.models.views import Views
 from facemargin.recording import load_recording
 from facemargin.training.audited_data import AuditedData
@@ -85,6 +86,7 @@ def audit(
     if network is None:
         _by_pictures(images, found, progress)
     else:
+        warn_of_training_faces(network.info, images, _LEARNED)
         of_embeddings = _by_embeddings(images, network, looks, batch_size, views, store, file_key, progress)
         _add(found, of_embeddings)
     return Audit(
@@ -98,6 +100,9 @@ def audit(
         found.left_out,
         found.interclass,
     )
+
+
+_LEARNED = "it has learned its wrong labels, too, which then look right: audit with another model, such as sface"
 
 
 def audited_images(run: Path | str | None, data: LabeledImages | Path | str | None) -> LabeledImages:

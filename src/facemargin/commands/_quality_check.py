@@ -32,7 +32,7 @@ from facemargin.evaluation.quality_check import MeasureQuality, check_measures, 
 from facemargin.evaluation.quality_check_table import check_tables
 from facemargin.features.measures import Measure, finite_qualities, make_measure
 from facemargin.models.model import Model
-from facemargin.models.training_faces import warn_of_training_faces
+from facemargin.models.training_faces import not_of_others, warn_of_training_faces
 from facemargin.training.run_folder import RunFolder
 
 DEFAULT_FACES = 1000
@@ -54,7 +54,7 @@ def check_model(args: EmbeddingArguments, options: CheckOptions) -> int:
     check_arguments(args)
     faces = _read_faces(args, options)
     model = load_on_device(args.model, args)
-    warn_of_training_faces(model.info, faces, "findings", compare_images=not args.detect)
+    warn_of_training_faces(model.info, faces, not_of_others("findings"), compare_images=not args.detect)
     checks = _checks(args, options.measures, model, faces)
     console = Console()
     for check in checks.values():

@@ -42,7 +42,7 @@ from facemargin.evaluation.system_differences import system_differences
 from facemargin.features.embeddings_file import EmbeddingsFile
 from facemargin.models.model import Model, Progress
 from facemargin.models.recognizer import NoBackbone
-from facemargin.models.training_faces import warn_of_training_faces
+from facemargin.models.training_faces import not_of_others, warn_of_training_faces
 from facemargin.models.views import Views
 from facemargin.quality.degradation import degraded_twin
 from facemargin.report import write_run_report
@@ -157,7 +157,7 @@ def main(arguments: Sequence[str]) -> int:
             warn_of_squashed(pairs.images)
             for system in systems:
                 if system.model is not None:
-                    warn_of_training_faces(system.model.info, pairs, "figures")
+                    warn_of_training_faces(system.model.info, pairs, not_of_others("figures"))
     for number, (pairs, data) in enumerate(zip(sets, of_sets, strict=True)):
         place = evaluation_folder(output, pairs.name)
         with embedding_progress(console, pairs.name) as progress:

@@ -19,7 +19,7 @@ from facemargin.evaluation.metrics.certified_thresholds import CertifiedThreshol
 from facemargin.evaluation.metrics.certify import certify_embeddings, certify_threshold
 from facemargin.evaluation.protocols.verification import evaluate_verification
 from facemargin.models.model import Model, Progress
-from facemargin.models.training_faces import warn_of_training_faces
+from facemargin.models.training_faces import not_of_others, warn_of_training_faces
 from facemargin.models.views import Views
 from facemargin.version import __version__
 
@@ -70,7 +70,7 @@ def certify(
         raise ConfigError("gallery_embeddings are given without a gallery: give the images that they are of, too")
     used = views or model.info.views
     name, settings = _found_by(detector)
-    warn_of_training_faces(model.info, faces, "promises", compare_images=detector is None)
+    warn_of_training_faces(model.info, faces, not_of_others("promises"), compare_images=detector is None)
 
     def embed(images: ImageSource) -> Embeddings:
         given = gallery_embeddings if images is gallery else embeddings

@@ -20,7 +20,7 @@ from facemargin.evaluation.metrics.sorted_scores import SortedPairs, highest_rej
 from facemargin.evaluation.protocols.verification import evaluate_verification
 from facemargin.evaluation.scores import PairScores
 from facemargin.models.model import Model, Progress
-from facemargin.models.training_faces import warn_of_training_faces
+from facemargin.models.training_faces import not_of_others, warn_of_training_faces
 from facemargin.models.views import Views
 
 FloatArray = NDArray[np.float64]
@@ -59,7 +59,7 @@ def calibrate(
         [0.5, 0.2, 0.1, 0.05]
     """
     used = views or model.info.views
-    warn_of_training_faces(model.info, pairs, "thresholds", compare_images=detector is None)
+    warn_of_training_faces(model.info, pairs, not_of_others("thresholds"), compare_images=detector is None)
 
     found: list[Embeddings] = []
 
