@@ -271,6 +271,10 @@ def test_people_are_listed_by_pages_and_found_by_name(client, parts, staff, monk
     second = client.get("/galleries/staff?offset=1").text
     assert ">s2</a>" in second and 'rel="next"' not in second and 'rel="prev"' in second
     assert ">s2</a>" in client.get("/galleries/staff?find=S2").text
+    assert ">s2</a>" in client.get("/galleries/staff", params={"find": " s2 "}).text
+    with fm.Gallery(staff, parts.model) as gallery:
+        gallery.enrol(parts.faces.read(30), "Zo\u00eb", gate="off")
+    assert ">Zoë</a>" in client.get("/galleries/staff", params={"find": "zoe\u0308"}).text
     assert "contains “<&”" in text_of(client.get("/galleries/staff", params={"find": "<&"}))
     assert client.get("/galleries/staff?offset=-1").status_code == 422
 

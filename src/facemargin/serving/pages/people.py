@@ -10,6 +10,7 @@ from facemargin.detection.face import Choice
 from facemargin.errors import ConfigError
 from facemargin.gallery.gallery import Gallery
 from facemargin.gallery.identification import Identification
+from facemargin.gallery.named import as_kept
 from facemargin.gallery.rule import SearchRule
 from facemargin.gallery.store import EnrolledImage, EnrolledPerson
 from facemargin.serving import reviewing, searching
@@ -56,8 +57,9 @@ def view(who: Who, served: ServedGallery, offset: int, find: str) -> GalleryView
     """The people from `offset` on whose names contain `find`."""
     wanted, stopped = [], False
     until = time.monotonic() + _LOOKING_SECONDS
+    sought = as_kept(find).casefold()
     for person in served.gallery.each_person():
-        if find.casefold() in person.name.casefold():
+        if sought in person.name.casefold():
             wanted.append(person)
             if len(wanted) > offset + PAGE:
                 break
