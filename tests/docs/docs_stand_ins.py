@@ -219,6 +219,7 @@ MAKERS: dict[str, Callable[[StandIns, Path], None]] = {
     "runs/compare": _compared,
     "clip.mp4": _clip,
     "path/to/faces": _faces,
+    "path/to/others": _faces,
     "faces": _faces,
     "path/to/ms1mv3": _insightface_folder,
     "ms1mv3": _insightface_folder,

@@ -100,7 +100,7 @@ def evaluated(tmp_path):
     for name in ("mine", "old"):
         pair_scores(name).save(place / f"{name}.npz")
     systems = {"mine": Origin("/home/ann/mine.safetensors", "0123456789ab"), "old": Origin("old.npz", "ba9876543210")}
-    systems["failed"] = Origin("failed", "a run of a comparison")  # it has no scores, so it is not shown
+    systems["failed"] = Origin("failed", "a run of a comparison")  # it has no scores
     making = {"mine": Making("funface", "2026-11-27 10:00 UTC", "facemargin evaluate mine", "facemargin 1, torch 2")}
     note_origin(place, Origin("lfw", "aaaabbbbcccc"), systems, making)
     return tmp_path
@@ -117,7 +117,10 @@ def test_a_report_names_model_loss_data_date_command_and_versions(evaluated):
         ("mine", "mine.safetensors", "funface", "0123456789ab", "2026-11-27 10:00 UTC", "facemargin 1, torch 2"),
         ("old", "old.npz", "not recorded", "ba9876543210", "not recorded", "not recorded"),
     ]
-    assert notes.items == ["Command: facemargin evaluate mine"]
+    assert notes.items == [
+        "Left out: failed has no scores on lfw: it failed, or its file was deleted.",
+        "Command: facemargin evaluate mine",
+    ]
 
 
 def test_figures_that_are_made_again_are_said_to_be_of_the_later_day(evaluated):

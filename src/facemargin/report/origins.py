@@ -21,6 +21,7 @@ class FolderOrigin:
     data: Origin
     systems: dict[str, Origin]
     making: dict[str, Making]
+    missing: tuple[Origin, ...] = ()
 
 
 def read_origins(folder: Path) -> list[FolderOrigin]:
@@ -31,10 +32,12 @@ def read_origins(folder: Path) -> list[FolderOrigin]:
         known = read_origin(place / ORIGIN_FILE)
         if known is not None:
             data, systems = known
-            # A run of a comparison that failed has no scores beside those of the others.
+            # A run of a comparison that failed, or whose file was deleted, has no scores beside those of the others.
             scored = {name: origin for name, origin in systems.items() if (place / f"{name}.npz").is_file()}
-            systems = scored or systems
-            found.append(FolderOrigin(place.name, data, systems, read_making(place / ORIGIN_FILE)))
+            missing = [origin for name, origin in systems.items() if scored and name not in scored]
+            found.append(
+                FolderOrigin(place.name, data, scored or systems, read_making(place / ORIGIN_FILE), tuple(missing))
+            )
     return found
 
 
@@ -49,7 +52,12 @@ def origin_blocks(origins: list[FolderOrigin]) -> Iterator[Block]:
     yield TableBlock("origin-data", "Data", Table(["Fingerprint", "Folder of its figures"], rows), "Data")
     yield TableBlock("origin-systems", "Systems", Table(list(_HEADINGS), list(_systems(origins))), "System")
     commands = dict.fromkeys(one.command for origin in origins for one in origin.making.values() if one.command)
-    yield Notes([f"Command: {command}" for command in commands])
+    lost = [
+        f"Left out: {_name(system)} has no scores on {_name(one.data)}: it failed, or its file was deleted."
+        for one in origins
+        for system in one.missing
+    ]
+    yield Notes([*lost, *(f"Command: {command}" for command in commands)])
 
 
 _HEADINGS = ("Model", "Loss", "Fingerprint", "Date", "Versions")
