@@ -293,6 +293,23 @@ def test_a_small_set_is_audited(each):
     assert all(0 <= finding.score <= 1 for finding in audit)
 
 
+def test_an_image_without_a_vector_is_not_judged_and_named():
+    pictures, who = people(6, 5)
+    black = np.zeros_like(pictures[0])
+    audit = fm.audit(model=network(), data=labeled([*pictures[:-1], black], who))
+    assert [one for one in audit.left_out if "zeros" in one] == ["no vector: the model gives made: image 29 zeros"]
+    assert not any(finding.path == "made: image 29" for finding in audit)
+    with pytest.raises(fm.DataError, match="the model gives every image a vector of zeros"):
+        fm.audit(model=network(), data=labeled([black] * 30, who))
+
+
+def test_a_set_of_one_picture_is_audited():
+    pictures, who = people(6, 6)
+    audit = fm.audit(model=network(), data=labeled([pictures[0]] * 36, who))
+    assert audit.counts()["duplicate"] > 0
+    assert all(0 <= finding.score <= 1 for finding in audit) and audit.counts()["merged"] == 0
+
+
 def test_the_command_writes_findings_and_goes_on_where_it_was(tmp_path, capsys, monkeypatch):
     from facemargin.cli import main
 

@@ -75,9 +75,10 @@ def merged_labels(space: LabeledSpace, vectors_ND: Floats) -> MergedLabels:
         planted += _planted(members, large, chosen, generator)
     usual = float(np.median(within)) if within else 1.0
     labels = sorted(found)
+    likely = posterior(_farness([found[one][0] for one in labels], usual), _farness(planted, usual)).probability_N
     return MergedLabels(
         labels,
-        posterior(_farness([found[one][0] for one in labels], usual), _farness(planted, usual)).probability_N,
+        np.where([found[one][0].is_enough for one in labels], likely, 0.0),
         [found[one][1] for one in labels],
         [found[one][0].cross for one in labels],
         [found[one][0].within for one in labels],

@@ -51,10 +51,15 @@ def posterior(suspicion_N: Numbers, planted_M: Numbers) -> Posterior:
     share = _share_wrong(suspicion_N, planted_M)
     knots_J, ratio_J = _density_ratio(suspicion_N, planted_M)
     likely_J = np.clip(share * ratio_J, 1e-12, SUREST)
-    scale = float(np.std(suspicion_N)) or 1.0
+    scale = max(float(np.std(suspicion_N)), 1e-6)
     logit_N = np.interp(suspicion_N, knots_J, np.log(likely_J / (1 - likely_J)))
     logit_N += SLOPE * (suspicion_N - knots_J[-1]) / scale
-    return Posterior(1 / (1 + np.exp(-logit_N)), share)
+    return Posterior(logistic(logit_N), share)
+
+
+def logistic(logit_N: Numbers) -> Numbers:
+    """The probability of a logit, of any size."""
+    return np.asarray(1 / (1 + np.exp(-np.clip(logit_N, -700, 700))))
 
 
 def _smoothed(planted_M: Numbers) -> Numbers:

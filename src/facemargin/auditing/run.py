@@ -141,10 +141,19 @@ def _by_embeddings(
             vectors_ND = stored.features_ND[rows_N] / np.maximum(stored.norms_N[rows_N, None], 1e-12)
             embeddings = Embeddings(vectors_ND.astype(np.float32), stored.norms_N[rows_N], stored.quality_N[rows_N])
             unreadable = list(stored.unreadable.values())
+    nothing_N = embeddings.norms == 0  # such a vector is like no other, and like all
+    without = [images.describe(int(row)) for row in rows_N[nothing_N]]
+    if nothing_N.all():
+        raise DataError(f"{images.name}: the model gives every image a vector of zeros: nothing can be compared")
+    if without:
+        kept_N = ~nothing_N
+        embeddings = Embeddings(embeddings.vectors[kept_N], embeddings.norms[kept_N], embeddings.quality[kept_N])
+        rows_N = rows_N[kept_N]
     faces = EmbeddedImages(
         images, embeddings, rows_N, lambda pictures: model.embed(pictures, batch_size, views), model.device
     )
     found = audit_embeddings(faces, detector, progress)
+    found.left_out += [f"no vector: the model gives {path} zeros" for path in without]
     nearest_N = nearest_other_center(embeddings.vectors, images.labels[rows_N], images.num_identities, faces.device)
     found.interclass = interclass(nearest_N, images, rows_N, found.findings, "embeddings")
     if doubt := alignment_doubt(images, detector):

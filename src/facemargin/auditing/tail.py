@@ -6,7 +6,7 @@ how steeply ordinary samples end says much. Shapes: N samples, M planted ones, A
 
 import numpy as np
 
-from facemargin.auditing.planted import SLOPE, SUREST, Numbers, bandwidth, posterior
+from facemargin.auditing.planted import SLOPE, SUREST, Numbers, bandwidth, logistic, posterior
 
 _POINTS = 2001
 _ROUNDS = 200
@@ -41,12 +41,12 @@ def tail_posterior(suspicion_N: Numbers, planted_M: Numbers) -> Numbers:
         return np.asarray(density + more + excess / mean)
 
     for _ in range(_ROUNDS):
-        before_A, wrong_A = wrong_A, np.minimum(_logistic(logit(density_A, excess_A)), SUREST)
+        before_A, wrong_A = wrong_A, np.minimum(logistic(logit(density_A, excess_A)), SUREST)
         if np.abs(wrong_A - before_A).max() < _ENOUGH:
             break
     rising_G = np.maximum.accumulate(logit(density_G, points_G - middle))
     logit_N = np.clip(np.interp(suspicion_N, points_G, rising_G), np.log(_LEAST), np.log(SUREST / (1 - SUREST)))
-    return _logistic(logit_N + SLOPE * (suspicion_N - top) / spread)
+    return logistic(logit_N + SLOPE * (suspicion_N - top) / spread)
 
 
 def _log_density(points_G: Numbers, planted_M: Numbers, width: float) -> Numbers:
@@ -55,7 +55,3 @@ def _log_density(points_G: Numbers, planted_M: Numbers, width: float) -> Numbers
     highest_G = exponent_GM.max(1)
     sum_G = np.exp(exponent_GM - highest_G[:, None]).sum(1)
     return np.asarray(highest_G + np.log(sum_G / (len(planted_M) * width * np.sqrt(2 * np.pi))))
-
-
-def _logistic(logit: Numbers) -> Numbers:
-    return np.asarray(1 / (1 + np.exp(-np.clip(logit, -700, 700))))
