@@ -3,6 +3,7 @@ convolutions."""
 
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -30,16 +31,27 @@ class FastRecognizer:
 
         To detect changes, every number is compared with a copy of the numbers that were folded. PyTorch's version
         counters would miss the steps of a fused optimizer and writes to `.data`. The copy takes the memory of the
-        weights a second time; comparing takes 9 to 13 % of the time of one image in two views (`ir_101`, `ir_18`) on
-        the CPU. On a GPU the host waits once, for the outcome of all comparisons.
+        weights a second time. On a GPU the host waits once, for the outcome of all comparisons.
         """
         recognizer = self._recognizer
         parts = (recognizer.backbone, recognizer.quality, recognizer.reconstructor)
         weights = _tensors(recognizer.backbone)
         if self._folded is None or parts != self._folded_from or not _equal(weights, self._folded_weights):
             self._folded, self._folded_from = folded_recognizer(recognizer, self._precision), parts
+            _compute_by_onednn(self._folded.backbone)
             self._folded_weights = [tensor.clone() for tensor in weights]
         return self._folded
+
+
+class UnchangingRecognizer:
+    """`recognizer`, taken to stay as it is."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._recognizer = recognizer
+
+    def current(self) -> Recognizer:
+        """The recogniser."""
+        return self._recognizer
 
 
 def folded_recognizer(recognizer: Recognizer, precision: Precision = "float32") -> Recognizer:
@@ -55,6 +67,21 @@ def folded_recognizer(recognizer: Recognizer, precision: Precision = "float32") 
     return Recognizer(backbone, recognizer.quality, recognizer.reconstructor).eval()
 
 
+def _compute_by_onednn(backbone: nn.Module) -> None:
+    """Have torch give 1×1 convolutions on the CPU to oneDNN. With one thread and fewer than 16 images it takes code of
+    its own, with which SFace takes 1.3 to 1.8 times as long (benchmarks/results/sface.md). It takes oneDNN where a
+    kernel is dilated, and of one pixel that changes nothing."""
+    if not (isinstance(backbone, FoldedBackbone) and torch.backends.mkldnn.is_available()):
+        return
+    for layer in backbone.modules():
+        if isinstance(layer, nn.Conv2d) and layer.kernel_size == (1, 1) and _is_float32_here(layer.weight):
+            layer.dilation = (2, 2)
+
+
+def _is_float32_here(tensor: Tensor) -> bool:
+    return tensor.device.type == "cpu" and tensor.dtype is torch.float32
+
+
 def _tensors(network: nn.Module) -> list[Tensor]:
     return [tensor.detach() for tensor in chain(network.parameters(), network.buffers())]
 
@@ -64,8 +91,16 @@ def _equal(some: list[Tensor], others: list[Tensor]) -> bool:
     if [_kind(tensor) for tensor in some] != [_kind(tensor) for tensor in others]:
         return False
     if all(tensor.device.type == "cpu" for tensor in some):
-        return all(torch.equal(tensor, other_tensor) for tensor, other_tensor in zip(some, others, strict=True))
+        return all(_equal_here(tensor, other_tensor) for tensor, other_tensor in zip(some, others, strict=True))
     return _equal_at_once(some, others)
+
+
+def _equal_here(ours: Tensor, theirs: Tensor) -> bool:
+    """torch.equal by this thread alone: torch's threads wait for each other after every tensor, which took ten times
+    the work and more on a busy machine."""
+    if ours.dtype in (torch.float32, torch.float64):
+        return np.array_equal(ours.numpy(), theirs.numpy())
+    return torch.equal(ours, theirs)
 
 
 def _equal_at_once(some: list[Tensor], others: list[Tensor]) -> bool:

@@ -29,21 +29,26 @@ class FoldedBackbone(Backbone):
 
     The convolutions compute in `convolution_type`, the last linear layer in the type of the backbone's weights, as
     under autocast. A backbone that torch.fx cannot trace is copied without folding.
+
+    Attributes:
+        map_type: of the convolutions.
+        traced: whether this is torch's operations alone, with none of the backbone's own code.
     """
 
     def __init__(self, backbone: Backbone, convolution_type: torch.dtype | None = None) -> None:
         super().__init__(backbone.embedding_size, backbone.input_size, backbone.in_channels)
         weight = next(backbone.parameters())
         self._feature_type = weight.dtype
-        self._map_type = convolution_type or weight.dtype
-        self.convolutions = fold_batch_norms(_FeatureMap(backbone)).to(self._map_type)
+        self.map_type = convolution_type or weight.dtype
+        self.convolutions = fold_batch_norms(_FeatureMap(backbone)).to(self.map_type)
         self.output = fold_batch_norms(_Embed(backbone))
+        self.traced = isinstance(self.convolutions, fx.GraphModule) and isinstance(self.output, fx.GraphModule)
         self.to(weight.device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.eval().requires_grad_(False)
 
     def feature_map(self, images_BCHW: Tensor) -> Tensor:
         """See `Backbone.feature_map`."""
-        map_BCHW: Tensor = self.convolutions(images_BCHW.to(self._map_type))
+        map_BCHW: Tensor = self.convolutions(images_BCHW.to(self.map_type))
         return map_BCHW
 
     def embed(self, map_BCHW: Tensor) -> Tensor:

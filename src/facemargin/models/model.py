@@ -3,9 +3,11 @@
 Shapes: N images, B images of a batch, C colours, H × W pixels, D embedding size.
 """
 
+import copy
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -22,11 +24,13 @@ from facemargin.errors import ConfigError, DataError
 from facemargin.evaluation.embeddings import Embeddings
 from facemargin.interop.onnx_backbone import OnnxBackbone
 from facemargin.models.device import device_called, device_text, full_float32
-from facemargin.models.fast import FastRecognizer
+from facemargin.models.fast import FastRecognizer, UnchangingRecognizer
+from facemargin.models.folding import FoldedBackbone
 from facemargin.models.info import ModelInfo
 from facemargin.models.input import network_input, read_pixels
 from facemargin.models.read_ahead import batches_of, num_readers, read_ahead
 from facemargin.models.recognizer import Recognizer
+from facemargin.models.slices import in_slices, slice_size
 from facemargin.models.transfer import Results, transfer_to
 from facemargin.models.views import Views, image_views
 from facemargin.models.wrapped_backbone import WrappedBackbone, type_of
@@ -93,8 +97,15 @@ class Model:
             asked = "float32"  # or the type of its weights, which its author chose
         self.precision: Literal["float32", "bf16"] = precision_on(self.device, asked)
         self.recognizer.to(self.device).eval()
-        self._fast = FastRecognizer(self.recognizer, self.precision)
+        self._fast: FastRecognizer | UnchangingRecognizer = FastRecognizer(self.recognizer, self.precision)
         return self
+
+    def unchanging(self) -> "Model":
+        """This model with the weights that it has now, for a program that changes none: they are not compared with the
+        folded ones each time that something is embedded, which for SFace takes as long as a third of an image."""
+        model = copy.copy(self)
+        model._fast = UnchangingRecognizer(self._fast.current())
+        return model
 
     def where(self) -> str:
         """Where and in which precision the model embeds, for people to read: "cuda:0 (NVIDIA H100 80GB HBM3), bf16"."""
@@ -193,8 +204,15 @@ class Model:
         features_0D = torch.empty(0, self.info.embedding_size, device=self.device)
         return [features_0D] if self.recognizer.quality is None else [features_0D, features_0D.new_empty(0)]
 
-    @torch.inference_mode()
     def _run(self, recognizer: Recognizer, pixels_BCHW: Tensor, views: Views | None) -> list[Tensor]:
+        run = partial(self._compute, recognizer, views)
+        backbone = recognizer.backbone
+        if self.device.type != "cpu" or not (isinstance(backbone, FoldedBackbone) and backbone.traced):
+            return run(pixels_BCHW)  # a program of its author's may not do with several threads
+        return in_slices(run, pixels_BCHW, slice_size(self.info.input_size, backbone.map_type))
+
+    @torch.inference_mode()
+    def _compute(self, recognizer: Recognizer, views: Views | None, pixels_BCHW: Tensor) -> list[Tensor]:
         images_BCHW = network_input(pixels_BCHW, self.info)
         with full_float32(self.device):
             outputs = [

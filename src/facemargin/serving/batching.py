@@ -54,10 +54,10 @@ class _Part:
 
 
 class NetworkWorker:
-    """The thread that runs the network of a model, for all others."""
+    """The thread that runs the network of a model, with the weights that it has now, for all others."""
 
     def __init__(self, model: Model, batch_size: int | None = None, watch: Watch | None = None) -> None:
-        self._model, self._watch = model, watch
+        self._model, self._watch = model.unchanging(), watch
         self._batch_size = model.batch_size if batch_size is None else batch_size
         self._waiting: deque[_Part] = deque()
         self._changed = threading.Condition()
