@@ -39,7 +39,8 @@ def create_app(
     settings: ServiceSettings | None = None,
     reports: Mapping[str, Path] | None = None,
 ) -> FastAPI:
-    """The service for a `model`, which uvicorn or any other ASGI server runs; `facemargin serve` does.
+    """The service for a `model`, which uvicorn or any other ASGI server runs; `facemargin serve` does. It computes with
+    the weights that the model has now, whatever becomes of them.
 
     `galleries`: folders by the names under which clients know them, which must be of this model. `calibration` or
     `certificate` decide, here and in the galleries; without them a released model may have a calibration of its own.
