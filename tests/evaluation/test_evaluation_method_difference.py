@@ -120,6 +120,8 @@ def test_bad_input_is_named():
         method_difference(ours[:, :-1], theirs, same, a, b, 0.1)
     with pytest.raises(DataError, match=r"scores\[0\] and scores\[2\] are the same scores"):
         method_difference(ours[[0, 1, 0]], theirs, same, a, b, 0.1)
+    with pytest.raises(DataError, match="scores"):
+        method_difference(np.ma.masked_less(ours, 0), theirs, same, a, b, 0.1)
     theirs[1, 7] = np.nan
     with pytest.raises(DataError, match=r"other_scores\[1\]"):
         method_difference(ours, theirs, same, a, b, 0.1)

@@ -29,6 +29,7 @@ from numpy.typing import ArrayLike
 from facemargin.counting import counted
 from facemargin.errors import DataError
 from facemargin.evaluation.metrics.bootstrap import DEFAULT_BOOTSTRAP, Bootstrap, Interval
+from facemargin.evaluation.metrics.inputs import as_array
 from facemargin.evaluation.metrics.shared_pairs import SharedPairs, SystemRates
 from facemargin.evaluation.metrics.student import student_quantile, student_tail
 from facemargin.evaluation.metrics.weighted_tars import Weighted, resampled_sum, unbiased_variance, variance_scale
@@ -162,7 +163,7 @@ def method_tar_differences(
 
 
 def _trainings(shared: SharedPairs, scores: ArrayLike, name: str) -> list[SystemRates]:
-    array = np.asarray(scores)
+    array = as_array(name, scores)
     if array.ndim != 2 or len(array) < FEWEST_TRAININGS:
         raise DataError(
             f"{name} has the shape {array.shape}, expected (trainings, pairs) with at least {FEWEST_TRAININGS} "
@@ -191,7 +192,7 @@ def _at(
         single = [float(np.var(resampled_sum(place, seed)[known_R], ddof=1)) * squared_scale for seed in seeds]
         spread = float(np.var(np.subtract(tars, other_tars), ddof=1)) / number
         of_seeds = spread - (float(np.mean(single)) - of_people) / (number - 1)
-        of_seeds = of_seeds if of_seeds > _ROUNDING else 0.0
+        of_people, of_seeds = (variance if variance > _ROUNDING else 0.0 for variance in (of_people, of_seeds))
     difference = float(np.mean(tars) - np.mean(other_tars))
     freedom = _satterthwaite((of_people, of_seeds), (shared.pairs.people - 1, number - 1))
     error = math.sqrt(of_people + of_seeds)
