@@ -93,8 +93,8 @@ class MarginConfig:
             value = getattr(self, name)
             if not -math.pi < value < math.pi:
                 raise ConfigError(
-                    f"{name} is {value:g}, expected a number between −π and π: angles are in radians, of which "
-                    f"{value:g} degrees are {math.radians(value):.3g}"
+                    f"{name} is {value:g}, expected a number between −π and π: a margin is part of a cosine, or an "
+                    f"angle in radians, of which {value:g} degrees are {math.radians(value):.3g}"
                 )
         threshold = self.interclass_filtering_threshold
         if threshold is not None and not 0 < threshold < 1:

@@ -152,8 +152,7 @@ def _bold(cell: Cell, start: str, end: str) -> str:
 
 def _difference(row: HeadDifference) -> Cell:
     point = row.point
-    low, high = point.interval or (math.nan, math.nan)
-    spread = "" if point.interval is None else f"({points_text(low)} to {points_text(high)}), "
+    spread = "" if point.interval is None else "({} to {}), ".format(*map(points_text, point.interval))
     return Cell(
         points_text(point.difference), f"{spread}p {p_text(row.adjusted_p)}", best=row.adjusted_p < _SIGNIFICANT
     )
